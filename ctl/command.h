@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What was typed: the verb, the request that it makes, and how the answer is to be shown. */
+#pragma once
+
+#include "view.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+struct verb {
+	const char *name;
+	const char *argument; /* the member of the request that its one argument becomes, or NULL */
+	unsigned options;     /* those of command.c that this verb takes */
+	bool patient;	      /* may take as long as it takes */
+	/* prints a good answer, as in view.h */
+	int (*print)(const json_t *answer, const struct view *view);
+};
+
+struct command {
+	const char *socket;
+	const struct verb *verb;
+	json_t *request;
+	struct view view;
+	bool json;
+	unsigned given; /* options that only some verbs take */
+};
+
+enum { COMMAND_DONE = 1 }; /* --help or --version: printed, nothing to ask */
+
+/* Reads the command line. 0, COMMAND_DONE, or -EINVAL with the reason said on standard error. The
+ * caller ends it with command_done() whatever the result. */
+int command_parse(struct command *command, int argc, char **argv);
+void command_done(struct command *command);
+
+/* One line on standard error, with the program's name. */
+void command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

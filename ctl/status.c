@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The daemon at a glance: the verdict alone on the first line, for whoever reads only that; then a
+ * line a subject.
+ */
+#include "human.h"
+#include "member.h"
+#include "view.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { KEY_WIDTH = 16 };
+
+static void key_write(const char *key)
+{
+	int pad = KEY_WIDTH - (int)strlen(key) - 1;
+
+	printf("%s:%*s", key, pad > 1 ? pad : 1, "");
+}
+
+/* A value of several lines hangs under its key. */
+static void value_write(const char *text)
+{
+	human_write_lines(text, KEY_WIDTH, stdout);
+}
+
+static const char *age(double seconds, const struct view *view, char *text)
+{
+	if (!view->exact)
+		return human_age(seconds, text);
+	snprintf(text, HUMAN_NUMBER_MAX, "%.3f", seconds);
+	return text;
+}
+
+static void processes_print(const json_t *answer, const struct view *view)
+{
+	static const char *const reasons[] = {"start", "crash", "hang", "reload"};
+	const json_t *starts = member(answer, "worker.starts");
+	char text[HUMAN_NUMBER_MAX];
+	size_t i;
+
+	key_write("keeper");
+	printf("pid %" JSON_INTEGER_FORMAT ", version ", member_number(answer, "keeper.pid"));
+	value_write(member_text(answer, "keeper.version"));
+	key_write("worker");
+	printf("pid %" JSON_INTEGER_FORMAT ", started %s ago, version ",
+	       member_number(answer, "worker.pid"),
+	       age(member_real(answer, "worker.age"), view, text));
+	value_write(member_text(answer, "worker.version"));
+	key_write("worker starts");
+	for (i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++)
+		printf("%s%s %" JSON_INTEGER_FORMAT, i ? ", " : "", reasons[i],
+		       member_number(starts, reasons[i]));
+	putchar('\n');
+	key_write("adopted");
+	printf("%" JSON_INTEGER_FORMAT " sessions\n", member_number(answer, "worker.adopted"));
+	key_write("last death");
+	if (json_is_object(member(answer, "worker.last_death"))) {
+		human_write(member_text(answer, "worker.last_death.time"), stdout);
+		printf(", ");
+		value_write(member_text(answer, "worker.last_death.what"));
+	} else {
+		puts("none");
+	}
+}
+
+static void counts_print(const json_t *answer)
+{
+	key_write("sessions");
+	printf("%" JSON_INTEGER_FORMAT " of at most %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
+	       " in all\n",
+	       member_number(answer, "sessions.active"), member_number(answer, "sessions.limit"),
+	       member_number(answer, "sessions.total"));
+	key_write("descriptors");
+	printf("%" JSON_INTEGER_FORMAT " of at most %" JSON_INTEGER_FORMAT "\n",
+	       member_number(answer, "descriptors.open"),
+	       member_number(answer, "descriptors.limit"));
+	key_write("routes");
+	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "routes"));
+	key_write("listeners");
+	printf("%" JSON_INTEGER_FORMAT " listening, %" JSON_INTEGER_FORMAT " paused\n",
+	       member_number(answer, "listeners.listening"),
+	       member_number(answer, "listeners.paused"));
+}
+
+static void configuration_print(const json_t *answer)
+{
+	const char *time = member_text(answer, "reload.time");
+
+	key_write("file");
+	human_write(member_text(answer, "file.path"), stdout);
+	puts(member_true(answer, "file.differs") ? ", differs from what runs" : ", is what runs");
+	key_write("generation");
+	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "reload.generation"));
+	key_write("last reload");
+	if (!time[0]) {
+		puts("none");
+		return;
+	}
+	human_write(time, stdout);
+	if (member_true(answer, "reload.ok")) {
+		puts("");
+	} else {
+		printf(" failed:\n%*s", KEY_WIDTH, "");
+		value_write(member_text(answer, "reload.error"));
+	}
+}
+
+static void refusals_print(const json_t *answer)
+{
+	const json_t *refused = member(answer, "refused");
+	size_t i;
+
+	key_write("refused");
+	if (json_array_size(refused) == 0)
+		puts("none");
+	for (i = 0; i < json_array_size(refused); i++) {
+		const json_t *one = json_array_get(refused, i);
+
+		if (i > 0)
+			printf("%*s", KEY_WIDTH, "");
+		human_write(member_text(one, "route"), stdout);
+		printf(" %" JSON_INTEGER_FORMAT " ", member_number(one, "count"));
+		value_write(member_text(one, "reason"));
+	}
+	key_write("audit failures");
+	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "audit_failures"));
+}
+
+int status_print(const json_t *answer, const struct view *view)
+{
+	char text[HUMAN_NUMBER_MAX];
+
+	if (!json_is_string(member(answer, "verdict")) ||
+	    !json_is_boolean(member(answer, "degraded")))
+		return -EBADMSG;
+	if (view->quiet)
+		return 0;
+
+	value_write(member_text(answer, "verdict"));
+	key_write("version");
+	human_write(member_text(answer, "version"), stdout);
+	printf(", up %s\n", age(member_real(answer, "uptime"), view, text));
+	processes_print(answer, view);
+	counts_print(answer);
+	configuration_print(answer);
+	refusals_print(answer);
+	if (member(answer, "control.path")) {
+		key_write("control");
+		value_write(member_text(answer, "control.path"));
+	}
+	return 0;
+}

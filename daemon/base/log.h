@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The log: one line an event, to the journal, to syslog or to standard error; without a line of its own when nobody
+ * reads. A line is formatted on the stack and leaves in one system call that never blocks a socket; a line that does not
+ * fit is cut, one that cannot be sent is counted. Rooms base and net, and plugins, never log.
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <syslog.h>
+
+enum log_to { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
+
+/* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared between processes here, so
+ * that whoever opens one records it. -ENOENT and the like where journald or syslog is not there; the log then goes to
+ * standard error. */
+int log_open(enum log_to to, int *fd);
+
+/* The level, LOG_ERR to LOG_DEBUG, lives where the caller says (in shared memory, so that one store changes it for every
+ * process); until then it is LOG_INFO. */
+void log_set_level_at(_Atomic int *level);
+int log_level(void);
+
+/* "error", "warning", "notice", "info", "debug" to LOG_ERR ... LOG_DEBUG; -EINVAL for others. And back. */
+int log_level_from_name(const char *name);
+const char *log_level_name(int level);
+
+/* Lines lost because the reader did not keep up. */
+uint64_t log_lost(void);
+
+void log_write(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+#define log_at(level_, ...)                             \
+	do {                                            \
+		if ((level_) <= log_level())            \
+			log_write((level_), __VA_ARGS__); \
+	} while (0)
+#define log_error(...) log_at(LOG_ERR, __VA_ARGS__)
+#define log_warning(...) log_at(LOG_WARNING, __VA_ARGS__)
+#define log_notice(...) log_at(LOG_NOTICE, __VA_ARGS__)
+#define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
+
+/* Logs each line of a text of many. */
+void log_lines(int level, const char *prefix, const char *text);

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The event loop. It owns one epoll descriptor. Waiting and handling are two calls, because a thread says between them
+ * that it is awake (a heartbeat that stops means a handler that hangs).
+ */
+#include "base/loop.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+int loop_init(struct loop *loop, uint32_t max_timers)
+{
+	int r = timers_init(&loop->timers, max_timers);
+
+	if (r < 0)
+		return r;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (loop->epoll_fd < 0) {
+		r = -errno;
+		timers_done(&loop->timers);
+		return r;
+	}
+	loop->now = clock_monotonic();
+	return 0;
+}
+
+void loop_done(struct loop *loop)
+{
+	close(loop->epoll_fd);
+	timers_done(&loop->timers);
+}
+
+void loop_handle(struct loop *loop, uint8_t kind, loop_handler handler, void *context)
+{
+	assert(kind < LOOP_KINDS);
+	loop->kinds[kind].handler = handler;
+	loop->kinds[kind].context = context;
+}
+
+static int control(struct loop *loop, int operation, int fd, uint32_t events, uint64_t data)
+{
+	struct epoll_event event = {.events = events, .data.u64 = data};
+
+	return epoll_ctl(loop->epoll_fd, operation, fd, &event) < 0 ? -errno : 0;
+}
+
+int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint32_t index)
+{
+	return control(loop, EPOLL_CTL_ADD, fd, events, (uint64_t)kind << 32 | index);
+}
+
+int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint32_t index)
+{
+	return control(loop, EPOLL_CTL_MOD, fd, events, (uint64_t)kind << 32 | index);
+}
+
+int loop_remove(struct loop *loop, int fd)
+{
+	return control(loop, EPOLL_CTL_DEL, fd, 0, 0);
+}
+
+/* Milliseconds to wait, rounded up, so that a timer is due when epoll_wait(2) returns. */
+static int wait_time(const struct loop *loop, uint64_t longest)
+{
+	uint64_t next = timers_next(&loop->timers), now;
+
+	if (!longest)
+		return 0;
+	if (next != UINT64_MAX) {
+		now = clock_monotonic();
+		if (next <= now)
+			return 0;
+		if (next - now < longest)
+			longest = next - now;
+	}
+	return (int)((longest + NSEC_PER_MSEC - 1) / NSEC_PER_MSEC);
+}
+
+int loop_wait(struct loop *loop, uint64_t longest)
+{
+	int n = epoll_wait(loop->epoll_fd, loop->events, LOOP_EVENTS, wait_time(loop, longest));
+
+	loop->now = clock_monotonic();
+	return n >= 0 ? n : errno == EINTR ? 0 : -errno;
+}
+
+void loop_dispatch(struct loop *loop, int count)
+{
+	for (int i = 0; i < count; i++) {
+		uint64_t data = loop->events[i].data.u64;
+		uint8_t kind = (uint8_t)(data >> 32);
+
+		assert(kind < LOOP_KINDS && loop->kinds[kind].handler);
+		loop->kinds[kind].handler(loop->kinds[kind].context, (uint32_t)data,
+					  loop->events[i].events);
+	}
+	timers_fire(&loop->timers, loop->now, LOOP_TIMERS_A_TURN);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Checking: the tree of a file, or of a generation, becomes a config. All errors are reported, so a group with errors is still
+ * read to its end; only the whole is then refused.
+ */
+#include "config/check.h"
+
+#include "base/report.h"
+#include "config/group.h"
+#include "config/node.h"
+#include "config/owner.h"
+#include "config/route.h"
+#include "config/rule.h"
+#include "config/schema.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+static const struct group_table daemon_table = {
+	.options = schema_daemon,
+	.n_options = DAEMON_OPTIONS,
+	.manual = "spliced.conf(5)",
+};
+
+static const struct group_table root_table = {
+	.keys = schema_root_keys,
+	.manual = "spliced.conf(5)",
+};
+
+void check_error(struct check *check, struct config_place place, const char *format, ...)
+{
+	char text[2048], where[320];
+	va_list args;
+
+	check->errors++;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	report_add(check->report, "%s: %s%s%s", config_place_text(check->config, place, where, sizeof(where)),
+		   check->where ? check->where : "", check->where ? ": " : "", text);
+}
+
+int check_add_file(struct check *check, const char *name, uint32_t *ret)
+{
+	struct config *config = check->config;
+
+	config->files = owner_grow(check->owner, config->files, config->n_files, sizeof(*config->files));
+	if (!config->files)
+		return -ENOMEM;
+	config->files[config->n_files] = owner_copy_text(check->owner, name);
+	if (!config->files[config->n_files])
+		return -ENOMEM;
+	*ret = config->n_files++;
+	return 0;
+}
+
+/* The users and groups that are named must be there: a typing error would be noticed only at the next start. */
+static void check_names(struct check *check)
+{
+	static const enum config_daemon_option groups[] = {DAEMON_GROUP, DAEMON_CONTROL_GROUP};
+	const struct config_value *values = check->config->daemon, *user = &values[DAEMON_USER];
+
+	if (user->value.state == SPLICED_SET && !getpwnam(user->value.text))
+		check_error(check, user->place, "user is \"%s\"; there is no such user", user->value.text);
+	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+		const struct config_value *group = &values[groups[i]];
+
+		if (group->value.state == SPLICED_SET && !getgrnam(group->value.text))
+			check_error(check, group->place, "%s is \"%s\"; there is no such group",
+				    schema_daemon[groups[i]].name, group->value.text);
+	}
+}
+
+static int check_daemon(struct check *check, struct node *root)
+{
+	struct node *group = node_take(root, "daemon");
+	int r = 0;
+
+	check->where = "daemon";
+	if (group && group->type != NODE_GROUP) {
+		check_error(check, group->place, "is %s; it must be a group, as daemon: { ... };", node_type_name(group));
+	} else if (group) {
+		r = group_read(check, &daemon_table, group, check->config->daemon);
+		if (r == 0)
+			group_report_unknown(check, &daemon_table, group);
+	}
+	if (r == 0)
+		r = group_set_defaults(check, &daemon_table, check->config->daemon);
+	if (r == 0 && !check->generation)
+		check_names(check);
+	check->where = NULL;
+	return r;
+}
+
+static int check_route(struct check *check, struct node *node, const struct route_defaults *defaults,
+		       struct config_route *route)
+{
+	int r;
+
+	check->where = owner_print(check->scratch, "route %s", node->name);
+	if (!check->where)
+		return -ENOMEM;
+	r = route_read(check, node, defaults, route);
+	check->where = NULL;
+	return r;
+}
+
+static int check_routes(struct check *check, struct node *group, const struct route_defaults *defaults)
+{
+	struct config *config = check->config;
+	int r = 0;
+
+	if (group->type != NODE_GROUP) {
+		check_error(check, group->place, "routes is %s; it must be a group, as routes: { NAME: { ... }; };",
+			    node_type_name(group));
+		return 0;
+	}
+	config->routes = owner_take(check->owner, group->n, sizeof(*config->routes));
+	if (!config->routes)
+		return -ENOMEM;
+	for (struct node *node = group->first; node && r == 0; node = node->next)
+		r = check_route(check, node, defaults, &config->routes[config->n_routes++]);
+	return r < 0 ? r : route_check_conflicts(check);
+}
+
+int check_tree(struct check *check, struct node *root, bool daemon_only)
+{
+	struct node *defaults_group, *lists, *routes;
+	struct route_defaults defaults = {0};
+	int r;
+
+	r = check_daemon(check, root);
+	if (r < 0 || daemon_only)
+		return r;
+	lists = node_take(root, "lists");
+	if (lists) {
+		rule_check_lists(check, lists);
+		check->lists = lists;
+	}
+	defaults_group = node_take(root, "defaults");
+	if (defaults_group)
+		r = route_read_defaults(check, defaults_group, &defaults);
+	routes = node_take(root, "routes");
+	if (routes && r == 0)
+		r = check_routes(check, routes, &defaults);
+	if (r == 0)
+		group_report_unknown(check, &root_table, root);
+	return r;
+}

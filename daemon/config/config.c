@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Reading a configuration: the file, X.conf.d beside it, and the check. What is read on the way goes into a scratch owner, what the
+ * config keeps into its own.
+ */
+#include "config/build.h"
+
+#include "base/report.h"
+#include "config/node.h"
+#include "config/owner.h"
+#include "config/parse.h"
+#include "config/source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int build_start(struct check *check, struct families *families, struct report *report)
+{
+	int r;
+
+	*check = (struct check){.families = families, .report = report};
+	r = owner_new(&check->owner);
+	if (r < 0)
+		return r;
+	check->config = owner_take(check->owner, 1, sizeof(*check->config));
+	if (!check->config)
+		return -ENOMEM;
+	check->config->owner = check->owner;
+	return owner_new(&check->scratch);
+}
+
+int build_finish(struct check *check, int r, struct config **ret)
+{
+	if (r == 0 && check->errors)
+		r = -EINVAL;
+	if (r == 0)
+		r = build_digest(check->config);
+	if (r == -ENOMEM)
+		report_add(check->report, "no memory for the configuration");
+	owner_free(check->scratch);
+	if (r < 0)
+		owner_free(check->owner);
+	else
+		*ret = check->config;
+	return r;
+}
+
+/* The directory of a file, with its slash; "" for the current one. */
+static char *directory_of(struct config_owner *owner, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return owner_copy(owner, path, slash ? (size_t)(slash - path) + 1 : 0);
+}
+
+static int is_route_file(const struct dirent *entry)
+{
+	size_t len = strlen(entry->d_name);
+
+	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+}
+
+/* By bytes, whatever the locale. */
+static int compare_names(const struct dirent **a, const struct dirent **b)
+{
+	return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+/* Moves the routes of a further file into those of the first; a name that is there already is an error. */
+static void merge_routes(struct check *check, struct node *routes, struct node *more)
+{
+	struct node *next;
+	char text[320];
+
+	for (struct node *route = more->first; route; route = next) {
+		const struct node *other = node_find(routes, route->name, strlen(route->name));
+
+		next = route->next;
+		route->next = NULL;
+		if (other) {
+			check_error(check, route->place, "route %s: there is one of this name at %s; give it another",
+				    route->name, config_place_text(check->config, other->place, text, sizeof(text)));
+			continue;
+		}
+		if (routes->last)
+			routes->last->next = route;
+		else
+			routes->first = route;
+		routes->last = route;
+		routes->n++;
+	}
+}
+
+/* The group `routes` of the main file, made if it is not there. NULL without memory. */
+static struct node *open_routes(struct check *check, struct node *root)
+{
+	struct node *routes = node_find(root, "routes", strlen("routes"));
+
+	return routes ? routes : node_add(check->scratch, root, NODE_GROUP, "routes", root->place);
+}
+
+static int add_route_tree(struct check *check, struct node *root, struct node *more)
+{
+	struct node *routes = open_routes(check, root);
+
+	if (!routes)
+		return -ENOMEM;
+	for (struct node *node = more->first; node; node = node->next) {
+		if (strcmp(node->name, "routes") != 0)
+			check_error(check, node->place, "\"%s\" belongs into the main file; this one holds routes only",
+				    node->name);
+		else if (node->type != NODE_GROUP)
+			check_error(check, node->place, "routes is %s; it must be a group, as routes: { NAME: { ... }; };",
+				    node_type_name(node));
+		else if (routes->type == NODE_GROUP)
+			merge_routes(check, routes, node);
+	}
+	return 0;
+}
+
+/* Reads one file of X.conf.d; root is NULL where the main file has a syntax error, and then only the syntax is checked. */
+static int read_route_file(struct check *check, const char *path, const char *dir, struct node *root)
+{
+	struct source source;
+	struct node *more;
+	int r;
+
+	r = source_read(&source, check, path, dir);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0; /* reported */
+	r = parse_source(check, &source, &more);
+	if (r < 0 || !more || !root)
+		return r;
+	return add_route_tree(check, root, more);
+}
+
+static int read_route_files(struct check *check, const char *path, const char *dir, struct node *root)
+{
+	size_t len = strlen(path);
+	struct dirent **entries;
+	char *confd;
+	int n, r = 0;
+
+	if (len < 5 || strcmp(path + len - 5, ".conf") != 0)
+		return 0;
+	confd = owner_print(check->scratch, "%s.d", path);
+	if (!confd)
+		return -ENOMEM;
+	n = scandir(confd, &entries, is_route_file, compare_names);
+	if (n < 0 && errno != ENOENT && errno != ENOMEM) {
+		report_add(check->report, "%s: cannot be read: %s; let the daemon's user read it", confd,
+			   strerror(errno));
+		check->errors++;
+	}
+	if (n < 0)
+		return errno == ENOMEM ? -ENOMEM : 0;
+	for (int i = 0; i < n; i++) {
+		char *file = owner_print(check->scratch, "%s/%s", confd, entries[i]->d_name);
+
+		if (r == 0)
+			r = file ? read_route_file(check, file, dir, root) : -ENOMEM;
+		free(entries[i]);
+	}
+	free(entries);
+	return r;
+}
+
+static int read_files(struct check *check, const struct config_source *from)
+{
+	const char *as = from->as ? from->as : from->path;
+	char *dir = directory_of(check->scratch, as);
+	struct node *root = NULL;
+	struct source source;
+	int r;
+
+	if (!dir)
+		return -ENOMEM;
+	r = source_read(&source, check, from->path, dir);
+	if (r < 0)
+		return r;
+	r = parse_source(check, &source, &root);
+	if (r == 0 && !from->daemon_only)
+		r = read_route_files(check, as, dir, root);
+	if (r < 0 || !root)
+		return r;
+	return check_tree(check, root, from->daemon_only);
+}
+
+int config_load(const struct config_source *source, struct config **ret, struct report *report)
+{
+	struct check check;
+	int r;
+
+	r = build_start(&check, source->families, report);
+	check.resolve_listeners = source->resolve_listeners;
+	if (r == 0)
+		r = read_files(&check, source);
+	return build_finish(&check, r, ret);
+}
+
+struct config *config_free(struct config *config)
+{
+	if (config)
+		owner_free(config->owner);
+	return NULL;
+}
+
+const char *config_place_text(const struct config *config, struct config_place place, char *text, size_t size)
+{
+	const char *file = place.file < config->n_files ? config->files[place.file] : "(nowhere)";
+
+	if (place.line)
+		snprintf(text, size, "%s:%u", file, place.line);
+	else
+		snprintf(text, size, "%s", file);
+	return text;
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Two routes cannot listen on one address; sockets bound to different interfaces can. A name that is not resolved is compared as
+ * a name. Routes that are not enabled do not listen.
+ */
+#include "config/check.h"
+#include "config/owner.h"
+#include "config/route.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct listener {
+	const struct config_route *route;
+	const struct config_endpoint *endpoint;
+	const struct config_leg *leg;
+	unsigned number; /* in the order of the file */
+};
+
+static int compare_texts(const char *a, const char *b)
+{
+	return strcmp(a ? a : "", b ? b : "");
+}
+
+static int compare_interfaces(const struct config_leg *a, const struct config_leg *b)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < a->family->plugin.n_options && r == 0; i++)
+		if (a->family->options[i].type == SPLICED_INTERFACE)
+			r = compare_texts(a->values[i].value.text, b->values[i].value.text);
+	return r;
+}
+
+static int compare_addresses(const struct address *a, const struct address *b)
+{
+	if (a->len != b->len)
+		return a->len < b->len ? -1 : 1;
+	return memcmp(&a->storage, &b->storage, a->len);
+}
+
+/* Listeners that stand in each other's way compare as equal. */
+static int compare_legs(const struct config_leg *a, const struct config_leg *b)
+{
+	int r;
+
+	r = strcmp(a->family->name, b->family->name);
+	if (r == 0)
+		r = (a->row->type > b->row->type) - (a->row->type < b->row->type);
+	if (r == 0)
+		r = compare_texts(a->host_name, b->host_name);
+	if (r == 0)
+		r = compare_addresses(&a->address, &b->address);
+	return r ? r : compare_interfaces(a, b);
+}
+
+static int compare(const void *a, const void *b)
+{
+	const struct listener *one = a, *two = b;
+	int r;
+
+	r = compare_legs(one->leg, two->leg);
+	if (r == 0 && one->leg->host_name)
+		r = strcmp(one->endpoint->text, two->endpoint->text);
+	return r ? r : one->number < two->number ? -1 : 1;
+}
+
+static bool is_same(const struct listener *a, const struct listener *b)
+{
+	return compare_legs(a->leg, b->leg) == 0 &&
+	       (!a->leg->host_name || strcmp(a->endpoint->text, b->endpoint->text) == 0);
+}
+
+static unsigned count_legs(const struct config *config)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++)
+		for (unsigned j = 0; j < config->routes[i].n_listen; j++)
+			n += config->routes[i].listen[j].n_legs;
+	return n;
+}
+
+static unsigned collect(const struct config *config, struct listener *listeners)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++) {
+		const struct config_route *route = &config->routes[i];
+
+		for (unsigned j = 0; j < route->n_listen && route->enabled; j++)
+			for (unsigned k = 0; k < route->listen[j].n_legs; k++, n++)
+				listeners[n] = (struct listener){.route = route,
+								 .endpoint = &route->listen[j],
+								 .leg = &route->listen[j].legs[k],
+								 .number = n};
+	}
+	return n;
+}
+
+static void report(struct check *check, const struct listener *first, const struct listener *second)
+{
+	char text[320];
+
+	check_error(check, second->endpoint->place, "route %s: %s is listened on already, by route %s at %s; change one of "
+		    "them", second->route->name, second->endpoint->text, first->route->name,
+		    config_place_text(check->config, first->endpoint->place, text, sizeof(text)));
+}
+
+/* In the order of the file; once for the two legs of `ip`. */
+static void report_all(struct check *check, const struct listener *const *by_number,
+		       const struct listener *const *others, unsigned n)
+{
+	const struct config_endpoint *reported = NULL;
+
+	for (unsigned i = 0; i < n; i++) {
+		if (!others[i] || by_number[i]->endpoint == reported)
+			continue;
+		reported = by_number[i]->endpoint;
+		report(check, others[i], by_number[i]);
+	}
+}
+
+int route_check_conflicts(struct check *check)
+{
+	unsigned n = count_legs(check->config);
+	struct listener *listeners = owner_take(check->scratch, n, sizeof(*listeners));
+	const struct listener **by_number = owner_take(check->scratch, n, sizeof(*by_number));
+	const struct listener **others = owner_take(check->scratch, n, sizeof(*others));
+
+	if (!listeners || !by_number || !others)
+		return -ENOMEM;
+	n = collect(check->config, listeners);
+	qsort(listeners, n, sizeof(*listeners), compare);
+	for (unsigned i = 0, first = 0; i < n; i++) {
+		by_number[listeners[i].number] = &listeners[i];
+		if (!is_same(&listeners[first], &listeners[i]))
+			first = i;
+		else if (i > first)
+			others[listeners[i].number] = &listeners[first];
+	}
+	report_all(check, by_number, others, n);
+	return 0;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a family takes, from its tables: for people, and as JSON for programs. Both say the same.
+ */
+#include "config/config.h"
+#include "config/value.h"
+
+#include "base/report.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const capability_names[] = {
+	"listen",    "connect",	   "connectionless", "boundaries", "reliable",	   "ordered",  "half-close",
+	"splice",    "readers",	   "passes-fds",     "credentials", "receive-only", "reset",	"tcp-info",
+};
+enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
+
+static const char *const type_names[] = {
+	[SPLICED_BOOL] = "bool",     [SPLICED_NUMBER] = "number",     [SPLICED_STRING] = "string",
+	[SPLICED_WORD] = "word",     [SPLICED_WORD_OR_NUMBER] = "word or number",
+	[SPLICED_SIZE] = "size",     [SPLICED_DURATION] = "duration", [SPLICED_RATE] = "rate",
+	[SPLICED_MODE] = "mode",     [SPLICED_PATH] = "path",	      [SPLICED_INTERFACE] = "interface",
+	[SPLICED_LIST] = "list",     [SPLICED_HOST] = "host",
+};
+
+static const char *type_name(const struct spliced_option *option)
+{
+	return option->type < sizeof(type_names) / sizeof(type_names[0]) && type_names[option->type]
+		       ? type_names[option->type]
+		       : "unknown";
+}
+
+static const char *row_type(const struct spliced_row *row)
+{
+	const char *name = family_type_name(row->type);
+
+	return name ? name : "unknown";
+}
+
+static bool applies_to(const struct spliced_option *option, uint32_t row)
+{
+	return option->rows == 0 || (option->rows & UINT64_C(1) << row);
+}
+
+static bool has_role(const struct spliced_option *option, enum spliced_role role)
+{
+	return option->roles == 0 || (option->roles & role);
+}
+
+/* "stream tcp" */
+static void print_row_name(FILE *file, const struct spliced_row *row)
+{
+	fprintf(file, "%s%s%s", row_type(row), row->name ? " " : "", row->name ? row->name : "");
+}
+
+static void print_row(FILE *file, const struct family *family, const struct spliced_row *row)
+{
+	const char *separator = "";
+
+	fputs("  ", file);
+	print_row_name(file, row);
+	fprintf(file, "\n    written as    %s://%s\n    capabilities  ", row->scheme ? row->scheme : family->name,
+		row->pattern ? row->pattern : "");
+	for (unsigned i = 0; i < CAPABILITIES; i++) {
+		if (!(row->capabilities & UINT64_C(1) << i))
+			continue;
+		fprintf(file, "%s%s", separator, capability_names[i]);
+		separator = ", ";
+	}
+	if (row->max_message)
+		fprintf(file, "\n    message       at most %llu bytes", (unsigned long long)row->max_message);
+	fputc('\n', file);
+}
+
+/* Which rows and roles an option is for, where it is not for all of them. */
+static void print_scope(FILE *file, const struct family *family, const struct spliced_option *option)
+{
+	const char *separator = "";
+
+	if (option->roles == SPLICED_LISTEN || option->roles == SPLICED_CONNECT)
+		fprintf(file, "    only for      %s\n", option->roles == SPLICED_LISTEN ? "listen" : "target");
+	if (option->rows == 0)
+		return;
+	fputs("    only for      ", file);
+	for (uint32_t i = 0; i < family->plugin.n_rows; i++) {
+		if (!applies_to(option, i))
+			continue;
+		fputs(separator, file);
+		print_row_name(file, &family->rows[i]);
+		separator = ", ";
+	}
+	fputc('\n', file);
+}
+
+static void print_option(FILE *file, const struct family *family, const struct spliced_option *option)
+{
+	char expects[640];
+
+	fprintf(file, "  %s\n    %s\n", option->name, option->doc ? option->doc : "");
+	fprintf(file, "    %-12s  %s\n", type_name(option), value_expects(option, expects, sizeof(expects)));
+	if (option->flags & SPLICED_REQUIRED)
+		fputs("    required\n", file);
+	else if (option->default_text)
+		fprintf(file, "    default       %s\n", *option->default_text ? option->default_text : "\"\"");
+	print_scope(file, family, option);
+	fprintf(file, "    a change      %s\n",
+		option->flags & SPLICED_LIVE ? "applies to the open socket" : "takes a new socket");
+}
+
+static void print_family(FILE *file, const struct family *family)
+{
+	fprintf(file, "%s: %s\n(%s, ABI %u.%u)\n\nTypes\n", family->name,
+		family->plugin.summary ? family->plugin.summary : "", family->path, family->plugin.abi_major,
+		family->plugin.abi_minor);
+	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
+		print_row(file, family, &family->rows[i]);
+	fputs("\nOptions\n", file);
+	for (uint32_t i = 0; i < family->plugin.n_options; i++)
+		print_option(file, family, &family->options[i]);
+}
+
+/* Adds what may be missing as null. */
+static void set_text(json_t *object, const char *key, const char *text)
+{
+	json_object_set_new(object, key, text ? json_string(text) : json_null());
+}
+
+static json_t *row_to_json(const struct family *family, const struct spliced_row *row)
+{
+	json_t *object = json_object(), *capabilities = json_array();
+
+	set_text(object, "type", row_type(row));
+	set_text(object, "protocol", row->name);
+	set_text(object, "scheme", row->scheme ? row->scheme : family->name);
+	set_text(object, "pattern", row->pattern);
+	for (unsigned i = 0; i < CAPABILITIES; i++)
+		if (row->capabilities & UINT64_C(1) << i)
+			json_array_append_new(capabilities, json_string(capability_names[i]));
+	json_object_set_new(object, "capabilities", capabilities);
+	json_object_set_new(object, "max_message", json_integer((json_int_t)row->max_message));
+	return object;
+}
+
+static json_t *rows_of_option_to_json(const struct family *family, const struct spliced_option *option)
+{
+	json_t *rows = json_array();
+
+	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
+		if (applies_to(option, i))
+			json_array_append_new(rows, json_integer(i));
+	return rows;
+}
+
+static json_t *option_to_json(const struct family *family, const struct spliced_option *option)
+{
+	json_t *object = json_object(), *roles = json_array(), *words = json_array();
+
+	set_text(object, "name", option->name);
+	set_text(object, "doc", option->doc);
+	set_text(object, "type", type_name(option));
+	set_text(object, "default", option->default_text);
+	json_object_set_new(object, "required", json_boolean(option->flags & SPLICED_REQUIRED));
+	set_text(object, "change", option->flags & SPLICED_LIVE ? "live" : "reopen");
+	if (option->min || option->max) {
+		json_object_set_new(object, "min", json_integer(option->min));
+		json_object_set_new(object, "max", json_integer(option->max));
+	}
+	for (const char *const *word = option->words; word && *word; word++)
+		json_array_append_new(words, json_string(*word));
+	json_object_set_new(object, "words", words);
+	if (has_role(option, SPLICED_LISTEN))
+		json_array_append_new(roles, json_string("listen"));
+	if (has_role(option, SPLICED_CONNECT))
+		json_array_append_new(roles, json_string("target"));
+	json_object_set_new(object, "roles", roles);
+	json_object_set_new(object, "rows", rows_of_option_to_json(family, option));
+	return object;
+}
+
+static json_t *family_to_json(const struct family *family)
+{
+	json_t *object = json_object(), *rows = json_array(), *options = json_array();
+
+	set_text(object, "name", family->name);
+	set_text(object, "summary", family->plugin.summary);
+	set_text(object, "path", family->path);
+	json_object_set_new(object, "abi", json_pack("[ii]", family->plugin.abi_major, family->plugin.abi_minor));
+	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
+		json_array_append_new(rows, row_to_json(family, &family->rows[i]));
+	for (uint32_t i = 0; i < family->plugin.n_options; i++)
+		json_array_append_new(options, option_to_json(family, &family->options[i]));
+	json_object_set_new(object, "rows", rows);
+	json_object_set_new(object, "options", options);
+	return object;
+}
+
+/* Prints and frees it. jansson carries a lack of memory along as a NULL. */
+static int print_json(FILE *file, json_t *json)
+{
+	int r = json && json_dumpf(json, file, JSON_INDENT(2)) == 0 ? 0 : -ENOMEM;
+
+	fputc('\n', file);
+	json_decref(json);
+	return r;
+}
+
+static int describe_all(struct families *families, bool json, FILE *file, struct report *report)
+{
+	json_t *array = json ? json_array() : NULL;
+	int r;
+
+	r = families_load_all(families, report);
+	for (const struct family *family = families->first; family; family = family->next) {
+		if (json)
+			json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "name", family->name, "summary",
+							       family->plugin.summary ? family->plugin.summary : "",
+							       "path", family->path));
+		else
+			fprintf(file, "%-10s  %s\n", family->name, family->plugin.summary ? family->plugin.summary : "");
+	}
+	if (json) {
+		int printed = print_json(file, array);
+
+		return printed < 0 ? printed : r;
+	}
+	if (families->first)
+		fprintf(file, "%-10s  %s\n", "ip", "inet6 and inet together");
+	return r;
+}
+
+int config_describe(struct families *families, const char *name, bool json, FILE *file, struct report *report)
+{
+	const struct family *family;
+	char *why = NULL;
+	int r;
+
+	if (!name)
+		return describe_all(families, json, file, report);
+	if (strcmp(name, "ip") == 0) {
+		report_add(report, "ip is inet6 and inet together; describe one of these");
+		return -ENOENT;
+	}
+	r = family_load(families, name, &family, &why);
+	if (r < 0)
+		report_add(report, "%s", why ? why : strerror(-r));
+	free(why);
+	if (r < 0)
+		return r;
+	if (json)
+		return print_json(file, family_to_json(family));
+	print_family(file, family);
+	return ferror(file) ? -EIO : 0;
+}

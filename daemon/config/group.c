@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Options with a dot in their name stand in sub-groups, so that one flat table, indexed by one enum, describes a tree:
+ * "timeout.connect" is `timeout: { connect = ...; }`.
+ */
+#include "config/group.h"
+
+#include "base/text.h"
+#include "config/check.h"
+#include "config/node.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The node of a name with dots, marked as seen with the groups that it stands in. */
+static struct node *take_dotted(struct node *group, const char *name)
+{
+	const char *dot;
+
+	while (group && (dot = strchr(name, '.'))) {
+		group = node_find(group, name, (size_t)(dot - name));
+		if (group)
+			group->seen = true;
+		name = dot + 1;
+	}
+	return group ? node_take(group, name) : NULL;
+}
+
+int group_read(struct check *check, const struct group_table *table, struct node *group, struct config_value *values)
+{
+	char key[96];
+	int r;
+
+	for (size_t i = 0; i < table->n_options; i++) {
+		const struct spliced_option *option = &table->options[i];
+		const struct node *node = take_dotted(group, option->name);
+
+		if (!node)
+			continue;
+		snprintf(key, sizeof(key), "%s%s", table->prefix ? table->prefix : "", option->name);
+		r = value_read(check, option, key, node, &values[i]);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int group_set_defaults(struct check *check, const struct group_table *table, struct config_value *values)
+{
+	int r;
+
+	for (size_t i = 0; i < table->n_options; i++) {
+		if (values[i].value.state != SPLICED_UNSET)
+			continue;
+		r = value_set_default(check->owner, &table->options[i], &values[i].value);
+		if (r == -ENOMEM)
+			return r;
+	}
+	return 0;
+}
+
+void group_report_key(struct check *check, const struct node *node, const char *prefix, const char *nearest,
+		      const char *manual)
+{
+	if (nearest)
+		check_error(check, node->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?", prefix, node->name,
+			    prefix, nearest);
+	else
+		check_error(check, node->place, "unknown key \"%s%s\"; see %s", prefix, node->name, manual);
+}
+
+/* Gives the next part of an option's name behind the prefix, or false where it stands elsewhere. */
+static bool next_part(const char *name, const char *prefix, char *part, size_t size, bool *is_group)
+{
+	size_t len = strlen(prefix);
+
+	if (strncmp(name, prefix, len) != 0)
+		return false;
+	name += len;
+	len = strcspn(name, ".");
+	snprintf(part, size, "%.*s", (int)len, name);
+	*is_group = name[len] == '.';
+	return true;
+}
+
+static const char *find_nearest(const struct group_table *table, const char *prefix, const char *name, char *best,
+				size_t size)
+{
+	struct text_nearest nearest;
+	bool is_group;
+	char part[64];
+
+	text_nearest_init(&nearest, name);
+	for (size_t i = 0; !*prefix && table->keys && table->keys[i]; i++)
+		text_nearest_offer(&nearest, table->keys[i]);
+	if (nearest.best)
+		snprintf(best, size, "%s", nearest.best);
+	for (size_t i = 0; i < table->n_options; i++) {
+		unsigned distance = nearest.distance;
+
+		if (!next_part(table->options[i].name, prefix, part, sizeof(part), &is_group))
+			continue;
+		text_nearest_offer(&nearest, part);
+		if (nearest.distance < distance)
+			snprintf(best, size, "%s", part);
+	}
+	return nearest.best ? best : NULL;
+}
+
+static bool is_group_name(const struct group_table *table, const char *prefix, const char *name)
+{
+	char part[64];
+	bool is_group;
+
+	for (size_t i = 0; i < table->n_options; i++)
+		if (next_part(table->options[i].name, prefix, part, sizeof(part), &is_group) && is_group &&
+		    strcmp(part, name) == 0)
+			return true;
+	return false;
+}
+
+static void report_level(struct check *check, const struct group_table *table, const struct node *group,
+			 const char *prefix)
+{
+	char deeper[128], best[64];
+
+	for (const struct node *node = group->first; node; node = node->next) {
+		if (!node->seen) {
+			group_report_key(check, node, prefix,
+					 find_nearest(table, prefix, node->name, best, sizeof(best)), table->manual);
+		} else if (is_group_name(table, prefix, node->name)) {
+			if (node->type != NODE_GROUP && !node->damaged)
+				check_error(check, node->place, "%s%s is %s; it must be a group, as %s: { ... };",
+					    prefix, node->name, node_type_name(node), node->name);
+			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, node->name);
+			if (node->type == NODE_GROUP)
+				report_level(check, table, node, deeper);
+		}
+	}
+}
+
+void group_report_unknown(struct check *check, const struct group_table *table, const struct node *group)
+{
+	report_level(check, table, group, "");
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What a HOST option says: every address, a number, or a name. */
+#pragma once
+
+#include <stdint.h>
+
+enum host_kind { HOST_ANY, HOST_INET, HOST_INET6, HOST_NAME };
+
+struct host {
+	enum host_kind kind;
+	unsigned char bytes[16]; /* INET: 4, INET6: 16, in network byte order */
+	unsigned len;
+	uint32_t scope; /* interface index, or 0 */
+};
+
+/* Reads the text; looks up no name, but the interface of a scope. 0; -EINVAL: neither a number nor a name; -ENODEV: there is no
+ * such interface. */
+int host_parse(const char *text, struct host *ret);
+
+/* Looks a name up, for this many bytes of address (4 or 16), and waits for the answer. 0; -ENOENT: it has no such address, or
+ * nobody knows it now. */
+int host_resolve(const char *name, unsigned len, struct host *ret);
+
+enum { HOST_TEXT_MAX = 80 };
+/* A number as text, with its scope. Returns text. */
+const char *host_format(const struct host *host, char *text);

@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Where the tables of a family meet what was written. Most endpoints have one leg. `ip` has two, inet6 and inet, which read the
+ * same settings; a number as host leaves the one that it fits. All that is known here of inet and inet6 is that `ip` means
+ * the two of them.
+ */
+#include "config/leg.h"
+
+#include "base/report.h"
+#include "base/text.h"
+#include "config/check.h"
+#include "config/group.h"
+#include "config/hear.h"
+#include "config/host.h"
+#include "config/node.h"
+#include "config/owner.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *role_name(enum spliced_role role)
+{
+	return role == SPLICED_LISTEN ? "listen" : "target";
+}
+
+/* The text of a setting that must be a string; NULL, reported, if it is none. */
+static const char *take_word(struct check *check, const struct config_endpoint *endpoint, struct node *group,
+			     const char *name)
+{
+	struct node *node = node_take(group, name);
+
+	if (!node || node->damaged)
+		return NULL;
+	if (node->type == NODE_STRING || node->type == NODE_TEXT)
+		return node->text;
+	check_error(check, node->place, "%s.%s is %s; it must be a string", role_name(endpoint->role), name,
+		    node_type_name(node));
+	return NULL;
+}
+
+/* family->plugin.name, or why there is none. */
+static int load_family(struct check *check, struct config_place place, const char *name, const struct family **ret)
+{
+	char *why = NULL;
+	int r;
+
+	r = family_load(check->families, name, ret, &why);
+	if (r < 0) {
+		*ret = NULL;
+		check_error(check, place, "%s", why ? why : strerror(-r));
+	}
+	free(why);
+	return r == -ENOMEM ? r : 0;
+}
+
+/* "stream or dgram": the types that a family has. */
+static const char *list_types(const struct family *family, char *text, size_t size)
+{
+	size_t len = 0;
+
+	*text = '\0';
+	for (uint32_t i = 0; i < family->plugin.n_rows && len < size; i++) {
+		const char *name = family_type_name(family->rows[i].type);
+
+		if (name && !strstr(text, name))
+			len += (size_t)snprintf(text + len, size - len, "%s%s", len ? ", " : "", name);
+	}
+	return text;
+}
+
+static bool has_protocols(const struct family *family)
+{
+	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
+		if (family->rows[i].name)
+			return true;
+	return false;
+}
+
+static const char *list_protocols(const struct family *family, char *text, size_t size)
+{
+	size_t len = 0;
+
+	*text = '\0';
+	for (uint32_t i = 0; i < family->plugin.n_rows && len < size; i++)
+		if (family->rows[i].name)
+			len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", len ? ", " : "",
+						family->rows[i].name);
+	return text;
+}
+
+/* What a group says of the row. */
+struct wanted {
+	int type; /* -1: nothing */
+	const char *protocol;
+	bool wrong; /* reported */
+};
+
+static void read_type(struct check *check, const struct config_endpoint *endpoint, struct node *group,
+		      struct wanted *wanted)
+{
+	static const char *const types[] = {"stream", "dgram", "seqpacket", "rdm", "raw", NULL};
+	const struct node *node = node_find(group, "type", strlen("type"));
+	const char *text = take_word(check, endpoint, group, "type");
+	struct text_nearest nearest;
+
+	wanted->type = -1;
+	if (!node)
+		return;
+	wanted->type = text ? family_type_from_name(text) : -1;
+	wanted->wrong = wanted->type < 0;
+	if (!text || wanted->type >= 0)
+		return;
+	text_nearest_init(&nearest, text);
+	for (const char *const *type = types; *type; type++)
+		text_nearest_offer(&nearest, *type);
+	if (nearest.best)
+		check_error(check, node->place, "%s.type is \"%s\"; did you mean \"%s\"?", role_name(endpoint->role),
+			    text, nearest.best);
+	else
+		check_error(check, node->place, "%s.type is \"%s\"; it must be stream, dgram, seqpacket, rdm or raw",
+			    role_name(endpoint->role), text);
+}
+
+static void report_row(struct check *check, const struct config_endpoint *endpoint, const struct family *family,
+		       const struct node *group, const struct wanted *wanted)
+{
+	const struct node *node = node_find(group, wanted->protocol ? "protocol" : "type", wanted->protocol ? 8 : 4);
+	struct config_place place = node ? node->place : endpoint->place;
+	char text[256];
+
+	if (!family_row(family, wanted->type, NULL))
+		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s", role_name(endpoint->role),
+			    family->name, family_type_name(wanted->type), list_types(family, text, sizeof(text)));
+	else
+		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s", role_name(endpoint->role),
+			    wanted->protocol, family->name, list_protocols(family, text, sizeof(text)));
+}
+
+/* A socket of the row could be opened in this role, and the daemon knows how to move its traffic. */
+static bool check_row(struct check *check, const struct config_endpoint *endpoint, const struct config_leg *leg)
+{
+	bool listen = endpoint->role == SPLICED_LISTEN;
+	uint64_t capabilities = leg->row->capabilities;
+
+	if (!(capabilities & (listen ? SPLICED_CAN_LISTEN : SPLICED_CAN_CONNECT))) {
+		check_error(check, endpoint->place, "%s: %s sockets of family \"%s\" cannot %s; take another end",
+			    role_name(endpoint->role), family_type_name(leg->row->type), leg->family->name,
+			    listen ? "listen" : "connect");
+		return false;
+	}
+	if (capabilities & (SPLICED_BOUNDARIES | SPLICED_CONNECTIONLESS)) {
+		check_error(check, endpoint->place, "%s: %s sockets carry messages, which cannot be moved yet; "
+			    "take streams", role_name(endpoint->role), family_type_name(leg->row->type));
+		return false;
+	}
+	return true;
+}
+
+int leg_choose(struct check *check, struct node *group, enum spliced_role role, struct config_endpoint *endpoint)
+{
+	const char *family = take_word(check, endpoint, group, "family"), *const *names = &family;
+	const struct node *node = node_find(group, "family", strlen("family"));
+	bool is_ip = family && strcmp(family, "ip") == 0;
+	struct wanted wanted = {0};
+	unsigned n = is_ip ? 2 : 1;
+	int r;
+
+	endpoint->n_legs = 0;
+	endpoint->role = role;
+	if (!node)
+		check_error(check, group->place, "%s has no family; write family = \"inet\", or the like",
+			    role_name(role));
+	if (!family)
+		return 0;
+	endpoint->family = owner_copy_text(check->owner, family);
+	if (!endpoint->family)
+		return -ENOMEM;
+	read_type(check, endpoint, group, &wanted);
+	names = is_ip ? schema_ip : names;
+	for (unsigned i = 0; i < n; i++) {
+		struct config_leg *leg = &endpoint->legs[i];
+
+		r = load_family(check, node->place, names[i], &leg->family);
+		if (r < 0 || !leg->family)
+			return r;
+		if (i == 0 && has_protocols(leg->family))
+			wanted.protocol = take_word(check, endpoint, group, "protocol");
+		if (wanted.wrong)
+			return 0;
+		leg->row = family_row(leg->family, wanted.type, wanted.protocol);
+		if (!leg->row) {
+			report_row(check, endpoint, leg->family, group, &wanted);
+			return 0;
+		}
+		if (!check_row(check, endpoint, leg))
+			return 0;
+	}
+	endpoint->n_legs = n;
+	return 0;
+}
+
+bool leg_takes(const struct family *family, const struct spliced_row *row, enum spliced_role role,
+	       const struct spliced_option *option)
+{
+	return (option->roles == 0 || (option->roles & role)) &&
+	       (option->rows == 0 || (option->rows & UINT64_C(1) << (row - family->rows)));
+}
+
+static const struct spliced_option *find_option(const struct family *family, const char *name)
+{
+	for (uint32_t i = 0; i < family->plugin.n_options; i++)
+		if (strcmp(family->options[i].name, name) == 0)
+			return &family->options[i];
+	return NULL;
+}
+
+/* Did another leg read this option already? It reported what is wrong with it. */
+static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, const char *name)
+{
+	for (unsigned i = 0; i < leg; i++)
+		if (find_option(endpoint->legs[i].family, name))
+			return true;
+	return false;
+}
+
+/* One option of one leg; what another leg could not read is left unset here, too. */
+static int read_option(struct check *check, const struct config_endpoint *endpoint, unsigned i_leg,
+		       const struct spliced_option *option, struct node *node, struct config_value *value)
+{
+	bool repeated = is_repeated(endpoint, i_leg, option->name);
+	char key[96];
+	int r = 0;
+
+	snprintf(key, sizeof(key), "%s.%s", role_name(endpoint->role), option->name);
+	if (node) {
+		unsigned errors = check->errors;
+
+		node->seen = true;
+		r = value_read(check, option, key, node, value);
+		node->damaged = node->damaged || check->errors > errors; /* said once is enough */
+		return r;
+	}
+	r = value_set_default(check->owner, option, &value->value);
+	if (r == -EINVAL)
+		check_error(check, endpoint->place, "family \"%s\": the default of \"%s\" is none of its values; "
+			    "the plugin is broken", endpoint->family, option->name);
+	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) && !repeated)
+		check_error(check, endpoint->place, "%s is missing; it must be %s", key,
+			    value_expects(option, (char[640]){""}, 640));
+	return r == -ENOMEM ? r : 0;
+}
+
+static int read_options(struct check *check, struct node *group, struct config_endpoint *endpoint, unsigned i_leg)
+{
+	struct config_leg *leg = &endpoint->legs[i_leg];
+	uint32_t n = leg->family->plugin.n_options;
+	int r;
+
+	leg->values = owner_take(check->owner, n, sizeof(*leg->values));
+	if (!leg->values)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < n; i++) {
+		const struct spliced_option *option = &leg->family->options[i];
+		struct node *node = node_find(group, option->name, strlen(option->name));
+
+		if (!leg_takes(leg->family, leg->row, endpoint->role, option))
+			continue;
+		r = read_option(check, endpoint, i_leg, option, node, &leg->values[i]);
+		if (r < 0)
+			return r;
+	}
+	leg->options = (struct spliced_options){
+		.size = sizeof(leg->options),
+		.value_stride = sizeof(*leg->values),
+		.host = &hear_host,
+		.row = leg->row,
+		.role = endpoint->role,
+		.n_values = n,
+		.values = leg->values,
+	};
+	return 0;
+}
+
+/* `ip` with a number keeps the leg that the number fits. The other's own options are then out of place. */
+static int drop_unfit_leg(struct config_owner *scratch, struct node *group, struct config_endpoint *endpoint)
+{
+	const struct config_leg *leg = &endpoint->legs[0];
+	const struct node *node;
+	struct host host;
+	char *text;
+
+	if (endpoint->n_legs < 2 || leg->family->host_option < 0)
+		return 0;
+	node = node_find(group, leg->family->options[leg->family->host_option].name,
+			 strlen(leg->family->options[leg->family->host_option].name));
+	if (!node || !node->text)
+		return 0;
+	text = owner_take(scratch, strlen(node->text) + 1, 1);
+	if (!text)
+		return -ENOMEM;
+	if (node->type == NODE_TEXT)
+		text_decode_percent(node->text, strlen(node->text), text);
+	else
+		strcpy(text, node->text);
+	if (host_parse(text, &host) < 0 || host.len == 0)
+		return 0;
+	if ((host.kind == HOST_INET) == (endpoint->legs[1].family->plugin.domain == AF_INET)) {
+		struct config_leg other = endpoint->legs[0];
+
+		endpoint->legs[0] = endpoint->legs[1];
+		endpoint->legs[1] = other; /* not counted, but it may explain an unknown key */
+	}
+	endpoint->n_legs = 1;
+	return 0;
+}
+
+/* Why an option of the family is out of place: its role, or the rows that it belongs to. */
+static void report_misplaced(struct check *check, const struct config_endpoint *endpoint, const struct family *family,
+			     const struct spliced_option *option, const struct node *node)
+{
+	char text[256] = "";
+	size_t len = 0;
+
+	if (option->roles && !(option->roles & endpoint->role)) {
+		check_error(check, node->place, "\"%s\" belongs to %s, this is a %s; take it away", option->name,
+			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
+			    endpoint->role == SPLICED_LISTEN ? "listening endpoint" : "target");
+		return;
+	}
+	for (uint32_t i = 0; i < family->plugin.n_rows && len < sizeof(text); i++)
+		if (option->rows & UINT64_C(1) << i)
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%s%s", len ? ", " : "",
+						family_type_name(family->rows[i].type), family->rows[i].name ? " " : "",
+						family->rows[i].name ? family->rows[i].name : "");
+	check_error(check, node->place, "\"%s\" belongs to %s of family \"%s\", this is %s%s%s; take it away",
+		    option->name, text, family->name, family_type_name(endpoint->legs[0].row->type),
+		    endpoint->legs[0].row->name ? " " : "", endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
+}
+
+static const char *find_nearest(const struct config_endpoint *endpoint, const char *name)
+{
+	struct text_nearest nearest;
+
+	text_nearest_init(&nearest, name);
+	for (const char *const *key = schema_endpoint_keys; *key; key++)
+		text_nearest_offer(&nearest, *key);
+	for (unsigned i = 0; i < ENDPOINT_OPTIONS; i++)
+		text_nearest_offer(&nearest, schema_endpoint[i].name);
+	for (unsigned i = 0; i < endpoint->n_legs; i++)
+		for (uint32_t j = 0; j < endpoint->legs[i].family->plugin.n_options; j++)
+			text_nearest_offer(&nearest, endpoint->legs[i].family->options[j].name);
+	return nearest.best;
+}
+
+static void report_unseen(struct check *check, const struct config_endpoint *endpoint, const struct node *node)
+{
+	char prefix[16], manual[96];
+
+	for (unsigned i = 0; i < 2 && endpoint->legs[i].family; i++) {
+		const struct family *family = endpoint->legs[i].family;
+		const struct spliced_option *option = find_option(family, node->name);
+
+		if (option && i >= endpoint->n_legs)
+			check_error(check, node->place, "\"%s\" belongs to family \"%s\", this address to \"%s\"; take it "
+				    "away", node->name, family->name, endpoint->legs[0].family->name);
+		else if (option)
+			report_misplaced(check, endpoint, family, option, node);
+		if (option)
+			return;
+	}
+	snprintf(prefix, sizeof(prefix), "%s.", role_name(endpoint->role));
+	snprintf(manual, sizeof(manual), "spliced --describe %s", endpoint->legs[0].family->name);
+	group_report_key(check, node, prefix, find_nearest(endpoint, node->name), manual);
+}
+
+/* The bytes of a number, where they are this family's. */
+static int set_host(struct check *check, struct config_leg *leg, const struct host *host)
+{
+	struct spliced_value *value = &leg->values[leg->family->host_option].value;
+	int domain = leg->family->plugin.domain;
+
+	if ((domain == AF_INET && host->len != 4) || (domain == AF_INET6 && host->len != 16))
+		return 0;
+	value->host = owner_copy(check->owner, (const char *)host->bytes, host->len);
+	value->host_len = host->len;
+	value->host_scope = host->scope;
+	return value->host ? 0 : -ENOMEM;
+}
+
+/* Puts the address that a listener's name has now in the name's place. */
+static int resolve(struct check *check, struct config_leg *leg, struct config_value *value, bool *found)
+{
+	char text[HOST_TEXT_MAX];
+	struct host host;
+
+	*found = host_resolve(value->value.text, leg->family->plugin.domain == AF_INET ? 4 : 16, &host) == 0;
+	if (!*found)
+		return 0;
+	value->value.text = owner_copy_text(check->owner, host_format(&host, text));
+	return value->value.text ? set_host(check, leg, &host) : -ENOMEM;
+}
+
+/* What the HOST option says, if the family has one. A name ends up in leg->host_name. */
+static int read_host(struct check *check, const struct config_endpoint *endpoint, struct config_leg *leg)
+{
+	struct config_value *value = &leg->values[leg->family->host_option];
+	const char *text = value->value.text ? value->value.text : "";
+	struct host host;
+	bool found;
+	int r;
+
+	r = host_parse(text, &host);
+	if (r < 0)
+		return 0; /* reported */
+	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
+		check_error(check, value->place.line ? value->place : endpoint->place,
+			    "target.%s is empty; a target is one machine, name it or write its address",
+			    leg->family->options[leg->family->host_option].name);
+	if (host.len)
+		return set_host(check, leg, &host);
+	if (host.kind != HOST_NAME)
+		return 0;
+	leg->host_name = value->value.text;
+	if (endpoint->role != SPLICED_LISTEN || !check->resolve_listeners)
+		return 0;
+	r = resolve(check, leg, value, &found);
+	if (r == 0 && found)
+		leg->host_name = NULL;
+	return r;
+}
+
+/* Asks the family for the address; for a name, for one of some host, to hear what it says of the rest. */
+static void ask_address(struct check *check, const struct config_route *route, const struct config_endpoint *endpoint,
+			struct config_leg *leg)
+{
+	static const unsigned char some_inet[4] = {127, 0, 0, 1}, some_inet6[16] = {[15] = 1};
+	bool is_inet = leg->family->plugin.domain == AF_INET;
+	unsigned before = check->report->count;
+	struct address address;
+	int r;
+
+	config_hear(check->config, route, endpoint, leg, check->report);
+	r = address_from_options(leg->family, &leg->options, leg->family->host_option,
+				 !leg->host_name ? NULL : is_inet ? some_inet : some_inet6, is_inet ? 4 : 16, 0, &address);
+	config_hear_nothing();
+	check->errors += check->report->count - before;
+	if (r < 0 && check->report->count == before)
+		check_error(check, endpoint->place, "%s: family \"%s\" makes no address of this: %s",
+			    role_name(endpoint->role), leg->family->name, strerror(-r));
+	if (r >= 0 && !leg->host_name)
+		leg->address = address;
+}
+
+/* Leaves out a leg whose name has no address of its family, where the other has one. */
+static void drop_unresolved(struct check *check, struct config_endpoint *endpoint)
+{
+	unsigned n = 0;
+
+	if (endpoint->role != SPLICED_LISTEN || !check->resolve_listeners)
+		return;
+	for (unsigned i = 0; i < endpoint->n_legs; i++)
+		if (!endpoint->legs[i].host_name)
+			endpoint->legs[n++] = endpoint->legs[i];
+	if (n == 0)
+		check_error(check, endpoint->place, "listen: \"%s\" has no address now; write a number, or an address "
+			    "that this machine has", endpoint->legs[0].host_name);
+	else
+		endpoint->n_legs = n;
+}
+
+int leg_read_all(struct check *check, const struct config_route *route, struct node *group,
+		 struct config_endpoint *endpoint)
+{
+	unsigned errors = check->errors;
+	int r;
+
+	r = drop_unfit_leg(check->scratch, group, endpoint);
+	for (unsigned i = 0; i < endpoint->n_legs && r == 0; i++)
+		r = read_options(check, group, endpoint, i);
+	if (r < 0)
+		return r;
+	for (const struct node *node = group->first; node; node = node->next)
+		if (!node->seen)
+			report_unseen(check, endpoint, node);
+	if (check->errors > errors)
+		return 0;
+	for (unsigned i = 0; i < endpoint->n_legs && r == 0; i++)
+		if (endpoint->legs[i].family->host_option >= 0)
+			r = read_host(check, endpoint, &endpoint->legs[i]);
+	if (r < 0 || check->errors > errors)
+		return r;
+	drop_unresolved(check, endpoint);
+	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)
+		ask_address(check, route, endpoint, &endpoint->legs[i]);
+	return 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One family's share of an endpoint: from a group of settings to options and an address. */
+#pragma once
+
+#include "config/config.h"
+
+struct check;
+struct node;
+
+/* Loads the family of the group, or the two of `ip`, and finds their rows by type and protocol: family and row of *legs, *n_legs
+ * of them; 0 legs, with why reported, if there are none. 0 or -ENOMEM. */
+int leg_choose(struct check *check, struct node *group, enum spliced_role role, struct config_endpoint *endpoint);
+
+/* Reads the options of all legs from the group, which loses what it has of theirs, and makes their addresses. Errors are
+ * reported. 0 or -ENOMEM. */
+int leg_read_all(struct check *check, const struct config_route *route, struct node *group,
+		 struct config_endpoint *endpoint);
+
+/* Does an option apply to that row and role? */
+bool leg_takes(const struct family *family, const struct spliced_row *row, enum spliced_role role,
+	       const struct spliced_option *option);

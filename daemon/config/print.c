@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The canonical text: what was understood, one setting a line. It is valid configuration and reads as the same config again;
+ * `defaults`, `lists`, endpoint strings, users' names are resolved in it. Of an endpoint's options it says those that
+ * were set: a default is the family's to change.
+ *
+ * One setting a line is what a generation's places rest on.
+ */
+#include "config/print.h"
+
+#include "config/build.h"
+#include "config/owner.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+struct printer {
+	FILE *file;
+	struct print_lines *lines; /* or NULL */
+	unsigned indent;
+	bool no_memory;
+};
+
+static const struct config_place nowhere;
+
+static void begin_line(struct printer *printer, struct config_place place)
+{
+	struct print_lines *lines = printer->lines;
+
+	fprintf(printer->file, "%*s", 2 * (int)printer->indent, "");
+	if (!lines || printer->no_memory)
+		return;
+	lines->places = owner_grow(lines->owner, lines->places, lines->n, sizeof(*lines->places));
+	if (lines->places)
+		lines->places[lines->n++] = place;
+	else
+		printer->no_memory = true;
+}
+
+static void open_group(struct printer *printer, struct config_place place, const char *name, int len, char bracket)
+{
+	begin_line(printer, place);
+	fprintf(printer->file, bracket == '{' ? "%.*s: %c\n" : "%.*s = %c\n", len, name, bracket);
+	printer->indent++;
+}
+
+static void close_group(struct printer *printer, const char *end)
+{
+	printer->indent--;
+	begin_line(printer, nowhere);
+	fprintf(printer->file, "%s\n", end);
+}
+
+static void print_option(struct printer *printer, const struct spliced_option *option, const char *name,
+			 const struct config_value *value)
+{
+	begin_line(printer, value->place);
+	fprintf(printer->file, "%s = ", name);
+	value_print(printer->file, option, &value->value);
+	fputs(";\n", printer->file);
+}
+
+/* The values of a table whose names with a dot stand together, group by group. */
+static void print_table(struct printer *printer, const struct spliced_option *options, size_t n,
+			const struct config_value *values)
+{
+	size_t open_len = 0;
+	const char *open = "";
+
+	for (size_t i = 0; i < n; i++) {
+		const char *name = options[i].name, *dot = strchr(name, '.');
+		size_t len = dot ? (size_t)(dot - name) : 0;
+
+		if (values[i].value.state == SPLICED_UNSET)
+			continue;
+		if (open_len && (len != open_len || memcmp(open, name, len) != 0)) {
+			close_group(printer, "};");
+			open_len = 0;
+		}
+		if (len && !open_len)
+			open_group(printer, nowhere, name, (int)len, '{');
+		open = name;
+		open_len = len;
+		print_option(printer, &options[i], dot ? dot + 1 : name, &values[i]);
+	}
+	if (open_len)
+		close_group(printer, "};");
+}
+
+static void print_word(struct printer *printer, struct config_place place, const char *name, const char *text)
+{
+	begin_line(printer, place);
+	fprintf(printer->file, "%s = ", name);
+	value_print_string(printer->file, text);
+	fputs(";\n", printer->file);
+}
+
+static bool has_option(const struct config_leg *leg, const char *name)
+{
+	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++)
+		if (strcmp(leg->family->options[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+static void print_leg(struct printer *printer, const struct config_endpoint *endpoint, const struct config_leg *leg)
+{
+	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++) {
+		const struct spliced_option *option = &leg->family->options[i];
+
+		if (leg->values[i].value.state != SPLICED_SET)
+			continue;
+		if (leg != endpoint->legs && has_option(&endpoint->legs[0], option->name))
+			continue;
+		print_option(printer, option, option->name, &leg->values[i]);
+	}
+}
+
+static void print_endpoint(struct printer *printer, const struct config_endpoint *endpoint, bool is_last)
+{
+	const struct spliced_row *row = endpoint->legs[0].row;
+
+	begin_line(printer, endpoint->place);
+	fputs("{\n", printer->file);
+	printer->indent++;
+	print_word(printer, endpoint->place, "family", endpoint->family);
+	print_word(printer, endpoint->place, "type", family_type_name(row->type));
+	if (row->name && !has_option(&endpoint->legs[0], "protocol"))
+		print_word(printer, endpoint->place, "protocol", row->name);
+	for (unsigned i = 0; i < endpoint->n_legs; i++)
+		print_leg(printer, endpoint, &endpoint->legs[i]);
+	print_table(printer, schema_endpoint, ENDPOINT_OPTIONS, endpoint->values);
+	close_group(printer, is_last ? "}" : "},");
+}
+
+static void print_endpoints(struct printer *printer, const char *key, const struct config_endpoint *endpoints, unsigned n)
+{
+	open_group(printer, nowhere, key, (int)strlen(key), '(');
+	for (unsigned i = 0; i < n; i++)
+		print_endpoint(printer, &endpoints[i], i + 1 == n);
+	close_group(printer, ");");
+}
+
+/* Two families' rules of one text are one word. */
+static bool is_same_word(const struct config_rule *a, const struct config_rule *b)
+{
+	return a->text == b->text;
+}
+
+static void print_rule(struct printer *printer, const struct config_rule *rule, bool is_last)
+{
+	begin_line(printer, rule->place);
+	if (rule->kind == RULE_ADDRESS)
+		value_print_string(printer->file, rule->text);
+	else
+		fprintf(printer->file, "\"%s:%u\"", rule->kind == RULE_UID ? "uid" : "gid", rule->id);
+	fputs(is_last ? "\n" : ",\n", printer->file);
+}
+
+static void print_rules(struct printer *printer, const char *key, const struct config_rule *rules, unsigned n)
+{
+	open_group(printer, nowhere, key, (int)strlen(key), '[');
+	for (unsigned i = 0; i < n; i++) {
+		unsigned next = i + 1;
+
+		while (next < n && is_same_word(&rules[i], &rules[next]))
+			next++;
+		print_rule(printer, &rules[i], next == n);
+		i = next - 1;
+	}
+	close_group(printer, "];");
+}
+
+static void print_route(struct printer *printer, const struct config_route *route)
+{
+	open_group(printer, route->place, route->name, (int)strlen(route->name), '{');
+	print_table(printer, schema_route, ROUTE_OPTIONS, route->values);
+	print_endpoints(printer, "listen", route->listen, route->n_listen);
+	print_endpoints(printer, "target", route->targets, route->n_targets);
+	if (route->has_allow)
+		print_rules(printer, "allow", route->allow, route->n_allow);
+	if (route->n_deny)
+		print_rules(printer, "deny", route->deny, route->n_deny);
+	close_group(printer, "};");
+}
+
+int print_config(const struct config *config, FILE *file, struct print_lines *lines)
+{
+	struct printer printer = {.file = file, .lines = lines};
+
+	open_group(&printer, nowhere, "daemon", (int)strlen("daemon"), '{');
+	print_table(&printer, schema_daemon, DAEMON_OPTIONS, config->daemon);
+	close_group(&printer, "};");
+	open_group(&printer, nowhere, "routes", (int)strlen("routes"), '{');
+	for (unsigned i = 0; i < config->n_routes; i++)
+		print_route(&printer, &config->routes[i]);
+	close_group(&printer, "};");
+	return printer.no_memory ? -ENOMEM : ferror(file) ? -EIO : 0;
+}
+
+int config_print(const struct config *config, FILE *file)
+{
+	return print_config(config, file, NULL);
+}
+
+int build_digest(struct config *config)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *file = open_memstream(&text, &len);
+	int r;
+
+	if (!file)
+		return -ENOMEM;
+	r = print_config(config, file, NULL);
+	if (fclose(file) != 0 || r < 0)
+		r = -ENOMEM;
+	else
+		config->digest = XXH3_64bits(text, len);
+	free(text);
+	return r;
+}

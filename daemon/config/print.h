@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The canonical text with the place of each of its lines. */
+#pragma once
+
+#include "config/config.h"
+
+struct config_owner;
+
+struct print_lines {
+	struct config_owner *owner;  /* of places */
+	struct config_place *places; /* [line - 1]: where the setting of that line was written; 0: a default, or none */
+	size_t n;
+};
+
+/* As config_print(), and fills lines where it is not NULL. */
+int print_config(const struct config *config, FILE *file, struct print_lines *lines);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Routes: their own options, endpoints, rules, and what they take from `defaults`. A setting that came from there keeps the
+ * place where it is written there.
+ */
+#include "config/route.h"
+
+#include "config/check.h"
+#include "config/endpoint.h"
+#include "config/group.h"
+#include "config/node.h"
+#include "config/owner.h"
+#include "config/rule.h"
+#include "config/schema.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const struct group_table defaults_table = {
+	.options = schema_route,
+	.n_options = ROUTE_OPTIONS,
+	.keys = schema_defaults_keys,
+	.manual = "spliced.conf(5)",
+};
+
+static const struct group_table route_table = {
+	.options = schema_route,
+	.n_options = ROUTE_OPTIONS,
+	.keys = schema_route_keys,
+	.manual = "spliced.conf(5)",
+};
+
+int route_read_defaults(struct check *check, struct node *group, struct route_defaults *defaults)
+{
+	static const char *const own[] = {"listen", "target", NULL};
+	int r;
+
+	if (group->type != NODE_GROUP) {
+		check_error(check, group->place, "defaults is %s; it must be a group, as defaults: { ... };",
+			    node_type_name(group));
+		return 0;
+	}
+	r = group_read(check, &defaults_table, group, defaults->values);
+	if (r < 0)
+		return r;
+	defaults->allow = node_take(group, "allow");
+	defaults->deny = node_take(group, "deny");
+	for (const char *const *key = own; *key; key++) {
+		const struct node *node = node_take(group, *key);
+
+		if (node)
+			check_error(check, node->place, "\"%s\" has no default; each route says its own", *key);
+	}
+	group_report_unknown(check, &defaults_table, group);
+	return 0;
+}
+
+static int read_values(struct check *check, struct node *group, const struct route_defaults *defaults,
+		       struct config_route *route)
+{
+	int r;
+
+	r = group_read(check, &route_table, group, route->values);
+	if (r < 0)
+		return r;
+	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
+		if (route->values[i].value.state == SPLICED_UNSET)
+			route->values[i] = defaults->values[i];
+	return group_set_defaults(check, &route_table, route->values);
+}
+
+/* The values again, as the data path reads them. */
+static void copy_values(struct config_route *route)
+{
+	const struct config_value *values = route->values;
+
+	route->enabled = values[ROUTE_ENABLED].value.number;
+	route->connect_timeout = (uint64_t)values[ROUTE_TIMEOUT_CONNECT].value.number;
+	route->idle_timeout = (uint64_t)values[ROUTE_TIMEOUT_IDLE].value.number;
+	route->backoff = (uint64_t)values[ROUTE_RETRY_BACKOFF].value.number;
+	route->max_backoff = (uint64_t)values[ROUTE_RETRY_MAX_BACKOFF].value.number;
+	route->retry_total = (uint64_t)values[ROUTE_RETRY_TOTAL].value.number;
+	route->attempts = (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;
+	route->limit_sessions = (uint32_t)values[ROUTE_LIMIT_SESSIONS].value.number;
+}
+
+static void check_backoff(struct check *check, const struct config_route *route)
+{
+	const struct config_value *least = &route->values[ROUTE_RETRY_BACKOFF];
+	const struct config_value *most = &route->values[ROUTE_RETRY_MAX_BACKOFF];
+
+	if (most->value.number < least->value.number)
+		check_error(check, most->place.line ? most->place : least->place,
+			    "retry.max_backoff is less than retry.backoff; it must be at least as long");
+}
+
+static int read_endpoints(struct check *check, struct node *group, struct config_route *route)
+{
+	struct node *listen = node_take(group, "listen"), *target = node_take(group, "target");
+	bool well = true;
+	int r = 0;
+
+	if (!listen)
+		check_error(check, route->place, "listen is missing; say where clients arrive, as \"tcp://:8080\"");
+	else
+		r = endpoint_read_list(check, route, listen, SPLICED_LISTEN, &route->listen, &route->n_listen, &well);
+	if (!well)
+		route->n_listen = 0; /* so that no rule is refused for a listener that is missing */
+	if (r < 0)
+		return r;
+	if (!target)
+		check_error(check, route->place, "target is missing; say where they go, as \"tcp://localhost:80\"");
+	else
+		r = endpoint_read_list(check, route, target, SPLICED_CONNECT, &route->targets, &route->n_targets, &well);
+	return r;
+}
+
+static int read_rules(struct check *check, struct node *group, const struct route_defaults *defaults,
+		      struct config_route *route)
+{
+	const struct node *allow = node_take(group, "allow"), *deny = node_take(group, "deny");
+	int r = 0;
+
+	allow = allow ? allow : defaults->allow;
+	deny = deny ? deny : defaults->deny;
+	route->has_allow = allow;
+	if (allow)
+		r = rule_read_list(check, route, "allow", allow, &route->allow, &route->n_allow);
+	if (deny && r == 0)
+		r = rule_read_list(check, route, "deny", deny, &route->deny, &route->n_deny);
+	return r;
+}
+
+int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
+	       struct config_route *route)
+{
+	int r;
+
+	route->place = node->place;
+	route->name = owner_copy_text(check->owner, node->name);
+	if (!route->name)
+		return -ENOMEM;
+	if (strchr(node->name, '*'))
+		check_error(check, node->place, "a route's name is a letter, then letters, digits, '-' and '_'");
+	if (node->type != NODE_GROUP) {
+		check_error(check, node->place, "is %s; it must be a group, as %s: { listen = ...; target = ...; };",
+			    node_type_name(node), node->name);
+		return 0;
+	}
+	r = read_values(check, node, defaults, route);
+	if (r < 0)
+		return r;
+	copy_values(route);
+	check_backoff(check, route);
+	r = read_endpoints(check, node, route);
+	if (r == 0)
+		r = read_rules(check, node, defaults, route);
+	if (r == 0)
+		group_report_unknown(check, &route_table, node);
+	return r;
+}

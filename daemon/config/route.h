@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* A route, checked; and what `defaults` gives to those that do not say it themselves. */
+#pragma once
+
+#include "config/config.h"
+
+struct check;
+struct node;
+
+struct route_defaults {
+	struct config_value values[ROUTE_OPTIONS];
+	const struct node *allow, *deny; /* or NULL */
+};
+
+/* Reads the group `defaults`. 0 or -ENOMEM. */
+int route_read_defaults(struct check *check, struct node *group, struct route_defaults *defaults);
+
+/* Reads a route from its setting. 0 or -ENOMEM. */
+int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
+	       struct config_route *route);
+
+/* Reports routes that listen where another one does. 0 or -ENOMEM. */
+int route_check_conflicts(struct check *check);

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Endpoint strings. They are only another spelling: from here on there is the group alone, whose values are still
+ * percent-encoded (NODE_TEXT), because only an option's type tells whether a comma parts a list or belongs to a file's name.
+ *
+ * The address follows the pattern of the family's row, so that a new family's strings need no code here. A pattern is option
+ * names in capitals with single bytes between them.
+ */
+#include "config/scheme.h"
+
+#include "base/report.h"
+#include "base/text.h"
+#include "config/check.h"
+#include "config/node.h"
+#include "config/owner.h"
+#include "config/schema.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a scheme says. */
+struct meaning {
+	const char *family;
+	int type;	      /* -1: the family's first row */
+	const char *protocol; /* or NULL */
+};
+
+/* A row of a loaded family with that scheme. */
+static bool find_row(const struct families *families, const char *scheme, struct meaning *ret)
+{
+	for (const struct family *family = families->first; family; family = family->next) {
+		for (uint32_t i = 0; i < family->plugin.n_rows; i++) {
+			const struct spliced_row *row = &family->rows[i];
+
+			if (!row->scheme || strcmp(row->scheme, scheme) != 0)
+				continue;
+			*ret = (struct meaning){.family = family->name, .type = row->type, .protocol = row->name};
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool load(struct families *families, const char *name)
+{
+	const struct family *family;
+	char *why = NULL;
+	int r;
+
+	r = family_load(families, name, &family, &why);
+	free(why);
+	return r >= 0;
+}
+
+/* The everyday schemes. */
+static bool find_everyday(struct families *families, const char *scheme, struct meaning *ret)
+{
+	for (const struct schema_scheme *known = schema_schemes; known->scheme; known++) {
+		if (strcmp(known->scheme, scheme) != 0)
+			continue;
+		if (known->type < 0)
+			return load(families, known->family) && find_row(families, scheme, ret);
+		*ret = (struct meaning){.family = known->family, .type = known->type};
+		return true;
+	}
+	return false;
+}
+
+static bool is_family(struct families *families, const char *name)
+{
+	return strcmp(name, "ip") == 0 || load(families, name);
+}
+
+/* FAMILY, FAMILY-TYPE. */
+static int find_family(struct check *check, const char *scheme, struct meaning *ret)
+{
+	const char *dash = strrchr(scheme, '-');
+	int type = dash ? family_type_from_name(dash + 1) : -1;
+	char *name = owner_copy(check->scratch, scheme, type >= 0 ? (size_t)(dash - scheme) : strlen(scheme));
+
+	if (!name)
+		return -ENOMEM;
+	if (!is_family(check->families, name))
+		return 0;
+	*ret = (struct meaning){.family = name, .type = type};
+	return 0;
+}
+
+static void report_scheme(struct check *check, const struct node *string, const char *scheme)
+{
+	struct text_nearest nearest;
+
+	text_nearest_init(&nearest, scheme);
+	for (const struct schema_scheme *known = schema_schemes; known->scheme; known++)
+		text_nearest_offer(&nearest, known->scheme);
+	text_nearest_offer(&nearest, "ip");
+	for (const struct family *family = check->families->first; family; family = family->next)
+		text_nearest_offer(&nearest, family->name);
+	if (strcmp(scheme, "fd") == 0)
+		check_error(check, string->place, "\"%s\": passed descriptors cannot be used yet; name the address",
+			    string->text);
+	else if (nearest.best)
+		check_error(check, string->place, "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
+			    scheme, nearest.best);
+	else
+		check_error(check, string->place,
+			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6 or a family's name", string->text,
+			    scheme);
+}
+
+/* Finds what a scheme means; family NULL: it means nothing, which is reported. Families are loaded only as far as it takes. */
+static int find_scheme(struct check *check, const struct node *string, const char *scheme, struct meaning *ret)
+{
+	struct report ignored = {0};
+	int r;
+
+	*ret = (struct meaning){0};
+	if (strcmp(scheme, "fd") == 0) {
+		report_scheme(check, string, scheme);
+		return 0;
+	}
+	if (find_everyday(check->families, scheme, ret))
+		return 0;
+	r = find_family(check, scheme, ret);
+	if (r < 0 || ret->family)
+		return r;
+	families_load_all(check->families, &ignored);
+	report_done(&ignored);
+	if (!find_row(check->families, scheme, ret))
+		report_scheme(check, string, scheme);
+	return 0;
+}
+
+static int add_text(struct check *check, struct node *group, const char *name, const char *text)
+{
+	struct node *node = node_add(check->scratch, group, NODE_TEXT, name, group->place);
+
+	if (!node)
+		return -ENOMEM;
+	node->text = text;
+	return 0;
+}
+
+/* Is the text well encoded? Reports it if not. */
+static bool is_encoded(struct check *check, const struct node *group, const char *name, const char *text)
+{
+	const char *percent = text;
+	char decoded[2];
+
+	while ((percent = strchr(percent, '%')) && text_decode_percent(percent, strnlen(percent, 3), decoded) == 0)
+		percent += 3;
+	if (!percent)
+		return true;
+	check_error(check, group->place, "%s is \"%s\"; '%%' stands before two hexadecimal digits, write %%25 for itself",
+		    name, text);
+	return false;
+}
+
+static int add_option(struct check *check, struct node *group, char *option)
+{
+	char *equals = strchr(option, '=');
+
+	if (!equals || equals == option) {
+		check_error(check, group->place, "\"%s\" behind '?' is no option; write option=value, parted by '&'",
+			    option);
+		return 0;
+	}
+	*equals = '\0';
+	if (strcmp(option, "family") == 0 || strcmp(option, "type") == 0) {
+		check_error(check, group->place, "\"%s\" behind '?' is too much; the scheme says it", option);
+		return 0;
+	}
+	if (node_find(group, option, strlen(option))) {
+		check_error(check, group->place, "\"%s\" is said twice; keep one of them", option);
+		return 0;
+	}
+	if (!is_encoded(check, group, option, equals + 1))
+		return 0;
+	return add_text(check, group, option, equals + 1);
+}
+
+static int add_options(struct check *check, struct node *group, char *options)
+{
+	char *option;
+	int r;
+
+	while ((option = strsep(&options, "&"))) {
+		r = add_option(check, group, option);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_meaning(struct check *check, struct node *group, const struct meaning *meaning)
+{
+	int r;
+
+	r = add_text(check, group, "family", meaning->family);
+	if (r == 0 && meaning->type >= 0)
+		r = add_text(check, group, "type", family_type_name(meaning->type));
+	if (r == 0 && meaning->protocol && !node_find(group, "protocol", strlen("protocol")))
+		r = add_text(check, group, "protocol", meaning->protocol);
+	return r;
+}
+
+int scheme_split(struct check *check, const struct node *string, struct node **ret, const char **address)
+{
+	char *text = owner_copy_text(check->scratch, string->text), *colon, *question;
+	struct meaning meaning;
+	struct node *group;
+	int r;
+
+	*ret = NULL;
+	if (!text)
+		return -ENOMEM;
+	colon = strstr(text, "://");
+	if (!colon) {
+		check_error(check, string->place,
+			    "\"%s\" is no endpoint; write SCHEME://ADDRESS, as \"tcp://localhost:80\"", text);
+		return 0;
+	}
+	*colon = '\0';
+	*address = colon + 3;
+	r = find_scheme(check, string, text, &meaning);
+	if (r < 0 || !meaning.family)
+		return r;
+	group = node_add(check->scratch, NULL, NODE_GROUP, string->name, string->place);
+	if (!group)
+		return -ENOMEM;
+	question = strchr(colon + 3, '?');
+	if (question) {
+		*question = '\0';
+		r = add_options(check, group, question + 1);
+	}
+	if (r == 0)
+		r = add_meaning(check, group, &meaning);
+	*ret = group;
+	return r;
+}
+
+/* The next option name of a pattern, in small letters, and the byte behind it, NUL at the end. */
+static char *next_field(struct config_owner *owner, const char **pattern, char *separator)
+{
+	size_t len = strspn(*pattern, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
+	char *name = owner_copy(owner, *pattern, len);
+
+	if (!name)
+		return NULL;
+	for (char *at = name; *at; at++)
+		*at = (char)tolower((unsigned char)*at);
+	*separator = (*pattern)[len];
+	*pattern += len + (*separator != '\0');
+	return name;
+}
+
+/* "[fe80::1%eth0]": what is between the brackets, with '%' encoded. RFC 6874 has the '%' as "%25" already. */
+static char *take_bracketed(struct config_owner *owner, const char *address, const char *end)
+{
+	char inner[512], encoded[1600];
+	const char *percent;
+	size_t len = (size_t)(end - address) - 1;
+
+	if (len >= sizeof(inner))
+		len = sizeof(inner) - 1;
+	memcpy(inner, address + 1, len);
+	inner[len] = '\0';
+	percent = strstr(inner, "%25");
+	if (percent)
+		memmove(inner + (percent - inner) + 1, percent + 3, strlen(percent + 3) + 1);
+	text_encode_percent(inner, ":", encoded, sizeof(encoded));
+	return owner_copy_text(owner, encoded);
+}
+
+/* Takes one field's text from *address, which moves behind the separator, or becomes NULL at the end. NULL without memory. */
+static char *take_field(struct config_owner *owner, const char **address, char separator)
+{
+	const char *end = *address + strlen(*address), *bracket = **address == '[' ? strchr(*address, ']') : NULL;
+	char *text;
+
+	if (bracket && (bracket[1] == separator || bracket[1] == '\0')) {
+		text = take_bracketed(owner, *address, bracket);
+		end = bracket + 1;
+	} else {
+		if (separator && strchr(*address, separator))
+			end = strchr(*address, separator);
+		text = owner_copy(owner, *address, (size_t)(end - *address));
+	}
+	*address = *end ? end + 1 : NULL;
+	return text;
+}
+
+static int add_field(struct check *check, struct node *group, const char *name, const char *text, bool *well)
+{
+	if (node_find(group, name, strlen(name))) {
+		check_error(check, group->place, "\"%s\" behind '?' is too much; the address says it", name);
+		*well = false;
+	} else if (!is_encoded(check, group, name, text)) {
+		*well = false;
+	} else {
+		return add_text(check, group, name, text);
+	}
+	return 0;
+}
+
+/* "::1:80" is two things, so an IPv6 address stands in brackets. */
+static bool is_ambiguous(const char *pattern, const char *address)
+{
+	const char *colon = strchr(address, ':');
+
+	return strcmp(pattern, "HOST:PORT") == 0 && *address != '[' && colon && strchr(colon + 1, ':');
+}
+
+int scheme_add_address(struct check *check, struct node *group, const char *pattern, const char *address, bool *well)
+{
+	const char *whole = pattern;
+	char separator, *name, *text;
+	int r = 0;
+
+	*well = !is_ambiguous(pattern, address);
+	if (!*well)
+		check_error(check, group->place,
+			    "address \"%s\" has several colons; put an IPv6 address into brackets, as [::1]:80", address);
+	while (*well && r == 0 && *pattern && address) {
+		name = next_field(check->scratch, &pattern, &separator);
+		text = name ? take_field(check->scratch, &address, separator) : NULL;
+		if (!text)
+			return -ENOMEM;
+		/* An empty first field is a value ("tcp://:80"), an empty last one is none ("tcp://localhost:"). */
+		if (*text || separator)
+			r = add_field(check, group, name, text, well);
+	}
+	if (*well && r == 0 && address) {
+		check_error(check, group->place, "\"%s\" is too much in the address; it must be %s", address, whole);
+		*well = false;
+	}
+	return r;
+}
+
+static const struct spliced_option *find_option(const struct config_leg *leg, const char *name,
+						const struct spliced_value **value)
+{
+	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++) {
+		if (strcmp(leg->family->options[i].name, name) == 0) {
+			*value = &leg->values[i].value;
+			return &leg->family->options[i];
+		}
+	}
+	return NULL;
+}
+
+static char *print_field(struct config_owner *owner, const struct spliced_option *option,
+			 const struct spliced_value *value)
+{
+	size_t len;
+	char *text;
+
+	if (!value->text)
+		return value->state == SPLICED_UNSET ? owner_copy_text(owner, "")
+						     : owner_print(owner, "%lld", (long long)value->number);
+	if (option->type == SPLICED_HOST)
+		return owner_print(owner, strchr(value->text, ':') ? "[%s]" : "%s", value->text);
+	len = text_encode_percent(value->text, "/@:", NULL, 0);
+	text = owner_take(owner, len + 1, 1);
+	if (text)
+		text_encode_percent(value->text, "/@:", text, len + 1);
+	return text;
+}
+
+static const char *scheme_of(const struct config_endpoint *endpoint, char *text, size_t size)
+{
+	const struct config_leg *leg = &endpoint->legs[0];
+	bool is_first = leg->row->type == leg->family->rows[0].type;
+
+	if (leg->row->scheme && strcmp(endpoint->family, leg->family->name) == 0)
+		return leg->row->scheme;
+	for (const struct schema_scheme *known = schema_schemes; known->scheme; known++)
+		if (known->type == leg->row->type && strcmp(known->family, endpoint->family) == 0)
+			return known->scheme;
+	snprintf(text, size, "%s%s%s", endpoint->family, is_first ? "" : "-",
+		 is_first ? "" : family_type_name(leg->row->type));
+	return text;
+}
+
+int scheme_print(struct check *check, const struct config_endpoint *endpoint, char **ret)
+{
+	const struct config_leg *leg = &endpoint->legs[0];
+	const char *pattern = leg->row->pattern ? leg->row->pattern : "";
+	char separator, *name, *field = NULL, scheme[64];
+	const struct spliced_value *value;
+
+	*ret = owner_print(check->owner, "%s://", scheme_of(endpoint, scheme, sizeof(scheme)));
+	while (*ret && *pattern) {
+		const struct spliced_option *option;
+
+		name = next_field(check->scratch, &pattern, &separator);
+		if (!name)
+			return -ENOMEM;
+		option = find_option(leg, name, &value);
+		field = option ? print_field(check->scratch, option, value) : owner_copy_text(check->scratch, "");
+		if (!field)
+			return -ENOMEM;
+		*ret = owner_print(check->owner, separator ? "%s%s%c" : "%s%s", *ret, field, separator);
+	}
+	return *ret ? 0 : -ENOMEM;
+}

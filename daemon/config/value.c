@@ -1,0 +1,464 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The types of options. A setting comes as libconfig's type or, from an endpoint string or an option's default, as
+ * percent-encoded text that reads as any type; both end in the same struct spliced_value.
+ *
+ * A value is copied into the config's memory; nothing of it points into the tree.
+ */
+#include "config/value.h"
+
+#include "base/text.h"
+#include "config/check.h"
+#include "config/host.h"
+#include "config/node.h"
+#include "config/owner.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <net/if.h>
+#include <string.h>
+
+#define SECOND INT64_C(1000000000)
+
+static bool has_range(const struct spliced_option *option)
+{
+	return option->min != 0 || option->max != 0;
+}
+
+/* 0 or -ERANGE. */
+static int set_number(const struct spliced_option *option, int64_t number, struct spliced_value *value)
+{
+	bool may_be_negative = option->type == SPLICED_NUMBER || option->type == SPLICED_WORD_OR_NUMBER;
+
+	if (has_range(option) && (number < option->min || number > option->max))
+		return -ERANGE;
+	if (number < 0 && !may_be_negative)
+		return -ERANGE;
+	value->number = number;
+	return 0;
+}
+
+static int set_word(const struct spliced_option *option, const char *text, struct spliced_value *value)
+{
+	for (int i = 0; option->words && option->words[i]; i++) {
+		if (strcmp(option->words[i], text) == 0) {
+			value->number = i;
+			value->text = option->words[i];
+			return 0;
+		}
+	}
+	return -EINVAL;
+}
+
+static bool is_interface(const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len == 0 || len >= IF_NAMESIZE || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
+		return false;
+	for (; *text; text++)
+		if (*text == '/' || *text == ':' || isspace((unsigned char)*text))
+			return false;
+	return true;
+}
+
+static int set_text(struct config_owner *owner, const struct spliced_option *option, const char *text,
+		    struct spliced_value *value)
+{
+	struct host host;
+	int r = 0;
+
+	if (option->type == SPLICED_PATH && *text != '/' && *text != '@')
+		return -EINVAL;
+	if (option->type == SPLICED_INTERFACE && !is_interface(text))
+		return -EINVAL;
+	if (option->type == SPLICED_HOST)
+		r = host_parse(text, &host);
+	if (r < 0)
+		return r;
+	value->text = owner_copy_text(owner, text);
+	return value->text ? 0 : -ENOMEM;
+}
+
+/* A scalar type's value from plain text. */
+static int set_from_text(struct config_owner *owner, const struct spliced_option *option, const char *text,
+			 struct spliced_value *value)
+{
+	int64_t number = 0;
+	bool yes = false;
+	int r = 0;
+
+	switch ((enum spliced_option_type)option->type) {
+	case SPLICED_BOOL:
+		r = text_parse_bool(text, &yes);
+		value->number = yes;
+		return r;
+	case SPLICED_WORD_OR_NUMBER:
+		if (set_word(option, text, value) == 0)
+			return 0;
+		r = text_parse_number(text, &number);
+		break;
+	case SPLICED_NUMBER:
+		r = text_parse_number(text, &number);
+		break;
+	case SPLICED_SIZE:
+		r = text_parse_size(text, &number);
+		break;
+	case SPLICED_DURATION:
+		r = text_parse_duration(text, &number);
+		break;
+	case SPLICED_RATE:
+		r = text_parse_rate(text, &number);
+		break;
+	case SPLICED_MODE:
+		r = text_parse_mode(text, &value->number);
+		return r;
+	case SPLICED_WORD:
+		return set_word(option, text, value);
+	case SPLICED_STRING:
+	case SPLICED_PATH:
+	case SPLICED_INTERFACE:
+	case SPLICED_HOST:
+		return set_text(owner, option, text, value);
+	case SPLICED_LIST:
+		return -EINVAL;
+	}
+	return r < 0 ? r : set_number(option, number, value);
+}
+
+/* Room for a list; *texts is writable until it is full. */
+static int new_list(struct config_owner *owner, size_t n, struct spliced_value *value, const char ***texts)
+{
+	*texts = owner_take(owner, n, sizeof(**texts));
+	if (!*texts)
+		return -ENOMEM;
+	value->list = *texts;
+	value->list_len = (uint32_t)n;
+	return 0;
+}
+
+static int decode(struct config_owner *owner, const char *text, size_t len, const char **ret)
+{
+	char *decoded = owner_take(owner, len + 1, 1);
+
+	*ret = decoded;
+	return decoded ? text_decode_percent(text, len, decoded) : -ENOMEM;
+}
+
+/* "link,addr": commas part, "" is an empty list. */
+static int set_list_from_encoded(struct config_owner *owner, const char *text, struct spliced_value *value)
+{
+	const char **texts;
+	size_t n = *text != '\0';
+	int r;
+
+	for (const char *at = text; *at; at++)
+		n += *at == ',';
+	r = new_list(owner, n, value, &texts);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		size_t len = strcspn(text, ",");
+
+		r = decode(owner, text, len, &texts[i]);
+		text += len + 1;
+	}
+	return r;
+}
+
+static int set_from_encoded(struct config_owner *owner, const struct spliced_option *option, const char *text,
+			    struct spliced_value *value)
+{
+	const char *decoded;
+	int r;
+
+	if (option->type == SPLICED_LIST)
+		return set_list_from_encoded(owner, text, value);
+	r = decode(owner, text, strlen(text), &decoded);
+	return r < 0 ? r : set_from_text(owner, option, decoded, value);
+}
+
+static int set_list(struct config_owner *owner, const struct node *node, struct spliced_value *value)
+{
+	const char **texts;
+	size_t i = 0;
+	int r;
+
+	for (const struct node *element = node->first; element; element = element->next)
+		if (element->type != NODE_STRING)
+			return -EINVAL;
+	r = new_list(owner, node->n, value, &texts);
+	for (const struct node *element = node->first; element && r == 0; element = element->next) {
+		texts[i] = owner_copy_text(owner, element->text);
+		r = texts[i++] ? 0 : -ENOMEM;
+	}
+	return r;
+}
+
+static int set_from_integer(const struct spliced_option *option, int64_t number, struct spliced_value *value)
+{
+	switch ((enum spliced_option_type)option->type) {
+	case SPLICED_DURATION:
+		return set_number(option, number < 0 ? -1 : number * SECOND, value);
+	case SPLICED_NUMBER:
+	case SPLICED_WORD_OR_NUMBER:
+	case SPLICED_SIZE:
+	case SPLICED_RATE:
+		return set_number(option, number, value);
+	case SPLICED_BOOL:
+	case SPLICED_STRING:
+	case SPLICED_WORD:
+	case SPLICED_MODE:
+	case SPLICED_PATH:
+	case SPLICED_INTERFACE:
+	case SPLICED_LIST:
+	case SPLICED_HOST:
+		break;
+	}
+	return -EINVAL;
+}
+
+static int set_from_node(struct config_owner *owner, const struct spliced_option *option, const struct node *node,
+			 struct spliced_value *value)
+{
+	switch (node->type) {
+	case NODE_TEXT:
+		return set_from_encoded(owner, option, node->text, value);
+	case NODE_STRING:
+		return option->type == SPLICED_BOOL ? -EINVAL : set_from_text(owner, option, node->text, value);
+	case NODE_NUMBER:
+		return set_from_integer(option, node->number, value);
+	case NODE_BOOL:
+		value->number = node->number;
+		return option->type == SPLICED_BOOL ? 0 : -EINVAL;
+	case NODE_LIST:
+		return option->type == SPLICED_LIST ? set_list(owner, node, value) : -EINVAL;
+	case NODE_GROUP:
+		break;
+	}
+	return -EINVAL;
+}
+
+/* The value as written, cut to what fits an error. */
+static void show_node(const struct node *node, char *text, size_t size)
+{
+	if (node->type == NODE_STRING || node->type == NODE_TEXT)
+		snprintf(text, size, "\"%.60s\"%s", node->text, strlen(node->text) > 60 ? " ..." : "");
+	else if (node->type == NODE_NUMBER)
+		snprintf(text, size, "%" PRId64, node->number);
+	else if (node->type == NODE_BOOL)
+		snprintf(text, size, "%s", node->number ? "true" : "false");
+	else
+		snprintf(text, size, "%s", node_type_name(node));
+}
+
+static const char *format_bound(const struct spliced_option *option, int64_t bound, char *text)
+{
+	if (option->type == SPLICED_DURATION)
+		return text_format_duration(bound, text);
+	if (option->type == SPLICED_SIZE)
+		return text_format_size(bound, text);
+	if (option->type == SPLICED_RATE)
+		return text_format_rate(bound, text);
+	snprintf(text, TEXT_NUMBER_MAX, "%" PRId64, bound);
+	return text;
+}
+
+static void append_words(const struct spliced_option *option, char *text, size_t size)
+{
+	for (size_t i = 0, len = 0; option->words && option->words[i] && len < size; i++) {
+		const char *before = i == 0 ? "" : option->words[i + 1] ? ", " : " or ";
+
+		len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", before, option->words[i]);
+	}
+}
+
+static const char *type_expects(const struct spliced_option *option)
+{
+	switch ((enum spliced_option_type)option->type) {
+	case SPLICED_BOOL:
+		return "true or false";
+	case SPLICED_NUMBER:
+	case SPLICED_WORD_OR_NUMBER:
+		return "a number";
+	case SPLICED_STRING:
+		return "a string";
+	case SPLICED_WORD:
+		return "a word";
+	case SPLICED_SIZE:
+		return "a size, as \"64K\" or \"1M\"";
+	case SPLICED_DURATION:
+		return "a duration, as \"250ms\", \"5s\" or \"1min\"";
+	case SPLICED_RATE:
+		return "a rate, as \"100/s\" or \"10M/s\"";
+	case SPLICED_MODE:
+		return "a string of octal digits, as \"0660\"";
+	case SPLICED_PATH:
+		return "an absolute path, or '@' and a name";
+	case SPLICED_INTERFACE:
+		return "an interface's name, 1 to 15 bytes without blanks";
+	case SPLICED_LIST:
+		return "a list of strings, as [ \"a\", \"b\" ]";
+	case SPLICED_HOST:
+		return "\"\" for every address, an address, or a host name";
+	}
+	return "something else";
+}
+
+const char *value_expects(const struct spliced_option *option, char *text, size_t size)
+{
+	char min[TEXT_NUMBER_MAX], max[TEXT_NUMBER_MAX], words[512] = "";
+	bool has_words = option->words && option->words[0] &&
+			 (option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER);
+	bool word_only = option->type == SPLICED_WORD;
+
+	if (has_words)
+		append_words(option, words, sizeof(words));
+	if (has_range(option) && !word_only)
+		snprintf(text, size, "%s%s%s from %s to %s", words, has_words ? ", or " : "", type_expects(option),
+			 format_bound(option, option->min, min), format_bound(option, option->max, max));
+	else if (has_words)
+		snprintf(text, size, "%s%s", words, word_only ? "" : ", or a number");
+	else
+		snprintf(text, size, "%s", type_expects(option));
+	return text;
+}
+
+static void report_fault(struct check *check, const struct spliced_option *option, const char *key,
+			 const struct node *node, int r)
+{
+	struct text_nearest nearest;
+	char shown[96], expected[640];
+
+	show_node(node, shown, sizeof(shown));
+	text_nearest_init(&nearest, node->text ? node->text : "");
+	for (int i = 0; node->text && option->words && option->words[i]; i++)
+		text_nearest_offer(&nearest, option->words[i]);
+	if (r == -ENODEV)
+		check_error(check, node->place, "%s is %s; there is no such interface here", key, shown);
+	else if (nearest.best)
+		check_error(check, node->place, "%s is %s; did you mean \"%s\"?", key, shown, nearest.best);
+	else
+		check_error(check, node->place, "%s is %s; it must be %s", key, shown,
+			    value_expects(option, expected, sizeof(expected)));
+}
+
+int value_read(struct check *check, const struct spliced_option *option, const char *key, const struct node *node,
+	       struct config_value *value)
+{
+	struct config_value read = {.place = node->place};
+	int r;
+
+	if (node->damaged)
+		return 0;
+	r = set_from_node(check->owner, option, node, &read.value);
+	if (r == -ENOMEM)
+		return r;
+	if (r < 0) {
+		report_fault(check, option, key, node, r);
+		return 0;
+	}
+	read.value.state = check->generation && node->place.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
+	*value = read;
+	return 0;
+}
+
+int value_set_default(struct config_owner *owner, const struct spliced_option *option, struct spliced_value *value)
+{
+	struct spliced_value read = {.state = SPLICED_DEFAULT};
+	int r;
+
+	if (!option->default_text)
+		return 0;
+	r = set_from_encoded(owner, option, option->default_text, &read);
+	if (r == 0)
+		*value = read;
+	return r == -ENOMEM ? r : r < 0 ? -EINVAL : 0;
+}
+
+void value_print_string(FILE *file, const char *text)
+{
+	fputc('"', file);
+	for (; *text; text++) {
+		if (*text == '"' || *text == '\\')
+			fprintf(file, "\\%c", *text);
+		else if ((unsigned char)*text < ' ' || *text == 0x7f)
+			fprintf(file, "\\x%02x", (unsigned char)*text);
+		else
+			fputc(*text, file);
+	}
+	fputc('"', file);
+}
+
+static void print_list(FILE *file, const struct spliced_value *value)
+{
+	fputs("[ ", file);
+	for (uint32_t i = 0; i < value->list_len; i++) {
+		if (i > 0)
+			fputs(", ", file);
+		value_print_string(file, value->list[i]);
+	}
+	fputs(value->list_len ? " ]" : "]", file);
+}
+
+static void print_number(FILE *file, int64_t number)
+{
+	bool fits = number >= INT32_MIN && number <= INT32_MAX;
+
+	fprintf(file, fits ? "%" PRId64 : "\"%" PRId64 "\"", number);
+}
+
+void value_print(FILE *file, const struct spliced_option *option, const struct spliced_value *value)
+{
+	char text[TEXT_NUMBER_MAX];
+
+	switch ((enum spliced_option_type)option->type) {
+	case SPLICED_BOOL:
+		fputs(value->number ? "true" : "false", file);
+		return;
+	case SPLICED_NUMBER:
+		print_number(file, value->number);
+		return;
+	case SPLICED_WORD_OR_NUMBER:
+		if (value->text)
+			value_print_string(file, value->text);
+		else
+			print_number(file, value->number);
+		return;
+	case SPLICED_SIZE:
+		value_print_string(file, text_format_size(value->number, text));
+		return;
+	case SPLICED_DURATION:
+		value_print_string(file, text_format_duration(value->number, text));
+		return;
+	case SPLICED_RATE:
+		value_print_string(file, text_format_rate(value->number, text));
+		return;
+	case SPLICED_MODE:
+		fprintf(file, "\"%04" PRIo64 "\"", value->number);
+		return;
+	case SPLICED_STRING:
+	case SPLICED_WORD:
+	case SPLICED_PATH:
+	case SPLICED_INTERFACE:
+	case SPLICED_HOST:
+		value_print_string(file, value->text);
+		return;
+	case SPLICED_LIST:
+		print_list(file, value);
+		return;
+	}
+}
+
+bool value_equal(const struct spliced_option *option, const struct spliced_value *a, const struct spliced_value *b)
+{
+	(void)option;
+	if (!a->state != !b->state || a->number != b->number || a->list_len != b->list_len || !a->text != !b->text)
+		return false;
+	if (a->text && strcmp(a->text, b->text) != 0)
+		return false;
+	for (uint32_t i = 0; i < a->list_len; i++)
+		if (strcmp(a->list[i], b->list[i]) != 0)
+			return false;
+	return true;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* One setting: from what was written to what an option's type says, and back. */
+#pragma once
+
+#include "config/config.h"
+
+#include <stdio.h>
+
+struct check;
+struct config_owner;
+struct node;
+
+/* Reads node as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and leaves *value unset. 0 or
+ * -ENOMEM. */
+int value_read(struct check *check, const struct spliced_option *option, const char *key, const struct node *node,
+	       struct config_value *value);
+
+/* Sets the option's default, if it has one. 0, -ENOMEM, or -EINVAL: the default is not of the option's type. */
+int value_set_default(struct config_owner *owner, const struct spliced_option *option, struct spliced_value *value);
+
+/* Prints a set value as libconfig reads it. */
+void value_print(FILE *file, const struct spliced_option *option, const struct spliced_value *value);
+
+/* Prints a string with quotes and escapes. */
+void value_print_string(FILE *file, const char *text);
+
+/* What an option of this type and range must be: "a number from 1 to 5". Into text; returns it. */
+const char *value_expects(const struct spliced_option *option, char *text, size_t size);
+
+/* Equal settings? Places and states aside, but unset differs from set. */
+bool value_equal(const struct spliced_option *option, const struct spliced_value *a, const struct spliced_value *b);

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Control connections. A connection's descriptor is its record's; what is here is the answer on its way out. A request is
+ * peeked until it is whole, and consumed then, so that a worker's death in between loses none of it. An answer that
+ * nobody reads is kept for a minute.
+ */
+#include "control/control.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
+#include "control/verbs.h"
+#include "flow/thread.h"
+#include "ledger/ledger.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+enum { CONNECTION_SECONDS = 60, BACKLOG = 16 };
+
+struct connection {
+	struct timer timer;
+	struct control *control;
+	char *answer;
+	size_t len, sent;
+};
+
+struct control {
+	struct thread *clerk;
+	struct ledger *ledger;
+	struct connection connections[LEDGER_CONTROLS_MAX];
+	char request[CONTROL_REQUEST_MAX + 1];
+};
+
+static bool is_alive(const struct sockaddr_un *address)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	bool refused = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
+		       errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return !refused;
+}
+
+static int make_way(const char *path, const struct sockaddr_un *address, struct report *report)
+{
+	struct stat status;
+
+	if (lstat(path, &status) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(status.st_mode)) {
+		report_add(report, "control socket: %s is a file of another kind; name another control.path", path);
+		return -EEXIST;
+	}
+	if (is_alive(address)) {
+		report_add(report, "control socket: another spliced listens at %s; stop it, or name another control.path",
+			   path);
+		return -EADDRINUSE;
+	}
+	return unlink(path) < 0 ? -errno : 0;
+}
+
+static int set_owner(const char *path, unsigned mode, const char *group, struct report *report)
+{
+	struct group *entry = group && *group ? getgrnam(group) : NULL;
+
+	if (group && *group && !entry) {
+		report_add(report, "control socket: there is no group \"%s\"", group);
+		return -EINVAL;
+	}
+	if (entry && chown(path, (uid_t)-1, entry->gr_gid) < 0)
+		return -errno;
+	return chmod(path, mode) < 0 ? -errno : 0;
+}
+
+int control_listen(const char *path, unsigned mode, const char *group, struct report *report)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	unsigned errors = report->count;
+	int fd, r;
+
+	if (strlen(path) >= sizeof address.sun_path) {
+		report_add(report, "control socket: %s is longer than %zu bytes; name a shorter control.path", path,
+			   sizeof address.sun_path - 1);
+		return -ENAMETOOLONG;
+	}
+	strcpy(address.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	r = make_way(path, &address, report);
+	/* Nobody can connect before listen(2), whatever the file's mode is until then. */
+	if (!r && bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
+		r = -errno;
+	if (!r)
+		r = set_owner(path, mode, group, report);
+	if (!r && listen(fd, BACKLOG) < 0)
+		r = -errno;
+	if (!r)
+		return fd;
+	if (report->count == errors)
+		report_add(report, "control socket: %s: %s; name another control.path", path, strerror(-r));
+	close(fd);
+	return r;
+}
+
+static uint32_t index_of(const struct connection *connection)
+{
+	return (uint32_t)(connection - connection->control->connections);
+}
+
+static struct ledger_control *record_of(const struct connection *connection)
+{
+	return &connection->control->ledger->controls[index_of(connection)];
+}
+
+static void end(struct connection *connection)
+{
+	struct ledger_control *record = record_of(connection);
+	int fd = record->fd;
+
+	timer_clear(&connection->control->clerk->loop.timers, &connection->timer);
+	free(connection->answer);
+	connection->answer = NULL;
+	connection->len = connection->sent = 0;
+	record->fd = -1;
+	atomic_store(&record->state, CONTROL_FREE);
+	close(fd);
+}
+
+static void expire(struct timer *timer)
+{
+	end((struct connection *)((char *)timer - offsetof(struct connection, timer)));
+}
+
+static void send_on(struct connection *connection)
+{
+	while (connection->sent < connection->len) {
+		ssize_t n = send(record_of(connection)->fd, connection->answer + connection->sent,
+				 connection->len - connection->sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0 && errno != EINTR)
+			break;
+		connection->sent += n > 0 ? (size_t)n : 0;
+	}
+	end(connection);
+}
+
+/* Takes the object over, and sends it. */
+static void reply(struct connection *connection, json_t *object)
+{
+	struct loop *loop = &connection->control->clerk->loop;
+
+	atomic_store(&record_of(connection)->state, CONTROL_ANSWERING);
+	connection->answer = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	json_decref(object);
+	if (!connection->answer) {
+		end(connection);
+		return;
+	}
+	connection->len = strlen(connection->answer);
+	connection->answer[connection->len++] = '\n'; /* in place of the NUL */
+	loop_change(loop, record_of(connection)->fd, EPOLLOUT, KIND_CONTROL, index_of(connection));
+	timer_set(&loop->timers, &connection->timer, loop->now + CONNECTION_SECONDS * NSEC_PER_SEC);
+	send_on(connection);
+}
+
+static void answer_reload(struct connection *connection)
+{
+	const struct ledger_control *record = record_of(connection);
+
+	if (atomic_load(&connection->control->ledger->keeper->reload_answered) >= record->asked)
+		reply(connection, verb_reload_result(connection->control->ledger));
+}
+
+/* The keeper does it; the answer may be an heir's to give. */
+static void ask_reload(struct connection *connection)
+{
+	struct ledger_keeper *keeper = connection->control->ledger->keeper;
+	struct ledger_control *record = record_of(connection);
+	uint64_t one = 1;
+
+	timer_clear(&connection->control->clerk->loop.timers, &connection->timer);
+	record->asked = atomic_load(&keeper->reload_asked) + 1;
+	atomic_store(&record->state, CONTROL_RELOADING);
+	atomic_store(&keeper->reload_asked, record->asked);
+	if (write(keeper->keeper_wake, &one, sizeof one) < 0)
+		return; /* full: it is being woken already */
+}
+
+static void obey(struct connection *connection, const char *line)
+{
+	struct control *control = connection->control;
+	json_error_t error;
+	json_t *request = json_loads(line, 0, &error);
+	const char *verb = json_string_value(json_object_get(request, "verb"));
+
+	if (!verb)
+		end(connection);
+	else if (!strcmp(verb, "reload") && getpid() != control->ledger->keeper->keeper_pid)
+		ask_reload(connection);
+	else
+		reply(connection, verb_answer(control->clerk, verb, request));
+	json_decref(request);
+}
+
+static void read_request(struct connection *connection)
+{
+	struct control *control = connection->control;
+	int fd = record_of(connection)->fd;
+	ssize_t n = recv(fd, control->request, CONTROL_REQUEST_MAX, MSG_PEEK | MSG_DONTWAIT);
+	char *newline;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	newline = n > 0 ? memchr(control->request, '\n', (size_t)n) : NULL;
+	if (n <= 0 || (!newline && n == CONTROL_REQUEST_MAX)) {
+		end(connection);
+		return;
+	}
+	if (!newline)
+		return;
+	atomic_store(&record_of(connection)->state, CONTROL_ANSWERING);
+	if (recv(fd, control->request, (size_t)(newline - control->request) + 1, MSG_DONTWAIT) < 0) {
+		end(connection);
+		return;
+	}
+	*newline = '\0';
+	obey(connection, control->request);
+}
+
+static void handle_connection(void *context, uint32_t index, uint32_t events)
+{
+	struct control *control = context;
+	struct connection *connection = &control->connections[index];
+
+	switch ((enum ledger_control_state)control->ledger->controls[index].state) {
+	case CONTROL_FREE:
+		return;
+	case CONTROL_READING:
+		read_request(connection);
+		return;
+	case CONTROL_ANSWERING:
+		send_on(connection);
+		return;
+	case CONTROL_RELOADING:
+		if (events & (EPOLLHUP | EPOLLERR))
+			end(connection); /* who asked went away */
+		else /* says nothing more that matters */
+			loop_change(&control->clerk->loop, control->ledger->controls[index].fd, 0, KIND_CONTROL, index);
+		return;
+	}
+}
+
+static int watch(struct control *control, uint32_t index)
+{
+	struct connection *connection = &control->connections[index];
+	struct loop *loop = &control->clerk->loop;
+	int r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN, KIND_CONTROL, index);
+
+	if (!r && control->ledger->controls[index].state == CONTROL_READING)
+		timer_set(&loop->timers, &connection->timer, clock_monotonic() + CONNECTION_SECONDS * NSEC_PER_SEC);
+	return r;
+}
+
+static void accept_connection(struct control *control, uint32_t index)
+{
+	struct ledger_control *record = &control->ledger->controls[index];
+	int fd = accept4(control->ledger->keeper->control_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	record->fd = fd;
+	atomic_store(&record->state, CONTROL_READING);
+	if (watch(control, index) < 0)
+		end(&control->connections[index]);
+}
+
+static void handle_listener(void *context, uint32_t unused, uint32_t events)
+{
+	struct control *control = context;
+	int fd;
+
+	(void)unused, (void)events;
+	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
+		if (control->ledger->controls[i].state == CONTROL_FREE) {
+			accept_connection(control, i);
+			return;
+		}
+	fd = accept4(control->ledger->keeper->control_fd, NULL, NULL, SOCK_CLOEXEC);
+	if (fd >= 0)
+		close(fd);
+}
+
+static void handle_keeper(void *context, uint32_t unused, uint32_t events)
+{
+	struct control *control = context;
+	uint64_t count;
+
+	(void)unused, (void)events;
+	if (read(control->ledger->keeper->clerk_wake, &count, sizeof count) < 0)
+		return;
+	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
+		if (control->ledger->controls[i].state == CONTROL_RELOADING)
+			answer_reload(&control->connections[i]);
+}
+
+/* Connections of the worker before. One whose answer died with it is closed: splicectl says so. */
+static void adopt(struct control *control, uint32_t index)
+{
+	if (control->ledger->controls[index].state == CONTROL_ANSWERING || watch(control, index) < 0)
+		end(&control->connections[index]);
+	else if (control->ledger->controls[index].state == CONTROL_RELOADING)
+		answer_reload(&control->connections[index]);
+}
+
+int control_new(struct control **ret, struct thread *clerk)
+{
+	struct control *control = calloc(1, sizeof *control);
+	struct ledger_keeper *keeper = clerk->worker->ledger->keeper;
+	int r = 0;
+
+	if (!control)
+		return -ENOMEM;
+	control->clerk = clerk;
+	control->ledger = clerk->worker->ledger;
+	loop_handle(&clerk->loop, KIND_CONTROL_LISTENER, handle_listener, control);
+	loop_handle(&clerk->loop, KIND_CONTROL, handle_connection, control);
+	loop_handle(&clerk->loop, KIND_KEEPER, handle_keeper, control);
+	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++) {
+		control->connections[i].control = control;
+		control->connections[i].timer.fire = expire;
+		if (control->ledger->controls[i].state != CONTROL_FREE)
+			adopt(control, i);
+	}
+	r = loop_add(&clerk->loop, keeper->clerk_wake, EPOLLIN, KIND_KEEPER, 0);
+	if (!r && keeper->control_fd >= 0)
+		r = loop_add(&clerk->loop, keeper->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
+	if (r < 0) {
+		free(control);
+		return r;
+	}
+	*ret = control;
+	return 0;
+}
+
+struct control *control_free(struct control *control)
+{
+	free(control);
+	return NULL;
+}

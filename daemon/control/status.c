@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Status: reads the ledger, and what the operator would look at next. Keeps nothing, changes nothing. */
+#include "control/status.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "flow/listener.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static const char *const refusal_names[REFUSED_REASONS] = {
+	[REFUSED_DENIED] = "denied",
+	[REFUSED_UNREACHABLE] = "unreachable",
+	[REFUSED_TIMEOUT] = "connect-timeout",
+	[REFUSED_DESCRIPTORS] = "descriptors",
+	[REFUSED_POISON] = "poison",
+};
+
+json_t *status_time(uint64_t realtime)
+{
+	time_t seconds = (time_t)(realtime / NSEC_PER_SEC);
+	char text[64];
+	struct tm tm;
+
+	if (!realtime || !gmtime_r(&seconds, &tm))
+		return json_null();
+	strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
+static double seconds_since(uint64_t then)
+{
+	uint64_t now = clock_monotonic();
+
+	return then && now > then ? (double)(now - then) / NSEC_PER_SEC : 0;
+}
+
+static uint64_t digest_stat(const char *path, uint64_t seed)
+{
+	struct stat status;
+	uint64_t facts[4] = {0};
+
+	if (!stat(path, &status)) {
+		facts[0] = (uint64_t)status.st_ino;
+		facts[1] = (uint64_t)status.st_size;
+		facts[2] = (uint64_t)status.st_mtim.tv_sec;
+		facts[3] = (uint64_t)status.st_mtim.tv_nsec;
+	}
+	return XXH3_64bits_withSeed(facts, sizeof facts, seed);
+}
+
+uint64_t status_files_digest(const struct config *config)
+{
+	char directory[4096];
+	uint64_t digest = 0;
+
+	for (unsigned i = 0; i < config->n_files; i++)
+		digest = digest_stat(config->files[i], digest);
+	if (config->n_files) {
+		snprintf(directory, sizeof directory, "%s.d", config->files[0]);
+		digest = digest_stat(directory, digest);
+	}
+	return digest;
+}
+
+void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret)
+{
+	memset(ret, 0, sizeof *ret);
+	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++) {
+		const struct ledger_counter *counter = ledger_counter(ledger, thread, slot);
+
+		ret->sessions += counter->sessions;
+		ret->ended += counter->ended;
+		ret->aborted += counter->aborted;
+		ret->connect_errors += counter->connect_errors;
+		for (int d = 0; d < 2; d++)
+			ret->bytes[d] += counter->bytes[d];
+		for (int i = 0; i < REFUSED_REASONS; i++)
+			ret->refused[i] += counter->refused[i];
+	}
+}
+
+/* Reasons, each to a line of text: the verdict's size is bounded, what does not fit is counted. */
+struct verdict {
+	char text[1024];
+	size_t len;
+	unsigned reasons;
+};
+
+static void add_reason(struct verdict *verdict, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add_reason(struct verdict *verdict, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	verdict->reasons++;
+	n = snprintf(verdict->text + verdict->len, sizeof verdict->text - verdict->len, "%s",
+		     verdict->len ? "; " : "DEGRADED: ");
+	if (n > 0 && (size_t)n < sizeof verdict->text - verdict->len)
+		verdict->len += (size_t)n;
+	va_start(args, format);
+	n = vsnprintf(verdict->text + verdict->len, sizeof verdict->text - verdict->len, format, args);
+	va_end(args);
+	if (n > 0 && (size_t)n < sizeof verdict->text - verdict->len)
+		verdict->len += (size_t)n;
+}
+
+static void judge_targets(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
+{
+	uint64_t now = clock_monotonic();
+
+	for (unsigned i = 0; i < generation->config->n_routes; i++)
+		for (unsigned k = 0; k < generation->config->routes[i].n_targets; k++) {
+			const struct ledger_target *target = &ledger->targets[generation->target_slots[i][k]];
+
+			if (target->down_until > now)
+				add_reason(verdict, "%s down", target->name);
+		}
+}
+
+static void judge_listeners(struct verdict *verdict, const struct ledger *ledger, struct generation *generations,
+			    uint32_t *listening, uint32_t *paused)
+{
+	*listening = *paused = 0;
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		const struct ledger_listener *record = &ledger->listeners[i];
+		const struct generation *generation = generation_find(generations, record->generation);
+
+		if (record->state != LISTENER_OPEN || !generation)
+			continue;
+		*listening += 1;
+		if (!record->paused)
+			continue;
+		*paused += 1;
+		add_reason(verdict, "%s paused (%s)", generation->config->routes[record->route].name,
+			   listener_pause_name(record->paused));
+	}
+}
+
+static uint32_t count_descriptors(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	uint32_t count = 0;
+
+	while (dir && readdir(dir))
+		count++;
+	if (dir)
+		closedir(dir);
+	return count > 3 ? count - 3 : 0; /* ".", "..", and the directory's own */
+}
+
+static json_t *refusals(const struct ledger *ledger, const struct generation *generation)
+{
+	json_t *array = json_array();
+	struct status_sums sums;
+
+	for (unsigned i = 0; i < generation->config->n_routes; i++) {
+		status_sum_route(ledger, generation->route_slots[i], &sums);
+		for (int reason = 0; reason < REFUSED_REASONS; reason++)
+			if (sums.refused[reason])
+				json_array_append_new(array, json_pack("{s:s, s:s, s:I}", "route",
+								       generation->config->routes[i].name, "reason",
+								       refusal_names[reason], "count",
+								       (json_int_t)sums.refused[reason]));
+	}
+	return array;
+}
+
+static json_t *worker_object(const struct ledger_keeper *keeper)
+{
+	json_t *death = json_null();
+
+	if (keeper->last_death_at)
+		death = json_pack("{s:o, s:s}", "time", status_time(keeper->last_death_at), "what", keeper->last_death);
+	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I}, s:o}", "pid", (int)keeper->worker_pid,
+			 "version", PACKAGE_VERSION, "age", seconds_since(keeper->worker_started), "adopted",
+			 (json_int_t)keeper->adopted_total, "orphans", (json_int_t)keeper->orphans_adopted, "adopt_longest",
+			 (double)keeper->adopt_ns_max / NSEC_PER_SEC, "starts", "start",
+			 (json_int_t)keeper->starts[START_FIRST], "crash", (json_int_t)keeper->starts[START_CRASH], "hang",
+			 (json_int_t)keeper->starts[START_HANG], "reload", (json_int_t)keeper->starts[START_RELOAD],
+			 "last_death", death);
+}
+
+static json_t *reload_object(const struct ledger *ledger)
+{
+	const struct ledger_keeper *keeper = ledger->keeper;
+	bool failed = keeper->reload_at && !keeper->reload_ok;
+
+	return json_pack("{s:i, s:b, s:o, s:o, s:I, s:I}", "generation", (int)keeper->generation, "ok", !failed, "time",
+			 status_time(keeper->reload_at), "error", failed ? json_string(ledger->text) : json_null(),
+			 "succeeded", (json_int_t)keeper->reloads_ok, "failed", (json_int_t)keeper->reloads_failed);
+}
+
+json_t *status_object(const struct ledger *ledger, struct generation *generations)
+{
+	const struct ledger_keeper *keeper = ledger->keeper;
+	struct verdict verdict = {0};
+	struct rlimit limit = {0};
+	uint32_t listening, paused;
+	bool differs = status_files_digest(generations->config) != keeper->file_digest;
+
+	getrlimit(RLIMIT_NOFILE, &limit);
+	judge_targets(&verdict, ledger, generations);
+	judge_listeners(&verdict, ledger, generations, &listening, &paused);
+	if (keeper->reload_at && !keeper->reload_ok)
+		add_reason(&verdict, "the last reload was refused");
+	if (keeper->audit_broken)
+		add_reason(&verdict, "the audit after a crash failed for too many sessions to be believed");
+	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:{s:i, s:I}, s:i, s:{s:i, s:i}, "
+			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I}",
+			 "ok", 1, "verdict", verdict.reasons ? verdict.text : "OK", "degraded", verdict.reasons != 0,
+			 "version", PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
+			 (int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker", worker_object(keeper), "sessions",
+			 "active", (int)keeper->sessions_active, "total", (json_int_t)keeper->sessions_total, "limit",
+			 (int)ledger->n_sessions, "descriptors", "open", (int)count_descriptors(), "limit",
+			 (json_int_t)limit.rlim_cur, "routes", (int)generations->config->n_routes, "listeners",
+			 "listening", (int)listening, "paused", (int)paused, "reload", reload_object(ledger), "file",
+			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
+			 generations->config->daemon[DAEMON_CONTROL_PATH].value.text,
+			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost());
+}
+
+void status_log(const struct ledger *ledger, struct generation *generations)
+{
+	const struct ledger_keeper *keeper = ledger->keeper;
+	struct verdict verdict = {0};
+	uint32_t listening, paused;
+
+	judge_targets(&verdict, ledger, generations);
+	judge_listeners(&verdict, ledger, generations, &listening, &paused);
+	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
+	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in all, %u listeners (%u paused)",
+		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, ledger->n_sessions,
+		   (unsigned long long)keeper->sessions_total, listening, paused);
+	for (unsigned i = 0; i < generations->config->n_routes; i++) {
+		struct status_sums sums;
+
+		status_sum_route(ledger, generations->route_slots[i], &sums);
+		log_notice("status: route %s: %u sessions, %llu in all, %llu bytes to targets, %llu back",
+			   generations->config->routes[i].name, ledger->routes[generations->route_slots[i]].active,
+			   (unsigned long long)sums.sessions, (unsigned long long)sums.bytes[0],
+			   (unsigned long long)sums.bytes[1]);
+	}
+}

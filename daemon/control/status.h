@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How the daemon fares: the verdict first. */
+#pragma once
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct config;
+struct generation;
+struct ledger;
+
+/* The `status` answer. */
+json_t *status_object(const struct ledger *ledger, struct generation *generations);
+
+/* The same, in a few lines of the log (SIGUSR1). */
+void status_log(const struct ledger *ledger, struct generation *generations);
+
+/* A digest of what the configuration's files look like now (stat(2)): when it changes, the files may differ from what runs. */
+uint64_t status_files_digest(const struct config *config);
+
+/* Sums over all threads of one route's counts. */
+struct status_sums {
+	uint64_t sessions, ended, aborted, bytes[2], connect_errors, refused[8];
+};
+void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret);
+
+/* CLOCK_REALTIME ns as RFC 3339, UTC. */
+json_t *status_time(uint64_t realtime);

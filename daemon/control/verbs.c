@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Verbs. They read the ledger as it is at that moment, and change nothing themselves: what is to be done, the owner is told. */
+#include "control/verbs.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "control/status.h"
+#include "flow/listener.h"
+#include "flow/session.h"
+#include "flow/target.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+#include "net/socket.h"
+
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static json_t *refuse(const char *format, ...)
+{
+	char text[512];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	return json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "exit", 1);
+}
+
+static json_t *list_answer(const char *name, json_t *list)
+{
+	return json_pack("{s:b, s:o}", "ok", 1, name, list);
+}
+
+/* Bytes of sessions that have not ended are in their records, not in the counters. */
+static void add_live_bytes(const struct ledger *ledger, struct generation *generations, uint16_t slot,
+			   struct status_sums *sums)
+{
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+		const struct ledger_session *record = &ledger->sessions[i];
+		const struct generation *generation;
+
+		if (record->state != SESSION_RELAYING)
+			continue;
+		generation = generation_find(generations, record->generation);
+		if (!generation || generation->route_slots[record->route] != slot)
+			continue;
+		sums->bytes[0] += record->direction[0].bytes;
+		sums->bytes[1] += record->direction[1].bytes;
+	}
+}
+
+/* Sessions of a route by target; a target of an older generation counts where it still stands. */
+static void count_sessions(const struct ledger *ledger, struct generation *generations, uint32_t *ret)
+{
+	memset(ret, 0, LEDGER_TARGETS_MAX * sizeof *ret);
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+		const struct ledger_session *record = &ledger->sessions[i];
+		const struct generation *generation = generation_find(generations, record->generation);
+
+		if (record->state == SESSION_RELAYING && generation)
+			ret[generation->target_slots[record->route][record->target]]++;
+	}
+}
+
+static json_t *targets_of(const struct ledger *ledger, const struct generation *generation, unsigned route,
+			  const uint32_t *sessions)
+{
+	json_t *list = json_array();
+	uint64_t now = clock_monotonic();
+
+	for (unsigned i = 0; i < generation->config->routes[route].n_targets; i++) {
+		const struct config_endpoint *endpoint = &generation->config->routes[route].targets[i];
+		const struct ledger_target *target = &ledger->targets[generation->target_slots[route][i]];
+		bool down = target->down_until > now ||
+			    !target_addresses(ledger, endpoint, generation->target_slots[route][i]);
+
+		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:i}", "name", endpoint->name, "address",
+						      endpoint->text, "state", down ? "down" : "up", "sessions",
+						      (int)sessions[generation->target_slots[route][i]], "failures", (int)target->failures));
+	}
+	return list;
+}
+
+static json_t *route_object(const struct ledger *ledger, struct generation *generations, unsigned index,
+			    const uint32_t *sessions)
+{
+	const struct config *config = generations->config;
+	const struct config_route *route = &config->routes[index];
+	const char *title = route->values[ROUTE_TITLE].value.text;
+	uint16_t slot = generations->route_slots[index];
+	json_t *listen = json_array();
+	struct status_sums sums;
+	uint64_t refused = 0;
+	char place[512];
+
+	status_sum_route(ledger, slot, &sums);
+	add_live_bytes(ledger, generations, slot, &sums);
+	for (int i = 0; i < REFUSED_REASONS; i++)
+		refused += sums.refused[i];
+	for (unsigned i = 0; i < route->n_listen; i++)
+		json_array_append_new(listen, json_string(route->listen[i].text));
+	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:{s:i, s:I, s:i}, s:{s:I, s:I}, s:I, s:I}", "name", route->name,
+			 "title", title ? title : "", "enabled", route->enabled, "place",
+			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "targets",
+			 targets_of(ledger, generations, index, sessions), "sessions", "active", (int)ledger->routes[slot].active,
+			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "bytes", "to_target", (json_int_t)sums.bytes[0],
+			 "from_target", (json_int_t)sums.bytes[1], "refused", (json_int_t)refused, "connect_errors",
+			 (json_int_t)sums.connect_errors);
+}
+
+static json_t *verb_routes(struct thread *clerk, const json_t *request)
+{
+	struct worker *worker = clerk->worker;
+	json_t *list = json_array();
+	uint32_t *sessions = calloc(LEDGER_TARGETS_MAX, sizeof *sessions);
+
+	(void)request;
+	if (sessions)
+		count_sessions(worker->ledger, worker->generations, sessions);
+	for (unsigned i = 0; sessions && i < worker->generations->config->n_routes; i++)
+		json_array_append_new(list, route_object(worker->ledger, worker->generations, i, sessions));
+	free(sessions);
+	return list_answer("routes", list);
+}
+
+static json_t *listener_object(const struct ledger_listener *record, const struct generation *generation)
+{
+	const struct config_route *route = &generation->config->routes[record->route];
+	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
+	const char *state = record->state == LISTENER_LEAVING ? "leaving" : record->paused ? "paused" : "listening";
+	char address[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 64];
+
+	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
+		 address_describe(leg->family, leg->row, &leg->address, address, sizeof address));
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:I}", "route", route->name, "address", text, "state", state, "reason",
+			 record->paused ? json_string(listener_pause_name(record->paused)) : json_null(), "sockets",
+			 (int)record->n_fds, "accepted", (json_int_t)record->accepted);
+}
+
+static json_t *verb_listeners(struct thread *clerk, const json_t *request)
+{
+	const struct ledger *ledger = clerk->worker->ledger;
+	json_t *list = json_array();
+
+	(void)request;
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		const struct ledger_listener *record = &ledger->listeners[i];
+		const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
+
+		if ((record->state == LISTENER_OPEN || record->state == LISTENER_LEAVING) && generation)
+			json_array_append_new(list, listener_object(record, generation));
+	}
+	return list_answer("listeners", list);
+}
+
+static const char *waits_for(const struct ledger_session *record)
+{
+	if (record->state == SESSION_CONNECTING)
+		return record->fd[1] >= 0 ? "the target to answer" : "the next attempt";
+	if (record->state != SESSION_RELAYING)
+		return "";
+	if (record->direction[0].pipe >= 0)
+		return "the target to read";
+	if (record->direction[1].pipe >= 0)
+		return "the client to read";
+	return "";
+}
+
+static const char *state_name(const struct ledger_session *record)
+{
+	if (record->state == SESSION_CONNECTING)
+		return "connecting";
+	if (record->state != SESSION_RELAYING)
+		return "ending";
+	return (record->direction[0].flags | record->direction[1].flags) & DIRECTION_EOF ? "half-closed" : "relaying";
+}
+
+static double age(uint64_t then)
+{
+	uint64_t now = clock_monotonic();
+
+	return now > then ? (double)(now - then) / NSEC_PER_SEC : 0;
+}
+
+/* The record is another thread's, and may end while we look: a peer that cannot be told any more is "?". */
+static const char *peer_text(const struct ledger_session *record, const struct config_route *route, char *text, size_t size)
+{
+	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
+	struct address peer;
+
+	if (socket_peer_address(record->fd[0], &peer) < 0)
+		return strcpy(text, "?");
+	return address_describe(leg->family, leg->row, &peer, text, size);
+}
+
+struct session_filter {
+	const char *route, *peer;
+};
+
+static void append_session(json_t *list, const struct thread *clerk, uint32_t slot, const struct session_filter *filter)
+{
+	const struct ledger_session *record = &clerk->worker->ledger->sessions[slot];
+	const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
+	const struct config_route *route;
+	char peer[ADDRESS_TEXT_MAX], id[32];
+
+	if (record->state < SESSION_CONNECTING || !generation)
+		return;
+	route = &generation->config->routes[record->route];
+	peer_text(record, route, peer, sizeof peer);
+	if ((filter->route && strcmp(filter->route, route->name)) ||
+	    (filter->peer && strncmp(filter->peer, peer, strlen(filter->peer))))
+		return;
+	snprintf(id, sizeof id, "%u.%u", slot, record->serial);
+	json_array_append_new(
+		list, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:{s:I, s:I}, s:s, s:s, s:i, s:i}", "id", id, "route",
+				route->name, "peer", peer, "target", route->targets[record->target].name, "age",
+				age(record->opened), "idle", age(record->active), "bytes", "to_target",
+				(json_int_t)record->direction[0].bytes, "from_target",
+				(json_int_t)record->direction[1].bytes, "state", state_name(record), "waits_for",
+				waits_for(record), "thread", (int)record->thread, "generation",
+				(int)record->generation));
+}
+
+static json_t *verb_sessions(struct thread *clerk, const json_t *request)
+{
+	struct session_filter filter = {
+		.route = json_string_value(json_object_get(request, "route")),
+		.peer = json_string_value(json_object_get(request, "peer")),
+	};
+	json_t *list = json_array();
+
+	for (uint32_t i = 0; i < clerk->worker->ledger->keeper->sessions_high; i++)
+		append_session(list, clerk, i, &filter);
+	return list_answer("sessions", list);
+}
+
+static json_t *verb_kill(struct thread *clerk, const json_t *request)
+{
+	const char *id = json_string_value(json_object_get(request, "id"));
+	struct ledger *ledger = clerk->worker->ledger;
+	unsigned slot, serial;
+	const struct ledger_session *record;
+	struct thread *thread;
+	uint64_t nothing = 0;
+	char rest;
+
+	if (!id || sscanf(id, "%u.%u%c", &slot, &serial, &rest) != 2)
+		return refuse("kill takes an id as `sessions` prints it, such as 12.3");
+	if (slot >= ledger->n_sessions || ledger->sessions[slot].serial != serial ||
+	    ledger->sessions[slot].state < SESSION_CONNECTING)
+		return refuse("there is no session %s; it may have ended", id);
+	record = &ledger->sessions[slot];
+	thread = &clerk->worker->threads[record->thread];
+	if (!atomic_compare_exchange_strong(&thread->kill, &nothing, (uint64_t)serial << 32 | (slot + 1)))
+		return refuse("its thread is ending another session; try again");
+	thread_wake(thread);
+	return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *verb_log_level(struct thread *clerk, const json_t *request)
+{
+	const char *name = json_string_value(json_object_get(request, "level"));
+	int level = name ? log_level_from_name(name) : -1;
+
+	if (level < 0)
+		return refuse("log-level takes error, warning, notice, info or debug");
+	atomic_store(&clerk->worker->ledger->keeper->log_level, level);
+	return json_pack("{s:b, s:s}", "ok", 1, "level", log_level_name(level));
+}
+
+static json_t *verb_status(struct thread *clerk, const json_t *request)
+{
+	(void)request;
+	return status_object(clerk->worker->ledger, clerk->worker->generations);
+}
+
+/* Reached only where there is no keeper to ask. */
+static json_t *verb_reload(struct thread *clerk, const json_t *request)
+{
+	(void)clerk, (void)request;
+	return refuse("this spliced runs with --single and has no keeper: restart it");
+}
+
+json_t *verb_reload_result(const struct ledger *ledger)
+{
+	const struct ledger_keeper *keeper = ledger->keeper;
+
+	if (!keeper->reload_ok)
+		return json_pack("{s:b, s:s, s:i}", "ok", 0, "error", ledger->text, "exit", 1);
+	return json_pack("{s:b, s:i, s:b}", "ok", 1, "generation", (int)keeper->generation, "changed",
+			 keeper->reload_changed);
+}
+
+static const struct {
+	const char *name;
+	json_t *(*answer)(struct thread *clerk, const json_t *request);
+} verbs[] = {
+	{"status", verb_status},       {"routes", verb_routes}, {"listeners", verb_listeners},
+	{"sessions", verb_sessions},   {"kill", verb_kill},     {"reload", verb_reload},
+	{"log-level", verb_log_level},
+};
+
+json_t *verb_answer(struct thread *clerk, const char *verb, const json_t *request)
+{
+	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+		if (!strcmp(verbs[i].name, verb))
+			return verbs[i].answer(clerk, request);
+	return refuse("this spliced does not know the verb \"%s\"; is splicectl newer than the daemon?", verb);
+}

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Who may connect: `allow` and `deny` of a route. */
+#pragma once
+
+#include <stdbool.h>
+
+struct address;
+struct config_route;
+struct family;
+
+/* Whether the peer of an accepted socket is let in: the most specific rule that matches decides, deny on a tie; where the
+ * route has `allow`, whoever no rule matches is refused. */
+bool access_allowed(const struct config_route *route, const struct family *family, int fd, const struct address *peer);

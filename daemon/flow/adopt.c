@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Adoption. The descriptor table is shared with the keeper, who waits meanwhile; everything in it that neither the
+ * ledger nor the keeper's list names is closed, but a connection that a dead thread was just accepting. What surprised us:
+ * epoll sets and eventfds of the dead worker are in the table too, and nothing but this closes them.
+ */
+#include "flow/adopt.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "flow/session.h"
+#include "flow/slot.h"
+#include "flow/thread.h"
+#include "ledger/audit.h"
+#include "ledger/generation.h"
+#include "net/socket.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	AUDIT_TOLERANCE = 100,            /* more than one in so many wrong: the audit itself is */
+	AUDIT_FEW = 20,                   /* ... and more than so many */
+};
+
+/* A bit for each descriptor number that somebody owns. */
+struct owned {
+	uint8_t *bits;
+	int size;
+};
+
+static void own(struct owned *owned, int fd)
+{
+	if (fd >= 0 && fd < owned->size)
+		owned->bits[fd / 8] |= (uint8_t)(1 << fd % 8);
+}
+
+static bool is_owned(const struct owned *owned, int fd)
+{
+	return fd < owned->size && owned->bits[fd / 8] & 1 << fd % 8;
+}
+
+static void own_keepers(struct owned *owned, const struct ledger *ledger)
+{
+	const struct ledger_keeper *keeper = ledger->keeper;
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		own(owned, fd);
+	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
+		own(owned, keeper->fds[i]);
+	own(owned, ledger->fd);
+	own(owned, keeper->keeper_wake);
+	own(owned, keeper->clerk_wake);
+	own(owned, keeper->control_fd);
+	for (int i = 0; i < LEDGER_CONTROLS_MAX; i++)
+		if (ledger->controls[i].state != CONTROL_FREE)
+			own(owned, ledger->controls[i].fd);
+}
+
+static void own_listeners(struct owned *owned, const struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger->listeners[i].n_fds; k++)
+			own(owned, ledger->listeners[i].fds[k]);
+}
+
+static void own_sessions(struct owned *owned, const struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+		const struct ledger_session *record = &ledger->sessions[i];
+
+		for (int k = 0; record->state != SESSION_FREE && k < 2; k++) {
+			own(owned, record->fd[k]);
+			own(owned, record->direction[k].pipe);
+		}
+	}
+}
+
+/* The session was being ended: goes on with it. What its record still names is open. */
+static void end_record(struct ledger_session *record)
+{
+	for (int k = 0; k < 2; k++) {
+		int fd = record->fd[k], pipe = record->direction[k].pipe;
+
+		if (fd >= 0 && record->state == SESSION_ABORTING)
+			socket_set_abort(fd);
+		record->fd[k] = record->direction[k].pipe = -1;
+		if (fd >= 0)
+			close(fd);
+		if (pipe >= 0)
+			close(pipe);
+	}
+	record->state = SESSION_FREE;
+}
+
+/* What was being begun is freed: the descriptor of a claimed record is nobody's yet. What was being ended is ended. */
+static void settle_record(const struct worker *worker, struct ledger_session *record)
+{
+	switch ((enum ledger_session_state)record->state) {
+	case SESSION_FREE:
+		return;
+	case SESSION_CLAIMED:
+		record->state = SESSION_FREE;
+		return;
+	case SESSION_ENDING:
+	case SESSION_ABORTING:
+		end_record(record);
+		return;
+	case SESSION_CONNECTING:
+	case SESSION_RELAYING:
+		if (generation_find(worker->generations, record->generation))
+			return;
+		record->state = SESSION_ABORTING;
+		end_record(record);
+		return;
+	}
+}
+
+/* Every count of what is open is made anew: a worker may have died between the deed and its count. */
+static void count_records(struct worker *worker)
+{
+	struct ledger *ledger = worker->ledger;
+
+	for (uint32_t i = 0; i < LEDGER_ROUTES_MAX; i++)
+		if (ledger->routes[i].used)
+			ledger->routes[i].active = 0;
+	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+		ledger->threads[i].sessions = 0;
+	ledger->keeper->sessions_active = 0;
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+		const struct ledger_session *record = &ledger->sessions[i];
+		const struct generation *generation = generation_find(worker->generations, record->generation);
+
+		if (record->state == SESSION_FREE)
+			continue;
+		atomic_fetch_add(&ledger->routes[generation->route_slots[record->route]].active, 1);
+		atomic_fetch_add(&ledger->keeper->sessions_active, 1);
+		atomic_fetch_add(&ledger->threads[record->thread].sessions, 1);
+	}
+	ledger->keeper->adopted_last = ledger->keeper->sessions_active;
+	atomic_fetch_add(&ledger->keeper->adopted_total, ledger->keeper->adopted_last);
+}
+
+/* A session that fails is reset, not passed on wrong; if many do, it is the audit that is wrong. */
+static void audit_records(struct ledger *ledger)
+{
+	uint32_t wrong = 0, known = 0;
+	int64_t missing;
+
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+		struct ledger_session *record = &ledger->sessions[i];
+		enum audit_result result;
+
+		if (record->state != SESSION_RELAYING)
+			continue;
+		result = audit_session(record, &missing);
+		known += result != AUDIT_UNKNOWN;
+		if (result != AUDIT_WRONG)
+			continue;
+		wrong++;
+		if (!record->kill)
+			record->kill = END_AUDIT;
+	}
+	atomic_fetch_add(&ledger->keeper->audit_failures, wrong);
+	ledger->keeper->audit_broken = wrong > AUDIT_FEW && (uint64_t)wrong * AUDIT_TOLERANCE > known;
+	for (uint32_t i = 0; ledger->keeper->audit_broken && i < ledger->keeper->sessions_high; i++)
+		if (ledger->sessions[i].kill == END_AUDIT)
+			ledger->sessions[i].kill = 0;
+}
+
+/* The listener that a dead thread was accepting from, if this descriptor is one of its connections. */
+static bool find_listener(const struct ledger *ledger, int fd, uint32_t *ret)
+{
+	struct address local, own_address;
+
+	if (socket_local_address(fd, &local) < 0)
+		return false;
+	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
+		uint64_t hand = ledger->threads[i].hand;
+		uint32_t index = (uint32_t)hand;
+		const struct ledger_listener *listener = &ledger->listeners[index];
+
+		if (hand >> 32 != HAND_LISTENER || listener->state == LISTENER_FREE)
+			continue;
+		own_address.len = 0;
+		for (uint32_t k = 0; k < listener->n_fds && !own_address.len; k++)
+			if (listener->fds[k] < 0 || socket_local_address(listener->fds[k], &own_address) < 0)
+				own_address.len = 0;
+		if (!own_address.len || !socket_address_fits(&own_address, &local))
+			continue;
+		*ret = index;
+		return true;
+	}
+	return false;
+}
+
+/* A connection that a worker accepted in its last instant becomes a session; its thread looks at who it is. */
+static bool adopt_orphan(struct ledger *ledger, int fd)
+{
+	struct ledger_session *record = NULL;
+	uint32_t index, slot;
+
+	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || !find_listener(ledger, fd, &index))
+		return false;
+	for (slot = 0; slot < ledger->n_sessions && !record; slot++)
+		if (ledger->sessions[slot].state == SESSION_FREE)
+			record = &ledger->sessions[slot];
+	if (!record)
+		return false;
+	if (slot > ledger->keeper->sessions_high)
+		ledger->keeper->sessions_high = slot;
+	slot_init(record, (uint16_t)((slot - 1) % ledger->n_threads));
+	slot_accept(record, &ledger->listeners[index], fd);
+	record->opened = record->active = clock_monotonic();
+	atomic_store(&record->state, SESSION_CONNECTING);
+	return true;
+}
+
+static void sweep(struct ledger *ledger, const struct owned *owned)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] == '.' || fd == dirfd(dir) || is_owned(owned, fd))
+			continue;
+		if (adopt_orphan(ledger, fd)) {
+			atomic_fetch_add(&ledger->keeper->orphans_adopted, 1);
+		} else {
+			close(fd);
+			atomic_fetch_add(&ledger->keeper->orphans_closed, 1);
+		}
+	}
+	if (dir)
+		closedir(dir);
+}
+
+/* The dead threads' hand words are needed, by this heir and by the next if this one dies here, until the last orphan has a
+ * record. */
+void adopt_ledger(struct worker *worker)
+{
+	struct ledger *ledger = worker->ledger;
+	uint64_t began = clock_monotonic();
+	struct owned owned = {.size = 1 << 20};
+
+	owned.bits = calloc(1, (size_t)owned.size / 8);
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		settle_record(worker, &ledger->sessions[i]);
+	own_keepers(&owned, ledger);
+	own_listeners(&owned, ledger);
+	own_sessions(&owned, ledger);
+	if (owned.bits)
+		sweep(ledger, &owned);
+	free(owned.bits);
+	count_records(worker);
+	if (!worker->planned)
+		audit_records(ledger);
+	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
+		ledger->threads[i].hand = 0;
+		ledger->threads[i].crashed = 0;
+	}
+	ledger->keeper->adopt_ns_last = clock_monotonic() - began;
+	if (ledger->keeper->adopt_ns_last > ledger->keeper->adopt_ns_max)
+		ledger->keeper->adopt_ns_max = ledger->keeper->adopt_ns_last;
+}

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Adoption: what a worker does before it has threads, logs, or uses any library. It makes the table of descriptors and the
+ * ledger agree again: finishes what was being ended, frees what was being begun, audits, and closes what nobody owns.
+ */
+#pragma once
+
+struct worker;
+
+/* Once, in the worker's only thread. Sessions and listeners are then taken up by their threads. */
+void adopt_ledger(struct worker *worker);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Connecting. Where it stands is in the record: which target, how many were tried, the attempt's deadline; an heir goes on
+ * from there. A descriptor is in the record before connect(2) is called on it. What surprised us: a UNIX socket whose
+ * backlog is full says EAGAIN at once and tells nobody when there is room, so that it is asked again.
+ */
+#include "flow/connect.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "flow/endpoint.h"
+#include "flow/session.h"
+#include "flow/target.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum {
+	FULL_BACKLOG_MS = 5,
+	NO_DESCRIPTOR_MS = 50,
+	BACKOFF_DOUBLINGS_MAX = 20,
+};
+
+static void wait_until(struct session *session, uint64_t at)
+{
+	timer_set(&session->thread->loop.timers, &session->timer, at);
+}
+
+static void wait_ms(struct session *session, uint64_t ms)
+{
+	wait_until(session, session->thread->loop.now + ms * NSEC_PER_MSEC);
+}
+
+static unsigned target_slot(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return session->generation->target_slots[record->route][record->target];
+}
+
+static struct ledger_target *target_of(const struct session *session)
+{
+	return &session->thread->worker->ledger->targets[target_slot(session)];
+}
+
+static void close_attempt(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	int fd = record->fd[1];
+
+	record->fd[1] = -1;
+	if (fd >= 0)
+		close(fd);
+}
+
+/* When the pool has been tried once more: how long to wait before the next round. */
+static uint64_t pause_length(const struct session *session, unsigned round)
+{
+	const struct config_route *route = session->route;
+	unsigned doublings = round - 1 < BACKOFF_DOUBLINGS_MAX ? round - 1 : BACKOFF_DOUBLINGS_MAX;
+	uint64_t length = route->backoff << doublings;
+
+	return length < route->max_backoff ? length : route->max_backoff;
+}
+
+static bool given_up(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+	const struct config_route *route = session->route;
+
+	return record->attempts >= route->attempts ||
+	       (route->retry_total && session->thread->loop.now - record->opened > route->retry_total);
+}
+
+/* No address of this target answered. True: the next may be tried now. */
+static bool next_target(struct session *session, int error)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_counter *counter = session_counter(session);
+
+	target_failed(target_of(session), session->thread->loop.now);
+	ledger_count(&counter->connect_errors, 1);
+	record->attempts++;
+	record->address = 0;
+	record->deadline = 0;
+	if (given_up(session)) {
+		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
+		return false;
+	}
+	if (record->attempts % session->route->n_targets)
+		return true;
+	wait_until(session, session->thread->loop.now +
+				    pause_length(session, record->attempts / session->route->n_targets));
+	return false;
+}
+
+static void connected(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	target_succeeded(target_of(session), record->address);
+	session_relay(session);
+}
+
+/* One address. 0: connected or on its way; -EAGAIN: asked again later; other: no. */
+static int try_address(struct session *session, unsigned index, unsigned count)
+{
+	struct ledger_session *record = session_record(session);
+	struct thread *thread = session->thread;
+	const struct config_endpoint *endpoint = &session->route->targets[record->target];
+	struct address address;
+	unsigned leg;
+	int fd, r;
+
+	if (!target_address(thread->worker->ledger, endpoint, target_slot(session), index, &leg, &address))
+		return -EADDRNOTAVAIL;
+	fd = endpoint_open(endpoint, leg);
+	if (fd < 0)
+		return fd;
+	record->connect_leg = (uint8_t)leg;
+	record->fd[1] = fd;
+	r = socket_connect(fd, &address);
+	if (r && r != -EINPROGRESS)
+		goto fail;
+	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
+	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION, session_slot(session) | SESSION_TARGET_BIT);
+	if (r)
+		goto fail;
+	wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
+	return 0;
+fail:
+	close_attempt(session);
+	return r;
+}
+
+static bool is_shortage(int error)
+{
+	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
+}
+
+/* Tries addresses until one is on its way. 0: one is, or a timer is set; else the last error. */
+static int try_target(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	const struct config_endpoint *endpoint = &session->route->targets[record->target];
+	uint64_t now = session->thread->loop.now;
+	int error = -EADDRNOTAVAIL;
+
+	if (!record->deadline)
+		record->deadline = now + session->route->connect_timeout;
+	for (;;) {
+		unsigned count = target_addresses(session->thread->worker->ledger, endpoint, target_slot(session));
+
+		if (record->address >= count)
+			return error;
+		if (now >= record->deadline)
+			return -ETIMEDOUT;
+		error = try_address(session, record->address, count);
+		if (!error)
+			return 0;
+		if (error == -EAGAIN || is_shortage(error)) {
+			wait_ms(session, error == -EAGAIN ? FULL_BACKLOG_MS : NO_DESCRIPTOR_MS);
+			return 0;
+		}
+		record->address++;
+	}
+}
+
+void connect_continue(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	int error;
+
+	do {
+		if (!record->deadline)
+			record->target = (uint16_t)target_choose(session->thread, session->generation, record->route,
+								 record->first, record->attempts);
+		error = try_target(session);
+		if (!error) {
+			if (record->fd[1] >= 0)
+				connect_check(session);
+			return;
+		}
+	} while (next_target(session, error));
+}
+
+void connect_begin(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	record->first = target_next_turn(session->thread, session->generation, record->route);
+	connect_continue(session);
+}
+
+static void next_address(struct session *session, int error)
+{
+	struct ledger_session *record = session_record(session);
+	unsigned count = target_addresses(session->thread->worker->ledger, &session->route->targets[record->target],
+					  target_slot(session));
+
+	close_attempt(session);
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	record->address++;
+	if (record->address < count || next_target(session, error))
+		connect_continue(session);
+}
+
+void connect_check(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	int error = socket_take_error(record->fd[1]);
+
+	if (error) {
+		next_address(session, error);
+		return;
+	}
+	if (socket_is_connected(record->fd[1])) {
+		connected(session);
+		return;
+	}
+	if (socket_tcp_state(record->fd[1]) == SOCKET_TCP_SYN_SENT)
+		return;
+	/* A worker died before connect(2), or took the error with it: the same address once more. */
+	close_attempt(session);
+	wait_ms(session, 1);
+}
+
+void connect_timer(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (record->fd[1] >= 0)
+		next_address(session, -ETIMEDOUT);
+	else
+		connect_continue(session);
+}

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Connecting a session to its target: the next address of the target, the next target of the pool, then a pause, until
+ * one answers or `retry` is used up.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct session;
+
+/* A new session: chooses where in the pool to begin, and goes on. */
+void connect_begin(struct session *session);
+
+/* Goes on where the record stands. */
+void connect_continue(struct session *session);
+
+/* The target's socket has news (EPOLLOUT, EPOLLERR), or an heir looks at it for the first time. */
+void connect_check(struct session *session);
+
+/* The session's timer: an attempt took too long, or the pause is over. */
+void connect_timer(struct session *session);

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Endpoints: from config values to the arguments of room net. Keeps nothing. */
+#include "flow/endpoint.h"
+
+#include "config/config.h"
+
+#include <string.h>
+#include <sys/socket.h>
+
+static int64_t number_or(const struct config_endpoint *endpoint, enum config_endpoint_option option, int64_t otherwise)
+{
+	const struct spliced_value *value = &endpoint->values[option].value;
+
+	return value->state == SPLICED_UNSET ? otherwise : value->number;
+}
+
+struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint)
+{
+	return (struct socket_options){
+		.sndbuf = number_or(endpoint, ENDPOINT_SNDBUF, 0),
+		.rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, 0),
+		.mark = number_or(endpoint, ENDPOINT_MARK, -1),
+		.priority = number_or(endpoint, ENDPOINT_PRIORITY, -1),
+	};
+}
+
+int endpoint_open(const struct config_endpoint *endpoint, unsigned leg)
+{
+	struct socket_options common = endpoint_socket_options(endpoint);
+
+	return socket_open(endpoint->legs[leg].family, &endpoint->legs[leg].options, &common);
+}
+
+int endpoint_backlog(const struct config_endpoint *endpoint, unsigned leg)
+{
+	const struct family *family = endpoint->legs[leg].family;
+
+	for (uint32_t i = 0; i < family->plugin.n_options; i++) {
+		const struct spliced_value *value = &endpoint->legs[leg].values[i].value;
+
+		if (!strcmp(family->options[i].name, "backlog") && value->state != SPLICED_UNSET)
+			return (int)value->number;
+	}
+	return SOMAXCONN;
+}

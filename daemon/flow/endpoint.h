@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the config says of an endpoint, as the socket room takes it. */
+#pragma once
+
+#include "net/socket.h"
+
+#include <stdbool.h>
+
+struct config_endpoint;
+
+/* The options that every family takes. */
+struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint);
+
+/* A socket for a leg of a target, ready to be connected: the descriptor or negative errno. */
+int endpoint_open(const struct config_endpoint *endpoint, unsigned leg);
+
+/* The length of a listening socket's queue: the family's `backlog`, where it has one. */
+int endpoint_backlog(const struct config_endpoint *endpoint, unsigned leg);

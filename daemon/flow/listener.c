@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Listeners. The sockets belong to the ledger; a thread watches its own one of a SO_REUSEPORT group, or, with the others
+ * and EPOLLEXCLUSIVE, the only one. Watched level-triggered: what a turn's batch leaves is told again. A place is
+ * taken (in the table, and within limit.sessions) before accept(2), so that a limit is never overstepped and a client that
+ * there is no room for waits in the kernel's queue.
+ */
+#include "flow/listener.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "flow/access.h"
+#include "flow/session.h"
+#include "flow/slot.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	PAUSE_MS = 100,           /* before a paused listener is tried again */
+	PAUSE_ERROR_MS = 1000,
+	LEAVE_POLL_MS = 50,
+	LEAVE_EMPTY_SECONDS = 1,  /* a leaving listener is closed when it has been asked for so long */
+};
+
+static struct ledger_listener *record_of(const struct thread *thread, uint32_t index)
+{
+	return &thread->worker->ledger->listeners[index];
+}
+
+static uint32_t index_of(const struct listener *listener)
+{
+	return (uint32_t)(listener - listener->thread->listeners);
+}
+
+static const struct config_route *route_of(const struct thread *thread, uint32_t index,
+					   const struct generation *generation)
+{
+	return &generation->config->routes[record_of(thread, index)->route];
+}
+
+static struct ledger_route *counts_of(const struct thread *thread, uint32_t index, const struct generation *generation)
+{
+	return &thread->worker->ledger->routes[generation->route_slots[record_of(thread, index)->route]];
+}
+
+const char *listener_pause_name(uint32_t pause)
+{
+	switch ((enum ledger_pause)pause) {
+	case PAUSE_NONE: return "";
+	case PAUSE_SESSIONS: return "max_sessions reached";
+	case PAUSE_LIMIT: return "limit.sessions reached";
+	case PAUSE_DESCRIPTORS: return "no descriptors left";
+	case PAUSE_MEMORY: return "no memory left";
+	case PAUSE_ERROR: return "accept failed";
+	case PAUSE_DEATHS: return "in hand at repeated deaths of the worker";
+	}
+	return "?";
+}
+
+static int watch(struct listener *listener)
+{
+	const struct ledger_listener *record = record_of(listener->thread, index_of(listener));
+	uint32_t events = EPOLLIN | (record->n_fds == 1 ? EPOLLEXCLUSIVE : 0);
+
+	return loop_add(&listener->thread->loop, listener->fd, events, KIND_LISTENER, index_of(listener));
+}
+
+static void pause_for(struct listener *listener, uint32_t why, uint64_t ms)
+{
+	struct thread *thread = listener->thread;
+	uint32_t index = index_of(listener);
+
+	if (!listener->paused) {
+		loop_remove(&thread->loop, listener->fd);
+		if (atomic_exchange(&record_of(thread, index)->paused, why) != why)
+			log_at(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, "route %s: accepting pauses: %s",
+			       route_of(thread, index, listener->generation)->name, listener_pause_name(why));
+	}
+	listener->paused = why;
+	thread->listeners_paused = true;
+	if (why != PAUSE_DEATHS)
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + ms * NSEC_PER_MSEC);
+}
+
+static void resume(struct listener *listener)
+{
+	struct thread *thread = listener->thread;
+
+	timer_clear(&thread->loop.timers, &listener->timer);
+	listener->paused = PAUSE_NONE;
+	atomic_store(&record_of(thread, index_of(listener))->paused, PAUSE_NONE);
+	if (watch(listener) < 0)
+		pause_for(listener, PAUSE_MEMORY, PAUSE_MS);
+}
+
+void listeners_resume(struct thread *thread)
+{
+	uint32_t high;
+
+	if (!thread->listeners_paused)
+		return;
+	thread->listeners_paused = false;
+	high = thread->worker->ledger->keeper->listeners_high;
+	for (uint32_t i = 0; i < high; i++) {
+		struct listener *listener = &thread->listeners[i];
+
+		if (listener->thread && (listener->paused == PAUSE_SESSIONS || listener->paused == PAUSE_LIMIT))
+			resume(listener);
+		else if (listener->thread && listener->paused)
+			thread->listeners_paused = true;
+	}
+}
+
+/* A place within limit.sessions; finish() of the session gives it back. */
+static bool take_place(const struct config_route *route, struct ledger_route *counts)
+{
+	uint32_t before = atomic_fetch_add(&counts->active, 1);
+
+	if (!route->limit_sessions || before < route->limit_sessions)
+		return true;
+	atomic_fetch_sub(&counts->active, 1);
+	return false;
+}
+
+static void reset(int fd)
+{
+	socket_set_abort(fd);
+	close(fd);
+}
+
+/* With a slot and a place taken. */
+static void admit(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer)
+{
+	const struct ledger_listener *record = record_of(thread, index);
+	const struct config_route *route = route_of(thread, index, session->generation);
+	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
+	char text[ADDRESS_TEXT_MAX];
+
+	if (access_allowed(route, leg->family, fd, peer)) {
+		session->route = route;
+		slot_accept(session_record(session), record, fd);
+		session_record(session)->admitted = 1;
+		session_begin(session, peer);
+		ledger_hold(thread->record, HAND_LISTENER, index);
+		return;
+	}
+	log_debug("route %s: %s refused by allow or deny", route->name,
+		  address_describe(leg->family, leg->row, peer, text, sizeof text));
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index,
+				     session->generation->route_slots[record->route])
+			      ->refused[REFUSED_DENIED],
+		     1);
+	atomic_fetch_sub(&counts_of(thread, index, session->generation)->active, 1);
+	slot_release(session);
+	reset(fd);
+}
+
+/* A slot and a place, or why there is none. */
+static int prepare(struct thread *thread, uint32_t index, const struct generation *generation, struct session **ret)
+{
+	struct ledger_route *counts = counts_of(thread, index, generation);
+	struct session *session;
+
+	if (!take_place(route_of(thread, index, generation), counts))
+		return PAUSE_LIMIT;
+	session = slot_claim(thread);
+	if (!session) {
+		atomic_fetch_sub(&counts->active, 1);
+		return PAUSE_SESSIONS;
+	}
+	session->generation = generation;
+	*ret = session;
+	return 0;
+}
+
+/* What an error of accept(2) means: 0, try the next connection; else why to pause. */
+static uint32_t judge(int error)
+{
+	switch (error) {
+	case EMFILE:
+	case ENFILE:
+		return PAUSE_DESCRIPTORS;
+	case ENOBUFS:
+	case ENOMEM:
+		return PAUSE_MEMORY;
+	/* Errors of the connection, not of the listener: accept(2). */
+	case EINTR:
+	case ECONNABORTED:
+	case EPROTO:
+	case EPERM:
+	case ENETDOWN:
+	case ENOPROTOOPT:
+	case EHOSTDOWN:
+	case ENONET:
+	case EHOSTUNREACH:
+	case EOPNOTSUPP:
+	case ENETUNREACH:
+	case ETIMEDOUT:
+		return PAUSE_NONE;
+	}
+	return PAUSE_ERROR;
+}
+
+/* Connections that a death of the worker was blamed on: consumed, counted, reset. */
+static bool skip_poison(struct thread *thread, uint32_t index, const struct generation *generation, int fd)
+{
+	struct ledger_listener *record = record_of(thread, index);
+
+	if (!atomic_load_explicit(&record->skip, memory_order_relaxed))
+		return false;
+	atomic_fetch_sub(&record->skip, 1);
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, generation->route_slots[record->route])
+			      ->refused[REFUSED_POISON],
+		     1);
+	reset(fd);
+	return true;
+}
+
+/* One connection. 0: accepted; -EAGAIN: no more; positive: pause. */
+static int accept_one(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	struct session *session;
+	struct address peer = {.len = sizeof peer.storage};
+	int fd, pause;
+
+	pause = prepare(thread, index, listener->generation, &session);
+	if (pause)
+		return pause;
+	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0 && !skip_poison(thread, index, listener->generation, fd)) {
+		atomic_fetch_add_explicit(&record_of(thread, index)->accepted, 1, memory_order_relaxed);
+		admit(thread, index, session, fd, &peer);
+		return 0;
+	}
+	pause = fd >= 0 ? 0 : errno == EAGAIN ? -EAGAIN : (int)judge(errno);
+	if (pause == PAUSE_ERROR)
+		log_error("route %s: accept: %m", route_of(thread, index, listener->generation)->name);
+	atomic_fetch_sub(&counts_of(thread, index, listener->generation)->active, 1);
+	slot_release(session);
+	return pause;
+}
+
+static int accept_batch(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	int r = 0;
+
+	ledger_hold(thread->record, HAND_LISTENER, index);
+	for (int i = 0; !r && i < LISTENER_BATCH; i++)
+		r = accept_one(thread, listener, index);
+	return r;
+}
+
+void listener_handle(void *context, uint32_t index, uint32_t events)
+{
+	struct thread *thread = context;
+	struct listener *listener = &thread->listeners[index];
+	int r;
+
+	(void)events;
+	if (!listener->thread || listener->paused)
+		return;
+	r = accept_batch(thread, listener, index);
+	if (r > 0)
+		pause_for(listener, (uint32_t)r, r == PAUSE_ERROR ? PAUSE_ERROR_MS : PAUSE_MS);
+}
+
+/* The thread's part of a leaving listener is done with. */
+static void leave(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	struct ledger_listener *record = record_of(thread, index);
+	int fd = listener->fd;
+
+	timer_clear(&thread->loop.timers, &listener->timer);
+	loop_remove(&thread->loop, fd);
+	listener->thread = NULL;
+	record->fds[record->n_fds == 1 ? 0 : thread->index] = -1;
+	close(fd);
+	for (uint32_t i = 0; i < record->n_fds; i++)
+		if (record->fds[i] >= 0)
+			return;
+	atomic_store(&record->state, LISTENER_FREE);
+}
+
+static void listener_timer(struct timer *timer)
+{
+	struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, timer));
+	struct thread *thread = listener->thread;
+	uint32_t index = index_of(listener);
+	uint32_t since = record_of(thread, index)->leaving_since;
+
+	if (record_of(thread, index)->state != LISTENER_LEAVING) {
+		resume(listener);
+		return;
+	}
+	if (accept_batch(thread, listener, index) == -EAGAIN &&
+	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS)
+		leave(thread, listener, index);
+	else
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
+static void adopt(struct thread *thread, uint32_t index)
+{
+	struct ledger_listener *record = record_of(thread, index);
+	struct listener *listener = &thread->listeners[index];
+	int fd = record->fds[record->n_fds == 1 ? 0 : thread->index];
+
+	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0)
+		return;
+	/* Whoever closes a socket must be its only reader. */
+	if (record->state == LISTENER_LEAVING && record->n_fds == 1 && thread->index != 0)
+		return;
+	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer};
+	listener->generation = generation_find(thread->worker->generations, record->generation);
+	if (record->paused == PAUSE_DEATHS)
+		listener->paused = PAUSE_DEATHS;
+	else if (watch(listener) < 0)
+		pause_for(listener, PAUSE_MEMORY, PAUSE_MS);
+	if (record->state == LISTENER_LEAVING)
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
+void listeners_adopt(struct thread *thread)
+{
+	uint32_t high = thread->worker->ledger->keeper->listeners_high;
+
+	for (uint32_t i = 0; i < high; i++)
+		adopt(thread, i);
+}

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pipes. The pool owns those that nobody borrowed, the session's record those that are lent. Large ones go out first, and
+ * last in is first out, so that quiet traffic always runs through the same warm pipe.
+ */
+#include "flow/pipe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+void pipes_init(struct pipes *pipes, uint32_t most)
+{
+	*pipes = (struct pipes){.large_most = most < PIPES_LARGE_MAX ? most : PIPES_LARGE_MAX};
+}
+
+void pipes_done(struct pipes *pipes)
+{
+	while (pipes->n_large)
+		close(pipes->large[--pipes->n_large]);
+	while (pipes->n_spare)
+		close(pipes->spare[--pipes->n_spare]);
+}
+
+/* One read-write descriptor in place of two. */
+static int pipe_make(void)
+{
+	char name[32];
+	int ends[2], fd;
+
+	if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) < 0)
+		return -errno;
+	snprintf(name, sizeof name, "/proc/self/fd/%d", ends[0]);
+	fd = open(name, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		fd = -errno;
+	close(ends[0]);
+	close(ends[1]);
+	return fd;
+}
+
+static uint32_t grow(struct pipes *pipes, int fd)
+{
+	int size;
+
+	if (pipes->large_made < pipes->large_most) {
+		size = fcntl(fd, F_SETPIPE_SZ, PIPE_LARGE_BYTES);
+		if (size >= PIPE_LARGE_BYTES) {
+			pipes->large_made++;
+			return (uint32_t)size;
+		}
+		pipes->large_most = pipes->large_made; /* the kernel grants no more of them */
+	}
+	size = fcntl(fd, F_GETPIPE_SZ);
+	return size > 0 ? (uint32_t)size : PIPE_SLOT_BYTES;
+}
+
+int pipe_lend(struct pipes *pipes, uint32_t *size)
+{
+	int fd;
+
+	if (pipes->n_large) {
+		*size = PIPE_LARGE_BYTES;
+		return pipes->large[--pipes->n_large];
+	}
+	if (pipes->large_made >= pipes->large_most && pipes->n_spare) {
+		fd = pipes->spare[--pipes->n_spare];
+		*size = (uint32_t)fcntl(fd, F_GETPIPE_SZ);
+		return fd;
+	}
+	fd = pipe_make();
+	if (fd >= 0)
+		*size = grow(pipes, fd);
+	return fd;
+}
+
+void pipe_return(struct pipes *pipes, int fd, uint32_t size)
+{
+	if (size >= PIPE_LARGE_BYTES && pipes->n_large < PIPES_LARGE_MAX)
+		pipes->large[pipes->n_large++] = fd;
+	else if (size < PIPE_LARGE_BYTES && pipes->n_spare < PIPES_SPARE_MAX)
+		pipes->spare[pipes->n_spare++] = fd;
+	else
+		pipe_discard(pipes, fd, size);
+}
+
+void pipe_discard(struct pipes *pipes, int fd, uint32_t size)
+{
+	if (size >= PIPE_LARGE_BYTES && pipes->large_made)
+		pipes->large_made--;
+	close(fd);
+}
+
+int pipe_adopt(struct pipes *pipes, int fd, uint32_t *size)
+{
+	int bytes = 0, r = fcntl(fd, F_GETPIPE_SZ);
+
+	if (r < 0 || ioctl(fd, FIONREAD, &bytes) < 0)
+		return -errno;
+	*size = (uint32_t)r;
+	if (r >= PIPE_LARGE_BYTES)
+		pipes->large_made++;
+	return bytes;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pipes: what streams pass through by splice(2), lent to a session only while its bytes are in flight.
+ *
+ * A pipe is one descriptor here: opened read-write through /proc/self/fd it serves as both ends. A few large ones carry
+ * bulk; the kernel grants an unprivileged user 64 MiB of them (pipe-user-pages-soft, pipe(7)), and smaller ones after
+ * that. Each thread has its own.
+ */
+#pragma once
+
+#include <stdint.h>
+
+enum {
+	PIPES_LARGE_MAX = 8,
+	PIPES_SPARE_MAX = 32,
+	PIPE_LARGE_BYTES = 1 << 20,
+	PIPE_SMALL_BYTES = 64 << 10,
+	PIPE_SLOT_BYTES = 4096, /* a pipe has a slot for each page; a slot holds one piece, however short */
+};
+
+struct pipes {
+	int large[PIPES_LARGE_MAX], spare[PIPES_SPARE_MAX];
+	uint32_t n_large, n_spare;
+	uint32_t large_made, large_most; /* with those that are lent */
+};
+
+/* most: large pipes that this thread may make. */
+void pipes_init(struct pipes *pipes, uint32_t most);
+void pipes_done(struct pipes *pipes);
+
+/* Lends an empty pipe: its descriptor, and in *size its size in bytes. -EMFILE, -ENFILE, -ENOMEM. */
+int pipe_lend(struct pipes *pipes, uint32_t *size);
+
+/* Takes an empty pipe back, or closes it where there are spare ones enough. */
+void pipe_return(struct pipes *pipes, int fd, uint32_t size);
+
+/* Closes a pipe that still holds bytes. */
+void pipe_discard(struct pipes *pipes, int fd, uint32_t size);
+
+/* A pipe that another worker lent out: bytes in it, and its size. Negative errno if it is no pipe. */
+int pipe_adopt(struct pipes *pipes, int fd, uint32_t *size);

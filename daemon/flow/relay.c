@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The relay. It owns the pipe while bytes are in it; the record names the pipe before the first byte enters and forgets
+ * it after the last has left. What surprised us about the kernel:
+ *
+ *   - After a reset, one call reports it and the next read says 0, as a FIN would: hence the look at TCP_INFO, and the
+ *     RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN had come before the reset.
+ *   - A splice that moves less than asked for proves that the source is empty only if the pipe cannot have run out of
+ *     slots: every piece takes one, if it is a single byte.
+ *   - Data received before a reset can still be read after it, and is passed on as a direct connection would.
+ */
+#include "flow/relay.h"
+
+#include "flow/session.h"
+#include "flow/thread.h"
+#include "net/family.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+enum {
+	RELAY_CHUNK = 512 << 10, /* bytes asked for at once */
+	RELAY_ROUNDS = 4,        /* chunks a turn */
+};
+
+static bool has(const struct ledger_direction *direction, uint32_t flag)
+{
+	return direction->flags & flag;
+}
+
+static void give_pipe_back(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int fd = direction->pipe;
+
+	direction->pipe = -1;
+	pipe_return(&session->thread->pipes, fd, session->pipe_size[d]);
+}
+
+static int borrow_pipe(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int fd;
+
+	if (direction->pipe >= 0)
+		return 0;
+	fd = pipe_lend(&session->thread->pipes, &session->pipe_size[d]);
+	if (fd < 0)
+		return RELAY_STARVED;
+	direction->pipe = fd;
+	return 0;
+}
+
+/* The source's read said 0. FIN, or what is left of a reset? */
+static void note_end(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[d];
+
+	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does. */
+	if (!has(direction, DIRECTION_RESET) && !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
+	    session_row(session, d)->capabilities & SPLICED_TCP_INFO && socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
+		direction->flags |= DIRECTION_RESET;
+	direction->flags |= DIRECTION_EOF;
+}
+
+/* Side `side` was reset. What it had sent before can still be read. */
+static void note_reset(struct session *session, unsigned side, int error)
+{
+	session_record(session)->direction[side].flags |=
+		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
+	session->readable[side] = true;
+}
+
+/* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
+static int fill_pipe(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	uint32_t slots;
+	ssize_t n;
+	int r;
+
+	r = borrow_pipe(session, d);
+	if (r)
+		return r;
+	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, RELAY_CHUNK,
+		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	if (n > 0) {
+		session->fill[d] = (uint32_t)n;
+		slots = session->pipe_size[d] / PIPE_SLOT_BYTES;
+		if (n < slots && !session->hangup[d])
+			session->readable[d] = false;
+		return 0;
+	}
+	if (n == 0)
+		note_end(session, d);
+	else if (errno == EAGAIN)
+		session->readable[d] = false;
+	else if (errno == ENOMEM || errno == ENOBUFS)
+		return RELAY_STARVED;
+	else if (errno != EINTR) {
+		note_reset(session, d, errno);
+		record->direction[d].flags |= DIRECTION_EOF;
+	}
+	return 0;
+}
+
+/* Pipe to sink. 0: emptied; positive: as relay_step(). */
+static int drain_pipe(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[d];
+	ssize_t n;
+
+	while (session->fill[d]) {
+		n = splice(direction->pipe, NULL, record->fd[!d], NULL, session->fill[d],
+			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+		if (n > 0) {
+			session->fill[d] -= (uint32_t)n;
+			ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
+			continue;
+		}
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN) {
+			session->writable[!d] = false;
+			return RELAY_BLOCKED;
+		}
+		note_reset(session, !d, n < 0 ? errno : EPIPE);
+		return RELAY_SINK_RESET;
+	}
+	return 0;
+}
+
+/* Everything that came before the source's end is in the sink: say the end there too. */
+static int finish(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[d];
+
+	if (has(direction, DIRECTION_RESET))
+		return RELAY_SOURCE_RESET;
+	if (!has(direction, DIRECTION_FIN_SENT)) {
+		direction->flags |= DIRECTION_FIN_SENT;
+		shutdown(record->fd[!d], SHUT_WR);
+	}
+	return RELAY_DONE;
+}
+
+/* Fills and drains by turns. 0: the source gives no more now, and the pipe is empty; else as relay_step(). */
+static int move(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int r;
+
+	if (session->fill[d] && !session->writable[!d])
+		return RELAY_BLOCKED;
+	r = drain_pipe(session, d);
+	for (int round = 0; !r && session->readable[d] && !has(direction, DIRECTION_EOF); round++) {
+		if (round == RELAY_ROUNDS)
+			return RELAY_MORE;
+		r = fill_pipe(session, d);
+		if (!r)
+			r = drain_pipe(session, d);
+	}
+	return r;
+}
+
+int relay_step(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int r;
+
+	if (has(direction, DIRECTION_FIN_SENT))
+		return finish(session, d);
+	if (has(&session_record(session)->direction[!d], DIRECTION_RESET))
+		return RELAY_SINK_RESET;
+	r = move(session, d);
+	if (direction->pipe >= 0 && !session->fill[d])
+		give_pipe_back(session, d);
+	if (r)
+		return r;
+	return has(direction, DIRECTION_EOF) ? finish(session, d) : RELAY_BLOCKED;
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The relay: one direction of a session, from its source through a pipe to its sink, by splice(2).
+ *
+ * Every byte is at any instant in the source's receive queue, in the pipe that the record names, or in the sink's send
+ * queue; nothing is held here but counts that the kernel can tell again.
+ */
+#pragma once
+
+struct session;
+
+enum relay_result {
+	RELAY_BLOCKED = 1, /* nothing more can be moved now */
+	RELAY_MORE,        /* the turn's share is used up, and there may be more */
+	RELAY_DONE,        /* the source's FIN was passed on */
+	RELAY_SOURCE_RESET, /* all that the source sent before its reset was passed on */
+	RELAY_SINK_RESET,
+	RELAY_STARVED,     /* no pipe to be had */
+};
+
+/* Moves one direction (0: from the client, 1: from the target) as far as it goes. Positive: enum relay_result; negative
+ * errno: the kernel refused what it never should. */
+int relay_step(struct session *session, unsigned direction);

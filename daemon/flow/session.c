@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sessions. A session owns two sockets and, while bytes are in flight, a pipe a direction; all of them by way of its
+ * record in the ledger. Always true: a descriptor is in the record before it is used and out of it before it is closed;
+ * a state changes in session_set_state() alone.
+ */
+#include "flow/session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "flow/access.h"
+#include "flow/connect.h"
+#include "flow/relay.h"
+#include "flow/slot.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+#include "net/socket.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { STARVED_MS = 20 }; /* between two tries for a pipe */
+
+struct session *session_at(const struct thread *thread, uint32_t slot)
+{
+	return &thread->worker->sessions[slot];
+}
+
+/* A session knows its thread, and so its place in the worker's table. */
+uint32_t session_slot(const struct session *session)
+{
+	return (uint32_t)(session - session->thread->worker->sessions);
+}
+
+struct ledger_session *session_record(const struct session *session)
+{
+	return &session->thread->worker->ledger->sessions[session_slot(session)];
+}
+
+const struct spliced_row *session_row(const struct session *session, unsigned side)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return side ? session->route->targets[record->target].legs[record->connect_leg].row
+		    : session->route->listen[record->endpoint].legs[record->leg].row;
+}
+
+struct ledger_counter *session_counter(const struct session *session)
+{
+	return ledger_counter(session->thread->worker->ledger, session->thread->index,
+			      session->generation->route_slots[session_record(session)->route]);
+}
+
+void session_set_state(struct session *session, enum ledger_session_state state)
+{
+	static const uint8_t from[] = {
+		[SESSION_FREE] = 1 << SESSION_CLAIMED | 1 << SESSION_ENDING | 1 << SESSION_ABORTING,
+		[SESSION_CLAIMED] = 1 << SESSION_FREE,
+		[SESSION_CONNECTING] = 1 << SESSION_CLAIMED,
+		[SESSION_RELAYING] = 1 << SESSION_CONNECTING,
+		[SESSION_ENDING] = 1 << SESSION_RELAYING,
+		[SESSION_ABORTING] = 1 << SESSION_CONNECTING | 1 << SESSION_RELAYING,
+	};
+	struct ledger_session *record = session_record(session);
+
+	assert(from[state] & 1 << record->state);
+	atomic_store_explicit(&record->state, state, memory_order_release);
+}
+
+static void session_timer(struct timer *timer);
+
+void session_attach(struct session *session, struct thread *thread)
+{
+	memset(session, 0, sizeof *session);
+	session->thread = thread;
+	session->timer.fire = session_timer;
+}
+
+static int watch(struct session *session, unsigned side)
+{
+	return loop_add(&session->thread->loop, session_record(session)->fd[side], SESSION_EVENTS, KIND_SESSION,
+			session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
+}
+
+static void remember_peer(struct session *session, const struct address *peer)
+{
+	session->peer_len = peer->len <= sizeof session->peer ? (uint8_t)peer->len : 0;
+	memcpy(session->peer, &peer->storage, session->peer_len);
+}
+
+void session_begin(struct session *session, const struct address *peer)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger *ledger = session->thread->worker->ledger;
+	int r;
+
+	record->opened = record->active = session->thread->loop.now;
+	remember_peer(session, peer);
+	session_set_state(session, SESSION_CONNECTING);
+	ledger_hold(session->thread->record, HAND_SESSION, session_slot(session));
+	atomic_fetch_add_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&ledger->keeper->sessions_total, 1, memory_order_relaxed);
+	ledger_count(&session_counter(session)->sessions, 1);
+	r = watch(session, 0);
+	if (r)
+		session_end(session, END_ERROR, r);
+	else
+		connect_begin(session);
+}
+
+static void arm_idle(struct session *session)
+{
+	if (session->route->idle_timeout)
+		timer_set(&session->thread->loop.timers, &session->timer,
+			  session_record(session)->active + session->route->idle_timeout);
+	else
+		timer_clear(&session->thread->loop.timers, &session->timer);
+}
+
+static void expect_everything(struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++)
+		session->readable[side] = session->writable[side] = true;
+}
+
+void session_relay(struct session *session)
+{
+	session_set_state(session, SESSION_RELAYING);
+	session_record(session)->active = session->thread->loop.now;
+	expect_everything(session);
+	arm_idle(session);
+	session_service(session);
+}
+
+static void adopt_pipes(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	for (unsigned d = 0; d < 2; d++) {
+		int bytes = record->direction[d].pipe < 0 ? 0
+							  : pipe_adopt(&session->thread->pipes, record->direction[d].pipe,
+								       &session->pipe_size[d]);
+
+		session->fill[d] = bytes > 0 ? (uint32_t)bytes : 0;
+		if (bytes < 0)
+			record->direction[d].pipe = -1;
+	}
+}
+
+static void adopt_connecting(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	uint64_t now = session->thread->loop.now;
+
+	/* Between two attempts it is not known how long the pause was to be: it is over. */
+	timer_set(&session->thread->loop.timers, &session->timer,
+		  record->fd[1] >= 0 && record->deadline > now ? record->deadline : now);
+	if (record->fd[1] >= 0)
+		connect_check(session);
+}
+
+static void adopt_relaying(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	/* An edge may have been eaten by the worker before: look at everything. A FIN that was written down may not have been
+	 * sent: shutdown(2) may be called twice. */
+	expect_everything(session);
+	for (unsigned side = 0; side < 2; side++) {
+		session->hangup[side] = session->failed[side] = true;
+		if (record->direction[side].flags & DIRECTION_FIN_SENT)
+			shutdown(record->fd[!side], SHUT_WR);
+	}
+	arm_idle(session);
+	session_service(session);
+}
+
+/* An orphan has not been asked who it is. */
+static bool is_welcome(struct session *session, const struct address *peer)
+{
+	struct ledger_session *record = session_record(session);
+	const struct config_leg *leg = &session->route->listen[record->endpoint].legs[record->leg];
+
+	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer);
+	return record->admitted;
+}
+
+void session_adopt(struct thread *thread, uint32_t slot, const struct generation *generation)
+{
+	struct session *session = session_at(thread, slot);
+	struct ledger_session *record;
+	struct address peer = {.len = 0};
+	int r;
+
+	session_attach(session, thread);
+	record = session_record(session);
+	if (socket_peer_address(record->fd[0], &peer) < 0)
+		peer.len = 0;
+	remember_peer(session, &peer);
+	session->generation = generation;
+	session->route = &generation->config->routes[record->route];
+	ledger_hold(thread->record, HAND_SESSION, slot);
+	adopt_pipes(session);
+	r = watch(session, 0);
+	if (!r && record->fd[1] >= 0)
+		r = watch(session, 1);
+	if (r)
+		session_end(session, END_ERROR, r);
+	else if (record->kill)
+		session_end(session, (enum session_end)record->kill, 0);
+	else if (!record->admitted && !is_welcome(session, &peer))
+		session_end(session, END_DENIED, 0);
+	else if (record->state == SESSION_CONNECTING)
+		adopt_connecting(session);
+	else
+		adopt_relaying(session);
+}
+
+/* A side that has already said FIN is not read any more: only its pending error tells that it was reset since. */
+static void look_for_reset(struct session *session, unsigned side)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[side];
+	bool gone;
+
+	session->failed[side] = false;
+	if (!(direction->flags & DIRECTION_EOF)) {
+		session->readable[side] = true;
+		return;
+	}
+	gone = socket_take_error(record->fd[side]) != 0 ||
+	       (session_row(session, side)->capabilities & SPLICED_TCP_INFO &&
+		!(record->direction[!side].flags & DIRECTION_FIN_SENT) &&
+		socket_tcp_state(record->fd[side]) == SOCKET_TCP_CLOSE);
+	if (gone)
+		direction->flags |= DIRECTION_RESET | DIRECTION_FIN_FIRST;
+}
+
+static void wait_for_pipe(struct session *session)
+{
+	session->starved = true;
+	timer_set(&session->thread->loop.timers, &session->timer,
+		  session->thread->loop.now + STARVED_MS * NSEC_PER_MSEC);
+}
+
+void session_service(struct session *session)
+{
+	int to_target, to_client;
+
+	for (unsigned side = 0; side < 2; side++)
+		if (session->failed[side])
+			look_for_reset(session, side);
+	to_target = relay_step(session, 0);
+	to_client = relay_step(session, 1);
+	if (to_target == RELAY_SOURCE_RESET)
+		session_end(session, END_CLIENT_RESET, -ECONNRESET);
+	else if (to_client == RELAY_SOURCE_RESET)
+		session_end(session, END_TARGET_RESET, -ECONNRESET);
+	else if (to_target == RELAY_DONE && to_client == RELAY_DONE)
+		session_end(session, END_DONE, 0);
+	else if (to_target == RELAY_MORE || to_client == RELAY_MORE)
+		session_queue(session);
+	else if (to_target == RELAY_STARVED || to_client == RELAY_STARVED)
+		wait_for_pipe(session);
+	/* A sink that was reset while to_target was run may have left something to read. */
+	else if (to_target == RELAY_SINK_RESET || to_client == RELAY_SINK_RESET)
+		if (session->readable[0] || session->readable[1])
+			session_queue(session);
+}
+
+void session_handle(void *context, uint32_t index, uint32_t events)
+{
+	struct thread *thread = context;
+	struct session *session = session_at(thread, index & ~SESSION_TARGET_BIT);
+	unsigned side = index & SESSION_TARGET_BIT ? 1 : 0;
+	struct ledger_session *record;
+
+	if (session->thread != thread)
+		return; /* an event of a session that has ended; another thread has the slot */
+	record = session_record(session);
+	ledger_hold(thread->record, HAND_SESSION, session_slot(session));
+	switch ((enum ledger_session_state)record->state) {
+	case SESSION_CONNECTING:
+		if (side == 1 && record->fd[1] >= 0)
+			connect_check(session);
+		else if (side == 0 && events & EPOLLERR && socket_take_error(record->fd[0]))
+			session_end(session, END_CLIENT_RESET, -ECONNRESET);
+		return;
+	case SESSION_RELAYING:
+		session->readable[side] |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+		session->writable[side] |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+		session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+		session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
+		record->active = thread->loop.now;
+		session_service(session);
+		return;
+	case SESSION_FREE:
+	case SESSION_CLAIMED:
+	case SESSION_ENDING:
+	case SESSION_ABORTING:
+		return;
+	}
+}
+
+void session_queue(struct session *session)
+{
+	struct thread *thread = session->thread;
+
+	if (session->queued)
+		return;
+	session->queued = true;
+	session->ready_next = NULL;
+	if (thread->ready_last)
+		thread->ready_last->ready_next = session;
+	else
+		thread->ready_first = session;
+	thread->ready_last = session;
+}
+
+void session_serve_ready(struct thread *thread)
+{
+	struct session *session = thread->ready_first, *next;
+
+	thread->ready_first = thread->ready_last = NULL;
+	for (; session; session = next) {
+		next = session->ready_next;
+		session->queued = false;
+		if (session_record(session)->state == SESSION_ENDING ||
+		    (session_record(session)->state == SESSION_ABORTING && session_record(session)->fd[0] < 0))
+			slot_release(session);
+		if (session_record(session)->state != SESSION_RELAYING)
+			continue;
+		ledger_hold(thread->record, HAND_SESSION, session_slot(session));
+		session_service(session);
+	}
+}
+
+static void relay_timer(struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+	uint64_t idle = session->route->idle_timeout;
+
+	if (session->starved) {
+		session->starved = false;
+		expect_everything(session);
+		arm_idle(session);
+		session_service(session);
+	} else if (idle && record->active + idle <= session->thread->loop.now) {
+		session_end(session, END_IDLE, -ETIMEDOUT);
+	} else {
+		arm_idle(session);
+	}
+}
+
+static void session_timer(struct timer *timer)
+{
+	struct session *session = (struct session *)((char *)timer - offsetof(struct session, timer));
+
+	ledger_hold(session->thread->record, HAND_SESSION, session_slot(session));
+	switch ((enum ledger_session_state)session_record(session)->state) {
+	case SESSION_CONNECTING:
+		connect_timer(session);
+		return;
+	case SESSION_RELAYING:
+		relay_timer(session);
+		return;
+	case SESSION_ABORTING:
+		session_end_wait(session);
+		return;
+	case SESSION_FREE:
+	case SESSION_CLAIMED:
+	case SESSION_ENDING:
+		return;
+	}
+}

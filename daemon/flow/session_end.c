@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The end of a session: said to the peers, counted, logged, and its descriptors given back. A descriptor leaves its
+ * record before it is closed; what an heir might take for a fresh connection is marked before that.
+ */
+#include "flow/session.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "flow/listener.h"
+#include "flow/slot.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+#include "net/socket.h"
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	ABORT_POLL_MS = 5, /* between two looks at what the network still carries */
+	ABORT_PATIENCE_MS = 1000,
+};
+
+static struct ledger_route *route_record(const struct session *session)
+{
+	uint16_t slot = session->generation->route_slots[session_record(session)->route];
+
+	return &session->thread->worker->ledger->routes[slot];
+}
+
+const char *session_end_name(enum session_end why)
+{
+	switch (why) {
+	case END_DONE: return "done";
+	case END_DENIED: return "refused by allow or deny";
+	case END_CLIENT_RESET: return "reset by the client";
+	case END_TARGET_RESET: return "reset by the target";
+	case END_UNREACHABLE: return "no target answered";
+	case END_CONNECT_TIMEOUT: return "no target answered in time";
+	case END_IDLE: return "idle for too long";
+	case END_KILLED: return "killed by the operator";
+	case END_POISON: return "in hand at two deaths of the worker";
+	case END_AUDIT: return "bytes missing after a crash";
+	case END_STOP: return "spliced stops";
+	case END_ERROR: return "the kernel refused";
+	}
+	return "?";
+}
+
+static void log_end(const struct session *session, enum session_end why, int error)
+{
+	const struct ledger_session *record = session_record(session);
+	const struct config_leg *leg = &session->route->listen[record->endpoint].legs[record->leg];
+	char peer[ADDRESS_TEXT_MAX];
+	struct address address = {.len = session->peer_len};
+
+	memcpy(&address.storage, session->peer, session->peer_len);
+	log_info("route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s", session->route->name,
+		 address.len ? address_describe(leg->family, leg->row, &address, peer, sizeof peer) : "a client",
+		 session->route->targets[record->target].name, session_end_name(why), error ? ": " : "",
+		 error && why != END_CLIENT_RESET && why != END_TARGET_RESET ? strerror(-error) : "",
+		 (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
+		 (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC);
+}
+
+static void account(struct session *session, enum session_end why)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_counter *counter = session_counter(session);
+
+	ledger_count(&counter->ended, 1);
+	ledger_count(&counter->bytes[0], record->direction[0].bytes);
+	ledger_count(&counter->bytes[1], record->direction[1].bytes);
+	switch (why) {
+	case END_DONE:
+		return;
+	case END_DENIED:
+		ledger_count(&counter->refused[REFUSED_DENIED], 1);
+		break;
+	case END_UNREACHABLE:
+		ledger_count(&counter->refused[REFUSED_UNREACHABLE], 1);
+		break;
+	case END_CONNECT_TIMEOUT:
+		ledger_count(&counter->refused[REFUSED_TIMEOUT], 1);
+		break;
+	case END_POISON:
+		ledger_count(&counter->refused[REFUSED_POISON], 1);
+		break;
+	case END_IDLE:
+		ledger_count(&counter->idle_timeouts, 1);
+		break;
+	case END_KILLED:
+		ledger_count(&counter->killed, 1);
+		break;
+	case END_CLIENT_RESET:
+	case END_TARGET_RESET:
+	case END_AUDIT:
+	case END_STOP:
+	case END_ERROR:
+		break;
+	}
+	ledger_count(&counter->aborted, 1);
+}
+
+static void close_pipes(struct session *session)
+{
+	for (unsigned d = 0; d < 2; d++) {
+		struct ledger_direction *direction = &session_record(session)->direction[d];
+		int fd = direction->pipe;
+
+		direction->pipe = -1;
+		if (fd >= 0)
+			pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
+	}
+}
+
+/* Whether a socket that is about to be closed would look, to an heir, like one that was just accepted: then it is marked.
+ * TCP tells the difference by its state. */
+static bool needs_mark(const struct session *session, unsigned side)
+{
+	return session_record(session)->state == SESSION_ABORTING ||
+	       !(session_row(session, side)->capabilities & SPLICED_TCP_INFO);
+}
+
+static void close_sockets(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	for (unsigned side = 0; side < 2; side++) {
+		int fd = record->fd[side];
+
+		if (fd < 0)
+			continue;
+		if (needs_mark(session, side))
+			socket_set_abort(fd);
+		record->fd[side] = -1;
+		close(fd);
+	}
+}
+
+/* Descriptors and slot are given back; nothing of the session is left. */
+static void finish(struct session *session)
+{
+	struct ledger_route *route = route_record(session);
+
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	close_pipes(session);
+	close_sockets(session);
+	atomic_fetch_sub_explicit(&route->active, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
+	slot_release(session);
+	listeners_resume(session->thread);
+}
+
+/* A reset overtakes what the network still carries; what a direct connection would have delivered before it gets the time to
+ * arrive. */
+static bool still_carries(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	for (unsigned side = 0; side < 2; side++)
+		if (record->fd[side] >= 0 && !(record->direction[side].flags & DIRECTION_RESET) &&
+		    socket_unsent(record->fd[side]) > 0)
+			return true;
+	return false;
+}
+
+void session_end_wait(struct session *session)
+{
+	uint64_t now = session->thread->loop.now;
+
+	if (now < session_record(session)->deadline && still_carries(session))
+		timer_set(&session->thread->loop.timers, &session->timer, now + ABORT_POLL_MS * NSEC_PER_MSEC);
+	else
+		finish(session);
+}
+
+/* The side that was reset had said FIN before: its peer hears that first, as on a direct connection. */
+static void pass_fin_before_reset(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	for (unsigned side = 0; side < 2; side++) {
+		uint32_t flags = record->direction[side].flags;
+
+		if (flags & DIRECTION_RESET && flags & DIRECTION_FIN_FIRST && !(flags & DIRECTION_FIN_SENT) &&
+		    record->fd[!side] >= 0)
+			shutdown(record->fd[!side], SHUT_WR);
+	}
+}
+
+void session_end(struct session *session, enum session_end why, int error)
+{
+	bool reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
+
+	if (session->thread->worker->log_sessions && log_level() >= LOG_INFO)
+		log_end(session, why, error);
+	account(session, why);
+	session_set_state(session, why == END_DONE ? SESSION_ENDING : SESSION_ABORTING);
+	if (!reset) {
+		finish(session);
+		return;
+	}
+	pass_fin_before_reset(session);
+	session_record(session)->deadline = session->thread->loop.now + ABORT_PATIENCE_MS * NSEC_PER_MSEC;
+	session_end_wait(session);
+}

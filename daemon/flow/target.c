@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Targets. Every thread reads and writes their records by atomics; the addresses of a name are written by the clerk alone,
+ * under a sequence number that readers check (a writer that was killed in between leaves it odd, and its heir writes anew).
+ */
+#include "flow/target.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+
+#include <string.h>
+
+uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route)
+{
+	struct ledger_route *record = &thread->worker->ledger->routes[generation->route_slots[route]];
+
+	return atomic_fetch_add_explicit(&record->turn, 1, memory_order_relaxed);
+}
+
+static bool is_down(const struct thread *thread, unsigned slot)
+{
+	return atomic_load(&thread->worker->ledger->targets[slot].down_until) > thread->loop.now;
+}
+
+unsigned target_choose(const struct thread *thread, const struct generation *generation, unsigned route, uint32_t first,
+		       unsigned attempt)
+{
+	unsigned count = generation->config->routes[route].n_targets;
+	unsigned wanted = (first + attempt) % count;
+
+	for (unsigned i = 0; i < count; i++)
+		if (!is_down(thread, generation->target_slots[route][(wanted + i) % count]))
+			return (wanted + i) % count;
+	return wanted;
+}
+
+static bool has_name(const struct config_endpoint *endpoint)
+{
+	return endpoint->legs[0].host_name != NULL;
+}
+
+unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot)
+{
+	return has_name(endpoint) ? ledger->targets[slot].n_addresses : endpoint->n_legs;
+}
+
+static bool read_address(const struct ledger_target *target, unsigned index, struct ledger_address *ret)
+{
+	uint32_t before = atomic_load_explicit(&target->sequence, memory_order_acquire);
+	uint32_t count = target->n_addresses;
+
+	if (before & 1 || !count || count > LEDGER_ADDRESSES_MAX)
+		return false;
+	*ret = target->addresses[(index + atomic_load(&target->turn)) % count];
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&target->sequence, memory_order_relaxed) == before;
+}
+
+bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot, unsigned index,
+		    unsigned *leg, struct address *ret)
+{
+	struct ledger_address found;
+
+	if (!has_name(endpoint)) {
+		*leg = index % endpoint->n_legs;
+		*ret = endpoint->legs[*leg].address;
+		return true;
+	}
+	/* The clerk writes for nanoseconds every 30 s: a few looks are enough. */
+	for (int i = 0; i < 8; i++) {
+		if (!read_address(&ledger->targets[slot], index, &found))
+			continue;
+		if (found.leg >= endpoint->n_legs || found.len > sizeof found.bytes)
+			return false;
+		*leg = found.leg;
+		ret->len = found.len;
+		memcpy(&ret->storage, found.bytes, found.len);
+		return true;
+	}
+	return false;
+}
+
+void target_succeeded(struct ledger_target *target, unsigned index)
+{
+	if (index)
+		atomic_fetch_add(&target->turn, index);
+	if (atomic_load_explicit(&target->failures, memory_order_relaxed))
+		atomic_store(&target->failures, 0);
+	if (atomic_load_explicit(&target->down_until, memory_order_relaxed))
+		atomic_store(&target->down_until, 0);
+}
+
+void target_failed(struct ledger_target *target, uint64_t now)
+{
+	if (atomic_fetch_add(&target->failures, 1) + 1 >= TARGET_FAILURES)
+		atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Targets: which one a session is connected to next, at which address, and what is known of their health. Health and
+ * addresses stand in the ledger: they survive every worker.
+ */
+#pragma once
+
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct config_endpoint;
+struct config_leg;
+struct generation;
+struct ledger;
+struct ledger_target;
+struct thread;
+
+enum {
+	TARGET_FAILURES = 3,     /* failed connects that mark a target down, */
+	TARGET_DOWN_SECONDS = 10, /* for so long */
+};
+
+/* The place among a route's targets where the next session begins: roundrobin. */
+uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route);
+
+/* The target for attempt number `attempt` of a session that began at `first`: those that are down are passed over, unless
+ * all are. */
+unsigned target_choose(const struct thread *thread, const struct generation *generation, unsigned route, uint32_t first,
+		       unsigned attempt);
+
+/* How many addresses the target has now (0: its name has not resolved), and number `index` of them, beginning with the one
+ * that answered last. */
+unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot);
+bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot, unsigned index,
+		    unsigned *leg, struct address *ret);
+
+/* What came of an attempt; `index` as above. */
+void target_succeeded(struct ledger_target *target, unsigned index);
+void target_failed(struct ledger_target *target, uint64_t now);
+

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A worker and its threads. Each thread has its own loop, listening sockets, pipes and sessions, for life; what threads
+ * share is the ledger. The clerk is one thread more that carries no traffic: it answers splicectl and resolves names.
+ *
+ *   worker --+-- thread 0 .. n-1 -- sessions, pipes, listeners
+ *            +-- thread n: the clerk
+ */
+#pragma once
+
+#include "base/loop.h"
+#include "flow/pipe.h"
+#include "ledger/ledger.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct generation;
+struct listener;
+struct session;
+struct worker;
+
+/* Kinds of what a loop watches; bit 31 of a session's index is the side (0: client, 1: target). */
+enum loop_kind { KIND_WAKE, KIND_SESSION, KIND_LISTENER, KIND_CONTROL, KIND_CONTROL_LISTENER, KIND_RESOLVER, KIND_KEEPER };
+
+struct thread {
+	struct worker *worker;
+	uint32_t index;
+	pthread_t pthread;
+	struct ledger_thread *record;
+	struct loop loop;
+	struct pipes pipes;
+	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
+	bool listeners_paused;      /* some wait for a session to end */
+	/* session slots: freed ones first, then the thread's own share from the cursor on */
+	uint32_t *free_slots;
+	uint32_t n_free, cursor;
+	/* sessions with more to do than their turn allowed, and those that died in this one */
+	struct session *ready_first, *ready_last;
+	int wake_fd;                /* eventfd(2) */
+	_Atomic uint64_t kill;      /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
+	void (*each_turn)(struct thread *thread); /* the clerk's, or NULL */
+};
+
+struct worker {
+	struct ledger *ledger;
+	struct generation *generations; /* newest first */
+	struct session *sessions;       /* [n_sessions], mapped, touched where used */
+	struct thread *threads;         /* n_threads, and the clerk */
+	uint32_t n_threads;
+	bool log_sessions;
+	bool planned; /* the one before this stopped in good order */
+	_Atomic bool stop;
+};
+
+/* Makes the worker's tables. 0 or negative errno. */
+int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations);
+
+static inline struct thread *worker_clerk(struct worker *worker)
+{
+	return &worker->threads[worker->n_threads];
+}
+
+/* Starts every thread; they adopt what the ledger gives them and go on until worker_stop(). 0 or negative errno. */
+int worker_start(struct worker *worker);
+
+/* Tells every thread to finish its turn, and waits for them. */
+void worker_stop(struct worker *worker);
+
+/* Wakes a thread out of its wait. */
+void thread_wake(struct thread *thread);
+
+/* The calling thread's, or NULL. */
+struct thread *thread_self(void);

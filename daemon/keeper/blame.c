@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Blame. It runs in the keeper, between the death of a worker and the birth of its heir, when nobody else writes. */
+#include "keeper/blame.h"
+
+#include "base/log.h"
+#include "flow/session.h"
+#include "ledger/ledger.h"
+
+enum { DEATHS_FORGIVEN = 1, DEATHS_LISTENER_PAUSES = 3 };
+
+static void blame_session(struct ledger *ledger, uint32_t slot)
+{
+	struct ledger_session *record = &ledger->sessions[slot];
+
+	if (record->state != SESSION_CONNECTING && record->state != SESSION_RELAYING)
+		return;
+	if (++record->deaths <= DEATHS_FORGIVEN)
+		return;
+	log_error("session %u.%u was in hand at %u deaths of the worker: it is dropped", slot, record->serial,
+		  record->deaths);
+	record->kill = END_POISON;
+}
+
+static void blame_listener(struct ledger *ledger, uint32_t index)
+{
+	struct ledger_listener *record = &ledger->listeners[index];
+
+	if (record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING)
+		return;
+	record->deaths++;
+	if (record->deaths <= DEATHS_FORGIVEN)
+		return;
+	if (record->deaths < DEATHS_LISTENER_PAUSES) {
+		log_error("a listener was in hand at %u deaths of the worker: its next connection is dropped",
+			  record->deaths);
+		record->skip++;
+		return;
+	}
+	log_error("a listener was in hand at %u deaths of the worker: it is paused until a reload", record->deaths);
+	record->paused = PAUSE_DEATHS;
+}
+
+static void blame_thread(struct ledger *ledger, const struct ledger_thread *thread)
+{
+	uint64_t hand = thread->hand;
+	uint32_t index = (uint32_t)hand;
+
+	switch ((enum ledger_hand)(hand >> 32)) {
+	case HAND_EMPTY:
+	case HAND_OTHER:
+		return;
+	case HAND_SESSION:
+		if (index < ledger->n_sessions)
+			blame_session(ledger, index);
+		return;
+	case HAND_LISTENER:
+		if (index < LEDGER_LISTENERS_MAX)
+			blame_listener(ledger, index);
+		return;
+	}
+}
+
+void blame_hands(struct ledger *ledger)
+{
+	bool known = false;
+
+	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+		known |= ledger->threads[i].crashed != 0;
+	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+		if (!known || ledger->threads[i].crashed)
+			blame_thread(ledger, &ledger->threads[i]);
+}

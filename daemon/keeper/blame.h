@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Blame: what a dead worker's threads had in hand. A session in hand at two deaths of the worker's own making is given up;
+ * a listener loses one connection at the second, and is paused at the third.
+ */
+#pragma once
+
+struct ledger;
+
+/* The worker died of its own making: looks at the hands of the threads that a signal struck, or of all where none is known. */
+void blame_hands(struct ledger *ledger);

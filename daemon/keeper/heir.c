@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Heirs. A worker is a clone with CLONE_FILES and without CLONE_VM: its own memory, the common descriptor table. What
+ * surprised us: the raw system call leaves the C library's idea of the main thread's id behind, and a setuid(2) in a
+ * thread then missed the main thread; CLONE_CHILD_SETTID, at the address that PR_GET_TID_ADDRESS names, mends it. The main thread
+ * only waits all the same: everything is done by threads that the C library made.
+ */
+#include "keeper/heir.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "control/control.h"
+#include "flow/adopt.h"
+#include "flow/resolve.h"
+#include "flow/thread.h"
+#include "ledger/ledger.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static pid_t clone_sharing_files(void)
+{
+	unsigned long flags = CLONE_FILES | SIGCHLD;
+	int *tid = NULL;
+
+	if (!prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) && tid)
+		flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
+	/* clone(2): the order of the last two differs between architectures. */
+#if defined(__x86_64__) || defined(__alpha__)
+	return (pid_t)syscall(SYS_clone, flags, NULL, NULL, tid, NULL);
+#elif defined(__s390__)
+	return (pid_t)syscall(SYS_clone, NULL, flags, NULL, tid, NULL);
+#else
+	return (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, tid);
+#endif
+}
+
+static void wake_keeper(struct ledger *ledger)
+{
+	uint64_t one = 1;
+
+	if (ledger->keeper->keeper_wake >= 0 && write(ledger->keeper->keeper_wake, &one, sizeof one) < 0)
+		return; /* full: it is being woken already */
+}
+
+static int start(struct worker *worker, struct ledger *ledger, struct generation *generations,
+		 struct resolver **resolver, struct control **control)
+{
+	int r = worker_init(worker, ledger, generations);
+
+	if (!r)
+		r = resolver_new(resolver, worker_clerk(worker));
+	if (!r)
+		r = control_new(control, worker_clerk(worker));
+	if (!r)
+		r = worker_start(worker);
+	return r;
+}
+
+int heir_run(struct ledger *ledger, struct generation *generations, bool planned)
+{
+	struct worker worker = {.ledger = ledger, .generations = generations, .planned = planned};
+	struct resolver *resolver = NULL;
+	struct control *control = NULL;
+	sigset_t stop;
+	int r, number;
+
+	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
+	adopt_ledger(&worker);
+	r = start(&worker, ledger, generations, &resolver, &control);
+	if (r < 0) {
+		log_error("the worker cannot start: %s", strerror(-r));
+		return EXIT_FAILURE;
+	}
+	ledger->keeper->worker_started = clock_monotonic();
+	atomic_store(&ledger->keeper->worker_state, WORKER_READY);
+	wake_keeper(ledger);
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGTERM);
+	if (getpid() == ledger->keeper->keeper_pid)
+		sigaddset(&stop, SIGINT);
+	while (sigwait(&stop, &number))
+		;
+	worker_stop(&worker);
+	control_free(control);
+	resolver_free(resolver);
+	atomic_store(&ledger->keeper->worker_state, WORKER_STOPPED);
+	return EXIT_SUCCESS;
+}
+
+pid_t heir_start(struct ledger *ledger, struct generation *generations, bool planned)
+{
+	pid_t keeper = getpid(), pid;
+
+	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
+	pid = clone_sharing_files();
+	if (pid < 0)
+		return -errno;
+	if (pid > 0) {
+		atomic_store(&ledger->keeper->worker_pid, pid);
+		return pid;
+	}
+	/* The worker ends with its keeper, however that ends. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != keeper)
+		_exit(EXIT_FAILURE);
+	prctl(PR_SET_NAME, "spliced-worker");
+	atomic_store(&ledger->keeper->worker_pid, getpid());
+	_exit(heir_run(ledger, generations, planned));
+}

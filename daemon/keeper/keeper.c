@@ -1,0 +1,428 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The keeper. Every descriptor that it keeps is opened before the first worker, or recorded at once, because each heir
+ * closes what nobody recorded; and it opens none while an heir sweeps. It never waits for a worker that hangs: what
+ * does not stop in time is killed, which loses nothing.
+ */
+#include "keeper/keeper.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
+#include "config/config.h"
+#include "control/status.h"
+#include "keeper/blame.h"
+#include "keeper/heir.h"
+#include "keeper/listen.h"
+#include "keeper/prepare.h"
+#include "keeper/start.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	TICK_MS = 1000,
+	HANG_TICKS = 5,         /* a heart that does not beat for so long belongs to a hung thread */
+	STOP_SECONDS = 5,       /* a planned stop that takes longer becomes a kill */
+	BACKOFF_MS = 100,       /* after the second death of the worker's own making, doubled up to */
+	BACKOFF_MAX_MS = 10000,
+	BACKOFF_FORGET_SECONDS = 60, /* a worker that lived so long begins anew */
+};
+
+enum keeper_state { KEEPER_RUNNING, KEEPER_STOPPING, KEEPER_WAITING, KEEPER_ENDING };
+
+struct keeper {
+	struct start *start;
+	struct ledger *ledger;
+	enum keeper_state state;
+	pid_t worker;
+	enum ledger_start reason;  /* why the worker that runs, or is about to, was started */
+	uint64_t deadline;         /* STOPPING, ENDING: of the stop; WAITING: of the back-off */
+	uint64_t born;             /* CLOCK_MONOTONIC ns, the worker */
+	unsigned own_deaths;       /* in a row */
+	bool hung;                 /* we killed it for that */
+	bool wanted;               /* a reload was asked for by SIGHUP */
+	struct prepare prepare;
+	struct generation *prepared; /* good, and waiting for the old worker to stop */
+	uint64_t asked;            /* the newest reload request that the one under way answers */
+	bool answer_due;           /* ... when the heir is ready */
+	uint64_t seen_beats[LEDGER_THREADS_MAX];
+	unsigned still[LEDGER_THREADS_MAX];
+	uint64_t next_tick;
+};
+
+static void wake_clerk(const struct keeper *keeper)
+{
+	uint64_t one = 1;
+
+	if (write(keeper->ledger->keeper->clerk_wake, &one, sizeof one) < 0)
+		return; /* full: it is being woken already */
+}
+
+static void start_worker(struct keeper *keeper, enum ledger_start reason, bool planned)
+{
+	struct ledger_keeper *record = keeper->ledger->keeper;
+	pid_t pid;
+
+	memset(keeper->still, 0, sizeof keeper->still);
+	keeper->hung = false;
+	keeper->reason = reason;
+	pid = heir_start(keeper->ledger, keeper->start->generations, planned);
+	if (pid < 0) {
+		log_error("cannot start a worker: %s; trying again", strerror(-pid));
+		keeper->state = KEEPER_WAITING;
+		keeper->deadline = clock_monotonic() + BACKOFF_MAX_MS * NSEC_PER_MSEC;
+		return;
+	}
+	atomic_fetch_add(&record->starts[reason], 1);
+	keeper->worker = pid;
+	keeper->born = clock_monotonic();
+	keeper->state = KEEPER_RUNNING;
+}
+
+/* Reload. */
+
+static void answer(struct keeper *keeper, bool ok, bool changed, const struct report *report)
+{
+	struct ledger_keeper *record = keeper->ledger->keeper;
+
+	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
+	record->reload_ok = ok;
+	record->reload_changed = changed;
+	record->reload_at = clock_realtime();
+	atomic_fetch_add(ok ? &record->reloads_ok : &record->reloads_failed, 1);
+	if (ok && changed)
+		log_notice("reloaded: generation %u", record->generation);
+	else if (ok)
+		log_notice("reloaded: nothing has changed");
+	else
+		log_error("reload refused; what runs goes on as it was");
+	if (!ok)
+		log_lines(LOG_ERR, "", report ? report->text : NULL);
+	atomic_store(&record->reload_answered, keeper->asked);
+	wake_clerk(keeper);
+}
+
+static void begin_reload(struct keeper *keeper)
+{
+	struct report report = {0};
+	int r;
+
+	keeper->wanted = false;
+	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
+	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
+	if (!r)
+		return;
+	report_add(&report, "cannot check the configuration: %s", strerror(-r));
+	answer(keeper, false, false, &report);
+	report_done(&report);
+}
+
+static void stop_worker(struct keeper *keeper, enum keeper_state state)
+{
+	keeper->state = state;
+	keeper->deadline = clock_monotonic() + STOP_SECONDS * NSEC_PER_SEC;
+	kill(keeper->worker, SIGTERM);
+}
+
+/* The child has checked the file. */
+static void end_prepare(struct keeper *keeper, int status)
+{
+	struct start *start = keeper->start;
+	struct report report = {0};
+	struct generation *generation = NULL;
+	int fd, r;
+
+	fd = r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
+	if (fd >= 0)
+		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
+				   &report);
+	if (r >= 0 && generation->config->digest == start->generations->config->digest) {
+		start_note_files(start, generation->config);
+		generation_free(generation, keeper->ledger);
+		answer(keeper, true, false, NULL);
+	} else if (r >= 0 && listen_prepare(keeper->ledger, generation, &report) >= 0) {
+		keeper->prepared = generation;
+		if (keeper->state == KEEPER_RUNNING)
+			stop_worker(keeper, KEEPER_STOPPING);
+	} else {
+		if (r >= 0)
+			generation_free(generation, keeper->ledger);
+		answer(keeper, false, false, &report);
+	}
+	report_done(&report);
+}
+
+/* No worker runs: the prepared generation becomes the one that runs. */
+static void commit(struct keeper *keeper)
+{
+	struct start *start = keeper->start;
+	struct generation *generation = keeper->prepared;
+
+	keeper->prepared = NULL;
+	generation->next = start->generations;
+	start->generations = generation;
+	keeper->ledger->keeper->generation = generation->number;
+	listen_commit(keeper->ledger, generation);
+	generations_trim(generation, keeper->ledger);
+	start_apply(start, generation->config);
+	keeper->answer_due = true;
+}
+
+/* Deaths. */
+
+static const char *describe_death(int status, bool hung, char *text, size_t size)
+{
+	if (hung)
+		snprintf(text, size, "hung for %d s and was killed", HANG_TICKS);
+	else if (WIFSIGNALED(status))
+		snprintf(text, size, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		snprintf(text, size, "ended with status %d", WEXITSTATUS(status));
+	return text;
+}
+
+static void note_death(struct keeper *keeper, int status)
+{
+	struct ledger_keeper *record = keeper->ledger->keeper;
+
+	describe_death(status, keeper->hung, record->last_death, sizeof record->last_death);
+	record->last_death_at = clock_realtime();
+	log_at(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !keeper->hung ? LOG_NOTICE : LOG_ERR,
+	       "worker %d %s; its sessions go on with the next", keeper->worker, record->last_death);
+}
+
+/* How long to wait before the next start, in ms. */
+static uint64_t back_off(struct keeper *keeper, bool own_making)
+{
+	uint64_t ms = BACKOFF_MS;
+
+	if (!own_making)
+		return 0;
+	if (clock_monotonic() - keeper->born > BACKOFF_FORGET_SECONDS * NSEC_PER_SEC)
+		keeper->own_deaths = 0;
+	if (keeper->own_deaths++ == 0)
+		return 0;
+	for (unsigned i = 2; i < keeper->own_deaths && ms < BACKOFF_MAX_MS; i++)
+		ms *= 2;
+	return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+}
+
+static void worker_ended(struct keeper *keeper, int status)
+{
+	bool planned = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS && keeper->state != KEEPER_RUNNING;
+	bool outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !keeper->hung;
+	enum ledger_start reason = keeper->hung ? START_HANG : START_CRASH;
+	uint64_t wait = 0;
+
+	if (!planned)
+		note_death(keeper, status);
+	if (!planned && !outside)
+		blame_hands(keeper->ledger);
+	keeper->worker = 0;
+	atomic_store(&keeper->ledger->keeper->worker_pid, 0);
+	if (keeper->state == KEEPER_ENDING)
+		return;
+	if (!planned)
+		wait = back_off(keeper, !outside);
+	if (keeper->prepared) {
+		commit(keeper);
+		reason = START_RELOAD;
+	}
+	if (!wait) {
+		start_worker(keeper, reason, planned);
+		return;
+	}
+	keeper->state = KEEPER_WAITING;
+	keeper->reason = reason;
+	keeper->deadline = clock_monotonic() + wait * NSEC_PER_MSEC;
+}
+
+/* A heart that has not beaten for HANG_TICKS of our own: on a machine that stood still, so did we. */
+static void check_hearts(struct keeper *keeper)
+{
+	struct ledger *ledger = keeper->ledger;
+
+	if (keeper->state != KEEPER_RUNNING || keeper->hung)
+		return;
+	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
+		uint64_t beats = atomic_load(&ledger->threads[i].beats);
+
+		keeper->still[i] = beats == keeper->seen_beats[i] ? keeper->still[i] + 1 : 0;
+		keeper->seen_beats[i] = beats;
+		if (keeper->still[i] < HANG_TICKS)
+			continue;
+		keeper->hung = true;
+		ledger->threads[i].crashed = SIGKILL;
+	}
+	if (keeper->hung)
+		kill(keeper->worker, SIGKILL);
+}
+
+static void reap(struct keeper *keeper)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == keeper->worker)
+			worker_ended(keeper, status);
+		else if (pid == keeper->prepare.pid)
+			end_prepare(keeper, status);
+	}
+}
+
+static void handle_signals(struct keeper *keeper)
+{
+	struct signalfd_siginfo info;
+
+	while (read(keeper->start->signal_fd, &info, sizeof info) == sizeof info)
+		switch (info.ssi_signo) {
+		case SIGCHLD:
+			break; /* reaped at every turn */
+		case SIGHUP:
+			keeper->wanted = true;
+			break;
+		case SIGUSR1:
+			status_log(keeper->ledger, keeper->start->generations);
+			break;
+		case SIGTERM:
+		case SIGINT:
+			if (keeper->worker)
+				stop_worker(keeper, KEEPER_ENDING);
+			keeper->state = KEEPER_ENDING;
+			break;
+		}
+}
+
+static void handle_worker_news(struct keeper *keeper)
+{
+	uint64_t count;
+
+	if (read(keeper->ledger->keeper->keeper_wake, &count, sizeof count) < 0)
+		return;
+	if (keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY) {
+		keeper->answer_due = false;
+		answer(keeper, true, true, NULL);
+	}
+}
+
+static bool reload_is_asked(const struct keeper *keeper)
+{
+	return keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked;
+}
+
+static void act(struct keeper *keeper)
+{
+	uint64_t now = clock_monotonic();
+
+	if (now >= keeper->next_tick) {
+		keeper->next_tick = now + TICK_MS * NSEC_PER_MSEC;
+		check_hearts(keeper);
+	}
+	if (keeper->prepare.pid && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
+		prepare_expire(&keeper->prepare);
+	switch (keeper->state) {
+	case KEEPER_RUNNING:
+		if (keeper->prepared)
+			stop_worker(keeper, KEEPER_STOPPING);
+		else if (reload_is_asked(keeper) && !keeper->prepare.pid && !keeper->answer_due &&
+			 keeper->ledger->keeper->worker_state == WORKER_READY)
+			begin_reload(keeper);
+		return;
+	case KEEPER_WAITING:
+		if (keeper->prepared)
+			commit(keeper);
+		if (now >= keeper->deadline)
+			start_worker(keeper, keeper->reason, false);
+		return;
+	case KEEPER_STOPPING:
+	case KEEPER_ENDING:
+		if (keeper->worker && now >= keeper->deadline)
+			kill(keeper->worker, SIGKILL);
+		return;
+	}
+}
+
+static int poll_timeout(const struct keeper *keeper)
+{
+	uint64_t now = clock_monotonic(), next = keeper->next_tick;
+
+	if (keeper->state != KEEPER_RUNNING && keeper->deadline < next)
+		next = keeper->deadline;
+	return next <= now ? 0 : (int)((next - now) / NSEC_PER_MSEC) + 1;
+}
+
+static void turn(struct keeper *keeper)
+{
+	struct pollfd fds[] = {
+		{.fd = keeper->start->signal_fd, .events = POLLIN},
+		{.fd = keeper->ledger->keeper->keeper_wake, .events = POLLIN},
+	};
+
+	poll(fds, 2, poll_timeout(keeper));
+	if (fds[0].revents)
+		handle_signals(keeper);
+	reap(keeper);
+	if (fds[1].revents)
+		handle_worker_news(keeper);
+	act(keeper);
+}
+
+/* A stream that is cut must not look complete: what is still open is reset when the process ends. */
+static void abort_sessions(struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		for (int k = 0; ledger->sessions[i].state != SESSION_FREE && k < 2; k++)
+			if (ledger->sessions[i].fd[k] >= 0)
+				socket_set_abort(ledger->sessions[i].fd[k]);
+}
+
+static int run_single(struct start *start)
+{
+	int r = heir_run(&start->ledger, start->generations, true);
+
+	abort_sessions(&start->ledger);
+	return r;
+}
+
+static int run_kept(struct start *start)
+{
+	struct keeper keeper = {.start = start, .ledger = &start->ledger};
+
+	start_worker(&keeper, START_FIRST, true);
+	while (keeper.state != KEEPER_ENDING || keeper.worker)
+		turn(&keeper);
+	if (keeper.prepare.pid)
+		kill(keeper.prepare.pid, SIGKILL);
+	abort_sessions(keeper.ledger);
+	return EX_OK;
+}
+
+int keeper_run(const struct keeper_options *options)
+{
+	static struct start start;
+	int r = start_up(&start, options);
+
+	if (r != EX_OK)
+		return r;
+	log_notice("spliced %s runs %s: %u route%s, %u thread%s, up to %u sessions", PACKAGE_VERSION, start.path,
+		   start.generations->config->n_routes, start.generations->config->n_routes == 1 ? "" : "s",
+		   start.ledger.n_threads, start.ledger.n_threads == 1 ? "" : "s", start.ledger.n_sessions);
+	r = options->single ? run_single(&start) : run_kept(&start);
+	listen_end(&start.ledger, start.generations);
+	start_end(&start);
+	log_notice("stopped");
+	return r;
+}

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Listening sockets across generations. What fits is decided by config_leg_digest(). A SO_REUSEPORT group would let a
+ * second daemon of the same user share an address silently, so that a new address is first bound alone; but not where one
+ * of our own sockets has the port already (from 0.0.0.0:80 to 127.0.0.1:80 by a reload).
+ */
+#include "keeper/listen.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
+#include "config/config.h"
+#include "flow/endpoint.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A leg of the generation that is prepared, and its place in it. */
+struct wanted {
+	const struct config *config;
+	const struct config_route *route;
+	const struct config_endpoint *endpoint;
+	const struct config_leg *leg;
+	uint16_t route_index, endpoint_index, leg_index;
+};
+
+/* By record of the ledger: the place in the prepared generation that it is kept for. */
+static struct {
+	bool kept;
+	uint16_t route, endpoint, leg;
+} plan[LEDGER_LISTENERS_MAX];
+
+typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
+			       struct report *report);
+
+static int for_each_leg(struct ledger *ledger, struct generation *generation, struct report *report,
+			wanted_function function)
+{
+	const struct config *config = generation->config;
+	int r, first = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++) {
+		const struct config_route *route = &config->routes[i];
+
+		for (unsigned k = 0; route->enabled && k < route->n_listen; k++)
+			for (unsigned l = 0; l < route->listen[k].n_legs; l++) {
+				struct wanted wanted = {config, route, &route->listen[k], &route->listen[k].legs[l],
+							(uint16_t)i, (uint16_t)k, (uint16_t)l};
+				r = function(ledger, &wanted, generation, report);
+				if (r < 0 && !first)
+					first = r;
+			}
+	}
+	return first;
+}
+
+static uint16_t port_of(const struct address *address)
+{
+	const void *storage = &address->storage;
+
+	switch (address->storage.ss_family) {
+	case AF_INET:
+		return ((const struct sockaddr_in *)storage)->sin_port;
+	case AF_INET6:
+		return ((const struct sockaddr_in6 *)storage)->sin6_port;
+	}
+	return 0;
+}
+
+static bool port_is_ours(const struct ledger *ledger, const struct address *address)
+{
+	struct address other;
+
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		const struct ledger_listener *record = &ledger->listeners[i];
+
+		for (uint32_t k = 0; record->state != LISTENER_FREE && k < record->n_fds; k++)
+			if (record->fds[k] >= 0 && !socket_local_address(record->fds[k], &other) &&
+			    other.storage.ss_family == address->storage.ss_family &&
+			    port_of(&other) == port_of(address))
+				return true;
+	}
+	return false;
+}
+
+static int complain(const struct wanted *wanted, const char *call, int error, struct report *report)
+{
+	char place[512];
+	const char *remedy = "";
+
+	if (error == -EADDRINUSE)
+		remedy = "; another program listens there: stop it, or choose another address";
+	else if (error == -EACCES || error == -EPERM)
+		remedy = "; it takes a privilege that spliced does not have: start it as root with daemon.user, or give it "
+			 "the capability";
+	else if (error == -EADDRNOTAVAIL)
+		remedy = "; this machine has no such address: correct it, or say freebind = true";
+	report_add(report, "%s: route %s: %s %s: %s%s",
+		   config_place_text(wanted->config, wanted->endpoint->place, place, sizeof place), wanted->route->name,
+		   call, wanted->endpoint->text, strerror(-error), remedy);
+	return error;
+}
+
+static struct ledger_listener *free_record(struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < LEDGER_LISTENERS_MAX; i++) {
+		if (ledger->listeners[i].state != LISTENER_FREE)
+			continue;
+		if (i >= ledger->keeper->listeners_high)
+			ledger->keeper->listeners_high = i + 1;
+		return &ledger->listeners[i];
+	}
+	return NULL;
+}
+
+static void close_record(struct ledger_listener *record)
+{
+	for (uint32_t k = 0; k < record->n_fds; k++) {
+		int fd = record->fds[k];
+
+		record->fds[k] = -1;
+		if (fd >= 0)
+			close(fd);
+	}
+	atomic_store(&record->state, LISTENER_FREE);
+}
+
+static void fill_record(struct ledger_listener *record, const struct wanted *wanted,
+			const struct generation *generation, uint32_t readers)
+{
+	memset(record, 0, sizeof *record);
+	record->generation = generation->number;
+	record->route = wanted->route_index;
+	record->endpoint = wanted->endpoint_index;
+	record->leg = wanted->leg_index;
+	record->digest = config_leg_digest(wanted->endpoint, wanted->leg);
+	record->live_digest = config_leg_live_digest(wanted->endpoint, wanted->leg);
+	record->n_fds = readers;
+	for (uint32_t k = 0; k < readers; k++)
+		record->fds[k] = -1;
+}
+
+static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
+{
+	struct socket_options common = endpoint_socket_options(wanted->endpoint);
+	int backlog = endpoint_backlog(wanted->endpoint, wanted->leg_index);
+	struct socket_failure failure = {.call = "socket"};
+
+	for (uint32_t k = 0; k < record->n_fds; k++) {
+		unsigned errors = report->count;
+		int fd;
+
+		config_hear(wanted->config, wanted->route, wanted->endpoint, wanted->leg, report);
+		fd = socket_listen(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common,
+				   record->n_fds > 1, backlog, &failure);
+		config_hear_nothing();
+		if (fd < 0)
+			return report->count > errors ? fd : complain(wanted, failure.call, fd, report);
+		record->fds[k] = fd;
+	}
+	return 0;
+}
+
+static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
+		    struct report *report)
+{
+	bool many = wanted->leg->row->capabilities & SPLICED_READERS;
+	struct ledger_listener *record = free_record(ledger);
+	int r = 0;
+
+	if (!record)
+		return complain(wanted, "listen", -ENOSPC, report);
+	fill_record(record, wanted, generation, many ? ledger->n_threads : 1);
+	atomic_store(&record->state, LISTENER_PENDING);
+	if (many && ledger->n_threads > 1 && !port_is_ours(ledger, &wanted->leg->address))
+		r = socket_probe(wanted->leg->family, &wanted->leg->options, &wanted->leg->address);
+	if (r)
+		complain(wanted, "bind", r, report);
+	else
+		r = open_sockets(record, wanted, report);
+	if (r)
+		close_record(record);
+	return r;
+}
+
+static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
+			struct report *report)
+{
+	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
+
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		if (ledger->listeners[i].state != LISTENER_OPEN || plan[i].kept || ledger->listeners[i].digest != digest)
+			continue;
+		plan[i].kept = true;
+		plan[i].route = wanted->route_index;
+		plan[i].endpoint = wanted->endpoint_index;
+		plan[i].leg = wanted->leg_index;
+		return 0;
+	}
+	return open_leg(ledger, wanted, generation, report);
+}
+
+int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report)
+{
+	int r;
+
+	memset(plan, 0, sizeof plan);
+	r = for_each_leg(ledger, generation, report, find_or_open);
+	if (r < 0)
+		listen_cancel(ledger);
+	return r;
+}
+
+static const struct config_leg *leg_of(const struct ledger_listener *record, struct generation *newest)
+{
+	struct generation *generation = generation_find(newest, record->generation);
+
+	return generation ? &generation->config->routes[record->route].listen[record->endpoint].legs[record->leg] : NULL;
+}
+
+static void remove_name(const struct ledger_listener *record, struct generation *newest)
+{
+	const struct config_leg *leg = leg_of(record, newest);
+
+	if (leg && leg->family->plugin.unbound)
+		leg->family->plugin.unbound(&leg->options, address_sockaddr_const(&leg->address), leg->address.len);
+}
+
+void listen_cancel(struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		if (ledger->listeners[i].state == LISTENER_PENDING)
+			close_record(&ledger->listeners[i]);
+}
+
+/* LIVE options on an open socket. A refusal is the log's: the generation runs already. */
+static void apply_live(struct ledger_listener *record, struct generation *newest)
+{
+	const struct config_route *route = &newest->config->routes[record->route];
+	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
+	const struct config_leg *leg = &endpoint->legs[record->leg];
+
+	for (uint32_t k = 0; k < record->n_fds; k++) {
+		int r = leg->family->plugin.prepare ? leg->family->plugin.prepare(record->fds[k], &leg->options) : 0;
+
+		if (!r && leg->family->plugin.bound)
+			r = leg->family->plugin.bound(record->fds[k], &leg->options);
+		if (!r && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
+			r = -errno;
+		if (r < 0)
+			log_warning("route %s: %s keeps an option as it was: %s", route->name, endpoint->text,
+				    strerror(-r));
+	}
+}
+
+static void keep(struct ledger_listener *record, uint32_t index, struct generation *newest)
+{
+	const struct config_endpoint *endpoint = &newest->config->routes[plan[index].route].listen[plan[index].endpoint];
+	uint64_t live = config_leg_live_digest(endpoint, &endpoint->legs[plan[index].leg]);
+
+	record->generation = newest->number;
+	record->route = plan[index].route;
+	record->endpoint = plan[index].endpoint;
+	record->leg = plan[index].leg;
+	record->deaths = 0;
+	record->paused = PAUSE_NONE;
+	if (record->live_digest != live)
+		apply_live(record, newest);
+	record->live_digest = live;
+}
+
+static void leave(struct ledger_listener *record, struct generation *newest)
+{
+	remove_name(record, newest);
+	for (uint32_t k = 0; k < record->n_fds; k++)
+		socket_stop_syn(record->fds[k]);
+	record->leaving_since = (uint32_t)(clock_monotonic() / NSEC_PER_SEC);
+	atomic_store(&record->state, LISTENER_LEAVING);
+}
+
+void listen_commit(struct ledger *ledger, struct generation *newest)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		struct ledger_listener *record = &ledger->listeners[i];
+
+		switch ((enum ledger_listener_state)record->state) {
+		case LISTENER_FREE:
+		case LISTENER_LEAVING:
+			break;
+		case LISTENER_PENDING:
+			atomic_store(&record->state, LISTENER_OPEN);
+			break;
+		case LISTENER_OPEN:
+			if (plan[i].kept)
+				keep(record, i, newest);
+			else
+				leave(record, newest);
+			break;
+		}
+	}
+}
+
+void listen_end(struct ledger *ledger, struct generation *newest)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		if (ledger->listeners[i].state == LISTENER_OPEN)
+			remove_name(&ledger->listeners[i], newest);
+}

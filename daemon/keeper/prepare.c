@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Preparing a generation. The keeper makes both memfds before it forks, and records them: a worker that dies meanwhile has
+ * an heir, and the heir sweeps. The child closes all else it inherits at once: its copy of a client's socket would hold
+ * back a FIN.
+ */
+#include "keeper/prepare.h"
+
+#include "base/clock.h"
+#include "base/report.h"
+#include "config/config.h"
+#include "ledger/ledger.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+	PREPARE_SECONDS = 20,
+	CHILD_TEXT_FD = 3,
+	CHILD_REPORT_FD = 4,
+	CHILD_FIRST_FREE_FD = 5,
+};
+
+static void write_report(int fd, const struct report *report)
+{
+	size_t done = 0;
+
+	while (done < report->len) {
+		ssize_t n = write(fd, report->text + done, report->len - done);
+		if (n <= 0)
+			return;
+		done += (size_t)n;
+	}
+}
+
+/* The two memfds to numbers of their own, everything else closed. */
+static int keep_only(int text_fd, int report_fd)
+{
+	int text = fcntl(text_fd, F_DUPFD, CHILD_FIRST_FREE_FD), report = fcntl(report_fd, F_DUPFD, CHILD_FIRST_FREE_FD);
+
+	if (text < 0 || report < 0 || dup2(text, CHILD_TEXT_FD) < 0 || dup2(report, CHILD_REPORT_FD) < 0)
+		return -errno;
+	return close_range(CHILD_FIRST_FREE_FD, ~0u, 0) < 0 ? -errno : 0;
+}
+
+static void reset_signals(void)
+{
+	sigset_t none;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+}
+
+_Noreturn static void child(const struct prepare *prepare, const char *path, struct families *families)
+{
+	struct config_source source = {.path = path, .families = families, .resolve_listeners = true};
+	struct report report = {0};
+	struct config *config;
+	int r;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	reset_signals();
+	r = keep_only(prepare->text_fd, prepare->report_fd);
+	if (!r)
+		r = config_load(&source, &config, &report);
+	if (!r)
+		r = config_write_generation(config, CHILD_TEXT_FD);
+	if (r && !report.count)
+		report_add(&report, "%s: %s", path, strerror(-r));
+	write_report(CHILD_REPORT_FD, &report);
+	_exit(r ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+static int make_memfd(const char *name, struct ledger *ledger)
+{
+	int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+	if (fd < 0)
+		return -errno;
+	if (ledger && ledger_keep_fd(ledger, fd) < 0) {
+		close(fd);
+		return -ENOSPC;
+	}
+	return fd;
+}
+
+static void drop(int *fd, struct ledger *ledger)
+{
+	if (*fd < 0)
+		return;
+	if (ledger)
+		ledger_forget_fd(ledger, *fd);
+	close(*fd);
+	*fd = -1;
+}
+
+int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
+{
+	*prepare = (struct prepare){.report_fd = -1};
+	prepare->text_fd = make_memfd("spliced-generation", ledger);
+	if (prepare->text_fd < 0)
+		return prepare->text_fd;
+	prepare->report_fd = make_memfd("spliced-report", ledger);
+	if (prepare->report_fd < 0) {
+		drop(&prepare->text_fd, ledger);
+		return prepare->report_fd;
+	}
+	prepare->deadline = clock_monotonic() + PREPARE_SECONDS * NSEC_PER_SEC;
+	prepare->pid = fork();
+	if (prepare->pid == 0)
+		child(prepare, path, families);
+	if (prepare->pid < 0) {
+		int r = -errno;
+		prepare->pid = 0;
+		drop(&prepare->text_fd, ledger);
+		drop(&prepare->report_fd, ledger);
+		return r;
+	}
+	return 0;
+}
+
+void prepare_expire(struct prepare *prepare)
+{
+	prepare->timed_out = true;
+	kill(prepare->pid, SIGKILL);
+}
+
+static void read_report(int fd, struct report *report)
+{
+	off_t size = lseek(fd, 0, SEEK_END);
+	char *text, *line, *rest;
+
+	if (size <= 0 || size > REPORT_MAX)
+		return;
+	text = calloc(1, (size_t)size + 1);
+	if (!text)
+		return;
+	if (pread(fd, text, (size_t)size, 0) == size)
+		for (rest = text; (line = strsep(&rest, "\n"));)
+			if (*line)
+				report_add(report, "%s", line);
+	free(text);
+}
+
+int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, struct report *report)
+{
+	int fd = prepare->text_fd;
+
+	read_report(prepare->report_fd, report);
+	drop(&prepare->report_fd, ledger);
+	prepare->pid = 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
+		if (ledger)
+			ledger_forget_fd(ledger, fd);
+		prepare->text_fd = -1;
+		return fd;
+	}
+	drop(&prepare->text_fd, ledger);
+	if (prepare->timed_out)
+		report_add(report, "reading the configuration took longer than %d s; does a name server or a plugin hang?",
+			   PREPARE_SECONDS);
+	else if (WIFSIGNALED(status))
+		report_add(report, "the check of the configuration died of signal %d (%s)", WTERMSIG(status),
+			   strsignal(WTERMSIG(status)));
+	return -EINVAL;
+}
+
+int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report)
+{
+	struct prepare prepare;
+	int status, r;
+
+	r = prepare_start(&prepare, path, families, ledger);
+	if (r < 0) {
+		report_add(report, "%s: %s", path, strerror(-r));
+		return r;
+	}
+	while (waitpid(prepare.pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return prepare_finish(&prepare, status, ledger, report);
+}

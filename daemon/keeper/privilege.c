@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Privileges. They are dropped before anything binds, because a SO_REUSEPORT group belongs to one uid: a later worker's
+ * socket must be able to join. What the routes need is kept as ambient capabilities (capabilities(7)).
+ */
+#include "keeper/privilege.h"
+
+#include "base/report.h"
+#include "config/config.h"
+
+#include <cap-ng.h>
+#include <errno.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { CAPABILITIES_MAX = 64 };
+
+static const char *text_of(const struct config *config, enum config_daemon_option option)
+{
+	const struct spliced_value *value = &config->daemon[option].value;
+
+	return value->state == SPLICED_UNSET || !value->text || !*value->text ? NULL : value->text;
+}
+
+static int complain(const struct config *config, enum config_daemon_option option, const char *what, const char *name,
+		    struct report *report)
+{
+	char place[512];
+
+	report_add(report, "%s: daemon.%s: there is no %s \"%s\"; name one that exists",
+		   config_place_text(config, config->daemon[option].place, place, sizeof place), what, what, name);
+	return -EINVAL;
+}
+
+int privilege_find(struct privilege *privilege, const struct config *config, struct report *report)
+{
+	const char *user = text_of(config, DAEMON_USER), *group = text_of(config, DAEMON_GROUP);
+	struct passwd *passwd;
+	struct group *entry;
+
+	*privilege = (struct privilege){.uid = geteuid(), .gid = getegid()};
+	if (geteuid() != 0 || (!user && !group))
+		return 0;
+	privilege->drop = true;
+	if (user) {
+		passwd = getpwnam(user);
+		if (!passwd)
+			return complain(config, DAEMON_USER, "user", user, report);
+		privilege->uid = passwd->pw_uid;
+		privilege->gid = passwd->pw_gid;
+		privilege->user = user;
+	}
+	if (group) {
+		entry = getgrnam(group);
+		if (!entry)
+			return complain(config, DAEMON_GROUP, "group", group, report);
+		privilege->gid = entry->gr_gid;
+	}
+	return 0;
+}
+
+static uint64_t endpoint_needs(const struct config_endpoint *endpoint)
+{
+	uint64_t needs = 0;
+
+	for (unsigned i = 0; i < endpoint->n_legs; i++)
+		if (endpoint->legs[i].family->plugin.needs)
+			needs |= endpoint->legs[i].family->plugin.needs(&endpoint->legs[i].options);
+	if (endpoint->values[ENDPOINT_MARK].value.state != SPLICED_UNSET)
+		needs |= 1ull << CAP_NET_ADMIN;
+	return needs;
+}
+
+static uint64_t config_needs(const struct config *config)
+{
+	uint64_t needs = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++) {
+		for (unsigned k = 0; k < config->routes[i].n_listen; k++)
+			needs |= endpoint_needs(&config->routes[i].listen[k]);
+		for (unsigned k = 0; k < config->routes[i].n_targets; k++)
+			needs |= endpoint_needs(&config->routes[i].targets[k]);
+	}
+	return needs;
+}
+
+/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its own. */
+int privilege_needs(const char *path, struct families *families, uint64_t *capabilities, struct report *report)
+{
+	struct config_source source = {.path = path, .families = families};
+	struct report ignored = {0};
+	struct config *config;
+	uint64_t *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	int status = 0, r = 0;
+	pid_t pid;
+
+	if (shared == MAP_FAILED)
+		return -ENOMEM;
+	*shared = 0;
+	pid = fork();
+	if (pid == 0) {
+		if (!config_load(&source, &config, &ignored))
+			*shared = config_needs(config);
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0) {
+		r = -errno;
+		report_add(report, "fork: %s", strerror(errno));
+	}
+	*capabilities = *shared;
+	munmap(shared, sizeof *shared);
+	return r;
+}
+
+static int give_up(const char *what, struct report *report)
+{
+	int r = errno ? -errno : -EPERM;
+
+	report_add(report, "cannot drop privileges: %s: %s; start as root, or without daemon.user", what, strerror(-r));
+	return r;
+}
+
+int privilege_drop(const struct privilege *privilege, struct report *report)
+{
+	if (!privilege->drop)
+		return 0;
+	if (privilege->user ? initgroups(privilege->user, privilege->gid) : setgroups(0, NULL))
+		return give_up("supplementary groups", report);
+	/* A group alone, without a user, leaves root what it is. */
+	if (privilege->uid == 0)
+		return setgid(privilege->gid) ? give_up("setgid", report) : 0;
+	capng_clear(CAPNG_SELECT_ALL);
+	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
+		if (privilege->capabilities >> i & 1)
+			capng_update(CAPNG_ADD,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_BOUNDING_SET |
+					     CAPNG_AMBIENT,
+				     i);
+	errno = 0;
+	if (capng_change_id((int)privilege->uid, (int)privilege->gid, CAPNG_CLEAR_BOUNDING))
+		return give_up("setresuid", report);
+	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT))
+		return give_up("capabilities", report);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return give_up("no_new_privs", report);
+	return 0;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Privileges: from root to the configured user, with the capabilities that the routes need and no others. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct config;
+struct families;
+struct report;
+
+struct privilege {
+	bool drop; /* started as root, and a user or a group is configured */
+	uid_t uid;
+	gid_t gid;
+	const char *user; /* for the supplementary groups, initgroups(3); may be NULL */
+	uint64_t capabilities; /* bit N: CAP number N */
+};
+
+/* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */
+int privilege_find(struct privilege *privilege, const struct config *config, struct report *report);
+
+/* The capabilities that a configuration's sockets take: families' needs(), and mark. Reads the whole file in a child. */
+int privilege_needs(const char *path, struct families *families, uint64_t *capabilities, struct report *report);
+
+/* Becomes the user, for good. 0 or negative errno, report saying why. */
+int privilege_drop(const struct privilege *privilege, struct report *report);

@@ -1,0 +1,298 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Starting up. What it opens, the keeper keeps: each descriptor is recorded in the ledger, so that no heir takes it for
+ * an orphan.
+ */
+#include "keeper/start.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
+#include "config/config.h"
+#include "control/control.h"
+#include "control/status.h"
+#include "keeper/keeper.h"
+#include "keeper/listen.h"
+#include "keeper/prepare.h"
+#include "keeper/privilege.h"
+#include "ledger/generation.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum {
+	DESCRIPTORS_RESERVED = 256, /* for listeners, pools, plugins, log, control */
+	/* Of the rest: two sockets a session, and a pipe for every second one. */
+	DESCRIPTORS_SHARE = 5,
+	SESSIONS_SHARE = 2,
+	SESSIONS_MIN = 16,
+};
+
+static const struct spliced_value *setting(const struct config *config, enum config_daemon_option option)
+{
+	return &config->daemon[option].value;
+}
+
+static int exit_status(int error)
+{
+	switch (error) {
+	case -EACCES:
+	case -EPERM:
+		return EX_NOPERM;
+	case -EADDRINUSE:
+	case -EMFILE:
+	case -ENFILE:
+	case -ENOMEM:
+	case -ENOBUFS:
+		return EX_OSERR;
+	}
+	return EX_CONFIG;
+}
+
+static int fail(struct report *report, int status)
+{
+	log_lines(LOG_ERR, "", report->text);
+	report_done(report);
+	return status;
+}
+
+/* Blocked here, and in every worker: the keeper reads them, a worker's main thread waits for SIGTERM. */
+static int take_signals(struct start *start)
+{
+	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		sigaddset(&set, numbers[i]);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	start->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+	return start->signal_fd < 0 ? -errno : 0;
+}
+
+static enum log_to log_choice(const struct config *config)
+{
+	const char *to = setting(config, DAEMON_LOG_TO)->text;
+
+	if (to && !strcmp(to, "journal"))
+		return LOG_TO_JOURNAL;
+	if (to && !strcmp(to, "syslog"))
+		return LOG_TO_SYSLOG;
+	if (to || !getenv("JOURNAL_STREAM") || isatty(STDERR_FILENO))
+		return LOG_TO_STDERR;
+	return LOG_TO_JOURNAL;
+}
+
+static int open_log(const struct config *config)
+{
+	int fd, r = log_open(log_choice(config), &fd);
+
+	if (r < 0)
+		log_warning("the log goes to standard error, because its socket does not answer: %s", strerror(-r));
+	return fd;
+}
+
+static uint32_t count_threads(const struct config *config)
+{
+	int64_t threads = setting(config, DAEMON_WORKERS)->number;
+	cpu_set_t cpus;
+
+	if (threads <= 0)
+		threads = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
+	return threads < LEDGER_THREADS_MAX ? (uint32_t)threads : LEDGER_THREADS_MAX - 1;
+}
+
+static uint32_t count_sessions(const struct config *config)
+{
+	uint64_t wanted = (uint64_t)setting(config, DAEMON_MAX_SESSIONS)->number, room;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return SESSIONS_MIN;
+	limit.rlim_cur = limit.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &limit);
+	room = limit.rlim_cur > DESCRIPTORS_RESERVED
+		       ? (limit.rlim_cur - DESCRIPTORS_RESERVED) * SESSIONS_SHARE / DESCRIPTORS_SHARE
+		       : 0;
+	if (room < SESSIONS_MIN)
+		room = SESSIONS_MIN;
+	if (wanted <= room)
+		return (uint32_t)wanted;
+	log_notice("max_sessions is %llu, but RLIMIT_NOFILE (%llu) allows %llu: LimitNOFILE= of the unit raises it",
+		   (unsigned long long)wanted, (unsigned long long)limit.rlim_cur, (unsigned long long)room);
+	return (uint32_t)room;
+}
+
+/* The directory of the control socket, made while we may. */
+static int make_control_directory(const char *path, const struct privilege *privilege, struct report *report)
+{
+	char *directory = strdup(path), *slash = directory ? strrchr(directory, '/') : NULL;
+	int r = 0;
+
+	if (!directory)
+		return -ENOMEM;
+	if (slash && slash != directory) {
+		*slash = '\0';
+		if (mkdir(directory, 0755) < 0) {
+			r = errno == EEXIST ? 0 : -errno;
+		} else if (privilege->drop && chown(directory, privilege->uid, privilege->gid) < 0) {
+			r = -errno;
+		}
+	}
+	if (r < 0)
+		report_add(report, "control socket: cannot make %s: %s; make it, or name another control.path", directory,
+			   strerror(-r));
+	free(directory);
+	return r;
+}
+
+static int make_eventfd(int32_t *ret)
+{
+	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	*ret = fd;
+	return 0;
+}
+
+static int make_ledger(struct start *start, const struct config *boot, int log_fd)
+{
+	struct ledger *ledger = &start->ledger;
+	int r = ledger_init(ledger, count_threads(boot), count_sessions(boot));
+
+	if (r < 0)
+		return r;
+	ledger->keeper->keeper_pid = getpid();
+	ledger->keeper->started = clock_monotonic();
+	ledger->keeper->started_at = clock_realtime();
+	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s", start->path);
+	ledger->keeper->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
+	log_set_level_at(&ledger->keeper->log_level);
+	ledger_keep_fd(ledger, start->signal_fd);
+	if (log_fd >= 0)
+		ledger_keep_fd(ledger, log_fd);
+	r = make_eventfd(&ledger->keeper->keeper_wake);
+	if (!r)
+		r = make_eventfd(&ledger->keeper->clerk_wake);
+	return r;
+}
+
+static int open_control(struct start *start, const struct config *boot, struct report *report)
+{
+	const struct spliced_value *mode = setting(boot, DAEMON_CONTROL_MODE);
+	int fd;
+
+	start->control_path = strdup(setting(boot, DAEMON_CONTROL_PATH)->text);
+	if (!start->control_path)
+		return -ENOMEM;
+	fd = control_listen(start->control_path, mode->state == SPLICED_UNSET ? CONTROL_MODE : (unsigned)mode->number,
+			    setting(boot, DAEMON_CONTROL_GROUP)->text, report);
+	if (fd >= 0)
+		start->ledger.keeper->control_fd = fd;
+	return fd < 0 ? fd : 0;
+}
+
+static int first_generation(struct start *start, struct report *report)
+{
+	int fd = prepare_wait(start->path, &start->families, &start->ledger, report), r;
+
+	if (fd < 0)
+		return fd;
+	r = generation_new(&start->generations, 1, fd, &start->families, &start->ledger, report);
+	if (r < 0)
+		return r;
+	r = listen_prepare(&start->ledger, start->generations, report);
+	if (r < 0)
+		return r;
+	listen_commit(&start->ledger, start->generations);
+	start->ledger.keeper->generation = 1;
+	start_apply(start, start->generations->config);
+	return 0;
+}
+
+static int become_user(struct start *start, const struct config *boot, struct report *report)
+{
+	struct privilege privilege;
+	int r = privilege_find(&privilege, boot, report);
+
+	if (!r && privilege.drop)
+		r = privilege_needs(start->path, &start->families, &privilege.capabilities, report);
+	if (!r)
+		r = make_control_directory(setting(boot, DAEMON_CONTROL_PATH)->text, &privilege, report);
+	if (!r)
+		r = privilege_drop(&privilege, report);
+	return r;
+}
+
+static int read_boot_config(struct start *start, struct config **ret, struct report *report)
+{
+	struct config_source source = {.path = start->path, .families = &start->families, .daemon_only = true};
+
+	return config_load(&source, ret, report);
+}
+
+int start_up(struct start *start, const struct keeper_options *options)
+{
+	struct report report = {0};
+	struct config *boot = NULL;
+	const char *plugin_dir;
+	int r, log_fd;
+
+	start->path = options->config_path;
+	r = take_signals(start);
+	if (!r)
+		r = read_boot_config(start, &boot, &report);
+	if (r < 0)
+		return fail(&report, exit_status(r));
+	plugin_dir = options->plugin_dir ? options->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
+	log_fd = open_log(boot);
+	r = families_init(&start->families, plugin_dir, getuid());
+	if (!r)
+		r = become_user(start, boot, &report);
+	if (!r)
+		r = make_ledger(start, boot, log_fd);
+	if (!r)
+		r = open_control(start, boot, &report);
+	if (!r)
+		r = first_generation(start, &report);
+	if (r < 0 && !report.count)
+		report_add(&report, "cannot start: %s", strerror(-r));
+	if (r < 0 && start->ledger.header && start->ledger.keeper->control_fd >= 0)
+		start_end(start);
+	config_free(boot);
+	return r < 0 ? fail(&report, exit_status(r)) : EX_OK;
+}
+
+void start_note_files(struct start *start, const struct config *config)
+{
+	start->ledger.keeper->file_digest = status_files_digest(config);
+}
+
+void start_apply(struct start *start, const struct config *config)
+{
+	static int applied = -1;
+	int level = log_level_from_name(setting(config, DAEMON_LOG_LEVEL)->text);
+
+	/* What splicectl set stays, until the file says something new. */
+	if (level != applied)
+		atomic_store(&start->ledger.keeper->log_level, level);
+	applied = level;
+	start_note_files(start, config);
+}
+
+void start_end(struct start *start)
+{
+	unlink(start->control_path);
+}

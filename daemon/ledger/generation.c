@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Generations. They form a list, newest first, that the keeper owns and workers inherit; it changes only while no worker
+ * runs, or by what no worker knows yet.
+ */
+#include "ledger/generation.h"
+
+#include "base/report.h"
+#include "config/config.h"
+#include "ledger/ledger.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static int find_slots(struct generation *generation, struct ledger *ledger)
+{
+	const struct config *config = generation->config;
+	char name[LEDGER_NAME_MAX * 2];
+	int r;
+
+	generation->route_slots = calloc(config->n_routes + 1, sizeof *generation->route_slots);
+	generation->target_slots = calloc(config->n_routes + 1, sizeof *generation->target_slots);
+	if (!generation->route_slots || !generation->target_slots)
+		return -ENOMEM;
+	for (unsigned i = 0; i < config->n_routes; i++) {
+		const struct config_route *route = &config->routes[i];
+
+		r = ledger_route_slot(ledger, route->name);
+		if (r < 0)
+			return r;
+		generation->route_slots[i] = (uint16_t)r;
+		generation->target_slots[i] = calloc(route->n_targets + 1, sizeof(uint16_t));
+		if (!generation->target_slots[i])
+			return -ENOMEM;
+		for (unsigned k = 0; k < route->n_targets; k++) {
+			snprintf(name, sizeof name, "%s/%s", route->name, route->targets[k].name);
+			r = ledger_target_slot(ledger, name);
+			if (r < 0)
+				return r;
+			generation->target_slots[i][k] = (uint16_t)r;
+		}
+	}
+	return 0;
+}
+
+int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
+		   struct report *report)
+{
+	struct generation *generation = calloc(1, sizeof *generation);
+	int r;
+
+	if (!generation) {
+		close(fd);
+		return -ENOMEM;
+	}
+	generation->number = number;
+	generation->fd = fd;
+	r = config_read_generation(fd, families, &generation->config, report);
+	if (!r)
+		r = find_slots(generation, ledger);
+	if (r == -ENOSPC)
+		report_add(report, "more than %d routes or %d targets; run a second instance for some of them",
+			   LEDGER_ROUTES_MAX, LEDGER_TARGETS_MAX);
+	if (!r)
+		r = ledger_keep_fd(ledger, fd);
+	if (r < 0) {
+		generation_free(generation, ledger);
+		return r;
+	}
+	*ret = generation;
+	return 0;
+}
+
+struct generation *generation_free(struct generation *generation, struct ledger *ledger)
+{
+	if (!generation)
+		return NULL;
+	for (unsigned i = 0; generation->config && generation->target_slots && i < generation->config->n_routes; i++)
+		free(generation->target_slots[i]);
+	free(generation->target_slots);
+	free(generation->route_slots);
+	config_free(generation->config);
+	ledger_forget_fd(ledger, generation->fd);
+	close(generation->fd);
+	free(generation);
+	return NULL;
+}
+
+struct generation *generation_find(struct generation *newest, uint32_t number)
+{
+	while (newest && newest->number != number)
+		newest = newest->next;
+	return newest;
+}
+
+static bool lived_in(const struct ledger *ledger, uint32_t number)
+{
+	for (uint32_t i = 0; i < ledger->n_sessions; i++)
+		if (ledger->sessions[i].state != SESSION_FREE && ledger->sessions[i].generation == number)
+			return true;
+	for (uint32_t i = 0; i < LEDGER_LISTENERS_MAX; i++)
+		if (ledger->listeners[i].state != LISTENER_FREE && ledger->listeners[i].generation == number)
+			return true;
+	return false;
+}
+
+static void retain_slots(struct generation *newest, struct ledger *ledger)
+{
+	static bool routes[LEDGER_ROUTES_MAX], targets[LEDGER_TARGETS_MAX];
+
+	for (int i = 0; i < LEDGER_ROUTES_MAX; i++)
+		routes[i] = false;
+	for (int i = 0; i < LEDGER_TARGETS_MAX; i++)
+		targets[i] = false;
+	for (const struct generation *g = newest; g; g = g->next)
+		for (unsigned i = 0; i < g->config->n_routes; i++) {
+			routes[g->route_slots[i]] = true;
+			for (unsigned k = 0; k < g->config->routes[i].n_targets; k++)
+				targets[g->target_slots[i][k]] = true;
+		}
+	ledger_routes_retain(ledger, routes);
+	ledger_targets_retain(ledger, targets);
+}
+
+void generations_trim(struct generation *newest, struct ledger *ledger)
+{
+	struct generation **link = &newest->next;
+
+	while (*link) {
+		struct generation *generation = *link;
+
+		if (lived_in(ledger, generation->number)) {
+			link = &generation->next;
+			continue;
+		}
+		*link = generation->next;
+		generation_free(generation, ledger);
+	}
+	retain_slots(newest, ledger);
+}

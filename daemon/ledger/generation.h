@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A generation: one configuration, from the reload that brought it until its last session ends. Its text lies in a sealed
+ * memfd; its config is read from there, by the keeper, before the workers that inherit it are started.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct config;
+struct families;
+struct ledger;
+struct report;
+
+struct generation {
+	struct generation *next; /* an older one */
+	uint32_t number;
+	int fd; /* the memfd; recorded as the keeper's own */
+	struct config *config;
+	uint16_t *route_slots;   /* [route]: its record in the ledger */
+	uint16_t **target_slots; /* [route][target] */
+};
+
+/* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in the ledger for its
+ * routes and targets. 0; or negative errno, with report saying why. */
+int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
+		   struct report *report);
+struct generation *generation_free(struct generation *generation, struct ledger *ledger);
+
+/* The one with this number, or NULL. */
+struct generation *generation_find(struct generation *newest, uint32_t number);
+
+/* Frees the generations that no session lives in, but the newest. */
+void generations_trim(struct generation *newest, struct ledger *ledger);

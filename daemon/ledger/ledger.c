@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ledger: makes the memfd, lays the sections out in it, and finds them again. Pages nobody wrote to cost nothing, so
+ * that tables may be sized for the worst day. It stays out of core dumps: dumping it would hold up the heir.
+ */
+#include "ledger/ledger.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { SECTION_VERSION = 1, SECTION_ALIGN = 4096 };
+
+static const char ledger_magic[8] = "SPLICED";
+
+_Static_assert(sizeof(struct ledger_thread) == 64, "a cache line a thread");
+_Static_assert(sizeof(struct ledger_session) == 128, "two cache lines a session");
+
+static void lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions)
+{
+	const struct {
+		size_t stride;
+		uint32_t count;
+	} sizes[LEDGER_SECTIONS] = {
+		[LEDGER_KEEPER] = {sizeof(struct ledger_keeper), 1},
+		[LEDGER_THREADS] = {sizeof(struct ledger_thread), threads + 1},
+		[LEDGER_SESSIONS] = {sizeof(struct ledger_session), sessions},
+		[LEDGER_LISTENERS] = {sizeof(struct ledger_listener), LEDGER_LISTENERS_MAX},
+		[LEDGER_ROUTES] = {sizeof(struct ledger_route), LEDGER_ROUTES_MAX},
+		[LEDGER_TARGETS] = {sizeof(struct ledger_target), LEDGER_TARGETS_MAX},
+		[LEDGER_COUNTERS] = {sizeof(struct ledger_counter), (threads + 1) * LEDGER_ROUTES_MAX},
+		[LEDGER_CONTROLS] = {sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
+		[LEDGER_TEXT] = {1, LEDGER_TEXT_MAX},
+	};
+	uint64_t offset = sizeof *header;
+
+	memcpy(header->magic, ledger_magic, sizeof ledger_magic);
+	header->version = LEDGER_VERSION;
+	header->n_sections = LEDGER_SECTIONS;
+	for (uint32_t i = 0; i < LEDGER_SECTIONS; i++) {
+		offset = (offset + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
+		header->sections[i] = (struct ledger_section){
+			.id = i, .version = SECTION_VERSION, .stride = (uint32_t)sizes[i].stride,
+			.count = sizes[i].count, .offset = offset};
+		offset += (uint64_t)sizes[i].stride * sizes[i].count;
+	}
+	header->size = offset;
+}
+
+static void *section(const struct ledger *ledger, enum ledger_section_id id)
+{
+	return (char *)ledger->header + ledger->header->sections[id].offset;
+}
+
+static void find_sections(struct ledger *ledger)
+{
+	ledger->keeper = section(ledger, LEDGER_KEEPER);
+	ledger->threads = section(ledger, LEDGER_THREADS);
+	ledger->sessions = section(ledger, LEDGER_SESSIONS);
+	ledger->listeners = section(ledger, LEDGER_LISTENERS);
+	ledger->routes = section(ledger, LEDGER_ROUTES);
+	ledger->targets = section(ledger, LEDGER_TARGETS);
+	ledger->counters = section(ledger, LEDGER_COUNTERS);
+	ledger->controls = section(ledger, LEDGER_CONTROLS);
+	ledger->text = section(ledger, LEDGER_TEXT);
+}
+
+int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
+{
+	struct ledger_header header = {0};
+	int fd, r;
+
+	assert(threads > 0 && threads < LEDGER_THREADS_MAX);
+	lay_out(&header, threads, sessions);
+	fd = memfd_create("spliced-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	*ledger = (struct ledger){.fd = fd, .n_threads = threads, .n_sessions = sessions};
+	if (ftruncate(fd, (off_t)header.size) < 0)
+		goto fail;
+	ledger->header = mmap(NULL, header.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (ledger->header == MAP_FAILED)
+		goto fail;
+	madvise(ledger->header, header.size, MADV_DONTDUMP);
+	*ledger->header = header;
+	find_sections(ledger);
+	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
+		ledger->keeper->fds[i] = -1;
+	ledger->keeper->keeper_wake = ledger->keeper->clerk_wake = ledger->keeper->control_fd = -1;
+	ledger->keeper->threads = threads;
+	return 0;
+fail:
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+void ledger_done(struct ledger *ledger)
+{
+	if (!ledger->header)
+		return;
+	munmap(ledger->header, ledger->header->size);
+	close(ledger->fd);
+	*ledger = (struct ledger){.fd = -1};
+}
+
+int ledger_keep_fd(struct ledger *ledger, int fd)
+{
+	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
+		if (ledger->keeper->fds[i] < 0) {
+			ledger->keeper->fds[i] = fd;
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+void ledger_forget_fd(struct ledger *ledger, int fd)
+{
+	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
+		if (ledger->keeper->fds[i] == fd)
+			ledger->keeper->fds[i] = -1;
+}
+
+int ledger_route_slot(struct ledger *ledger, const char *name)
+{
+	int spare = -ENOSPC;
+
+	for (int i = 0; i < LEDGER_ROUTES_MAX; i++) {
+		struct ledger_route *route = &ledger->routes[i];
+
+		if (route->used && !strncmp(route->name, name, sizeof route->name - 1))
+			return i;
+		if (!route->used && spare < 0)
+			spare = i;
+	}
+	if (spare < 0)
+		return spare;
+	memset(&ledger->routes[spare], 0, sizeof ledger->routes[spare]);
+	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++)
+		memset(ledger_counter(ledger, thread, (uint32_t)spare), 0, sizeof(struct ledger_counter));
+	strncpy(ledger->routes[spare].name, name, LEDGER_NAME_MAX - 1);
+	ledger->routes[spare].used = 1;
+	return spare;
+}
+
+int ledger_target_slot(struct ledger *ledger, const char *name)
+{
+	int spare = -ENOSPC;
+
+	for (int i = 0; i < LEDGER_TARGETS_MAX; i++) {
+		struct ledger_target *target = &ledger->targets[i];
+
+		if (target->used && !strncmp(target->name, name, sizeof target->name - 1))
+			return i;
+		if (!target->used && spare < 0)
+			spare = i;
+	}
+	if (spare < 0)
+		return spare;
+	memset(&ledger->targets[spare], 0, sizeof ledger->targets[spare]);
+	strncpy(ledger->targets[spare].name, name, LEDGER_NAME_MAX - 1);
+	ledger->targets[spare].used = 1;
+	return spare;
+}
+
+void ledger_routes_retain(struct ledger *ledger, const bool *keep)
+{
+	for (int i = 0; i < LEDGER_ROUTES_MAX; i++)
+		if (!keep[i])
+			ledger->routes[i].used = 0;
+}
+
+void ledger_targets_retain(struct ledger *ledger, const bool *keep)
+{
+	for (int i = 0; i < LEDGER_TARGETS_MAX; i++)
+		if (!keep[i])
+			ledger->targets[i].used = 0;
+}

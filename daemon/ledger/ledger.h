@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The ledger: what is open, in shared memory (a memfd) that outlives every worker.
+ *
+ * A header names the sections; a section is a table of records of one size. Records grow at their tails. The rules that
+ * make a record true at every instruction, whoever dies there:
+ *
+ *   - A record is committed by one aligned store of its state, after its descriptors are in it; a descriptor is taken out
+ *     of its record before it is closed. So what a record names is open, and what no record names is nobody's.
+ *   - A fact is written before the deed that makes it true, where the deed may be done twice (shutdown(2)), and after it
+ *     where the deed tells on itself (splice(2): the pipe's own count).
+ *   - Before a thread touches a record it says so in its hand word.
+ *   - Times are CLOCK_MONOTONIC ns. What getpeername(2) can tell is not stored.
+ *
+ * Who writes what: the keeper everything while no worker runs, and its own section always; a thread its own section, its
+ * own sessions and its own column of counters; everything else is atomic.
+ */
+#pragma once
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum {
+	LEDGER_VERSION = 1,
+	LEDGER_THREADS_MAX = 129,   /* 128 that carry traffic, and the clerk */
+	LEDGER_LISTENERS_MAX = 2048,
+	LEDGER_ROUTES_MAX = 2048,
+	LEDGER_TARGETS_MAX = 4096,
+	LEDGER_CONTROLS_MAX = 64,
+	LEDGER_ADDRESSES_MAX = 16,  /* of one target's name */
+	LEDGER_KEEPER_FDS = 64,
+	LEDGER_NAME_MAX = 128,
+	LEDGER_TEXT_MAX = 64 * 1024,
+};
+
+enum ledger_section_id {
+	LEDGER_KEEPER,
+	LEDGER_THREADS,
+	LEDGER_SESSIONS,
+	LEDGER_LISTENERS,
+	LEDGER_ROUTES,
+	LEDGER_TARGETS,
+	LEDGER_COUNTERS,
+	LEDGER_CONTROLS,
+	LEDGER_TEXT,
+	LEDGER_SECTIONS,
+};
+
+struct ledger_section {
+	uint32_t id, version, stride, count;
+	uint64_t offset; /* from the start of the memfd */
+};
+
+struct ledger_header {
+	char magic[8]; /* "SPLICED\0" */
+	uint32_t version, n_sections;
+	uint64_t size;
+	struct ledger_section sections[LEDGER_SECTIONS];
+};
+
+/* Why a worker was started. */
+enum ledger_start { START_FIRST, START_CRASH, START_HANG, START_RELOAD, START_REASONS };
+
+/* Where a worker stands; the keeper opens no descriptor while one sweeps. */
+enum ledger_worker_state { WORKER_NONE, WORKER_SWEEPING, WORKER_READY, WORKER_STOPPED };
+
+struct ledger_keeper {
+	uint64_t started_at; /* CLOCK_REALTIME */
+	uint64_t started;
+	_Atomic int32_t keeper_pid, worker_pid;
+	_Atomic uint32_t worker_state; /* enum ledger_worker_state */
+	uint32_t threads;              /* that carry traffic */
+	uint64_t worker_started;
+	_Atomic uint64_t starts[START_REASONS];
+	_Atomic int log_level;
+	/* descriptors that are the keeper's own: a sweep leaves them alone. -1: free */
+	int32_t fds[LEDGER_KEEPER_FDS];
+	int32_t keeper_wake, clerk_wake; /* eventfd(2), made before the first worker */
+	int32_t control_fd;              /* the control socket's listening descriptor, or -1 */
+	/* the last worker that ended unasked */
+	uint64_t last_death_at; /* CLOCK_REALTIME, 0: none */
+	char last_death[LEDGER_NAME_MAX];
+	/* reload: the clerk asks by raising `asked` and waking the keeper; the keeper answers by `answered` */
+	_Atomic uint64_t reload_asked, reload_answered;
+	uint32_t generation; /* that runs */
+	uint32_t reload_ok, reload_changed;
+	uint64_t reload_at; /* CLOCK_REALTIME, 0: never */
+	_Atomic uint64_t reloads_ok, reloads_failed;
+	/* the audit, and adoption */
+	_Atomic uint64_t adopted_total, audit_failures, orphans_adopted, orphans_closed;
+	uint32_t adopted_last, audit_broken;
+	uint64_t adopt_ns_last, adopt_ns_max;
+	_Atomic uint64_t sessions_total;
+	_Atomic uint32_t sessions_active;
+	_Atomic uint32_t sessions_high, listeners_high; /* records from here on were never used */
+	uint32_t config_lost; /* the file on disk could not be read when last looked at */
+	uint64_t file_digest; /* of the configuration that runs */
+	char config_path[512];
+};
+
+/* What a thread has in hand. */
+enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER, HAND_OTHER };
+
+struct ledger_thread {
+	_Atomic uint64_t hand;    /* enum ledger_hand << 32 | index of the record */
+	_Atomic uint64_t beats;   /* turns begun */
+	_Atomic uint32_t crashed; /* a fatal signal struck this thread: its number */
+	_Atomic uint32_t sessions;
+	uint8_t pad[40];          /* a cache line a thread */
+};
+
+enum ledger_session_state {
+	SESSION_FREE,
+	SESSION_CLAIMED,    /* being filled; its descriptors are not its own yet */
+	SESSION_CONNECTING, /* fd[0] is the client; fd[1] may be on its way to the target, or -1 between two attempts */
+	SESSION_RELAYING,
+	SESSION_ENDING,     /* both ends said their last; descriptors are being closed */
+	SESSION_ABORTING,   /* the same, by RST where the family has one */
+};
+
+enum ledger_direction_flag {
+	DIRECTION_EOF = 1,      /* the source said FIN */
+	DIRECTION_FIN_SENT = 2, /* written before shutdown(2) of the sink */
+	DIRECTION_RESET = 4,    /* the source was reset */
+	DIRECTION_FIN_FIRST = 8, /* ... after its FIN */
+};
+
+struct ledger_direction {
+	int32_t pipe; /* one descriptor for both ends; -1 while nothing is in flight */
+	uint32_t flags;
+	uint64_t bytes; /* into the sink */
+};
+
+/* Descriptors, and everything else in pairs: [0] is the client, [1] the target; directions by their source. */
+struct ledger_session {
+	_Atomic uint32_t state; /* enum ledger_session_state */
+	uint32_t generation;
+	uint16_t thread, route, target, deaths; /* route and target: in the generation's config; target: UINT16_MAX: none */
+	int32_t fd[2];
+	uint8_t endpoint, leg, connect_leg; /* the listening endpoint and leg; the target's leg */
+	uint8_t attempts;                   /* CONNECTING: targets tried */
+	uint32_t serial;
+	_Atomic uint32_t kill; /* it is to be ended, and why (enum session_end of the flow room) */
+	struct ledger_direction direction[2];
+	uint64_t opened, active; /* accepted; last moved anything */
+	uint64_t deadline;       /* CONNECTING: of this attempt, or the time of the next */
+	uint32_t first;          /* CONNECTING: the target that the first attempt went to */
+	uint8_t address, addresses; /* CONNECTING: of the target's addresses, how many were tried in this attempt */
+	uint8_t admitted;        /* it has passed allow and deny */
+	uint8_t reserved[25];
+};
+
+enum ledger_listener_state {
+	LISTENER_FREE,
+	LISTENER_PENDING, /* opened for a generation that does not run yet */
+	LISTENER_OPEN,
+	LISTENER_LEAVING, /* accepted from until it is empty, then closed */
+};
+
+enum ledger_pause { PAUSE_NONE, PAUSE_SESSIONS, PAUSE_LIMIT, PAUSE_DESCRIPTORS, PAUSE_MEMORY, PAUSE_ERROR, PAUSE_DEATHS };
+
+struct ledger_listener {
+	_Atomic uint32_t state; /* enum ledger_listener_state */
+	uint32_t generation;    /* whose meaning new sessions get */
+	uint16_t route, endpoint, leg, deaths;
+	uint64_t digest, live_digest; /* config_leg_digest() */
+	_Atomic uint32_t paused;      /* enum ledger_pause */
+	uint32_t n_fds;               /* one, or one a thread */
+	_Atomic uint64_t accepted;
+	_Atomic uint32_t skip;        /* connections to be consumed and dropped: the one in hand at two deaths */
+	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
+	int32_t fds[LEDGER_THREADS_MAX - 1];
+};
+
+/* A route by name, whatever its generation: what is counted of it. */
+struct ledger_route {
+	_Atomic uint32_t used;
+	_Atomic uint32_t active; /* sessions; recomputed when adopted */
+	_Atomic uint32_t turn;   /* roundrobin */
+	uint32_t reserved;
+	char name[LEDGER_NAME_MAX];
+};
+
+struct ledger_address {
+	uint8_t leg, len;
+	uint8_t bytes[30]; /* a sockaddr_in or sockaddr_in6 */
+};
+
+/* A target by ROUTE/NAME: health, and what its name resolved to last. */
+struct ledger_target {
+	_Atomic uint32_t used;
+	_Atomic uint32_t failures;         /* failed connects in a row */
+	uint32_t reserved;
+	_Atomic uint32_t turn;             /* among the addresses */
+	_Atomic uint64_t down_until;
+	_Atomic uint32_t sequence;         /* odd while addresses are written */
+	uint32_t n_addresses;
+	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
+	char name[LEDGER_NAME_MAX];
+};
+
+/* Closed set: why a session was refused or ended; a column each. */
+enum ledger_refusal {
+	REFUSED_DENIED,
+	REFUSED_UNREACHABLE, /* no target answered */
+	REFUSED_TIMEOUT,     /* ... in time */
+	REFUSED_DESCRIPTORS,
+	REFUSED_POISON,
+	REFUSED_REASONS,
+};
+
+/* One thread's counts of one route. */
+struct ledger_counter {
+	_Atomic uint64_t sessions, ended, aborted;
+	_Atomic uint64_t bytes[2];
+	_Atomic uint64_t connect_errors, idle_timeouts, killed;
+	_Atomic uint64_t refused[REFUSED_REASONS];
+};
+
+enum ledger_control_state {
+	CONTROL_FREE,
+	CONTROL_READING,
+	CONTROL_ANSWERING, /* the request is consumed, and the answer in a worker's memory: an heir can only close */
+	CONTROL_RELOADING,
+};
+
+/* A connection of splicectl. */
+struct ledger_control {
+	_Atomic uint32_t state;
+	int32_t fd;
+	uint64_t asked; /* RELOADING: answered when reload_answered reaches it */
+};
+
+/* A process's view of the ledger. */
+struct ledger {
+	int fd;
+	struct ledger_header *header;
+	struct ledger_keeper *keeper;
+	struct ledger_thread *threads;
+	struct ledger_session *sessions;
+	struct ledger_listener *listeners;
+	struct ledger_route *routes;
+	struct ledger_target *targets;
+	struct ledger_counter *counters; /* [thread][route] */
+	struct ledger_control *controls;
+	char *text; /* what the last reload had to say, NUL-terminated */
+	uint32_t n_threads, n_sessions;
+};
+
+/* Makes an empty ledger for so many threads (the clerk's is added) and sessions. 0 or negative errno. */
+int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions);
+void ledger_done(struct ledger *ledger);
+
+/* Records a descriptor as the keeper's own, or forgets it. -ENOSPC. */
+int ledger_keep_fd(struct ledger *ledger, int fd);
+void ledger_forget_fd(struct ledger *ledger, int fd);
+
+/* The record with this name, made where there is none; -ENOSPC when the table is full. */
+int ledger_route_slot(struct ledger *ledger, const char *name);
+int ledger_target_slot(struct ledger *ledger, const char *name);
+
+/* Gives back the slots whose flag in `keep` (indexed by slot) is not set. */
+void ledger_routes_retain(struct ledger *ledger, const bool *keep);
+void ledger_targets_retain(struct ledger *ledger, const bool *keep);
+
+static inline struct ledger_counter *ledger_counter(const struct ledger *ledger, uint32_t thread, uint32_t route)
+{
+	return &ledger->counters[(size_t)thread * LEDGER_ROUTES_MAX + route];
+}
+
+/* Adds to a count that has one writer: cheaper than an atomic addition, and as whole for readers. */
+static inline void ledger_count(_Atomic uint64_t *count, uint64_t more)
+{
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more,
+			      memory_order_relaxed);
+}
+
+static inline void ledger_hold(struct ledger_thread *thread, enum ledger_hand hand, uint32_t index)
+{
+	atomic_store_explicit(&thread->hand, (uint64_t)hand << 32 | index, memory_order_release);
+	/* Only this process's own death must not overtake the store. */
+	atomic_signal_fence(memory_order_seq_cst);
+}

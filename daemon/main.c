@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* spliced(8): reads the command line, does what it asks for, leaves. */
+#include "base/report.h"
+#include "config/config.h"
+#include "keeper/keeper.h"
+#include "net/family.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+enum action { RUN, CHECK, PRINT, DESCRIBE };
+
+struct arguments {
+	enum action action;
+	struct keeper_options keeper;
+	const char *as, *family;
+	bool json;
+};
+
+static const char usage_text[] =
+	"usage: spliced [-c FILE] [--single] [--plugin-dir DIR]   run in the foreground\n"
+	"       spliced -t [-c FILE] [--as PATH]                  check FILE, as if it were PATH\n"
+	"       spliced -T [-c FILE] [--as PATH]                  check FILE, and print it as understood\n"
+	"       spliced --describe [FAMILY] [--json]              what families there are, and what they take\n"
+	"       spliced --version | --help\n";
+
+static int usage(void)
+{
+	fputs(usage_text, stderr);
+	return EX_USAGE;
+}
+
+static int print_version(void)
+{
+	printf("spliced %s\nconfiguration %s, plugins %s\nplugin ABI %d.%d\n", PACKAGE_VERSION, CONFIG_PATH, PLUGIN_DIR,
+	       SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
+	return EX_OK;
+}
+
+/* The directory that the file names, for checks by somebody who has not installed yet. */
+static int find_plugins(const struct arguments *arguments, struct families *families, bool read_file,
+			struct report *report)
+{
+	struct families none = {0};
+	struct config_source source = {.path = arguments->keeper.config_path, .families = &none, .daemon_only = true};
+	struct config *config = NULL;
+	const char *dir = arguments->keeper.plugin_dir ? arguments->keeper.plugin_dir : PLUGIN_DIR;
+	int r = 0;
+
+	if (!arguments->keeper.plugin_dir && read_file) {
+		r = config_load(&source, &config, report);
+		if (!r)
+			dir = config->daemon[DAEMON_PLUGIN_DIR].value.text;
+		/* What is wrong in it will be found again, with the rest. */
+		if (r)
+			report_done(report);
+	}
+	r = families_init(families, dir, getuid());
+	config_free(config);
+	return r;
+}
+
+static int check(const struct arguments *arguments)
+{
+	struct families families = {0};
+	struct config_source source = {
+		.path = arguments->keeper.config_path, .as = arguments->as, .families = &families};
+	struct report report = {0};
+	struct config *config = NULL;
+	int r = find_plugins(arguments, &families, true, &report);
+
+	if (!r)
+		r = config_load(&source, &config, &report);
+	if (!r && arguments->action == PRINT)
+		r = config_print(config, stdout);
+	else if (!r)
+		printf("%s: %u route%s, no errors\n", arguments->keeper.config_path, config->n_routes,
+		       config->n_routes == 1 ? "" : "s");
+	if (report.text)
+		fputs(report.text, stderr);
+	else if (r)
+		fprintf(stderr, "%s: %s\n", arguments->keeper.config_path, strerror(-r));
+	report_done(&report);
+	config_free(config);
+	families_done(&families);
+	return r ? EX_CONFIG : EX_OK;
+}
+
+static int describe(const struct arguments *arguments)
+{
+	struct families families = {0};
+	struct report report = {0};
+	int r = find_plugins(arguments, &families, access(arguments->keeper.config_path, R_OK) == 0, &report);
+
+	if (!r)
+		r = config_describe(&families, arguments->family, arguments->json, stdout, &report);
+	if (report.text)
+		fputs(report.text, stderr);
+	else if (r)
+		fprintf(stderr, "spliced: %s\n", strerror(-r));
+	report_done(&report);
+	families_done(&families);
+	return r ? EX_UNAVAILABLE : EX_OK;
+}
+
+/* 0: go on; else what to exit with, plus one. */
+static int read_arguments(int argc, char **argv, struct arguments *arguments)
+{
+	enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, VERSION };
+	static const struct option options[] = {
+		{"config", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 't'},
+		{"print", no_argument, NULL, 'T'},          {"help", no_argument, NULL, 'h'},
+		{"single", no_argument, NULL, SINGLE},      {"plugin-dir", required_argument, NULL, PLUGINS},
+		{"as", required_argument, NULL, AS},        {"describe", no_argument, NULL, DESCRIBE_OPTION},
+		{"json", no_argument, NULL, JSON},          {"version", no_argument, NULL, VERSION},
+		{0},
+	};
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:tTh", options, NULL)) != -1)
+		switch (option) {
+		case 'c': arguments->keeper.config_path = optarg; break;
+		case 't': arguments->action = CHECK; break;
+		case 'T': arguments->action = PRINT; break;
+		case 'h': fputs(usage_text, stdout); return EX_OK + 1;
+		case SINGLE: arguments->keeper.single = true; break;
+		case PLUGINS: arguments->keeper.plugin_dir = optarg; break;
+		case AS: arguments->as = optarg; break;
+		case DESCRIBE_OPTION: arguments->action = DESCRIBE; break;
+		case JSON: arguments->json = true; break;
+		case VERSION: return print_version() + 1;
+		default: return usage() + 1;
+		}
+	if (arguments->action == DESCRIBE && optind < argc)
+		arguments->family = argv[optind++];
+	if (optind < argc) {
+		fprintf(stderr, "spliced: what is \"%s\"?\n", argv[optind]);
+		return usage() + 1;
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	struct arguments arguments = {.keeper.config_path = CONFIG_PATH};
+	int r = read_arguments(argc, argv, &arguments);
+
+	if (r)
+		return r - 1;
+	switch (arguments.action) {
+	case CHECK:
+	case PRINT: return check(&arguments);
+	case DESCRIBE: return describe(&arguments);
+	case RUN: return keeper_run(&arguments.keeper);
+	}
+	return EX_SOFTWARE;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Addresses of any family: bytes and a length, which only the family can read. They are compared as they are; what makes two of
+ * them one peer is the family's canonical() to say.
+ */
+#include "net/address.h"
+
+#include "net/family.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+bool address_equal(const struct address *a, const struct address *b)
+{
+	return a->len == b->len && !memcmp(&a->storage, &b->storage, a->len);
+}
+
+const char *address_describe(const struct family *family, const struct spliced_row *row, const struct address *address,
+			     char *text, size_t size)
+{
+	if (!address->len || family->plugin.describe(row, address_sockaddr_const(address), address->len, text, size) < 0)
+		snprintf(text, size, "?");
+	return text;
+}
+
+int address_from_options(const struct family *family, const struct spliced_options *options, int host_option,
+			 const void *host, size_t host_len, unsigned scope, struct address *ret)
+{
+	struct spliced_value values[FAMILY_OPTIONS_MAX];
+	struct spliced_options resolved = *options;
+
+	memset(ret, 0, sizeof *ret);
+	if (!host || host_option < 0)
+		return family->plugin.address(options, &ret->storage, &ret->len);
+	/* A copy: other threads resolve the same options to other addresses. */
+	assert(options->n_values <= FAMILY_OPTIONS_MAX && (uint32_t)host_option < options->n_values);
+	for (uint32_t i = 0; i < options->n_values; i++)
+		values[i] = *spliced_value(options, i);
+	values[host_option].host = host;
+	values[host_option].host_len = (uint32_t)host_len;
+	values[host_option].host_scope = scope;
+	resolved.values = values;
+	resolved.value_stride = sizeof *values;
+	return family->plugin.address(&resolved, &ret->storage, &ret->len);
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a plugin says of itself, checked before anybody relies on it and copied so that the rest of the daemon may index its
+ * tables as C does. Nothing of a description is read before the sizes and strides that say where it is. A mistake here is a
+ * programmer's: the text names the row or the option, and the first one is enough.
+ */
+#include "net/plugin.h"
+
+#include "net/family.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Of any struct. */
+enum { SIZE_LIMIT = 4096 };
+
+/* The shortest that can make sense: up to the two callbacks that must be there, and the tables of ABI 1.0. */
+#define PLUGIN_SIZE_MIN offsetof(struct spliced_plugin, prepare)
+#define ROW_STRIDE_MIN sizeof(struct spliced_row)
+#define OPTION_STRIDE_MIN sizeof(struct spliced_option)
+
+static bool is_word(const char *text, const char *more)
+{
+	if (!text || !islower((unsigned char)*text))
+		return false;
+	for (text++; *text; text++)
+		if (!islower((unsigned char)*text) && !isdigit((unsigned char)*text) && !strchr(more, *text))
+			return false;
+	return true;
+}
+
+static bool stride_is_sane(uint32_t stride, size_t min)
+{
+	return stride >= min && stride <= SIZE_LIMIT && stride % sizeof(uint64_t) == 0;
+}
+
+static int check_abi(const struct spliced_plugin *plugin, char **why)
+{
+	if (plugin->abi_major != SPLICED_ABI_MAJOR)
+		return plugin_refuse(why, -EPROTO, "built for ABI %u.%u, this spliced speaks %u.%u: upgrade %s",
+				     plugin->abi_major, plugin->abi_minor, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR,
+				     plugin->abi_major > SPLICED_ABI_MAJOR ? "spliced" : "the plugin");
+	if (plugin->abi_needs > SPLICED_ABI_MINOR)
+		return plugin_refuse(why, -EPROTO, "needs ABI %u.%u, this spliced speaks %u.%u: upgrade spliced",
+				     plugin->abi_major, plugin->abi_needs, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
+	if (plugin->abi_needs > plugin->abi_minor)
+		return plugin_refuse(why, -EINVAL, "needs ABI %u.%u, but was built for %u.%u", plugin->abi_major,
+				     plugin->abi_needs, plugin->abi_major, plugin->abi_minor);
+	if (plugin->size < PLUGIN_SIZE_MIN || plugin->size > SIZE_LIMIT ||
+	    !stride_is_sane(plugin->row_stride, ROW_STRIDE_MIN) ||
+	    !stride_is_sane(plugin->option_stride, OPTION_STRIDE_MIN))
+		return plugin_refuse(why, -EINVAL, "its size (%u) and strides (%u, %u) are not those of any ABI",
+				     plugin->size, plugin->row_stride, plugin->option_stride);
+	return 0;
+}
+
+static int check_plugin(const struct spliced_plugin *plugin, const char *name, char **why)
+{
+	if (!plugin->name || strcmp(plugin->name, name) != 0)
+		return plugin_refuse(why, -EINVAL, "calls itself \"%s\": the file's name must be the family's",
+				     plugin->name ? plugin->name : "");
+	if (plugin->n_rows < 1 || plugin->n_rows > FAMILY_ROWS_MAX || !plugin->rows)
+		return plugin_refuse(why, -EINVAL, "has %u rows: 1 to %d are possible", plugin->n_rows, FAMILY_ROWS_MAX);
+	if (plugin->n_options > FAMILY_OPTIONS_MAX || (plugin->n_options && !plugin->options))
+		return plugin_refuse(why, -EINVAL, "has %u options: at most %d are possible", plugin->n_options,
+				     FAMILY_OPTIONS_MAX);
+	if (!plugin->address || !plugin->describe)
+		return plugin_refuse(why, -EINVAL, "lacks address() or describe(), which every family needs");
+	if (!plugin->rule != !plugin->match)
+		return plugin_refuse(why, -EINVAL, "has only one of rule() and match()");
+	if (!plugin->summary || !*plugin->summary)
+		return plugin_refuse(why, -EINVAL, "has no summary");
+	return 0;
+}
+
+static int find_option(const struct family *family, const char *name, size_t len)
+{
+	for (uint32_t i = 0; i < family->plugin.n_options; i++)
+		if (strlen(family->options[i].name) == len && !strncasecmp(family->options[i].name, name, len))
+			return (int)i;
+	return -1;
+}
+
+/* The words in capitals are options, or the row's protocol. */
+static bool pattern_is_sane(const struct family *family, const char *pattern)
+{
+	size_t len;
+
+	while (*pattern) {
+		for (len = 0; isupper((unsigned char)pattern[len]) || pattern[len] == '_'; len++)
+			;
+		if (len && find_option(family, pattern, len) < 0 && strncmp(pattern, "PROTOCOL", len) != 0)
+			return false;
+		pattern += len ? len : 1;
+	}
+	return true;
+}
+
+static int check_row(const struct family *family, uint32_t number, char **why)
+{
+	const struct spliced_row *row = &family->rows[number], *other;
+
+	if (!family_type_name(row->type))
+		return plugin_refuse(why, -EINVAL, "row %u: %d is no socket type", number, row->type);
+	if (row->name && !is_word(row->name, "_-"))
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no protocol's word", number, row->name);
+	if (row->scheme && !is_word(row->scheme, "-"))
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no scheme", number, row->scheme);
+	if (!row->pattern || !pattern_is_sane(family, row->pattern))
+		return plugin_refuse(why, -EINVAL, "row %u: its pattern \"%s\" names no option", number,
+				     row->pattern ? row->pattern : "");
+	if (!(row->capabilities & (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT)))
+		return plugin_refuse(why, -EINVAL, "row %u: can neither listen nor connect", number);
+	for (uint32_t i = 0; i < number; i++) {
+		other = &family->rows[i];
+		if (other->type == row->type && (!other->name || !row->name || !strcmp(other->name, row->name)))
+			return plugin_refuse(why, -EINVAL, "rows %u and %u: a config could not tell them apart", i, number);
+	}
+	return 0;
+}
+
+/* The daemon's own keys of an endpoint. */
+static bool is_taken(const char *name)
+{
+	static const char *const taken[] = {
+		"family", "type", "name", "framing", "max_frame", "sndbuf", "rcvbuf", "netns", "mark", "priority", "weight",
+		"backup", "max_sessions", "queue", "send_proxy", "proxy_protocol", "proxy_from",
+	};
+
+	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
+		if (!strcmp(taken[i], name))
+			return true;
+	return false;
+}
+
+static bool number_is_sane(const struct spliced_option *option)
+{
+	char *end;
+	long long number;
+
+	errno = 0;
+	number = strtoll(option->default_text, &end, option->type == SPLICED_MODE ? 8 : 0);
+	if (errno || end == option->default_text)
+		return false;
+	if (option->type == SPLICED_MODE)
+		return !*end && number >= 0 && number <= 07777;
+	if (option->type != SPLICED_NUMBER && option->type != SPLICED_WORD_OR_NUMBER)
+		return number >= 0; /* a unit may follow, which the parser of configs knows */
+	return !*end && ((!option->min && !option->max) || (number >= option->min && number <= option->max));
+}
+
+static bool word_is_sane(const struct spliced_option *option)
+{
+	for (const char *const *word = option->words; *word; word++)
+		if (!strcmp(*word, option->default_text))
+			return true;
+	return false;
+}
+
+/* A look at a default; the parser of configs reads it in earnest. */
+static bool default_is_sane(const struct spliced_option *option)
+{
+	const char *text = option->default_text;
+
+	switch ((enum spliced_option_type)option->type) {
+	case SPLICED_BOOL:
+		return !strcmp(text, "true") || !strcmp(text, "false");
+	case SPLICED_WORD:
+		return word_is_sane(option);
+	case SPLICED_WORD_OR_NUMBER:
+		return word_is_sane(option) || number_is_sane(option);
+	case SPLICED_NUMBER:
+	case SPLICED_SIZE:
+	case SPLICED_DURATION:
+	case SPLICED_RATE:
+	case SPLICED_MODE:
+		return number_is_sane(option);
+	case SPLICED_PATH:
+		return *text == '/' || *text == '@';
+	case SPLICED_INTERFACE:
+		return *text && strlen(text) < 16;
+	case SPLICED_STRING:
+	case SPLICED_LIST:
+	case SPLICED_HOST:
+		return true;
+	}
+	return false;
+}
+
+static int check_option(const struct family *family, uint32_t number, char **why)
+{
+	const struct spliced_option *option = &family->options[number];
+	const char *name = option->name;
+	uint64_t all = family->plugin.n_rows == 64 ? UINT64_MAX : (UINT64_C(1) << family->plugin.n_rows) - 1;
+
+	if (!is_word(name, "_") || strlen(name) > 31)
+		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" is no option's name", number, name ? name : "");
+	if (is_taken(name))
+		return plugin_refuse(why, -EINVAL, "option \"%s\": is a key of every endpoint", name);
+	if (option->type < SPLICED_BOOL || option->type > SPLICED_HOST)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its type %u is unknown", name, option->type);
+	if (!(option->flags & SPLICED_LIVE) == !(option->flags & SPLICED_REOPEN))
+		return plugin_refuse(why, -EINVAL, "option \"%s\": must be one of LIVE and REOPEN", name);
+	if (option->roles & ~(uint32_t)(SPLICED_LISTEN | SPLICED_CONNECT))
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its roles %#x are unknown", name, option->roles);
+	if (option->rows & ~all)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": is for rows that do not exist", name);
+	if (option->min > option->max)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its range is empty", name);
+	if ((option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER) && !option->words)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": has no words", name);
+	if (option->default_text && !default_is_sane(option))
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its default \"%s\" is no value of it", name,
+				     option->default_text);
+	if (!option->doc || !*option->doc)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": has no line of doc", name);
+	for (uint32_t i = 0; i < number; i++)
+		if (!strcmp(family->options[i].name, name))
+			return plugin_refuse(why, -EINVAL, "option \"%s\": is there twice", name);
+	if (option->type != SPLICED_HOST)
+		return 0;
+	if (family->host_option >= 0)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": there may be one host only", name);
+	return 0;
+}
+
+/* A table with another stride as an array of ours, with zeros behind a shorter stride. */
+static void *copy_table(const void *table, uint32_t n, size_t stride, size_t size)
+{
+	char *copy = calloc(n ? n : 1, size);
+
+	for (uint32_t i = 0; copy && i < n; i++)
+		memcpy(copy + i * size, (const char *)table + i * stride, stride < size ? stride : size);
+	return copy;
+}
+
+static int check_tables(struct family *family, char **why)
+{
+	int r = 0;
+
+	family->host_option = -1;
+	for (uint32_t i = 0; !r && i < family->plugin.n_options; i++) {
+		r = check_option(family, i, why);
+		if (!r && family->options[i].type == SPLICED_HOST)
+			family->host_option = (int)i;
+	}
+	for (uint32_t i = 0; !r && i < family->plugin.n_rows; i++)
+		r = check_row(family, i, why);
+	return r;
+}
+
+int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family, char **why)
+{
+	struct spliced_plugin *copy = &family->plugin;
+	int r;
+
+	r = check_abi(plugin, why);
+	if (r < 0)
+		return r;
+	memset(copy, 0, sizeof *copy);
+	memcpy(copy, plugin, plugin->size < sizeof *copy ? plugin->size : sizeof *copy);
+	r = check_plugin(copy, name, why);
+	if (r < 0)
+		return r;
+	family->rows = copy_table(copy->rows, copy->n_rows, copy->row_stride, sizeof *family->rows);
+	family->options = copy_table(copy->options, copy->n_options, copy->option_stride, sizeof *family->options);
+	copy->rows = family->rows;
+	copy->options = family->options;
+	copy->row_stride = sizeof *family->rows;
+	copy->option_stride = sizeof *family->options;
+	if (family->rows && family->options)
+		r = check_tables(family, why);
+	else
+		r = plugin_refuse(why, -ENOMEM, "no memory for its tables");
+	if (r < 0) {
+		free(family->rows);
+		free(family->options);
+		family->rows = NULL;
+		family->options = NULL;
+	}
+	return r;
+}

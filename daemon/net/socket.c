@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sockets of any family. It owns nothing: descriptors belong to whoever asked. What surprised us: TCP_INFO keeps
+ * answering after a reset, and its state CLOSE without a FIN of ours is the only thing that tells a reset from an end
+ * once the error has been taken; SIOCOUTQ and TCP_INFO are two looks at a moving thing and are compared until they agree.
+ */
+#include "net/socket.h"
+
+#include "net/family.h"
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* The kernel's, which is longer than the C library's. */
+#include <linux/tcp.h>
+
+#ifndef SO_PEERGROUPS
+#define SO_PEERGROUPS 59
+#endif
+
+static int fail(struct socket_failure *failure, const char *call, int fd, int r)
+{
+	if (failure)
+		failure->call = call;
+	if (fd >= 0)
+		close(fd);
+	return r;
+}
+
+static int set_int(int fd, int level, int option, int64_t value)
+{
+	int number = (int)value;
+
+	return setsockopt(fd, level, option, &number, sizeof number) < 0 ? -errno : 0;
+}
+
+static int apply_common(int fd, const struct socket_options *common)
+{
+	int r = 0;
+
+	if (!common)
+		return 0;
+	/* Past the system's limit where we may, else as far as it goes. */
+	if (common->sndbuf && set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, common->sndbuf) < 0)
+		r = set_int(fd, SOL_SOCKET, SO_SNDBUF, common->sndbuf);
+	if (!r && common->rcvbuf && set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, common->rcvbuf) < 0)
+		r = set_int(fd, SOL_SOCKET, SO_RCVBUF, common->rcvbuf);
+	if (!r && common->mark >= 0)
+		r = set_int(fd, SOL_SOCKET, SO_MARK, common->mark);
+	if (!r && common->priority >= 0)
+		r = set_int(fd, SOL_SOCKET, SO_PRIORITY, common->priority);
+	return r;
+}
+
+int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+{
+	const struct spliced_row *row = options->row;
+	int fd, r;
+
+	fd = socket(family->plugin.domain, row->type | SOCK_NONBLOCK | SOCK_CLOEXEC, row->protocol);
+	if (fd < 0)
+		return -errno;
+	r = apply_common(fd, common);
+	if (!r && family->plugin.prepare)
+		r = family->plugin.prepare(fd, options);
+	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
+}
+
+static int bind_address(int fd, const struct family *family, const struct spliced_options *options,
+			const struct address *address)
+{
+	if (!bind(fd, address_sockaddr_const(address), address->len))
+		return 0;
+	if (errno != EADDRINUSE || !family->plugin.reclaim)
+		return -errno;
+	if (family->plugin.reclaim(options, address_sockaddr_const(address), address->len) < 0)
+		return -EADDRINUSE;
+	return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
+}
+
+int socket_listen(const struct family *family, const struct spliced_options *options, const struct address *address,
+		  const struct socket_options *common, bool reuse_port, int backlog, struct socket_failure *failure)
+{
+	int fd, r;
+
+	fd = socket_open(family, options, common);
+	if (fd < 0)
+		return fail(failure, "socket", -1, fd);
+	/* Waiting out TIME_WAIT after a restart serves nobody. */
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (reuse_port) {
+		r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+		if (r < 0)
+			return fail(failure, "setsockopt(SO_REUSEPORT)", fd, r);
+	}
+	r = bind_address(fd, family, options, address);
+	if (r < 0)
+		return fail(failure, "bind", fd, r);
+	r = family->plugin.bound ? family->plugin.bound(fd, options) : 0;
+	if (r < 0)
+		return fail(failure, "setting up what was bound", fd, r);
+	if (listen(fd, backlog) < 0)
+		return fail(failure, "listen", fd, -errno);
+	return fd;
+}
+
+int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address)
+{
+	int fd, r;
+
+	fd = socket_open(family, options, NULL);
+	if (fd < 0)
+		return fd;
+	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	r = bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+int socket_connect(int fd, const struct address *address)
+{
+	return connect(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
+}
+
+int socket_take_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		return -errno;
+	return -error;
+}
+
+bool socket_is_connected(int fd)
+{
+	struct address peer;
+
+	return socket_peer_address(fd, &peer) == 0;
+}
+
+int socket_tcp_state(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof info;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ? -1 : info.tcpi_state;
+}
+
+int socket_unsent(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
+}
+
+void socket_set_abort(int fd)
+{
+	struct linger linger = {.l_onoff = 1, .l_linger = 0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+bool socket_is_fresh(int fd)
+{
+	struct linger linger = {0};
+	socklen_t len = sizeof linger;
+	int state = socket_tcp_state(fd);
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff)
+		return false;
+	/* A FIN of ours leaves ESTABLISHED and CLOSE_WAIT behind. */
+	return state < 0 || state == SOCKET_TCP_ESTABLISHED ||
+	       state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_SYN_RECV;
+}
+
+static int get_int(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
+}
+
+bool socket_is_accepted(int fd)
+{
+	int type = get_int(fd, SO_TYPE);
+
+	return (type == SOCK_STREAM || type == SOCK_SEQPACKET) && get_int(fd, SO_ACCEPTCONN) == 0;
+}
+
+static bool in6_fits(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)
+{
+	return a->sin6_port == b->sin6_port && (IN6_IS_ADDR_UNSPECIFIED(&a->sin6_addr) ||
+						 IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr));
+}
+
+static bool in_fits(const struct sockaddr_in *a, const struct sockaddr_in *b)
+{
+	return a->sin_port == b->sin_port &&
+	       (a->sin_addr.s_addr == htonl(INADDR_ANY) || a->sin_addr.s_addr == b->sin_addr.s_addr);
+}
+
+bool socket_address_fits(const struct address *listening, const struct address *local)
+{
+	const void *a = &listening->storage, *b = &local->storage;
+
+	if (listening->storage.ss_family != local->storage.ss_family)
+		return false;
+	switch (listening->storage.ss_family) {
+	case AF_INET:
+		return in_fits(a, b);
+	case AF_INET6:
+		return in6_fits(a, b);
+	}
+	return address_equal(listening, local);
+}
+
+void socket_stop_syn(int fd)
+{
+	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the flags. */
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+
+	if (socket_tcp_state(fd) >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+/* One count, looked at around the queue's length until it stood still; a connection that moves on meanwhile is being
+ * written to by its peer, at most for a few rounds. */
+static bool steady_count(int fd, unsigned long queue, bool received, uint64_t *ret)
+{
+	for (int i = 0; i < 64; i++) {
+		struct tcp_info before = {0}, after = {0};
+		socklen_t len = sizeof before;
+		int waiting = 0;
+		uint64_t a, b;
+
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len) < 0 || ioctl(fd, queue, &waiting) < 0)
+			return false;
+		len = sizeof after;
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) < 0)
+			return false;
+		a = received ? before.tcpi_bytes_received : before.tcpi_bytes_acked;
+		b = received ? after.tcpi_bytes_received : after.tcpi_bytes_acked;
+		if (a != b)
+			continue;
+		*ret = received ? a - (uint64_t)waiting : a + (uint64_t)waiting;
+		return true;
+	}
+	return false;
+}
+
+bool socket_tcp_counts(int fd, uint64_t *taken, uint64_t *put)
+{
+	return steady_count(fd, SIOCINQ, true, taken) && steady_count(fd, SIOCOUTQ, false, put);
+}
+
+int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid)
+{
+	struct ucred credentials;
+	socklen_t len = sizeof credentials;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len) < 0)
+		return -errno;
+	*uid = credentials.uid;
+	*gid = credentials.gid;
+	return 0;
+}
+
+bool socket_peer_in_group(int fd, gid_t gid)
+{
+	gid_t groups[1024], own = (gid_t)-1;
+	socklen_t len = sizeof groups;
+	uid_t uid;
+
+	if (!socket_peer_credentials(fd, &uid, &own) && own == gid)
+		return true;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+		return false;
+	for (size_t i = 0; i < len / sizeof *groups; i++)
+		if (groups[i] == gid)
+			return true;
+	return false;
+}
+
+int socket_local_address(int fd, struct address *ret)
+{
+	ret->len = sizeof ret->storage;
+	return getsockname(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
+}
+
+int socket_peer_address(int fd, struct address *ret)
+{
+	ret->len = sizeof ret->storage;
+	return getpeername(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sockets of any family, as the data path needs them: opened from an endpoint's description, asked how they fare,
+ * and ended. All are non-blocking and close-on-exec. Nothing here logs.
+ */
+#pragma once
+
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct family;
+struct spliced_options;
+struct spliced_row;
+
+/* Options of every family, applied before bind(2) or connect(2); 0 means: leave it alone. */
+struct socket_options {
+	int64_t sndbuf, rcvbuf; /* bytes */
+	int64_t mark, priority; /* -1: unset */
+};
+
+/* Where opening failed, for the operator. */
+struct socket_failure {
+	const char *call; /* "bind", ... */
+};
+
+/* A listening socket: socket, prepare, bind (with the family's reclaim), bound, listen. reuse_port shares the address with
+ * other sockets of this daemon. Returns the descriptor, or negative errno with *failure set. */
+int socket_listen(const struct family *family, const struct spliced_options *options, const struct address *address,
+		  const struct socket_options *common, bool reuse_port, int backlog, struct socket_failure *failure);
+
+/* Whether the address could be bound by one socket alone: 0, or -EADDRINUSE and its like. Finds the other daemon that a
+ * SO_REUSEPORT group of the same user would silently share with. */
+int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address);
+
+/* A socket ready to be connected: socket, options, prepare. Returns the descriptor or negative errno. */
+int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common);
+
+/* connect(2). 0: connected; -EINPROGRESS: under way; other negative errno: not. */
+int socket_connect(int fd, const struct address *address);
+
+/* Takes the pending error, SO_ERROR: 0 or negative errno. */
+int socket_take_error(int fd);
+
+/* Whether connect(2) has succeeded: getpeername(2) answers. */
+bool socket_is_connected(int fd);
+
+/* The kernel's numbers, which are part of its ABI, for the states that are asked for here. */
+enum socket_tcp_state {
+	SOCKET_TCP_ESTABLISHED = 1,
+	SOCKET_TCP_SYN_SENT = 2,
+	SOCKET_TCP_SYN_RECV = 3,
+	SOCKET_TCP_CLOSE = 7,
+	SOCKET_TCP_CLOSE_WAIT = 8,
+};
+
+/* TCP_INFO's state, or -1 where there is none. */
+int socket_tcp_state(int fd);
+
+/* Bytes not yet acknowledged by the peer (SIOCOUTQ), 0 where the family cannot tell. */
+int socket_unsent(int fd);
+
+/* Makes close(2) an abort: the peer sees a reset (SO_LINGER with 0 s). Also a mark: see socket_is_fresh(). */
+void socket_set_abort(int fd);
+
+/* Whether an accepted socket is as accept(2) gave it: nothing was shut down on it and no abort set. */
+bool socket_is_fresh(int fd);
+
+/* Whether a descriptor is a connection-oriented socket that has a peer, or had one, and does not listen. */
+bool socket_is_accepted(int fd);
+
+/* Whether a connection with this local address can have come from a socket listening at that one ("every address" fits
+ * all, scope and flow label count for nothing). */
+bool socket_address_fits(const struct address *listening, const struct address *local);
+
+/* Drops every new SYN that reaches a listening TCP socket, and lets handshakes under way finish (SO_ATTACH_FILTER). */
+void socket_stop_syn(int fd);
+
+/* Bytes that were ever taken out of, and put into, a TCP connection (TCP_INFO with SIOCINQ, SIOCOUTQ); false where the
+ * kernel cannot tell. */
+bool socket_tcp_counts(int fd, uint64_t *taken, uint64_t *put);
+
+/* A peer's uid and gid, SO_PEERCRED. 0 or negative errno. */
+int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid);
+
+/* Whether the peer is in a group, its supplementary groups too (SO_PEERGROUPS). */
+bool socket_peer_in_group(int fd, gid_t gid);
+
+/* Puts the local, or the peer's, address into *ret. 0 or negative errno. */
+int socket_local_address(int fd, struct address *ret);
+int socket_peer_address(int fd, struct address *ret);

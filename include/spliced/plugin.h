@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * spliced/plugin.h: all that a family plugin may include of spliced.
+ *
+ * A family describes; the daemon does. A plugin says which kinds of socket its family has (rows), which
+ * options an endpoint of it takes (options), how options become a socket address, and how an address becomes
+ * text again. socket(2), bind(2), listen(2), accept(2), connect(2), every loop, buffer, timer and retry is the
+ * daemon's. The words are those of socket(7).
+ *
+ * A plugin is one shared object, FAMILY.so, that exports one const symbol, `spliced_plugin`. It imports no symbol
+ * of the daemon (link it with -Wl,-z,defs); what the daemon offers reaches it as a table, struct spliced_host.
+ *
+ * Rules for every callback
+ *   - Returns 0, or a negative errno after saying what is wrong with SPLICED_ERROR() where options are at hand.
+ *   - May run on any thread of the daemon, never twice at once for one session. Keeps no state that is not const
+ *     or atomic, never blocks on anything but a local file system, never forks, never changes the process.
+ *   - Owns nothing that it is given: options, addresses and texts live until the callback returns, no longer.
+ *   - Opens no descriptor that outlives the callback: the daemon shares one descriptor table between processes
+ *     and closes what nobody recorded.
+ *   - Lengths are in bytes, durations in nanoseconds, unless a name says otherwise.
+ *
+ * History of the ABI
+ *   1.0  rows, options, address, describe, prepare, reclaim, bound, unbound, canonical, rule, match, needs
+ *
+ * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
+ * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
+ * into an older daemon where it needs nothing newer. A new major number breaks all.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SPLICED_ABI_MAJOR 1
+#define SPLICED_ABI_MINOR 0
+
+/* Which end of a route an endpoint is. Used alone and as bits. */
+enum spliced_role {
+	SPLICED_LISTEN = 1,  /* bound; clients arrive here */
+	SPLICED_CONNECT = 2, /* connected; a target */
+};
+
+/*
+ * What the kernel does with a socket of a row. The daemon decides from two rows, never from two names, how a
+ * route moves its traffic: claim only what socket(7), or the family's page in section 7, promises.
+ */
+enum spliced_capability {
+	SPLICED_CAN_LISTEN = 1 << 0,
+	SPLICED_CAN_CONNECT = 1 << 1,
+	SPLICED_CONNECTIONLESS = 1 << 2,  /* peers without connections: recvfrom(2), sendto(2) */
+	SPLICED_BOUNDARIES = 1 << 3,      /* a message is received as it was sent, whole or not at all */
+	SPLICED_RELIABLE = 1 << 4,        /* nothing is dropped between two live peers */
+	SPLICED_ORDERED = 1 << 5,
+	SPLICED_HALF_CLOSE = 1 << 6,      /* shutdown(2) with SHUT_WR tells the peer the end, and it may still send */
+	SPLICED_SPLICE = 1 << 7,          /* splice(2) from and to the socket moves its bytes, all of them */
+	SPLICED_READERS = 1 << 8,         /* SO_REUSEPORT: one listening socket for each thread */
+	SPLICED_PASSES_FDS = 1 << 9,      /* SCM_RIGHTS, unix(7) */
+	SPLICED_CREDENTIALS = 1 << 10,    /* SO_PEERCRED tells a peer's uid and gid, unix(7) */
+	SPLICED_RECEIVE_ONLY = 1 << 11,
+	SPLICED_RESET = 1 << 12,          /* SO_LINGER with a time of 0 turns close(2) into an abort that the peer sees */
+	SPLICED_TCP_INFO = 1 << 13,       /* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
+};
+
+/* One kind of socket of the family: a (type, protocol) pair. */
+struct spliced_row {
+	int type;             /* SOCK_STREAM, ... as in socket(2), without flags */
+	int protocol;         /* as in socket(2) */
+	const char *name;     /* the protocol's word in a config ("tcp"), or NULL where the type has only one */
+	const char *scheme;   /* everyday scheme of endpoint strings ("tcp4"), or NULL: FAMILY and FAMILY-TYPE always work */
+	const char *pattern;  /* how an address reads in an endpoint string: option names in capitals ("HOST:PORT", "PATH") */
+	uint64_t capabilities; /* enum spliced_capability */
+	uint64_t max_message; /* bytes of the largest message; 0 for streams */
+	uint32_t link_type;   /* pcap link type of its messages (tcpdump.org/linktypes.html), or 0 */
+	uint32_t reserved;
+};
+
+enum spliced_option_type {
+	SPLICED_BOOL = 1,   /* number: 0 or 1 */
+	SPLICED_NUMBER,     /* number, within min and max; in a config an integer, or a string ("0xff000000") */
+	SPLICED_STRING,     /* text */
+	SPLICED_WORD,       /* text: one of words; number: its index there */
+	SPLICED_WORD_OR_NUMBER, /* text and number as SPLICED_WORD; or text NULL and a number within min and max */
+	SPLICED_SIZE,       /* number: bytes */
+	SPLICED_DURATION,   /* number: nanoseconds */
+	SPLICED_RATE,       /* number: per second */
+	SPLICED_MODE,       /* number: permission bits, 0 to 07777 */
+	SPLICED_PATH,       /* text: a file's name; relative ones are refused unless they begin with '@' */
+	SPLICED_INTERFACE,  /* text: a network interface's name, 1 to 15 bytes; it need not exist yet */
+	SPLICED_LIST,       /* list: strings */
+	SPLICED_HOST,       /* text: a number, a name, or "" for every address. The daemon resolves it; see struct spliced_value */
+};
+
+enum spliced_option_flag {
+	SPLICED_REQUIRED = 1 << 0, /* an error where it is not set */
+	SPLICED_LIVE = 1 << 1,     /* a reload applies a change to the open socket, by prepare() and bound() */
+	SPLICED_REOPEN = 1 << 2,   /* a change needs a new socket */
+};
+
+/* One key that an endpoint of this family takes. The table drives parsing, errors, --describe and the manual. */
+struct spliced_option {
+	const char *name;         /* as in a config file */
+	uint32_t type;            /* enum spliced_option_type */
+	uint32_t flags;           /* enum spliced_option_flag: one of LIVE and REOPEN */
+	uint32_t roles;           /* enum spliced_role bits; 0 means both */
+	uint32_t reserved;
+	uint64_t rows;            /* bit N: applies to rows[N]; 0 means all */
+	const char *default_text; /* as it would be written in an endpoint string, or NULL for none */
+	int64_t min, max;         /* range of a NUMBER, SIZE, DURATION or RATE; both 0 means any */
+	const char *const *words; /* NULL-terminated, for the WORD types */
+	const char *doc;          /* one line, no full stop */
+};
+
+enum spliced_value_state {
+	SPLICED_UNSET = 0,
+	SPLICED_DEFAULT = 1, /* from default_text */
+	SPLICED_SET = 2,     /* said by the operator; an empty string is SET too */
+};
+
+/* What an option was set to. Which members hold something depends on the option's type, above. */
+struct spliced_value {
+	uint32_t state;    /* enum spliced_value_state */
+	uint32_t list_len; /* strings in list */
+	int64_t number;
+	const char *text; /* NUL-terminated */
+	const char *const *list;
+	/* HOST only: one resolved address in network byte order, 4 bytes (in_addr) or 16 (in6_addr) as the plugin's domain
+	 * takes. NULL where the text is "" (every address) and while a name is not resolved yet: address() then returns
+	 * -EADDRNOTAVAIL. */
+	const void *host;
+	uint32_t host_len;
+	uint32_t host_scope; /* sin6_scope_id, or 0 */
+};
+
+struct spliced_options;
+
+/* What the daemon offers to a plugin. Read size before a member that came with a later minor. */
+struct spliced_host {
+	uint32_t size;
+	uint32_t abi_minor;
+	/* Says what is wrong with option number OPTION (an index into the plugin's table, or -1 for the endpoint as a
+	 * whole) and what would be right. The daemon prints it behind file, line and route. */
+	void (*error)(const struct spliced_options *options, int option, const char *format, ...)
+		__attribute__((format(printf, 3, 4)));
+};
+
+/* An endpoint's options, in the order of the plugin's table. Use spliced_value(). */
+struct spliced_options {
+	uint32_t size;
+	uint32_t value_stride;
+	const struct spliced_host *host;
+	const struct spliced_row *row; /* the daemon's copy: compare its members, not its address */
+	uint32_t role; /* enum spliced_role */
+	uint32_t n_values;
+	const void *values;
+};
+
+/* The value of option number OPTION of the plugin's table. Never NULL. */
+static inline const struct spliced_value *spliced_value(const struct spliced_options *options, unsigned option)
+{
+	return (const struct spliced_value *)((const char *)options->values + (size_t)option * options->value_stride);
+}
+
+#define SPLICED_ERROR(options, option, ...) ((options)->host->error((options), (option), __VA_ARGS__))
+
+/* An allow or deny rule, parsed once by rule() and read by match(). The bytes are the plugin's own. */
+struct spliced_rule {
+	unsigned char bytes[40];
+};
+
+/*
+ * The exported symbol. A member that is NULL is not offered; address and describe must be there.
+ */
+struct spliced_plugin {
+	uint32_t abi_major;     /* SPLICED_ABI_MAJOR */
+	uint32_t abi_minor;     /* SPLICED_ABI_MINOR */
+	uint32_t abi_needs;     /* lowest minor of a daemon that this plugin can live with */
+	uint32_t size;          /* sizeof(struct spliced_plugin) */
+	uint32_t row_stride;    /* sizeof(struct spliced_row) */
+	uint32_t option_stride; /* sizeof(struct spliced_option) */
+
+	const char *name;       /* the family's name in a config, and of the file without ".so" */
+	int domain;             /* AF_INET, ... */
+	uint32_t n_rows;        /* 1 to 64 */
+	uint32_t n_options;     /* at most 64 */
+	uint32_t reserved;
+	const struct spliced_row *rows; /* rows[0] is meant where a config names no type */
+	const struct spliced_option *options;
+	const char *summary;    /* one line, no full stop */
+
+	/* Options to a socket address. No side effects: it runs when a config is only checked, without privileges. Sets
+	 * *len to the bytes used of *address. */
+	int (*address)(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len);
+
+	/* A socket address as text, NUL-terminated, in the form of the row's pattern; "(unnamed)" for a peer without a name.
+	 * -ENOSPC if size is too small. */
+	int (*describe)(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size);
+
+	/* Sets the family's socket options, before bind(2) or connect(2); and again on an open listening socket when a reload
+	 * changed a LIVE option. */
+	int (*prepare)(int fd, const struct spliced_options *options);
+
+	/* bind(2) said EADDRINUSE: takes away what a dead owner left behind, as unix(7) sockets do. 0: bind again.
+	 * -EADDRINUSE: the owner lives, or what stands there is not ours to remove. */
+	int (*reclaim)(const struct spliced_options *options, const struct sockaddr *address, socklen_t len);
+
+	/* After bind(2) and before listen(2), as owner and mode of a socket file; and again when a reload changed a LIVE
+	 * option. */
+	int (*bound)(int fd, const struct spliced_options *options);
+
+	/* The listening socket was closed for good: removes what its bind(2) left in the file system, unless somebody else has
+	 * taken its place since. */
+	void (*unbound)(const struct spliced_options *options, const struct sockaddr *address, socklen_t len);
+
+	/* The bytes that identify a peer: padding, ports that mean nothing, flow labels removed. Returns their number, at most
+	 * size, or -ENOSPC. Absent: the address as it is. */
+	int (*canonical)(const struct sockaddr *address, socklen_t len, void *key, size_t size);
+
+	/* Parses an allow or deny rule ("10.0.0.0/8"). -EINVAL: not a rule of this family; why, in text, if it nearly was. */
+	int (*rule)(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
+
+	/* 0: the rule does not match this peer; above: it does, and the higher the more specific. */
+	int (*match)(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);
+
+	/* Capabilities, capabilities(7), that opening such a socket takes beyond an ordinary user's: bit N is CAP number N. */
+	uint64_t (*needs)(const struct spliced_options *options);
+};
+
+extern const struct spliced_plugin spliced_plugin __attribute__((visibility("default")));
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sockets of inet and inet6: which options they take, and how these are set. Accepted sockets inherit all of it from the one that
+ * listens. Where an option is at the kernel's own default no call is made, except on an open socket, which a reload may
+ * have to bring back there.
+ *
+ * Kernel 6.1 knows no keepalive times for MPTCP, and IP_BIND_ADDRESS_NO_PORT neither: both are wishes, and not held against
+ * it. No kernel yet lets an MPTCP socket have a TTL or a user timeout, so the table does not offer them there.
+ */
+#include "ip.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+
+#define ONLY_TCP (UINT64_C(1) << IP_ROW_TCP)
+#define SECONDS(n) ((n) * INT64_C(1000000000))
+
+const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
+	[IP_OPTION_HOST] = {.name = "host", .type = SPLICED_HOST, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.doc = "Address or name; \"\" listens on every address"},
+	[IP_OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.min = 1, .max = 65535, .doc = "Port number"},
+	[IP_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+		.default_text = "4096", .min = 1, .max = 1048576,
+		.doc = "How many connections may wait to be accepted; net.core.somaxconn bounds it"},
+	[IP_OPTION_INTERFACE] = {.name = "interface", .type = SPLICED_INTERFACE, .flags = SPLICED_REOPEN,
+		.doc = "Only what arrives, or leaves, through this network interface"},
+	[IP_OPTION_SOURCE] = {.name = "source", .type = SPLICED_STRING, .flags = SPLICED_REOPEN, .roles = SPLICED_CONNECT,
+		.doc = "Local address to connect from"},
+	[IP_OPTION_FREEBIND] = {.name = "freebind", .type = SPLICED_BOOL, .flags = SPLICED_REOPEN, .default_text = "false",
+		.doc = "Bind an address that this machine has not got yet"},
+	[IP_OPTION_TRANSPARENT] = {.name = "transparent", .type = SPLICED_BOOL, .flags = SPLICED_REOPEN,
+		.default_text = "false", .doc = "Bind addresses of other machines, for traffic that is routed here"},
+	[IP_OPTION_NODELAY] = {.name = "nodelay", .type = SPLICED_BOOL, .flags = SPLICED_LIVE, .default_text = "true",
+		.doc = "Send small pieces at once, without Nagle's algorithm"},
+	[IP_OPTION_KEEPALIVE] = {.name = "keepalive", .type = SPLICED_BOOL, .flags = SPLICED_LIVE, .default_text = "true",
+		.doc = "Find peers that are gone: asked after 60 s of silence, every 10 s, given up after 6 times"},
+	[IP_OPTION_USER_TIMEOUT] = {.name = "user_timeout", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .rows = ONLY_TCP,
+		.default_text = "0s", .max = SECONDS(20 * 86400),
+		.doc = "Give up where sent data stays unacknowledged so long; 0 leaves it to the kernel"},
+	[IP_OPTION_FASTOPEN] = {.name = "fastopen", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .default_text = "0",
+		.max = 65535, .doc = "Data in the first packet: as a listener how many such may wait; as a target 1, for "
+		"protocols where the client speaks first"},
+	[IP_OPTION_DEFER_ACCEPT] = {.name = "defer_accept", .type = SPLICED_DURATION, .flags = SPLICED_LIVE,
+		.roles = SPLICED_LISTEN, .default_text = "0s", .max = SECONDS(3600),
+		.doc = "Accept a connection when its first data is there, or after so long"},
+	[IP_OPTION_CONGESTION] = {.name = "congestion", .type = SPLICED_STRING, .flags = SPLICED_REOPEN,
+		.doc = "Congestion control, one of net.ipv4.tcp_available_congestion_control"},
+	[IP_OPTION_TOS] = {.name = "tos", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .default_text = "0", .max = 255,
+		.doc = "Type of service, or traffic class, of what is sent"},
+	[IP_OPTION_TTL] = {.name = "ttl", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .rows = ONLY_TCP, .min = 1, .max = 255,
+		.doc = "Hop limit of what is sent"},
+	[IP_OPTION_V6ONLY] = {.name = "v6only", .type = SPLICED_BOOL, .flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN,
+		.default_text = "true", .doc = "Leave IPv4 alone; without it, IPv4 clients arrive here too"},
+	[IP_OPTION_FLOWLABEL] = {.name = "flowlabel", .type = SPLICED_NUMBER, .flags = SPLICED_REOPEN,
+		.roles = SPLICED_CONNECT, .max = 0xfffff, .doc = "Flow label of what is sent; 0 for none"},
+};
+
+int ip_is_open(int fd)
+{
+	int listens = 0;
+	socklen_t len = sizeof listens;
+
+	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens;
+}
+
+static int refuse(const struct spliced_options *options, int option, int r)
+{
+	SPLICED_ERROR(options, option, "cannot set \"%s\": %s", ip_options[option].name, strerror(-r));
+	return r;
+}
+
+int ip_set(int fd, const struct spliced_options *options, int option, int level, int name, int value)
+{
+	return setsockopt(fd, level, name, &value, sizeof value) < 0 ? refuse(options, option, -errno) : 0;
+}
+
+static int set_text(int fd, const struct spliced_options *options, int option, int level, int name, const char *hint)
+{
+	const struct spliced_value *value = spliced_value(options, (unsigned)option);
+	int r;
+
+	if (value->state == SPLICED_UNSET || !setsockopt(fd, level, name, value->text, (socklen_t)strlen(value->text)))
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, option, "cannot set \"%s\" to \"%s\": %s; %s", ip_options[option].name, value->text, strerror(-r),
+		      hint);
+	return r;
+}
+
+/* The local address of a socket that will connect. The port comes at connect(2), by the whole 4-tuple, or 28,000 connections
+ * would use them up. */
+static int bind_source(int fd, const struct spliced_options *options, const struct ip_level *level)
+{
+	struct sockaddr_storage address;
+	struct ip_host source;
+	socklen_t len;
+	int r, one = 1;
+
+	r = ip_source(options, level->domain, &source);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+	ip_sockaddr(level->domain, &source, 0, &address, &len);
+	if (!bind(fd, (const struct sockaddr *)&address, len))
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, IP_OPTION_SOURCE, "cannot connect from \"%s\": %s", spliced_value(options, IP_OPTION_SOURCE)->text,
+		      strerror(-r));
+	return r;
+}
+
+/* What a socket keeps for its life: set before bind(2). */
+static int set_identity(int fd, const struct spliced_options *options, const struct ip_level *level)
+{
+	int r = 0;
+
+	if (spliced_value(options, IP_OPTION_FREEBIND)->number)
+		r = ip_set(fd, options, IP_OPTION_FREEBIND, level->level, level->freebind, 1);
+	if (!r && spliced_value(options, IP_OPTION_TRANSPARENT)->number)
+		r = ip_set(fd, options, IP_OPTION_TRANSPARENT, level->level, level->transparent, 1);
+	if (!r)
+		r = set_text(fd, options, IP_OPTION_INTERFACE, SOL_SOCKET, SO_BINDTODEVICE, "is that interface there?");
+	if (!r)
+		r = set_text(fd, options, IP_OPTION_CONGESTION, IPPROTO_TCP, TCP_CONGESTION,
+			     "net.ipv4.tcp_available_congestion_control lists what there is");
+	return r < 0 ? r : bind_source(fd, options, level);
+}
+
+static int set_keepalive(int fd, const struct spliced_options *options, int open)
+{
+	static const struct {
+		int name, value;
+	} times[] = {{TCP_KEEPIDLE, 60}, {TCP_KEEPINTVL, 10}, {TCP_KEEPCNT, 6}};
+	int on = spliced_value(options, IP_OPTION_KEEPALIVE)->number != 0, r;
+
+	if (!on && !open)
+		return 0;
+	r = ip_set(fd, options, IP_OPTION_KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE, on);
+	for (size_t i = 0; !r && on && i < sizeof times / sizeof *times; i++) {
+		if (options->row->protocol == IPPROTO_MPTCP)
+			setsockopt(fd, IPPROTO_TCP, times[i].name, &times[i].value, sizeof times[i].value);
+		else
+			r = ip_set(fd, options, IP_OPTION_KEEPALIVE, IPPROTO_TCP, times[i].name, times[i].value);
+	}
+	return r;
+}
+
+/* A number that may change: set where it is not the kernel's default, or where it may have been another. */
+static int set_live(int fd, const struct spliced_options *options, int option, int open, int level, int name, int64_t unit,
+		    int kernel_default)
+{
+	const struct spliced_value *value = spliced_value(options, (unsigned)option);
+	const struct spliced_option *known = &ip_options[option];
+	uint64_t row = UINT64_C(1) << (options->row->protocol == IPPROTO_MPTCP ? IP_ROW_MPTCP : IP_ROW_TCP);
+	int number = kernel_default;
+
+	if ((known->rows && !(known->rows & row)) || (known->roles && !(known->roles & options->role)))
+		return 0;
+	if (value->state != SPLICED_UNSET)
+		number = (int)((value->number + unit - 1) / unit);
+	return number == kernel_default && !open ? 0 : ip_set(fd, options, option, level, name, number);
+}
+
+/* An IPv6 socket that also serves IPv4 sends that with the IPv4 option. */
+static int set_tos(int fd, const struct spliced_options *options, int open, const struct ip_level *level)
+{
+	int r = set_live(fd, options, IP_OPTION_TOS, open, level->level, level->tos, 1, 0);
+
+	if (!r && level->domain == AF_INET6 && options->role == SPLICED_LISTEN &&
+	    !spliced_value(options, IP_OPTION_V6ONLY)->number)
+		r = set_live(fd, options, IP_OPTION_TOS, open, SOL_IP, IP_TOS, 1, 0);
+	return r;
+}
+
+int ip_prepare(int fd, const struct spliced_options *options, const struct ip_level *level)
+{
+	const int open = ip_is_open(fd), listens = options->role == SPLICED_LISTEN;
+	int r = open ? 0 : set_identity(fd, options, level);
+
+	if (!r)
+		r = set_live(fd, options, IP_OPTION_NODELAY, open, IPPROTO_TCP, TCP_NODELAY, 1, 0);
+	if (!r)
+		r = set_keepalive(fd, options, open);
+	if (!r)
+		r = set_live(fd, options, IP_OPTION_USER_TIMEOUT, open, IPPROTO_TCP, TCP_USER_TIMEOUT, 1000000, 0);
+	/* A listener's queue; a target's yes, whatever the number. */
+	if (!r)
+		r = set_live(fd, options, IP_OPTION_FASTOPEN, open, IPPROTO_TCP,
+			     listens ? TCP_FASTOPEN : TCP_FASTOPEN_CONNECT, listens ? 1 : 65535, 0);
+	if (!r)
+		r = set_live(fd, options, IP_OPTION_DEFER_ACCEPT, open, IPPROTO_TCP, TCP_DEFER_ACCEPT, SECONDS(1), 0);
+	if (!r)
+		r = set_tos(fd, options, open, level);
+	if (!r)
+		r = set_live(fd, options, IP_OPTION_TTL, open, level->level, level->ttl, 1, -1);
+	return r;
+}
+
+static unsigned first_unprivileged_port(void)
+{
+	FILE *file = fopen("/proc/sys/net/ipv4/ip_unprivileged_port_start", "re");
+	unsigned port = 1024;
+
+	if (!file)
+		return port;
+	if (fscanf(file, "%u", &port) != 1)
+		port = 1024;
+	fclose(file);
+	return port;
+}
+
+uint64_t ip_needs(const struct spliced_options *options)
+{
+	uint64_t needs = 0;
+
+	if (options->role == SPLICED_LISTEN &&
+	    spliced_value(options, IP_OPTION_PORT)->number < first_unprivileged_port())
+		needs |= UINT64_C(1) << CAP_NET_BIND_SERVICE;
+	if (spliced_value(options, IP_OPTION_TRANSPARENT)->number)
+		needs |= UINT64_C(1) << CAP_NET_ADMIN;
+	return needs;
+}

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The family unix, unix(7): sockets with a name in the file system, or with an abstract one ("@name"), which lives and dies with
+ * its socket. What is done about the file is in unix_file.c.
+ *
+ * The file's mode comes from the mode of the socket that is bound, less the umask: set there first, it is never wider than
+ * what was asked for. Where no mode is asked for, the umask decides alone, as for any program; and a reload that takes back
+ * mode, owner or group leaves the file as it stands.
+ */
+#include "unix.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+static const struct spliced_option unix_options[UNIX_OPTIONS] = {
+	[UNIX_OPTION_PATH] = {.name = "path", .type = SPLICED_PATH, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.doc = "Name of the socket file, or @NAME for an abstract socket"},
+	[UNIX_OPTION_MODE] = {.name = "mode", .type = SPLICED_MODE, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+		.doc = "Permissions of the socket file; without it, what the umask leaves"},
+	[UNIX_OPTION_OWNER] = {.name = "owner", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+		.doc = "User, by name or number, whom the socket file belongs to"},
+	[UNIX_OPTION_GROUP] = {.name = "group", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+		.doc = "Group, by name or number, whom the socket file belongs to"},
+	[UNIX_OPTION_UNLINK] = {.name = "unlink", .type = SPLICED_BOOL, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+		.default_text = "true", .doc = "Replace the file of a dead socket, and remove our own at the end"},
+	[UNIX_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+		.default_text = "4096", .min = 1, .max = 1048576,
+		.doc = "How many connections may wait to be accepted; net.core.somaxconn bounds it"},
+};
+
+static const struct spliced_row rows[] = {
+	{.type = SOCK_STREAM, .scheme = "unix", .pattern = "PATH",
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED |
+				SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_PASSES_FDS | SPLICED_CREDENTIALS},
+};
+
+/* All but the last byte of sun_path: some programs want a NUL at its end. */
+enum { PATH_LIMIT = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
+
+static int is_id(const char *text)
+{
+	return isdigit((unsigned char)*text) && !text[strspn(text, "0123456789")] && strtoull(text, NULL, 10) < UINT32_MAX;
+}
+
+int64_t unix_id(const struct spliced_options *options, enum unix_option option)
+{
+	const struct spliced_value *value = spliced_value(options, option);
+	struct passwd user, *found_user = NULL;
+	struct group group, *found_group = NULL;
+	char buffer[65536];
+	int64_t id = -ESRCH;
+
+	if (value->state == SPLICED_UNSET)
+		return -1;
+	if (is_id(value->text))
+		return (int64_t)strtoull(value->text, NULL, 10);
+	if (option == UNIX_OPTION_OWNER) {
+		getpwnam_r(value->text, &user, buffer, sizeof buffer, &found_user);
+		if (found_user)
+			id = user.pw_uid;
+	} else {
+		getgrnam_r(value->text, &group, buffer, sizeof buffer, &found_group);
+		if (found_group)
+			id = group.gr_gid;
+	}
+	if (id < 0)
+		SPLICED_ERROR(options, (int)option, "there is no %s \"%s\"", option == UNIX_OPTION_OWNER ? "user" : "group",
+			      value->text);
+	return id;
+}
+
+static int check_file_options(const struct spliced_options *options)
+{
+	for (enum unix_option option = UNIX_OPTION_MODE; option <= UNIX_OPTION_GROUP; option++)
+		if (unix_is_abstract(options) && spliced_value(options, option)->state == SPLICED_SET) {
+			SPLICED_ERROR(options, (int)option, "an abstract socket has no file, and so no %s",
+				      unix_options[option].name);
+			return -EINVAL;
+		}
+	if (spliced_value(options, UNIX_OPTION_MODE)->number & ~INT64_C(0777)) {
+		SPLICED_ERROR(options, UNIX_OPTION_MODE, "a socket file's mode is at most 0777");
+		return -EINVAL;
+	}
+	if (unix_id(options, UNIX_OPTION_OWNER) < -1 || unix_id(options, UNIX_OPTION_GROUP) < -1)
+		return -ESRCH;
+	return 0;
+}
+
+static int unix_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+{
+	struct sockaddr_un *un = (struct sockaddr_un *)address;
+	const char *path = unix_path(options);
+	size_t size = strlen(path);
+
+	if (size > PATH_LIMIT) {
+		SPLICED_ERROR(options, UNIX_OPTION_PATH, "the path has %zu bytes; a socket's name has at most %d", size, PATH_LIMIT);
+		return -ENAMETOOLONG;
+	}
+	if (!*path || !strcmp(path, "@")) {
+		SPLICED_ERROR(options, UNIX_OPTION_PATH, "\"%s\" names no socket", path);
+		return -EINVAL;
+	}
+	if (options->role == SPLICED_LISTEN && check_file_options(options) < 0)
+		return -EINVAL;
+	memset(address, 0, sizeof *address);
+	un->sun_family = AF_UNIX;
+	memcpy(un->sun_path, path, size);
+	*len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + size);
+	if (unix_is_abstract(options))
+		un->sun_path[0] = '\0';
+	else
+		*len += 1;
+	return 0;
+}
+
+/* Bytes that would not print come out as %XX; a % of the name's own stays as it is. */
+static int unix_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)address;
+	size_t n = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0, used = 0;
+	unsigned char c;
+
+	(void)row;
+	if (len < sizeof(sa_family_t) || un->sun_family != AF_UNIX || n > sizeof un->sun_path)
+		return -EAFNOSUPPORT;
+	if (!n)
+		return (size_t)snprintf(text, size, "(unnamed)") < size ? 0 : -ENOSPC;
+	if (un->sun_path[0])
+		n = strnlen(un->sun_path, n);
+	for (size_t i = 0; i < n && used < size; i++) {
+		c = (unsigned char)un->sun_path[i];
+		if (!c && !i)
+			c = '@';
+		used += (size_t)snprintf(text + used, size - used, c > ' ' && c < 0x7f ? "%c" : "%%%02X", c);
+	}
+	return used < size ? 0 : -ENOSPC;
+}
+
+static int unix_prepare(int fd, const struct spliced_options *options)
+{
+	const struct spliced_value *mode = spliced_value(options, UNIX_OPTION_MODE);
+	int r;
+
+	if (options->role != SPLICED_LISTEN || mode->state == SPLICED_UNSET || !fchmod(fd, (mode_t)mode->number))
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, UNIX_OPTION_MODE, "cannot set the mode: %s", strerror(-r));
+	return r;
+}
+
+/* Whether we are in a group, and so may give it our files. */
+static int in_group(gid_t gid)
+{
+	int n = getgroups(0, NULL), found = gid == getegid();
+	gid_t *groups = n > 0 ? calloc((size_t)n, sizeof *groups) : NULL;
+
+	n = groups ? getgroups(n, groups) : 0;
+	for (int i = 0; i < n; i++)
+		found |= groups[i] == gid;
+	free(groups);
+	return found;
+}
+
+static uint64_t unix_needs(const struct spliced_options *options)
+{
+	uint64_t needs = 0;
+	int64_t uid, gid;
+
+	if (options->role != SPLICED_LISTEN)
+		return 0;
+	uid = unix_id(options, UNIX_OPTION_OWNER);
+	gid = unix_id(options, UNIX_OPTION_GROUP);
+	if (uid >= 0 && (uid_t)uid != geteuid())
+		needs |= UINT64_C(1) << CAP_CHOWN | UINT64_C(1) << CAP_FOWNER;
+	if (gid >= 0 && !in_group((gid_t)gid))
+		needs |= UINT64_C(1) << CAP_CHOWN;
+	return needs;
+}
+
+const struct spliced_plugin spliced_plugin = {
+	.abi_major = SPLICED_ABI_MAJOR,
+	.abi_minor = SPLICED_ABI_MINOR,
+	.abi_needs = 0,
+	.size = sizeof(struct spliced_plugin),
+	.row_stride = sizeof(struct spliced_row),
+	.option_stride = sizeof(struct spliced_option),
+	.name = "unix",
+	.domain = AF_UNIX,
+	.n_rows = sizeof rows / sizeof *rows,
+	.n_options = UNIX_OPTIONS,
+	.rows = rows,
+	.options = unix_options,
+	.summary = "Sockets of this machine, by file or by abstract name: streams",
+	.address = unix_address,
+	.describe = unix_describe,
+	.prepare = unix_prepare,
+	.reclaim = unix_reclaim,
+	.bound = unix_bound,
+	.unbound = unix_unbound,
+	.needs = unix_needs,
+};

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The worker crashes or hangs: the keeper starts an heir, it counts why, and no session notices. The keeper dies: all
+ends, and nothing is left behind."""
+
+import os
+import signal
+
+import pytest
+
+import harness
+from harness import Daemon, Endpoint, Serve, peers_run
+
+HANG_PATIENCE = float(os.environ.get("SPLICED_HANG_PATIENCE", "30"))
+
+
+class Held:
+    """A session with bytes in flight in both directions, whose ends can be asked for them."""
+
+    def __init__(self, front, listener):
+        self.client = front.connect()
+        self.server, _ = listener.accept()
+        self.client.settimeout(HANG_PATIENCE)
+        self.server.settimeout(HANG_PATIENCE)
+
+    def say(self):
+        self.client.sendall(b"to the server")
+        self.server.sendall(b"to the client")
+
+    def hear(self):
+        return (self.server.recv(100), self.client.recv(100)) == (b"to the server", b"to the client")
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+
+
+@pytest.fixture
+def held(place):
+    front, back = Endpoint("inet", place), Endpoint("unix", place)
+    with back.listen() as listener, Daemon({"r": {"listen": front, "target": back}}) as daemon:
+        sessions = [Held(front, listener) for _ in range(5)]
+        yield daemon, sessions
+        for session in sessions:
+            session.close()
+
+
+def starts(daemon):
+    return daemon.status()["worker"]["starts"]
+
+
+def spoken(sessions):
+    for session in sessions:
+        session.say()
+    return all(session.hear() for session in sessions)
+
+
+@pytest.mark.parametrize("name", ("SIGSEGV", "SIGABRT", "SIGBUS", "SIGILL", "SIGFPE", "SIGSYS"))
+def test_a_crash(held, name):
+    daemon, sessions = held
+    assert spoken(sessions)
+    before, worker = starts(daemon), daemon.worker
+    os.kill(worker, getattr(signal, name))
+    daemon.worker_after(worker)
+    assert spoken(sessions), "a session noticed the crash"
+    after = starts(daemon)
+    assert after["crash"] == before["crash"] + 1, (before, after)
+
+
+def test_crashes_again_and_again(held):
+    """Deaths between sessions' turns are held against none of them."""
+    daemon, sessions = held
+    for _ in range(5):
+        worker = daemon.worker
+        os.kill(worker, signal.SIGSEGV)
+        daemon.worker_after(worker)
+        assert spoken(sessions)
+
+
+def test_a_kill_from_outside(held):
+    daemon, sessions = held
+    worker = daemon.worker
+    os.kill(worker, signal.SIGKILL)
+    daemon.worker_after(worker)
+    assert spoken(sessions)
+
+
+def test_a_hang(held):
+    """A worker that does not move is killed after a while, and counted as hung."""
+    daemon, sessions = held
+    assert spoken(sessions)
+    before, worker = starts(daemon), daemon.worker
+    os.kill(worker, signal.SIGSTOP)
+    for session in sessions:
+        session.say()  # stays in the sockets, until an heir moves it
+    harness.until("the keeper kills the worker that hangs",
+                  lambda: harness.process_state(worker) in (None, "Z"), HANG_PATIENCE)
+    assert all(session.hear() for session in sessions), "a session noticed the hang"
+    after = starts(daemon)
+    assert after["hang"] == before["hang"] + 1, (before, after)
+
+
+def test_a_short_stop_is_no_hang(held):
+    daemon, sessions = held
+    worker = daemon.worker
+    os.kill(worker, signal.SIGSTOP)
+    harness.until("it is stopped", lambda: harness.process_state(worker) == "T")
+    os.kill(worker, signal.SIGCONT)
+    assert spoken(sessions)
+    assert daemon.worker == worker
+
+
+def test_the_keeper_dies(place):
+    """Without the keeper the worker has no right to live: it goes, at once, and the address is free."""
+    front, back = Endpoint("inet", place), Endpoint("unix", place)
+    daemon = Daemon({"r": {"listen": front, "target": back}})
+    try:
+        with back.listen() as listener:
+            daemon.start()
+            session = Held(front, listener)
+            session.say()
+            assert session.hear()
+            os.kill(daemon.keeper, signal.SIGKILL)
+            daemon.process.wait()
+            harness.until("nobody is left", lambda: not harness.session_members(daemon.process.pid))
+            assert harness.read_all(session.client)[0] == b""
+            assert not front.listening()
+            session.close()
+        with Serve(back), daemon:
+            count, status = peers_run("swarm", "--to", front, "--sessions", 10)
+            assert status == 0, count
+    finally:
+        daemon.kill()
+
+
+def test_a_stop_while_the_worker_dies(place):
+    """SIGTERM and SIGKILL at the same time: it still stops, with status 0, and leaves nobody."""
+    front, back = Endpoint("inet", place), Endpoint("unix", place)
+    for _ in range(5):
+        with Daemon({"r": {"listen": front, "target": back}}) as daemon:
+            worker = daemon.worker
+            daemon.signal(signal.SIGTERM)
+            try:
+                os.kill(worker, signal.SIGKILL)
+            except ProcessLookupError:
+                pass

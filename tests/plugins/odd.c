@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A plugin that is wrong in one way at a time, as the macros say with which a test compiles it; with none it is right. Its
+ * address says what the daemon's copy of its tables looks like.
+ */
+#include <spliced/plugin.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#ifndef ABI_MAJOR
+#define ABI_MAJOR SPLICED_ABI_MAJOR
+#endif
+#ifndef ABI_MINOR
+#define ABI_MINOR SPLICED_ABI_MINOR
+#endif
+#ifndef ABI_NEEDS
+#define ABI_NEEDS 0
+#endif
+#ifndef SIZE
+#define SIZE sizeof(struct spliced_plugin)
+#endif
+#ifndef NAME
+#define NAME "odd"
+#endif
+#ifndef SYMBOL
+#define SYMBOL spliced_plugin
+#endif
+#ifndef N_ROWS
+#define N_ROWS 2
+#endif
+#ifndef SECOND_NAME
+#define SECOND_NAME "colour"
+#endif
+#ifndef SECOND_TYPE
+#define SECOND_TYPE SPLICED_WORD
+#endif
+#ifndef SECOND_FLAGS
+#define SECOND_FLAGS SPLICED_LIVE
+#endif
+#ifndef SECOND_DEFAULT
+#define SECOND_DEFAULT "red"
+#endif
+#ifndef SECOND_ROWS
+#define SECOND_ROWS 0
+#endif
+#ifndef PATTERN
+#define PATTERN "PATH"
+#endif
+#ifndef ADDRESS
+#define ADDRESS odd_address
+#endif
+#ifndef MATCH
+#define MATCH NULL
+#endif
+#ifndef TAIL
+#define TAIL 0
+#endif
+
+/* Which nobody has. */
+int nowhere(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len);
+
+#ifdef CONSTRUCTOR
+__attribute__((constructor)) static void at_load(void)
+{
+	CONSTRUCTOR;
+}
+#endif
+
+static int __attribute__((unused))
+odd_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+{
+	address->ss_family = AF_UNIX;
+	*len = sizeof(sa_family_t);
+	return options->n_values == 2 ? 0 : -EINVAL;
+}
+
+static int odd_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+{
+	(void)address;
+	(void)len;
+	return (size_t)snprintf(text, size, "odd %s", row->name) < size ? 0 : -ENOSPC;
+}
+
+/* As a later minor would have them: with more at the end. */
+struct odd_row {
+	struct spliced_row row;
+	char tail[TAIL];
+};
+
+struct odd_option {
+	struct spliced_option option;
+	char tail[TAIL];
+};
+
+static const char *const colours[] = {"red", "green", NULL};
+
+static const struct odd_row rows[] = {
+	{.row = {.type = SOCK_STREAM, .name = "first", .pattern = PATTERN, .capabilities = SPLICED_CAN_LISTEN}},
+#ifdef SAME_ROWS
+	{.row = {.type = SOCK_STREAM, .pattern = "PATH", .capabilities = SPLICED_CAN_CONNECT}},
+#else
+	{.row = {.type = SOCK_SEQPACKET, .name = "second", .pattern = "PATH", .capabilities = SPLICED_CAN_CONNECT}},
+#endif
+};
+
+static const struct odd_option options_table[] = {
+	{.option = {.name = "path", .type = SPLICED_PATH, .flags = SPLICED_REOPEN, .doc = "A path"}},
+	{.option = {.name = SECOND_NAME, .type = SECOND_TYPE, .flags = SECOND_FLAGS, .rows = SECOND_ROWS,
+		    .default_text = SECOND_DEFAULT, .words = colours, .doc = "A colour"}},
+};
+
+extern const struct spliced_plugin SYMBOL __attribute__((visibility("default")));
+
+const struct spliced_plugin SYMBOL = {
+	.abi_major = ABI_MAJOR,
+	.abi_minor = ABI_MINOR,
+	.abi_needs = ABI_NEEDS,
+	.size = SIZE,
+	.row_stride = sizeof(struct odd_row),
+	.option_stride = sizeof(struct odd_option),
+	.name = NAME,
+	.domain = AF_UNIX,
+	.n_rows = N_ROWS,
+	.n_options = 2,
+	.rows = &rows[0].row,
+	.options = &options_table[0].option,
+	.summary = "A family to be refused",
+	.address = ADDRESS,
+	.describe = odd_describe,
+	.match = MATCH,
+};
