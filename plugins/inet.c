@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The family inet, ip(7), tcp(7): IPv4. What it shares with inet6 is in ip.c, ip_rule.c and ip_socket.c. */
+/* The family inet, ip(7), tcp(7): IPv4. What it shares with inet6 is in ip.c, ip_rule.c and
+ * ip_socket.c. */
 #include "ip.h"
 
 #ifndef IPPROTO_MPTCP
@@ -8,10 +9,23 @@
 
 /* MPTCP answers TCP_INFO, but for its first subflow alone. */
 static const struct spliced_row rows[IP_ROWS] = {
-	[IP_ROW_TCP] = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .scheme = "tcp4", .pattern = "HOST:PORT",
-		.capabilities = IP_STREAM | SPLICED_TCP_INFO},
-	[IP_ROW_MPTCP] = {.type = SOCK_STREAM, .protocol = IPPROTO_MPTCP, .name = "mptcp", .pattern = "HOST:PORT",
-		.capabilities = IP_STREAM},
+	[IP_ROW_TCP] =
+		{
+			.type = SOCK_STREAM,
+			.protocol = IPPROTO_TCP,
+			.name = "tcp",
+			.scheme = "tcp4",
+			.pattern = "HOST:PORT",
+			.capabilities = IP_STREAM | SPLICED_TCP_INFO,
+		},
+	[IP_ROW_MPTCP] =
+		{
+			.type = SOCK_STREAM,
+			.protocol = IPPROTO_MPTCP,
+			.name = "mptcp",
+			.pattern = "HOST:PORT",
+			.capabilities = IP_STREAM,
+		},
 };
 
 static const struct ip_level level = {
@@ -23,13 +37,15 @@ static const struct ip_level level = {
 	.transparent = IP_TRANSPARENT,
 };
 
-static int inet_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int inet_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			socklen_t *len)
 {
 	struct ip_host host;
 	int r = ip_host(options, AF_INET, &host);
 
 	if (!r)
-		ip_sockaddr(AF_INET, &host, (unsigned)spliced_value(options, IP_OPTION_PORT)->number, address, len);
+		ip_sockaddr(AF_INET, &host,
+			    (unsigned)spliced_value(options, IP_OPTION_PORT)->number, address, len);
 	return r;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family inet6, ipv6(7), tcp(7). What it shares with inet is in ip.c, ip_rule.c and ip_socket.c; its own are v6only and the
- * flow label. A label is leased by the socket that uses it: without that the kernel takes it only while nobody on the machine
- * has leased one for himself. A shared lease names a destination that nothing is compared with, so it is ::1.
+ * The family inet6, ipv6(7), tcp(7). What it shares with inet is in ip.c, ip_rule.c and
+ * ip_socket.c; its own are v6only and the flow label. A label is leased by the socket that uses it:
+ * without that the kernel takes it only while nobody on the machine has leased one for himself. A
+ * shared lease names a destination that nothing is compared with, so it is ::1.
  */
 #include "ip.h"
 
@@ -16,10 +17,23 @@
 #endif
 
 static const struct spliced_row rows[IP_ROWS] = {
-	[IP_ROW_TCP] = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .scheme = "tcp6", .pattern = "HOST:PORT",
-		.capabilities = IP_STREAM | SPLICED_TCP_INFO},
-	[IP_ROW_MPTCP] = {.type = SOCK_STREAM, .protocol = IPPROTO_MPTCP, .name = "mptcp", .pattern = "HOST:PORT",
-		.capabilities = IP_STREAM},
+	[IP_ROW_TCP] =
+		{
+			.type = SOCK_STREAM,
+			.protocol = IPPROTO_TCP,
+			.name = "tcp",
+			.scheme = "tcp6",
+			.pattern = "HOST:PORT",
+			.capabilities = IP_STREAM | SPLICED_TCP_INFO,
+		},
+	[IP_ROW_MPTCP] =
+		{
+			.type = SOCK_STREAM,
+			.protocol = IPPROTO_MPTCP,
+			.name = "mptcp",
+			.pattern = "HOST:PORT",
+			.capabilities = IP_STREAM,
+		},
 };
 
 static const struct ip_level level = {
@@ -34,17 +48,21 @@ static const struct ip_level level = {
 /* The label that a target asks for, or 0. */
 static uint32_t flow_label(const struct spliced_options *options)
 {
-	return options->role == SPLICED_CONNECT ? (uint32_t)spliced_value(options, IP_OPTION_FLOWLABEL)->number : 0;
+	return options->role == SPLICED_CONNECT
+		       ? (uint32_t)spliced_value(options, IP_OPTION_FLOWLABEL)->number
+		       : 0;
 }
 
-static int inet6_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int inet6_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			 socklen_t *len)
 {
 	struct ip_host host;
 	int r = ip_host(options, AF_INET6, &host);
 
 	if (r < 0)
 		return r;
-	ip_sockaddr(AF_INET6, &host, (unsigned)spliced_value(options, IP_OPTION_PORT)->number, address, len);
+	ip_sockaddr(AF_INET6, &host, (unsigned)spliced_value(options, IP_OPTION_PORT)->number,
+		    address, len);
 	((struct sockaddr_in6 *)address)->sin6_flowinfo = htonl(flow_label(options));
 	return 0;
 }
@@ -64,7 +82,8 @@ static int lease_flow_label(int fd, const struct spliced_options *options)
 		return 0;
 	if (setsockopt(fd, SOL_IPV6, IPV6_FLOWLABEL_MGR, &request, sizeof request) < 0) {
 		r = -errno;
-		SPLICED_ERROR(options, IP_OPTION_FLOWLABEL, "cannot lease flow label %#x: %s", flow_label(options), strerror(-r));
+		SPLICED_ERROR(options, IP_OPTION_FLOWLABEL, "cannot lease flow label %#x: %s",
+			      flow_label(options), strerror(-r));
 		return r;
 	}
 	return ip_set(fd, options, IP_OPTION_FLOWLABEL, SOL_IPV6, IPV6_FLOWINFO_SEND, 1);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Addresses of inet and inet6: from the text of a config, and into text. IPv4 in IPv6 dress (::ffff:10.0.0.1, as an inet6
- * socket without v6only sees it) is IPv4 everywhere: in texts, in keys and in rules.
+ * Addresses of inet and inet6: from the text of a config, and into text. IPv4 in IPv6 dress
+ * (::ffff:10.0.0.1, as an inet6 socket without v6only sees it) is IPv4 everywhere: in texts, in
+ * keys and in rules.
  *
- * Only the plain notations count as numbers. inet_aton(3) would take "10.1" for 10.0.0.1 and "010.0.0.1" for 8.0.0.1; here they are
- * mistakes, since no name ends in a number either.
+ * Only the plain notations count as numbers. inet_aton(3) would take "10.1" for 10.0.0.1 and
+ * "010.0.0.1" for 8.0.0.1; here they are mistakes, since no name ends in a number either.
  */
 #include "ip.h"
 
@@ -24,7 +25,8 @@ static int looks_numeric(const char *text)
 }
 
 /* fe80::1%eth0: the address before the %, and the interface behind it. */
-static int parse_inet6(const struct spliced_options *options, int option, const char *text, struct ip_host *ret)
+static int parse_inet6(const struct spliced_options *options, int option, const char *text,
+		       struct ip_host *ret)
 {
 	const char *scope = strchr(text, '%');
 	char number[INET6_ADDRSTRLEN], *end;
@@ -49,7 +51,8 @@ static int parse_inet6(const struct spliced_options *options, int option, const 
 }
 
 /* A listener without v6only serves mapped addresses; no other socket can have one. */
-static int check_mapped(const struct spliced_options *options, int option, const unsigned char bytes[16])
+static int check_mapped(const struct spliced_options *options, int option,
+			const unsigned char bytes[16])
 {
 	const unsigned char *ip = bytes + sizeof ip_mapped;
 
@@ -57,20 +60,23 @@ static int check_mapped(const struct spliced_options *options, int option, const
 		return 0;
 	if (options->role == SPLICED_LISTEN && !spliced_value(options, IP_OPTION_V6ONLY)->number)
 		return 0;
-	SPLICED_ERROR(options, option, "%u.%u.%u.%u in IPv6 dress is an IPv4 address: family \"inet\" takes it as it is", ip[0],
-		      ip[1], ip[2], ip[3]);
+	SPLICED_ERROR(
+		options, option,
+		"%u.%u.%u.%u in IPv6 dress is an IPv4 address: family \"inet\" takes it as it is",
+		ip[0], ip[1], ip[2], ip[3]);
 	return -EAFNOSUPPORT;
 }
 
-static int refuse_family(const struct spliced_options *options, int option, const char *text, int version)
+static int refuse_family(const struct spliced_options *options, int option, const char *text,
+			 int version)
 {
-	SPLICED_ERROR(options, option, "\"%s\" is an IPv%d address: family \"%s\" takes it", text, version,
-		      version == 4 ? "inet" : "inet6");
+	SPLICED_ERROR(options, option, "\"%s\" is an IPv%d address: family \"%s\" takes it", text,
+		      version, version == 4 ? "inet" : "inet6");
 	return -EAFNOSUPPORT;
 }
 
-static int parse_number(const struct spliced_options *options, int option, int domain, const char *text,
-			struct ip_host *ret)
+static int parse_number(const struct spliced_options *options, int option, int domain,
+			const char *text, struct ip_host *ret)
 {
 	unsigned char other[16];
 	int r;
@@ -84,10 +90,14 @@ static int parse_number(const struct spliced_options *options, int option, int d
 		return r < 0 ? r : check_mapped(options, option, ret->bytes);
 	if (domain == AF_INET6 && inet_pton(AF_INET, text, other) == 1)
 		return refuse_family(options, option, text, 4);
-	if (domain == AF_INET && strchr(text, ':') && (strchr(text, '%') || inet_pton(AF_INET6, text, other) == 1))
+	if (domain == AF_INET && strchr(text, ':') &&
+	    (strchr(text, '%') || inet_pton(AF_INET6, text, other) == 1))
 		return refuse_family(options, option, text, 6);
-	SPLICED_ERROR(options, option, "\"%s\" is no address: an IPv4 address is four numbers from 0 to 255, an IPv6 address "
-		      "reads like 2001:db8::1, without brackets", text);
+	SPLICED_ERROR(options, option,
+		      "\"%s\" is no address: an IPv4 address is four numbers from 0 to 255, an "
+		      "IPv6 address "
+		      "reads like 2001:db8::1, without brackets",
+		      text);
 	return -EINVAL;
 }
 
@@ -101,21 +111,26 @@ int ip_source(const struct spliced_options *options, int domain, struct ip_host 
 		return -ENOENT;
 	r = parse_number(options, IP_OPTION_SOURCE, domain, source->text, ret);
 	if (r == -EADDRNOTAVAIL)
-		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is no address: it takes a number, not a name",
+		SPLICED_ERROR(options, IP_OPTION_SOURCE,
+			      "source \"%s\" is no address: it takes a number, not a name",
 			      source->text);
 	return r;
 }
 
-static int check_scope(const struct spliced_options *options, int domain, const struct ip_host *host)
+static int check_scope(const struct spliced_options *options, int domain,
+		       const struct ip_host *host)
 {
-	if (domain == AF_INET || host->scope || host->bytes[0] != 0xfe || (host->bytes[1] & 0xc0) != 0x80 ||
+	if (domain == AF_INET || host->scope || host->bytes[0] != 0xfe ||
+	    (host->bytes[1] & 0xc0) != 0x80 ||
 	    spliced_value(options, IP_OPTION_INTERFACE)->state != SPLICED_UNSET)
 		return 0;
-	SPLICED_ERROR(options, IP_OPTION_HOST, "a link-local address needs its interface, as in fe80::1%%eth0");
+	SPLICED_ERROR(options, IP_OPTION_HOST,
+		      "a link-local address needs its interface, as in fe80::1%%eth0");
 	return -EINVAL;
 }
 
-static int check_multicast(const struct spliced_options *options, int domain, const struct ip_host *host)
+static int check_multicast(const struct spliced_options *options, int domain,
+			   const struct ip_host *host)
 {
 	if (options->row->type != SOCK_STREAM)
 		return 0;
@@ -138,7 +153,8 @@ int ip_host(const struct spliced_options *options, int domain, struct ip_host *r
 	*ret = (struct ip_host){0};
 	if (host->host) {
 		if (host->host_len != len) {
-			SPLICED_ERROR(options, IP_OPTION_HOST, "resolved to an address of another family");
+			SPLICED_ERROR(options, IP_OPTION_HOST,
+				      "resolved to an address of another family");
 			return -EAFNOSUPPORT;
 		}
 		memcpy(ret->bytes, host->host, len);
@@ -147,7 +163,8 @@ int ip_host(const struct spliced_options *options, int domain, struct ip_host *r
 	} else if (host->text && *host->text) {
 		r = parse_number(options, IP_OPTION_HOST, domain, host->text, ret);
 	} else if (options->role == SPLICED_CONNECT) {
-		SPLICED_ERROR(options, IP_OPTION_HOST, "a target needs a host: an address or a name");
+		SPLICED_ERROR(options, IP_OPTION_HOST,
+			      "a target needs a host: an address or a name");
 		return -EDESTADDRREQ;
 	} else {
 		return 0;
@@ -157,7 +174,8 @@ int ip_host(const struct spliced_options *options, int domain, struct ip_host *r
 	return r < 0 ? r : check_multicast(options, domain, ret);
 }
 
-void ip_sockaddr(int domain, const struct ip_host *host, unsigned port, struct sockaddr_storage *address, socklen_t *len)
+void ip_sockaddr(int domain, const struct ip_host *host, unsigned port,
+		 struct sockaddr_storage *address, socklen_t *len)
 {
 	struct sockaddr_in *in = (struct sockaddr_in *)address;
 	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)address;
@@ -197,7 +215,8 @@ int ip_read_peer(const struct sockaddr *address, socklen_t len, struct ip_peer *
 	return -EAFNOSUPPORT;
 }
 
-int ip_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+int ip_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
+		char *text, size_t size)
 {
 	char number[INET6_ADDRSTRLEN], name[IF_NAMESIZE + 1] = "%";
 	struct ip_peer peer;

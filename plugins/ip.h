@@ -35,9 +35,9 @@ extern const struct spliced_option ip_options[IP_INET6_OPTIONS];
 /* Rows of both families, the first of them meant where a config names no type. */
 enum ip_row { IP_ROW_TCP, IP_ROW_MPTCP, IP_ROWS };
 
-#define IP_STREAM                                                                                                      \
-	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |           \
-	 SPLICED_SPLICE | SPLICED_READERS | SPLICED_RESET)
+#define IP_STREAM                                                                                  \
+	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED |           \
+	 SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS | SPLICED_RESET)
 
 /* An address without a port, in network byte order: 4 bytes for AF_INET, 16 for AF_INET6. */
 struct ip_host {
@@ -45,15 +45,17 @@ struct ip_host {
 	uint32_t scope; /* interface index, or 0 */
 };
 
-/* The host that option HOST says: resolved, as a number, or "" for every address. 0, or negative errno with an error said,
- * but for -EADDRNOTAVAIL: a name that is not resolved yet. Looks at option SOURCE, too. */
+/* The host that option HOST says: resolved, as a number, or "" for every address. 0, or negative
+ * errno with an error said, but for -EADDRNOTAVAIL: a name that is not resolved yet. Looks at
+ * option SOURCE, too. */
 int ip_host(const struct spliced_options *options, int domain, struct ip_host *ret);
 
 /* The same for option SOURCE, which takes numbers only. -ENOENT: not set. */
 int ip_source(const struct spliced_options *options, int domain, struct ip_host *ret);
 
 /* Puts a host and a port in host byte order into an address of the domain. */
-void ip_sockaddr(int domain, const struct ip_host *host, unsigned port, struct sockaddr_storage *address, socklen_t *len);
+void ip_sockaddr(int domain, const struct ip_host *host, unsigned port,
+		 struct sockaddr_storage *address, socklen_t *len);
 
 /* What IPv4 addresses in IPv6 dress begin with. */
 extern const unsigned char ip_mapped[12];
@@ -73,9 +75,10 @@ struct ip_peer {
 /* 0, or -EAFNOSUPPORT. */
 int ip_read_peer(const struct sockaddr *address, socklen_t len, struct ip_peer *ret);
 
-/* Callbacks of both families. They take addresses of either domain: IPv4 shows up in IPv6 dress, and a PROXY header
- * announces what it likes. */
-int ip_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size);
+/* Callbacks of both families. They take addresses of either domain: IPv4 shows up in IPv6 dress,
+ * and a PROXY header announces what it likes. */
+int ip_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
+		char *text, size_t size);
 int ip_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size);
 int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
 int ip_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);
@@ -95,4 +98,5 @@ int ip_prepare(int fd, const struct spliced_options *options, const struct ip_le
 int ip_is_open(int fd);
 
 /* setsockopt(2) of an int for an option. 0, or negative errno with an error said. */
-int ip_set(int fd, const struct spliced_options *options, int option, int level, int name, int value);
+int ip_set(int fd, const struct spliced_options *options, int option, int level, int name,
+	   int value);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Allow and deny rules of inet and inet6. A rule of either kind is taken by both families: what a PROXY header announces need
- * not be of the listener's own. IPv4 in IPv6 dress is IPv4, in the rule and in the peer.
+ * Allow and deny rules of inet and inet6. A rule of either kind is taken by both families: what a
+ * PROXY header announces need not be of the listener's own. IPv4 in IPv6 dress is IPv4, in the rule
+ * and in the peer.
  */
 #include "ip.h"
 
@@ -20,16 +21,21 @@ struct ip_network {
 
 _Static_assert(sizeof(struct ip_network) <= sizeof(struct spliced_rule), "a network fits a rule");
 
+/* How many bits of a byte are the network's. */
+static unsigned bits_in(const struct ip_network *network, unsigned byte)
+{
+	if (network->bits <= byte * 8)
+		return 0;
+	return network->bits >= byte * 8 + 8 ? 8 : network->bits - byte * 8;
+}
+
 /* Clears what is behind the prefix; says whether anything was there. */
 static int clear_host_bits(struct ip_network *network)
 {
 	unsigned char keep, had = 0;
 
 	for (unsigned i = 0; i < sizeof network->bytes; i++) {
-		if (network->bits >= i * 8 + 8)
-			keep = 0xff;
-		else
-			keep = network->bits <= i * 8 ? 0 : (unsigned char)(0xff00 >> (network->bits - i * 8));
+		keep = (unsigned char)(0xff00 >> bits_in(network, i));
 		had |= network->bytes[i] & (unsigned char)~keep;
 		network->bytes[i] &= keep;
 	}
@@ -45,8 +51,8 @@ static void network_text(const struct ip_network *network, char *text, socklen_t
 }
 
 /* The address of a rule. Bits: of the whole address, 32 or 128. */
-static int rule_address(const char *rule_text, const char *address, struct ip_network *ret, unsigned *bits, char *text,
-			size_t size)
+static int rule_address(const char *rule_text, const char *address, struct ip_network *ret,
+			unsigned *bits, char *text, size_t size)
 {
 	memcpy(ret->bytes, ip_mapped, sizeof ip_mapped);
 	*bits = 32;
@@ -58,13 +64,16 @@ static int rule_address(const char *rule_text, const char *address, struct ip_ne
 	if (strchr(address, '%') && strchr(address, ':'))
 		snprintf(text, size, "\"%s\": a rule takes no interface", rule_text);
 	else if (*address && !address[strspn(address, "0123456789.")])
-		snprintf(text, size, "\"%s\" is no IPv4 address: that is four numbers from 0 to 255", rule_text);
+		snprintf(text, size,
+			 "\"%s\" is no IPv4 address: that is four numbers from 0 to 255",
+			 rule_text);
 	return -EINVAL;
 }
 
 int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size)
 {
-	char address[INET6_ADDRSTRLEN + IF_NAMESIZE + 1] = "", number[INET6_ADDRSTRLEN], network[INET6_ADDRSTRLEN];
+	char address[INET6_ADDRSTRLEN + IF_NAMESIZE + 1] = "";
+	char number[INET6_ADDRSTRLEN], network[INET6_ADDRSTRLEN];
 	const char *slash = strchr(rule_text, '/');
 	size_t len = slash ? (size_t)(slash - rule_text) : strlen(rule_text);
 	struct ip_network ret = {0};
@@ -81,7 +90,8 @@ int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t
 		return -EINVAL;
 	prefix = slash ? strtoul(slash + 1, &end, 10) : bits;
 	if (slash && (slash[1] < '0' || slash[1] > '9' || *end || prefix > bits)) {
-		snprintf(text, size, "\"%s\": the prefix of an IPv%c address is 0 to %u", rule_text, bits == 32 ? '4' : '6', bits);
+		snprintf(text, size, "\"%s\": the prefix of an IPv%c address is 0 to %u", rule_text,
+			 bits == 32 ? '4' : '6', bits);
 		return -EINVAL;
 	}
 	if (bits == 128 && ip_is_mapped(ret.bytes) && prefix >= 96) {
@@ -92,8 +102,10 @@ int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t
 	network_text(&ret, number, sizeof number);
 	if (clear_host_bits(&ret)) {
 		network_text(&ret, network, sizeof network);
-		snprintf(text, size, "\"%s\" has bits set behind its prefix: write \"%s/%lu\" for the network, or \"%s\" for one "
-			 "address", rule_text, network, prefix, number);
+		snprintf(text, size,
+			 "\"%s\" has bits set behind its prefix: write \"%s/%lu\" for the network, "
+			 "or \"%s\" for one address",
+			 rule_text, network, prefix, number);
 		return -EINVAL;
 	}
 	memset(rule, 0, sizeof *rule);

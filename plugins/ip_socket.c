@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets of inet and inet6: which options they take, and how these are set. Accepted sockets inherit all of it from the one that
- * listens. Where an option is at the kernel's own default no call is made, except on an open socket, which a reload may
- * have to bring back there.
+ * Sockets of inet and inet6: which options they take, and how these are set. Accepted sockets
+ * inherit all of it from the one that listens. Where an option is at the kernel's own default no
+ * call is made, except on an open socket, which a reload may have to bring back there.
  *
- * Kernel 6.1 knows no keepalive times for MPTCP, and IP_BIND_ADDRESS_NO_PORT neither: both are wishes, and not held against
- * it. No kernel yet lets an MPTCP socket have a TTL or a user timeout, so the table does not offer them there.
+ * Kernel 6.1 knows no keepalive times for MPTCP, and IP_BIND_ADDRESS_NO_PORT neither: both are
+ * wishes, and not held against it. No kernel yet lets an MPTCP socket have a TTL or a user timeout,
+ * so the table does not offer them there.
  */
 #include "ip.h"
 
@@ -16,48 +17,66 @@
 #include <string.h>
 
 #define ONLY_TCP (UINT64_C(1) << IP_ROW_TCP)
-#define SECONDS(n) ((n) * INT64_C(1000000000))
+#define SECONDS(n) ((n)*INT64_C(1000000000))
 
+/* clang-format off */
 const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
-	[IP_OPTION_HOST] = {.name = "host", .type = SPLICED_HOST, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+	[IP_OPTION_HOST] = {.name = "host", .type = SPLICED_HOST,
+		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
 		.doc = "Address or name; \"\" listens on every address"},
-	[IP_OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
-		.min = 1, .max = 65535, .doc = "Port number"},
-	[IP_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
-		.default_text = "4096", .min = 1, .max = 1048576,
-		.doc = "How many connections may wait to be accepted; net.core.somaxconn bounds it"},
-	[IP_OPTION_INTERFACE] = {.name = "interface", .type = SPLICED_INTERFACE, .flags = SPLICED_REOPEN,
+	[IP_OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .min = 1, .max = 65535,
+		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.doc = "Port number"},
+	[IP_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .min = 1, .max = 1048576,
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
+		.doc = "How many connections may wait to be accepted; at most net.core.somaxconn"},
+	[IP_OPTION_INTERFACE] = {.name = "interface", .type = SPLICED_INTERFACE,
+		.flags = SPLICED_REOPEN,
 		.doc = "Only what arrives, or leaves, through this network interface"},
-	[IP_OPTION_SOURCE] = {.name = "source", .type = SPLICED_STRING, .flags = SPLICED_REOPEN, .roles = SPLICED_CONNECT,
+	[IP_OPTION_SOURCE] = {.name = "source", .type = SPLICED_STRING,
+		.flags = SPLICED_REOPEN, .roles = SPLICED_CONNECT,
 		.doc = "Local address to connect from"},
-	[IP_OPTION_FREEBIND] = {.name = "freebind", .type = SPLICED_BOOL, .flags = SPLICED_REOPEN, .default_text = "false",
+	[IP_OPTION_FREEBIND] = {.name = "freebind", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .default_text = "false",
 		.doc = "Bind an address that this machine has not got yet"},
-	[IP_OPTION_TRANSPARENT] = {.name = "transparent", .type = SPLICED_BOOL, .flags = SPLICED_REOPEN,
-		.default_text = "false", .doc = "Bind addresses of other machines, for traffic that is routed here"},
-	[IP_OPTION_NODELAY] = {.name = "nodelay", .type = SPLICED_BOOL, .flags = SPLICED_LIVE, .default_text = "true",
+	[IP_OPTION_TRANSPARENT] = {.name = "transparent", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .default_text = "false",
+		.doc = "Bind addresses of other machines, for traffic that is routed here"},
+	[IP_OPTION_NODELAY] = {.name = "nodelay", .type = SPLICED_BOOL,
+		.flags = SPLICED_LIVE, .default_text = "true",
 		.doc = "Send small pieces at once, without Nagle's algorithm"},
-	[IP_OPTION_KEEPALIVE] = {.name = "keepalive", .type = SPLICED_BOOL, .flags = SPLICED_LIVE, .default_text = "true",
-		.doc = "Find peers that are gone: asked after 60 s of silence, every 10 s, given up after 6 times"},
-	[IP_OPTION_USER_TIMEOUT] = {.name = "user_timeout", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .rows = ONLY_TCP,
-		.default_text = "0s", .max = SECONDS(20 * 86400),
-		.doc = "Give up where sent data stays unacknowledged so long; 0 leaves it to the kernel"},
-	[IP_OPTION_FASTOPEN] = {.name = "fastopen", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .default_text = "0",
-		.max = 65535, .doc = "Data in the first packet: as a listener how many such may wait; as a target 1, for "
-		"protocols where the client speaks first"},
-	[IP_OPTION_DEFER_ACCEPT] = {.name = "defer_accept", .type = SPLICED_DURATION, .flags = SPLICED_LIVE,
-		.roles = SPLICED_LISTEN, .default_text = "0s", .max = SECONDS(3600),
+	[IP_OPTION_KEEPALIVE] = {.name = "keepalive", .type = SPLICED_BOOL,
+		.flags = SPLICED_LIVE, .default_text = "true",
+		.doc = "Find peers that are gone: ask after 60 s of silence, then 6 times in 60 s"},
+	[IP_OPTION_USER_TIMEOUT] = {.name = "user_timeout", .type = SPLICED_DURATION,
+		.max = SECONDS(20 * 86400),
+		.flags = SPLICED_LIVE, .rows = ONLY_TCP, .default_text = "0s",
+		.doc = "Give up where sent data stays unacknowledged so long; 0: as the system"},
+	[IP_OPTION_FASTOPEN] = {.name = "fastopen", .type = SPLICED_NUMBER, .max = 65535,
+		.flags = SPLICED_LIVE, .default_text = "0",
+		.doc = "Data in the first packet. Listening: how many such may wait. "
+		       "As a target: 1, where the client speaks first"},
+	[IP_OPTION_DEFER_ACCEPT] = {.name = "defer_accept", .type = SPLICED_DURATION,
+		.max = SECONDS(3600),
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "0s",
 		.doc = "Accept a connection when its first data is there, or after so long"},
-	[IP_OPTION_CONGESTION] = {.name = "congestion", .type = SPLICED_STRING, .flags = SPLICED_REOPEN,
+	[IP_OPTION_CONGESTION] = {.name = "congestion", .type = SPLICED_STRING,
+		.flags = SPLICED_REOPEN,
 		.doc = "Congestion control, one of net.ipv4.tcp_available_congestion_control"},
-	[IP_OPTION_TOS] = {.name = "tos", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .default_text = "0", .max = 255,
+	[IP_OPTION_TOS] = {.name = "tos", .type = SPLICED_NUMBER, .max = 255,
+		.flags = SPLICED_LIVE, .default_text = "0",
 		.doc = "Type of service, or traffic class, of what is sent"},
-	[IP_OPTION_TTL] = {.name = "ttl", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .rows = ONLY_TCP, .min = 1, .max = 255,
+	[IP_OPTION_TTL] = {.name = "ttl", .type = SPLICED_NUMBER, .min = 1, .max = 255,
+		.flags = SPLICED_LIVE, .rows = ONLY_TCP,
 		.doc = "Hop limit of what is sent"},
-	[IP_OPTION_V6ONLY] = {.name = "v6only", .type = SPLICED_BOOL, .flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN,
-		.default_text = "true", .doc = "Leave IPv4 alone; without it, IPv4 clients arrive here too"},
-	[IP_OPTION_FLOWLABEL] = {.name = "flowlabel", .type = SPLICED_NUMBER, .flags = SPLICED_REOPEN,
-		.roles = SPLICED_CONNECT, .max = 0xfffff, .doc = "Flow label of what is sent; 0 for none"},
+	[IP_OPTION_V6ONLY] = {.name = "v6only", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN, .default_text = "true",
+		.doc = "Leave IPv4 alone; without it, IPv4 clients arrive here too"},
+	[IP_OPTION_FLOWLABEL] = {.name = "flowlabel", .type = SPLICED_NUMBER, .max = 0xfffff,
+		.flags = SPLICED_REOPEN, .roles = SPLICED_CONNECT,
+		.doc = "Flow label of what is sent; 0 for none"},
 };
+/* clang-format on */
 
 int ip_is_open(int fd)
 {
@@ -69,30 +88,36 @@ int ip_is_open(int fd)
 
 static int refuse(const struct spliced_options *options, int option, int r)
 {
-	SPLICED_ERROR(options, option, "cannot set \"%s\": %s", ip_options[option].name, strerror(-r));
+	SPLICED_ERROR(options, option, "cannot set \"%s\": %s", ip_options[option].name,
+		      strerror(-r));
 	return r;
 }
 
-int ip_set(int fd, const struct spliced_options *options, int option, int level, int name, int value)
+int ip_set(int fd, const struct spliced_options *options, int option, int level, int name,
+	   int value)
 {
-	return setsockopt(fd, level, name, &value, sizeof value) < 0 ? refuse(options, option, -errno) : 0;
+	return setsockopt(fd, level, name, &value, sizeof value) < 0
+		       ? refuse(options, option, -errno)
+		       : 0;
 }
 
-static int set_text(int fd, const struct spliced_options *options, int option, int level, int name, const char *hint)
+static int set_text(int fd, const struct spliced_options *options, int option, int level, int name,
+		    const char *hint)
 {
 	const struct spliced_value *value = spliced_value(options, (unsigned)option);
 	int r;
 
-	if (value->state == SPLICED_UNSET || !setsockopt(fd, level, name, value->text, (socklen_t)strlen(value->text)))
+	if (value->state == SPLICED_UNSET ||
+	    !setsockopt(fd, level, name, value->text, (socklen_t)strlen(value->text)))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, option, "cannot set \"%s\" to \"%s\": %s; %s", ip_options[option].name, value->text, strerror(-r),
-		      hint);
+	SPLICED_ERROR(options, option, "cannot set \"%s\" to \"%s\": %s; %s",
+		      ip_options[option].name, value->text, strerror(-r), hint);
 	return r;
 }
 
-/* The local address of a socket that will connect. The port comes at connect(2), by the whole 4-tuple, or 28,000 connections
- * would use them up. */
+/* The local address of a socket that will connect. The port comes at connect(2), by the whole
+ * 4-tuple, or 28,000 connections would use them up. */
 static int bind_source(int fd, const struct spliced_options *options, const struct ip_level *level)
 {
 	struct sockaddr_storage address;
@@ -108,8 +133,8 @@ static int bind_source(int fd, const struct spliced_options *options, const stru
 	if (!bind(fd, (const struct sockaddr *)&address, len))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, IP_OPTION_SOURCE, "cannot connect from \"%s\": %s", spliced_value(options, IP_OPTION_SOURCE)->text,
-		      strerror(-r));
+	SPLICED_ERROR(options, IP_OPTION_SOURCE, "cannot connect from \"%s\": %s",
+		      spliced_value(options, IP_OPTION_SOURCE)->text, strerror(-r));
 	return r;
 }
 
@@ -123,7 +148,8 @@ static int set_identity(int fd, const struct spliced_options *options, const str
 	if (!r && spliced_value(options, IP_OPTION_TRANSPARENT)->number)
 		r = ip_set(fd, options, IP_OPTION_TRANSPARENT, level->level, level->transparent, 1);
 	if (!r)
-		r = set_text(fd, options, IP_OPTION_INTERFACE, SOL_SOCKET, SO_BINDTODEVICE, "is that interface there?");
+		r = set_text(fd, options, IP_OPTION_INTERFACE, SOL_SOCKET, SO_BINDTODEVICE,
+			     "is that interface there?");
 	if (!r)
 		r = set_text(fd, options, IP_OPTION_CONGESTION, IPPROTO_TCP, TCP_CONGESTION,
 			     "net.ipv4.tcp_available_congestion_control lists what there is");
@@ -142,31 +168,38 @@ static int set_keepalive(int fd, const struct spliced_options *options, int open
 	r = ip_set(fd, options, IP_OPTION_KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE, on);
 	for (size_t i = 0; !r && on && i < sizeof times / sizeof *times; i++) {
 		if (options->row->protocol == IPPROTO_MPTCP)
-			setsockopt(fd, IPPROTO_TCP, times[i].name, &times[i].value, sizeof times[i].value);
+			setsockopt(fd, IPPROTO_TCP, times[i].name, &times[i].value,
+				   sizeof times[i].value);
 		else
-			r = ip_set(fd, options, IP_OPTION_KEEPALIVE, IPPROTO_TCP, times[i].name, times[i].value);
+			r = ip_set(fd, options, IP_OPTION_KEEPALIVE, IPPROTO_TCP, times[i].name,
+				   times[i].value);
 	}
 	return r;
 }
 
-/* A number that may change: set where it is not the kernel's default, or where it may have been another. */
-static int set_live(int fd, const struct spliced_options *options, int option, int open, int level, int name, int64_t unit,
-		    int kernel_default)
+/* A number that may change: set where it is not the kernel's default, or where it may have been
+ * another. */
+static int set_live(int fd, const struct spliced_options *options, int option, int open, int level,
+		    int name, int64_t unit, int kernel_default)
 {
 	const struct spliced_value *value = spliced_value(options, (unsigned)option);
 	const struct spliced_option *known = &ip_options[option];
-	uint64_t row = UINT64_C(1) << (options->row->protocol == IPPROTO_MPTCP ? IP_ROW_MPTCP : IP_ROW_TCP);
+	uint64_t row = UINT64_C(1)
+		       << (options->row->protocol == IPPROTO_MPTCP ? IP_ROW_MPTCP : IP_ROW_TCP);
 	int number = kernel_default;
 
-	if ((known->rows && !(known->rows & row)) || (known->roles && !(known->roles & options->role)))
+	if ((known->rows && !(known->rows & row)) ||
+	    (known->roles && !(known->roles & options->role)))
 		return 0;
 	if (value->state != SPLICED_UNSET)
 		number = (int)((value->number + unit - 1) / unit);
-	return number == kernel_default && !open ? 0 : ip_set(fd, options, option, level, name, number);
+	return number == kernel_default && !open ? 0
+						 : ip_set(fd, options, option, level, name, number);
 }
 
 /* An IPv6 socket that also serves IPv4 sends that with the IPv4 option. */
-static int set_tos(int fd, const struct spliced_options *options, int open, const struct ip_level *level)
+static int set_tos(int fd, const struct spliced_options *options, int open,
+		   const struct ip_level *level)
 {
 	int r = set_live(fd, options, IP_OPTION_TOS, open, level->level, level->tos, 1, 0);
 
@@ -186,13 +219,15 @@ int ip_prepare(int fd, const struct spliced_options *options, const struct ip_le
 	if (!r)
 		r = set_keepalive(fd, options, open);
 	if (!r)
-		r = set_live(fd, options, IP_OPTION_USER_TIMEOUT, open, IPPROTO_TCP, TCP_USER_TIMEOUT, 1000000, 0);
+		r = set_live(fd, options, IP_OPTION_USER_TIMEOUT, open, IPPROTO_TCP,
+			     TCP_USER_TIMEOUT, 1000000, 0);
 	/* A listener's queue; a target's yes, whatever the number. */
 	if (!r)
 		r = set_live(fd, options, IP_OPTION_FASTOPEN, open, IPPROTO_TCP,
 			     listens ? TCP_FASTOPEN : TCP_FASTOPEN_CONNECT, listens ? 1 : 65535, 0);
 	if (!r)
-		r = set_live(fd, options, IP_OPTION_DEFER_ACCEPT, open, IPPROTO_TCP, TCP_DEFER_ACCEPT, SECONDS(1), 0);
+		r = set_live(fd, options, IP_OPTION_DEFER_ACCEPT, open, IPPROTO_TCP,
+			     TCP_DEFER_ACCEPT, SECONDS(1), 0);
 	if (!r)
 		r = set_tos(fd, options, open, level);
 	if (!r)

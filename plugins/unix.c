@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family unix, unix(7): sockets with a name in the file system, or with an abstract one ("@name"), which lives and dies with
- * its socket. What is done about the file is in unix_file.c.
+ * The family unix, unix(7): sockets with a name in the file system, or with an abstract one
+ * ("@name"), which lives and dies with its socket. What is done about the file is in unix_file.c.
  *
- * The file's mode comes from the mode of the socket that is bound, less the umask: set there first, it is never wider than
- * what was asked for. Where no mode is asked for, the umask decides alone, as for any program; and a reload that takes back
- * mode, owner or group leaves the file as it stands.
+ * The file's mode comes from the mode of the socket that is bound, less the umask: set there first,
+ * it is never wider than what was asked for. Where no mode is asked for, the umask decides alone,
+ * as for any program; and a reload that takes back mode, owner or group leaves the file as it
+ * stands.
  */
 #include "unix.h"
 
@@ -21,26 +22,39 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+/* clang-format off */
 static const struct spliced_option unix_options[UNIX_OPTIONS] = {
-	[UNIX_OPTION_PATH] = {.name = "path", .type = SPLICED_PATH, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+	[UNIX_OPTION_PATH] = {.name = "path", .type = SPLICED_PATH,
+		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
 		.doc = "Name of the socket file, or @NAME for an abstract socket"},
-	[UNIX_OPTION_MODE] = {.name = "mode", .type = SPLICED_MODE, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+	[UNIX_OPTION_MODE] = {.name = "mode", .type = SPLICED_MODE,
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
 		.doc = "Permissions of the socket file; without it, what the umask leaves"},
-	[UNIX_OPTION_OWNER] = {.name = "owner", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+	[UNIX_OPTION_OWNER] = {.name = "owner", .type = SPLICED_STRING,
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
 		.doc = "User, by name or number, whom the socket file belongs to"},
-	[UNIX_OPTION_GROUP] = {.name = "group", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
+	[UNIX_OPTION_GROUP] = {.name = "group", .type = SPLICED_STRING,
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
 		.doc = "Group, by name or number, whom the socket file belongs to"},
-	[UNIX_OPTION_UNLINK] = {.name = "unlink", .type = SPLICED_BOOL, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
-		.default_text = "true", .doc = "Replace the file of a dead socket, and remove our own at the end"},
-	[UNIX_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN,
-		.default_text = "4096", .min = 1, .max = 1048576,
-		.doc = "How many connections may wait to be accepted; net.core.somaxconn bounds it"},
+	[UNIX_OPTION_UNLINK] = {.name = "unlink", .type = SPLICED_BOOL,
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "true",
+		.doc = "Replace the file of a dead socket, and remove our own at the end"},
+	[UNIX_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER,
+		.min = 1, .max = 1048576,
+		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
+		.doc = "How many connections may wait to be accepted; at most net.core.somaxconn"},
 };
+/* clang-format on */
 
 static const struct spliced_row rows[] = {
-	{.type = SOCK_STREAM, .scheme = "unix", .pattern = "PATH",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED |
-				SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_PASSES_FDS | SPLICED_CREDENTIALS},
+	{
+		.type = SOCK_STREAM,
+		.scheme = "unix",
+		.pattern = "PATH",
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
+				SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE |
+				SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
+	},
 };
 
 /* All but the last byte of sun_path: some programs want a NUL at its end. */
@@ -48,7 +62,8 @@ enum { PATH_LIMIT = sizeof(((struct sockaddr_un *)0)->sun_path) - 1 };
 
 static int is_id(const char *text)
 {
-	return isdigit((unsigned char)*text) && !text[strspn(text, "0123456789")] && strtoull(text, NULL, 10) < UINT32_MAX;
+	return isdigit((unsigned char)*text) && !text[strspn(text, "0123456789")] &&
+	       strtoull(text, NULL, 10) < UINT32_MAX;
 }
 
 int64_t unix_id(const struct spliced_options *options, enum unix_option option)
@@ -73,16 +88,18 @@ int64_t unix_id(const struct spliced_options *options, enum unix_option option)
 			id = group.gr_gid;
 	}
 	if (id < 0)
-		SPLICED_ERROR(options, (int)option, "there is no %s \"%s\"", option == UNIX_OPTION_OWNER ? "user" : "group",
-			      value->text);
+		SPLICED_ERROR(options, (int)option, "there is no %s \"%s\"",
+			      option == UNIX_OPTION_OWNER ? "user" : "group", value->text);
 	return id;
 }
 
 static int check_file_options(const struct spliced_options *options)
 {
 	for (enum unix_option option = UNIX_OPTION_MODE; option <= UNIX_OPTION_GROUP; option++)
-		if (unix_is_abstract(options) && spliced_value(options, option)->state == SPLICED_SET) {
-			SPLICED_ERROR(options, (int)option, "an abstract socket has no file, and so no %s",
+		if (unix_is_abstract(options) &&
+		    spliced_value(options, option)->state == SPLICED_SET) {
+			SPLICED_ERROR(options, (int)option,
+				      "an abstract socket has no file, and so no %s",
 				      unix_options[option].name);
 			return -EINVAL;
 		}
@@ -95,14 +112,17 @@ static int check_file_options(const struct spliced_options *options)
 	return 0;
 }
 
-static int unix_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int unix_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			socklen_t *len)
 {
 	struct sockaddr_un *un = (struct sockaddr_un *)address;
 	const char *path = unix_path(options);
 	size_t size = strlen(path);
 
 	if (size > PATH_LIMIT) {
-		SPLICED_ERROR(options, UNIX_OPTION_PATH, "the path has %zu bytes; a socket's name has at most %d", size, PATH_LIMIT);
+		SPLICED_ERROR(options, UNIX_OPTION_PATH,
+			      "the path has %zu bytes; a socket's name has at most %d", size,
+			      PATH_LIMIT);
 		return -ENAMETOOLONG;
 	}
 	if (!*path || !strcmp(path, "@")) {
@@ -123,10 +143,14 @@ static int unix_address(const struct spliced_options *options, struct sockaddr_s
 }
 
 /* Bytes that would not print come out as %XX; a % of the name's own stays as it is. */
-static int unix_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int unix_describe(const struct spliced_row *row, const struct sockaddr *address,
+			 socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_un *un = (const struct sockaddr_un *)address;
-	size_t n = len > offsetof(struct sockaddr_un, sun_path) ? len - offsetof(struct sockaddr_un, sun_path) : 0, used = 0;
+	size_t n = len > offsetof(struct sockaddr_un, sun_path)
+			   ? len - offsetof(struct sockaddr_un, sun_path)
+			   : 0,
+	       used = 0;
 	unsigned char c;
 
 	(void)row;
@@ -140,7 +164,8 @@ static int unix_describe(const struct spliced_row *row, const struct sockaddr *a
 		c = (unsigned char)un->sun_path[i];
 		if (!c && !i)
 			c = '@';
-		used += (size_t)snprintf(text + used, size - used, c > ' ' && c < 0x7f ? "%c" : "%%%02X", c);
+		used += (size_t)snprintf(text + used, size - used,
+					 c > ' ' && c < 0x7f ? "%c" : "%%%02X", c);
 	}
 	return used < size ? 0 : -ENOSPC;
 }
@@ -150,7 +175,8 @@ static int unix_prepare(int fd, const struct spliced_options *options)
 	const struct spliced_value *mode = spliced_value(options, UNIX_OPTION_MODE);
 	int r;
 
-	if (options->role != SPLICED_LISTEN || mode->state == SPLICED_UNSET || !fchmod(fd, (mode_t)mode->number))
+	if (options->role != SPLICED_LISTEN || mode->state == SPLICED_UNSET ||
+	    !fchmod(fd, (mode_t)mode->number))
 		return 0;
 	r = -errno;
 	SPLICED_ERROR(options, UNIX_OPTION_MODE, "cannot set the mode: %s", strerror(-r));

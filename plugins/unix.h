@@ -24,10 +24,13 @@ static inline int unix_is_abstract(const struct spliced_options *options)
 	return unix_path(options)[0] == '@';
 }
 
-/* The uid or gid that option OWNER or GROUP names; -1: not set; below: negative errno with an error said. */
+/* The uid or gid that option OWNER or GROUP names; -1: not set; below: negative errno with an error
+ * said. */
 int64_t unix_id(const struct spliced_options *options, enum unix_option option);
 
 /* Callbacks. */
-int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address, socklen_t len);
+int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address,
+		 socklen_t len);
 int unix_bound(int fd, const struct spliced_options *options);
-void unix_unbound(const struct spliced_options *options, const struct sockaddr *address, socklen_t len);
+void unix_unbound(const struct spliced_options *options, const struct sockaddr *address,
+		  socklen_t len);

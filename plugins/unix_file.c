@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The file of a unix socket. It stays behind when its socket dies, and bind(2) refuses the name until somebody removes it:
- * that is reclaim()'s work, and the reason for its care. Only the file of a dead socket is ever removed.
+ * The file of a unix socket. It stays behind when its socket dies, and bind(2) refuses the name
+ * until somebody removes it: that is reclaim()'s work, and the reason for its care. Only the file
+ * of a dead socket is ever removed, or our own.
  *
- * Who lives is asked with a connect(2) of another socket type, by an open descriptor of the very file: the kernel says EPROTOTYPE
- * for any socket bound there, even one that does not listen yet, and ECONNREFUSED for none. No listener notices. unbound() asks
- * the same, after our socket was closed: who lives now has taken our place.
+ * Who lives is asked with a connect(2) of another socket type, by an open descriptor of the very
+ * file: the kernel says EPROTOTYPE for any socket bound there, even one that does not listen yet,
+ * and ECONNREFUSED for none. No listener notices.
+ *
+ * Which file is our own the kernel tells nobody without CAP_NET_ADMIN. So bound() leaves a mark:
+ * the nanoseconds of the file's modification time are the number of the socket, as fstat(2) has it.
+ * A file without it is left alone; if it was ours after all, the next reclaim() finds it dead.
  */
 #include "unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/net.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,18 +37,20 @@ static int open_file(const struct spliced_options *options, struct stat *ret)
 	return r;
 }
 
-/* The name of an open file that leads to it and nothing else. */
-static const char *fd_path(int fd, char text[static 32])
+/* A name that leads to the open file and nothing else. */
+static const char *fd_path(int fd, char *text, size_t size)
 {
-	snprintf(text, 32, "/proc/self/fd/%d", fd);
+	snprintf(text, size, "/proc/self/fd/%d", fd);
 	return text;
 }
 
-/* By the descriptor, so that nobody can put another file in its place between the look and the change. */
+/* By the descriptor, so that nobody can put another file in its place between the look and the
+ * change. */
 static int change_file(int fd, const struct stat *st, const struct spliced_options *options)
 {
 	const struct spliced_value *mode = spliced_value(options, UNIX_OPTION_MODE);
-	int64_t uid = unix_id(options, UNIX_OPTION_OWNER), gid = unix_id(options, UNIX_OPTION_GROUP);
+	int64_t uid = unix_id(options, UNIX_OPTION_OWNER),
+		gid = unix_id(options, UNIX_OPTION_GROUP);
 	char name[32];
 	int r;
 
@@ -51,34 +59,58 @@ static int change_file(int fd, const struct stat *st, const struct spliced_optio
 	if ((uid >= 0 && (uid_t)uid != st->st_uid) || (gid >= 0 && (gid_t)gid != st->st_gid))
 		if (fchownat(fd, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) < 0) {
 			r = -errno;
-			SPLICED_ERROR(options, uid >= 0 ? UNIX_OPTION_OWNER : UNIX_OPTION_GROUP, "cannot give %s away: %s", unix_path(options),
-				      strerror(-r));
+			SPLICED_ERROR(options, uid >= 0 ? UNIX_OPTION_OWNER : UNIX_OPTION_GROUP,
+				      "cannot give %s away: %s", unix_path(options), strerror(-r));
 			return r;
 		}
 	if (mode->state == SPLICED_UNSET || (st->st_mode & 07777) == (mode_t)mode->number)
 		return 0;
-	if (!chmod(fd_path(fd, name), (mode_t)mode->number))
+	if (!chmod(fd_path(fd, name, sizeof name), (mode_t)mode->number))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, UNIX_OPTION_MODE, "cannot set the mode of %s: %s", unix_path(options), strerror(-r));
+	SPLICED_ERROR(options, UNIX_OPTION_MODE, "cannot set the mode of %s: %s",
+		      unix_path(options), strerror(-r));
 	return r;
+}
+
+static long mark_of(ino_t inode)
+{
+	return (long)(inode % 1000000000);
+}
+
+/* Marks the file of a socket that was just bound, or finds the mark on one that listens. */
+static int mark_file(int file, const struct stat *st, int fd)
+{
+	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
+	socklen_t len = sizeof(int);
+	struct stat own;
+	char name[32];
+	int listens = 0;
+
+	if (fstat(fd, &own) < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
+		return -errno;
+	if (listens)
+		return st->st_mtim.tv_nsec == mark_of(own.st_ino) ? 0 : -ESTALE;
+	times[1].tv_nsec = mark_of(own.st_ino);
+	utimensat(AT_FDCWD, fd_path(file, name, sizeof name), times, 0);
+	return 0;
 }
 
 int unix_bound(int fd, const struct spliced_options *options)
 {
-	struct stat st;
+	struct stat st = {0};
 	int file, r;
 
-	(void)fd;
 	if (unix_is_abstract(options))
 		return 0;
 	file = open_file(options, &st);
-	if (file < 0 || !S_ISSOCK(st.st_mode)) {
-		r = file < 0 ? file : -ENOTSOCK;
-		SPLICED_ERROR(options, UNIX_OPTION_PATH, "%s was bound, but somebody took it away: %s", unix_path(options), strerror(-r));
-	} else {
+	r = file < 0 ? file : S_ISSOCK(st.st_mode) ? mark_file(file, &st, fd) : -ENOTSOCK;
+	if (r < 0)
+		SPLICED_ERROR(options, UNIX_OPTION_PATH,
+			      "%s was bound, but somebody took its place: %s", unix_path(options),
+			      strerror(-r));
+	else
 		r = change_file(file, &st, options);
-	}
 	if (file >= 0)
 		close(file);
 	return r;
@@ -88,26 +120,24 @@ int unix_bound(int fd, const struct spliced_options *options)
 static int is_dead(int file)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	char name[32];
 	int fd, dead;
 
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return 0;
-	strcpy(address.sun_path, fd_path(file, name));
-	dead = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 && errno == ECONNREFUSED;
+	fd_path(file, address.sun_path, sizeof address.sun_path);
+	dead = connect(fd, (const struct sockaddr *)&address, sizeof address) < 0 &&
+	       errno == ECONNREFUSED;
 	close(fd);
 	return dead;
 }
 
-/* Removes the file of a dead socket. The last look at the name is as late as can be: only a file that replaced it between that look
- * and the unlink would be lost. 0: it is gone; -EADDRINUSE: it stays. */
-static int remove_dead(const struct spliced_options *options, int file, const struct stat *st)
+/* The last look at the name is as late as can be: only a file that replaced it between that look
+ * and the unlink would be lost. 0: it is gone; -EADDRINUSE: another stands there. */
+static int remove_file(const struct spliced_options *options, const struct stat *st)
 {
 	struct stat now;
 
-	if (!S_ISSOCK(st->st_mode) || !is_dead(file))
-		return -EADDRINUSE;
 	if (lstat(unix_path(options), &now) < 0)
 		return errno == ENOENT ? 0 : -EADDRINUSE;
 	if (now.st_dev != st->st_dev || now.st_ino != st->st_ino)
@@ -115,9 +145,10 @@ static int remove_dead(const struct spliced_options *options, int file, const st
 	return unlink(unix_path(options)) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address, socklen_t len)
+int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address,
+		 socklen_t len)
 {
-	struct stat st;
+	struct stat st = {0};
 	int file, r;
 
 	(void)address;
@@ -127,19 +158,46 @@ int unix_reclaim(const struct spliced_options *options, const struct sockaddr *a
 	file = open_file(options, &st);
 	if (file < 0)
 		return file == -ENOENT ? 0 : -EADDRINUSE;
-	r = remove_dead(options, file, &st);
+	r = S_ISSOCK(st.st_mode) && is_dead(file) ? remove_file(options, &st) : -EADDRINUSE;
 	close(file);
 	if (!S_ISSOCK(st.st_mode))
-		SPLICED_ERROR(options, UNIX_OPTION_PATH, "%s is there and is no socket: move it away", unix_path(options));
+		SPLICED_ERROR(options, UNIX_OPTION_PATH,
+			      "%s is there and is no socket: move it away", unix_path(options));
 	else if (r < 0 && r != -EADDRINUSE)
-		SPLICED_ERROR(options, UNIX_OPTION_PATH, "cannot remove %s, which a dead socket left: %s", unix_path(options),
+		SPLICED_ERROR(options, UNIX_OPTION_PATH,
+			      "cannot remove %s, which a dead socket left: %s", unix_path(options),
 			      strerror(-r));
 	return r < 0 ? -EADDRINUSE : 0;
 }
 
-void unix_unbound(const struct spliced_options *options, const struct sockaddr *address, socklen_t len)
+/* Whether the file bears the mark of the one socket that has its name. Accepted sockets have the
+ * name too, but a state of their own; two that wait for clients, and we cannot tell which is us. */
+static int is_ours(const struct spliced_options *options, const struct stat *st)
 {
-	struct stat st;
+	FILE *table = fopen("/proc/thread-self/net/unix", "re");
+	unsigned long inode, found = 0;
+	unsigned state, n = 0;
+	char line[512];
+	int at;
+
+	while (table && fgets(line, sizeof line, table)) {
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%*s %*s %*s %*s %*s %x %lu %n", &state, &inode, &at) != 2)
+			continue;
+		if (state != SS_UNCONNECTED || strcmp(line + at, unix_path(options)) != 0)
+			continue;
+		found = inode;
+		n++;
+	}
+	if (table)
+		fclose(table);
+	return n == 1 && mark_of(found) == st->st_mtim.tv_nsec;
+}
+
+void unix_unbound(const struct spliced_options *options, const struct sockaddr *address,
+		  socklen_t len)
+{
+	struct stat st = {0};
 	int file;
 
 	(void)address;
@@ -149,6 +207,7 @@ void unix_unbound(const struct spliced_options *options, const struct sockaddr *
 	file = open_file(options, &st);
 	if (file < 0)
 		return;
-	remove_dead(options, file, &st);
+	if (S_ISSOCK(st.st_mode) && (is_dead(file) || is_ours(options, &st)))
+		remove_file(options, &st);
 	close(file);
 }

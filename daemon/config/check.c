@@ -141,8 +141,10 @@ int check_tree(struct check *check, struct node *root, bool daemon_only)
 		check->lists = lists;
 	}
 	defaults_group = node_take(root, "defaults");
+	check->where = "defaults";
 	if (defaults_group)
 		r = route_read_defaults(check, defaults_group, &defaults);
+	check->where = NULL;
 	routes = node_take(root, "routes");
 	if (routes && r == 0)
 		r = check_routes(check, routes, &defaults);

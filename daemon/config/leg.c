@@ -135,10 +135,10 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 
 	if (!family_row(family, wanted->type, NULL))
 		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s", role_name(endpoint->role),
-			    family->name, family_type_name(wanted->type), list_types(family, text, sizeof(text)));
+			    endpoint->family, family_type_name(wanted->type), list_types(family, text, sizeof(text)));
 	else
 		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s", role_name(endpoint->role),
-			    wanted->protocol, family->name, list_protocols(family, text, sizeof(text)));
+			    wanted->protocol, endpoint->family, list_protocols(family, text, sizeof(text)));
 }
 
 /* A socket of the row could be opened in this role, and the daemon knows how to move its traffic. */
@@ -489,7 +489,7 @@ int leg_read_all(struct check *check, const struct config_route *route, struct n
 			report_unseen(check, endpoint, node);
 	if (check->errors > errors)
 		return 0;
-	for (unsigned i = 0; i < endpoint->n_legs && r == 0; i++)
+	for (unsigned i = 0; i < endpoint->n_legs && r == 0 && check->errors == errors; i++)
 		if (endpoint->legs[i].family->host_option >= 0)
 			r = read_host(check, endpoint, &endpoint->legs[i]);
 	if (r < 0 || check->errors > errors)

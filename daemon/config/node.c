@@ -59,7 +59,7 @@ const char *node_type_name(const struct node *node)
 	case NODE_NUMBER:
 		return "a number";
 	case NODE_BOOL:
-		return "true or false";
+		return "a boolean";
 	case NODE_STRING:
 	case NODE_TEXT:
 		break;

@@ -36,7 +36,7 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 	int r;
 
 	if (group->type != NODE_GROUP) {
-		check_error(check, group->place, "defaults is %s; it must be a group, as defaults: { ... };",
+		check_error(check, group->place, "is %s; it must be a group, as defaults: { ... };",
 			    node_type_name(group));
 		return 0;
 	}

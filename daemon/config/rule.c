@@ -151,10 +151,11 @@ static int add_address(struct check *check, struct list *list, const struct node
 			taken = taken || r > 0;
 		}
 	}
-	if (!taken)
-		check_error(check, node->place, "%s: \"%s\" is no rule of family \"%s\"; %s", list->key, node->text,
-			    route->listen[0].legs[0].family->name,
-			    *why ? why : "write an address as that family does, \"uid:\", \"user:\", \"@LIST\"");
+	if (!taken && *why)
+		check_error(check, node->place, "%s: %s", list->key, why);
+	else if (!taken)
+		check_error(check, node->place, "%s: \"%s\" is no rule; write an address as family \"%s\" does, \"uid:N\", "
+			    "\"user:NAME\", \"@LIST\"", list->key, node->text, route->listen[0].family);
 	return 0;
 }
 

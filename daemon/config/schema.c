@@ -9,6 +9,10 @@
 #define CONTROL_PATH "/run/spliced/control.sock"
 #endif
 
+#ifndef PLUGIN_DIR
+#define PLUGIN_DIR "/usr/lib/spliced"
+#endif
+
 #define US INT64_C(1000)
 #define MS (1000 * US)
 #define SEC (1000 * MS)
@@ -38,7 +42,8 @@ const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 			   .doc = "where messages go; unset, the journal, or standard error on a terminal"},
 	[DAEMON_LOG_SESSIONS] = {.name = "log.sessions", .type = SPLICED_BOOL, .default_text = "true",
 				 .doc = "log one line for each session that ended"},
-	[DAEMON_PLUGIN_DIR] = {.name = "plugin_dir", .type = SPLICED_PATH, .doc = "directory of the families"},
+	[DAEMON_PLUGIN_DIR] = {.name = "plugin_dir", .type = SPLICED_PATH, .default_text = PLUGIN_DIR,
+			       .doc = "directory of the families"},
 };
 
 const struct spliced_option schema_route[ROUTE_OPTIONS] = {

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "config/check.h"
+#include "config/grammar.h"
 #include "config/owner.h"
 #include "config/scan.h"
 
@@ -20,18 +21,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-struct bracket {
-	char open;
-	struct config_place place;
-	size_t n_names; /* how many names there were before it */
-};
-
-struct name {
-	const char *text;
-	size_t len;
-	struct config_place place;
-};
-
 /* What goes on across all included files. */
 struct loader {
 	struct source *source;
@@ -39,15 +28,11 @@ struct loader {
 	const char *dir; /* of includes; NULL: none are taken */
 	const struct config_place *places; /* of a text at hand */
 	size_t n_places;
+	struct grammar grammar;
 	bool line_begins;
-	unsigned depth;
-	struct bracket brackets[SOURCE_NESTING_MAX];
-	unsigned n_brackets;
-	struct name *names; /* in all open groups */
-	size_t n_names;
-	bool stop; /* a syntax error: nothing that follows can be trusted */
-	enum scan_kind previous;
-	char previous_byte;
+	unsigned depth;		 /* of includes */
+	bool stop;		 /* a syntax error: nothing that follows can be trusted */
+	enum scan_kind previous; /* word */
 };
 
 /* One file of them. */
@@ -66,12 +51,13 @@ static struct config_place place_of(const struct loader *loader, const struct pa
 	return line <= loader->n_places ? loader->places[line - 1] : (struct config_place){0};
 }
 
-/* A syntax error ends the file. */
-#define broken(loader, place, ...)                                                                 \
-	do {                                                                                       \
-		check_error((loader)->check, (place), __VA_ARGS__);                                \
-		(loader)->source->broken = (loader)->stop = true;                                  \
-	} while (0)
+/* A syntax error, reported already, ends the file. */
+static int stop(struct loader *loader)
+{
+	loader->source->broken = true;
+	loader->stop = true;
+	return 0;
+}
 
 static int append(struct source *source, struct config_owner *owner, const char *text, size_t len)
 {
@@ -137,8 +123,11 @@ static int replace(struct loader *loader, struct part *part, const char *word, s
 	int r;
 
 	r = copy_to(loader, part, at);
+	if (r == 0 && loader->line_begins)
+		r = add_line(loader, part);
 	if (r < 0)
 		return r;
+	loader->line_begins = false;
 	for (size_t i = 0; i < len; i++)
 		part->line += word[i] == '\n';
 	part->copied = at + len;
@@ -171,7 +160,7 @@ static const char *number_fault(const struct scan_word *word, char *text, size_t
 		return NULL;
 	if (r == -EINVAL && last != 'L')
 		return "a value with a unit is a string; put it into quotes";
-	return "an integer is not over 31 bits in this file; put it into quotes";
+	return "too large for an integer of this file; put it into quotes";
 }
 
 static int take_number(struct loader *loader, struct part *part, const struct scan_word *word)
@@ -216,77 +205,14 @@ static int take_string(struct loader *loader, struct part *part, const struct sc
 	return replace(loader, part, word->text, word->len, "");
 }
 
-/* The name of a setting: once in its group. */
-static int take_name(struct loader *loader, const struct part *part, const struct scan_word *word)
-{
-	struct config_place place = place_of(loader, part, word->line);
-	size_t i = loader->n_brackets ? loader->brackets[loader->n_brackets - 1].n_names : 0;
-	char text[320];
-
-	for (; i < loader->n_names; i++)
-		if (loader->names[i].len == word->len && memcmp(loader->names[i].text, word->text, word->len) == 0)
-			break;
-	if (i < loader->n_names) {
-		loader->source->broken = true;
-		check_error(loader->check, place, "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
-			    word->text,
-			    config_place_text(loader->check->config, loader->names[i].place, text, sizeof(text)));
-	}
-	loader->names = owner_grow(loader->check->scratch, loader->names, loader->n_names, sizeof(*loader->names));
-	if (!loader->names)
-		return -ENOMEM;
-	loader->names[loader->n_names++] = (struct name){.text = word->text, .len = word->len, .place = place};
-	return 0;
-}
-
-static void open_bracket(struct loader *loader, char open, struct config_place place)
-{
-	if (loader->n_brackets == SOURCE_NESTING_MAX)
-		broken(loader, place, "nested more than %d deep", SOURCE_NESTING_MAX);
-	else
-		loader->brackets[loader->n_brackets++] =
-			(struct bracket){.open = open, .place = place, .n_names = loader->n_names};
-}
-
-static void close_bracket(struct loader *loader, char close, struct config_place place)
-{
-	const struct bracket *last = loader->n_brackets ? &loader->brackets[loader->n_brackets - 1] : NULL;
-	char open = close == '}' ? '{' : close == ')' ? '(' : '[', text[320];
-
-	if (!last)
-		broken(loader, place, "'%c' closes nothing; take it away", close);
-	else if (last->open != open)
-		broken(loader, place, "'%c' closes nothing; the '%c' of %s is still open", close, last->open,
-		       config_place_text(loader->check->config, last->place, text, sizeof(text)));
-	else
-		loader->n_names = loader->brackets[--loader->n_brackets].n_names;
-}
-
-/* The comma behind the last element, which libconfig 1.5 does not take. */
+/* Takes away the comma behind a list's last element, which libconfig 1.5 does not take. */
 static int drop_comma(struct loader *loader, struct part *part, const struct scan_word *word)
 {
 	size_t at = (size_t)(word->text - part->text);
-	struct config_place place = place_of(loader, part, word->line);
 
-	check_error(loader->check, place, "a comma stands before '%c'; take it away", *word->text);
 	while (at > part->copied && part->text[at - 1] != ',')
 		at--;
-	return at > part->copied ? replace(loader, part, part->text + at - 1, 1, " ") : 0;
-}
-
-static int take_punctuation(struct loader *loader, struct part *part, const struct scan_word *word)
-{
-	struct config_place place = place_of(loader, part, word->line);
-	bool comma = loader->previous == SCAN_PUNCTUATION && loader->previous_byte == ',';
-	int r = 0;
-
-	if (strchr("([{", *word->text))
-		open_bracket(loader, *word->text, place);
-	if (strchr(")]", *word->text) && comma)
-		r = drop_comma(loader, part, word);
-	if (strchr(")]}", *word->text))
-		close_bracket(loader, *word->text, place);
-	return r;
+	return at > part->copied ? replace(loader, part, part->text + at - 1, 1, " ") : stop(loader);
 }
 
 static int load_file(struct loader *loader, const char *path, const struct config_place *from);
@@ -299,13 +225,13 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 	int r;
 
 	if (word->kind == SCAN_BAD_INCLUDE || word->file_len == 0 || !loader->dir) {
-		broken(loader, place, "not an include; write @include \"FILE\" on a line of its own");
-		return 0;
+		check_error(check, place, "not an include; write @include \"FILE\" on a line of its own");
+		return stop(loader);
 	}
 	if (loader->depth == SOURCE_INCLUDES_MAX) {
-		broken(loader, place, "includes are more than %d deep; does a file include itself?",
-		       SOURCE_INCLUDES_MAX);
-		return 0;
+		check_error(check, place, "includes are more than %d deep; does a file include itself?",
+			    SOURCE_INCLUDES_MAX);
+		return stop(loader);
 	}
 	path = word->file[0] == '/' ? owner_copy(check->scratch, word->file, word->file_len)
 				    : owner_print(check->scratch, "%s%.*s", loader->dir, (int)word->file_len, word->file);
@@ -321,42 +247,51 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 	return r == -ENOMEM ? r : 0;
 }
 
+/* Takes a word that the grammar takes. */
 static int take_word(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct config_place place = place_of(loader, part, word->line);
-
 	switch (word->kind) {
-	case SCAN_NAME:
-		return take_name(loader, part, word);
 	case SCAN_BOOL:
-		return add_value(loader, place, false);
+		return add_value(loader, place_of(loader, part, word->line), false);
 	case SCAN_INTEGER:
 	case SCAN_FLOAT:
 		return take_number(loader, part, word);
 	case SCAN_STRING:
 		return take_string(loader, part, word);
-	case SCAN_PUNCTUATION:
-		return take_punctuation(loader, part, word);
 	case SCAN_INCLUDE:
 	case SCAN_BAD_INCLUDE:
 		return take_include(loader, part, word);
+	case SCAN_NAME:
+	case SCAN_PUNCTUATION:
 	case SCAN_OPEN_STRING:
-		broken(loader, place, "this string has no end; a '\"' is missing");
-		return 0;
 	case SCAN_OPEN_COMMENT:
-		broken(loader, place, "this comment has no end; \"*/\" is missing");
-		return 0;
 	case SCAN_GARBAGE:
-		if (*word->text == '\'')
-			broken(loader, place, "syntax error at \"'\"; a string stands in double quotes");
-		else
-			broken(loader, place, "syntax error at byte 0x%02x%s%.*s", (unsigned char)*word->text,
-			       *word->text > ' ' ? ", " : "", *word->text > ' ', word->text);
-		return 0;
 	case SCAN_END:
 		break;
 	}
 	return 0;
+}
+
+/* A string behind a string is one string to libconfig, and to the grammar no word of its own. */
+static bool is_joined(const struct loader *loader, const struct scan_word *word)
+{
+	return word->kind == SCAN_STRING && loader->previous == SCAN_STRING;
+}
+
+static int check_word(struct loader *loader, struct part *part, const struct scan_word *word)
+{
+	int r;
+
+	if (is_joined(loader, word))
+		return take_word(loader, part, word);
+	r = grammar_take(&loader->grammar, word, place_of(loader, part, word->line));
+	if (r == GRAMMAR_BROKEN)
+		return stop(loader);
+	if (r == GRAMMAR_LATE)
+		return drop_comma(loader, part, word);
+	if (r == GRAMMAR_REPEATED)
+		loader->source->broken = true;
+	return r < 0 ? r : take_word(loader, part, word);
 }
 
 static int load_part(struct loader *loader, struct part *part)
@@ -370,11 +305,10 @@ static int load_part(struct loader *loader, struct part *part)
 		scan_next(&scan, &word);
 		if (word.kind == SCAN_END)
 			break;
-		r = take_word(loader, part, &word);
+		r = check_word(loader, part, &word);
 		if (r < 0)
 			return r;
 		loader->previous = word.kind;
-		loader->previous_byte = word.text[0];
 	}
 	r = copy_to(loader, part, part->len);
 	if (r < 0 || loader->line_begins)
@@ -426,6 +360,15 @@ static int read_file(struct loader *loader, const char *path, struct part *part)
 	return r;
 }
 
+static void report_unreadable(struct loader *loader, uint32_t file, const struct config_place *from, int r)
+{
+	if (from)
+		check_error(loader->check, *from, "cannot read %s: %s; names are relative to the main file's directory",
+			    loader->check->config->files[file], strerror(-r));
+	else
+		check_error(loader->check, (struct config_place){.file = file}, "cannot be read: %s", strerror(-r));
+}
+
 /* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not be read. */
 static int load_file(struct loader *loader, const char *path, const struct config_place *from)
 {
@@ -439,8 +382,7 @@ static int load_file(struct loader *loader, const char *path, const struct confi
 	r = read_file(loader, path, &part);
 	if (r < 0 && r != -ENOMEM) {
 		loader->source->broken = true;
-		check_error(loader->check, from ? *from : (struct config_place){.file = part.file}, "cannot read %s: %s",
-			    path, strerror(-r));
+		report_unreadable(loader, part.file, from, r);
 	}
 	if (r < 0)
 		return r;
@@ -450,28 +392,27 @@ static int load_file(struct loader *loader, const char *path, const struct confi
 	part.line = 1;
 	for (const char *at = part.text; at < nul; at++)
 		part.line += *at == '\n';
-	broken(loader, place_of(loader, &part, part.line), "a zero byte; a configuration is text");
-	return 0;
+	check_error(loader->check, place_of(loader, &part, part.line), "a zero byte; a configuration is text");
+	return stop(loader);
 }
 
-static void check_all_closed(struct loader *loader)
+static int finish(struct loader *loader, struct config_place end)
 {
-	if (!loader->stop && loader->n_brackets)
-		broken(loader, loader->brackets[loader->n_brackets - 1].place, "this '%c' is never closed",
-		       loader->brackets[loader->n_brackets - 1].open);
+	if (!loader->stop && grammar_end(&loader->grammar, end) == GRAMMAR_BROKEN)
+		stop(loader);
+	return 0;
 }
 
 int source_read(struct source *source, struct check *check, const char *path, const char *dir)
 {
 	struct loader loader = {.source = source, .check = check, .dir = dir, .line_begins = true};
+	struct config_place end = {.file = check->config->n_files};
 	int r;
 
 	*source = (struct source){0};
+	grammar_init(&loader.grammar, check);
 	r = load_file(&loader, path, NULL);
-	if (r < 0)
-		return r;
-	check_all_closed(&loader);
-	return 0;
+	return r < 0 ? r : finish(&loader, end);
 }
 
 int source_read_text(struct source *source, struct check *check, const char *text, size_t len,
@@ -483,9 +424,7 @@ int source_read_text(struct source *source, struct check *check, const char *tex
 	int r;
 
 	*source = (struct source){0};
+	grammar_init(&loader.grammar, check);
 	r = load_part(&loader, &part);
-	if (r < 0)
-		return r;
-	check_all_closed(&loader);
-	return 0;
+	return r < 0 ? r : finish(&loader, (struct config_place){0});
 }

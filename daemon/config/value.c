@@ -242,8 +242,13 @@ static int set_from_node(struct config_owner *owner, const struct spliced_option
 /* The value as written, cut to what fits an error. */
 static void show_node(const struct node *node, char *text, size_t size)
 {
+	char decoded[256];
+
+	snprintf(decoded, sizeof(decoded), "%s", node->text ? node->text : "");
+	if (node->type == NODE_TEXT && strlen(node->text) < sizeof(decoded))
+		text_decode_percent(node->text, strlen(node->text), decoded);
 	if (node->type == NODE_STRING || node->type == NODE_TEXT)
-		snprintf(text, size, "\"%.60s\"%s", node->text, strlen(node->text) > 60 ? " ..." : "");
+		snprintf(text, size, "\"%.60s\"%s", decoded, strlen(decoded) > 60 ? " ..." : "");
 	else if (node->type == NODE_NUMBER)
 		snprintf(text, size, "%" PRId64, node->number);
 	else if (node->type == NODE_BOOL)
@@ -286,41 +291,67 @@ static const char *type_expects(const struct spliced_option *option)
 	case SPLICED_WORD:
 		return "a word";
 	case SPLICED_SIZE:
-		return "a size, as \"64K\" or \"1M\"";
+		return "a size";
 	case SPLICED_DURATION:
-		return "a duration, as \"250ms\", \"5s\" or \"1min\"";
+		return "a duration";
 	case SPLICED_RATE:
-		return "a rate, as \"100/s\" or \"10M/s\"";
+		return "a rate";
 	case SPLICED_MODE:
-		return "a string of octal digits, as \"0660\"";
+		return "a string of octal digits";
 	case SPLICED_PATH:
 		return "an absolute path, or '@' and a name";
 	case SPLICED_INTERFACE:
 		return "an interface's name, 1 to 15 bytes without blanks";
 	case SPLICED_LIST:
-		return "a list of strings, as [ \"a\", \"b\" ]";
+		return "a list of strings";
 	case SPLICED_HOST:
-		return "\"\" for every address, an address, or a host name";
+		return "an address, a host name, or \"\" for every address";
 	}
 	return "something else";
 }
 
+/* How such a value is written, where that is not plain. */
+static const char *type_example(const struct spliced_option *option)
+{
+	switch ((enum spliced_option_type)option->type) {
+	case SPLICED_SIZE:
+		return ", as \"64K\" or \"1M\"";
+	case SPLICED_DURATION:
+		return ", as \"250ms\", \"5s\" or \"1min\"";
+	case SPLICED_RATE:
+		return ", as \"100/s\" or \"10M/s\"";
+	case SPLICED_MODE:
+		return ", as \"0660\"";
+	case SPLICED_LIST:
+		return ", as [ \"a\", \"b\" ]";
+	case SPLICED_BOOL:
+	case SPLICED_NUMBER:
+	case SPLICED_WORD_OR_NUMBER:
+	case SPLICED_STRING:
+	case SPLICED_WORD:
+	case SPLICED_PATH:
+	case SPLICED_INTERFACE:
+	case SPLICED_HOST:
+		break;
+	}
+	return "";
+}
+
 const char *value_expects(const struct spliced_option *option, char *text, size_t size)
 {
-	char min[TEXT_NUMBER_MAX], max[TEXT_NUMBER_MAX], words[512] = "";
-	bool has_words = option->words && option->words[0] &&
-			 (option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER);
-	bool word_only = option->type == SPLICED_WORD;
+	char min[TEXT_NUMBER_MAX], max[TEXT_NUMBER_MAX], words[512] = "", range[2 * TEXT_NUMBER_MAX + 16] = "";
+	bool takes_words = option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER;
 
-	if (has_words)
+	if (takes_words)
 		append_words(option, words, sizeof(words));
-	if (has_range(option) && !word_only)
-		snprintf(text, size, "%s%s%s from %s to %s", words, has_words ? ", or " : "", type_expects(option),
-			 format_bound(option, option->min, min), format_bound(option, option->max, max));
-	else if (has_words)
-		snprintf(text, size, "%s%s", words, word_only ? "" : ", or a number");
+	if (has_range(option))
+		snprintf(range, sizeof(range), " from %s to %s", format_bound(option, option->min, min),
+			 format_bound(option, option->max, max));
+	if (option->type == SPLICED_WORD && *words)
+		snprintf(text, size, "%s", words);
 	else
-		snprintf(text, size, "%s", type_expects(option));
+		snprintf(text, size, "%s%s%s%s%s", words, *words ? ", or " : "", type_expects(option), range,
+			 type_example(option));
 	return text;
 }
 

@@ -208,21 +208,6 @@ static uint32_t judge(int error)
 	return PAUSE_ERROR;
 }
 
-/* Connections that a death of the worker was blamed on: consumed, counted, reset. */
-static bool skip_poison(struct thread *thread, uint32_t index, const struct generation *generation, int fd)
-{
-	struct ledger_listener *record = record_of(thread, index);
-
-	if (!atomic_load_explicit(&record->skip, memory_order_relaxed))
-		return false;
-	atomic_fetch_sub(&record->skip, 1);
-	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, generation->route_slots[record->route])
-			      ->refused[REFUSED_POISON],
-		     1);
-	reset(fd);
-	return true;
-}
-
 /* One connection. 0: accepted; -EAGAIN: no more; positive: pause. */
 static int accept_one(struct thread *thread, struct listener *listener, uint32_t index)
 {
@@ -234,12 +219,12 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 	if (pause)
 		return pause;
 	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-	if (fd >= 0 && !skip_poison(thread, index, listener->generation, fd)) {
+	if (fd >= 0) {
 		atomic_fetch_add_explicit(&record_of(thread, index)->accepted, 1, memory_order_relaxed);
 		admit(thread, index, session, fd, &peer);
 		return 0;
 	}
-	pause = fd >= 0 ? 0 : errno == EAGAIN ? -EAGAIN : (int)judge(errno);
+	pause = errno == EAGAIN ? -EAGAIN : (int)judge(errno);
 	if (pause == PAUSE_ERROR)
 		log_error("route %s: accept: %m", route_of(thread, index, listener->generation)->name);
 	atomic_fetch_sub(&counts_of(thread, index, listener->generation)->active, 1);

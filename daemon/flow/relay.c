@@ -53,25 +53,27 @@ static int borrow_pipe(struct session *session, unsigned d)
 	return 0;
 }
 
-/* The source's read said 0. FIN, or what is left of a reset? */
-static void note_end(struct session *session, unsigned d)
-{
-	struct ledger_session *record = session_record(session);
-	struct ledger_direction *direction = &record->direction[d];
-
-	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does. */
-	if (!has(direction, DIRECTION_RESET) && !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
-	    session_row(session, d)->capabilities & SPLICED_TCP_INFO && socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
-		direction->flags |= DIRECTION_RESET;
-	direction->flags |= DIRECTION_EOF;
-}
-
 /* Side `side` was reset. What it had sent before can still be read. */
 static void note_reset(struct session *session, unsigned side, int error)
 {
 	session_record(session)->direction[side].flags |=
 		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
 	session->readable[side] = true;
+}
+
+/* The source's read said 0. FIN, or what is left of a reset? */
+static void note_end(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[d];
+
+	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does. After FIN and reset
+	 * the read says 0 as after a FIN alone, and the reset is still to be taken. */
+	if (!has(direction, DIRECTION_RESET) && !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
+	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
+	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
+		note_reset(session, d, -socket_take_error(record->fd[d]));
+	direction->flags |= DIRECTION_EOF;
 }
 
 /* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */

@@ -27,15 +27,8 @@ static void blame_listener(struct ledger *ledger, uint32_t index)
 
 	if (record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING)
 		return;
-	record->deaths++;
-	if (record->deaths <= DEATHS_FORGIVEN)
+	if (++record->deaths < DEATHS_LISTENER_PAUSES)
 		return;
-	if (record->deaths < DEATHS_LISTENER_PAUSES) {
-		log_error("a listener was in hand at %u deaths of the worker: its next connection is dropped",
-			  record->deaths);
-		record->skip++;
-		return;
-	}
 	log_error("a listener was in hand at %u deaths of the worker: it is paused until a reload", record->deaths);
 	record->paused = PAUSE_DEATHS;
 }

@@ -170,7 +170,7 @@ struct ledger_listener {
 	_Atomic uint32_t paused;      /* enum ledger_pause */
 	uint32_t n_fds;               /* one, or one a thread */
 	_Atomic uint64_t accepted;
-	_Atomic uint32_t skip;        /* connections to be consumed and dropped: the one in hand at two deaths */
+	uint32_t reserved;
 	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Addresses of any family: bytes and a length, which only the family can read. They are compared as they are; what makes two of
- * them one peer is the family's canonical() to say.
+ * Addresses of any family: bytes and a length, which only the family can read. They are compared as
+ * they are; what makes two of them one peer is the family's canonical() to say.
  */
 #include "net/address.h"
 
@@ -16,16 +16,18 @@ bool address_equal(const struct address *a, const struct address *b)
 	return a->len == b->len && !memcmp(&a->storage, &b->storage, a->len);
 }
 
-const char *address_describe(const struct family *family, const struct spliced_row *row, const struct address *address,
-			     char *text, size_t size)
+const char *address_describe(const struct family *family, const struct spliced_row *row,
+			     const struct address *address, char *text, size_t size)
 {
-	if (!address->len || family->plugin.describe(row, address_sockaddr_const(address), address->len, text, size) < 0)
+	if (!address->len || family->plugin.describe(row, address_sockaddr_const(address),
+						     address->len, text, size) < 0)
 		snprintf(text, size, "?");
 	return text;
 }
 
-int address_from_options(const struct family *family, const struct spliced_options *options, int host_option,
-			 const void *host, size_t host_len, unsigned scope, struct address *ret)
+int address_from_options(const struct family *family, const struct spliced_options *options,
+			 int host_option, const void *host, size_t host_len, unsigned scope,
+			 struct address *ret)
 {
 	struct spliced_value values[FAMILY_OPTIONS_MAX];
 	struct spliced_options resolved = *options;
@@ -34,7 +36,8 @@ int address_from_options(const struct family *family, const struct spliced_optio
 	if (!host || host_option < 0)
 		return family->plugin.address(options, &ret->storage, &ret->len);
 	/* A copy: other threads resolve the same options to other addresses. */
-	assert(options->n_values <= FAMILY_OPTIONS_MAX && (uint32_t)host_option < options->n_values);
+	assert(options->n_values <= FAMILY_OPTIONS_MAX &&
+	       (uint32_t)host_option < options->n_values);
 	for (uint32_t i = 0; i < options->n_values; i++)
 		values[i] = *spliced_value(options, i);
 	values[host_option].host = host;

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The registry of families. It owns what it loaded until families_done(); the code itself stays mapped, for callbacks of a
- * family may still be on some thread's stack. Families are kept in the order of their names.
+ * The registry of families. It owns what it loaded until families_done(); the code itself stays
+ * mapped, for callbacks of a family may still be on some thread's stack. Families are kept in the
+ * order of their names.
  *
- * Who may write a plugin may run code as the daemon, so the directory and the file are looked at before anything is loaded,
- * each through a descriptor of its own: both must belong to root or to whoever started us, and neither may be writable by
- * others. With a directory like that nobody else can change the file between the look and the load.
+ * Who may write a plugin may run code as the daemon, so the directory and the file are looked at
+ * before anything is loaded, each through a descriptor of its own: both must belong to root or to
+ * whoever started us, and neither may be writable by others. With a directory like that nobody else
+ * can change the file between the look and the load.
  */
 #include "net/family.h"
 
@@ -16,6 +18,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,7 +27,8 @@ static const struct {
 	int type;
 	const char *name;
 } types[] = {
-	{SOCK_STREAM, "stream"}, {SOCK_DGRAM, "dgram"}, {SOCK_SEQPACKET, "seqpacket"}, {SOCK_RDM, "rdm"}, {SOCK_RAW, "raw"},
+	{SOCK_STREAM, "stream"}, {SOCK_DGRAM, "dgram"}, {SOCK_SEQPACKET, "seqpacket"},
+	{SOCK_RDM, "rdm"},	 {SOCK_RAW, "raw"},
 };
 
 const char *family_type_name(int type)
@@ -97,7 +101,7 @@ const struct family *family_find(const struct families *families, const char *na
 /* [a-z][a-z0-9_]*, as long as it fits. */
 static bool name_is_sane(const char *name, size_t len)
 {
-	if (!len || len >= sizeof ((struct family *)0)->name || name[0] < 'a' || name[0] > 'z')
+	if (!len || len >= sizeof((struct family *)0)->name || name[0] < 'a' || name[0] > 'z')
 		return false;
 	return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") >= len;
 }
@@ -106,7 +110,8 @@ static int is_plugin(const struct dirent *entry)
 {
 	size_t len = strlen(entry->d_name);
 
-	return len > 3 && !strcmp(entry->d_name + len - 3, ".so") && name_is_sane(entry->d_name, len - 3);
+	return len > 3 && !strcmp(entry->d_name + len - 3, ".so") &&
+	       name_is_sane(entry->d_name, len - 3);
 }
 
 static int compare_entries(const struct dirent **a, const struct dirent **b)
@@ -114,8 +119,8 @@ static int compare_entries(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* The names of the families in the directory, in order, each with a place of its own to be freed. Their number, or negative
- * errno. */
+/* The names of the families in the directory, in order, each with a place of its own to be freed.
+ * Their number, or negative errno. */
 static int list_names(const char *dir, struct dirent ***ret)
 {
 	int n = scandir(dir, ret, is_plugin, compare_entries);
@@ -137,7 +142,7 @@ static void free_names(struct dirent **names, int n)
 /* How many letters must be changed, added or taken away to make b of a: Levenshtein's distance. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned row[sizeof ((struct family *)0)->name], diagonal, above, best;
+	unsigned row[sizeof((struct family *)0)->name], diagonal, above, best;
 	size_t len = strnlen(b, sizeof row / sizeof *row - 1);
 
 	for (unsigned j = 0; j <= len; j++)
@@ -160,7 +165,8 @@ static unsigned distance(const char *a, const char *b)
 
 static bool is_near(const char *asked, const char *name)
 {
-	return distance(asked, name) <= 1 + strlen(asked) / 4 || (asked[0] && strcasestr(name, asked)) || strcasestr(asked, name);
+	return distance(asked, name) <= 1 + strlen(asked) / 4 ||
+	       (asked[0] && strcasestr(name, asked)) || strcasestr(asked, name);
 }
 
 static int refuse_unknown(const struct families *families, const char *name, char **why)
@@ -174,8 +180,10 @@ static int refuse_unknown(const struct families *families, const char *name, cha
 
 	n = list_names(families->dir, &names);
 	if (n < 0)
-		return plugin_refuse(why, -ENOENT, "%s: cannot look for family \"%s\": %s; plugin_dir says where families are",
-				     families->dir, name, strerror(-n));
+		return plugin_refuse(
+			why, -ENOENT,
+			"%s: cannot look for family \"%s\": %s; plugin_dir says where families are",
+			families->dir, name, strerror(-n));
 	for (int i = 0; i < n; i++)
 		near += is_near(name, names[i]->d_name);
 	stream = open_memstream(&text, &size);
@@ -184,20 +192,29 @@ static int refuse_unknown(const struct families *families, const char *name, cha
 		if (near && !is_near(name, names[i]->d_name))
 			continue;
 		listed++;
-		fprintf(stream, "%s\"%s\"", listed == 1 ? "" : listed < count ? ", " : near ? " or " : " and ", names[i]->d_name);
+		fprintf(stream, "%s\"%s\"",
+			listed == 1	 ? ""
+			: listed < count ? ", "
+			: near		 ? " or "
+					 : " and ",
+			names[i]->d_name);
 	}
 	if (stream)
 		fclose(stream);
 	free_names(names, n);
 	if (!n)
-		return plugin_refuse(why, -ENOENT, "no family \"%s\": %s holds none; plugin_dir says where they are", name,
-				     families->dir);
+		return plugin_refuse(
+			why, -ENOENT,
+			"no family \"%s\": %s holds none; plugin_dir says where they are", name,
+			families->dir);
 	return plugin_refuse(why, -ENOENT, "no family \"%s\" in %s; %s %s%s", name, families->dir,
-			     near ? "did you mean" : "there are", text ? text : "", near ? "?" : "");
+			     near ? "did you mean" : "there are", text ? text : "",
+			     near ? "?" : "");
 }
 
 /* Whether only root and the owner can have put there what is there. */
-static int check_rights(const struct families *families, const char *path, int fd, bool is_dir, char **why)
+static int check_rights(const struct families *families, const char *path, int fd, bool is_dir,
+			char **why)
 {
 	struct stat st;
 
@@ -207,17 +224,22 @@ static int check_rights(const struct families *families, const char *path, int f
 		return plugin_refuse(why, -EPERM, "%s: is no %s; put the plugin itself there", path,
 				     is_dir ? "directory" : "regular file");
 	if (st.st_uid != 0 && st.st_uid != families->owner)
-		return plugin_refuse(why, -EPERM, "%s: belongs to uid %u, who could run anything as spliced: chown root %s", path,
-				     st.st_uid, path);
+		return plugin_refuse(
+			why, -EPERM,
+			"%s: belongs to uid %u, who could run anything as spliced: chown root %s",
+			path, st.st_uid, path);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
-		return plugin_refuse(why, -EPERM, "%s: is writable by %s, who could run anything as spliced: chmod go-w %s", path,
-				     st.st_mode & S_IWOTH ? "everybody" : "its group", path);
+		return plugin_refuse(
+			why, -EPERM,
+			"%s: is writable by %s, who could run anything as spliced: chmod go-w %s",
+			path, st.st_mode & S_IWOTH ? "everybody" : "its group", path);
 	return 0;
 }
 
-static int check_file(const struct families *families, const char *path, const char *name, char **why)
+static int check_file(const struct families *families, const char *path, const char *name,
+		      char **why)
 {
-	char file[sizeof ((struct family *)0)->name + 4];
+	char file[sizeof((struct family *)0)->name + 4];
 	_close_ int dir = -1, fd = -1;
 	int r;
 
@@ -262,7 +284,7 @@ int family_load(struct families *families, const char *name, const struct family
 		free(family);
 		return plugin_refuse(why, -ENOMEM, "no memory for family \"%s\"", name);
 	}
-	strcpy(family->name, name);
+	snprintf(family->name, sizeof family->name, "%s", name);
 	r = check_file(families, family->path, name, why);
 	if (!r)
 		r = plugin_try(family->path, name, why);
@@ -286,7 +308,8 @@ int families_load_all(struct families *families, struct report *report)
 
 	n = list_names(families->dir, &names);
 	if (n < 0) {
-		report_add(report, "%s: cannot list families: %s; plugin_dir says where they are", families->dir, strerror(-n));
+		report_add(report, "%s: cannot list families: %s; plugin_dir says where they are",
+			   families->dir, strerror(-n));
 		return n;
 	}
 	for (int i = 0; i < n; i++) {

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One plugin file. Loading runs its constructors and those of every library it needs, so the first load is a forked
- * child's: what crashes or hangs does it there, alone. The child tells its verdict through a pipe; a child that ends
- * without one has crashed, and whatever it is doing after five seconds is called a hang. We own the child until it is reaped.
+ * One plugin file. Loading runs its constructors and those of every library it needs, so the first
+ * load is a forked child's: what crashes or hangs does it there, alone. The child tells its verdict
+ * through a pipe; a child that ends without one has crashed, and whatever it is doing after five
+ * seconds is called a hang. We own the child until it is reaped.
  *
- * The file is opened by its plain path. /proc/self/fd/N would rule out a swap under our hands, but dlopen(3) knows objects by
- * the name they were opened with: the next plugin at the same number would silently be the previous one.
+ * The file is opened by its plain path. /proc/self/fd/N would rule out a swap under our hands, but
+ * dlopen(3) knows objects by the name they were opened with: the next plugin at the same number
+ * would silently be the previous one.
  */
 #include "net/plugin.h"
 
@@ -72,7 +74,8 @@ int plugin_open(const char *path, const char *name, struct family *family, char 
 	if (plugin)
 		r = plugin_check(plugin, name, family, why);
 	else
-		r = plugin_refuse(why, -ELIBACC, "is no plugin: it exports no symbol spliced_plugin");
+		r = plugin_refuse(why, -ELIBACC,
+				  "is no plugin: it exports no symbol spliced_plugin");
 	if (r < 0) {
 		dlclose(handle);
 		return refuse_file(path, why, r);
@@ -81,7 +84,8 @@ int plugin_open(const char *path, const char *name, struct family *family, char 
 	return 0;
 }
 
-/* The daemon's handlers and masks are not the child's, and a crash of it is no news for the core pattern. */
+/* The daemon's handlers and masks are not the child's, and a crash of it is no news for the core
+ * pattern. */
 static void leave_daemon(void)
 {
 	struct rlimit none = {0, 0};
@@ -134,8 +138,8 @@ static int await_verdict(int fd, struct verdict *ret)
 	return n == sizeof *ret ? 0 : -ECHILD;
 }
 
-/* A child that has said its verdict, or is past saying it, needs no more time: an ended process keeps the status it ended
- * with, whatever signal comes after. */
+/* A child that has said its verdict, or is past saying it, needs no more time: an ended process
+ * keeps the status it ended with, whatever signal comes after. */
 static int end_child(pid_t pid)
 {
 	int status = 0;
@@ -157,7 +161,8 @@ static int refuse_status(const char *path, int status, char **why)
 				     signal_name ? signal_name : "?");
 	}
 	if (WIFEXITED(status))
-		return plugin_refuse(why, -ECHILD, "%s: ended the process while loading (exit code %d)", path,
+		return plugin_refuse(why, -ECHILD,
+				     "%s: ended the process while loading (exit code %d)", path,
 				     WEXITSTATUS(status));
 	return plugin_refuse(why, -ECHILD, "%s: was killed while loading", path);
 }
@@ -170,7 +175,8 @@ int plugin_try(const char *path, const char *name, char **why)
 
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		r = -errno;
-		return plugin_refuse(why, r, "%s: cannot try it, for want of a pipe: %s", path, strerror(-r));
+		return plugin_refuse(why, r, "%s: cannot try it, for want of a pipe: %s", path,
+				     strerror(-r));
 	}
 	pid = fork();
 	if (pid == 0)
@@ -179,16 +185,19 @@ int plugin_try(const char *path, const char *name, char **why)
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
-		return plugin_refuse(why, r, "%s: cannot try it in a child: %s", path, strerror(-r));
+		return plugin_refuse(why, r, "%s: cannot try it in a child: %s", path,
+				     strerror(-r));
 	}
 	r = await_verdict(ends[0], &verdict);
 	close(ends[0]);
 	status = end_child(pid);
 	if (r == -ETIMEDOUT)
-		return plugin_refuse(why, r, "%s: still loading after %d s: it hangs", path, PLUGIN_TRY_SECONDS);
+		return plugin_refuse(why, r, "%s: still loading after %d s: it hangs", path,
+				     PLUGIN_TRY_SECONDS);
 	if (r < 0)
 		return refuse_status(path, status, why);
 	if (verdict.r < 0)
-		return plugin_refuse(why, verdict.r, "%.*s", (int)sizeof verdict.text, verdict.text);
+		return plugin_refuse(why, verdict.r, "%.*s", (int)sizeof verdict.text,
+				     verdict.text);
 	return 0;
 }

@@ -9,22 +9,26 @@ struct spliced_plugin;
 enum { PLUGIN_TRY_SECONDS = 5 };
 
 /*
- * Loads the file in a forked child, which holds none of our descriptors above 2, and forgets it. 0 where plugin_open() would
- * succeed; or negative errno with a line in *why: what plugin_open() says, -ECHILD it crashed or ended the process,
- * -ETIMEDOUT it hung, or what made the child impossible.
+ * Loads the file in a forked child, which holds none of our descriptors above 2, and forgets it. 0
+ * where plugin_open() would succeed; or negative errno with a line in *why: what plugin_open()
+ * says, -ECHILD it crashed or ended the process, -ETIMEDOUT it hung, or what made the child
+ * impossible.
  */
 int plugin_try(const char *path, const char *name, char **why);
 
-/* Loads the file with dlopen(3) and fills the tables of *family: plugin, rows, options, host_option, handle. 0; or negative errno
- * with a line in *why: -ELIBACC it does not load or has no `spliced_plugin`, or as plugin_check(). */
+/* Loads the file with dlopen(3) and fills the tables of *family: plugin, rows, options,
+ * host_option, handle. 0; or negative errno with a line in *why: -ELIBACC it does not load or has
+ * no `spliced_plugin`, or as plugin_check(). */
 int plugin_open(const char *path, const char *name, struct family *family, char **why);
 
 /*
- * Checks what a plugin says of itself, and copies it into *family with sizes and strides undone: what an older plugin
- * lacks is zero, what a newer one has beyond us is left out. 0; or negative errno with *why: -EPROTO another ABI, -EINVAL
- * something that cannot be right, -ENOMEM. On error *family owns nothing.
+ * Checks what a plugin says of itself, and copies it into *family with sizes and strides undone:
+ * what an older plugin lacks is zero, what a newer one has beyond us is left out. 0; or negative
+ * errno with *why: -EPROTO another ABI, -EINVAL something that cannot be right, -ENOMEM. On error
+ * *family owns nothing.
  */
-int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family, char **why);
+int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family,
+		 char **why);
 
 /* Puts a line into *why, in place of the one there, and returns r. */
 int plugin_refuse(char **why, int r, const char *format, ...) __attribute__((format(printf, 3, 4)));

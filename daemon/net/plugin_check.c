@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a plugin says of itself, checked before anybody relies on it and copied so that the rest of the daemon may index its
- * tables as C does. Nothing of a description is read before the sizes and strides that say where it is. A mistake here is a
- * programmer's: the text names the row or the option, and the first one is enough.
+ * What a plugin says of itself, checked before anybody relies on it and copied so that the rest of
+ * the daemon may index its tables as C does. Nothing of a description is read before the sizes and
+ * strides that say where it is. A mistake here is a programmer's: the text names the row or the
+ * option, and the first one is enough.
  */
 #include "net/plugin.h"
 
@@ -16,7 +17,8 @@
 /* Of any struct. */
 enum { SIZE_LIMIT = 4096 };
 
-/* The shortest that can make sense: up to the two callbacks that must be there, and the tables of ABI 1.0. */
+/* The shortest that can make sense: up to the two callbacks that must be there, and the tables of
+ * ABI 1.0. */
 #define PLUGIN_SIZE_MIN offsetof(struct spliced_plugin, prepare)
 #define ROW_STRIDE_MIN sizeof(struct spliced_row)
 #define OPTION_STRIDE_MIN sizeof(struct spliced_option)
@@ -26,7 +28,8 @@ static bool is_word(const char *text, const char *more)
 	if (!text || !islower((unsigned char)*text))
 		return false;
 	for (text++; *text; text++)
-		if (!islower((unsigned char)*text) && !isdigit((unsigned char)*text) && !strchr(more, *text))
+		if (!islower((unsigned char)*text) && !isdigit((unsigned char)*text) &&
+		    !strchr(more, *text))
 			return false;
 	return true;
 }
@@ -39,19 +42,23 @@ static bool stride_is_sane(uint32_t stride, size_t min)
 static int check_abi(const struct spliced_plugin *plugin, char **why)
 {
 	if (plugin->abi_major != SPLICED_ABI_MAJOR)
-		return plugin_refuse(why, -EPROTO, "built for ABI %u.%u, this spliced speaks %u.%u: upgrade %s",
-				     plugin->abi_major, plugin->abi_minor, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR,
-				     plugin->abi_major > SPLICED_ABI_MAJOR ? "spliced" : "the plugin");
+		return plugin_refuse(
+			why, -EPROTO, "built for ABI %u.%u, this spliced speaks %u.%u: upgrade %s",
+			plugin->abi_major, plugin->abi_minor, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR,
+			plugin->abi_major > SPLICED_ABI_MAJOR ? "spliced" : "the plugin");
 	if (plugin->abi_needs > SPLICED_ABI_MINOR)
-		return plugin_refuse(why, -EPROTO, "needs ABI %u.%u, this spliced speaks %u.%u: upgrade spliced",
-				     plugin->abi_major, plugin->abi_needs, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
+		return plugin_refuse(
+			why, -EPROTO, "needs ABI %u.%u, this spliced speaks %u.%u: upgrade spliced",
+			plugin->abi_major, plugin->abi_needs, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
 	if (plugin->abi_needs > plugin->abi_minor)
-		return plugin_refuse(why, -EINVAL, "needs ABI %u.%u, but was built for %u.%u", plugin->abi_major,
-				     plugin->abi_needs, plugin->abi_major, plugin->abi_minor);
+		return plugin_refuse(why, -EINVAL, "needs ABI %u.%u, but was built for %u.%u",
+				     plugin->abi_major, plugin->abi_needs, plugin->abi_major,
+				     plugin->abi_minor);
 	if (plugin->size < PLUGIN_SIZE_MIN || plugin->size > SIZE_LIMIT ||
 	    !stride_is_sane(plugin->row_stride, ROW_STRIDE_MIN) ||
 	    !stride_is_sane(plugin->option_stride, OPTION_STRIDE_MIN))
-		return plugin_refuse(why, -EINVAL, "its size (%u) and strides (%u, %u) are not those of any ABI",
+		return plugin_refuse(why, -EINVAL,
+				     "its size (%u) and strides (%u, %u) are not those of any ABI",
 				     plugin->size, plugin->row_stride, plugin->option_stride);
 	return 0;
 }
@@ -59,15 +66,18 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 static int check_plugin(const struct spliced_plugin *plugin, const char *name, char **why)
 {
 	if (!plugin->name || strcmp(plugin->name, name) != 0)
-		return plugin_refuse(why, -EINVAL, "calls itself \"%s\": the file's name must be the family's",
+		return plugin_refuse(why, -EINVAL,
+				     "calls itself \"%s\": the file's name must be the family's",
 				     plugin->name ? plugin->name : "");
 	if (plugin->n_rows < 1 || plugin->n_rows > FAMILY_ROWS_MAX || !plugin->rows)
-		return plugin_refuse(why, -EINVAL, "has %u rows: 1 to %d are possible", plugin->n_rows, FAMILY_ROWS_MAX);
+		return plugin_refuse(why, -EINVAL, "has %u rows: 1 to %d are possible",
+				     plugin->n_rows, FAMILY_ROWS_MAX);
 	if (plugin->n_options > FAMILY_OPTIONS_MAX || (plugin->n_options && !plugin->options))
-		return plugin_refuse(why, -EINVAL, "has %u options: at most %d are possible", plugin->n_options,
-				     FAMILY_OPTIONS_MAX);
+		return plugin_refuse(why, -EINVAL, "has %u options: at most %d are possible",
+				     plugin->n_options, FAMILY_OPTIONS_MAX);
 	if (!plugin->address || !plugin->describe)
-		return plugin_refuse(why, -EINVAL, "lacks address() or describe(), which every family needs");
+		return plugin_refuse(why, -EINVAL,
+				     "lacks address() or describe(), which every family needs");
 	if (!plugin->rule != !plugin->match)
 		return plugin_refuse(why, -EINVAL, "has only one of rule() and match()");
 	if (!plugin->summary || !*plugin->summary)
@@ -78,7 +88,8 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 static int find_option(const struct family *family, const char *name, size_t len)
 {
 	for (uint32_t i = 0; i < family->plugin.n_options; i++)
-		if (strlen(family->options[i].name) == len && !strncasecmp(family->options[i].name, name, len))
+		if (strlen(family->options[i].name) == len &&
+		    !strncasecmp(family->options[i].name, name, len))
 			return (int)i;
 	return -1;
 }
@@ -91,7 +102,8 @@ static bool pattern_is_sane(const struct family *family, const char *pattern)
 	while (*pattern) {
 		for (len = 0; isupper((unsigned char)pattern[len]) || pattern[len] == '_'; len++)
 			;
-		if (len && find_option(family, pattern, len) < 0 && strncmp(pattern, "PROTOCOL", len) != 0)
+		if (len && find_option(family, pattern, len) < 0 &&
+		    strncmp(pattern, "PROTOCOL", len) != 0)
 			return false;
 		pattern += len ? len : 1;
 	}
@@ -103,20 +115,27 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 	const struct spliced_row *row = &family->rows[number], *other;
 
 	if (!family_type_name(row->type))
-		return plugin_refuse(why, -EINVAL, "row %u: %d is no socket type", number, row->type);
+		return plugin_refuse(why, -EINVAL, "row %u: %d is no socket type", number,
+				     row->type);
 	if (row->name && !is_word(row->name, "_-"))
-		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no protocol's word", number, row->name);
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no protocol's word", number,
+				     row->name);
 	if (row->scheme && !is_word(row->scheme, "-"))
-		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no scheme", number, row->scheme);
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no scheme", number,
+				     row->scheme);
 	if (!row->pattern || !pattern_is_sane(family, row->pattern))
-		return plugin_refuse(why, -EINVAL, "row %u: its pattern \"%s\" names no option", number,
-				     row->pattern ? row->pattern : "");
+		return plugin_refuse(why, -EINVAL, "row %u: its pattern \"%s\" names no option",
+				     number, row->pattern ? row->pattern : "");
 	if (!(row->capabilities & (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT)))
-		return plugin_refuse(why, -EINVAL, "row %u: can neither listen nor connect", number);
+		return plugin_refuse(why, -EINVAL, "row %u: can neither listen nor connect",
+				     number);
 	for (uint32_t i = 0; i < number; i++) {
 		other = &family->rows[i];
-		if (other->type == row->type && (!other->name || !row->name || !strcmp(other->name, row->name)))
-			return plugin_refuse(why, -EINVAL, "rows %u and %u: a config could not tell them apart", i, number);
+		if (other->type == row->type &&
+		    (!other->name || !row->name || !strcmp(other->name, row->name)))
+			return plugin_refuse(why, -EINVAL,
+					     "rows %u and %u: a config could not tell them apart",
+					     i, number);
 	}
 	return 0;
 }
@@ -125,8 +144,9 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {
-		"family", "type", "name", "framing", "max_frame", "sndbuf", "rcvbuf", "netns", "mark", "priority", "weight",
-		"backup", "max_sessions", "queue", "send_proxy", "proxy_protocol", "proxy_from",
+		"family",	"type",	 "name",       "framing",	 "max_frame",  "sndbuf",
+		"rcvbuf",	"netns", "mark",       "priority",	 "weight",     "backup",
+		"max_sessions", "queue", "send_proxy", "proxy_protocol", "proxy_from",
 	};
 
 	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
@@ -148,7 +168,8 @@ static bool number_is_sane(const struct spliced_option *option)
 		return !*end && number >= 0 && number <= 07777;
 	if (option->type != SPLICED_NUMBER && option->type != SPLICED_WORD_OR_NUMBER)
 		return number >= 0; /* a unit may follow, which the parser of configs knows */
-	return !*end && ((!option->min && !option->max) || (number >= option->min && number <= option->max));
+	return !*end &&
+	       ((!option->min && !option->max) || (number >= option->min && number <= option->max));
 }
 
 static bool word_is_sane(const struct spliced_option *option)
@@ -193,26 +214,35 @@ static int check_option(const struct family *family, uint32_t number, char **why
 {
 	const struct spliced_option *option = &family->options[number];
 	const char *name = option->name;
-	uint64_t all = family->plugin.n_rows == 64 ? UINT64_MAX : (UINT64_C(1) << family->plugin.n_rows) - 1;
+	uint64_t all = family->plugin.n_rows == 64 ? UINT64_MAX
+						   : (UINT64_C(1) << family->plugin.n_rows) - 1;
 
 	if (!is_word(name, "_") || strlen(name) > 31)
-		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" is no option's name", number, name ? name : "");
+		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" is no option's name", number,
+				     name ? name : "");
 	if (is_taken(name))
-		return plugin_refuse(why, -EINVAL, "option \"%s\": is a key of every endpoint", name);
+		return plugin_refuse(why, -EINVAL, "option \"%s\": is a key of every endpoint",
+				     name);
 	if (option->type < SPLICED_BOOL || option->type > SPLICED_HOST)
-		return plugin_refuse(why, -EINVAL, "option \"%s\": its type %u is unknown", name, option->type);
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its type %u is unknown", name,
+				     option->type);
 	if (!(option->flags & SPLICED_LIVE) == !(option->flags & SPLICED_REOPEN))
-		return plugin_refuse(why, -EINVAL, "option \"%s\": must be one of LIVE and REOPEN", name);
+		return plugin_refuse(why, -EINVAL, "option \"%s\": must be one of LIVE and REOPEN",
+				     name);
 	if (option->roles & ~(uint32_t)(SPLICED_LISTEN | SPLICED_CONNECT))
-		return plugin_refuse(why, -EINVAL, "option \"%s\": its roles %#x are unknown", name, option->roles);
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its roles %#x are unknown", name,
+				     option->roles);
 	if (option->rows & ~all)
-		return plugin_refuse(why, -EINVAL, "option \"%s\": is for rows that do not exist", name);
+		return plugin_refuse(why, -EINVAL, "option \"%s\": is for rows that do not exist",
+				     name);
 	if (option->min > option->max)
 		return plugin_refuse(why, -EINVAL, "option \"%s\": its range is empty", name);
-	if ((option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER) && !option->words)
+	if ((option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER) &&
+	    !option->words)
 		return plugin_refuse(why, -EINVAL, "option \"%s\": has no words", name);
 	if (option->default_text && !default_is_sane(option))
-		return plugin_refuse(why, -EINVAL, "option \"%s\": its default \"%s\" is no value of it", name,
+		return plugin_refuse(why, -EINVAL,
+				     "option \"%s\": its default \"%s\" is no value of it", name,
 				     option->default_text);
 	if (!option->doc || !*option->doc)
 		return plugin_refuse(why, -EINVAL, "option \"%s\": has no line of doc", name);
@@ -222,7 +252,8 @@ static int check_option(const struct family *family, uint32_t number, char **why
 	if (option->type != SPLICED_HOST)
 		return 0;
 	if (family->host_option >= 0)
-		return plugin_refuse(why, -EINVAL, "option \"%s\": there may be one host only", name);
+		return plugin_refuse(why, -EINVAL, "option \"%s\": there may be one host only",
+				     name);
 	return 0;
 }
 
@@ -232,7 +263,8 @@ static void *copy_table(const void *table, uint32_t n, size_t stride, size_t siz
 	char *copy = calloc(n ? n : 1, size);
 
 	for (uint32_t i = 0; copy && i < n; i++)
-		memcpy(copy + i * size, (const char *)table + i * stride, stride < size ? stride : size);
+		memcpy(copy + i * size, (const char *)table + i * stride,
+		       stride < size ? stride : size);
 	return copy;
 }
 
@@ -251,7 +283,8 @@ static int check_tables(struct family *family, char **why)
 	return r;
 }
 
-int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family, char **why)
+int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family,
+		 char **why)
 {
 	struct spliced_plugin *copy = &family->plugin;
 	int r;
@@ -265,7 +298,8 @@ int plugin_check(const struct spliced_plugin *plugin, const char *name, struct f
 	if (r < 0)
 		return r;
 	family->rows = copy_table(copy->rows, copy->n_rows, copy->row_stride, sizeof *family->rows);
-	family->options = copy_table(copy->options, copy->n_options, copy->option_stride, sizeof *family->options);
+	family->options = copy_table(copy->options, copy->n_options, copy->option_stride,
+				     sizeof *family->options);
 	copy->rows = family->rows;
 	copy->options = family->options;
 	copy->row_stride = sizeof *family->rows;

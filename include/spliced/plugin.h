@@ -212,8 +212,8 @@ struct spliced_plugin {
 	 * option. */
 	int (*bound)(int fd, const struct spliced_options *options);
 
-	/* The listening socket was closed for good: removes what its bind(2) left in the file system, unless somebody else has
-	 * taken its place since. */
+	/* The listening socket is still open but takes nobody new, and will be closed for good: removes the name that its bind(2)
+	 * left in the file system, unless somebody else has taken its place since. */
 	void (*unbound)(const struct spliced_options *options, const struct sockaddr *address, socklen_t len);
 
 	/* The bytes that identify a peer: padding, ports that mean nothing, flow labels removed. Returns their number, at most

@@ -19,9 +19,16 @@ EVERY = int(os.environ.get("SPLICED_ORDERS_EVERY", "1"))  # play only each n-th 
 ENOUGH = 6  # differences shown of one order
 
 
-def connect(front, listener):
+def connect(front, listener, case=""):
+    """A pair of ends. Where the server acts first they exchange a byte before: a target that resets before the relay
+    has seen its connect() succeed is another story (see tests/fault)."""
     client = front.connect()
     server, _ = listener.accept()
+    if case.startswith("S"):
+        for one, other in ((client, server), (server, client)):
+            other.settimeout(harness.PATIENCE)
+            one.sendall(b"!")
+            assert other.recv(1) == b"!"
     return client, server
 
 
@@ -47,13 +54,13 @@ class Routes:
     def measured(self, case):
         """What a direct TCP connection shows."""
         if case not in self.models:
-            self.models[case] = orders.play(case, connect(self.direct_front, self.direct_listener))
+            self.models[case] = orders.play(case, connect(self.direct_front, self.direct_listener, case))
         return self.models[case]
 
     def measured_unix(self, case):
         """What a direct UNIX connection shows."""
         if case not in self.unix_models:
-            self.unix_models[case] = orders.play(case, connect(self.unix_front, self.unix_listener))
+            self.unix_models[case] = orders.play(case, connect(self.unix_front, self.unix_listener, case))
         return self.unix_models[case]
 
 
@@ -72,7 +79,7 @@ def test_the_direct_connection_is_deterministic(routes):
     """What everything else is compared with must be the same each time."""
     for order in orders.orders():
         case = orders.variants(order)[-1]
-        again = orders.play(case, connect(routes.direct_front, routes.direct_listener))
+        again = orders.play(case, connect(routes.direct_front, routes.direct_listener, case))
         assert orders.differences(routes.measured(case), again) is None, case
 
 
@@ -82,7 +89,7 @@ def test_between_tcp_ends(routes, pair, order):
     wrong = []
     for case in each_variant(order):
         model = routes.measured(case)
-        played = orders.play(case, connect(routes.front[pair], routes.listener[pair]), model)
+        played = orders.play(case, connect(routes.front[pair], routes.listener[pair], case), model)
         difference = orders.differences(model, played)
         if difference:
             wrong.append(f"{case}: {difference}")
@@ -98,7 +105,7 @@ def test_with_a_unix_end(routes, pair, order):
     wrong = []
     for case in each_variant(order):
         model = routes.measured(orders.for_families(case, *tcp))
-        played = orders.play(case, connect(routes.front[pair], routes.listener[pair]), model, rough=True)
+        played = orders.play(case, connect(routes.front[pair], routes.listener[pair], case), model, rough=True)
         for name, is_tcp in zip(("client", "server"), tcp):
             wanted, got = getattr(model, name), getattr(played, name)
             unix = None if is_tcp else getattr(routes.measured_unix(case), name)
@@ -109,24 +116,23 @@ def test_with_a_unix_end(routes, pair, order):
     assert not wrong, "\n".join(["not as a direct connection:", *wrong])
 
 
-@pytest.mark.parametrize("pair", STRICT, ids="-".join)
-@pytest.mark.parametrize("order", [order for order in orders.orders() if "r" not in order])
-def test_without_waiting(routes, pair, order):
-    """The whole case at once: what was sent before a clean end arrives, and the end is clean."""
-    for case in each_variant(order):
-        model = routes.measured(case)
-        if "E" in str(model.client[1]) + str(model.server[1]):
-            continue
-        client, server = connect(routes.front[pair], routes.listener[pair])
+def clean(case):
+    """Whether nobody resets, by close() on unread data either."""
+    return "R" not in case and not any(f"{end}c" in case and f"{other}d" in case for end, other in ("CS", "SC"))
+
+
+@pytest.mark.parametrize("pair", STRICT + ROUGH, ids="-".join)
+def test_without_waiting(routes, pair):
+    """A whole case at once: what was sent before a clean end arrives, and the end is clean."""
+    cases = [case for order in orders.orders() if "r" not in order for case in each_variant(order) if clean(case)]
+    assert len(cases) > 5
+    for case in cases:
+        client, server = connect(routes.front[pair], routes.listener[pair], case)
         sides = {"C": orders.Side(client), "S": orders.Side(server)}
         sent = {"C": 0, "S": 0}
-        if any(word[1] == "R" for word in case.split()):
-            client.close()
-            server.close()
-            continue
         for word in case.split():
-            if sides[word[0]].is_open and isinstance(result := sides[word[0]].do(word[1]), int):
-                sent[word[0]] += result
+            result = sides[word[0]].do(word[1]) if sides[word[0]].is_open else None
+            sent[word[0]] += result if isinstance(result, int) else 0
         for name, other in (("C", "S"), ("S", "C")):
             if sides[name].is_open and f"{other}f" in case:
                 sides[name].sock.settimeout(harness.PATIENCE)

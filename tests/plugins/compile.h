@@ -25,15 +25,17 @@ static inline char *compile_directory(char text[static 64])
 }
 
 /* Compiles tests/plugins/SOURCE.c with defines ("-DX=1 -DY") into DIR/NAME.so. */
-static inline void compile_plugin(const char *dir, const char *name, const char *source, const char *defines)
+static inline void compile_plugin(const char *dir, const char *name, const char *source,
+				  const char *defines)
 {
 	char command[4096];
 
 	snprintf(command, sizeof command,
-		 "umask 022; exec %s -std=gnu11 -D_GNU_SOURCE -I'%s/include' -fPIC -shared -fvisibility=hidden %s "
+		 "umask 022; exec %s -std=gnu11 -D_GNU_SOURCE -I'%s/include' -fPIC -shared "
+		 "-fvisibility=hidden %s "
 		 "-o '%s/%s.so' '%s/tests/plugins/%s.c'",
-		 compile_environment("CC", "cc"), compile_environment("TOP_SRCDIR", "."), defines, dir, name,
-		 compile_environment("TOP_SRCDIR", "."), source);
+		 compile_environment("CC", "cc"), compile_environment("TOP_SRCDIR", "."), defines,
+		 dir, name, compile_environment("TOP_SRCDIR", "."), source);
 	ck_assert_msg(system(command) == 0, "%s", command);
 }
 

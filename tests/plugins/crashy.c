@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A family for tests of crashes: IPv4 streams, and a wound that opens at the address 127.0.0.66 or the port 66.
+ * A family for tests of crashes: IPv4 streams, and a wound that opens at the address 127.0.0.66 or
+ * the port 66.
  *
  *   crash = match    on what listens: match() of a peer with that address or port raises SIGSEGV
  *   crash = connect  on a target with that host or port: prepare() raises SIGSEGV
@@ -25,22 +26,29 @@ enum crash { CRASH_NEVER, CRASH_MATCH, CRASH_CONNECT, CRASH_HANG };
 
 static const char *const crashes[] = {"never", "match", "connect", "hang", NULL};
 
+/* clang-format off */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .pattern = "HOST:PORT",
-	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED |
-			 SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS | SPLICED_RESET | SPLICED_TCP_INFO},
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
+			 SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS |
+			 SPLICED_RESET | SPLICED_TCP_INFO},
 };
 
 static const struct spliced_option options_table[] = {
-	[OPTION_HOST] = {.name = "host", .type = SPLICED_HOST, .flags = SPLICED_REQUIRED | SPLICED_REOPEN,
-			 .doc = "IPv4 address or name; \"\" listens on every address"},
-	[OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .flags = SPLICED_REQUIRED | SPLICED_REOPEN, .min = 1,
-			 .max = 65535, .doc = "Port number"},
-	[OPTION_CRASH] = {.name = "crash", .type = SPLICED_WORD, .flags = SPLICED_LIVE, .default_text = "never",
-			  .words = crashes, .doc = "Where to crash"},
+	[OPTION_HOST] = {.name = "host", .type = SPLICED_HOST,
+		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.doc = "IPv4 address or name; \"\" listens on every address"},
+	[OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .min = 1, .max = 65535,
+		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.doc = "Port number"},
+	[OPTION_CRASH] = {.name = "crash", .type = SPLICED_WORD, .words = crashes,
+		.flags = SPLICED_LIVE, .default_text = "never",
+		.doc = "Where to crash"},
 };
+/* clang-format on */
 
-/* match() gets no options: what the listener's address() saw last, in this process or in the one it was forked from. */
+/* match() gets no options: what the listener's address() saw last, in this process or in the one it
+ * was forked from. */
 static _Atomic int crash_in_match;
 
 static int is_wound(in_addr_t address, unsigned port)
@@ -55,7 +63,8 @@ static void hurt(enum crash crash)
 	raise(SIGSEGV);
 }
 
-static int crashy_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int crashy_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			  socklen_t *len)
 {
 	const struct spliced_value *host = spliced_value(options, OPTION_HOST);
 	struct sockaddr_in in = {.sin_family = AF_INET};
@@ -75,8 +84,8 @@ static int crashy_address(const struct spliced_options *options, struct sockaddr
 	return 0;
 }
 
-static int crashy_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text,
-			   size_t size)
+static int crashy_describe(const struct spliced_row *row, const struct sockaddr *address,
+			   socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 	char number[INET_ADDRSTRLEN];
@@ -85,7 +94,8 @@ static int crashy_describe(const struct spliced_row *row, const struct sockaddr 
 	if (len < sizeof *in || in->sin_family != AF_INET)
 		return -EAFNOSUPPORT;
 	inet_ntop(AF_INET, &in->sin_addr, number, sizeof number);
-	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0 : -ENOSPC;
+	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0
+											 : -ENOSPC;
 }
 
 static int crashy_prepare(int fd, const struct spliced_options *options)
@@ -99,7 +109,8 @@ static int crashy_prepare(int fd, const struct spliced_options *options)
 	if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one) < 0)
 		return -errno;
 	if (options->role == SPLICED_CONNECT && (crash == CRASH_CONNECT || crash == CRASH_HANG) &&
-	    !crashy_address(options, &address, &len) && is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
+	    !crashy_address(options, &address, &len) &&
+	    is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
 		hurt(crash);
 	return 0;
 }
@@ -117,7 +128,8 @@ static int crashy_rule(const char *rule_text, struct spliced_rule *rule, char *t
 	return 0;
 }
 
-static int crashy_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len)
+static int crashy_match(const struct spliced_rule *rule, const struct sockaddr *address,
+			socklen_t len)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 	enum crash crash = (enum crash)atomic_load(&crash_in_match);
@@ -125,7 +137,8 @@ static int crashy_match(const struct spliced_rule *rule, const struct sockaddr *
 
 	if (len < sizeof *in)
 		return 0;
-	if ((crash == CRASH_MATCH || crash == CRASH_HANG) && is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
+	if ((crash == CRASH_MATCH || crash == CRASH_HANG) &&
+	    is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
 		hurt(crash);
 	memcpy(&wanted, rule, sizeof wanted);
 	if (!wanted.s_addr)

@@ -38,14 +38,18 @@ static inline const struct family *endpoint_family(struct families *families, co
 	char *why;
 
 	if (!families->dir)
-		ck_assert_int_eq(families_init(families, compile_environment("SPLICED_PLUGIN_DIR", "plugins"), geteuid()), 0);
+		ck_assert_int_eq(families_init(families,
+					       compile_environment("SPLICED_PLUGIN_DIR", "plugins"),
+					       geteuid()),
+				 0);
 	ck_assert_msg(family_load(families, name, &family, &why) == 0, "%s", why);
 	free(why);
 	return family;
 }
 
 /* As the parser of configs would, for what tests write. */
-static inline void endpoint_set(const struct spliced_option *option, struct spliced_value *value, const char *text)
+static inline void endpoint_set(const struct spliced_option *option, struct spliced_value *value,
+				const char *text)
 {
 	char *end;
 
@@ -61,10 +65,12 @@ static inline void endpoint_set(const struct spliced_option *option, struct spli
 		value->number = strtoll(text, NULL, 0);
 		break;
 	case SPLICED_DURATION:
-		value->number = strtoll(text, &end, 10) * (strcmp(end, "ms") ? 1000000000 : 1000000);
+		value->number =
+			strtoll(text, &end, 10) * (strcmp(end, "ms") ? 1000000000 : 1000000);
 		break;
 	case SPLICED_WORD:
-		while (option->words[value->number] && strcmp(option->words[value->number], text) != 0)
+		while (option->words[value->number] &&
+		       strcmp(option->words[value->number], text) != 0)
 			value->number++;
 		break;
 	}
@@ -72,9 +78,11 @@ static inline void endpoint_set(const struct spliced_option *option, struct spli
 
 /* row: "tcp", or NULL for the first. Then pairs of an option's name and its value, and NULL. */
 __attribute__((sentinel)) static inline const struct spliced_options *
-endpoint_make(struct endpoint *endpoint, const struct family *family, const char *row, enum spliced_role role, ...)
+endpoint_make(struct endpoint *endpoint, const struct family *family, const char *row,
+	      enum spliced_role role, ...)
 {
-	static const struct spliced_host host = {.size = sizeof host, .abi_minor = SPLICED_ABI_MINOR, .error = endpoint_say};
+	static const struct spliced_host host = {
+		.size = sizeof host, .abi_minor = SPLICED_ABI_MINOR, .error = endpoint_say};
 	const struct spliced_option *option;
 	const char *name;
 	va_list args;
@@ -90,7 +98,9 @@ endpoint_make(struct endpoint *endpoint, const struct family *family, const char
 	}
 	va_start(args, role);
 	while ((name = va_arg(args, const char *))) {
-		for (i = 0; i < family->plugin.n_options && strcmp(family->options[i].name, name) != 0; i++)
+		for (i = 0;
+		     i < family->plugin.n_options && strcmp(family->options[i].name, name) != 0;
+		     i++)
 			;
 		ck_assert_msg(i < family->plugin.n_options, "no option %s", name);
 		endpoint->values[i] = (struct spliced_value){.state = SPLICED_SET};

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A plugin that is wrong in one way at a time, as the macros say with which a test compiles it; with none it is right. Its
- * address says what the daemon's copy of its tables looks like.
+ * A plugin that is wrong in one way at a time, as the macros say with which a test compiles it;
+ * with none it is right. Its address says what the daemon's copy of its tables looks like.
  */
 #include <spliced/plugin.h>
 
@@ -60,7 +60,8 @@
 #endif
 
 /* Which nobody has. */
-int nowhere(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len);
+int nowhere(const struct spliced_options *options, struct sockaddr_storage *address,
+	    socklen_t *len);
 
 #ifdef CONSTRUCTOR
 __attribute__((constructor)) static void at_load(void)
@@ -77,7 +78,8 @@ odd_address(const struct spliced_options *options, struct sockaddr_storage *addr
 	return options->n_values == 2 ? 0 : -EINVAL;
 }
 
-static int odd_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int odd_describe(const struct spliced_row *row, const struct sockaddr *address,
+			socklen_t len, char *text, size_t size)
 {
 	(void)address;
 	(void)len;
@@ -97,20 +99,27 @@ struct odd_option {
 
 static const char *const colours[] = {"red", "green", NULL};
 
+/* clang-format off */
 static const struct odd_row rows[] = {
-	{.row = {.type = SOCK_STREAM, .name = "first", .pattern = PATTERN, .capabilities = SPLICED_CAN_LISTEN}},
+	{.row = {.type = SOCK_STREAM, .name = "first", .pattern = PATTERN,
+		 .capabilities = SPLICED_CAN_LISTEN}},
 #ifdef SAME_ROWS
-	{.row = {.type = SOCK_STREAM, .pattern = "PATH", .capabilities = SPLICED_CAN_CONNECT}},
+	{.row = {.type = SOCK_STREAM, .pattern = "PATH",
+		 .capabilities = SPLICED_CAN_CONNECT}},
 #else
-	{.row = {.type = SOCK_SEQPACKET, .name = "second", .pattern = "PATH", .capabilities = SPLICED_CAN_CONNECT}},
+	{.row = {.type = SOCK_SEQPACKET, .name = "second", .pattern = "PATH",
+		 .capabilities = SPLICED_CAN_CONNECT}},
 #endif
 };
 
 static const struct odd_option options_table[] = {
-	{.option = {.name = "path", .type = SPLICED_PATH, .flags = SPLICED_REOPEN, .doc = "A path"}},
-	{.option = {.name = SECOND_NAME, .type = SECOND_TYPE, .flags = SECOND_FLAGS, .rows = SECOND_ROWS,
-		    .default_text = SECOND_DEFAULT, .words = colours, .doc = "A colour"}},
+	{.option = {.name = "path", .type = SPLICED_PATH, .flags = SPLICED_REOPEN,
+		    .doc = "A path"}},
+	{.option = {.name = SECOND_NAME, .type = SECOND_TYPE, .flags = SECOND_FLAGS,
+		    .rows = SECOND_ROWS, .default_text = SECOND_DEFAULT, .words = colours,
+		    .doc = "A colour"}},
 };
+/* clang-format on */
 
 extern const struct spliced_plugin SYMBOL __attribute__((visibility("default")));
 

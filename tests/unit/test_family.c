@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The registry of families: what it loads, and everything that it refuses, with the words in which it does. */
+/* The registry of families: what it loads, and everything that it refuses, with the words in which
+ * it does. */
 #include "../plugins/compile.h"
 #include "base/report.h"
 #include "net/address.h"
@@ -38,7 +39,8 @@ static int load(const char *name, const struct family **ret)
 
 	free(why);
 	r = family_load(&families, name, &family, &why);
-	ck_assert_msg((r < 0) == (why != NULL), "a refusal has a reason, success has none: %d %s", r, why ? why : "");
+	ck_assert_msg((r < 0) == (why != NULL), "a refusal has a reason, success has none: %d %s",
+		      r, why ? why : "");
 	if (ret)
 		*ret = family;
 	return r;
@@ -96,7 +98,8 @@ START_TEST(names_types)
 }
 END_TEST
 
-/* A plugin with larger structs than ours, and one with a shorter one, as later and earlier minors have them. */
+/* A plugin with larger structs than ours, and one with a shorter one, as later and earlier minors
+ * have them. */
 START_TEST(undoes_sizes_and_strides)
 {
 	struct spliced_options options = {0};
@@ -104,7 +107,8 @@ START_TEST(undoes_sizes_and_strides)
 	const struct family *family;
 	char text[ADDRESS_TEXT_MAX];
 
-	compile_plugin(dir, "odd", "odd", "-DTAIL=24 -DABI_MINOR=7 -DSIZE='(sizeof(struct spliced_plugin)+64)'");
+	compile_plugin(dir, "odd", "odd",
+		       "-DTAIL=24 -DABI_MINOR=7 -DSIZE='(sizeof(struct spliced_plugin)+64)'");
 	ck_assert_msg(load("odd", &family) == 0, "%s", why);
 	ck_assert_int_eq(family->rows[1].type, SOCK_SEQPACKET);
 	ck_assert_str_eq(family->rows[1].name, "second");
@@ -114,7 +118,8 @@ START_TEST(undoes_sizes_and_strides)
 
 	options.n_values = 2;
 	ck_assert_int_eq(address_from_options(family, &options, -1, NULL, 0, 0, &address), 0);
-	ck_assert_str_eq(address_describe(family, &family->rows[1], &address, text, sizeof text), "odd second");
+	ck_assert_str_eq(address_describe(family, &family->rows[1], &address, text, sizeof text),
+			 "odd second");
 }
 END_TEST
 
@@ -122,7 +127,8 @@ START_TEST(fills_up_an_older_plugin)
 {
 	const struct family *family;
 
-	compile_plugin(dir, "odd", "odd", "-DSIZE='offsetof(struct spliced_plugin,match)' -DMATCH='(void*)1'");
+	compile_plugin(dir, "odd", "odd",
+		       "-DSIZE='offsetof(struct spliced_plugin,match)' -DMATCH='(void*)1'");
 	ck_assert_msg(load("odd", &family) == 0, "%s", why);
 	ck_assert_ptr_nonnull(family->plugin.describe);
 	ck_assert_ptr_null(family->plugin.match);
@@ -136,8 +142,10 @@ static const struct {
 	const char *says;
 } refused[] = {
 	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.0, this spliced speaks 1.0: upgrade spliced"},
-	{"-DABI_MAJOR=0 -DABI_MINOR=9", -EPROTO, "built for ABI 0.9, this spliced speaks 1.0: upgrade the plugin"},
-	{"-DABI_MINOR=4 -DABI_NEEDS=3", -EPROTO, "needs ABI 1.3, this spliced speaks 1.0: upgrade spliced"},
+	{"-DABI_MAJOR=0 -DABI_MINOR=9", -EPROTO,
+	 "built for ABI 0.9, this spliced speaks 1.0: upgrade the plugin"},
+	{"-DABI_MINOR=4 -DABI_NEEDS=3", -EPROTO,
+	 "needs ABI 1.3, this spliced speaks 1.0: upgrade spliced"},
 	{"-DSIZE=40", -EINVAL, "its size (40)"},
 	{"-DSIZE=1000000", -EINVAL, "its size (1000000)"},
 	{"-DTAIL=100000", -EINVAL, "strides"},
@@ -211,7 +219,8 @@ static const char *decimal(int number)
 	return text;
 }
 
-/* The child that tries a plugin holds none of our descriptors, or a client would wait for its FIN. */
+/* The child that tries a plugin holds none of our descriptors, or a client would wait for its FIN.
+ */
 START_TEST(tries_without_our_descriptors)
 {
 	int ends[2], high;
@@ -222,7 +231,8 @@ START_TEST(tries_without_our_descriptors)
 	/* In the child, a descriptor from 4 on that is open ends the process with its number. */
 	setenv("SPLICED_TEST_PARENT", decimal(getpid()), 1);
 	compile_plugin(dir, "odd", "odd",
-		       "-include stdlib.h -DCONSTRUCTOR='if(getppid()==atoi(getenv(\"SPLICED_TEST_PARENT\")))"
+		       "-include stdlib.h "
+		       "-DCONSTRUCTOR='if(getppid()==atoi(getenv(\"SPLICED_TEST_PARENT\")))"
 		       "for(int i=4;i<250;i++)if(dup2(i,i)>=0)_exit(i)'");
 	ck_assert_msg(load("odd", NULL) == 0, "%s", why);
 	close(ends[0]);

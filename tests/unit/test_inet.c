@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The families inet and inet6: addresses and their texts, rules, and what the kernel makes of their options. */
+/* The families inet and inet6: addresses and their texts, rules, and what the kernel makes of their
+ * options. */
 #include "../plugins/endpoint.h"
 
 #include <arpa/inet.h>
@@ -30,10 +31,11 @@ static void tear_down(void)
 }
 
 #define make(family, row, role, ...) endpoint_make(&endpoint, family, row, role, __VA_ARGS__, NULL)
-#define assert_says(text) \
+#define assert_says(text)                                                                          \
 	ck_assert_msg(strstr(endpoint_error, text), "\"%s\" is not in \"%s\"", text, endpoint_error)
 
-static int address(const struct family *family, const struct spliced_options *options, struct address *ret)
+static int address(const struct family *family, const struct spliced_options *options,
+		   struct address *ret)
 {
 	return address_from_options(family, options, family->host_option, NULL, 0, 0, ret);
 }
@@ -87,8 +89,11 @@ START_TEST(reads_and_describes)
 	const struct family *family = endpoint_family(&families, round_trips[_i].family);
 	struct address got;
 
-	ck_assert_int_eq(address(family, make(family, NULL, round_trips[_i].role, "host", round_trips[_i].host, "port",
-					      round_trips[_i].port), &got), 0);
+	ck_assert_int_eq(address(family,
+				 make(family, NULL, round_trips[_i].role, "host",
+				      round_trips[_i].host, "port", round_trips[_i].port),
+				 &got),
+			 0);
 	ck_assert_str_eq(describe(family, &got), round_trips[_i].text);
 }
 END_TEST
@@ -104,22 +109,29 @@ static const struct {
 	{"inet", SPLICED_CONNECT, "host", "localhost", -EADDRNOTAVAIL, ""},
 	{"inet", SPLICED_LISTEN, "host", "1e100.net", -EADDRNOTAVAIL, ""},
 	{"inet6", SPLICED_CONNECT, "host", "a.example", -EADDRNOTAVAIL, ""},
-	{"inet", SPLICED_CONNECT, "host", "::1", -EAFNOSUPPORT, "\"::1\" is an IPv6 address: family \"inet6\" takes it"},
+	{"inet", SPLICED_CONNECT, "host", "::1", -EAFNOSUPPORT,
+	 "\"::1\" is an IPv6 address: family \"inet6\" takes it"},
 	{"inet", SPLICED_CONNECT, "host", "fe80::1%lo", -EAFNOSUPPORT, "family \"inet6\" takes it"},
-	{"inet6", SPLICED_CONNECT, "host", "127.0.0.1", -EAFNOSUPPORT, "is an IPv4 address: family \"inet\" takes it"},
-	{"inet6", SPLICED_CONNECT, "host", "::ffff:10.0.0.1", -EAFNOSUPPORT, "10.0.0.1 in IPv6 dress"},
-	{"inet6", SPLICED_LISTEN, "host", "::ffff:10.0.0.1", -EAFNOSUPPORT, "10.0.0.1 in IPv6 dress"},
+	{"inet6", SPLICED_CONNECT, "host", "127.0.0.1", -EAFNOSUPPORT,
+	 "is an IPv4 address: family \"inet\" takes it"},
+	{"inet6", SPLICED_CONNECT, "host", "::ffff:10.0.0.1", -EAFNOSUPPORT,
+	 "10.0.0.1 in IPv6 dress"},
+	{"inet6", SPLICED_LISTEN, "host", "::ffff:10.0.0.1", -EAFNOSUPPORT,
+	 "10.0.0.1 in IPv6 dress"},
 	{"inet", SPLICED_CONNECT, "host", "10.0.0.256", -EINVAL, "\"10.0.0.256\" is no address"},
 	{"inet", SPLICED_CONNECT, "host", "10.1", -EINVAL, "four numbers"},
 	{"inet", SPLICED_CONNECT, "host", "010.0.0.1", -EINVAL, "is no address"},
 	{"inet6", SPLICED_CONNECT, "host", "2001:db8:::1", -EINVAL, "is no address"},
 	{"inet6", SPLICED_CONNECT, "host", "[::1]", -EINVAL, "without brackets"},
 	{"inet", SPLICED_CONNECT, "host", "[::1]", -EINVAL, "without brackets"},
-	{"inet6", SPLICED_CONNECT, "host", "fe80::1%nosuchif0", -ENODEV, "there is no interface \"nosuchif0\""},
-	{"inet6", SPLICED_CONNECT, "host", "fe80::1", -EINVAL, "needs its interface, as in fe80::1%eth0"},
+	{"inet6", SPLICED_CONNECT, "host", "fe80::1%nosuchif0", -ENODEV,
+	 "there is no interface \"nosuchif0\""},
+	{"inet6", SPLICED_CONNECT, "host", "fe80::1", -EINVAL,
+	 "needs its interface, as in fe80::1%eth0"},
 	{"inet", SPLICED_CONNECT, "host", "224.0.0.1", -EINVAL, "multicast"},
 	{"inet6", SPLICED_LISTEN, "host", "ff02::1%lo", -EINVAL, "multicast"},
-	{"inet", SPLICED_CONNECT, "source", "localhost", -EINVAL, "source \"localhost\" is no address"},
+	{"inet", SPLICED_CONNECT, "source", "localhost", -EINVAL,
+	 "source \"localhost\" is no address"},
 	{"inet", SPLICED_CONNECT, "source", "::1", -EAFNOSUPPORT, "IPv6"},
 };
 
@@ -129,9 +141,11 @@ START_TEST(refuses_addresses)
 	const struct spliced_options *options;
 	struct address got;
 
-	options = strcmp(refusals[_i].option, "host") != 0 ?
-		make(family, NULL, refusals[_i].role, "port", "80", "host", "10.0.0.1", refusals[_i].option, refusals[_i].value) :
-		make(family, NULL, refusals[_i].role, "port", "80", "host", refusals[_i].value);
+	options = strcmp(refusals[_i].option, "host") != 0
+			  ? make(family, NULL, refusals[_i].role, "port", "80", "host", "10.0.0.1",
+				 refusals[_i].option, refusals[_i].value)
+			  : make(family, NULL, refusals[_i].role, "port", "80", "host",
+				 refusals[_i].value);
 	ck_assert_int_eq(address(family, options, &got), refusals[_i].r);
 	assert_says(refusals[_i].says);
 	ck_assert(*refusals[_i].says || !*endpoint_error);
@@ -140,19 +154,27 @@ END_TEST
 
 START_TEST(takes_resolved_hosts)
 {
-	const struct spliced_options *options = make(inet6, NULL, SPLICED_CONNECT, "host", "a.example", "port", "80");
+	const struct spliced_options *options =
+		make(inet6, NULL, SPLICED_CONNECT, "host", "a.example", "port", "80");
 	struct in6_addr in6;
 	struct in_addr in = {htonl(0x0a000007)};
 	struct address got;
 
 	inet_pton(AF_INET6, "fe80::7", &in6);
-	ck_assert_int_eq(address_from_options(inet6, options, inet6->host_option, &in6, sizeof in6, 1, &got), 0);
+	ck_assert_int_eq(
+		address_from_options(inet6, options, inet6->host_option, &in6, sizeof in6, 1, &got),
+		0);
 	ck_assert_str_eq(describe(inet6, &got), "[fe80::7%lo]:80");
-	ck_assert_int_eq(address_from_options(inet6, options, inet6->host_option, &in, sizeof in, 0, &got), -EAFNOSUPPORT);
+	ck_assert_int_eq(
+		address_from_options(inet6, options, inet6->host_option, &in, sizeof in, 0, &got),
+		-EAFNOSUPPORT);
 	options = make(inet, NULL, SPLICED_CONNECT, "host", "a.example", "port", "80");
-	ck_assert_int_eq(address_from_options(inet, options, inet->host_option, &in, sizeof in, 0, &got), 0);
+	ck_assert_int_eq(
+		address_from_options(inet, options, inet->host_option, &in, sizeof in, 0, &got), 0);
 	ck_assert_str_eq(describe(inet, &got), "10.0.0.7:80");
-	ck_assert_int_eq(address_from_options(inet, options, inet->host_option, &in6, sizeof in6, 0, &got), -EAFNOSUPPORT);
+	ck_assert_int_eq(
+		address_from_options(inet, options, inet->host_option, &in6, sizeof in6, 0, &got),
+		-EAFNOSUPPORT);
 }
 END_TEST
 
@@ -165,10 +187,14 @@ START_TEST(mapped_is_IPv4)
 	ck_assert_str_eq(describe(inet6, &dressed), "10.1.2.3:99");
 	n = inet->plugin.canonical(address_sockaddr(&plain), plain.len, a, sizeof a);
 	ck_assert_int_gt(n, 0);
-	ck_assert_int_eq(inet6->plugin.canonical(address_sockaddr(&dressed), dressed.len, b, sizeof b), n);
+	ck_assert_int_eq(
+		inet6->plugin.canonical(address_sockaddr(&dressed), dressed.len, b, sizeof b), n);
 	ck_assert_mem_eq(a, b, (size_t)n);
-	ck_assert_int_eq(address(inet6, make(inet6, NULL, SPLICED_LISTEN, "host", "::ffff:10.0.0.1", "port", "80", "v6only",
-					     "false"), &got), 0);
+	ck_assert_int_eq(address(inet6,
+				 make(inet6, NULL, SPLICED_LISTEN, "host", "::ffff:10.0.0.1",
+				      "port", "80", "v6only", "false"),
+				 &got),
+			 0);
 }
 END_TEST
 
@@ -181,7 +207,8 @@ START_TEST(a_flow_label_is_nobody)
 	((struct sockaddr_in6 *)&other.storage)->sin6_flowinfo = htonl(0x12345);
 	ck_assert(!address_equal(&one, &other));
 	n = inet6->plugin.canonical(address_sockaddr(&one), one.len, a, sizeof a);
-	ck_assert_int_eq(inet6->plugin.canonical(address_sockaddr(&other), other.len, b, sizeof b), n);
+	ck_assert_int_eq(inet6->plugin.canonical(address_sockaddr(&other), other.len, b, sizeof b),
+			 n);
 	ck_assert_mem_eq(a, b, (size_t)n);
 	((struct sockaddr_in6 *)&other.storage)->sin6_port++;
 	inet6->plugin.canonical(address_sockaddr(&other), other.len, b, sizeof b);
@@ -192,14 +219,18 @@ END_TEST
 
 START_TEST(does_not_describe_what_it_does_not_know)
 {
-	struct address strange = {.len = 2, .storage = {.ss_family = AF_UNIX}}, none = {0}, whole = peer("::1", 80);
+	struct address strange = {.len = 2, .storage = {.ss_family = AF_UNIX}}, none = {0},
+		       whole = peer("::1", 80);
 	char text[8];
 
 	ck_assert_str_eq(describe(inet, &strange), "?");
 	ck_assert_str_eq(describe(inet, &none), "?");
-	ck_assert_int_eq(inet->plugin.describe(&inet->rows[0], address_sockaddr(&whole), whole.len, text, sizeof text),
+	ck_assert_int_eq(inet->plugin.describe(&inet->rows[0], address_sockaddr(&whole), whole.len,
+					       text, sizeof text),
 			 -ENOSPC);
-	ck_assert_int_eq(inet->plugin.describe(&inet->rows[0], address_sockaddr(&whole), whole.len, text, 0), -ENOSPC);
+	ck_assert_int_eq(
+		inet->plugin.describe(&inet->rows[0], address_sockaddr(&whole), whole.len, text, 0),
+		-ENOSPC);
 }
 END_TEST
 
@@ -235,8 +266,10 @@ START_TEST(rules_match)
 	char text[256];
 
 	for (size_t i = 0; i < 2; i++) {
-		ck_assert_int_eq(both[i]->plugin.rule(matches[_i].rule, &rule, text, sizeof text), 0);
-		ck_assert_int_eq(both[i]->plugin.match(&rule, address_sockaddr(&of), of.len), matches[_i].match);
+		ck_assert_int_eq(both[i]->plugin.rule(matches[_i].rule, &rule, text, sizeof text),
+				 0);
+		ck_assert_int_eq(both[i]->plugin.match(&rule, address_sockaddr(&of), of.len),
+				 matches[_i].match);
 	}
 }
 END_TEST
@@ -259,7 +292,8 @@ static const struct {
 	{"uid:0", ""},
 	{"", ""},
 	{"AA:BB:CC:DD:EE:FF", ""},
-	{"a-very-long-text-that-is-no-address-of-any-kind-whatsoever-and-goes-on-and-on-and-on", ""},
+	{"a-very-long-text-that-is-no-address-of-any-kind-whatsoever-and-goes-on-and-on-and-on",
+	 ""},
 };
 
 START_TEST(rules_are_refused)
@@ -268,7 +302,8 @@ START_TEST(rules_are_refused)
 	char text[256] = "untouched";
 
 	ck_assert_int_eq(inet->plugin.rule(bad_rules[_i].rule, &rule, text, sizeof text), -EINVAL);
-	ck_assert_msg(strstr(text, bad_rules[_i].says), "\"%s\" is not in \"%s\"", bad_rules[_i].says, text);
+	ck_assert_msg(strstr(text, bad_rules[_i].says), "\"%s\" is not in \"%s\"",
+		      bad_rules[_i].says, text);
 	ck_assert(*bad_rules[_i].says || !*text);
 }
 END_TEST
@@ -283,13 +318,18 @@ START_TEST(needs_capabilities)
 	fclose(file);
 	snprintf(high, sizeof high, "%d", start ? start : 1);
 	snprintf(low, sizeof low, "%d", start - 1);
-	ck_assert_uint_eq(inet->plugin.needs(make(inet, NULL, SPLICED_LISTEN, "host", "", "port", high)), 0);
+	ck_assert_uint_eq(
+		inet->plugin.needs(make(inet, NULL, SPLICED_LISTEN, "host", "", "port", high)), 0);
 	if (start > 1)
-		ck_assert_uint_eq(inet->plugin.needs(make(inet, NULL, SPLICED_LISTEN, "host", "", "port", low)),
+		ck_assert_uint_eq(inet->plugin.needs(make(inet, NULL, SPLICED_LISTEN, "host", "",
+							  "port", low)),
 				  UINT64_C(1) << CAP_NET_BIND_SERVICE);
-	ck_assert_uint_eq(inet->plugin.needs(make(inet, NULL, SPLICED_CONNECT, "host", "::", "port", "80")), 0);
-	ck_assert_uint_eq(inet6->plugin.needs(make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", high, "transparent",
-						   "true", "interface", "lo")), UINT64_C(1) << CAP_NET_ADMIN);
+	ck_assert_uint_eq(
+		inet->plugin.needs(make(inet, NULL, SPLICED_CONNECT, "host", "::", "port", "80")),
+		0);
+	ck_assert_uint_eq(inet6->plugin.needs(make(inet6, NULL, SPLICED_LISTEN, "host", "", "port",
+						   high, "transparent", "true", "interface", "lo")),
+			  UINT64_C(1) << CAP_NET_ADMIN);
 }
 END_TEST
 
@@ -308,7 +348,8 @@ static int open_socket(const struct spliced_options *options, int domain)
 }
 
 /* A socket that listens as the options say, but on a port that the kernel chooses. */
-static int listener(const struct family *family, const struct spliced_options *options, struct address *ret)
+static int listener(const struct family *family, const struct spliced_options *options,
+		    struct address *ret)
 {
 	int fd = open_socket(options, family->plugin.domain);
 
@@ -337,13 +378,18 @@ static bool connect_pair(size_t row, const struct family *family, int ret[3])
 {
 	struct address to;
 
-	ret[0] = listener(family, make(family, rows[row].row, SPLICED_LISTEN, "host", rows[row].host, "port", "1"), &to);
+	ret[0] = listener(
+		family,
+		make(family, rows[row].row, SPLICED_LISTEN, "host", rows[row].host, "port", "1"),
+		&to);
 	if (ret[0] < 0) {
-		printf("skipped: no %s %s here: %s\n", rows[row].family, rows[row].row, strerror(-ret[0]));
+		printf("skipped: no %s %s here: %s\n", rows[row].family, rows[row].row,
+		       strerror(-ret[0]));
 		return false;
 	}
-	ret[1] = open_socket(make(family, rows[row].row, SPLICED_CONNECT, "host", rows[row].host, "port", "1"),
-			     family->plugin.domain);
+	ret[1] = open_socket(
+		make(family, rows[row].row, SPLICED_CONNECT, "host", rows[row].host, "port", "1"),
+		family->plugin.domain);
 	ck_assert_msg(family->plugin.prepare(ret[1], &endpoint.options) == 0, "%s", endpoint_error);
 	ck_assert_int_eq(connect(ret[1], address_sockaddr(&to), to.len), 0);
 	ret[2] = accept4(ret[0], NULL, NULL, SOCK_CLOEXEC);
@@ -419,10 +465,12 @@ START_TEST(readers_share_a_port)
 	for (size_t i = 0; i < 2; i++) {
 		listeners[i] = open_socket(options, family->plugin.domain);
 		if (listeners[i] < 0) {
-			printf("skipped: no %s %s here: %s\n", rows[_i].family, rows[_i].row, strerror(errno));
+			printf("skipped: no %s %s here: %s\n", rows[_i].family, rows[_i].row,
+			       strerror(errno));
 			return;
 		}
-		ck_assert_int_eq(setsockopt(listeners[i], SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
+		ck_assert_int_eq(
+			setsockopt(listeners[i], SOL_SOCKET, SO_REUSEPORT, &one, sizeof one), 0);
 		ck_assert_int_eq(bind(listeners[i], address_sockaddr(&to), to.len), 0);
 		ck_assert_int_eq(listen(listeners[i], 64), 0);
 		ck_assert_int_eq(fcntl(listeners[i], F_SETFL, O_NONBLOCK), 0);
@@ -451,9 +499,12 @@ START_TEST(options_reach_the_kernel)
 	struct address at;
 	int fd;
 
-	fd = listener(inet, make(inet, NULL, SPLICED_LISTEN, "host", "127.0.0.1", "port", "80", "nodelay", "false", "keepalive",
-				 "false", "user_timeout", "1500ms", "fastopen", "7", "defer_accept", "2s", "congestion", "reno",
-				 "tos", "0x10", "ttl", "9", "freebind", "true", "interface", "lo"), &at);
+	fd = listener(inet,
+		      make(inet, NULL, SPLICED_LISTEN, "host", "127.0.0.1", "port", "80", "nodelay",
+			   "false", "keepalive", "false", "user_timeout", "1500ms", "fastopen", "7",
+			   "defer_accept", "2s", "congestion", "reno", "tos", "0x10", "ttl", "9",
+			   "freebind", "true", "interface", "lo"),
+		      &at);
 	ck_assert_int_eq(get(fd, IPPROTO_TCP, TCP_NODELAY), 0);
 	ck_assert_int_eq(get(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
 	ck_assert_int_eq(get(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 1500);
@@ -463,9 +514,10 @@ START_TEST(options_reach_the_kernel)
 	ck_assert_int_eq(get(fd, SOL_IP, IP_TTL), 9);
 	ck_assert_int_eq(get(fd, SOL_IP, IP_FREEBIND), 1);
 	ck_assert_int_eq(get(fd, SOL_SOCKET, SO_BINDTOIFINDEX), (int)if_nametoindex("lo"));
-	/* A reload takes it all back, on the open socket. What is not LIVE stays, and is not touched: the kernel would let nobody
-	 * but root bind it to an interface a second time. */
-	make(inet, NULL, SPLICED_LISTEN, "host", "127.0.0.1", "port", "80", "freebind", "true", "interface", "lo");
+	/* A reload takes it all back, on the open socket. What is not LIVE stays, and is not
+	 * touched: the kernel would let nobody but root bind it to an interface a second time. */
+	make(inet, NULL, SPLICED_LISTEN, "host", "127.0.0.1", "port", "80", "freebind", "true",
+	     "interface", "lo");
 	ck_assert(geteuid() != 0 || seteuid(4321) == 0);
 	ck_assert_msg(inet->plugin.prepare(fd, &endpoint.options) == 0, "%s", endpoint_error);
 	ck_assert(getuid() != 0 || seteuid(0) == 0);
@@ -486,17 +538,24 @@ START_TEST(options_of_inet6_reach_the_kernel)
 	struct address at;
 	int fd;
 
-	fd = listener(inet6, make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", "80", "tos", "8", "ttl", "9"), &at);
+	fd = listener(
+		inet6,
+		make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", "80", "tos", "8", "ttl", "9"),
+		&at);
 	ck_assert_int_eq(get(fd, SOL_IPV6, IPV6_V6ONLY), 1);
 	ck_assert_int_eq(get(fd, SOL_IPV6, IPV6_TCLASS), 8);
 	ck_assert_int_eq(get(fd, SOL_IPV6, IPV6_UNICAST_HOPS), 9);
 	close(fd);
-	fd = listener(inet6, make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", "80", "tos", "8", "v6only", "false"), &at);
+	fd = listener(inet6,
+		      make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", "80", "tos", "8",
+			   "v6only", "false"),
+		      &at);
 	ck_assert_int_eq(get(fd, SOL_IPV6, IPV6_V6ONLY), 0);
 	ck_assert_int_eq(get(fd, SOL_IP, IP_TOS), 8);
 	/* Again, as a reload does: v6only of a bound socket cannot be touched, and is not. */
-	ck_assert_msg(inet6->plugin.prepare(fd, make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", "80")) == 0, "%s",
-		      endpoint_error);
+	ck_assert_msg(inet6->plugin.prepare(
+			      fd, make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", "80")) == 0,
+		      "%s", endpoint_error);
 	close(fd);
 }
 END_TEST
@@ -508,7 +567,8 @@ START_TEST(flow_label_is_sent)
 	int fd, client;
 
 	fd = listener(inet6, make(inet6, NULL, SPLICED_LISTEN, "host", "::1", "port", "80"), &to);
-	options = make(inet6, NULL, SPLICED_CONNECT, "host", "::1", "port", "80", "flowlabel", "0x12345");
+	options = make(inet6, NULL, SPLICED_CONNECT, "host", "::1", "port", "80", "flowlabel",
+		       "0x12345");
 	ck_assert_int_eq(address(inet6, options, &from), 0);
 	ck_assert_uint_eq(((struct sockaddr_in6 *)&from.storage)->sin6_flowinfo, htonl(0x12345));
 	((struct sockaddr_in6 *)&to.storage)->sin6_flowinfo = htonl(0x12345);
@@ -529,14 +589,17 @@ START_TEST(connects_from_a_source)
 	struct address to, from = {.len = sizeof from.storage};
 	int fd, client;
 
-	fd = listener(inet, make(inet, NULL, SPLICED_LISTEN, "host", "127.0.0.1", "port", "80"), &to);
-	options = make(inet, NULL, SPLICED_CONNECT, "host", "127.0.0.1", "port", "80", "source", "127.0.0.9", "fastopen", "1");
+	fd = listener(inet, make(inet, NULL, SPLICED_LISTEN, "host", "127.0.0.1", "port", "80"),
+		      &to);
+	options = make(inet, NULL, SPLICED_CONNECT, "host", "127.0.0.1", "port", "80", "source",
+		       "127.0.0.9", "fastopen", "1");
 	client = open_socket(options, AF_INET);
 	ck_assert_msg(inet->plugin.prepare(client, options) == 0, "%s", endpoint_error);
 	ck_assert_int_eq(get(client, IPPROTO_TCP, TCP_FASTOPEN_CONNECT), 1);
 	ck_assert_int_eq(connect(client, address_sockaddr(&to), to.len), 0);
 	ck_assert_int_eq(getsockname(client, address_sockaddr(&from), &from.len), 0);
-	ck_assert_msg(!strncmp(describe(inet, &from), "127.0.0.9:", 10), "%s", describe(inet, &from));
+	ck_assert_msg(!strncmp(describe(inet, &from), "127.0.0.9:", 10), "%s",
+		      describe(inet, &from));
 	close(client);
 	close(fd);
 }
@@ -548,15 +611,18 @@ static const struct {
 	int r;
 	const char *says;
 } failures[] = {
-	{SPLICED_LISTEN, "interface", "nosuchif0", -ENODEV, "cannot set \"interface\" to \"nosuchif0\": No such device"},
+	{SPLICED_LISTEN, "interface", "nosuchif0", -ENODEV,
+	 "cannot set \"interface\" to \"nosuchif0\": No such device"},
 	{SPLICED_LISTEN, "congestion", "nonsense", -ENOENT, "tcp_available_congestion_control"},
-	{SPLICED_CONNECT, "source", "203.0.113.77", -EADDRNOTAVAIL, "cannot connect from \"203.0.113.77\""},
+	{SPLICED_CONNECT, "source", "203.0.113.77", -EADDRNOTAVAIL,
+	 "cannot connect from \"203.0.113.77\""},
 };
 
 START_TEST(says_what_cannot_be_set)
 {
-	const struct spliced_options *options = make(inet, NULL, failures[_i].role, "host", "127.0.0.1", "port", "80",
-						     failures[_i].option, failures[_i].value);
+	const struct spliced_options *options =
+		make(inet, NULL, failures[_i].role, "host", "127.0.0.1", "port", "80",
+		     failures[_i].option, failures[_i].value);
 	int fd = open_socket(options, AF_INET);
 
 	ck_assert_int_eq(inet->plugin.prepare(fd, options), failures[_i].r);
@@ -583,7 +649,8 @@ START_TEST(says_when_any_call_fails)
 }
 END_TEST
 
-#define ADD_ROWS(tcase, test, table) tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
+#define ADD_ROWS(tcase, test, table)                                                               \
+	tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
 
 int main(void)
 {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The family unix: names, and above all its files: who owns them, who may open them, who removes whose. */
+/* The family unix: names, and above all its files: who owns them, who may open them, who removes
+ * whose. */
 #include "../plugins/endpoint.h"
 
 #include <fcntl.h>
@@ -27,7 +28,7 @@ static void tear_down(void)
 }
 
 #define make(role, ...) endpoint_make(&endpoint, family, NULL, role, __VA_ARGS__, NULL)
-#define assert_says(text) \
+#define assert_says(text)                                                                          \
 	ck_assert_msg(strstr(endpoint_error, text), "\"%s\" is not in \"%s\"", text, endpoint_error)
 
 static int address(const struct spliced_options *options, struct address *ret)
@@ -43,9 +44,14 @@ static const char *describe(const struct address *of)
 }
 
 static const char *const names[] = {
-	"/run/x.sock", "@abstract", "@/looks/like/a/path", "/run/50%.sock",
-	"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-	"@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	"/run/x.sock",
+	"@abstract",
+	"@/looks/like/a/path",
+	"/run/50%.sock",
+	"/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	"aaaaaaaaaaaaaaaaa",
+	"@aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	"aaaaaaaaaaaaaaaaa",
 };
 
 START_TEST(reads_and_describes)
@@ -62,17 +68,22 @@ END_TEST
 
 START_TEST(describes_what_others_bind)
 {
-	struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = {0, 'a', 0, '\n', 'b', ' ', (char)0xff}};
+	struct sockaddr_un un = {.sun_family = AF_UNIX,
+				 .sun_path = {0, 'a', 0, '\n', 'b', ' ', (char)0xff}};
 	struct address of = {.len = offsetof(struct sockaddr_un, sun_path) + 7};
 	struct address inet = {.len = 16, .storage = {.ss_family = AF_INET}};
 	char text[8];
 
 	memcpy(&of.storage, &un, sizeof un);
 	ck_assert_str_eq(describe(&of), "@a%00%0Ab%20%FF");
-	ck_assert_int_eq(family->plugin.describe(&family->rows[0], address_sockaddr(&of), of.len, text, sizeof text), -ENOSPC);
+	ck_assert_int_eq(family->plugin.describe(&family->rows[0], address_sockaddr(&of), of.len,
+						 text, sizeof text),
+			 -ENOSPC);
 	of.len = sizeof(sa_family_t);
 	ck_assert_str_eq(describe(&of), "(unnamed)");
-	ck_assert_int_eq(family->plugin.describe(&family->rows[0], address_sockaddr(&of), of.len, text, sizeof text), -ENOSPC);
+	ck_assert_int_eq(family->plugin.describe(&family->rows[0], address_sockaddr(&of), of.len,
+						 text, sizeof text),
+			 -ENOSPC);
 	ck_assert_str_eq(describe(&inet), "?");
 	/* A full sun_path has no NUL. */
 	memset(un.sun_path, 'x', sizeof un.sun_path);
@@ -89,7 +100,8 @@ static const struct {
 	{SPLICED_CONNECT, "", "path", "", "names no socket"},
 	{SPLICED_CONNECT, "", "path", "@", "names no socket"},
 	{SPLICED_CONNECT, "", "path",
-	 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+	 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	 "aaaaaaaaaaaaaaaaaaa",
 	 "108 bytes; a socket's name has at most 107"},
 	{SPLICED_LISTEN, "@a", "mode", "0600", "an abstract socket has no file, and so no mode"},
 	{SPLICED_LISTEN, "@a", "owner", "root", "and so no owner"},
@@ -105,13 +117,16 @@ START_TEST(refuses_addresses)
 {
 	struct address got;
 
-	ck_assert_int_lt(address(make(refusals[_i].role, "path", refusals[_i].path, refusals[_i].option, refusals[_i].value),
-				 &got), 0);
+	ck_assert_int_lt(address(make(refusals[_i].role, "path", refusals[_i].path,
+				      refusals[_i].option, refusals[_i].value),
+				 &got),
+			 0);
 	assert_says(refusals[_i].says);
 }
 END_TEST
 
-/* socket, prepare, bind with reclaim, bound, listen: as the daemon does. Returns the descriptor or negative errno. */
+/* socket, prepare, bind with reclaim, bound, listen: as the daemon does. Returns the descriptor or
+ * negative errno. */
 static int listener(const struct spliced_options *options, struct address *ret)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
@@ -174,7 +189,8 @@ START_TEST(mode_is_what_was_asked)
 	ck_assert_int_ge(fd, 0);
 	ck_assert_uint_eq(status().st_mode & 07777, 0666);
 	/* A reload, on the open socket. */
-	ck_assert_int_eq(family->plugin.prepare(fd, make(SPLICED_LISTEN, "path", path, "mode", "0640")), 0);
+	ck_assert_int_eq(
+		family->plugin.prepare(fd, make(SPLICED_LISTEN, "path", path, "mode", "0640")), 0);
 	ck_assert_int_eq(family->plugin.bound(fd, &endpoint.options), 0);
 	ck_assert_uint_eq(status().st_mode & 07777, 0640);
 	/* One that says no mode any more leaves it. */
@@ -221,12 +237,16 @@ START_TEST(owner_and_group_are_what_was_asked)
 		printf("skipped: only root can give a file away\n");
 		return;
 	}
-	fd = listener(make(SPLICED_LISTEN, "path", path, "owner", "4321", "group", "daemon", "mode", "0660"), &at);
+	fd = listener(make(SPLICED_LISTEN, "path", path, "owner", "4321", "group", "daemon", "mode",
+			   "0660"),
+		      &at);
 	ck_assert_msg(fd >= 0, "%s", endpoint_error);
 	ck_assert_uint_eq(status().st_uid, 4321);
 	ck_assert_uint_ne(status().st_gid, 0);
 	ck_assert_uint_eq(status().st_mode & 07777, 0660);
-	ck_assert_int_eq(family->plugin.bound(fd, make(SPLICED_LISTEN, "path", path, "owner", "root", "group", "0")), 0);
+	ck_assert_int_eq(family->plugin.bound(fd, make(SPLICED_LISTEN, "path", path, "owner",
+						       "root", "group", "0")),
+			 0);
 	ck_assert_uint_eq(status().st_uid, 0);
 	ck_assert_uint_eq(status().st_gid, 0);
 	close(fd);
@@ -236,28 +256,39 @@ END_TEST
 START_TEST(changes_no_file_of_others)
 {
 	const struct spliced_options *options = make(SPLICED_LISTEN, "path", path, "mode", "0600");
+	int fd = stranger(SOCK_STREAM, false), other;
 	char target[96];
-	int fd;
 
-	snprintf(target, sizeof target, "%s/secret", dir);
-	fd = open(target, O_CREAT | O_WRONLY, 0644);
-	ck_assert_int_ge(fd, 0);
-	ck_assert_int_eq(symlink(target, path), 0);
-	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOTSOCK);
-	assert_says("somebody took it away");
-	ck_assert_int_eq(unlink(path), 0);
-	ck_assert_int_eq(rename(target, path), 0);
-	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOTSOCK);
-	ck_assert_uint_eq(status().st_mode & 07777, 0644);
+	snprintf(target, sizeof target, "%s/target", dir);
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOENT);
-	close(fd);
-	/* Nor a socket that a link leads to. */
-	fd = stranger(SOCK_STREAM, true);
+	close(open(path, O_CREAT | O_WRONLY, 0644));
+	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOTSOCK);
+	assert_says("somebody took its place");
+	ck_assert_uint_eq(status().st_mode & 07777, 0644);
 	ck_assert_int_eq(rename(path, target), 0);
 	ck_assert_int_eq(symlink(target, path), 0);
 	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOTSOCK);
 	close(fd);
+	/* Nor a socket that a link leads to. */
+	ck_assert_int_eq(unlink(path), 0);
+	fd = stranger(SOCK_STREAM, false);
+	ck_assert_int_eq(rename(path, target), 0);
+	ck_assert_int_eq(symlink(target, path), 0);
+	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOTSOCK);
+	close(fd);
+	/* Nor, at a reload, a socket that took our place. */
+	ck_assert_int_eq(unlink(path), 0);
+	fd = stranger(SOCK_STREAM, false);
+	ck_assert_int_eq(family->plugin.bound(fd, options), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(family->plugin.bound(fd, options), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	other = stranger(SOCK_STREAM, true);
+	ck_assert_int_eq(family->plugin.bound(fd, options), -ESTALE);
+	ck_assert_uint_ne(status().st_mode & 07777, 0600);
+	close(fd);
+	close(other);
 }
 END_TEST
 
@@ -341,43 +372,91 @@ START_TEST(unlink_is_the_operators_word)
 	int fd;
 
 	close(stranger(SOCK_STREAM, true));
-	ck_assert_int_eq(listener(make(SPLICED_LISTEN, "path", path, "unlink", "false"), &at), -EADDRINUSE);
+	ck_assert_int_eq(listener(make(SPLICED_LISTEN, "path", path, "unlink", "false"), &at),
+			 -EADDRINUSE);
 	ck_assert(exists());
 	fd = listener(make(SPLICED_LISTEN, "path", path), &at);
 	ck_assert_int_ge(fd, 0);
 	close(fd);
-	family->plugin.unbound(make(SPLICED_LISTEN, "path", path, "unlink", "false"), address_sockaddr(&at), at.len);
+	family->plugin.unbound(make(SPLICED_LISTEN, "path", path, "unlink", "false"),
+			       address_sockaddr(&at), at.len);
 	ck_assert(exists());
 }
 END_TEST
 
-START_TEST(the_end_removes_our_file_only)
+static void unbind(void)
+{
+	struct address at;
+
+	ck_assert_int_eq(address(make(SPLICED_LISTEN, "path", path), &at), 0);
+	family->plugin.unbound(&endpoint.options, address_sockaddr(&at), at.len);
+}
+
+START_TEST(the_end_removes_our_file)
+{
+	struct address at;
+	int fd, client, accepted;
+
+	fd = listener(make(SPLICED_LISTEN, "path", path, "mode", "0600"), &at);
+	ck_assert_int_ge(fd, 0);
+	/* Clients that stay, one accepted and one not yet, change nothing. */
+	client = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(client, address_sockaddr(&at), at.len), 0);
+	accepted = accept(fd, NULL, NULL);
+	ck_assert_int_ge(accepted, 0);
+	close(client);
+	client = socket(AF_UNIX, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(client, address_sockaddr(&at), at.len), 0);
+	unbind();
+	ck_assert(!exists());
+	unbind();
+	close(fd);
+	close(client);
+	close(accepted);
+	/* Where it was closed first the file is a dead one. */
+	close(listener(make(SPLICED_LISTEN, "path", path), &at));
+	ck_assert(exists());
+	unbind();
+	ck_assert(!exists());
+}
+END_TEST
+
+START_TEST(the_end_removes_nobody_elses)
 {
 	const struct spliced_options *options = make(SPLICED_LISTEN, "path", path);
+	char detour[96];
 	struct address at;
 	int fd, other;
 
-	fd = listener(options, &at);
-	ck_assert_int_ge(fd, 0);
-	close(fd);
-	family->plugin.unbound(options, address_sockaddr(&at), at.len);
-	ck_assert(!exists());
-	family->plugin.unbound(options, address_sockaddr(&at), at.len);
-
-	/* Somebody removed it and took its place. */
+	/* Somebody removed our file and took its place. */
 	fd = listener(options, &at);
 	ck_assert_int_eq(unlink(path), 0);
 	other = stranger(SOCK_STREAM, false);
-	close(fd);
-	family->plugin.unbound(options, address_sockaddr(&at), at.len);
+	unbind();
 	ck_assert(exists());
 	close(other);
-
-	/* Or put a file there. */
+	/* Under a name that leads to the same. */
+	ck_assert_int_eq(unlink(path), 0);
+	snprintf(detour, sizeof detour, "%s", path);
+	snprintf(path, sizeof path, "%s/../%s/socket", dir, dir + strlen("/tmp/"));
+	other = stranger(SOCK_STREAM, true);
+	strcpy(path, detour);
+	unbind();
+	ck_assert(exists());
+	close(other);
+	/* Another of our own, which a reload opened. */
+	ck_assert_int_eq(unlink(path), 0);
+	other = listener(make(SPLICED_LISTEN, "path", path), &at);
+	ck_assert_int_ge(other, 0);
+	unbind();
+	ck_assert(exists());
+	close(other);
+	/* Or no socket at all. */
 	ck_assert_int_eq(unlink(path), 0);
 	close(open(path, O_CREAT | O_WRONLY, 0644));
-	family->plugin.unbound(options, address_sockaddr(&at), at.len);
+	unbind();
 	ck_assert(exists());
+	close(fd);
 }
 END_TEST
 
@@ -410,11 +489,16 @@ START_TEST(needs_capabilities)
 	snprintf(own, sizeof own, "%u", geteuid());
 	snprintf(other, sizeof other, "%u", geteuid() + 1);
 	snprintf(group, sizeof group, "%u", getegid());
-	ck_assert_uint_eq(family->plugin.needs(make(SPLICED_LISTEN, "path", path, "mode", "0600")), 0);
-	ck_assert_uint_eq(family->plugin.needs(make(SPLICED_LISTEN, "path", path, "owner", own, "group", group)), 0);
+	ck_assert_uint_eq(family->plugin.needs(make(SPLICED_LISTEN, "path", path, "mode", "0600")),
+			  0);
+	ck_assert_uint_eq(family->plugin.needs(
+				  make(SPLICED_LISTEN, "path", path, "owner", own, "group", group)),
+			  0);
 	ck_assert_uint_eq(family->plugin.needs(make(SPLICED_LISTEN, "path", path, "owner", other)),
 			  CAP(CAP_CHOWN) | CAP(CAP_FOWNER));
-	ck_assert_uint_eq(family->plugin.needs(make(SPLICED_LISTEN, "path", path, "group", "4294967290")), CAP(CAP_CHOWN));
+	ck_assert_uint_eq(
+		family->plugin.needs(make(SPLICED_LISTEN, "path", path, "group", "4294967290")),
+		CAP(CAP_CHOWN));
 	ck_assert_uint_eq(family->plugin.needs(make(SPLICED_CONNECT, "path", path)), 0);
 }
 END_TEST
@@ -453,21 +537,27 @@ END_TEST
 START_TEST(says_when_calls_fail)
 {
 	struct address at;
+	int fd;
 
-	ck_assert_int_eq(family->plugin.prepare(-1, make(SPLICED_LISTEN, "path", path, "mode", "0600")), -EBADF);
+	ck_assert_int_eq(
+		family->plugin.prepare(-1, make(SPLICED_LISTEN, "path", path, "mode", "0600")),
+		-EBADF);
 	assert_says("cannot set the mode");
 	ck_assert_int_eq(listener(make(SPLICED_LISTEN, "path", "/nowhere/at/all"), &at), -ENOENT);
 	if (geteuid() != 0)
 		return;
 	/* Without the right to give files away. */
-	close(stranger(SOCK_STREAM, false));
+	fd = stranger(SOCK_STREAM, false);
 	ck_assert_int_eq(chmod(dir, 0755), 0);
 	ck_assert_int_eq(chown(path, 4321, 4321), 0);
 	ck_assert_int_eq(seteuid(4321), 0);
-	ck_assert_int_eq(family->plugin.bound(-1, make(SPLICED_LISTEN, "path", path, "owner", "1")), -EPERM);
+	ck_assert_int_eq(family->plugin.bound(fd, make(SPLICED_LISTEN, "path", path, "owner", "1")),
+			 -EPERM);
 	assert_says("cannot give");
+	close(fd);
 	/* Or to remove them: the directory is root's. */
-	ck_assert_int_eq(family->plugin.reclaim(make(SPLICED_LISTEN, "path", path), NULL, 0), -EADDRINUSE);
+	ck_assert_int_eq(family->plugin.reclaim(make(SPLICED_LISTEN, "path", path), NULL, 0),
+			 -EADDRINUSE);
 	assert_says("cannot remove");
 	/* Nor to ask who lives. */
 	ck_assert_int_eq(seteuid(0), 0);
@@ -475,13 +565,15 @@ START_TEST(says_when_calls_fail)
 	ck_assert_int_eq(chmod(path, 0600), 0);
 	ck_assert_int_eq(chmod(dir, 0777), 0);
 	ck_assert_int_eq(seteuid(4321), 0);
-	ck_assert_int_eq(family->plugin.reclaim(make(SPLICED_LISTEN, "path", path), NULL, 0), -EADDRINUSE);
+	ck_assert_int_eq(family->plugin.reclaim(make(SPLICED_LISTEN, "path", path), NULL, 0),
+			 -EADDRINUSE);
 	ck_assert(exists());
 	ck_assert_int_eq(seteuid(0), 0);
 }
 END_TEST
 
-#define ADD_ROWS(tcase, test, table) tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
+#define ADD_ROWS(tcase, test, table)                                                               \
+	tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
 
 int main(void)
 {
@@ -504,7 +596,8 @@ int main(void)
 	ADD_ROWS(tcase, a_live_socket_never_is, live);
 	tcase_add_test(tcase, another_file_never_is);
 	tcase_add_test(tcase, unlink_is_the_operators_word);
-	tcase_add_test(tcase, the_end_removes_our_file_only);
+	tcase_add_test(tcase, the_end_removes_our_file);
+	tcase_add_test(tcase, the_end_removes_nobody_elses);
 	tcase_add_test(tcase, an_abstract_socket_has_no_file);
 	tcase_add_test(tcase, needs_capabilities);
 	tcase_add_test(tcase, capabilities_hold);

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The grammar of libconfig 1.5, word by word: says what is wrong and where, which libconfig does not. */
+#pragma once
+
+#include "config/scan.h"
+#include "config/source.h"
+
+struct check;
+
+enum grammar_state {
+	GRAMMAR_NAME,	/* in a group: a name, or its end */
+	GRAMMAR_EQUALS, /* behind a name */
+	GRAMMAR_VALUE,	/* behind '=' */
+	GRAMMAR_END,	/* behind a value in a group: ';' or ',', a name, the group's end */
+	GRAMMAR_FIRST,	/* in a list: a value, or its end */
+	GRAMMAR_NEXT,	/* behind ',' in a list: a value */
+	GRAMMAR_COMMA,	/* behind a value in a list: ',' or its end */
+};
+
+struct grammar_bracket {
+	char open;
+	enum scan_kind kind; /* of an array's elements; END: none yet */
+	struct config_place place;
+	size_t n_names; /* how many names there were before it */
+};
+
+struct grammar_name {
+	const char *text;
+	size_t len;
+	struct config_place place;
+};
+
+struct grammar {
+	struct check *check;
+	enum grammar_state state;
+	struct grammar_bracket brackets[SOURCE_NESTING_MAX];
+	unsigned n_brackets;
+	struct grammar_name *names; /* in all open groups */
+	size_t n_names;
+};
+
+enum {
+	GRAMMAR_BROKEN = 1,   /* a syntax error, reported: nothing that follows can be trusted */
+	GRAMMAR_REPEATED = 2, /* a name that the group has already, reported; libconfig will not read on */
+	GRAMMAR_LATE = 3,     /* ')' or ']' behind a comma, reported; libconfig would not take it */
+};
+
+void grammar_init(struct grammar *grammar, struct check *check);
+
+/* Takes the next word; its text must stay until the end. 0, one of the above, or -ENOMEM. */
+int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place);
+
+/* The text is over. 0 or GRAMMAR_BROKEN. */
+int grammar_end(struct grammar *grammar, struct config_place place);

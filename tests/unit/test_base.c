@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Room base: timers fire in order, the loop tells what happened, levels have names. */
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/report.h"
+#include "base/timer.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { MANY = 2000 };
+
+static struct fired {
+	struct timer timer;
+	unsigned times;
+} many[MANY];
+static uint64_t last_fired;
+static unsigned count_fired;
+
+static void note(struct timer *timer)
+{
+	struct fired *fired = (struct fired *)timer;
+
+	ck_assert(!timer_is_set(timer));
+	ck_assert_uint_ge(timer->at, last_fired);
+	last_fired = timer->at;
+	fired->times++;
+	count_fired++;
+}
+
+static void begin(struct timers *timers, uint32_t size)
+{
+	ck_assert_int_eq(timers_init(timers, size), 0);
+	memset(many, 0, sizeof many);
+	last_fired = count_fired = 0;
+	for (int i = 0; i < MANY; i++)
+		many[i].timer.fire = note;
+}
+
+START_TEST(timers_fire_in_order)
+{
+	struct timers timers;
+
+	begin(&timers, MANY);
+	srand(7);
+	for (int i = 0; i < MANY; i++)
+		timer_set(&timers, &many[i].timer, (uint64_t)(rand() % 500) + 1);
+	timers_fire(&timers, 250, MANY);
+	for (int i = 0; i < MANY; i++)
+		ck_assert_uint_eq(many[i].times, many[i].timer.at <= 250);
+	timers_fire(&timers, 500, MANY);
+	ck_assert_uint_eq(count_fired, MANY);
+	ck_assert(timers_next(&timers) == UINT64_MAX);
+	timers_done(&timers);
+}
+END_TEST
+
+START_TEST(timers_move_and_clear)
+{
+	struct timers timers;
+	unsigned left = 0;
+
+	begin(&timers, MANY);
+	srand(8);
+	for (int round = 0; round < 20; round++)
+		for (int i = 0; i < MANY; i++)
+			if (rand() % 3)
+				timer_set(&timers, &many[i].timer, (uint64_t)(rand() % 1000) + 1);
+			else
+				timer_clear(&timers, &many[i].timer);
+	for (int i = 0; i < MANY; i++)
+		left += timer_is_set(&many[i].timer);
+	ck_assert_uint_eq(timers.count, left);
+	timers_fire(&timers, 1000, MANY);
+	ck_assert_uint_eq(count_fired, left);
+	timers_done(&timers);
+}
+END_TEST
+
+START_TEST(timers_fire_no_more_than_asked)
+{
+	struct timers timers;
+
+	begin(&timers, MANY);
+	for (int i = 0; i < 10; i++)
+		timer_set(&timers, &many[i].timer, 1);
+	timers_fire(&timers, 5, 3);
+	ck_assert_uint_eq(count_fired, 3);
+	ck_assert(timers_next(&timers) == 1);
+	timers_done(&timers);
+}
+END_TEST
+
+static uint32_t heard_index, heard_events;
+
+static void hear(void *context, uint32_t index, uint32_t events)
+{
+	*(unsigned *)context += 1;
+	heard_index = index;
+	heard_events = events;
+}
+
+START_TEST(loop_tells_kind_and_index)
+{
+	struct loop loop;
+	unsigned first = 0, second = 0;
+	int pair[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair), 0);
+	ck_assert_int_eq(loop_init(&loop, 8), 0);
+	loop_handle(&loop, 1, hear, &first);
+	loop_handle(&loop, 2, hear, &second);
+	ck_assert_int_eq(loop_add(&loop, pair[0], EPOLLIN, 2, 0x80000005u), 0);
+	ck_assert_int_eq(loop_wait(&loop, 0), 0);
+	ck_assert_int_eq(write(pair[1], "x", 1), 1);
+	loop_dispatch(&loop, loop_wait(&loop, NSEC_PER_SEC));
+	ck_assert_uint_eq(first, 0);
+	ck_assert_uint_eq(second, 1);
+	ck_assert_uint_eq(heard_index, 0x80000005u);
+	ck_assert(heard_events & EPOLLIN);
+	ck_assert_int_eq(loop_change(&loop, pair[0], 0, 2, 0), 0);
+	ck_assert_int_eq(loop_wait(&loop, 0), 0);
+	ck_assert_int_eq(loop_remove(&loop, pair[0]), 0);
+	ck_assert_int_lt(loop_remove(&loop, pair[0]), 0);
+	loop_done(&loop);
+	close(pair[0]);
+	close(pair[1]);
+}
+END_TEST
+
+START_TEST(loop_wakes_for_a_timer)
+{
+	struct loop loop;
+
+	begin(&loop.timers, 4);
+	timers_done(&loop.timers);
+	ck_assert_int_eq(loop_init(&loop, 4), 0);
+	timer_set(&loop.timers, &many[0].timer, clock_monotonic() + 2 * NSEC_PER_MSEC);
+	/* Asked to wait for an hour, it comes back for the timer, and not before it is due. */
+	loop_dispatch(&loop, loop_wait(&loop, 3600 * NSEC_PER_SEC));
+	ck_assert_uint_eq(count_fired, 1);
+	loop_done(&loop);
+}
+END_TEST
+
+START_TEST(levels_have_names)
+{
+	for (int level = LOG_ERR; level <= LOG_DEBUG; level++)
+		ck_assert_int_eq(log_level_from_name(log_level_name(level)), level);
+	ck_assert_int_lt(log_level_from_name("loud"), 0);
+}
+END_TEST
+
+START_TEST(report_counts_past_its_bound)
+{
+	struct report report = {0};
+	char line[1000];
+
+	memset(line, 'x', sizeof line - 1);
+	line[sizeof line - 1] = '\0';
+	for (int i = 0; i < 400; i++)
+		report_add(&report, "%d %s", i, line);
+	ck_assert_uint_eq(report.count, 400);
+	ck_assert_uint_le(report.len, REPORT_MAX);
+	ck_assert_uint_eq(report.len, strlen(report.text));
+	report_done(&report);
+	ck_assert_ptr_null(report.text);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("base");
+	TCase *tcase = tcase_create("base");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tcase, timers_fire_in_order);
+	tcase_add_test(tcase, timers_move_and_clear);
+	tcase_add_test(tcase, timers_fire_no_more_than_asked);
+	tcase_add_test(tcase, loop_tells_kind_and_index);
+	tcase_add_test(tcase, loop_wakes_for_a_timer);
+	tcase_add_test(tcase, levels_have_names);
+	tcase_add_test(tcase, report_counts_past_its_bound);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The ledger: sections do not overlap, slots are found by name, another process sees what one wrote; and the audit, on real
+ * connections, finds what is missing. */
+#include "ledger/audit.h"
+#include "ledger/ledger.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct ledger ledger;
+
+static void open_ledger(void)
+{
+	ck_assert_int_eq(ledger_init(&ledger, 2, 100), 0);
+}
+
+static void close_ledger(void)
+{
+	ledger_done(&ledger);
+}
+
+START_TEST(sections_do_not_overlap)
+{
+	uint64_t end = sizeof *ledger.header;
+
+	ck_assert_str_eq(ledger.header->magic, "SPLICED");
+	for (int i = 0; i < LEDGER_SECTIONS; i++) {
+		const struct ledger_section *section = &ledger.header->sections[i];
+
+		ck_assert_uint_eq(section->id, i);
+		ck_assert_uint_ge(section->offset, end);
+		end = section->offset + (uint64_t)section->stride * section->count;
+	}
+	ck_assert_uint_le(end, ledger.header->size);
+}
+END_TEST
+
+START_TEST(slots_go_by_name)
+{
+	bool keep[LEDGER_ROUTES_MAX] = {false};
+	char name[32];
+	int first = ledger_route_slot(&ledger, "web"), second = ledger_route_slot(&ledger, "mail");
+
+	ck_assert_int_ne(first, second);
+	ck_assert_int_eq(ledger_route_slot(&ledger, "web"), first);
+	ledger_count(&ledger_counter(&ledger, 1, (uint32_t)second)->sessions, 7);
+	keep[first] = true;
+	ledger_routes_retain(&ledger, keep);
+	ck_assert_int_eq(ledger_route_slot(&ledger, "other"), second);
+	ck_assert_uint_eq(ledger_counter(&ledger, 1, (uint32_t)second)->sessions, 0);
+	for (int i = 2; i < LEDGER_ROUTES_MAX; i++) {
+		snprintf(name, sizeof name, "route%d", i);
+		ck_assert_int_ge(ledger_route_slot(&ledger, name), 0);
+	}
+	ck_assert_int_lt(ledger_route_slot(&ledger, "one-too-many"), 0);
+	ck_assert_int_eq(ledger_route_slot(&ledger, "web"), first);
+}
+END_TEST
+
+START_TEST(keeper_fds_are_bounded)
+{
+	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
+		ck_assert_int_eq(ledger_keep_fd(&ledger, 1000 + i), 0);
+	ck_assert_int_lt(ledger_keep_fd(&ledger, 5), 0);
+	ledger_forget_fd(&ledger, 1003);
+	ck_assert_int_eq(ledger_keep_fd(&ledger, 5), 0);
+}
+END_TEST
+
+START_TEST(another_process_sees_it)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		ledger_hold(&ledger.threads[1], HAND_SESSION, 42);
+		atomic_store(&ledger.sessions[99].state, SESSION_RELAYING);
+		_exit(0);
+	}
+	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
+	ck_assert_uint_eq(ledger.threads[1].hand, (uint64_t)HAND_SESSION << 32 | 42);
+	ck_assert_uint_eq(ledger.sessions[99].state, SESSION_RELAYING);
+}
+END_TEST
+
+/* Two real TCP connections, client--[0] and [1]--server, as a session holds them. */
+struct pair {
+	int client, server;
+	struct ledger_session record;
+};
+
+static int make_listener(struct sockaddr_in *address)
+{
+	socklen_t len = sizeof *address;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
+	ck_assert_int_eq(listen(fd, 4), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)address, &len), 0);
+	return fd;
+}
+
+static void connect_pair(int *connecting, int *accepting)
+{
+	struct sockaddr_in address;
+	int listener = make_listener(&address);
+
+	*connecting = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(*connecting, (struct sockaddr *)&address, sizeof address), 0);
+	*accepting = accept(listener, NULL, NULL);
+	ck_assert_int_ge(*accepting, 0);
+	close(listener);
+}
+
+static void make_session(struct pair *pair)
+{
+	memset(pair, 0, sizeof *pair);
+	connect_pair(&pair->client, &pair->record.fd[0]);
+	connect_pair(&pair->record.fd[1], &pair->server);
+	pair->record.direction[0].pipe = -1;
+	pair->record.direction[1].pipe = -1;
+}
+
+static void end_session(struct pair *pair)
+{
+	close(pair->client);
+	close(pair->server);
+	close(pair->record.fd[0]);
+	close(pair->record.fd[1]);
+}
+
+/* Waits until so many bytes lie in the socket. */
+static void await(int fd, size_t bytes)
+{
+	char buffer[4096];
+
+	while (recv(fd, buffer, sizeof buffer, MSG_PEEK) < (ssize_t)bytes)
+		poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 1000);
+}
+
+static enum audit_result audit(struct pair *pair, int64_t *missing)
+{
+	return audit_session(&pair->record, missing);
+}
+
+START_TEST(audit_finds_what_is_missing)
+{
+	struct pair pair;
+	int64_t missing;
+	char buffer[100];
+
+	make_session(&pair);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_RIGHT);
+	ck_assert_int_eq(write(pair.client, "0123456789", 10), 10);
+	await(pair.record.fd[0], 10);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_RIGHT);
+	/* Taken out and kept: ten bytes are nowhere. */
+	ck_assert_int_eq(read(pair.record.fd[0], buffer, sizeof buffer), 10);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_WRONG);
+	ck_assert_int_eq(missing, 10);
+	/* Put where they belong, whether the peer has read them or not. */
+	ck_assert_int_eq(write(pair.record.fd[1], buffer, 10), 10);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_RIGHT);
+	await(pair.server, 10);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_RIGHT);
+	/* Put there twice. */
+	ck_assert_int_eq(write(pair.record.fd[1], buffer, 4), 4);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_WRONG);
+	ck_assert_int_eq(missing, -4);
+	end_session(&pair);
+}
+END_TEST
+
+START_TEST(audit_counts_the_pipe)
+{
+	struct pair pair;
+	int64_t missing;
+	int ends[2];
+	char buffer[100];
+
+	make_session(&pair);
+	ck_assert_int_eq(pipe2(ends, O_NONBLOCK), 0);
+	ck_assert_int_eq(write(pair.server, "abcdef", 6), 6);
+	await(pair.record.fd[1], 6);
+	ck_assert_int_eq(read(pair.record.fd[1], buffer, 6), 6);
+	ck_assert_int_eq(write(ends[1], buffer, 6), 6);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_WRONG);
+	pair.record.direction[1].pipe = ends[0];
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_RIGHT);
+	close(ends[0]);
+	close(ends[1]);
+	end_session(&pair);
+}
+END_TEST
+
+START_TEST(audit_says_when_it_cannot_tell)
+{
+	struct pair pair;
+	int64_t missing;
+
+	make_session(&pair);
+	shutdown(pair.client, SHUT_WR);
+	poll(&(struct pollfd){.fd = pair.record.fd[0], .events = POLLIN}, 1, 1000);
+	ck_assert_int_eq(audit(&pair, &missing), AUDIT_UNKNOWN);
+	end_session(&pair);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("ledger");
+	TCase *tcase = tcase_create("ledger");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(tcase, open_ledger, close_ledger);
+	tcase_add_test(tcase, sections_do_not_overlap);
+	tcase_add_test(tcase, slots_go_by_name);
+	tcase_add_test(tcase, keeper_fds_are_bounded);
+	tcase_add_test(tcase, another_process_sees_it);
+	tcase_add_test(tcase, audit_finds_what_is_missing);
+	tcase_add_test(tcase, audit_counts_the_pipe);
+	tcase_add_test(tcase, audit_says_when_it_cannot_tell);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
