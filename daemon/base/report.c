@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A report is what an operator gets to read at once: every error, a line each. It grows by doubling up to REPORT_MAX, for a
- * configuration can be wrong on every one of its lines; past that, and without memory, lines are counted and not kept.
+ * A report is what an operator gets to read at once: every error, a line each. It grows by doubling
+ * up to REPORT_MAX, for a configuration can be wrong on every one of its lines; past that, and
+ * without memory, lines are counted and not kept.
  */
 #include "base/report.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Text as people write it: numbers with units, percent-encoding, mistyped words. Nothing here allocates, and nothing depends
- * on the locale. Fractions are refused everywhere: "1500ms" says what "1.5s" means.
+ * Text as people write it: numbers with units, percent-encoding, mistyped words. Nothing here
+ * allocates, and nothing depends on the locale. Fractions are refused everywhere: "1500ms" says
+ * what "1.5s" means.
  */
 #include "base/text.h"
 
@@ -22,21 +23,45 @@ struct unit {
 
 /* systemd.time(7); the first of each factor is the one we print. */
 static const struct unit time_units[] = {
-	{"d", 86400 * S},     {"h", 3600 * S},	    {"min", 60 * S},	  {"s", S},
-	{"ms", MS},	      {"us", US},	    {"ns", 1},		  {"", S},
-	{"nsec", 1},	      {"usec", US},	    {"µs", US},		  {"μs", US},
-	{"msec", MS},	      {"sec", S},	    {"second", S},	  {"seconds", S},
-	{"m", 60 * S},	      {"minute", 60 * S},   {"minutes", 60 * S},  {"hr", 3600 * S},
-	{"hour", 3600 * S},   {"hours", 3600 * S},  {"day", 86400 * S},	  {"days", 86400 * S},
-	{"w", 604800 * S},    {"week", 604800 * S}, {"weeks", 604800 * S}, {"M", 2629800 * S},
-	{"month", 2629800 * S}, {"months", 2629800 * S}, {"y", 31557600 * S}, {"year", 31557600 * S},
+	{"d", 86400 * S},
+	{"h", 3600 * S},
+	{"min", 60 * S},
+	{"s", S},
+	{"ms", MS},
+	{"us", US},
+	{"ns", 1},
+	{"", S},
+	{"nsec", 1},
+	{"usec", US},
+	{"µs", US},
+	{"μs", US},
+	{"msec", MS},
+	{"sec", S},
+	{"second", S},
+	{"seconds", S},
+	{"m", 60 * S},
+	{"minute", 60 * S},
+	{"minutes", 60 * S},
+	{"hr", 3600 * S},
+	{"hour", 3600 * S},
+	{"hours", 3600 * S},
+	{"day", 86400 * S},
+	{"days", 86400 * S},
+	{"w", 604800 * S},
+	{"week", 604800 * S},
+	{"weeks", 604800 * S},
+	{"M", 2629800 * S},
+	{"month", 2629800 * S},
+	{"months", 2629800 * S},
+	{"y", 31557600 * S},
+	{"year", 31557600 * S},
 	{"years", 31557600 * S},
 };
 enum { TIME_UNITS_PRINTED = 7 };
 
 static const struct unit size_units[] = {
-	{"T", INT64_C(1) << 40}, {"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}, {"", 1},
-	{"B", 1}, {"k", 1 << 10},
+	{"T", INT64_C(1) << 40}, {"G", 1 << 30}, {"M", 1 << 20}, {"K", 1 << 10}, {"", 1}, {"B", 1},
+	{"k", 1 << 10},
 };
 enum { SIZE_UNITS_PRINTED = 5 };
 
@@ -115,7 +140,8 @@ int text_parse_number(const char *text, int64_t *ret)
 	return 0;
 }
 
-static const struct unit *find_unit(const struct unit *units, size_t n_units, const char *name, size_t len)
+static const struct unit *find_unit(const struct unit *units, size_t n_units, const char *name,
+				    size_t len)
 {
 	for (size_t i = 0; i < n_units; i++)
 		if (strlen(units[i].name) == len && memcmp(units[i].name, name, len) == 0)
@@ -124,7 +150,8 @@ static const struct unit *find_unit(const struct unit *units, size_t n_units, co
 }
 
 /* One "NUMBER UNIT" at *text, which ends where a blank, a digit or one of stop begins. */
-static int parse_span(const char **text, const struct unit *units, size_t n_units, const char *stop, int64_t *ret)
+static int parse_span(const char **text, const struct unit *units, size_t n_units, const char *stop,
+		      int64_t *ret)
 {
 	const struct unit *unit;
 	int64_t value = 0;
@@ -216,13 +243,15 @@ int text_parse_mode(const char *text, int64_t *ret)
 	return 0;
 }
 
-static const char *format_unit(const struct unit *units, size_t n_units, int64_t value, const char *end, char *text)
+static const char *format_unit(const struct unit *units, size_t n_units, int64_t value,
+			       const char *end, char *text)
 {
 	size_t i = 0;
 
 	while (i + 1 < n_units && value % units[i].factor != 0)
 		i++;
-	snprintf(text, TEXT_NUMBER_MAX, "%" PRId64 "%s%s", value / units[i].factor, units[i].name, end);
+	snprintf(text, TEXT_NUMBER_MAX, "%" PRId64 "%s%s", value / units[i].factor, units[i].name,
+		 end);
 	return text;
 }
 
@@ -270,8 +299,8 @@ int text_decode_percent(const char *text, size_t len, char *decoded)
 
 static bool is_plain(char c, const char *keep)
 {
-	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || strchr("-._~", c) ||
-	       strchr(keep, c);
+	return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+	       strchr("-._~", c) || strchr(keep, c);
 }
 
 size_t text_encode_percent(const char *text, const char *keep, char *encoded, size_t size)
@@ -306,18 +335,21 @@ static unsigned least(unsigned a, unsigned b)
 unsigned text_distance(const char *a, const char *b)
 {
 	size_t a_len = strnlen(a, WORD_MAX + 1), b_len = strnlen(b, WORD_MAX + 1);
-	unsigned rows[3][WORD_MAX + 1]; /* of the table of distances between the words' beginnings */
+	unsigned rows[3]
+		     [WORD_MAX + 1]; /* of the table of distances between the words' beginnings */
 
 	if (a_len > WORD_MAX || b_len > WORD_MAX)
 		return UINT_MAX;
 	for (size_t j = 0; j <= b_len; j++)
 		rows[0][j] = (unsigned)j;
 	for (size_t i = 1; i <= a_len; i++) {
-		unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
+		unsigned *row = rows[i % 3], *above = rows[(i + 2) % 3],
+			 *two_above = rows[(i + 1) % 3];
 
 		row[0] = (unsigned)i;
 		for (size_t j = 1; j <= b_len; j++) {
-			row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (a[i - 1] != b[j - 1]));
+			row[j] = least(least(above[j], row[j - 1]) + 1,
+				       above[j - 1] + (a[i - 1] != b[j - 1]));
 			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
 				row[j] = least(row[j], two_above[j - 2] + 1);
 		}
@@ -327,7 +359,8 @@ unsigned text_distance(const char *a, const char *b)
 
 void text_nearest_init(struct text_nearest *nearest, const char *word)
 {
-	/* A third of the letters may be wrong, at least one and at most three: what is further off was not meant. */
+	/* A third of the letters may be wrong, at least one and at most three: what is further off
+	 * was not meant. */
 	unsigned limit = least(3, (unsigned)strnlen(word, WORD_MAX + 1) / 3);
 
 	*nearest = (struct text_nearest){.word = word, .distance = (limit ? limit : 1) + 1};

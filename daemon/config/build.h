@@ -4,10 +4,12 @@
 
 #include "config/check.h"
 
-/* Makes an empty config and what its check needs. 0 or -ENOMEM; build_finish() follows in both cases. */
+/* Makes an empty config and what its check needs. 0 or -ENOMEM; build_finish() follows in both
+ * cases. */
 int build_start(struct check *check, struct families *families, struct report *report);
 
-/* Ends it: with r = 0 and without errors *ret is the config and 0 is returned; else nothing is left, and r or -EINVAL. */
+/* Ends it: with r = 0 and without errors *ret is the config and 0 is returned; else nothing is
+ * left, and r or -EINVAL. */
 int build_finish(struct check *check, int r, struct config **ret);
 
 /* Sets the digest, of the canonical text. 0 or -ENOMEM. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Checking: the tree of a file, or of a generation, becomes a config. All errors are reported, so a group with errors is still
- * read to its end; only the whole is then refused.
+ * Checking: the tree of a file, or of a generation, becomes a config. All errors are reported, so a
+ * group with errors is still read to its end; only the whole is then refused.
  */
 #include "config/check.h"
 
@@ -39,7 +39,8 @@ void check_error(struct check *check, struct config_place place, const char *for
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add(check->report, "%s: %s%s%s", config_place_text(check->config, place, where, sizeof(where)),
+	report_add(check->report, "%s: %s%s%s",
+		   config_place_text(check->config, place, where, sizeof(where)),
 		   check->where ? check->where : "", check->where ? ": " : "", text);
 }
 
@@ -47,7 +48,8 @@ int check_add_file(struct check *check, const char *name, uint32_t *ret)
 {
 	struct config *config = check->config;
 
-	config->files = owner_grow(check->owner, config->files, config->n_files, sizeof(*config->files));
+	config->files =
+		owner_grow(check->owner, config->files, config->n_files, sizeof(*config->files));
 	if (!config->files)
 		return -ENOMEM;
 	config->files[config->n_files] = owner_copy_text(check->owner, name);
@@ -57,14 +59,16 @@ int check_add_file(struct check *check, const char *name, uint32_t *ret)
 	return 0;
 }
 
-/* The users and groups that are named must be there: a typing error would be noticed only at the next start. */
+/* The users and groups that are named must be there: a typing error would be noticed only at the
+ * next start. */
 static void check_names(struct check *check)
 {
 	static const enum config_daemon_option groups[] = {DAEMON_GROUP, DAEMON_CONTROL_GROUP};
 	const struct config_value *values = check->config->daemon, *user = &values[DAEMON_USER];
 
 	if (user->value.state == SPLICED_SET && !getpwnam(user->value.text))
-		check_error(check, user->place, "user is \"%s\"; there is no such user", user->value.text);
+		check_error(check, user->place, "user is \"%s\"; there is no such user",
+			    user->value.text);
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		const struct config_value *group = &values[groups[i]];
 
@@ -81,7 +85,8 @@ static int check_daemon(struct check *check, struct node *root)
 
 	check->where = "daemon";
 	if (group && group->type != NODE_GROUP) {
-		check_error(check, group->place, "is %s; it must be a group, as daemon: { ... };", node_type_name(group));
+		check_error(check, group->place, "is %s; it must be a group, as daemon: { ... };",
+			    node_type_name(group));
 	} else if (group) {
 		r = group_read(check, &daemon_table, group, check->config->daemon);
 		if (r == 0)
@@ -95,8 +100,8 @@ static int check_daemon(struct check *check, struct node *root)
 	return r;
 }
 
-static int check_route(struct check *check, struct node *node, const struct route_defaults *defaults,
-		       struct config_route *route)
+static int check_route(struct check *check, struct node *node,
+		       const struct route_defaults *defaults, struct config_route *route)
 {
 	int r;
 
@@ -108,13 +113,15 @@ static int check_route(struct check *check, struct node *node, const struct rout
 	return r;
 }
 
-static int check_routes(struct check *check, struct node *group, const struct route_defaults *defaults)
+static int check_routes(struct check *check, struct node *group,
+			const struct route_defaults *defaults)
 {
 	struct config *config = check->config;
 	int r = 0;
 
 	if (group->type != NODE_GROUP) {
-		check_error(check, group->place, "routes is %s; it must be a group, as routes: { NAME: { ... }; };",
+		check_error(check, group->place,
+			    "routes is %s; it must be a group, as routes: { NAME: { ... }; };",
 			    node_type_name(group));
 		return 0;
 	}

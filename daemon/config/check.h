@@ -2,8 +2,8 @@
 /*
  * What every part of checking shares: the config that is being made, and where errors go.
  *
- * Functions that check return 0 when they came to their end, also with errors found on the way: those are in the report and
- * counted. A negative errno says that they could not go on (-ENOMEM).
+ * Functions that check return 0 when they came to their end, also with errors found on the way:
+ * those are in the report and counted. A negative errno says that they could not go on (-ENOMEM).
  */
 #pragma once
 
@@ -18,8 +18,8 @@ struct check {
 	struct config_owner *scratch; /* of what is gone when the config is done */
 	struct families *families;
 	struct report *report;
-	const struct node *lists;     /* the group of that name, or NULL */
-	const char *where;	      /* "route NAME", "daemon"; NULL outside of these */
+	const struct node *lists; /* the group of that name, or NULL */
+	const char *where;	  /* "route NAME", "daemon"; NULL outside of these */
 	unsigned errors;
 	bool resolve_listeners;
 	bool generation; /* what has no place is a default */
@@ -32,5 +32,6 @@ void check_error(struct check *check, struct config_place place, const char *for
 /* Adds a name to config->files; its index goes to *ret. 0 or -ENOMEM. */
 int check_add_file(struct check *check, const char *name, uint32_t *ret);
 
-/* Reads the daemon group, and then, unless daemon_only, all routes. root is one tree with all files' routes. 0 or -ENOMEM. */
+/* Reads the daemon group, and then, unless daemon_only, all routes. root is one tree with all
+ * files' routes. 0 or -ENOMEM. */
 int check_tree(struct check *check, struct node *root, bool daemon_only);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Reading a configuration: the file, X.conf.d beside it, and the check. What is read on the way goes into a scratch owner, what the
- * config keeps into its own.
+ * Reading a configuration: the file, X.conf.d beside it, and the check. What is read on the way
+ * goes into a scratch owner, what the config keeps into its own.
  */
 #include "config/build.h"
 
@@ -69,7 +69,8 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* Moves the routes of a further file into those of the first; a name that is there already is an error. */
+/* Moves the routes of a further file into those of the first; a name that is there already is an
+ * error. */
 static void merge_routes(struct check *check, struct node *routes, struct node *more)
 {
 	struct node *next;
@@ -81,8 +82,11 @@ static void merge_routes(struct check *check, struct node *routes, struct node *
 		next = route->next;
 		route->next = NULL;
 		if (other) {
-			check_error(check, route->place, "route %s: there is one of this name at %s; give it another",
-				    route->name, config_place_text(check->config, other->place, text, sizeof(text)));
+			check_error(
+				check, route->place,
+				"route %s: there is one of this name at %s; give it another",
+				route->name,
+				config_place_text(check->config, other->place, text, sizeof(text)));
 			continue;
 		}
 		if (routes->last)
@@ -110,19 +114,24 @@ static int add_route_tree(struct check *check, struct node *root, struct node *m
 		return -ENOMEM;
 	for (struct node *node = more->first; node; node = node->next) {
 		if (strcmp(node->name, "routes") != 0)
-			check_error(check, node->place, "\"%s\" belongs into the main file; this one holds routes only",
+			check_error(check, node->place,
+				    "\"%s\" belongs into the main file; this one holds routes only",
 				    node->name);
 		else if (node->type != NODE_GROUP)
-			check_error(check, node->place, "routes is %s; it must be a group, as routes: { NAME: { ... }; };",
-				    node_type_name(node));
+			check_error(
+				check, node->place,
+				"routes is %s; it must be a group, as routes: { NAME: { ... }; };",
+				node_type_name(node));
 		else if (routes->type == NODE_GROUP)
 			merge_routes(check, routes, node);
 	}
 	return 0;
 }
 
-/* Reads one file of X.conf.d; root is NULL where the main file has a syntax error, and then only the syntax is checked. */
-static int read_route_file(struct check *check, const char *path, const char *dir, struct node *root)
+/* Reads one file of X.conf.d; root is NULL where the main file has a syntax error, and then only
+ * the syntax is checked. */
+static int read_route_file(struct check *check, const char *path, const char *dir,
+			   struct node *root)
 {
 	struct source source;
 	struct node *more;
@@ -137,7 +146,8 @@ static int read_route_file(struct check *check, const char *path, const char *di
 	return add_route_tree(check, root, more);
 }
 
-static int read_route_files(struct check *check, const char *path, const char *dir, struct node *root)
+static int read_route_files(struct check *check, const char *path, const char *dir,
+			    struct node *root)
 {
 	size_t len = strlen(path);
 	struct dirent **entries;
@@ -151,8 +161,8 @@ static int read_route_files(struct check *check, const char *path, const char *d
 		return -ENOMEM;
 	n = scandir(confd, &entries, is_route_file, compare_names);
 	if (n < 0 && errno != ENOENT && errno != ENOMEM) {
-		report_add(check->report, "%s: cannot be read: %s; let the daemon's user read it", confd,
-			   strerror(errno));
+		report_add(check->report, "%s: cannot be read: %s; let the daemon's user read it",
+			   confd, strerror(errno));
 		check->errors++;
 	}
 	if (n < 0)
@@ -208,7 +218,8 @@ struct config *config_free(struct config *config)
 	return NULL;
 }
 
-const char *config_place_text(const struct config *config, struct config_place place, char *text, size_t size)
+const char *config_place_text(const struct config *config, struct config_place place, char *text,
+			      size_t size)
 {
 	const char *file = place.file < config->n_files ? config->files[place.file] : "(nowhere)";
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What was asked for: the configuration as plain structs, checked, with file and line of every setting.
+ * What was asked for: the configuration as plain structs, checked, with file and line of every
+ * setting.
  *
- * A config never changes once read. It reads from a file (and its X.conf.d), or from a generation: the canonical text and
- * a map from its lines to the files and lines that the operator wrote, in a sealed memfd.
+ * A config never changes once read. It reads from a file (and its X.conf.d), or from a generation:
+ * the canonical text and a map from its lines to the files and lines that the operator wrote, in a
+ * sealed memfd.
  */
 #pragma once
 
@@ -68,22 +70,25 @@ enum config_endpoint_option {
 	ENDPOINT_OPTIONS,
 };
 
-/* One family's share of an endpoint. `ip` without a numeric host has two, inet6 and inet; all others have one. */
+/* One family's share of an endpoint. `ip` without a numeric host has two, inet6 and inet; all
+ * others have one. */
 struct config_leg {
 	const struct family *family;
 	const struct spliced_row *row;
-	struct config_value *values;    /* family->plugin.n_options */
+	struct config_value *values;	/* family->plugin.n_options */
 	struct spliced_options options; /* over values; what callbacks get */
-	const char *host_name;          /* the HOST option's text where it is a name to be resolved, else NULL */
-	struct address address;         /* where host_name is NULL */
+	const char *
+		host_name; /* the HOST option's text where it is a name to be resolved, else NULL */
+	struct address address; /* where host_name is NULL */
 };
 
 struct config_endpoint {
 	struct config_place place;
 	enum spliced_role role;
 	const char *family; /* as said: a family's name, or "ip" */
-	char *name; /* for logs and counters: as given, else as text */
-	char *text; /* canonical endpoint string: scheme, address, no options: "tcp://localhost:80" */
+	char *name;	    /* for logs and counters: as given, else as text */
+	char *text; /* canonical endpoint string: scheme, address, no options: "tcp://localhost:80"
+		     */
 	struct config_value values[ENDPOINT_OPTIONS];
 	unsigned n_legs;
 	struct config_leg legs[2];
@@ -91,20 +96,22 @@ struct config_endpoint {
 
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID };
 
-/* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers. */
+/* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers.
+ */
 struct config_rule {
 	struct config_place place;
 	char *text; /* as written */
 	enum config_rule_kind kind;
 	const struct family *family; /* RULE_ADDRESS */
 	struct spliced_rule rule;    /* RULE_ADDRESS */
-	uint32_t id;                 /* RULE_UID, RULE_GID */
+	uint32_t id;		     /* RULE_UID, RULE_GID */
 };
 
 struct config_route {
 	char *name;
 	struct config_place place;
-	struct config_value values[ROUTE_OPTIONS]; /* the route's own, else from defaults, else the default */
+	struct config_value
+		values[ROUTE_OPTIONS]; /* the route's own, else from defaults, else the default */
 	struct config_endpoint *listen;
 	unsigned n_listen;
 	struct config_endpoint *targets;
@@ -116,9 +123,9 @@ struct config_route {
 	unsigned n_deny;
 	/* the values above, for the data path */
 	bool enabled;
-	uint64_t connect_timeout, idle_timeout; /* ns; 0: none */
+	uint64_t connect_timeout, idle_timeout;	    /* ns; 0: none */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
-	uint32_t attempts, limit_sessions; /* 0: no limit */
+	uint32_t attempts, limit_sessions;	    /* 0: no limit */
 };
 
 struct config {
@@ -133,43 +140,55 @@ struct config {
 
 struct config_source {
 	const char *path; /* the file */
-	const char *as;   /* check it as if it were this path (for X.conf.d and @include), or NULL */
+	const char *as; /* check it as if it were this path (for X.conf.d and @include), or NULL */
 	struct families *families;
-	bool resolve_listeners; /* look up names that listeners bind to, with a time limit; -t does not */
-	bool daemon_only; /* read the daemon group alone: what must be known before privileges are dropped; loads no plugin */
+	bool resolve_listeners; /* look up names that listeners bind to, with a time limit; -t does
+				   not */
+	bool daemon_only; /* read the daemon group alone: what must be known before privileges are
+			     dropped; loads no plugin */
 };
 
-/* Reads, checks, and gives a config; or negative errno with every error in report (each "FILE:LINE: route NAME: what is wrong;
- * what would be right"): -EINVAL, or what opening the file said. On error *ret is untouched. (config_read() is libconfig's.) */
+/* Reads, checks, and gives a config; or negative errno with every error in report (each "FILE:LINE:
+ * route NAME: what is wrong; what would be right"): -EINVAL, or what opening the file said. On
+ * error *ret is untouched. (config_read() is libconfig's.) */
 int config_load(const struct config_source *source, struct config **ret, struct report *report);
 
-/* Writes config as a generation into an empty memfd, and reads it back: same values, same places. */
+/* Writes config as a generation into an empty memfd, and reads it back: same values, same places.
+ */
 int config_write_generation(const struct config *config, int fd);
-int config_read_generation(int fd, struct families *families, struct config **ret, struct report *report);
+int config_read_generation(int fd, struct families *families, struct config **ret,
+			   struct report *report);
 
 /* Prints the canonical text: a file that reads as the same config. 0 or negative errno. */
 int config_print(const struct config *config, FILE *file);
 
 /*
- * Callbacks of a leg's family say what is wrong by SPLICED_ERROR(). On this thread, from config_hear() to config_hear_nothing(), it
- * goes to report, behind the place of the option and the route's name; otherwise nowhere. config_load() does this itself;
- * whoever calls prepare() or bound() does it around them.
+ * Callbacks of a leg's family say what is wrong by SPLICED_ERROR(). On this thread, from
+ * config_hear() to config_hear_nothing(), it goes to report, behind the place of the option and the
+ * route's name; otherwise nowhere. config_load() does this itself; whoever calls prepare() or
+ * bound() does it around them.
  */
-void config_hear(const struct config *config, const struct config_route *route, const struct config_endpoint *endpoint,
-		 const struct config_leg *leg, struct report *report);
+void config_hear(const struct config *config, const struct config_route *route,
+		 const struct config_endpoint *endpoint, const struct config_leg *leg,
+		 struct report *report);
 void config_hear_nothing(void);
 
 /* Frees it. Takes NULL, returns NULL. */
 struct config *config_free(struct config *config);
 
 /* "FILE:LINE" of a place, into text. Returns text. */
-const char *config_place_text(const struct config *config, struct config_place place, char *text, size_t size);
+const char *config_place_text(const struct config *config, struct config_place place, char *text,
+			      size_t size);
 
-/* Prints what a family takes (name NULL: every family found), for people or as JSON. 0 or negative errno. */
-int config_describe(struct families *families, const char *name, bool json, FILE *file, struct report *report);
+/* Prints what a family takes (name NULL: every family found), for people or as JSON. 0 or negative
+ * errno. */
+int config_describe(struct families *families, const char *name, bool json, FILE *file,
+		    struct report *report);
 
-/* Digest of an endpoint leg's options that need a new socket when they change: family, row, address and REOPEN options, and
- * sndbuf, rcvbuf, mark of the endpoint. Equal digests may share a listening socket. */
+/* Digest of an endpoint leg's options that need a new socket when they change: family, row, address
+ * and REOPEN options, and sndbuf, rcvbuf, mark of the endpoint. Equal digests may share a listening
+ * socket. */
 uint64_t config_leg_digest(const struct config_endpoint *endpoint, const struct config_leg *leg);
 /* The same of the LIVE options. */
-uint64_t config_leg_live_digest(const struct config_endpoint *endpoint, const struct config_leg *leg);
+uint64_t config_leg_live_digest(const struct config_endpoint *endpoint,
+				const struct config_leg *leg);

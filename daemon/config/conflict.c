@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Two routes cannot listen on one address; sockets bound to different interfaces can. A name that is not resolved is compared as
- * a name. Routes that are not enabled do not listen.
+ * Two routes cannot listen on one address; sockets bound to different interfaces can. A name that
+ * is not resolved is compared as a name. Routes that are not enabled do not listen.
  */
 #include "config/check.h"
 #include "config/owner.h"
@@ -103,8 +103,10 @@ static void report(struct check *check, const struct listener *first, const stru
 {
 	char text[320];
 
-	check_error(check, second->endpoint->place, "route %s: %s is listened on already, by route %s at %s; change one of "
-		    "them", second->route->name, second->endpoint->text, first->route->name,
+	check_error(check, second->endpoint->place,
+		    "route %s: %s is listened on already, by route %s at %s; change one of "
+		    "them",
+		    second->route->name, second->endpoint->text, first->route->name,
 		    config_place_text(check->config, first->endpoint->place, text, sizeof(text)));
 }
 

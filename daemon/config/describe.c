@@ -13,17 +13,26 @@
 #include <string.h>
 
 static const char *const capability_names[] = {
-	"listen",    "connect",	   "connectionless", "boundaries", "reliable",	   "ordered",  "half-close",
-	"splice",    "readers",	   "passes-fds",     "credentials", "receive-only", "reset",	"tcp-info",
+	"listen",      "connect",      "connectionless", "boundaries", "reliable",
+	"ordered",     "half-close",   "splice",	 "readers",    "passes-fds",
+	"credentials", "receive-only", "reset",		 "tcp-info",
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 
 static const char *const type_names[] = {
-	[SPLICED_BOOL] = "bool",     [SPLICED_NUMBER] = "number",     [SPLICED_STRING] = "string",
-	[SPLICED_WORD] = "word",     [SPLICED_WORD_OR_NUMBER] = "word or number",
-	[SPLICED_SIZE] = "size",     [SPLICED_DURATION] = "duration", [SPLICED_RATE] = "rate",
-	[SPLICED_MODE] = "mode",     [SPLICED_PATH] = "path",	      [SPLICED_INTERFACE] = "interface",
-	[SPLICED_LIST] = "list",     [SPLICED_HOST] = "host",
+	[SPLICED_BOOL] = "bool",
+	[SPLICED_NUMBER] = "number",
+	[SPLICED_STRING] = "string",
+	[SPLICED_WORD] = "word",
+	[SPLICED_WORD_OR_NUMBER] = "word or number",
+	[SPLICED_SIZE] = "size",
+	[SPLICED_DURATION] = "duration",
+	[SPLICED_RATE] = "rate",
+	[SPLICED_MODE] = "mode",
+	[SPLICED_PATH] = "path",
+	[SPLICED_INTERFACE] = "interface",
+	[SPLICED_LIST] = "list",
+	[SPLICED_HOST] = "host",
 };
 
 static const char *type_name(const struct spliced_option *option)
@@ -62,8 +71,8 @@ static void print_row(FILE *file, const struct family *family, const struct spli
 
 	fputs("  ", file);
 	print_row_name(file, row);
-	fprintf(file, "\n    written as    %s://%s\n    capabilities  ", row->scheme ? row->scheme : family->name,
-		row->pattern ? row->pattern : "");
+	fprintf(file, "\n    written as    %s://%s\n    capabilities  ",
+		row->scheme ? row->scheme : family->name, row->pattern ? row->pattern : "");
 	for (unsigned i = 0; i < CAPABILITIES; i++) {
 		if (!(row->capabilities & UINT64_C(1) << i))
 			continue;
@@ -71,17 +80,20 @@ static void print_row(FILE *file, const struct family *family, const struct spli
 		separator = ", ";
 	}
 	if (row->max_message)
-		fprintf(file, "\n    message       at most %llu bytes", (unsigned long long)row->max_message);
+		fprintf(file, "\n    message       at most %llu bytes",
+			(unsigned long long)row->max_message);
 	fputc('\n', file);
 }
 
 /* Which rows and roles an option is for, where it is not for all of them. */
-static void print_scope(FILE *file, const struct family *family, const struct spliced_option *option)
+static void print_scope(FILE *file, const struct family *family,
+			const struct spliced_option *option)
 {
 	const char *separator = "";
 
 	if (option->roles == SPLICED_LISTEN || option->roles == SPLICED_CONNECT)
-		fprintf(file, "    only for      %s\n", option->roles == SPLICED_LISTEN ? "listen" : "target");
+		fprintf(file, "    only for      %s\n",
+			option->roles == SPLICED_LISTEN ? "listen" : "target");
 	if (option->rows == 0)
 		return;
 	fputs("    only for      ", file);
@@ -95,16 +107,19 @@ static void print_scope(FILE *file, const struct family *family, const struct sp
 	fputc('\n', file);
 }
 
-static void print_option(FILE *file, const struct family *family, const struct spliced_option *option)
+static void print_option(FILE *file, const struct family *family,
+			 const struct spliced_option *option)
 {
 	char expects[640];
 
 	fprintf(file, "  %s\n    %s\n", option->name, option->doc ? option->doc : "");
-	fprintf(file, "    %-12s  %s\n", type_name(option), value_expects(option, expects, sizeof(expects)));
+	fprintf(file, "    %-12s  %s\n", type_name(option),
+		value_expects(option, expects, sizeof(expects)));
 	if (option->flags & SPLICED_REQUIRED)
 		fputs("    required\n", file);
 	else if (option->default_text)
-		fprintf(file, "    default       %s\n", *option->default_text ? option->default_text : "\"\"");
+		fprintf(file, "    default       %s\n",
+			*option->default_text ? option->default_text : "\"\"");
 	print_scope(file, family, option);
 	fprintf(file, "    a change      %s\n",
 		option->flags & SPLICED_LIVE ? "applies to the open socket" : "takes a new socket");
@@ -113,8 +128,8 @@ static void print_option(FILE *file, const struct family *family, const struct s
 static void print_family(FILE *file, const struct family *family)
 {
 	fprintf(file, "%s: %s\n(%s, ABI %u.%u)\n\nTypes\n", family->name,
-		family->plugin.summary ? family->plugin.summary : "", family->path, family->plugin.abi_major,
-		family->plugin.abi_minor);
+		family->plugin.summary ? family->plugin.summary : "", family->path,
+		family->plugin.abi_major, family->plugin.abi_minor);
 	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
 		print_row(file, family, &family->rows[i]);
 	fputs("\nOptions\n", file);
@@ -144,7 +159,8 @@ static json_t *row_to_json(const struct family *family, const struct spliced_row
 	return object;
 }
 
-static json_t *rows_of_option_to_json(const struct family *family, const struct spliced_option *option)
+static json_t *rows_of_option_to_json(const struct family *family,
+				      const struct spliced_option *option)
 {
 	json_t *rows = json_array();
 
@@ -187,7 +203,8 @@ static json_t *family_to_json(const struct family *family)
 	set_text(object, "name", family->name);
 	set_text(object, "summary", family->plugin.summary);
 	set_text(object, "path", family->path);
-	json_object_set_new(object, "abi", json_pack("[ii]", family->plugin.abi_major, family->plugin.abi_minor));
+	json_object_set_new(object, "abi",
+			    json_pack("[ii]", family->plugin.abi_major, family->plugin.abi_minor));
 	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
 		json_array_append_new(rows, row_to_json(family, &family->rows[i]));
 	for (uint32_t i = 0; i < family->plugin.n_options; i++)
@@ -215,11 +232,14 @@ static int describe_all(struct families *families, bool json, FILE *file, struct
 	r = families_load_all(families, report);
 	for (const struct family *family = families->first; family; family = family->next) {
 		if (json)
-			json_array_append_new(array, json_pack("{s:s, s:s, s:s}", "name", family->name, "summary",
-							       family->plugin.summary ? family->plugin.summary : "",
-							       "path", family->path));
+			json_array_append_new(
+				array,
+				json_pack("{s:s, s:s, s:s}", "name", family->name, "summary",
+					  family->plugin.summary ? family->plugin.summary : "",
+					  "path", family->path));
 		else
-			fprintf(file, "%-10s  %s\n", family->name, family->plugin.summary ? family->plugin.summary : "");
+			fprintf(file, "%-10s  %s\n", family->name,
+				family->plugin.summary ? family->plugin.summary : "");
 	}
 	if (json) {
 		int printed = print_json(file, array);
@@ -231,7 +251,8 @@ static int describe_all(struct families *families, bool json, FILE *file, struct
 	return r;
 }
 
-int config_describe(struct families *families, const char *name, bool json, FILE *file, struct report *report)
+int config_describe(struct families *families, const char *name, bool json, FILE *file,
+		    struct report *report)
 {
 	const struct family *family;
 	char *why = NULL;

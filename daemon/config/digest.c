@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether an open socket still fits: a digest of everything that takes a new one when it changes, and of everything that does
- * not. Values count, and not how they came to be: a default said out loud changes nothing.
+ * Whether an open socket still fits: a digest of everything that takes a new one when it changes,
+ * and of everything that does not. Values count, and not how they came to be: a default said out
+ * loud changes nothing.
  */
 #include "config/config.h"
 #include "config/leg.h"
@@ -26,7 +27,8 @@ static void add_text(XXH3_state_t *state, const char *text)
 		add(state, "\xff", 1);
 }
 
-static void add_value(XXH3_state_t *state, const struct spliced_option *option, const struct spliced_value *value)
+static void add_value(XXH3_state_t *state, const struct spliced_option *option,
+		      const struct spliced_value *value)
 {
 	unsigned char is_set = value->state != SPLICED_UNSET;
 
@@ -51,8 +53,8 @@ static void add_options(XXH3_state_t *state, const struct spliced_option *option
 }
 
 /* The name is no property of a socket. */
-static void add_all(XXH3_state_t *state, const struct config_endpoint *endpoint, const struct config_leg *leg,
-		    uint32_t flag)
+static void add_all(XXH3_state_t *state, const struct config_endpoint *endpoint,
+		    const struct config_leg *leg, uint32_t flag)
 {
 	add_options(state, leg->family->options, leg->family->plugin.n_options, leg->values, flag);
 	add_options(state, schema_endpoint + 1, ENDPOINT_OPTIONS - 1, endpoint->values + 1, flag);
@@ -75,7 +77,8 @@ uint64_t config_leg_digest(const struct config_endpoint *endpoint, const struct 
 	return XXH3_64bits_digest(&state);
 }
 
-uint64_t config_leg_live_digest(const struct config_endpoint *endpoint, const struct config_leg *leg)
+uint64_t config_leg_live_digest(const struct config_endpoint *endpoint,
+				const struct config_leg *leg)
 {
 	XXH3_state_t state;
 

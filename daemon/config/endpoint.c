@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Endpoints: a group, a string that means the same group, or a list of these. Here is what all of them have in common; what
- * differs is in their legs.
+ * Endpoints: a group, a string that means the same group, or a list of these. Here is what all of
+ * them have in common; what differs is in their legs.
  */
 #include "config/endpoint.h"
 
@@ -40,7 +40,8 @@ static int read_common(struct check *check, struct node *group, struct config_en
 
 	r = group_read(check, &table, group, endpoint->values);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
-		check_error(check, name->place, "%sname is empty; give it one, or leave it out", table.prefix);
+		check_error(check, name->place, "%sname is empty; give it one, or leave it out",
+			    table.prefix);
 	return r;
 }
 
@@ -53,14 +54,15 @@ static int set_names(struct check *check, struct config_endpoint *endpoint)
 	r = scheme_print(check, endpoint, &endpoint->text);
 	if (r < 0)
 		return r;
-	endpoint->name = owner_copy_text(check->owner, name->state != SPLICED_UNSET ? name->text : endpoint->text);
+	endpoint->name = owner_copy_text(
+		check->owner, name->state != SPLICED_UNSET ? name->text : endpoint->text);
 	return endpoint->name ? 0 : -ENOMEM;
 }
 
-/* A group with all settings, those of an endpoint string too; NULL, reported, if there is none. The string's address is still
- * without names, for only the row tells them. */
-static int open_group(struct check *check, enum spliced_role role, struct node *node, struct node **group,
-		      const char **address)
+/* A group with all settings, those of an endpoint string too; NULL, reported, if there is none. The
+ * string's address is still without names, for only the row tells them. */
+static int open_group(struct check *check, enum spliced_role role, struct node *node,
+		      struct node **group, const char **address)
 {
 	*group = NULL;
 	*address = NULL;
@@ -72,13 +74,14 @@ static int open_group(struct check *check, enum spliced_role role, struct node *
 		return scheme_split(check, node, group, address);
 	else
 		check_error(check, node->place,
-			    "%s is %s; it must be an endpoint: a group, or a string as \"tcp://localhost:80\"",
+			    "%s is %s; it must be an endpoint: a group, or a string as "
+			    "\"tcp://localhost:80\"",
 			    role_name(role), node_type_name(node));
 	return 0;
 }
 
-static int read_group(struct check *check, const struct list *list, struct node *group, const char *address,
-		      struct config_endpoint *endpoint)
+static int read_group(struct check *check, const struct list *list, struct node *group,
+		      const char *address, struct config_endpoint *endpoint)
 {
 	bool well = true;
 	int r;
@@ -87,7 +90,8 @@ static int read_group(struct check *check, const struct list *list, struct node 
 	if (r < 0 || endpoint->n_legs == 0)
 		return r;
 	if (address && endpoint->legs[0].row->pattern)
-		r = scheme_add_address(check, group, endpoint->legs[0].row->pattern, address, &well);
+		r = scheme_add_address(check, group, endpoint->legs[0].row->pattern, address,
+				       &well);
 	if (r < 0 || !well)
 		return r;
 	r = read_common(check, group, endpoint);
@@ -96,15 +100,18 @@ static int read_group(struct check *check, const struct list *list, struct node 
 
 static int add(struct check *check, struct list *list, const struct config_endpoint *endpoint)
 {
-	list->endpoints = owner_grow(check->owner, list->endpoints, list->n, sizeof(*list->endpoints));
+	list->endpoints =
+		owner_grow(check->owner, list->endpoints, list->n, sizeof(*list->endpoints));
 	if (!list->endpoints)
 		return -ENOMEM;
 	list->endpoints[list->n] = *endpoint;
 	return set_names(check, &list->endpoints[list->n++]);
 }
 
-/* `ip` whose listening name became two numbers is two endpoints from now on: one setting cannot say both. */
-static int add_divided(struct check *check, struct list *list, const struct config_endpoint *endpoint)
+/* `ip` whose listening name became two numbers is two endpoints from now on: one setting cannot say
+ * both. */
+static int add_divided(struct check *check, struct list *list,
+		       const struct config_endpoint *endpoint)
 {
 	int r = 0;
 
@@ -125,7 +132,8 @@ static bool is_divided(const struct config_endpoint *endpoint)
 	const struct config_leg *a = &endpoint->legs[0], *b = &endpoint->legs[1];
 
 	return endpoint->n_legs == 2 && a->family->host_option >= 0 &&
-	       a->values[a->family->host_option].value.host && b->values[b->family->host_option].value.host;
+	       a->values[a->family->host_option].value.host &&
+	       b->values[b->family->host_option].value.host;
 }
 
 static int read_one(struct check *check, struct list *list, struct node *node)
@@ -142,7 +150,8 @@ static int read_one(struct check *check, struct list *list, struct node *node)
 	r = read_group(check, list, group, address, &endpoint);
 	if (r < 0 || endpoint.n_legs == 0 || check->errors > errors)
 		return r;
-	return is_divided(&endpoint) ? add_divided(check, list, &endpoint) : add(check, list, &endpoint);
+	return is_divided(&endpoint) ? add_divided(check, list, &endpoint)
+				     : add(check, list, &endpoint);
 }
 
 static int read_all(struct check *check, struct list *list, struct node *node)
@@ -152,11 +161,13 @@ static int read_all(struct check *check, struct list *list, struct node *node)
 	if (node->type != NODE_LIST)
 		return read_one(check, list, node);
 	if (node->brackets && node->n > 0) {
-		check_error(check, node->place, "%s is a list in [ ]; endpoints stand in ( )", role_name(list->role));
+		check_error(check, node->place, "%s is a list in [ ]; endpoints stand in ( )",
+			    role_name(list->role));
 		return 0;
 	}
 	if (node->n == 0)
-		check_error(check, node->place, "%s is an empty list; it must have an endpoint", role_name(list->role));
+		check_error(check, node->place, "%s is an empty list; it must have an endpoint",
+			    role_name(list->role));
 	for (struct node *element = node->first; element && r == 0; element = element->next)
 		r = read_one(check, list, element);
 	return r;
@@ -169,9 +180,12 @@ static void check_types(struct check *check, const struct list *list)
 	for (unsigned i = 1; i < list->n; i++)
 		if (list->endpoints[i].legs[0].row->type != type)
 			check_error(check, list->endpoints[i].place,
-				    "%s %s is %s, the first of its list is %s; all of one list have one type, so divide "
-				    "the route", role_name(list->role), list->endpoints[i].name,
-				    family_type_name(list->endpoints[i].legs[0].row->type), family_type_name(type));
+				    "%s %s is %s, the first of its list is %s; all of one list "
+				    "have one type, so divide "
+				    "the route",
+				    role_name(list->role), list->endpoints[i].name,
+				    family_type_name(list->endpoints[i].legs[0].row->type),
+				    family_type_name(type));
 }
 
 /* A target is ROUTE/NAME to counters and splicectl. */
@@ -184,15 +198,18 @@ static void check_names(struct check *check, const struct list *list)
 			if (strcmp(list->endpoints[i].name, list->endpoints[j].name) != 0)
 				continue;
 			check_error(check, list->endpoints[i].place,
-				    "target \"%s\" has the name of the one at %s; give it a name of its own",
+				    "target \"%s\" has the name of the one at %s; give it a name "
+				    "of its own",
 				    list->endpoints[i].name,
-				    config_place_text(check->config, list->endpoints[j].place, text, sizeof(text)));
+				    config_place_text(check->config, list->endpoints[j].place, text,
+						      sizeof(text)));
 			break;
 		}
 }
 
 int endpoint_read_list(struct check *check, const struct config_route *route, struct node *node,
-		       enum spliced_role role, struct config_endpoint **endpoints, unsigned *n_endpoints, bool *well)
+		       enum spliced_role role, struct config_endpoint **endpoints,
+		       unsigned *n_endpoints, bool *well)
 {
 	struct list list = {.route = route, .role = role};
 	unsigned errors = check->errors;

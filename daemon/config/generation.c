@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A configuration in a memfd: the canonical text, and for each of its lines where the operator wrote it. Whoever gets the
- * descriptor reads it as any other file, through libconfig and all checks, so that a newer daemon reads what an older one
- * wrote; only the places are translated. What has no place is a default.
+ * A configuration in a memfd: the canonical text, and for each of its lines where the operator
+ * wrote it. Whoever gets the descriptor reads it as any other file, through libconfig and all
+ * checks, so that a newer daemon reads what an older one wrote; only the places are translated.
+ * What has no place is a default.
  */
 #include "config/build.h"
 #include "config/node.h"
@@ -55,7 +56,8 @@ static int write_all(int fd, const void *bytes, size_t len)
 }
 
 /* Everything behind the header. */
-static int print_body(const struct config *config, FILE *file, struct header *header, struct print_lines *lines)
+static int print_body(const struct config *config, FILE *file, struct header *header,
+		      struct print_lines *lines)
 {
 	char *text = NULL;
 	FILE *text_file = open_memstream(&text, &(size_t){0});
@@ -83,8 +85,8 @@ static int print_body(const struct config *config, FILE *file, struct header *he
 	return r;
 }
 
-static int print_generation(const struct config *config, struct config_owner *owner, struct header *header, char **body,
-			    size_t *len)
+static int print_generation(const struct config *config, struct config_owner *owner,
+			    struct header *header, char **body, size_t *len)
 {
 	struct print_lines lines = {.owner = owner};
 	FILE *file = open_memstream(body, len);
@@ -143,10 +145,12 @@ static int read_at(int fd, off_t at, void *bytes, size_t len)
 /* Do the sizes in the header add up to what is there? */
 static bool is_sound(const struct header *header, size_t len)
 {
-	return memcmp(header->magic, magic, sizeof(magic)) == 0 && header->version == GENERATION_VERSION &&
-	       header->files_len <= len && header->n_lines <= len / sizeof(struct config_place) &&
-	       header->text_len <= len &&
-	       header->files_len + header->n_lines * sizeof(struct config_place) + header->text_len == len;
+	return memcmp(header->magic, magic, sizeof(magic)) == 0 &&
+	       header->version == GENERATION_VERSION && header->files_len <= len &&
+	       header->n_lines <= len / sizeof(struct config_place) && header->text_len <= len &&
+	       header->files_len + header->n_lines * sizeof(struct config_place) +
+			       header->text_len ==
+		       len;
 }
 
 static int add_files(struct check *check, const struct header *header, const char *body)
@@ -214,7 +218,8 @@ static int read_body(struct check *check, int fd)
 	return r < 0 ? r : check_body(check, &header, body);
 }
 
-int config_read_generation(int fd, struct families *families, struct config **ret, struct report *report)
+int config_read_generation(int fd, struct families *families, struct config **ret,
+			   struct report *report)
 {
 	struct check check;
 	int r;
@@ -224,6 +229,8 @@ int config_read_generation(int fd, struct families *families, struct config **re
 	if (r == 0)
 		r = read_body(&check, fd);
 	if (r < 0 && r != -ENOMEM && !check.errors)
-		report_add(report, "this is no generation of a configuration that can be read here: %s", strerror(-r));
+		report_add(report,
+			   "this is no generation of a configuration that can be read here: %s",
+			   strerror(-r));
 	return build_finish(&check, r, ret);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Syntax errors, told well. libconfig stops at its first one with "syntax error" and the line that it had read to, and leaks
- * the string it had in hand; so it only gets to see what it will take.
+ * Syntax errors, told well. libconfig stops at its first one with "syntax error" and the line that
+ * it had read to, and leaks the string it had in hand; so it only gets to see what it will take.
  *
  * A state says what may come next, a stack which brackets are open.
  */
@@ -46,8 +46,8 @@ static const char *expected(enum grammar_state state)
 
 static int refuse(struct grammar *grammar, const struct scan_word *word, struct config_place place)
 {
-	check_error(grammar->check, place, "syntax error at '%.*s'; %s", word->len > 60 ? 60 : (int)word->len, word->text,
-		    expected(grammar->state));
+	check_error(grammar->check, place, "syntax error at '%.*s'; %s",
+		    word->len > 60 ? 60 : (int)word->len, word->text, expected(grammar->state));
 	return GRAMMAR_BROKEN;
 }
 
@@ -61,7 +61,8 @@ static void end_value(struct grammar *grammar)
 
 static bool takes_value(const struct grammar *grammar)
 {
-	return grammar->state == GRAMMAR_VALUE || grammar->state == GRAMMAR_FIRST || grammar->state == GRAMMAR_NEXT;
+	return grammar->state == GRAMMAR_VALUE || grammar->state == GRAMMAR_FIRST ||
+	       grammar->state == GRAMMAR_NEXT;
 }
 
 static bool is_array(const struct grammar_bracket *bracket)
@@ -69,7 +70,8 @@ static bool is_array(const struct grammar_bracket *bracket)
 	return bracket && bracket->open == '[';
 }
 
-static int take_value(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int take_value(struct grammar *grammar, const struct scan_word *word,
+		      struct config_place place)
 {
 	enum scan_kind kind = word->kind == SCAN_FLOAT ? SCAN_INTEGER : word->kind;
 	struct grammar_bracket *bracket = innermost(grammar);
@@ -77,8 +79,10 @@ static int take_value(struct grammar *grammar, const struct scan_word *word, str
 	if (!takes_value(grammar))
 		return refuse(grammar, word, place);
 	if (is_array(bracket) && bracket->kind != SCAN_END && bracket->kind != kind) {
-		check_error(grammar->check, place, "%.*s is of another type than what stands before it in [ ]; a list of "
-			    "one type stands in [ ], of several in ( )", word->len > 60 ? 60 : (int)word->len, word->text);
+		check_error(grammar->check, place,
+			    "%.*s is of another type than what stands before it in [ ]; a list of "
+			    "one type stands in [ ], of several in ( )",
+			    word->len > 60 ? 60 : (int)word->len, word->text);
 		return GRAMMAR_BROKEN;
 	}
 	if (is_array(bracket))
@@ -87,12 +91,14 @@ static int take_value(struct grammar *grammar, const struct scan_word *word, str
 	return 0;
 }
 
-static int open_bracket(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int open_bracket(struct grammar *grammar, const struct scan_word *word,
+			struct config_place place)
 {
 	if (!takes_value(grammar))
 		return refuse(grammar, word, place);
 	if (is_array(innermost(grammar))) {
-		check_error(grammar->check, place, "'%c' stands in [ ], which holds single values; use ( )", *word->text);
+		check_error(grammar->check, place,
+			    "'%c' stands in [ ], which holds single values; use ( )", *word->text);
 		return GRAMMAR_BROKEN;
 	}
 	if (grammar->n_brackets == SOURCE_NESTING_MAX) {
@@ -105,7 +111,8 @@ static int open_bracket(struct grammar *grammar, const struct scan_word *word, s
 	return 0;
 }
 
-static int close_bracket(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int close_bracket(struct grammar *grammar, const struct scan_word *word,
+			 struct config_place place)
 {
 	const struct grammar_bracket *last = innermost(grammar);
 	char close = *word->text, open = close == '}' ? '{' : close == ')' ? '(' : '[', text[320];
@@ -116,21 +123,25 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word, 
 		return GRAMMAR_BROKEN;
 	}
 	if (last->open != open) {
-		check_error(grammar->check, place, "'%c' closes nothing; the '%c' of %s is still open", close, last->open,
-			    config_place_text(grammar->check->config, last->place, text, sizeof(text)));
+		check_error(
+			grammar->check, place, "'%c' closes nothing; the '%c' of %s is still open",
+			close, last->open,
+			config_place_text(grammar->check->config, last->place, text, sizeof(text)));
 		return GRAMMAR_BROKEN;
 	}
 	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
 		return refuse(grammar, word, place);
 	if (late)
-		check_error(grammar->check, place, "a comma stands before '%c'; take it away", close);
+		check_error(grammar->check, place, "a comma stands before '%c'; take it away",
+			    close);
 	grammar->n_names = last->n_names;
 	grammar->n_brackets--;
 	end_value(grammar);
 	return late ? GRAMMAR_LATE : 0;
 }
 
-static int take_punctuation(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int take_punctuation(struct grammar *grammar, const struct scan_word *word,
+			    struct config_place place)
 {
 	switch (*word->text) {
 	case '{':
@@ -159,7 +170,8 @@ static int take_punctuation(struct grammar *grammar, const struct scan_word *wor
 }
 
 /* The name of a setting: once in its group. */
-static int take_name(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int take_name(struct grammar *grammar, const struct scan_word *word,
+		     struct config_place place)
 {
 	size_t i = grammar->n_brackets ? innermost(grammar)->n_names : 0;
 	char text[320];
@@ -168,15 +180,19 @@ static int take_name(struct grammar *grammar, const struct scan_word *word, stru
 		return refuse(grammar, word, place);
 	grammar->state = GRAMMAR_EQUALS;
 	for (; i < grammar->n_names; i++)
-		if (grammar->names[i].len == word->len && memcmp(grammar->names[i].text, word->text, word->len) == 0)
+		if (grammar->names[i].len == word->len &&
+		    memcmp(grammar->names[i].text, word->text, word->len) == 0)
 			break;
 	if (i < grammar->n_names) {
-		check_error(grammar->check, place, "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
+		check_error(grammar->check, place,
+			    "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
 			    word->text,
-			    config_place_text(grammar->check->config, grammar->names[i].place, text, sizeof(text)));
+			    config_place_text(grammar->check->config, grammar->names[i].place, text,
+					      sizeof(text)));
 		return GRAMMAR_REPEATED;
 	}
-	grammar->names = owner_grow(grammar->check->scratch, grammar->names, grammar->n_names, sizeof(*grammar->names));
+	grammar->names = owner_grow(grammar->check->scratch, grammar->names, grammar->n_names,
+				    sizeof(*grammar->names));
 	if (!grammar->names)
 		return -ENOMEM;
 	grammar->names[grammar->n_names++] =
@@ -184,16 +200,20 @@ static int take_name(struct grammar *grammar, const struct scan_word *word, stru
 	return 0;
 }
 
-static int refuse_byte(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int refuse_byte(struct grammar *grammar, const struct scan_word *word,
+		       struct config_place place)
 {
 	unsigned char byte = (unsigned char)*word->text;
 
 	if (byte == '\'')
-		check_error(grammar->check, place, "syntax error at \"'\"; a string stands in double quotes");
+		check_error(grammar->check, place,
+			    "syntax error at \"'\"; a string stands in double quotes");
 	else if (byte > ' ' && byte < 0x7f)
-		check_error(grammar->check, place, "syntax error at '%c'; %s", byte, expected(grammar->state));
+		check_error(grammar->check, place, "syntax error at '%c'; %s", byte,
+			    expected(grammar->state));
 	else
-		check_error(grammar->check, place, "syntax error at byte 0x%02x; %s", byte, expected(grammar->state));
+		check_error(grammar->check, place, "syntax error at byte 0x%02x; %s", byte,
+			    expected(grammar->state));
 	return GRAMMAR_BROKEN;
 }
 
@@ -232,7 +252,8 @@ int grammar_end(struct grammar *grammar, struct config_place place)
 	if (last)
 		check_error(grammar->check, last->place, "this '%c' is never closed", last->open);
 	else if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
-		check_error(grammar->check, place, "syntax error at the end; %s", expected(grammar->state));
+		check_error(grammar->check, place, "syntax error at the end; %s",
+			    expected(grammar->state));
 	else
 		return 0;
 	return GRAMMAR_BROKEN;

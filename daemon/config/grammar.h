@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The grammar of libconfig 1.5, word by word: says what is wrong and where, which libconfig does not. */
+/* The grammar of libconfig 1.5, word by word: says what is wrong and where, which libconfig does
+ * not. */
 #pragma once
 
 #include "config/scan.h"
@@ -40,9 +41,10 @@ struct grammar {
 };
 
 enum {
-	GRAMMAR_BROKEN = 1,   /* a syntax error, reported: nothing that follows can be trusted */
-	GRAMMAR_REPEATED = 2, /* a name that the group has already, reported; libconfig will not read on */
-	GRAMMAR_LATE = 3,     /* ')' or ']' behind a comma, reported; libconfig would not take it */
+	GRAMMAR_BROKEN = 1, /* a syntax error, reported: nothing that follows can be trusted */
+	GRAMMAR_REPEATED =
+		2, /* a name that the group has already, reported; libconfig will not read on */
+	GRAMMAR_LATE = 3, /* ')' or ']' behind a comma, reported; libconfig would not take it */
 };
 
 void grammar_init(struct grammar *grammar, struct check *check);

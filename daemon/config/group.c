@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Options with a dot in their name stand in sub-groups, so that one flat table, indexed by one enum, describes a tree:
- * "timeout.connect" is `timeout: { connect = ...; }`.
+ * Options with a dot in their name stand in sub-groups, so that one flat table, indexed by one
+ * enum, describes a tree: "timeout.connect" is `timeout: { connect = ...; }`.
  */
 #include "config/group.h"
 
@@ -28,7 +28,8 @@ static struct node *take_dotted(struct node *group, const char *name)
 	return group ? node_take(group, name) : NULL;
 }
 
-int group_read(struct check *check, const struct group_table *table, struct node *group, struct config_value *values)
+int group_read(struct check *check, const struct group_table *table, struct node *group,
+	       struct config_value *values)
 {
 	char key[96];
 	int r;
@@ -39,7 +40,8 @@ int group_read(struct check *check, const struct group_table *table, struct node
 
 		if (!node)
 			continue;
-		snprintf(key, sizeof(key), "%s%s", table->prefix ? table->prefix : "", option->name);
+		snprintf(key, sizeof(key), "%s%s", table->prefix ? table->prefix : "",
+			 option->name);
 		r = value_read(check, option, key, node, &values[i]);
 		if (r < 0)
 			return r;
@@ -47,7 +49,8 @@ int group_read(struct check *check, const struct group_table *table, struct node
 	return 0;
 }
 
-int group_set_defaults(struct check *check, const struct group_table *table, struct config_value *values)
+int group_set_defaults(struct check *check, const struct group_table *table,
+		       struct config_value *values)
 {
 	int r;
 
@@ -61,14 +64,15 @@ int group_set_defaults(struct check *check, const struct group_table *table, str
 	return 0;
 }
 
-void group_report_key(struct check *check, const struct node *node, const char *prefix, const char *nearest,
-		      const char *manual)
+void group_report_key(struct check *check, const struct node *node, const char *prefix,
+		      const char *nearest, const char *manual)
 {
 	if (nearest)
-		check_error(check, node->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?", prefix, node->name,
-			    prefix, nearest);
+		check_error(check, node->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?",
+			    prefix, node->name, prefix, nearest);
 	else
-		check_error(check, node->place, "unknown key \"%s%s\"; see %s", prefix, node->name, manual);
+		check_error(check, node->place, "unknown key \"%s%s\"; see %s", prefix, node->name,
+			    manual);
 }
 
 /* Gives the next part of an option's name behind the prefix, or false where it stands elsewhere. */
@@ -85,8 +89,8 @@ static bool next_part(const char *name, const char *prefix, char *part, size_t s
 	return true;
 }
 
-static const char *find_nearest(const struct group_table *table, const char *prefix, const char *name, char *best,
-				size_t size)
+static const char *find_nearest(const struct group_table *table, const char *prefix,
+				const char *name, char *best, size_t size)
 {
 	struct text_nearest nearest;
 	bool is_group;
@@ -115,24 +119,27 @@ static bool is_group_name(const struct group_table *table, const char *prefix, c
 	bool is_group;
 
 	for (size_t i = 0; i < table->n_options; i++)
-		if (next_part(table->options[i].name, prefix, part, sizeof(part), &is_group) && is_group &&
-		    strcmp(part, name) == 0)
+		if (next_part(table->options[i].name, prefix, part, sizeof(part), &is_group) &&
+		    is_group && strcmp(part, name) == 0)
 			return true;
 	return false;
 }
 
-static void report_level(struct check *check, const struct group_table *table, const struct node *group,
-			 const char *prefix)
+static void report_level(struct check *check, const struct group_table *table,
+			 const struct node *group, const char *prefix)
 {
 	char deeper[128], best[64];
 
 	for (const struct node *node = group->first; node; node = node->next) {
 		if (!node->seen) {
-			group_report_key(check, node, prefix,
-					 find_nearest(table, prefix, node->name, best, sizeof(best)), table->manual);
+			group_report_key(
+				check, node, prefix,
+				find_nearest(table, prefix, node->name, best, sizeof(best)),
+				table->manual);
 		} else if (is_group_name(table, prefix, node->name)) {
 			if (node->type != NODE_GROUP && !node->damaged)
-				check_error(check, node->place, "%s%s is %s; it must be a group, as %s: { ... };",
+				check_error(check, node->place,
+					    "%s%s is %s; it must be a group, as %s: { ... };",
 					    prefix, node->name, node_type_name(node), node->name);
 			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, node->name);
 			if (node->type == NODE_GROUP)
@@ -141,7 +148,8 @@ static void report_level(struct check *check, const struct group_table *table, c
 	}
 }
 
-void group_report_unknown(struct check *check, const struct group_table *table, const struct node *group)
+void group_report_unknown(struct check *check, const struct group_table *table,
+			  const struct node *group)
 {
 	report_level(check, table, group, "");
 }

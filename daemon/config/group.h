@@ -15,14 +15,18 @@ struct group_table {
 	const char *manual;	 /* where all keys are listed: "spliced.conf(5)" */
 };
 
-/* Reads the settings that stand in the group into values, one an option; others are untouched. 0 or -ENOMEM. */
-int group_read(struct check *check, const struct group_table *table, struct node *group, struct config_value *values);
+/* Reads the settings that stand in the group into values, one an option; others are untouched. 0 or
+ * -ENOMEM. */
+int group_read(struct check *check, const struct group_table *table, struct node *group,
+	       struct config_value *values);
 
 /* Gives each unset option its default. 0 or -ENOMEM. */
-int group_set_defaults(struct check *check, const struct group_table *table, struct config_value *values);
+int group_set_defaults(struct check *check, const struct group_table *table,
+		       struct config_value *values);
 
 /* Reports each key that nobody took, with the nearest known one. */
-void group_report_unknown(struct check *check, const struct group_table *table, const struct node *group);
+void group_report_unknown(struct check *check, const struct group_table *table,
+			  const struct node *group);
 /* The same for one key, in front of which stands prefix ("target."). */
-void group_report_key(struct check *check, const struct node *node, const char *prefix, const char *nearest,
-		      const char *manual);
+void group_report_key(struct check *check, const struct node *node, const char *prefix,
+		      const char *nearest, const char *manual);

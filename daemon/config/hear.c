@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ear for SPLICED_ERROR(). A callback says only which option of which endpoint is wrong; who listens on its thread knows the
- * file and the line. A family has no way to keep what it was given, so what is set here needs to live for one call only.
+ * The ear for SPLICED_ERROR(). A callback says only which option of which endpoint is wrong; who
+ * listens on its thread knows the file and the line. A family has no way to keep what it was given,
+ * so what is set here needs to live for one call only.
  */
 #include "config/hear.h"
 
@@ -29,15 +30,17 @@ static void hear_error(const struct spliced_options *options, int option, const 
 
 	if (!heard.report)
 		return;
-	is_option = option >= 0 && (uint32_t)option < options->n_values && (uint32_t)option < heard.leg->options.n_values;
+	is_option = option >= 0 && (uint32_t)option < options->n_values &&
+		    (uint32_t)option < heard.leg->options.n_values;
 	place = is_option ? heard.leg->values[option].place : heard.endpoint->place;
 	if (place.line == 0)
 		place = heard.endpoint->place;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add(heard.report, "%s: route %s: %s: %s", config_place_text(heard.config, place, where, sizeof(where)),
-		   heard.route->name, heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
+	report_add(heard.report, "%s: route %s: %s: %s",
+		   config_place_text(heard.config, place, where, sizeof(where)), heard.route->name,
+		   heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
 }
 
 const struct spliced_host hear_host = {
@@ -46,8 +49,9 @@ const struct spliced_host hear_host = {
 	.error = hear_error,
 };
 
-void config_hear(const struct config *config, const struct config_route *route, const struct config_endpoint *endpoint,
-		 const struct config_leg *leg, struct report *report)
+void config_hear(const struct config *config, const struct config_route *route,
+		 const struct config_endpoint *endpoint, const struct config_leg *leg,
+		 struct report *report)
 {
 	heard.config = config;
 	heard.route = route;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Numbers are told from names here, so that no part of the daemon hands a number to a resolver or a name to inet_pton(3). What
- * looks like a number and is none ("10.0.0.256") is refused, and not looked up.
+ * Numbers are told from names here, so that no part of the daemon hands a number to a resolver or a
+ * name to inet_pton(3). What looks like a number and is none ("10.0.0.256") is refused, and not
+ * looked up.
  */
 #include "config/host.h"
 
@@ -34,7 +35,8 @@ static int parse_inet6(const char *text, struct host *host)
 	if (!scope)
 		return 0;
 	host->scope = if_nametoindex(scope + 1);
-	if (host->scope == 0 && text_parse_number(scope + 1, &index) == 0 && index > 0 && index <= INT32_MAX)
+	if (host->scope == 0 && text_parse_number(scope + 1, &index) == 0 && index > 0 &&
+	    index <= INT32_MAX)
 		host->scope = (uint32_t)index;
 	return host->scope ? 0 : -ENODEV;
 }
@@ -77,16 +79,19 @@ int host_parse(const char *text, struct host *ret)
 
 int host_resolve(const char *name, unsigned len, struct host *ret)
 {
-	struct addrinfo hints = {.ai_family = len == 4 ? AF_INET : AF_INET6, .ai_socktype = SOCK_STREAM};
+	struct addrinfo hints = {.ai_family = len == 4 ? AF_INET : AF_INET6,
+				 .ai_socktype = SOCK_STREAM};
 	struct addrinfo *found;
 
 	if (getaddrinfo(name, NULL, &hints, &found) != 0)
 		return -ENOENT;
 	*ret = (struct host){.kind = len == 4 ? HOST_INET : HOST_INET6, .len = len};
 	if (len == 4) {
-		memcpy(ret->bytes, &((const struct sockaddr_in *)(void *)found->ai_addr)->sin_addr, 4);
+		memcpy(ret->bytes, &((const struct sockaddr_in *)(void *)found->ai_addr)->sin_addr,
+		       4);
 	} else {
-		const struct sockaddr_in6 *address = (const struct sockaddr_in6 *)(void *)found->ai_addr;
+		const struct sockaddr_in6 *address =
+			(const struct sockaddr_in6 *)(void *)found->ai_addr;
 
 		memcpy(ret->bytes, &address->sin6_addr, 16);
 		ret->scope = address->sin6_scope_id;

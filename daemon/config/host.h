@@ -13,12 +13,12 @@ struct host {
 	uint32_t scope; /* interface index, or 0 */
 };
 
-/* Reads the text; looks up no name, but the interface of a scope. 0; -EINVAL: neither a number nor a name; -ENODEV: there is no
- * such interface. */
+/* Reads the text; looks up no name, but the interface of a scope. 0; -EINVAL: neither a number nor
+ * a name; -ENODEV: there is no such interface. */
 int host_parse(const char *text, struct host *ret);
 
-/* Looks a name up, for this many bytes of address (4 or 16), and waits for the answer. 0; -ENOENT: it has no such address, or
- * nobody knows it now. */
+/* Looks a name up, for this many bytes of address (4 or 16), and waits for the answer. 0; -ENOENT:
+ * it has no such address, or nobody knows it now. */
 int host_resolve(const char *name, unsigned len, struct host *ret);
 
 enum { HOST_TEXT_MAX = 80 };

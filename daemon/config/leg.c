@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where the tables of a family meet what was written. Most endpoints have one leg. `ip` has two, inet6 and inet, which read the
- * same settings; a number as host leaves the one that it fits. All that is known here of inet and inet6 is that `ip` means
- * the two of them.
+ * Where the tables of a family meet what was written. Most endpoints have one leg. `ip` has two,
+ * inet6 and inet, which read the same settings; a number as host leaves the one that it fits. All
+ * that is known here of inet and inet6 is that `ip` means the two of them.
  */
 #include "config/leg.h"
 
@@ -17,7 +17,6 @@
 #include "config/schema.h"
 #include "config/value.h"
 
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,8 +28,8 @@ static const char *role_name(enum spliced_role role)
 }
 
 /* The text of a setting that must be a string; NULL, reported, if it is none. */
-static const char *take_word(struct check *check, const struct config_endpoint *endpoint, struct node *group,
-			     const char *name)
+static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
+			     struct node *group, const char *name)
 {
 	struct node *node = node_take(group, name);
 
@@ -38,13 +37,14 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 		return NULL;
 	if (node->type == NODE_STRING || node->type == NODE_TEXT)
 		return node->text;
-	check_error(check, node->place, "%s.%s is %s; it must be a string", role_name(endpoint->role), name,
-		    node_type_name(node));
+	check_error(check, node->place, "%s.%s is %s; it must be a string",
+		    role_name(endpoint->role), name, node_type_name(node));
 	return NULL;
 }
 
 /* family->plugin.name, or why there is none. */
-static int load_family(struct check *check, struct config_place place, const char *name, const struct family **ret)
+static int load_family(struct check *check, struct config_place place, const char *name,
+		       const struct family **ret)
 {
 	char *why = NULL;
 	int r;
@@ -68,7 +68,8 @@ static const char *list_types(const struct family *family, char *text, size_t si
 		const char *name = family_type_name(family->rows[i].type);
 
 		if (name && !strstr(text, name))
-			len += (size_t)snprintf(text + len, size - len, "%s%s", len ? ", " : "", name);
+			len += (size_t)snprintf(text + len, size - len, "%s%s", len ? ", " : "",
+						name);
 	}
 	return text;
 }
@@ -100,8 +101,8 @@ struct wanted {
 	bool wrong; /* reported */
 };
 
-static void read_type(struct check *check, const struct config_endpoint *endpoint, struct node *group,
-		      struct wanted *wanted)
+static void read_type(struct check *check, const struct config_endpoint *endpoint,
+		      struct node *group, struct wanted *wanted)
 {
 	static const char *const types[] = {"stream", "dgram", "seqpacket", "rdm", "raw", NULL};
 	const struct node *node = node_find(group, "type", strlen("type"));
@@ -119,49 +120,60 @@ static void read_type(struct check *check, const struct config_endpoint *endpoin
 	for (const char *const *type = types; *type; type++)
 		text_nearest_offer(&nearest, *type);
 	if (nearest.best)
-		check_error(check, node->place, "%s.type is \"%s\"; did you mean \"%s\"?", role_name(endpoint->role),
-			    text, nearest.best);
+		check_error(check, node->place, "%s.type is \"%s\"; did you mean \"%s\"?",
+			    role_name(endpoint->role), text, nearest.best);
 	else
-		check_error(check, node->place, "%s.type is \"%s\"; it must be stream, dgram, seqpacket, rdm or raw",
+		check_error(check, node->place,
+			    "%s.type is \"%s\"; it must be stream, dgram, seqpacket, rdm or raw",
 			    role_name(endpoint->role), text);
 }
 
-static void report_row(struct check *check, const struct config_endpoint *endpoint, const struct family *family,
-		       const struct node *group, const struct wanted *wanted)
+static void report_row(struct check *check, const struct config_endpoint *endpoint,
+		       const struct family *family, const struct node *group,
+		       const struct wanted *wanted)
 {
-	const struct node *node = node_find(group, wanted->protocol ? "protocol" : "type", wanted->protocol ? 8 : 4);
+	const struct node *node =
+		node_find(group, wanted->protocol ? "protocol" : "type", wanted->protocol ? 8 : 4);
 	struct config_place place = node ? node->place : endpoint->place;
 	char text[256];
 
 	if (!family_row(family, wanted->type, NULL))
-		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s", role_name(endpoint->role),
-			    endpoint->family, family_type_name(wanted->type), list_types(family, text, sizeof(text)));
+		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s",
+			    role_name(endpoint->role), endpoint->family,
+			    family_type_name(wanted->type), list_types(family, text, sizeof(text)));
 	else
-		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s", role_name(endpoint->role),
-			    wanted->protocol, endpoint->family, list_protocols(family, text, sizeof(text)));
+		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s",
+			    role_name(endpoint->role), wanted->protocol, endpoint->family,
+			    list_protocols(family, text, sizeof(text)));
 }
 
-/* A socket of the row could be opened in this role, and the daemon knows how to move its traffic. */
-static bool check_row(struct check *check, const struct config_endpoint *endpoint, const struct config_leg *leg)
+/* A socket of the row could be opened in this role, and the daemon knows how to move its traffic.
+ */
+static bool check_row(struct check *check, const struct config_endpoint *endpoint,
+		      const struct config_leg *leg)
 {
 	bool listen = endpoint->role == SPLICED_LISTEN;
 	uint64_t capabilities = leg->row->capabilities;
 
 	if (!(capabilities & (listen ? SPLICED_CAN_LISTEN : SPLICED_CAN_CONNECT))) {
-		check_error(check, endpoint->place, "%s: %s sockets of family \"%s\" cannot %s; take another end",
-			    role_name(endpoint->role), family_type_name(leg->row->type), leg->family->name,
-			    listen ? "listen" : "connect");
+		check_error(check, endpoint->place,
+			    "%s: %s sockets of family \"%s\" cannot %s; take another end",
+			    role_name(endpoint->role), family_type_name(leg->row->type),
+			    leg->family->name, listen ? "listen" : "connect");
 		return false;
 	}
 	if (capabilities & (SPLICED_BOUNDARIES | SPLICED_CONNECTIONLESS)) {
-		check_error(check, endpoint->place, "%s: %s sockets carry messages, which cannot be moved yet; "
-			    "take streams", role_name(endpoint->role), family_type_name(leg->row->type));
+		check_error(check, endpoint->place,
+			    "%s: %s sockets carry messages, which cannot be moved yet; "
+			    "take streams",
+			    role_name(endpoint->role), family_type_name(leg->row->type));
 		return false;
 	}
 	return true;
 }
 
-int leg_choose(struct check *check, struct node *group, enum spliced_role role, struct config_endpoint *endpoint)
+int leg_choose(struct check *check, struct node *group, enum spliced_role role,
+	       struct config_endpoint *endpoint)
 {
 	const char *family = take_word(check, endpoint, group, "family"), *const *names = &family;
 	const struct node *node = node_find(group, "family", strlen("family"));
@@ -173,7 +185,8 @@ int leg_choose(struct check *check, struct node *group, enum spliced_role role, 
 	endpoint->n_legs = 0;
 	endpoint->role = role;
 	if (!node)
-		check_error(check, group->place, "%s has no family; write family = \"inet\", or the like",
+		check_error(check, group->place,
+			    "%s has no family; write family = \"inet\", or the like",
 			    role_name(role));
 	if (!family)
 		return 0;
@@ -230,7 +243,8 @@ static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, co
 
 /* One option of one leg; what another leg could not read is left unset here, too. */
 static int read_option(struct check *check, const struct config_endpoint *endpoint, unsigned i_leg,
-		       const struct spliced_option *option, struct node *node, struct config_value *value)
+		       const struct spliced_option *option, struct node *node,
+		       struct config_value *value)
 {
 	bool repeated = is_repeated(endpoint, i_leg, option->name);
 	char key[96];
@@ -247,15 +261,19 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	}
 	r = value_set_default(check->owner, option, &value->value);
 	if (r == -EINVAL)
-		check_error(check, endpoint->place, "family \"%s\": the default of \"%s\" is none of its values; "
-			    "the plugin is broken", endpoint->family, option->name);
-	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) && !repeated)
+		check_error(check, endpoint->place,
+			    "family \"%s\": the default of \"%s\" is none of its values; "
+			    "the plugin is broken",
+			    endpoint->family, option->name);
+	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) &&
+	    !repeated)
 		check_error(check, endpoint->place, "%s is missing; it must be %s", key,
 			    value_expects(option, (char[640]){""}, 640));
 	return r == -ENOMEM ? r : 0;
 }
 
-static int read_options(struct check *check, struct node *group, struct config_endpoint *endpoint, unsigned i_leg)
+static int read_options(struct check *check, struct node *group, struct config_endpoint *endpoint,
+			unsigned i_leg)
 {
 	struct config_leg *leg = &endpoint->legs[i_leg];
 	uint32_t n = leg->family->plugin.n_options;
@@ -286,8 +304,10 @@ static int read_options(struct check *check, struct node *group, struct config_e
 	return 0;
 }
 
-/* `ip` with a number keeps the leg that the number fits. The other's own options are then out of place. */
-static int drop_unfit_leg(struct config_owner *scratch, struct node *group, struct config_endpoint *endpoint)
+/* `ip` with a number keeps the leg that the number fits. The other's own options are then out of
+ * place. */
+static int drop_unfit_leg(struct config_owner *scratch, struct node *group,
+			  struct config_endpoint *endpoint)
 {
 	const struct config_leg *leg = &endpoint->legs[0];
 	const struct node *node;
@@ -320,26 +340,32 @@ static int drop_unfit_leg(struct config_owner *scratch, struct node *group, stru
 }
 
 /* Why an option of the family is out of place: its role, or the rows that it belongs to. */
-static void report_misplaced(struct check *check, const struct config_endpoint *endpoint, const struct family *family,
-			     const struct spliced_option *option, const struct node *node)
+static void report_misplaced(struct check *check, const struct config_endpoint *endpoint,
+			     const struct family *family, const struct spliced_option *option,
+			     const struct node *node)
 {
 	char text[256] = "";
 	size_t len = 0;
 
 	if (option->roles && !(option->roles & endpoint->role)) {
-		check_error(check, node->place, "\"%s\" belongs to %s, this is a %s; take it away", option->name,
+		check_error(check, node->place, "\"%s\" belongs to %s, this is a %s; take it away",
+			    option->name,
 			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
 			    endpoint->role == SPLICED_LISTEN ? "listening endpoint" : "target");
 		return;
 	}
 	for (uint32_t i = 0; i < family->plugin.n_rows && len < sizeof(text); i++)
 		if (option->rows & UINT64_C(1) << i)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%s%s", len ? ", " : "",
-						family_type_name(family->rows[i].type), family->rows[i].name ? " " : "",
+			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%s%s",
+						len ? ", " : "",
+						family_type_name(family->rows[i].type),
+						family->rows[i].name ? " " : "",
 						family->rows[i].name ? family->rows[i].name : "");
-	check_error(check, node->place, "\"%s\" belongs to %s of family \"%s\", this is %s%s%s; take it away",
+	check_error(check, node->place,
+		    "\"%s\" belongs to %s of family \"%s\", this is %s%s%s; take it away",
 		    option->name, text, family->name, family_type_name(endpoint->legs[0].row->type),
-		    endpoint->legs[0].row->name ? " " : "", endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
+		    endpoint->legs[0].row->name ? " " : "",
+		    endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
 }
 
 static const char *find_nearest(const struct config_endpoint *endpoint, const char *name)
@@ -357,7 +383,8 @@ static const char *find_nearest(const struct config_endpoint *endpoint, const ch
 	return nearest.best;
 }
 
-static void report_unseen(struct check *check, const struct config_endpoint *endpoint, const struct node *node)
+static void report_unseen(struct check *check, const struct config_endpoint *endpoint,
+			  const struct node *node)
 {
 	char prefix[16], manual[96];
 
@@ -366,8 +393,11 @@ static void report_unseen(struct check *check, const struct config_endpoint *end
 		const struct spliced_option *option = find_option(family, node->name);
 
 		if (option && i >= endpoint->n_legs)
-			check_error(check, node->place, "\"%s\" belongs to family \"%s\", this address to \"%s\"; take it "
-				    "away", node->name, family->name, endpoint->legs[0].family->name);
+			check_error(
+				check, node->place,
+				"\"%s\" belongs to family \"%s\", this address to \"%s\"; take it "
+				"away",
+				node->name, family->name, endpoint->legs[0].family->name);
 		else if (option)
 			report_misplaced(check, endpoint, family, option, node);
 		if (option)
@@ -393,12 +423,14 @@ static int set_host(struct check *check, struct config_leg *leg, const struct ho
 }
 
 /* Puts the address that a listener's name has now in the name's place. */
-static int resolve(struct check *check, struct config_leg *leg, struct config_value *value, bool *found)
+static int resolve(struct check *check, struct config_leg *leg, struct config_value *value,
+		   bool *found)
 {
 	char text[HOST_TEXT_MAX];
 	struct host host;
 
-	*found = host_resolve(value->value.text, leg->family->plugin.domain == AF_INET ? 4 : 16, &host) == 0;
+	*found = host_resolve(value->value.text, leg->family->plugin.domain == AF_INET ? 4 : 16,
+			      &host) == 0;
 	if (!*found)
 		return 0;
 	value->value.text = owner_copy_text(check->owner, host_format(&host, text));
@@ -406,7 +438,8 @@ static int resolve(struct check *check, struct config_leg *leg, struct config_va
 }
 
 /* What the HOST option says, if the family has one. A name ends up in leg->host_name. */
-static int read_host(struct check *check, const struct config_endpoint *endpoint, struct config_leg *leg)
+static int read_host(struct check *check, const struct config_endpoint *endpoint,
+		     struct config_leg *leg)
 {
 	struct config_value *value = &leg->values[leg->family->host_option];
 	const char *text = value->value.text ? value->value.text : "";
@@ -418,9 +451,10 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	if (r < 0)
 		return 0; /* reported */
 	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
-		check_error(check, value->place.line ? value->place : endpoint->place,
-			    "target.%s is empty; a target is one machine, name it or write its address",
-			    leg->family->options[leg->family->host_option].name);
+		check_error(
+			check, value->place.line ? value->place : endpoint->place,
+			"target.%s is empty; a target is one machine, name it or write its address",
+			leg->family->options[leg->family->host_option].name);
 	if (host.len)
 		return set_host(check, leg, &host);
 	if (host.kind != HOST_NAME)
@@ -434,9 +468,10 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	return r;
 }
 
-/* Asks the family for the address; for a name, for one of some host, to hear what it says of the rest. */
-static void ask_address(struct check *check, const struct config_route *route, const struct config_endpoint *endpoint,
-			struct config_leg *leg)
+/* Asks the family for the address; for a name, for one of some host, to hear what it says of the
+ * rest. */
+static void ask_address(struct check *check, const struct config_route *route,
+			const struct config_endpoint *endpoint, struct config_leg *leg)
 {
 	static const unsigned char some_inet[4] = {127, 0, 0, 1}, some_inet6[16] = {[15] = 1};
 	bool is_inet = leg->family->plugin.domain == AF_INET;
@@ -446,11 +481,15 @@ static void ask_address(struct check *check, const struct config_route *route, c
 
 	config_hear(check->config, route, endpoint, leg, check->report);
 	r = address_from_options(leg->family, &leg->options, leg->family->host_option,
-				 !leg->host_name ? NULL : is_inet ? some_inet : some_inet6, is_inet ? 4 : 16, 0, &address);
+				 !leg->host_name ? NULL
+				 : is_inet	 ? some_inet
+						 : some_inet6,
+				 is_inet ? 4 : 16, 0, &address);
 	config_hear_nothing();
 	check->errors += check->report->count - before;
 	if (r < 0 && check->report->count == before)
-		check_error(check, endpoint->place, "%s: family \"%s\" makes no address of this: %s",
+		check_error(check, endpoint->place,
+			    "%s: family \"%s\" makes no address of this: %s",
 			    role_name(endpoint->role), leg->family->name, strerror(-r));
 	if (r >= 0 && !leg->host_name)
 		leg->address = address;
@@ -467,8 +506,10 @@ static void drop_unresolved(struct check *check, struct config_endpoint *endpoin
 		if (!endpoint->legs[i].host_name)
 			endpoint->legs[n++] = endpoint->legs[i];
 	if (n == 0)
-		check_error(check, endpoint->place, "listen: \"%s\" has no address now; write a number, or an address "
-			    "that this machine has", endpoint->legs[0].host_name);
+		check_error(check, endpoint->place,
+			    "listen: \"%s\" has no address now; write a number, or an address "
+			    "that this machine has",
+			    endpoint->legs[0].host_name);
 	else
 		endpoint->n_legs = n;
 }

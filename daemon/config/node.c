@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The tree between the file and its meaning. It knows no key and no type of option; keys are unique within a group, for
- * libconfig refuses others. Whoever reads a key takes it, so that the ones left over are the unknown ones.
+ * The tree between the file and its meaning. It knows no key and no type of option; keys are unique
+ * within a group, for libconfig refuses others. Whoever reads a key takes it, so that the ones left
+ * over are the unknown ones.
  */
 #include "config/node.h"
 
@@ -9,8 +10,8 @@
 
 #include <string.h>
 
-struct node *node_add(struct config_owner *owner, struct node *parent, enum node_type type, const char *name,
-		      struct config_place place)
+struct node *node_add(struct config_owner *owner, struct node *parent, enum node_type type,
+		      const char *name, struct config_place place)
 {
 	struct node *node = owner_take(owner, 1, sizeof(*node));
 

@@ -8,30 +8,31 @@ struct config_owner;
 
 enum node_type {
 	NODE_GROUP,
-	NODE_LIST,   /* ( ) or [ ] */
+	NODE_LIST, /* ( ) or [ ] */
 	NODE_STRING,
 	NODE_NUMBER,
 	NODE_BOOL,
-	NODE_TEXT,   /* a value of an endpoint string: reads as any type of option */
+	NODE_TEXT, /* a value of an endpoint string: reads as any type of option */
 };
 
 struct node {
 	enum node_type type;
-	const char *name;  /* NULL for a list's elements */
-	const char *text;  /* STRING, TEXT */
-	int64_t number;	   /* NUMBER, BOOL */
-	bool brackets;	   /* LIST: [ ] */
-	bool damaged;	   /* its value was reported already: no more of it */
-	bool seen;	   /* something took it; what nobody took is unknown */
+	const char *name; /* NULL for a list's elements */
+	const char *text; /* STRING, TEXT */
+	int64_t number;	  /* NUMBER, BOOL */
+	bool brackets;	  /* LIST: [ ] */
+	bool damaged;	  /* its value was reported already: no more of it */
+	bool seen;	  /* something took it; what nobody took is unknown */
 	struct config_place place;
 	struct node *next;
 	struct node *first, *last; /* GROUP, LIST */
 	size_t n;		   /* how many of these */
 };
 
-/* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not copied. */
-struct node *node_add(struct config_owner *owner, struct node *parent, enum node_type type, const char *name,
-		      struct config_place place);
+/* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not
+ * copied. */
+struct node *node_add(struct config_owner *owner, struct node *parent, enum node_type type,
+		      const char *name, struct config_place place);
 
 /* The child of that name, marked as seen; NULL if there is none. */
 struct node *node_take(struct node *group, const char *name);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Everything that belongs to a configuration hangs on one list. Each piece is its own malloc(3), so that the sanitizers and
- * valgrind still see every overrun; nothing is ever given back before the whole, for a configuration does not change.
+ * Everything that belongs to a configuration hangs on one list. Each piece is its own malloc(3), so
+ * that the sanitizers and valgrind still see every overrun; nothing is ever given back before the
+ * whole, for a configuration does not change.
  */
 #include "config/owner.h"
 

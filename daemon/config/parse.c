@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libconfig turns the text into its tree, and this copies it into ours: names, values, places. It owns nothing afterwards.
+ * libconfig turns the text into its tree, and this copies it into ours: names, values, places. It
+ * owns nothing afterwards.
  *
- * The places of named settings come from libconfig's lines, those of a list's elements from the source, which counted along:
- * libconfig asks for an element's line only after it has read the next word.
+ * The places of named settings come from libconfig's lines, those of a list's elements from the
+ * source, which counted along: libconfig asks for an element's line only after it has read the next
+ * word.
  */
 #include "config/parse.h"
 
@@ -24,7 +26,8 @@ struct walk {
 
 static struct config_place place_of(const struct source *source, unsigned line)
 {
-	return line > 0 && line <= source->n_lines ? source->lines[line - 1] : (struct config_place){0};
+	return line > 0 && line <= source->n_lines ? source->lines[line - 1]
+						   : (struct config_place){0};
 }
 
 static enum node_type type_of(const config_setting_t *setting)
@@ -103,7 +106,8 @@ static int copy_setting(struct walk *walk, const config_setting_t *setting, stru
 }
 
 /* The line of the error, as far as a terminal takes it. */
-static void report_syntax(struct check *check, const struct source *source, unsigned line, const char *what)
+static void report_syntax(struct check *check, const struct source *source, unsigned line,
+			  const char *what)
 {
 	const char *text = source->text, *end;
 
@@ -113,8 +117,8 @@ static void report_syntax(struct check *check, const struct source *source, unsi
 	}
 	text = text ? text + strspn(text, " \t") : "";
 	end = text + strcspn(text, "\r\n");
-	check_error(check, place_of(source, line), "%s at \"%.*s\"; look here and just before", what,
-		    end - text > 60 ? 60 : (int)(end - text), text);
+	check_error(check, place_of(source, line), "%s at \"%.*s\"; look here and just before",
+		    what, end - text > 60 ? 60 : (int)(end - text), text);
 }
 
 int parse_source(struct check *check, const struct source *source, struct node **ret)
@@ -128,7 +132,8 @@ int parse_source(struct check *check, const struct source *source, struct node *
 		return 0;
 	config_init(&libconfig);
 	if (config_read_string(&libconfig, source->text ? source->text : "") != CONFIG_TRUE) {
-		report_syntax(check, source, (unsigned)config_error_line(&libconfig), config_error_text(&libconfig));
+		report_syntax(check, source, (unsigned)config_error_line(&libconfig),
+			      config_error_text(&libconfig));
 		config_destroy(&libconfig);
 		return 0;
 	}

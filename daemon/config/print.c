@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The canonical text: what was understood, one setting a line. It is valid configuration and reads as the same config again;
- * `defaults`, `lists`, endpoint strings, users' names are resolved in it. Of an endpoint's options it says those that
- * were set: a default is the family's to change.
+ * The canonical text: what was understood, one setting a line. It is valid configuration and reads
+ * as the same config again; `defaults`, `lists`, endpoint strings, users' names are resolved in it.
+ * Of an endpoint's options it says those that were set: a default is the family's to change.
  *
  * One setting a line is what a generation's places rest on.
  */
@@ -43,7 +43,8 @@ static void begin_line(struct printer *printer, struct config_place place)
 		printer->no_memory = true;
 }
 
-static void open_group(struct printer *printer, struct config_place place, const char *name, int len, char bracket)
+static void open_group(struct printer *printer, struct config_place place, const char *name,
+		       int len, char bracket)
 {
 	begin_line(printer, place);
 	fprintf(printer->file, bracket == '{' ? "%.*s: %c\n" : "%.*s = %c\n", len, name, bracket);
@@ -57,8 +58,8 @@ static void close_group(struct printer *printer, const char *end)
 	fprintf(printer->file, "%s\n", end);
 }
 
-static void print_option(struct printer *printer, const struct spliced_option *option, const char *name,
-			 const struct config_value *value)
+static void print_option(struct printer *printer, const struct spliced_option *option,
+			 const char *name, const struct config_value *value)
 {
 	begin_line(printer, value->place);
 	fprintf(printer->file, "%s = ", name);
@@ -93,7 +94,8 @@ static void print_table(struct printer *printer, const struct spliced_option *op
 		close_group(printer, "};");
 }
 
-static void print_word(struct printer *printer, struct config_place place, const char *name, const char *text)
+static void print_word(struct printer *printer, struct config_place place, const char *name,
+		       const char *text)
 {
 	begin_line(printer, place);
 	fprintf(printer->file, "%s = ", name);
@@ -109,7 +111,8 @@ static bool has_option(const struct config_leg *leg, const char *name)
 	return false;
 }
 
-static void print_leg(struct printer *printer, const struct config_endpoint *endpoint, const struct config_leg *leg)
+static void print_leg(struct printer *printer, const struct config_endpoint *endpoint,
+		      const struct config_leg *leg)
 {
 	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++) {
 		const struct spliced_option *option = &leg->family->options[i];
@@ -122,7 +125,8 @@ static void print_leg(struct printer *printer, const struct config_endpoint *end
 	}
 }
 
-static void print_endpoint(struct printer *printer, const struct config_endpoint *endpoint, bool is_last)
+static void print_endpoint(struct printer *printer, const struct config_endpoint *endpoint,
+			   bool is_last)
 {
 	const struct spliced_row *row = endpoint->legs[0].row;
 
@@ -139,7 +143,8 @@ static void print_endpoint(struct printer *printer, const struct config_endpoint
 	close_group(printer, is_last ? "}" : "},");
 }
 
-static void print_endpoints(struct printer *printer, const char *key, const struct config_endpoint *endpoints, unsigned n)
+static void print_endpoints(struct printer *printer, const char *key,
+			    const struct config_endpoint *endpoints, unsigned n)
 {
 	open_group(printer, nowhere, key, (int)strlen(key), '(');
 	for (unsigned i = 0; i < n; i++)
@@ -159,11 +164,13 @@ static void print_rule(struct printer *printer, const struct config_rule *rule, 
 	if (rule->kind == RULE_ADDRESS)
 		value_print_string(printer->file, rule->text);
 	else
-		fprintf(printer->file, "\"%s:%u\"", rule->kind == RULE_UID ? "uid" : "gid", rule->id);
+		fprintf(printer->file, "\"%s:%u\"", rule->kind == RULE_UID ? "uid" : "gid",
+			rule->id);
 	fputs(is_last ? "\n" : ",\n", printer->file);
 }
 
-static void print_rules(struct printer *printer, const char *key, const struct config_rule *rules, unsigned n)
+static void print_rules(struct printer *printer, const char *key, const struct config_rule *rules,
+			unsigned n)
 {
 	open_group(printer, nowhere, key, (int)strlen(key), '[');
 	for (unsigned i = 0; i < n; i++) {

@@ -8,7 +8,8 @@ struct config_owner;
 
 struct print_lines {
 	struct config_owner *owner;  /* of places */
-	struct config_place *places; /* [line - 1]: where the setting of that line was written; 0: a default, or none */
+	struct config_place *places; /* [line - 1]: where the setting of that line was written; 0: a
+					default, or none */
 	size_t n;
 };
 

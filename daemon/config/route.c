@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Routes: their own options, endpoints, rules, and what they take from `defaults`. A setting that came from there keeps the
- * place where it is written there.
+ * Routes: their own options, endpoints, rules, and what they take from `defaults`. A setting that
+ * came from there keeps the place where it is written there.
  */
 #include "config/route.h"
 
@@ -49,14 +49,15 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 		const struct node *node = node_take(group, *key);
 
 		if (node)
-			check_error(check, node->place, "\"%s\" has no default; each route says its own", *key);
+			check_error(check, node->place,
+				    "\"%s\" has no default; each route says its own", *key);
 	}
 	group_report_unknown(check, &defaults_table, group);
 	return 0;
 }
 
-static int read_values(struct check *check, struct node *group, const struct route_defaults *defaults,
-		       struct config_route *route)
+static int read_values(struct check *check, struct node *group,
+		       const struct route_defaults *defaults, struct config_route *route)
 {
 	int r;
 
@@ -91,7 +92,8 @@ static void check_backoff(struct check *check, const struct config_route *route)
 
 	if (most->value.number < least->value.number)
 		check_error(check, most->place.line ? most->place : least->place,
-			    "retry.max_backoff is less than retry.backoff; it must be at least as long");
+			    "retry.max_backoff is less than retry.backoff; it must be at least as "
+			    "long");
 }
 
 static int read_endpoints(struct check *check, struct node *group, struct config_route *route)
@@ -101,22 +103,26 @@ static int read_endpoints(struct check *check, struct node *group, struct config
 	int r = 0;
 
 	if (!listen)
-		check_error(check, route->place, "listen is missing; say where clients arrive, as \"tcp://:8080\"");
+		check_error(check, route->place,
+			    "listen is missing; say where clients arrive, as \"tcp://:8080\"");
 	else
-		r = endpoint_read_list(check, route, listen, SPLICED_LISTEN, &route->listen, &route->n_listen, &well);
+		r = endpoint_read_list(check, route, listen, SPLICED_LISTEN, &route->listen,
+				       &route->n_listen, &well);
 	if (!well)
 		route->n_listen = 0; /* so that no rule is refused for a listener that is missing */
 	if (r < 0)
 		return r;
 	if (!target)
-		check_error(check, route->place, "target is missing; say where they go, as \"tcp://localhost:80\"");
+		check_error(check, route->place,
+			    "target is missing; say where they go, as \"tcp://localhost:80\"");
 	else
-		r = endpoint_read_list(check, route, target, SPLICED_CONNECT, &route->targets, &route->n_targets, &well);
+		r = endpoint_read_list(check, route, target, SPLICED_CONNECT, &route->targets,
+				       &route->n_targets, &well);
 	return r;
 }
 
-static int read_rules(struct check *check, struct node *group, const struct route_defaults *defaults,
-		      struct config_route *route)
+static int read_rules(struct check *check, struct node *group,
+		      const struct route_defaults *defaults, struct config_route *route)
 {
 	const struct node *allow = node_take(group, "allow"), *deny = node_take(group, "deny");
 	int r = 0;
@@ -141,9 +147,11 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 	if (!route->name)
 		return -ENOMEM;
 	if (strchr(node->name, '*'))
-		check_error(check, node->place, "a route's name is a letter, then letters, digits, '-' and '_'");
+		check_error(check, node->place,
+			    "a route's name is a letter, then letters, digits, '-' and '_'");
 	if (node->type != NODE_GROUP) {
-		check_error(check, node->place, "is %s; it must be a group, as %s: { listen = ...; target = ...; };",
+		check_error(check, node->place,
+			    "is %s; it must be a group, as %s: { listen = ...; target = ...; };",
 			    node_type_name(node), node->name);
 		return 0;
 	}

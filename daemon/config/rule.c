@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Who may come. Users and groups are the daemon's own words, for listeners that know their peers' credentials; anything else is
- * for the listening families to read. Where two of them take one text (`ip`: inet and inet6), there are two rules that share it.
+ * Who may come. Users and groups are the daemon's own words, for listeners that know their peers'
+ * credentials; anything else is for the listening families to read. Where two of them take one text
+ * (`ip`: inet and inet6), there are two rules that share it.
  */
 #include "config/rule.h"
 
@@ -46,7 +47,8 @@ static bool knows_credentials(const struct config_route *route)
 }
 
 /* uid:N and gid:N. */
-static bool read_id(struct check *check, const struct list *list, const struct node *node, uint32_t *id)
+static bool read_id(struct check *check, const struct list *list, const struct node *node,
+		    uint32_t *id)
 {
 	int64_t number;
 
@@ -54,13 +56,16 @@ static bool read_id(struct check *check, const struct list *list, const struct n
 		*id = (uint32_t)number;
 		return true;
 	}
-	check_error(check, node->place, "%s: \"%s\" has no number from 0 to %u behind \"%.4s\"; for a name write \"%s\"",
-		    list->key, node->text, UINT32_MAX - 1, node->text,
-		    *node->text == 'u' ? "user:NAME" : "group:NAME");
+	check_error(
+		check, node->place,
+		"%s: \"%s\" has no number from 0 to %u behind \"%.4s\"; for a name write \"%s\"",
+		list->key, node->text, UINT32_MAX - 1, node->text,
+		*node->text == 'u' ? "user:NAME" : "group:NAME");
 	return false;
 }
 
-static bool read_user(struct check *check, const struct list *list, const struct node *node, uint32_t *id)
+static bool read_user(struct check *check, const struct list *list, const struct node *node,
+		      uint32_t *id)
 {
 	const char *name = node->text + strlen("user:");
 	const struct passwd *user = getpwnam(name);
@@ -68,12 +73,15 @@ static bool read_user(struct check *check, const struct list *list, const struct
 	if (user)
 		*id = user->pw_uid;
 	else
-		check_error(check, node->place, "%s: there is no user \"%s\"; name one that exists, or write \"uid:NUMBER\"",
+		check_error(check, node->place,
+			    "%s: there is no user \"%s\"; name one that exists, or write "
+			    "\"uid:NUMBER\"",
 			    list->key, name);
 	return user;
 }
 
-static bool read_group(struct check *check, const struct list *list, const struct node *node, uint32_t *id)
+static bool read_group(struct check *check, const struct list *list, const struct node *node,
+		       uint32_t *id)
 {
 	const char *name = node->text + strlen("group:");
 	const struct group *group = getgrnam(name);
@@ -81,19 +89,24 @@ static bool read_group(struct check *check, const struct list *list, const struc
 	if (group)
 		*id = group->gr_gid;
 	else
-		check_error(check, node->place, "%s: there is no group \"%s\"; name one that exists, or write "
-			    "\"gid:NUMBER\"", list->key, name);
+		check_error(check, node->place,
+			    "%s: there is no group \"%s\"; name one that exists, or write "
+			    "\"gid:NUMBER\"",
+			    list->key, name);
 	return group;
 }
 
-static int add_id(struct check *check, struct list *list, const struct node *node, struct config_rule *rule)
+static int add_id(struct check *check, struct list *list, const struct node *node,
+		  struct config_rule *rule)
 {
 	bool well;
 
-	rule->kind = starts_with(node->text, "uid:") || starts_with(node->text, "user:") ? RULE_UID : RULE_GID;
+	rule->kind = starts_with(node->text, "uid:") || starts_with(node->text, "user:") ? RULE_UID
+											 : RULE_GID;
 	if (list->route->n_listen && !knows_credentials(list->route)) {
 		check_error(check, node->place,
-			    "%s: \"%s\" needs a listener that knows its peers' users, as family \"unix\"; use an address",
+			    "%s: \"%s\" needs a listener that knows its peers' users, as family "
+			    "\"unix\"; use an address",
 			    list->key, node->text);
 		return 0;
 	}
@@ -119,12 +132,13 @@ static bool is_asked(const struct config_route *route, unsigned endpoint, unsign
 }
 
 /* Offers the rule to one family. Positive: it took it. */
-static int offer(struct check *check, struct list *list, const struct family *family, struct config_rule *rule,
-		 char *why, size_t size)
+static int offer(struct check *check, struct list *list, const struct family *family,
+		 struct config_rule *rule, char *why, size_t size)
 {
 	char text[256] = "";
 
-	if (!family->plugin.rule || family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)) < 0) {
+	if (!family->plugin.rule ||
+	    family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)) < 0) {
 		if (!*why)
 			memcpy(why, text, size < sizeof(text) ? size : sizeof(text));
 		return 0;
@@ -134,7 +148,8 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	return add(check, list, rule) < 0 ? -ENOMEM : 1;
 }
 
-static int add_address(struct check *check, struct list *list, const struct node *node, struct config_rule *rule)
+static int add_address(struct check *check, struct list *list, const struct node *node,
+		       struct config_rule *rule)
 {
 	const struct config_route *route = list->route;
 	char why[256] = "";
@@ -145,7 +160,8 @@ static int add_address(struct check *check, struct list *list, const struct node
 		for (unsigned j = 0; j < route->listen[i].n_legs; j++) {
 			if (is_asked(route, i, j))
 				continue;
-			r = offer(check, list, route->listen[i].legs[j].family, rule, why, sizeof(why));
+			r = offer(check, list, route->listen[i].legs[j].family, rule, why,
+				  sizeof(why));
 			if (r < 0)
 				return r;
 			taken = taken || r > 0;
@@ -154,8 +170,11 @@ static int add_address(struct check *check, struct list *list, const struct node
 	if (!taken && *why)
 		check_error(check, node->place, "%s: %s", list->key, why);
 	else if (!taken)
-		check_error(check, node->place, "%s: \"%s\" is no rule; write an address as family \"%s\" does, \"uid:N\", "
-			    "\"user:NAME\", \"@LIST\"", list->key, node->text, route->listen[0].family);
+		check_error(
+			check, node->place,
+			"%s: \"%s\" is no rule; write an address as family \"%s\" does, \"uid:N\", "
+			"\"user:NAME\", \"@LIST\"",
+			list->key, node->text, route->listen[0].family);
 	return 0;
 }
 
@@ -166,8 +185,8 @@ static int read_rule(struct check *check, struct list *list, const struct node *
 	rule.text = owner_copy_text(check->owner, node->text);
 	if (!rule.text)
 		return -ENOMEM;
-	if (starts_with(rule.text, "uid:") || starts_with(rule.text, "gid:") || starts_with(rule.text, "user:") ||
-	    starts_with(rule.text, "group:"))
+	if (starts_with(rule.text, "uid:") || starts_with(rule.text, "gid:") ||
+	    starts_with(rule.text, "user:") || starts_with(rule.text, "group:"))
 		return add_id(check, list, node, &rule);
 	return add_address(check, list, node, &rule);
 }
@@ -177,19 +196,24 @@ static void report_list(struct check *check, const struct list *list, const stru
 	struct text_nearest nearest;
 
 	text_nearest_init(&nearest, node->text + 1);
-	for (const struct node *known = check->lists ? check->lists->first : NULL; known; known = known->next)
+	for (const struct node *known = check->lists ? check->lists->first : NULL; known;
+	     known = known->next)
 		text_nearest_offer(&nearest, known->name);
 	if (nearest.best)
-		check_error(check, node->place, "%s: there is no list \"%s\"; did you mean \"@%s\"?", list->key, node->text,
-			    nearest.best);
+		check_error(check, node->place,
+			    "%s: there is no list \"%s\"; did you mean \"@%s\"?", list->key,
+			    node->text, nearest.best);
 	else
-		check_error(check, node->place, "%s: there is no list \"%s\"; define it in lists: { ... };", list->key,
+		check_error(check, node->place,
+			    "%s: there is no list \"%s\"; define it in lists: { ... };", list->key,
 			    node->text);
 }
 
 static int expand(struct check *check, struct list *list, const struct node *node)
 {
-	const struct node *found = check->lists ? node_find(check->lists, node->text + 1, strlen(node->text + 1)) : NULL;
+	const struct node *found =
+		check->lists ? node_find(check->lists, node->text + 1, strlen(node->text + 1))
+			     : NULL;
 	int r = 0;
 
 	if (!found) {
@@ -202,24 +226,27 @@ static int expand(struct check *check, struct list *list, const struct node *nod
 	return r;
 }
 
-int rule_read_list(struct check *check, const struct config_route *route, const char *key, const struct node *node,
-		   struct config_rule **rules, unsigned *n_rules)
+int rule_read_list(struct check *check, const struct config_route *route, const char *key,
+		   const struct node *node, struct config_rule **rules, unsigned *n_rules)
 {
 	struct list list = {.route = route, .key = key};
 	int r = 0;
 
 	if (node->type != NODE_LIST && !node->damaged)
-		check_error(check, node->place, "%s is %s; it must be a list of strings, as [ \"10.0.0.0/8\" ]", key,
+		check_error(check, node->place,
+			    "%s is %s; it must be a list of strings, as [ \"10.0.0.0/8\" ]", key,
 			    node_type_name(node));
 	for (const struct node *element = node->first; node->type == NODE_LIST && element && r == 0;
 	     element = element->next) {
 		if (element->damaged)
 			continue;
 		if (element->type != NODE_STRING)
-			check_error(check, element->place, "%s holds %s; it must hold strings, as \"10.0.0.0/8\"", key,
+			check_error(check, element->place,
+				    "%s holds %s; it must hold strings, as \"10.0.0.0/8\"", key,
 				    node_type_name(element));
 		else
-			r = *element->text == '@' ? expand(check, &list, element) : read_rule(check, &list, element);
+			r = *element->text == '@' ? expand(check, &list, element)
+						  : read_rule(check, &list, element);
 	}
 	*rules = list.rules;
 	*n_rules = list.n;
@@ -229,7 +256,8 @@ int rule_read_list(struct check *check, const struct config_route *route, const 
 static void check_list(struct check *check, const struct node *list)
 {
 	if (list->type != NODE_LIST) {
-		check_error(check, list->place, "lists.%s is %s; it must be a list of strings, as [ \"10.0.0.0/8\" ]",
+		check_error(check, list->place,
+			    "lists.%s is %s; it must be a list of strings, as [ \"10.0.0.0/8\" ]",
 			    list->name, node_type_name(list));
 		return;
 	}
@@ -237,19 +265,22 @@ static void check_list(struct check *check, const struct node *list)
 		if (element->damaged)
 			continue;
 		if (element->type != NODE_STRING)
-			check_error(check, element->place, "lists.%s holds %s; it must hold strings", list->name,
+			check_error(check, element->place,
+				    "lists.%s holds %s; it must hold strings", list->name,
 				    node_type_name(element));
 		else if (*element->text == '@')
 			check_error(check, element->place,
-				    "lists.%s holds \"%s\"; a list holds no other list, write out what is in it", list->name,
-				    element->text);
+				    "lists.%s holds \"%s\"; a list holds no other list, write out "
+				    "what is in it",
+				    list->name, element->text);
 	}
 }
 
 void rule_check_lists(struct check *check, const struct node *lists)
 {
 	if (lists->type != NODE_GROUP) {
-		check_error(check, lists->place, "lists is %s; it must be a group, as lists: { NAME = [ ... ]; };",
+		check_error(check, lists->place,
+			    "lists is %s; it must be a group, as lists: { NAME = [ ... ]; };",
 			    node_type_name(lists));
 		return;
 	}

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libconfig reads the language; this reads along with it, by the same rules as its scanner.l, for the things that it does not
- * tell: which integers did not fit and were damaged, which strings touched and became one, on which line a list's element
- * stands (libconfig has read on to the next word before it asks for the line), that a comment or a string never ended.
+ * libconfig reads the language; this reads along with it, by the same rules as its scanner.l, for
+ * the things that it does not tell: which integers did not fit and were damaged, which strings
+ * touched and became one, on which line a list's element stands (libconfig has read on to the next
+ * word before it asks for the line), that a comment or a string never ended.
  *
- * Where the two could differ, this one refuses: it never takes for well what libconfig reads otherwise.
+ * Where the two could differ, this one refuses: it never takes for well what libconfig reads
+ * otherwise.
  */
 #include "config/scan.h"
 
@@ -77,7 +79,8 @@ static bool skip_blanks(struct scan *scan)
 	while (scan->at < scan->len) {
 		if (strchr(" \t\n\r\f", peek(scan, 0)) && peek(scan, 0))
 			advance(scan, 1);
-		else if (peek(scan, 0) != '#' && !starts_with(scan, "//") && !starts_with(scan, "/*"))
+		else if (peek(scan, 0) != '#' && !starts_with(scan, "//") &&
+			 !starts_with(scan, "/*"))
 			break;
 		else if (!skip_comment(scan))
 			return false;
@@ -110,7 +113,8 @@ static size_t number_len(const struct scan *scan, enum scan_kind *kind)
 	size_t at, digits, exponent;
 
 	*kind = SCAN_INTEGER;
-	if (peek(scan, 0) == '0' && strchr("xX", peek(scan, 1)) && isxdigit((unsigned char)peek(scan, 2))) {
+	if (peek(scan, 0) == '0' && strchr("xX", peek(scan, 1)) &&
+	    isxdigit((unsigned char)peek(scan, 2))) {
 		for (at = 3; isxdigit((unsigned char)peek(scan, at)); at++)
 			;
 		return at;
@@ -154,7 +158,8 @@ static bool scan_name(struct scan *scan, struct scan_word *word)
 
 	if (!isalpha((unsigned char)peek(scan, 0)) && peek(scan, 0) != '*')
 		return false;
-	while (isalnum((unsigned char)peek(scan, len)) || (strchr("-_*", peek(scan, len)) && peek(scan, len)))
+	while (isalnum((unsigned char)peek(scan, len)) ||
+	       (strchr("-_*", peek(scan, len)) && peek(scan, len)))
 		len++;
 	take(scan, word, SCAN_NAME, len);
 	if ((len == 4 && strncasecmp(word->text, "true", 4) == 0) ||

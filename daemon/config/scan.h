@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The words of libconfig 1.5's language, one by one, with their lines: for what libconfig does not tell, or damages. */
+/* The words of libconfig 1.5's language, one by one, with their lines: for what libconfig does not
+ * tell, or damages. */
 #pragma once
 
 #include <stddef.h>
@@ -11,12 +12,12 @@ enum scan_kind {
 	SCAN_INTEGER,
 	SCAN_FLOAT,
 	SCAN_STRING,
-	SCAN_PUNCTUATION,   /* one byte: { } ( ) [ ] = : ; , */
-	SCAN_INCLUDE,	    /* a whole line; file is its argument, undecoded */
-	SCAN_BAD_INCLUDE,   /* @include without a quoted name, or with more on its line */
-	SCAN_OPEN_STRING,   /* never closed; and the scan is at its end */
-	SCAN_OPEN_COMMENT,  /* likewise */
-	SCAN_GARBAGE,	    /* a byte that has no meaning here */
+	SCAN_PUNCTUATION,  /* one byte: { } ( ) [ ] = : ; , */
+	SCAN_INCLUDE,	   /* a whole line; file is its argument, undecoded */
+	SCAN_BAD_INCLUDE,  /* @include without a quoted name, or with more on its line */
+	SCAN_OPEN_STRING,  /* never closed; and the scan is at its end */
+	SCAN_OPEN_COMMENT, /* likewise */
+	SCAN_GARBAGE,	   /* a byte that has no meaning here */
 };
 
 struct scan_word {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The keys of the daemon's own, in the same tables as a family's options: they drive parsing, errors, printing, the manual. */
+/* The keys of the daemon's own, in the same tables as a family's options: they drive parsing,
+ * errors, printing, the manual. */
 #pragma once
 
 #include "config/config.h"
@@ -23,5 +24,6 @@ struct schema_scheme {
 };
 extern const struct schema_scheme schema_schemes[]; /* ends with scheme NULL */
 
-/* The two families of `ip`, in the order of config_endpoint.legs: what accepts on both binds inet6 first. */
+/* The two families of `ip`, in the order of config_endpoint.legs: what accepts on both binds inet6
+ * first. */
 extern const char *const schema_ip[2];

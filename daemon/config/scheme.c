@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Endpoint strings. They are only another spelling: from here on there is the group alone, whose values are still
- * percent-encoded (NODE_TEXT), because only an option's type tells whether a comma parts a list or belongs to a file's name.
+ * Endpoint strings. They are only another spelling: from here on there is the group alone, whose
+ * values are still percent-encoded (NODE_TEXT), because only an option's type tells whether a comma
+ * parts a list or belongs to a file's name.
  *
- * The address follows the pattern of the family's row, so that a new family's strings need no code here. A pattern is option
- * names in capitals with single bytes between them.
+ * The address follows the pattern of the family's row, so that a new family's strings need no code
+ * here. A pattern is option names in capitals with single bytes between them.
  */
 #include "config/scheme.h"
 
@@ -36,7 +37,8 @@ static bool find_row(const struct families *families, const char *scheme, struct
 
 			if (!row->scheme || strcmp(row->scheme, scheme) != 0)
 				continue;
-			*ret = (struct meaning){.family = family->name, .type = row->type, .protocol = row->name};
+			*ret = (struct meaning){
+				.family = family->name, .type = row->type, .protocol = row->name};
 			return true;
 		}
 	}
@@ -78,7 +80,8 @@ static int find_family(struct check *check, const char *scheme, struct meaning *
 {
 	const char *dash = strrchr(scheme, '-');
 	int type = dash ? family_type_from_name(dash + 1) : -1;
-	char *name = owner_copy(check->scratch, scheme, type >= 0 ? (size_t)(dash - scheme) : strlen(scheme));
+	char *name = owner_copy(check->scratch, scheme,
+				type >= 0 ? (size_t)(dash - scheme) : strlen(scheme));
 
 	if (!name)
 		return -ENOMEM;
@@ -99,19 +102,24 @@ static void report_scheme(struct check *check, const struct node *string, const 
 	for (const struct family *family = check->families->first; family; family = family->next)
 		text_nearest_offer(&nearest, family->name);
 	if (strcmp(scheme, "fd") == 0)
-		check_error(check, string->place, "\"%s\": passed descriptors cannot be used yet; name the address",
+		check_error(check, string->place,
+			    "\"%s\": passed descriptors cannot be used yet; name the address",
 			    string->text);
 	else if (nearest.best)
-		check_error(check, string->place, "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
+		check_error(check, string->place,
+			    "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
 			    scheme, nearest.best);
 	else
 		check_error(check, string->place,
-			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6 or a family's name", string->text,
-			    scheme);
+			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6 or a "
+			    "family's name",
+			    string->text, scheme);
 }
 
-/* Finds what a scheme means; family NULL: it means nothing, which is reported. Families are loaded only as far as it takes. */
-static int find_scheme(struct check *check, const struct node *string, const char *scheme, struct meaning *ret)
+/* Finds what a scheme means; family NULL: it means nothing, which is reported. Families are loaded
+ * only as far as it takes. */
+static int find_scheme(struct check *check, const struct node *string, const char *scheme,
+		       struct meaning *ret)
 {
 	struct report ignored = {0};
 	int r;
@@ -144,17 +152,21 @@ static int add_text(struct check *check, struct node *group, const char *name, c
 }
 
 /* Is the text well encoded? Reports it if not. */
-static bool is_encoded(struct check *check, const struct node *group, const char *name, const char *text)
+static bool is_encoded(struct check *check, const struct node *group, const char *name,
+		       const char *text)
 {
 	const char *percent = text;
 	char decoded[2];
 
-	while ((percent = strchr(percent, '%')) && text_decode_percent(percent, strnlen(percent, 3), decoded) == 0)
+	while ((percent = strchr(percent, '%')) &&
+	       text_decode_percent(percent, strnlen(percent, 3), decoded) == 0)
 		percent += 3;
 	if (!percent)
 		return true;
-	check_error(check, group->place, "%s is \"%s\"; '%%' stands before two hexadecimal digits, write %%25 for itself",
-		    name, text);
+	check_error(
+		check, group->place,
+		"%s is \"%s\"; '%%' stands before two hexadecimal digits, write %%25 for itself",
+		name, text);
 	return false;
 }
 
@@ -163,13 +175,15 @@ static int add_option(struct check *check, struct node *group, char *option)
 	char *equals = strchr(option, '=');
 
 	if (!equals || equals == option) {
-		check_error(check, group->place, "\"%s\" behind '?' is no option; write option=value, parted by '&'",
+		check_error(check, group->place,
+			    "\"%s\" behind '?' is no option; write option=value, parted by '&'",
 			    option);
 		return 0;
 	}
 	*equals = '\0';
 	if (strcmp(option, "family") == 0 || strcmp(option, "type") == 0) {
-		check_error(check, group->place, "\"%s\" behind '?' is too much; the scheme says it", option);
+		check_error(check, group->place,
+			    "\"%s\" behind '?' is too much; the scheme says it", option);
 		return 0;
 	}
 	if (node_find(group, option, strlen(option))) {
@@ -206,7 +220,8 @@ static int add_meaning(struct check *check, struct node *group, const struct mea
 	return r;
 }
 
-int scheme_split(struct check *check, const struct node *string, struct node **ret, const char **address)
+int scheme_split(struct check *check, const struct node *string, struct node **ret,
+		 const char **address)
 {
 	char *text = owner_copy_text(check->scratch, string->text), *colon, *question;
 	struct meaning meaning;
@@ -218,8 +233,10 @@ int scheme_split(struct check *check, const struct node *string, struct node **r
 		return -ENOMEM;
 	colon = strstr(text, "://");
 	if (!colon) {
-		check_error(check, string->place,
-			    "\"%s\" is no endpoint; write SCHEME://ADDRESS, as \"tcp://localhost:80\"", text);
+		check_error(
+			check, string->place,
+			"\"%s\" is no endpoint; write SCHEME://ADDRESS, as \"tcp://localhost:80\"",
+			text);
 		return 0;
 	}
 	*colon = '\0';
@@ -256,7 +273,8 @@ static char *next_field(struct config_owner *owner, const char **pattern, char *
 	return name;
 }
 
-/* "[fe80::1%eth0]": what is between the brackets, with '%' encoded. RFC 6874 has the '%' as "%25" already. */
+/* "[fe80::1%eth0]": what is between the brackets, with '%' encoded. RFC 6874 has the '%' as "%25"
+ * already. */
 static char *take_bracketed(struct config_owner *owner, const char *address, const char *end)
 {
 	char inner[512], encoded[1600];
@@ -274,10 +292,12 @@ static char *take_bracketed(struct config_owner *owner, const char *address, con
 	return owner_copy_text(owner, encoded);
 }
 
-/* Takes one field's text from *address, which moves behind the separator, or becomes NULL at the end. NULL without memory. */
+/* Takes one field's text from *address, which moves behind the separator, or becomes NULL at the
+ * end. NULL without memory. */
 static char *take_field(struct config_owner *owner, const char **address, char separator)
 {
-	const char *end = *address + strlen(*address), *bracket = **address == '[' ? strchr(*address, ']') : NULL;
+	const char *end = *address + strlen(*address),
+		   *bracket = **address == '[' ? strchr(*address, ']') : NULL;
 	char *text;
 
 	if (bracket && (bracket[1] == separator || bracket[1] == '\0')) {
@@ -292,10 +312,12 @@ static char *take_field(struct config_owner *owner, const char **address, char s
 	return text;
 }
 
-static int add_field(struct check *check, struct node *group, const char *name, const char *text, bool *well)
+static int add_field(struct check *check, struct node *group, const char *name, const char *text,
+		     bool *well)
 {
 	if (node_find(group, name, strlen(name))) {
-		check_error(check, group->place, "\"%s\" behind '?' is too much; the address says it", name);
+		check_error(check, group->place,
+			    "\"%s\" behind '?' is too much; the address says it", name);
 		*well = false;
 	} else if (!is_encoded(check, group, name, text)) {
 		*well = false;
@@ -310,10 +332,12 @@ static bool is_ambiguous(const char *pattern, const char *address)
 {
 	const char *colon = strchr(address, ':');
 
-	return strcmp(pattern, "HOST:PORT") == 0 && *address != '[' && colon && strchr(colon + 1, ':');
+	return strcmp(pattern, "HOST:PORT") == 0 && *address != '[' && colon &&
+	       strchr(colon + 1, ':');
 }
 
-int scheme_add_address(struct check *check, struct node *group, const char *pattern, const char *address, bool *well)
+int scheme_add_address(struct check *check, struct node *group, const char *pattern,
+		       const char *address, bool *well)
 {
 	const char *whole = pattern;
 	char separator, *name, *text;
@@ -322,18 +346,22 @@ int scheme_add_address(struct check *check, struct node *group, const char *patt
 	*well = !is_ambiguous(pattern, address);
 	if (!*well)
 		check_error(check, group->place,
-			    "address \"%s\" has several colons; put an IPv6 address into brackets, as [::1]:80", address);
+			    "address \"%s\" has several colons; put an IPv6 address into brackets, "
+			    "as [::1]:80",
+			    address);
 	while (*well && r == 0 && *pattern && address) {
 		name = next_field(check->scratch, &pattern, &separator);
 		text = name ? take_field(check->scratch, &address, separator) : NULL;
 		if (!text)
 			return -ENOMEM;
-		/* An empty first field is a value ("tcp://:80"), an empty last one is none ("tcp://localhost:"). */
+		/* An empty first field is a value ("tcp://:80"), an empty last one is none
+		 * ("tcp://localhost:"). */
 		if (*text || separator)
 			r = add_field(check, group, name, text, well);
 	}
 	if (*well && r == 0 && address) {
-		check_error(check, group->place, "\"%s\" is too much in the address; it must be %s", address, whole);
+		check_error(check, group->place, "\"%s\" is too much in the address; it must be %s",
+			    address, whole);
 		*well = false;
 	}
 	return r;
@@ -358,8 +386,9 @@ static char *print_field(struct config_owner *owner, const struct spliced_option
 	char *text;
 
 	if (!value->text)
-		return value->state == SPLICED_UNSET ? owner_copy_text(owner, "")
-						     : owner_print(owner, "%lld", (long long)value->number);
+		return value->state == SPLICED_UNSET
+			       ? owner_copy_text(owner, "")
+			       : owner_print(owner, "%lld", (long long)value->number);
 	if (option->type == SPLICED_HOST)
 		return owner_print(owner, strchr(value->text, ':') ? "[%s]" : "%s", value->text);
 	len = text_encode_percent(value->text, "/@:", NULL, 0);
@@ -399,10 +428,12 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 		if (!name)
 			return -ENOMEM;
 		option = find_option(leg, name, &value);
-		field = option ? print_field(check->scratch, option, value) : owner_copy_text(check->scratch, "");
+		field = option ? print_field(check->scratch, option, value)
+			       : owner_copy_text(check->scratch, "");
 		if (!field)
 			return -ENOMEM;
-		*ret = owner_print(check->owner, separator ? "%s%s%c" : "%s%s", *ret, field, separator);
+		*ret = owner_print(check->owner, separator ? "%s%s%c" : "%s%s", *ret, field,
+				   separator);
 	}
 	return *ret ? 0 : -ENOMEM;
 }

@@ -8,15 +8,17 @@ struct check;
 struct node;
 
 /*
- * Takes an endpoint string apart: *group gets its options and what the scheme says (family, type), *address (owned by
- * check->scratch) what stands between "://" and "?", still encoded. Without success *group is NULL, and why is reported. 0 or
- * -ENOMEM.
+ * Takes an endpoint string apart: *group gets its options and what the scheme says (family, type),
+ * *address (owned by check->scratch) what stands between "://" and "?", still encoded. Without
+ * success *group is NULL, and why is reported. 0 or -ENOMEM.
  */
-int scheme_split(struct check *check, const struct node *string, struct node **group, const char **address);
+int scheme_split(struct check *check, const struct node *string, struct node **group,
+		 const char **address);
 
-/* Adds the parts of the address to the group by a row's pattern ("HOST:PORT"). *well tells whether it fitted; if not, why is
- * reported. 0 or -ENOMEM. */
-int scheme_add_address(struct check *check, struct node *group, const char *pattern, const char *address, bool *well);
+/* Adds the parts of the address to the group by a row's pattern ("HOST:PORT"). *well tells whether
+ * it fitted; if not, why is reported. 0 or -ENOMEM. */
+int scheme_add_address(struct check *check, struct node *group, const char *pattern,
+		       const char *address, bool *well);
 
 /* Prints an endpoint as a string: its scheme and address, no options. -ENOMEM, or 0. */
 int scheme_print(struct check *check, const struct config_endpoint *endpoint, char **ret);

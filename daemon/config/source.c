@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Puts a file and what it includes into one text for libconfig, and finds on the way what libconfig would let pass or damage:
- * integers over 31 bits, strings that touch, floats, units without quotes, comments without an end.
+ * Puts a file and what it includes into one text for libconfig, and finds on the way what libconfig
+ * would let pass or damage: integers over 31 bits, strings that touch, floats, units without
+ * quotes, comments without an end.
  *
- * libconfig 1.5 opens includes relative to the process's directory and tells lines only roughly; here one text has one table of
- * lines, and the canonical text of a generation, whose lines come from somewhere else entirely, is the same thing again.
- * A value that is refused is replaced by 0 and marked, so that the rest of the file is still checked.
+ * libconfig 1.5 opens includes relative to the process's directory and tells lines only roughly;
+ * here one text has one table of lines, and the canonical text of a generation, whose lines come
+ * from somewhere else entirely, is the same thing again. A value that is refused is replaced by 0
+ * and marked, so that the rest of the file is still checked.
  */
 #include "config/source.h"
 
@@ -25,7 +27,7 @@
 struct loader {
 	struct source *source;
 	struct check *check;
-	const char *dir; /* of includes; NULL: none are taken */
+	const char *dir;		   /* of includes; NULL: none are taken */
 	const struct config_place *places; /* of a text at hand */
 	size_t n_places;
 	struct grammar grammar;
@@ -44,7 +46,8 @@ struct part {
 	unsigned line; /* of copied */
 };
 
-static struct config_place place_of(const struct loader *loader, const struct part *part, unsigned line)
+static struct config_place place_of(const struct loader *loader, const struct part *part,
+				    unsigned line)
 {
 	if (!loader->places)
 		return (struct config_place){.file = part->file, .line = line};
@@ -82,7 +85,8 @@ static int add_line(struct loader *loader, const struct part *part)
 {
 	struct source *source = loader->source;
 
-	source->lines = owner_grow(loader->check->scratch, source->lines, source->n_lines, sizeof(*source->lines));
+	source->lines = owner_grow(loader->check->scratch, source->lines, source->n_lines,
+				   sizeof(*source->lines));
 	if (!source->lines)
 		return -ENOMEM;
 	source->lines[source->n_lines++] = place_of(loader, part, part->line);
@@ -117,7 +121,8 @@ static int copy_to(struct loader *loader, struct part *part, size_t end)
 }
 
 /* Copies up to a word and puts something else in its place. */
-static int replace(struct loader *loader, struct part *part, const char *word, size_t len, const char *with)
+static int replace(struct loader *loader, struct part *part, const char *word, size_t len,
+		   const char *with)
 {
 	size_t at = (size_t)(word - part->text);
 	int r;
@@ -138,10 +143,12 @@ static int add_value(struct loader *loader, struct config_place place, bool dama
 {
 	struct source *source = loader->source;
 
-	source->values = owner_grow(loader->check->scratch, source->values, source->n_values, sizeof(*source->values));
+	source->values = owner_grow(loader->check->scratch, source->values, source->n_values,
+				    sizeof(*source->values));
 	if (!source->values)
 		return -ENOMEM;
-	source->values[source->n_values++] = (struct source_value){.place = place, .damaged = damaged};
+	source->values[source->n_values++] =
+		(struct source_value){.place = place, .damaged = damaged};
 	return 0;
 }
 
@@ -183,7 +190,8 @@ static bool has_nul(const struct scan_word *word)
 	for (size_t i = 1; i + 4 < word->len; i++) {
 		if (word->text[i] != '\\')
 			continue;
-		if ((word->text[i + 1] | 0x20) == 'x' && word->text[i + 2] == '0' && word->text[i + 3] == '0')
+		if ((word->text[i + 1] | 0x20) == 'x' && word->text[i + 2] == '0' &&
+		    word->text[i + 3] == '0')
 			return true;
 		i++;
 	}
@@ -196,7 +204,8 @@ static int take_string(struct loader *loader, struct part *part, const struct sc
 	bool nul = has_nul(word);
 
 	if (nul)
-		check_error(loader->check, place, "a string holds no zero byte; take the \\x00 away");
+		check_error(loader->check, place,
+			    "a string holds no zero byte; take the \\x00 away");
 	if (loader->previous != SCAN_STRING)
 		return add_value(loader, place, nul);
 	check_error(loader->check, place, "two strings touch; a comma is missing before %.*s",
@@ -212,7 +221,8 @@ static int drop_comma(struct loader *loader, struct part *part, const struct sca
 
 	while (at > part->copied && part->text[at - 1] != ',')
 		at--;
-	return at > part->copied ? replace(loader, part, part->text + at - 1, 1, " ") : stop(loader);
+	return at > part->copied ? replace(loader, part, part->text + at - 1, 1, " ")
+				 : stop(loader);
 }
 
 static int load_file(struct loader *loader, const char *path, const struct config_place *from);
@@ -225,16 +235,19 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 	int r;
 
 	if (word->kind == SCAN_BAD_INCLUDE || word->file_len == 0 || !loader->dir) {
-		check_error(check, place, "not an include; write @include \"FILE\" on a line of its own");
+		check_error(check, place,
+			    "not an include; write @include \"FILE\" on a line of its own");
 		return stop(loader);
 	}
 	if (loader->depth == SOURCE_INCLUDES_MAX) {
-		check_error(check, place, "includes are more than %d deep; does a file include itself?",
+		check_error(check, place,
+			    "includes are more than %d deep; does a file include itself?",
 			    SOURCE_INCLUDES_MAX);
 		return stop(loader);
 	}
 	path = word->file[0] == '/' ? owner_copy(check->scratch, word->file, word->file_len)
-				    : owner_print(check->scratch, "%s%.*s", loader->dir, (int)word->file_len, word->file);
+				    : owner_print(check->scratch, "%s%.*s", loader->dir,
+						  (int)word->file_len, word->file);
 	if (!path)
 		return -ENOMEM;
 	r = replace(loader, part, word->text, word->len, "\n");
@@ -354,22 +367,27 @@ static int read_file(struct loader *loader, const char *path, struct part *part)
 
 	if (fd < 0)
 		return -errno;
-	r = read_all(loader->check->scratch, fd, SOURCE_MAX - loader->source->len, &text, &part->len);
+	r = read_all(loader->check->scratch, fd, SOURCE_MAX - loader->source->len, &text,
+		     &part->len);
 	if (r == 0)
 		part->text = text;
 	return r;
 }
 
-static void report_unreadable(struct loader *loader, uint32_t file, const struct config_place *from, int r)
+static void report_unreadable(struct loader *loader, uint32_t file, const struct config_place *from,
+			      int r)
 {
 	if (from)
-		check_error(loader->check, *from, "cannot read %s: %s; names are relative to the main file's directory",
+		check_error(loader->check, *from,
+			    "cannot read %s: %s; names are relative to the main file's directory",
 			    loader->check->config->files[file], strerror(-r));
 	else
-		check_error(loader->check, (struct config_place){.file = file}, "cannot be read: %s", strerror(-r));
+		check_error(loader->check, (struct config_place){.file = file},
+			    "cannot be read: %s", strerror(-r));
 }
 
-/* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not be read. */
+/* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not
+ * be read. */
 static int load_file(struct loader *loader, const char *path, const struct config_place *from)
 {
 	struct part part = {.line = 1};
@@ -392,7 +410,8 @@ static int load_file(struct loader *loader, const char *path, const struct confi
 	part.line = 1;
 	for (const char *at = part.text; at < nul; at++)
 		part.line += *at == '\n';
-	check_error(loader->check, place_of(loader, &part, part.line), "a zero byte; a configuration is text");
+	check_error(loader->check, place_of(loader, &part, part.line),
+		    "a zero byte; a configuration is text");
 	return stop(loader);
 }
 
@@ -418,8 +437,11 @@ int source_read(struct source *source, struct check *check, const char *path, co
 int source_read_text(struct source *source, struct check *check, const char *text, size_t len,
 		     const struct config_place *places, size_t n_places)
 {
-	struct loader loader = {
-		.source = source, .check = check, .places = places, .n_places = n_places, .line_begins = true};
+	struct loader loader = {.source = source,
+				.check = check,
+				.places = places,
+				.n_places = n_places,
+				.line_begins = true};
 	struct part part = {.text = text, .len = len, .line = 1};
 	int r;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The text of a configuration file with its @includes in place, ready for libconfig, and where each line came from. */
+/* The text of a configuration file with its @includes in place, ready for libconfig, and where each
+ * line came from. */
 #pragma once
 
 #include "config/config.h"
@@ -16,21 +17,24 @@ struct source {
 	size_t len, size;
 	struct config_place *lines; /* [line - 1] */
 	size_t n_lines;
-	struct source_value *values; /* strings, numbers, true and false, in the order of the text */
+	struct source_value
+		*values; /* strings, numbers, true and false, in the order of the text */
 	size_t n_values;
 	bool broken; /* libconfig could not read it, or would read it wrong: do not ask it */
 };
 
-/* Reads a file, with includes relative to dir. All that it takes belongs to check->scratch. 0, also with errors reported and
- * counted (those that leave something to parse, and others: broken); -ENOMEM; or what opening this file said, reported. */
+/* Reads a file, with includes relative to dir. All that it takes belongs to check->scratch. 0, also
+ * with errors reported and counted (those that leave something to parse, and others: broken);
+ * -ENOMEM; or what opening this file said, reported. */
 int source_read(struct source *source, struct check *check, const char *path, const char *dir);
 
-/* The same of a text at hand, without includes. Its lines have the places that are given, n_places of them. 0 or -ENOMEM. */
+/* The same of a text at hand, without includes. Its lines have the places that are given, n_places
+ * of them. 0 or -ENOMEM. */
 int source_read_text(struct source *source, struct check *check, const char *text, size_t len,
 		     const struct config_place *places, size_t n_places);
 
 enum {
-	SOURCE_MAX = 64 << 20,	/* bytes, with all includes */
+	SOURCE_MAX = 64 << 20,	  /* bytes, with all includes */
 	SOURCE_INCLUDES_MAX = 10, /* deep */
 	SOURCE_NESTING_MAX = 32,
 };

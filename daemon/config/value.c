@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The types of options. A setting comes as libconfig's type or, from an endpoint string or an option's default, as
- * percent-encoded text that reads as any type; both end in the same struct spliced_value.
+ * The types of options. A setting comes as libconfig's type or, from an endpoint string or an
+ * option's default, as percent-encoded text that reads as any type; both end in the same struct
+ * spliced_value.
  *
  * A value is copied into the config's memory; nothing of it points into the tree.
  */
@@ -28,9 +29,11 @@ static bool has_range(const struct spliced_option *option)
 }
 
 /* 0 or -ERANGE. */
-static int set_number(const struct spliced_option *option, int64_t number, struct spliced_value *value)
+static int set_number(const struct spliced_option *option, int64_t number,
+		      struct spliced_value *value)
 {
-	bool may_be_negative = option->type == SPLICED_NUMBER || option->type == SPLICED_WORD_OR_NUMBER;
+	bool may_be_negative =
+		option->type == SPLICED_NUMBER || option->type == SPLICED_WORD_OR_NUMBER;
 
 	if (has_range(option) && (number < option->min || number > option->max))
 		return -ERANGE;
@@ -40,7 +43,8 @@ static int set_number(const struct spliced_option *option, int64_t number, struc
 	return 0;
 }
 
-static int set_word(const struct spliced_option *option, const char *text, struct spliced_value *value)
+static int set_word(const struct spliced_option *option, const char *text,
+		    struct spliced_value *value)
 {
 	for (int i = 0; option->words && option->words[i]; i++) {
 		if (strcmp(option->words[i], text) == 0) {
@@ -64,8 +68,8 @@ static bool is_interface(const char *text)
 	return true;
 }
 
-static int set_text(struct config_owner *owner, const struct spliced_option *option, const char *text,
-		    struct spliced_value *value)
+static int set_text(struct config_owner *owner, const struct spliced_option *option,
+		    const char *text, struct spliced_value *value)
 {
 	struct host host;
 	int r = 0;
@@ -83,8 +87,8 @@ static int set_text(struct config_owner *owner, const struct spliced_option *opt
 }
 
 /* A scalar type's value from plain text. */
-static int set_from_text(struct config_owner *owner, const struct spliced_option *option, const char *text,
-			 struct spliced_value *value)
+static int set_from_text(struct config_owner *owner, const struct spliced_option *option,
+			 const char *text, struct spliced_value *value)
 {
 	int64_t number = 0;
 	bool yes = false;
@@ -129,7 +133,8 @@ static int set_from_text(struct config_owner *owner, const struct spliced_option
 }
 
 /* Room for a list; *texts is writable until it is full. */
-static int new_list(struct config_owner *owner, size_t n, struct spliced_value *value, const char ***texts)
+static int new_list(struct config_owner *owner, size_t n, struct spliced_value *value,
+		    const char ***texts)
 {
 	*texts = owner_take(owner, n, sizeof(**texts));
 	if (!*texts)
@@ -148,7 +153,8 @@ static int decode(struct config_owner *owner, const char *text, size_t len, cons
 }
 
 /* "link,addr": commas part, "" is an empty list. */
-static int set_list_from_encoded(struct config_owner *owner, const char *text, struct spliced_value *value)
+static int set_list_from_encoded(struct config_owner *owner, const char *text,
+				 struct spliced_value *value)
 {
 	const char **texts;
 	size_t n = *text != '\0';
@@ -166,8 +172,8 @@ static int set_list_from_encoded(struct config_owner *owner, const char *text, s
 	return r;
 }
 
-static int set_from_encoded(struct config_owner *owner, const struct spliced_option *option, const char *text,
-			    struct spliced_value *value)
+static int set_from_encoded(struct config_owner *owner, const struct spliced_option *option,
+			    const char *text, struct spliced_value *value)
 {
 	const char *decoded;
 	int r;
@@ -178,7 +184,8 @@ static int set_from_encoded(struct config_owner *owner, const struct spliced_opt
 	return r < 0 ? r : set_from_text(owner, option, decoded, value);
 }
 
-static int set_list(struct config_owner *owner, const struct node *node, struct spliced_value *value)
+static int set_list(struct config_owner *owner, const struct node *node,
+		    struct spliced_value *value)
 {
 	const char **texts;
 	size_t i = 0;
@@ -195,7 +202,8 @@ static int set_list(struct config_owner *owner, const struct node *node, struct 
 	return r;
 }
 
-static int set_from_integer(const struct spliced_option *option, int64_t number, struct spliced_value *value)
+static int set_from_integer(const struct spliced_option *option, int64_t number,
+			    struct spliced_value *value)
 {
 	switch ((enum spliced_option_type)option->type) {
 	case SPLICED_DURATION:
@@ -218,14 +226,16 @@ static int set_from_integer(const struct spliced_option *option, int64_t number,
 	return -EINVAL;
 }
 
-static int set_from_node(struct config_owner *owner, const struct spliced_option *option, const struct node *node,
-			 struct spliced_value *value)
+static int set_from_node(struct config_owner *owner, const struct spliced_option *option,
+			 const struct node *node, struct spliced_value *value)
 {
 	switch (node->type) {
 	case NODE_TEXT:
 		return set_from_encoded(owner, option, node->text, value);
 	case NODE_STRING:
-		return option->type == SPLICED_BOOL ? -EINVAL : set_from_text(owner, option, node->text, value);
+		return option->type == SPLICED_BOOL
+			       ? -EINVAL
+			       : set_from_text(owner, option, node->text, value);
 	case NODE_NUMBER:
 		return set_from_integer(option, node->number, value);
 	case NODE_BOOL:
@@ -274,7 +284,8 @@ static void append_words(const struct spliced_option *option, char *text, size_t
 	for (size_t i = 0, len = 0; option->words && option->words[i] && len < size; i++) {
 		const char *before = i == 0 ? "" : option->words[i + 1] ? ", " : " or ";
 
-		len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", before, option->words[i]);
+		len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", before,
+					option->words[i]);
 	}
 }
 
@@ -339,19 +350,21 @@ static const char *type_example(const struct spliced_option *option)
 
 const char *value_expects(const struct spliced_option *option, char *text, size_t size)
 {
-	char min[TEXT_NUMBER_MAX], max[TEXT_NUMBER_MAX], words[512] = "", range[2 * TEXT_NUMBER_MAX + 16] = "";
+	char min[TEXT_NUMBER_MAX], max[TEXT_NUMBER_MAX], words[512] = "",
+							 range[2 * TEXT_NUMBER_MAX + 16] = "";
 	bool takes_words = option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER;
 
 	if (takes_words)
 		append_words(option, words, sizeof(words));
 	if (has_range(option))
-		snprintf(range, sizeof(range), " from %s to %s", format_bound(option, option->min, min),
+		snprintf(range, sizeof(range), " from %s to %s",
+			 format_bound(option, option->min, min),
 			 format_bound(option, option->max, max));
 	if (option->type == SPLICED_WORD && *words)
 		snprintf(text, size, "%s", words);
 	else
-		snprintf(text, size, "%s%s%s%s%s", words, *words ? ", or " : "", type_expects(option), range,
-			 type_example(option));
+		snprintf(text, size, "%s%s%s%s%s", words, *words ? ", or " : "",
+			 type_expects(option), range, type_example(option));
 	return text;
 }
 
@@ -366,16 +379,18 @@ static void report_fault(struct check *check, const struct spliced_option *optio
 	for (int i = 0; node->text && option->words && option->words[i]; i++)
 		text_nearest_offer(&nearest, option->words[i]);
 	if (r == -ENODEV)
-		check_error(check, node->place, "%s is %s; there is no such interface here", key, shown);
+		check_error(check, node->place, "%s is %s; there is no such interface here", key,
+			    shown);
 	else if (nearest.best)
-		check_error(check, node->place, "%s is %s; did you mean \"%s\"?", key, shown, nearest.best);
+		check_error(check, node->place, "%s is %s; did you mean \"%s\"?", key, shown,
+			    nearest.best);
 	else
 		check_error(check, node->place, "%s is %s; it must be %s", key, shown,
 			    value_expects(option, expected, sizeof(expected)));
 }
 
-int value_read(struct check *check, const struct spliced_option *option, const char *key, const struct node *node,
-	       struct config_value *value)
+int value_read(struct check *check, const struct spliced_option *option, const char *key,
+	       const struct node *node, struct config_value *value)
 {
 	struct config_value read = {.place = node->place};
 	int r;
@@ -389,12 +404,14 @@ int value_read(struct check *check, const struct spliced_option *option, const c
 		report_fault(check, option, key, node, r);
 		return 0;
 	}
-	read.value.state = check->generation && node->place.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
+	read.value.state =
+		check->generation && node->place.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
 	*value = read;
 	return 0;
 }
 
-int value_set_default(struct config_owner *owner, const struct spliced_option *option, struct spliced_value *value)
+int value_set_default(struct config_owner *owner, const struct spliced_option *option,
+		      struct spliced_value *value)
 {
 	struct spliced_value read = {.state = SPLICED_DEFAULT};
 	int r;
@@ -481,10 +498,12 @@ void value_print(FILE *file, const struct spliced_option *option, const struct s
 	}
 }
 
-bool value_equal(const struct spliced_option *option, const struct spliced_value *a, const struct spliced_value *b)
+bool value_equal(const struct spliced_option *option, const struct spliced_value *a,
+		 const struct spliced_value *b)
 {
 	(void)option;
-	if (!a->state != !b->state || a->number != b->number || a->list_len != b->list_len || !a->text != !b->text)
+	if (!a->state != !b->state || a->number != b->number || a->list_len != b->list_len ||
+	    !a->text != !b->text)
 		return false;
 	if (a->text && strcmp(a->text, b->text) != 0)
 		return false;

@@ -10,16 +10,19 @@ struct check;
 struct config_owner;
 struct node;
 
-/* Reads node as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and leaves *value unset. 0 or
- * -ENOMEM. */
-int value_read(struct check *check, const struct spliced_option *option, const char *key, const struct node *node,
-	       struct config_value *value);
+/* Reads node as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and
+ * leaves *value unset. 0 or -ENOMEM. */
+int value_read(struct check *check, const struct spliced_option *option, const char *key,
+	       const struct node *node, struct config_value *value);
 
-/* Sets the option's default, if it has one. 0, -ENOMEM, or -EINVAL: the default is not of the option's type. */
-int value_set_default(struct config_owner *owner, const struct spliced_option *option, struct spliced_value *value);
+/* Sets the option's default, if it has one. 0, -ENOMEM, or -EINVAL: the default is not of the
+ * option's type. */
+int value_set_default(struct config_owner *owner, const struct spliced_option *option,
+		      struct spliced_value *value);
 
 /* Prints a set value as libconfig reads it. */
-void value_print(FILE *file, const struct spliced_option *option, const struct spliced_value *value);
+void value_print(FILE *file, const struct spliced_option *option,
+		 const struct spliced_value *value);
 
 /* Prints a string with quotes and escapes. */
 void value_print_string(FILE *file, const char *text);
@@ -28,4 +31,5 @@ void value_print_string(FILE *file, const char *text);
 const char *value_expects(const struct spliced_option *option, char *text, size_t size);
 
 /* Equal settings? Places and states aside, but unset differs from set. */
-bool value_equal(const struct spliced_option *option, const struct spliced_value *a, const struct spliced_value *b);
+bool value_equal(const struct spliced_option *option, const struct spliced_value *a,
+		 const struct spliced_value *b);

@@ -272,6 +272,15 @@ void session_service(struct session *session)
 			session_queue(session);
 }
 
+/* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
+static void note_events(struct session *session, unsigned side, uint32_t events)
+{
+	session->readable[side] |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	session->writable[side] |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
+}
+
 void session_handle(void *context, uint32_t index, uint32_t events)
 {
 	struct thread *thread = context;
@@ -283,6 +292,7 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 		return; /* an event of a session that has ended; another thread has the slot */
 	record = session_record(session);
 	ledger_hold(thread->record, HAND_SESSION, session_slot(session));
+	note_events(session, side, events);
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_CONNECTING:
 		if (side == 1 && record->fd[1] >= 0)
@@ -291,10 +301,6 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 			session_end(session, END_CLIENT_RESET, -ECONNRESET);
 		return;
 	case SESSION_RELAYING:
-		session->readable[side] |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-		session->writable[side] |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-		session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-		session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
 		record->active = thread->loop.now;
 		session_service(session);
 		return;

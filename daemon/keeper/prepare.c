@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 enum {
@@ -77,7 +78,7 @@ _Noreturn static void child(const struct prepare *prepare, const char *path, str
 	if (r && !report.count)
 		report_add(&report, "%s: %s", path, strerror(-r));
 	write_report(CHILD_REPORT_FD, &report);
-	_exit(r ? EXIT_FAILURE : EXIT_SUCCESS);
+	_exit(!r ? EX_OK : r == -EACCES || r == -EPERM ? EX_NOPERM : EX_CONFIG);
 }
 
 static int make_memfd(const char *name, struct ledger *ledger)
@@ -158,7 +159,7 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	read_report(prepare->report_fd, report);
 	drop(&prepare->report_fd, ledger);
 	prepare->pid = 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == 0) {
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
 		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 		if (ledger)
 			ledger_forget_fd(ledger, fd);
@@ -172,7 +173,7 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	else if (WIFSIGNALED(status))
 		report_add(report, "the check of the configuration died of signal %d (%s)", WTERMSIG(status),
 			   strsignal(WTERMSIG(status)));
-	return -EINVAL;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EX_NOPERM ? -EACCES : -EINVAL;
 }
 
 int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report)

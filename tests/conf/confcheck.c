@@ -2,11 +2,11 @@
 /*
  * Checks a configuration without a daemon: what `spliced -t` and `-T` do, for tests.
  *
- *   confcheck [-T] [-g] [-r] [-d DIR] [--as PATH] FILE      0, or 78 and every error on standard error
- *   confcheck [-d DIR] [--json] --describe [FAMILY]
+ *   confcheck [-T] [-g] [-r] [-d DIR] [--as PATH] FILE      0, or 78 and every error on standard
+ * error confcheck [-d DIR] [--json] --describe [FAMILY]
  *
- * -T prints the canonical text, -g the same after a way through a generation, where both must agree; -r looks up the
- * names of listeners. DIR holds the families ($SPLICED_PLUGIN_DIR).
+ * -T prints the canonical text, -g the same after a way through a generation, where both must
+ * agree; -r looks up the names of listeners. DIR holds the families ($SPLICED_PLUGIN_DIR).
  */
 #include "base/report.h"
 #include "config/config.h"
@@ -86,12 +86,14 @@ int main(int argc, char **argv)
 		if (c == '?')
 			return EX_USAGE;
 	}
-	if (!dir || (!request.describe && optind + 1 != argc) || families_init(&families, dir, geteuid()) < 0)
+	if (!dir || (!request.describe && optind + 1 != argc) ||
+	    families_init(&families, dir, geteuid()) < 0)
 		return EX_USAGE;
 	request.source.families = &families;
 	request.source.path = argv[optind];
-	r = request.describe ? config_describe(&families, argv[optind], request.json, stdout, &report)
-			     : check(&request, &report);
+	r = request.describe
+		    ? config_describe(&families, argv[optind], request.json, stdout, &report)
+		    : check(&request, &report);
 	if (report.text)
 		fputs(report.text, stderr);
 	if ((r < 0) != (report.count > 0))

@@ -51,7 +51,7 @@ def test_a_swarm_through_a_narrow_door(place):
     """All get through, one after the other, and never more than the limit at once."""
     front, back = Endpoint("inet", place), Endpoint("inet", place)
     with harness.Serve(back), Daemon({"r": {"listen": front, "target": back, "limit": {"sessions": 3}}}) as daemon:
-        swarm = harness.Running("swarm", "--to", front, "--sessions", 500, "--parallel", 32)
+        swarm = harness.Running("swarm", "--to", front, "--sessions", 200, "--parallel", 32)
         most = 0
         while swarm.running():
             most = max(most, daemon.ctl("routes")["routes"][0]["sessions"]["active"])

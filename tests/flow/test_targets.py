@@ -164,20 +164,41 @@ def test_a_unix_target_with_a_full_backlog_is_waited_for(place):
         server.close()
 
 
-def test_retry_until_the_target_appears(place):
-    front, back = Endpoint("inet", place), Endpoint("unix", place)
-    retry = {"attempts": 1000, "backoff": "10ms", "max_backoff": "20ms", "total": "30s"}
-    with Daemon({"r": {"listen": front, "target": back, "retry": retry}}) as daemon, front.connect() as client:
-        client.sendall(b"early")
-        client.shutdown(socket.SHUT_WR)
+WAITING = {"attempts": 1000, "backoff": "10ms", "max_backoff": "20ms", "total": "30s"}
+
+
+@pytest.mark.parametrize("family", ("inet", "unix"))
+@pytest.mark.parametrize("says", ("nothing", "data", "data-and-fin", "fin"))
+def test_retry_until_the_target_appears(place, family, says):
+    """What the client says before there is a target, its FIN too, is what the target hears."""
+    front, back = Endpoint(family, place), Endpoint("unix", place)
+    with Daemon({"r": {"listen": front, "target": back, "retry": WAITING}}) as daemon, front.connect() as client:
+        if "data" in says:
+            client.sendall(b"early")
+        if "fin" in says:
+            client.shutdown(socket.SHUT_WR)
         harness.until("the session waits", lambda: len(daemon.sessions()) == 1)
         with back.listen() as listener:
             server, _ = listener.accept()
             server.settimeout(harness.PATIENCE)
-            assert harness.read_all(server) == (b"early", "end")
+            if "fin" in says:
+                assert harness.read_all(server) == (b"early" if "data" in says else b"", "end")
+            elif says == "data":
+                assert server.recv(100) == b"early"
             server.sendall(b"late")
             server.close()
         assert harness.read_all(client) == (b"late", "end")
+
+
+def test_a_client_that_gives_up_waiting(place):
+    """A reset before there is a target ends the session: nobody connects for it."""
+    front, back = Endpoint("inet", place), Endpoint("unix", place)
+    with Daemon({"r": {"listen": front, "target": back, "retry": WAITING}}) as daemon:
+        client = front.connect()
+        client.sendall(b"early")
+        harness.until("the session waits", lambda: len(daemon.sessions()) == 1)
+        harness.reset(client)
+        harness.until("the session is gone", lambda: not daemon.sessions())
 
 
 def test_retry_total_is_the_limit(place):

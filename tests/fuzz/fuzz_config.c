@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libFuzzer's way into the configuration: any bytes as a file. What is accepted must print, read as itself, and come through
- * a generation, always with the same digest; what is refused must say why.
+ * libFuzzer's way into the configuration: any bytes as a file. What is accepted must print, read as
+ * itself, and come through a generation, always with the same digest; what is refused must say why.
  *
- * Build with clang -fsanitize=fuzzer,address,undefined and the sources of daemon/; SPLICED_PLUGIN_DIR says where the families
- * are, tests/conf has files to start from.
+ * Build with clang -fsanitize=fuzzer,address,undefined and the sources of daemon/;
+ * SPLICED_PLUGIN_DIR says where the families are, tests/conf has files to start from.
  */
 #include "base/report.h"
 #include "config/config.h"

@@ -480,6 +480,37 @@ class Daemon:
         return self.ctl("reload")
 
 
+class Injected:
+    """What strace makes of the worker's calls while the block lasts: Injected(daemon, "accept4", "error=EMFILE:when=1+").
+    calls() counts those that were made to fail, or were held up."""
+
+    def __init__(self, daemon, call, what):
+        if not shutil.which("strace"):
+            raise Skip("no strace")
+        self.file = os.path.join(daemon.directory, "strace")
+        self.command = ["strace", "-f", "-p", str(daemon.worker), "-o", self.file, "-e", f"trace={call}",
+                        "-e", f"inject={call}:{what}"]
+        self.process = None
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stderr=subprocess.PIPE, text=True)
+        line = self.process.stderr.readline()
+        if "attached" not in line:
+            self.process.wait()
+            raise Skip(f"strace cannot attach here: {line.strip()}")
+        return self
+
+    def calls(self):
+        with open(self.file, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+        return text.count("(INJECTED)") + text.count("(DELAYED)")
+
+    def __exit__(self, *exception):
+        self.process.terminate()
+        self.process.wait()
+        self.process.stderr.close()
+
+
 # ---- the peers tool ----
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Configurations as the daemon gets them: values, places, legs, rules, digests, and the way through a generation. What an
- * operator sees of them, errors above all, is in tests/conf.
+ * Configurations as the daemon gets them: values, places, legs, rules, digests, and the way through
+ * a generation. What an operator sees of them, errors above all, is in tests/conf.
  */
 #include "base/report.h"
 #include "config/config.h"
@@ -107,7 +107,8 @@ static const struct config_value *option(const struct config_leg *leg, const cha
 	ck_abort_msg("family %s has no option %s", leg->family->name, name);
 }
 
-static void assert_place(const struct config *config, struct config_place place, const char *file, unsigned line)
+static void assert_place(const struct config *config, struct config_place place, const char *file,
+			 unsigned line)
 {
 	char text[256], expected[256];
 
@@ -178,9 +179,11 @@ static void assert_whole(const struct config *config)
 	ck_assert_str_eq(route->targets[1].text, "unix:///run/x");
 	ck_assert_int_eq(option(&route->targets[0].legs[0], "nodelay")->value.state, SPLICED_SET);
 	ck_assert_int_eq(option(&route->targets[0].legs[0], "nodelay")->value.number, 0);
-	ck_assert_int_eq(option(&route->listen[0].legs[0], "nodelay")->value.state, SPLICED_DEFAULT);
+	ck_assert_int_eq(option(&route->listen[0].legs[0], "nodelay")->value.state,
+			 SPLICED_DEFAULT);
 	ck_assert_int_eq(option(&route->listen[0].legs[0], "nodelay")->value.number, 1);
-	ck_assert_int_eq(option(&route->listen[0].legs[0], "interface")->value.state, SPLICED_UNSET);
+	ck_assert_int_eq(option(&route->listen[0].legs[0], "interface")->value.state,
+			 SPLICED_UNSET);
 	ck_assert(route->has_allow);
 	ck_assert_uint_eq(route->n_allow, 3);
 	ck_assert_str_eq(route->allow[1].text, "10.2.0.0/16");
@@ -220,7 +223,8 @@ END_TEST
 
 START_TEST(a_generation_is_the_same)
 {
-	struct config *config = load(whole), *again = pass_generation(config), *third = pass_generation(again);
+	struct config *config = load(whole), *again = pass_generation(config),
+		      *third = pass_generation(again);
 
 	assert_whole(again);
 	assert_places(again);
@@ -276,14 +280,22 @@ static uint64_t digest_of(const char *text)
 /* What is written otherwise and means the same has the same digest. */
 START_TEST(digests_tell_configurations)
 {
-	uint64_t digest = digest_of("routes: { a: { listen = \"tcp4://:80\"; target = \"unix:///run/x\"; }; };");
+	uint64_t digest = digest_of(
+		"routes: { a: { listen = \"tcp4://:80\"; target = \"unix:///run/x\"; }; };");
 
-	ck_assert_uint_eq(digest, digest_of("# a comment\nroutes = { a: { target = ( { path = \"/run/x\"; family = \"unix\" } );\n"
-					    "listen: { family = \"inet\", type = \"stream\", port = 80, host = \"\" } } }"));
-	ck_assert_uint_eq(digest, digest_of("defaults: { timeout: { connect = 5; }; }; daemon: { workers = 0; };\n"
-					    "routes: { a: { listen = \"inet://:80\"; target = \"unix:///run/x\"; }; };"));
-	ck_assert_uint_ne(digest, digest_of("routes: { a: { listen = \"tcp4://:81\"; target = \"unix:///run/x\"; }; };"));
-	ck_assert_uint_ne(digest, digest_of("routes: { b: { listen = \"tcp4://:80\"; target = \"unix:///run/x\"; }; };"));
+	ck_assert_uint_eq(digest, digest_of("# a comment\nroutes = { a: { target = ( { path = "
+					    "\"/run/x\"; family = \"unix\" } );\n"
+					    "listen: { family = \"inet\", type = \"stream\", port "
+					    "= 80, host = \"\" } } }"));
+	ck_assert_uint_eq(
+		digest,
+		digest_of("defaults: { timeout: { connect = 5; }; }; daemon: { workers = 0; };\n"
+			  "routes: { a: { listen = \"inet://:80\"; target = \"unix:///run/x\"; }; "
+			  "};"));
+	ck_assert_uint_ne(digest, digest_of("routes: { a: { listen = \"tcp4://:81\"; target = "
+					    "\"unix:///run/x\"; }; };"));
+	ck_assert_uint_ne(digest, digest_of("routes: { b: { listen = \"tcp4://:80\"; target = "
+					    "\"unix:///run/x\"; }; };"));
 }
 END_TEST
 
@@ -297,10 +309,13 @@ static struct digests leg_digests(const char *listen)
 	struct config *config;
 	struct digests digests;
 
-	snprintf(text, sizeof text, "routes: { a: { listen = \"%s\"; target = \"unix:///run/x\"; }; };", listen);
+	snprintf(text, sizeof text,
+		 "routes: { a: { listen = \"%s\"; target = \"unix:///run/x\"; }; };", listen);
 	config = load(text);
-	digests.reopen = config_leg_digest(&config->routes[0].listen[0], &config->routes[0].listen[0].legs[0]);
-	digests.live = config_leg_live_digest(&config->routes[0].listen[0], &config->routes[0].listen[0].legs[0]);
+	digests.reopen = config_leg_digest(&config->routes[0].listen[0],
+					   &config->routes[0].listen[0].legs[0]);
+	digests.live = config_leg_live_digest(&config->routes[0].listen[0],
+					      &config->routes[0].listen[0].legs[0]);
 	config_free(config);
 	return digests;
 }
@@ -309,8 +324,10 @@ static void assert_differ(const char *a, const char *b, bool reopen, bool live)
 {
 	struct digests one = leg_digests(a), two = leg_digests(b);
 
-	ck_assert_msg((one.reopen != two.reopen) == reopen, "%s and %s: %s new socket", a, b, reopen ? "a" : "no");
-	ck_assert_msg((one.live != two.live) == live, "%s and %s: %s change of the open one", a, b, live ? "a" : "no");
+	ck_assert_msg((one.reopen != two.reopen) == reopen, "%s and %s: %s new socket", a, b,
+		      reopen ? "a" : "no");
+	ck_assert_msg((one.live != two.live) == live, "%s and %s: %s change of the open one", a, b,
+		      live ? "a" : "no");
 }
 
 START_TEST(digests_tell_sockets)
@@ -327,7 +344,8 @@ START_TEST(digests_tell_sockets)
 	assert_differ("tcp4://:80", "tcp4://:80?backlog=5", false, true);
 	assert_differ("unix:///run/a", "unix:///run/b", true, false);
 	assert_differ("unix:///run/a", "unix:///run/a?mode=0600", false, true);
-	ck_assert_uint_ne(leg_digests("tcp4://:80").reopen, leg_digests("inet://:80?protocol=mptcp").reopen);
+	ck_assert_uint_ne(leg_digests("tcp4://:80").reopen,
+			  leg_digests("inet://:80?protocol=mptcp").reopen);
 	ck_assert_uint_ne(leg_digests("tcp4://:80").reopen, leg_digests("tcp6://:80").reopen);
 }
 END_TEST
@@ -336,7 +354,8 @@ static const struct config_endpoint *only_target(struct config **config, const c
 {
 	char text[512];
 
-	snprintf(text, sizeof text, "routes: { a: { listen = \"unix:///run/x\"; target = \"%s\"; }; };", target);
+	snprintf(text, sizeof text,
+		 "routes: { a: { listen = \"unix:///run/x\"; target = \"%s\"; }; };", target);
 	*config = load(text);
 	return &(*config)->routes[0].targets[0];
 }
@@ -366,7 +385,10 @@ START_TEST(legs_of_ip)
 	target = only_target(&config, "tcp://[fe80::1%lo]:80");
 	ck_assert_uint_eq(target->n_legs, 1);
 	ck_assert_str_eq(target->legs[0].family->name, "inet6");
-	ck_assert_uint_eq(((const struct sockaddr_in6 *)(const void *)&target->legs[0].address.storage)->sin6_scope_id, 1);
+	ck_assert_uint_eq(
+		((const struct sockaddr_in6 *)(const void *)&target->legs[0].address.storage)
+			->sin6_scope_id,
+		1);
 	ck_assert_str_eq(target->text, "tcp://[fe80::1%lo]:80");
 	config_free(config);
 }
@@ -374,7 +396,8 @@ END_TEST
 
 START_TEST(ip_listens_on_both)
 {
-	struct config *config = load("routes: { a: { listen = \"tcp://:80\"; target = \"unix:///run/x\"; }; };");
+	struct config *config =
+		load("routes: { a: { listen = \"tcp://:80\"; target = \"unix:///run/x\"; }; };");
 	const struct config_endpoint *listen = &config->routes[0].listen[0];
 
 	ck_assert_uint_eq(listen->n_legs, 2);
@@ -388,8 +411,9 @@ END_TEST
 /* Names of listeners become numbers where that is asked for, and only there. */
 START_TEST(listeners_are_resolved)
 {
-	static const char text[] = "routes: { a: { listen = \"tcp4://localhost:80\"; target = \"unix:///run/x\"; };\n"
-				   "b: { listen = \"tcp4://localhost.invalid:81\"; target = \"unix:///run/x\"; }; };";
+	static const char text[] =
+		"routes: { a: { listen = \"tcp4://localhost:80\"; target = \"unix:///run/x\"; };\n"
+		"b: { listen = \"tcp4://localhost.invalid:81\"; target = \"unix:///run/x\"; }; };";
 	struct config_source source = {.path = write_file("x.conf", text), .families = &families};
 	struct config *config = load_source(source), *again;
 	const struct config_leg *leg = &config->routes[0].listen[0].legs[0];
@@ -400,9 +424,11 @@ START_TEST(listeners_are_resolved)
 	source.resolve_listeners = true;
 	ck_assert_int_eq(config_load(&source, &config, &report), -EINVAL);
 	ck_assert_uint_eq(report.count, 1);
-	ck_assert_ptr_nonnull(strstr(report.text, "x.conf:2: route b: listen: \"localhost.invalid\" has no address"));
+	ck_assert_ptr_nonnull(strstr(
+		report.text, "x.conf:2: route b: listen: \"localhost.invalid\" has no address"));
 	report_done(&report);
-	write_file("x.conf", "routes: { a: { listen = \"tcp4://localhost:80\"; target = \"unix:///run/x\"; }; };");
+	write_file("x.conf", "routes: { a: { listen = \"tcp4://localhost:80\"; target = "
+			     "\"unix:///run/x\"; }; };");
 	config = load_source(source);
 	again = pass_generation(config);
 	leg = &again->routes[0].listen[0].legs[0];
@@ -417,12 +443,14 @@ END_TEST
 
 START_TEST(rules)
 {
-	struct config *config = load("routes: {\n"
-				     "a: { listen = \"unix:///run/x\"; target = \"unix:///run/y\";\n"
-				     "allow = [ \"uid:5\", \"user:root\", \"gid:6\", \"group:root\" ]; };\n"
-				     "b: { listen = \"tcp://:80\"; target = \"unix:///run/y\"; allow = [ ];\n"
-				     "deny = [ \"10.0.0.0/8\" ]; }; };"),
-		      *again = pass_generation(config);
+	struct config
+		*config = load(
+			"routes: {\n"
+			"a: { listen = \"unix:///run/x\"; target = \"unix:///run/y\";\n"
+			"allow = [ \"uid:5\", \"user:root\", \"gid:6\", \"group:root\" ]; };\n"
+			"b: { listen = \"tcp://:80\"; target = \"unix:///run/y\"; allow = [ ];\n"
+			"deny = [ \"10.0.0.0/8\" ]; }; };"),
+		*again = pass_generation(config);
 	const struct config_route *route = &again->routes[0];
 
 	ck_assert_uint_eq(route->n_allow, 4);
@@ -448,8 +476,11 @@ END_TEST
 /* Before privileges are dropped only the daemon's group counts; no plugin is loaded for it. */
 START_TEST(the_daemon_alone)
 {
-	const char *path = write_file("x.conf", "daemon: { workers = 3; };\nroutes: { a: { listen = \"nonsense\"; }; };\nx = 1;");
-	struct config *config = load_source((struct config_source){.path = path, .daemon_only = true});
+	const char *path = write_file(
+		"x.conf",
+		"daemon: { workers = 3; };\nroutes: { a: { listen = \"nonsense\"; }; };\nx = 1;");
+	struct config *config =
+		load_source((struct config_source){.path = path, .daemon_only = true});
 
 	ck_assert_int_eq(config->daemon[DAEMON_WORKERS].value.number, 3);
 	ck_assert_uint_eq(config->n_routes, 0);
@@ -469,8 +500,10 @@ START_TEST(as_another_file)
 	strcpy(as, write_file("real.conf", "this is not even read"));
 	snprintf(path, sizeof path, "%s/real.conf.d", dir);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
-	write_file("real.conf.d/1.conf", "routes: { b: { listen = \"tcp4://:81\"; target = \"unix:///run/x\"; }; };");
-	write_file("more", "routes: { a: { listen = \"tcp4://:80\"; target = \"unix:///run/x\"; }; };");
+	write_file("real.conf.d/1.conf",
+		   "routes: { b: { listen = \"tcp4://:81\"; target = \"unix:///run/x\"; }; };");
+	write_file("more",
+		   "routes: { a: { listen = \"tcp4://:80\"; target = \"unix:///run/x\"; }; };");
 	snprintf(path, sizeof path, "%s/new", dir);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	strcpy(path, write_file("new/x.conf", "\n@include \"more\"\n"));
@@ -488,7 +521,8 @@ START_TEST(unreadable)
 	struct config *config;
 
 	ck_assert_int_eq(config_load(&source, &config, &report), -ENOENT);
-	ck_assert_str_eq(report.text, "/nonexistent/x.conf: cannot be read: No such file or directory\n");
+	ck_assert_str_eq(report.text,
+			 "/nonexistent/x.conf: cannot be read: No such file or directory\n");
 	report_done(&report);
 	source.path = dir;
 	ck_assert_int_eq(config_load(&source, &config, &report), -EISDIR);
@@ -501,7 +535,8 @@ END_TEST
 /* What a plugin says at run time is heard with its place, or not at all. */
 START_TEST(plugins_are_heard)
 {
-	struct config *config = load("routes: { a: {\nlisten = \"tcp4://:80\";\ntarget = {\nfamily = \"inet\";\nhost = \"10.0.0.1\";\n"
+	struct config *config = load("routes: { a: {\nlisten = \"tcp4://:80\";\ntarget = {\nfamily "
+				     "= \"inet\";\nhost = \"10.0.0.1\";\n"
 				     "port = 80;\nsource = \"10.0.0.2\"; }; }; };");
 	const struct config_route *route = &config->routes[0];
 	const struct config_leg *leg = &route->targets[0].legs[0];
@@ -514,8 +549,10 @@ START_TEST(plugins_are_heard)
 	SPLICED_ERROR(options, -1, "the whole");
 	config_hear_nothing();
 	SPLICED_ERROR(options, 1, "nor this");
-	snprintf(expected, sizeof expected, "%s/x.conf:6: route a: target: option 1\n%s/x.conf:3: route a: target: the whole\n",
-		 dir, dir);
+	snprintf(
+		expected, sizeof expected,
+		"%s/x.conf:6: route a: target: option 1\n%s/x.conf:3: route a: target: the whole\n",
+		dir, dir);
 	ck_assert_str_eq(report.text, expected);
 	config_free(config);
 }
@@ -532,7 +569,8 @@ START_TEST(many_routes)
 
 	fputs("routes: {\n", file);
 	for (int i = 0; i < MANY; i++)
-		fprintf(file, "r%d: { listen = \"tcp://:%d\"; target = \"tcp://host%d:%d\"; };\n", i, i + 1, i, i + 1);
+		fprintf(file, "r%d: { listen = \"tcp://:%d\"; target = \"tcp://host%d:%d\"; };\n",
+			i, i + 1, i, i + 1);
 	fputs("};\n", file);
 	fclose(file);
 	config = load(text);

@@ -24,9 +24,10 @@ static void assert_parses(parser *parse, const struct number *numbers)
 		int64_t value = -77;
 		int r = parse(numbers->text, &value);
 
-		ck_assert_msg(r == numbers->r, "\"%s\" gives %d, not %d", numbers->text, r, numbers->r);
-		ck_assert_msg(value == (r < 0 ? -77 : numbers->value), "\"%s\" is %lld", numbers->text,
-			      (long long)value);
+		ck_assert_msg(r == numbers->r, "\"%s\" gives %d, not %d", numbers->text, r,
+			      numbers->r);
+		ck_assert_msg(value == (r < 0 ? -77 : numbers->value), "\"%s\" is %lld",
+			      numbers->text, (long long)value);
 	}
 }
 
@@ -124,8 +125,8 @@ END_TEST
 START_TEST(rates)
 {
 	static const struct number cases[] = {
-		{"100/s", 0, 100},    {"10M/s", 0, 10 << 20},  {"100", 0, 100},
-		{"100/", -EINVAL, 0}, {"100/min", -EINVAL, 0}, {"/s", -EINVAL, 0},
+		{"100/s", 0, 100},    {"10M/s", 0, 10 << 20},	  {"100", 0, 100},
+		{"100/", -EINVAL, 0}, {"100/min", -EINVAL, 0},	  {"/s", -EINVAL, 0},
 		{"", -EINVAL, 0},     {"8388608T/s", -ERANGE, 0}, {NULL, 0, 0},
 	};
 
@@ -136,9 +137,10 @@ END_TEST
 START_TEST(modes)
 {
 	static const struct number cases[] = {
-		{"0660", 0, 0660},    {"660", 0, 0660},	     {"7777", 0, 07777}, {"07777", 0, 07777},
-		{"0", 0, 0},	      {"17777", -EINVAL, 0}, {"0888", -EINVAL, 0}, {"", -EINVAL, 0},
-		{"rw-rw", -EINVAL, 0}, {"000660", -EINVAL, 0}, {NULL, 0, 0},
+		{"0660", 0, 0660},	{"660", 0, 0660}, {"7777", 0, 07777},
+		{"07777", 0, 07777},	{"0", 0, 0},	  {"17777", -EINVAL, 0},
+		{"0888", -EINVAL, 0},	{"", -EINVAL, 0}, {"rw-rw", -EINVAL, 0},
+		{"000660", -EINVAL, 0}, {NULL, 0, 0},
 	};
 
 	assert_parses(text_parse_mode, cases);

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Pieces of the flow and net rooms that can be held in the hand: pipes, and what a socket tells of its past. */
+#include "flow/pipe.h"
+#include "net/socket.h"
+
+#include <arpa/inet.h>
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+START_TEST(pipes_large_ones_first_then_small)
+{
+	struct pipes pipes;
+	uint32_t size[3];
+	int fd[3];
+
+	pipes_init(&pipes, 2);
+	for (int i = 0; i < 3; i++) {
+		fd[i] = pipe_lend(&pipes, &size[i]);
+		ck_assert_int_ge(fd[i], 0);
+	}
+	/* The kernel may grant fewer large ones to a user who has many; it never grants more than were asked for. */
+	ck_assert_uint_lt(size[2], PIPE_LARGE_BYTES);
+	ck_assert_uint_le(pipes.large_made, 2);
+	for (int i = 0; i < 3; i++)
+		pipe_return(&pipes, fd[i], size[i]);
+	ck_assert_uint_eq(pipes.n_large + pipes.n_spare, 3);
+	/* Last in, first out. */
+	if (pipes.n_large == 2)
+		ck_assert_int_eq(pipe_lend(&pipes, &size[0]), fd[1]);
+	pipes_done(&pipes);
+	close(fd[1]);
+}
+END_TEST
+
+START_TEST(pipes_one_descriptor_is_both_ends)
+{
+	struct pipes pipes;
+	uint32_t size;
+	char buffer[8];
+	int fd;
+
+	pipes_init(&pipes, 1);
+	fd = pipe_lend(&pipes, &size);
+	ck_assert_int_eq(write(fd, "abc", 3), 3);
+	ck_assert_int_eq(pipe_adopt(&pipes, fd, &size), 3);
+	ck_assert_int_eq(read(fd, buffer, sizeof buffer), 3);
+	/* Nobody else holds an end, and yet an empty one is not at its end. */
+	ck_assert_int_lt(read(fd, buffer, sizeof buffer), 0);
+	ck_assert_int_eq(errno, EAGAIN);
+	pipe_discard(&pipes, fd, size);
+	pipes_done(&pipes);
+}
+END_TEST
+
+START_TEST(pipes_tell_when_there_are_none)
+{
+	struct rlimit before, none;
+	struct pipes pipes;
+	uint32_t size;
+	int next = dup(0);
+
+	close(next);
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &before), 0);
+	none = before;
+	none.rlim_cur = (rlim_t)next;
+	pipes_init(&pipes, 1);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
+	ck_assert_int_eq(pipe_lend(&pipes, &size), -EMFILE);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
+	ck_assert_int_ge(pipe_lend(&pipes, &size), 0);
+	pipes_done(&pipes);
+}
+END_TEST
+
+START_TEST(pipes_adopt_refuses_what_is_none)
+{
+	struct pipes pipes;
+	uint32_t size;
+	int fd = open("/dev/null", O_RDONLY);
+
+	pipes_init(&pipes, 1);
+	ck_assert_int_lt(pipe_adopt(&pipes, fd, &size), 0);
+	ck_assert_int_eq(pipe_adopt(&pipes, -1, &size), -EBADF);
+	close(fd);
+}
+END_TEST
+
+static int tcp_listener(struct sockaddr_in *address)
+{
+	socklen_t len = sizeof *address;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
+	ck_assert_int_eq(listen(fd, 4), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)address, &len), 0);
+	return fd;
+}
+
+static void tcp_pair(int *client, int *server)
+{
+	struct sockaddr_in address;
+	int listener = tcp_listener(&address);
+
+	*client = socket(AF_INET, SOCK_STREAM, 0);
+	ck_assert_int_eq(connect(*client, (struct sockaddr *)&address, sizeof address), 0);
+	*server = accept(listener, NULL, NULL);
+	close(listener);
+}
+
+START_TEST(sockets_fresh_until_touched)
+{
+	int client, server;
+
+	tcp_pair(&client, &server);
+	ck_assert(socket_is_accepted(server));
+	ck_assert(socket_is_fresh(server));
+	/* The client's own FIN does not make it less fresh; ours does. */
+	shutdown(client, SHUT_WR);
+	poll(&(struct pollfd){.fd = server, .events = POLLRDHUP}, 1, 1000);
+	ck_assert(socket_is_fresh(server));
+	shutdown(server, SHUT_WR);
+	ck_assert(!socket_is_fresh(server));
+	close(client);
+	close(server);
+	tcp_pair(&client, &server);
+	socket_set_abort(server);
+	ck_assert(!socket_is_fresh(server));
+	close(server);
+	ck_assert_int_eq(recv(client, &(char){0}, 1, 0), -1);
+	ck_assert_int_eq(errno, ECONNRESET);
+	close(client);
+}
+END_TEST
+
+START_TEST(sockets_that_listen_are_not_accepted)
+{
+	struct sockaddr_in address;
+	int listener = tcp_listener(&address), ends[2], datagram = socket(AF_INET, SOCK_DGRAM, 0);
+
+	ck_assert_int_eq(pipe(ends), 0);
+	ck_assert(!socket_is_accepted(listener));
+	ck_assert(!socket_is_accepted(datagram));
+	ck_assert(!socket_is_accepted(ends[0]));
+	close(listener);
+	close(datagram);
+	close(ends[0]);
+	close(ends[1]);
+}
+END_TEST
+
+static struct address in_address(const char *host, uint16_t port)
+{
+	struct address ret = {.len = sizeof(struct sockaddr_in)};
+	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(port)};
+
+	inet_pton(AF_INET, host, &in.sin_addr);
+	memcpy(&ret.storage, &in, sizeof in);
+	return ret;
+}
+
+static struct address un_address(const char *path)
+{
+	struct address ret = {.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1)};
+	struct sockaddr_un un = {.sun_family = AF_UNIX};
+
+	strcpy(un.sun_path, path);
+	memcpy(&ret.storage, &un, sizeof un);
+	return ret;
+}
+
+START_TEST(addresses_fit_their_listener)
+{
+	struct address any = in_address("0.0.0.0", 80), one = in_address("10.0.0.1", 80);
+	struct address two = in_address("10.0.0.2", 80), other = in_address("10.0.0.1", 81);
+	struct address path = un_address("/run/a"), path_too = un_address("/run/a"), path_other = un_address("/run/b");
+
+	ck_assert(socket_address_fits(&any, &one));
+	ck_assert(socket_address_fits(&one, &one));
+	ck_assert(!socket_address_fits(&one, &two));
+	ck_assert(!socket_address_fits(&any, &other));
+	ck_assert(!socket_address_fits(&one, &any));
+	ck_assert(!socket_address_fits(&any, &path));
+	ck_assert(socket_address_fits(&path, &path_too));
+	ck_assert(!socket_address_fits(&path, &path_other));
+}
+END_TEST
+
+START_TEST(a_leaving_listener_takes_no_new_syn)
+{
+	struct sockaddr_in address;
+	int listener = tcp_listener(&address), first = socket(AF_INET, SOCK_STREAM, 0);
+	int second = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), accepted;
+
+	/* One is in the queue already: it is accepted, and lives. */
+	ck_assert_int_eq(connect(first, (struct sockaddr *)&address, sizeof address), 0);
+	socket_stop_syn(listener);
+	ck_assert_int_eq(connect(second, (struct sockaddr *)&address, sizeof address), -1);
+	ck_assert_int_eq(errno, EINPROGRESS);
+	accepted = accept(listener, NULL, NULL);
+	ck_assert_int_ge(accepted, 0);
+	ck_assert_int_eq(write(first, "x", 1), 1);
+	ck_assert_int_eq(recv(accepted, &(char){0}, 1, 0), 1);
+	/* Nothing comes of the other, within far more than a loopback's round trip. */
+	ck_assert_int_eq(poll(&(struct pollfd){.fd = second, .events = POLLOUT}, 1, 100), 0);
+	ck_assert_int_eq(socket_tcp_state(second), SOCKET_TCP_SYN_SENT);
+	close(listener);
+	close(first);
+	close(second);
+	close(accepted);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("flow");
+	TCase *tcase = tcase_create("flow");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_test(tcase, pipes_large_ones_first_then_small);
+	tcase_add_test(tcase, pipes_one_descriptor_is_both_ends);
+	tcase_add_test(tcase, pipes_tell_when_there_are_none);
+	tcase_add_test(tcase, pipes_adopt_refuses_what_is_none);
+	tcase_add_test(tcase, sockets_fresh_until_touched);
+	tcase_add_test(tcase, sockets_that_listen_are_not_accepted);
+	tcase_add_test(tcase, addresses_fit_their_listener);
+	tcase_add_test(tcase, a_leaving_listener_takes_no_new_syn);
+	suite_add_tcase(suite, tcase);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
