@@ -362,7 +362,7 @@ static int read_all(struct config_owner *owner, int fd, size_t max, char **ret, 
 static int read_file(struct loader *loader, const char *path, struct part *part)
 {
 	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	char *text;
+	char *text = NULL;
 	int r;
 
 	if (fd < 0)

@@ -213,7 +213,8 @@ static void obey(struct connection *connection, const char *line)
 	json_decref(request);
 }
 
-static void read_request(struct connection *connection)
+/* ended: the client says nothing more. Watched edge-triggered, for what is peeked stays where it is. */
+static void read_request(struct connection *connection, bool ended)
 {
 	struct control *control = connection->control;
 	int fd = record_of(connection)->fd;
@@ -223,7 +224,7 @@ static void read_request(struct connection *connection)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	newline = n > 0 ? memchr(control->request, '\n', (size_t)n) : NULL;
-	if (n <= 0 || (!newline && n == CONTROL_REQUEST_MAX)) {
+	if (n <= 0 || (!newline && (ended || n == CONTROL_REQUEST_MAX))) {
 		end(connection);
 		return;
 	}
@@ -247,16 +248,14 @@ static void handle_connection(void *context, uint32_t index, uint32_t events)
 	case CONTROL_FREE:
 		return;
 	case CONTROL_READING:
-		read_request(connection);
+		read_request(connection, events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR));
 		return;
 	case CONTROL_ANSWERING:
 		send_on(connection);
 		return;
 	case CONTROL_RELOADING:
 		if (events & (EPOLLHUP | EPOLLERR))
-			end(connection); /* who asked went away */
-		else /* says nothing more that matters */
-			loop_change(&control->clerk->loop, control->ledger->controls[index].fd, 0, KIND_CONTROL, index);
+			end(connection); /* who asked went away; what else is said does not matter */
 		return;
 	}
 }
@@ -265,7 +264,8 @@ static int watch(struct control *control, uint32_t index)
 {
 	struct connection *connection = &control->connections[index];
 	struct loop *loop = &control->clerk->loop;
-	int r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN, KIND_CONTROL, index);
+	int r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET, KIND_CONTROL,
+			 index);
 
 	if (!r && control->ledger->controls[index].state == CONTROL_READING)
 		timer_set(&loop->timers, &connection->timer, clock_monotonic() + CONNECTION_SECONDS * NSEC_PER_SEC);

@@ -209,11 +209,22 @@ static void next_address(struct session *session, int error)
 		connect_continue(session);
 }
 
+/* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
+static void connected_and_reset(struct session *session, int error)
+{
+	session_record(session)->direction[1].flags |= DIRECTION_RESET | (error == -EPIPE ? DIRECTION_FIN_FIRST : 0);
+	connected(session);
+}
+
 void connect_check(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 	int error = socket_take_error(record->fd[1]);
 
+	if (error == -ECONNRESET || error == -EPIPE) {
+		connected_and_reset(session, error);
+		return;
+	}
 	if (error) {
 		next_address(session, error);
 		return;

@@ -330,6 +330,9 @@ static void act(struct keeper *keeper)
 	if (now >= keeper->next_tick) {
 		keeper->next_tick = now + TICK_MS * NSEC_PER_MSEC;
 		check_hearts(keeper);
+		/* What the worker inherited of it is the worker's own. */
+		if (keeper->start->generations->next && !keeper->prepared)
+			generations_trim(keeper->start->generations, keeper->ledger);
 	}
 	if (keeper->prepare.pid && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
 		prepare_expire(&keeper->prepare);

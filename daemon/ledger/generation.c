@@ -96,10 +96,10 @@ struct generation *generation_find(struct generation *newest, uint32_t number)
 
 static bool lived_in(const struct ledger *ledger, uint32_t number)
 {
-	for (uint32_t i = 0; i < ledger->n_sessions; i++)
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		if (ledger->sessions[i].state != SESSION_FREE && ledger->sessions[i].generation == number)
 			return true;
-	for (uint32_t i = 0; i < LEDGER_LISTENERS_MAX; i++)
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
 		if (ledger->listeners[i].state != LISTENER_FREE && ledger->listeners[i].generation == number)
 			return true;
 	return false;
