@@ -78,20 +78,27 @@ void thread_wake(struct thread *thread)
 		return; /* full: it is being woken already */
 }
 
-/* Says which thread it was, for the keeper to see what it had in hand, and lets the signal do its work. */
-static void note_crash(int number)
+static struct ledger_keeper *crash_record;
+
+/* Says which thread it was, for the keeper to see what it had in hand, and lets the signal do its work. A signal that another
+ * process sent says nothing about the thread it found. */
+static void note_crash(int number, siginfo_t *info, void *context)
 {
-	if (self)
+	(void)context;
+	if (info->si_code <= 0 && info->si_pid != getpid())
+		crash_record->struck = (uint32_t)number;
+	else if (self)
 		self->record->crashed = (uint32_t)number;
 	signal(number, SIG_DFL);
 	raise(number);
 }
 
-static void catch_crashes(void)
+static void catch_crashes(struct ledger_keeper *keeper)
 {
 	static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS};
-	struct sigaction action = {.sa_handler = note_crash, .sa_flags = SA_ONSTACK | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = note_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
+	crash_record = keeper;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		sigaction(numbers[i], &action, NULL);
 }
@@ -199,7 +206,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 
 int worker_start(struct worker *worker)
 {
-	catch_crashes();
+	catch_crashes(worker->ledger->keeper);
 	for (uint32_t i = 0; i <= worker->n_threads; i++) {
 		int r = pthread_create(&worker->threads[i].pthread, NULL, thread_run, &worker->threads[i]);
 

@@ -55,11 +55,7 @@ static void blame_thread(struct ledger *ledger, const struct ledger_thread *thre
 
 void blame_hands(struct ledger *ledger)
 {
-	bool known = false;
-
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
-		known |= ledger->threads[i].crashed != 0;
-	for (uint32_t i = 0; i <= ledger->n_threads; i++)
-		if (!known || ledger->threads[i].crashed)
+		if (ledger->threads[i].crashed)
 			blame_thread(ledger, &ledger->threads[i]);
 }

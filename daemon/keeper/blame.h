@@ -8,5 +8,5 @@
 
 struct ledger;
 
-/* The worker died of its own making: looks at the hands of the threads that a signal struck, or of all where none is known. */
+/* The worker died of its own making: looks at the hands of the threads that crashed, or hung. */
 void blame_hands(struct ledger *ledger);

@@ -77,6 +77,7 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 
 	memset(keeper->still, 0, sizeof keeper->still);
 	keeper->hung = false;
+	record->struck = 0;
 	keeper->reason = reason;
 	pid = heir_start(keeper->ledger, keeper->start->generations, planned);
 	if (pid < 0) {
@@ -193,13 +194,20 @@ static const char *describe_death(int status, bool hung, char *text, size_t size
 	return text;
 }
 
+/* Whether the signal that the worker died of came from another process. */
+static bool was_struck(const struct keeper *keeper, int status)
+{
+	return WIFSIGNALED(status) && !keeper->hung &&
+	       (WTERMSIG(status) == SIGKILL || keeper->ledger->keeper->struck);
+}
+
 static void note_death(struct keeper *keeper, int status)
 {
 	struct ledger_keeper *record = keeper->ledger->keeper;
 
 	describe_death(status, keeper->hung, record->last_death, sizeof record->last_death);
 	record->last_death_at = clock_realtime();
-	log_at(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !keeper->hung ? LOG_NOTICE : LOG_ERR,
+	log_at(was_struck(keeper, status) ? LOG_NOTICE : LOG_ERR,
 	       "worker %d %s; its sessions go on with the next", keeper->worker, record->last_death);
 }
 
@@ -222,7 +230,7 @@ static uint64_t back_off(struct keeper *keeper, bool own_making)
 static void worker_ended(struct keeper *keeper, int status)
 {
 	bool planned = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS && keeper->state != KEEPER_RUNNING;
-	bool outside = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && !keeper->hung;
+	bool outside = was_struck(keeper, status);
 	enum ledger_start reason = keeper->hung ? START_HANG : START_CRASH;
 	uint64_t wait = 0;
 

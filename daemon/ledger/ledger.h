@@ -74,6 +74,7 @@ struct ledger_keeper {
 	_Atomic uint32_t worker_state; /* enum ledger_worker_state */
 	uint32_t threads;              /* that carry traffic */
 	uint64_t worker_started;
+	_Atomic uint32_t struck; /* a fatal signal was sent to the worker by another process: it is not to blame */
 	_Atomic uint64_t starts[START_REASONS];
 	_Atomic int log_level;
 	/* descriptors that are the keeper's own: a sweep leaves them alone. -1: free */
