@@ -14,6 +14,7 @@
 #include "ledger/generation.h"
 #include "net/socket.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -49,18 +50,29 @@ const char *session_end_name(enum session_end why)
 	return "?";
 }
 
+static const char *error_text(const struct session *session, enum session_end why, int error)
+{
+	const struct ledger_session *record = session_record(session);
+
+	if (!error || why == END_CLIENT_RESET || why == END_TARGET_RESET)
+		return "";
+	if (error == -EADDRNOTAVAIL && session->route->targets[record->target].legs[0].host_name)
+		return "its name has no address";
+	return strerror(-error);
+}
+
 static void log_end(const struct session *session, enum session_end why, int error)
 {
 	const struct ledger_session *record = session_record(session);
 	const struct config_leg *leg = &session->route->listen[record->endpoint].legs[record->leg];
 	char peer[ADDRESS_TEXT_MAX];
 	struct address address = {.len = session->peer_len};
+	const char *reason = error_text(session, why, error);
 
 	memcpy(&address.storage, session->peer, session->peer_len);
 	log_info("route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s", session->route->name,
 		 address.len ? address_describe(leg->family, leg->row, &address, peer, sizeof peer) : "a client",
-		 session->route->targets[record->target].name, session_end_name(why), error ? ": " : "",
-		 error && why != END_CLIENT_RESET && why != END_TARGET_RESET ? strerror(-error) : "",
+		 session->route->targets[record->target].name, session_end_name(why), *reason ? ": " : "", reason,
 		 (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
 		 (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC);
 }
