@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a relay costs: CPU time and memory of a process and all its descendants."""
+"""What a relay costs: CPU time and memory of its processes."""
 
 import os
 
 
 def _parents():
-    """Every process's parent, by process id."""
+    """Of every process, its parent."""
     parents = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -37,22 +37,18 @@ def _task_seconds(task):
             return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
-def cpu_seconds(pid):
-    """CPU time, user and system, of all threads that live in the process and its descendants."""
-    return sum(
-        _task_seconds(f"/proc/{member}/task/{task}")
-        for member in family(pid)
-        for task in os.listdir(f"/proc/{member}/task")
-    )
+def cpu_seconds(pids):
+    """CPU time, user and system, of all threads that these processes have."""
+    return sum(_task_seconds(f"/proc/{pid}/task/{task}") for pid in pids for task in os.listdir(f"/proc/{pid}/task"))
 
 
-def memory_bytes(pid):
+def memory_bytes(pids):
     """Anonymous and shared memory, each page divided by the number of processes that map it (Pss_Anon, Pss_Shmem).
 
     Program text and the kernel's own memory for sockets and pipes are not in it."""
     total = 0
-    for member in family(pid):
-        with open(f"/proc/{member}/smaps_rollup", encoding="ascii") as rollup:
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup", encoding="ascii") as rollup:
             for line in rollup:
                 if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                     total += int(line.split()[1]) * 1024

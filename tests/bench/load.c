@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The two ends of a relay under load: servers, and clients that keep it busy. One thread each, as few system calls as
- * the work allows, and bytes are copied in and out as real programs do. Nothing is verified here, only counted.
+ * The two ends of a relay under load: servers, and clients that keep it busy. One thread each, as
+ * few system calls as the work allows, and bytes are copied in and out as real programs do. Nothing
+ * is verified here, only counted.
  *
- * A server prints its address, then serves until it is killed. A client and whoever started it take turns, so that the
- * relay's CPU clock can be read while nothing moves:
+ * A server prints its address, then serves until it is killed. A client and whoever started it take
+ * turns, so that the relay's CPU clock can be read while nothing moves:
  *
- *     client:  ready          connected; where there are requests, one was answered on each connection
- *     starter: a newline
- *     client:  COUNT SECONDS  bytes, requests or connections: every one of them has arrived
- *     starter: the end of input, upon which the client closes what is open
+ *     client:  ready          connected; where there are requests, one was answered on each
+ * connection starter: a newline client:  COUNT SECONDS  bytes, requests or connections: every one
+ * of them has arrived starter: the end of input, upon which the client closes what is open
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -28,9 +28,9 @@
 #include <unistd.h>
 
 enum {
-	MESSAGE = 64,      /* bytes of a request, and of its reply */
+	MESSAGE = 64,	   /* bytes of a request, and of its reply */
 	CHUNK = 256 << 10, /* bytes of a bulk transfer that one call moves at most */
-	BATCH = 64,        /* events taken at once */
+	BATCH = 64,	   /* events taken at once */
 	BACKLOG = 4096,
 };
 
@@ -43,7 +43,8 @@ static char chunk[CHUNK];
 
 __attribute__((noreturn)) static void die(const char *what)
 {
-	fprintf(stderr, "load: %s: %s\n", what, errno ? strerror(errno) : "the connection ended early");
+	fprintf(stderr, "load: %s: %s\n", what,
+		errno ? strerror(errno) : "the connection ended early");
 	exit(1);
 }
 
@@ -116,7 +117,8 @@ static int socket_listen(const struct address *address)
 {
 	int fd = socket_make(address, SOCK_NONBLOCK);
 
-	if (bind(fd, (const struct sockaddr *)&address->bytes, address->len) < 0 || listen(fd, BACKLOG) < 0)
+	if (bind(fd, (const struct sockaddr *)&address->bytes, address->len) < 0 ||
+	    listen(fd, BACKLOG) < 0)
 		die("listen");
 	return fd;
 }
@@ -311,7 +313,8 @@ static void stop_bulk(struct load *load, bool up)
 		watch_all(load, EPOLL_CTL_MOD, EPOLLIN);
 }
 
-/* Moves what can be moved on one stream: how many bytes. Counts a stream that has ended out of *open. */
+/* Moves what can be moved on one stream: how many bytes. Counts a stream that has ended out of
+ * *open. */
 static uint64_t step_bulk(int fd, bool sends, int *open)
 {
 	ssize_t n = sends ? give(fd, CHUNK) : take(fd, CHUNK);
@@ -436,7 +439,8 @@ static void open_idle(struct load *load, int from, int to)
 	}
 }
 
-/* The first tenth before `ready`, so that what a relay makes once for all sessions is there already. */
+/* The first tenth before `ready`, so that what a relay makes once for all sessions is there
+ * already. */
 static void load_idle(struct load *load)
 {
 	int first = load->connections / 10;
@@ -456,14 +460,10 @@ static const struct {
 	bool (*step)(int set, int fd);
 	void (*run)(struct load *load);
 } verbs[] = {
-	{.name = "sink", .step = serve_sink},
-	{.name = "source", .step = serve_source},
-	{.name = "echo", .step = serve_echo},
-	{.name = "bulk-up", .run = load_bulk_up},
-	{.name = "bulk-down", .run = load_bulk_down},
-	{.name = "request", .run = load_request},
-	{.name = "connection", .run = load_connection},
-	{.name = "idle", .run = load_idle},
+	{.name = "sink", .step = serve_sink},		{.name = "source", .step = serve_source},
+	{.name = "echo", .step = serve_echo},		{.name = "bulk-up", .run = load_bulk_up},
+	{.name = "bulk-down", .run = load_bulk_down},	{.name = "request", .run = load_request},
+	{.name = "connection", .run = load_connection}, {.name = "idle", .run = load_idle},
 };
 
 static void run_load(char **argument, void (*run)(struct load *load))
@@ -494,7 +494,8 @@ int main(int argc, char **argv)
 		}
 	}
 	fputs("usage: load sink|source|echo tcp:PORT|unix:PATH\n"
-	      "       load bulk-up|bulk-down|request|connection|idle tcp:PORT|unix:PATH CONNECTIONS SECONDS\n",
+	      "       load bulk-up|bulk-down|request|connection|idle tcp:PORT|unix:PATH "
+	      "CONNECTIONS SECONDS\n",
 	      stderr);
 	return 64;
 }

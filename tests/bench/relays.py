@@ -105,7 +105,7 @@ class Relay:
             raise Failure(f"{self.name} does not listen: {' '.join(self.process.args)}\n{log.read()}")
 
     def __exit__(self, *_):
-        members = cost.family(self.process.pid)
+        members = self.pids()
         self.process.terminate()
         try:
             self.process.wait(PATIENCE)
@@ -114,9 +114,8 @@ class Relay:
                 os.kill(member, signal.SIGKILL)
             self.process.wait()
 
-    @property
-    def pid(self):
-        return self.process.pid
+    def pids(self):
+        return cost.family(self.process.pid)
 
 
 class Spliced(Relay):
@@ -186,10 +185,10 @@ listen bench
 
 
 class HaproxySplice(Haproxy):
-    """The same, told to splice where it deems that worth while."""
+    """The same, told to splice."""
 
     name = "haproxy-splice"
-    options = "option splice-auto"
+    options = "option splice-request\n  option splice-response"
 
 
 PEERS = {relay.name: relay for relay in (Haproxy, HaproxySplice)}
