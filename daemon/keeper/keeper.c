@@ -54,6 +54,8 @@ struct keeper {
 	bool hung;                 /* we killed it for that */
 	bool wanted;               /* a reload was asked for by SIGHUP */
 	struct prepare prepare;
+	bool checked;              /* its child has ended, with */
+	int check_status;
 	struct generation *prepared; /* good, and waiting for the old worker to stop */
 	uint64_t asked;            /* the newest reload request that the one under way answers */
 	bool answer_due;           /* ... when the heir is ready */
@@ -284,10 +286,12 @@ static void reap(struct keeper *keeper)
 	pid_t pid;
 
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-		if (pid == keeper->worker)
+		if (pid == keeper->worker) {
 			worker_ended(keeper, status);
-		else if (pid == keeper->prepare.pid)
-			end_prepare(keeper, status);
+		} else if (pid == keeper->prepare.pid) {
+			keeper->checked = true;
+			keeper->check_status = status;
+		}
 	}
 }
 
@@ -326,6 +330,13 @@ static void handle_worker_news(struct keeper *keeper)
 	}
 }
 
+/* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
+ * have to wait. */
+static bool may_open(const struct keeper *keeper)
+{
+	return !keeper->worker || keeper->ledger->keeper->worker_state != WORKER_SWEEPING;
+}
+
 static bool reload_is_asked(const struct keeper *keeper)
 {
 	return keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked;
@@ -342,7 +353,11 @@ static void act(struct keeper *keeper)
 		if (keeper->start->generations->next && !keeper->prepared)
 			generations_trim(keeper->start->generations, keeper->ledger);
 	}
-	if (keeper->prepare.pid && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
+	if (keeper->checked && may_open(keeper)) {
+		keeper->checked = false;
+		end_prepare(keeper, keeper->check_status);
+	}
+	if (keeper->prepare.pid && !keeper->checked && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
 		prepare_expire(&keeper->prepare);
 	switch (keeper->state) {
 	case KEEPER_RUNNING:
@@ -415,7 +430,7 @@ static int run_kept(struct start *start)
 	start_worker(&keeper, START_FIRST, true);
 	while (keeper.state != KEEPER_ENDING || keeper.worker)
 		turn(&keeper);
-	if (keeper.prepare.pid)
+	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
 	abort_sessions(keeper.ledger);
 	return EX_OK;
