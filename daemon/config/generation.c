@@ -175,7 +175,7 @@ static int check_body(struct check *check, const struct header *header, const ch
 	const char *text = body + header->files_len + header->n_lines * sizeof(struct config_place);
 	struct config_place *places;
 	struct source source;
-	struct node *root;
+	struct node *root = NULL;
 	int r;
 
 	r = add_files(check, header, body);

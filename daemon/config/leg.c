@@ -188,7 +188,7 @@ int leg_choose(struct check *check, struct node *group, enum spliced_role role,
 		check_error(check, group->place,
 			    "%s has no family; write family = \"inet\", or the like",
 			    role_name(role));
-	if (!family)
+	if (!node || !family)
 		return 0;
 	endpoint->family = owner_copy_text(check->owner, family);
 	if (!endpoint->family)

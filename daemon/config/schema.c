@@ -123,7 +123,7 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 				 .flags = SPLICED_LIVE,
 				 .default_text = "100ms",
 				 .max = 3600 * SEC,
-				 .doc = "the wait before the second attempt; it doubles each time"},
+				 .doc = "the wait once the whole pool was tried; it doubles each time"},
 	[ROUTE_RETRY_MAX_BACKOFF] = {.name = "retry.max_backoff",
 				     .type = SPLICED_DURATION,
 				     .flags = SPLICED_LIVE,

@@ -5,6 +5,7 @@ own /etc/hosts and /etc/resolv.conf here, in a mount namespace; the name server 
 import os
 import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -23,11 +24,17 @@ class Files:
     def __init__(self, place):
         if os.geteuid() != 0:
             raise harness.Skip("only root can give the daemon an /etc/hosts of its own")
+        for path in ("/etc/hosts", "/etc/resolv.conf"):
+            if not os.path.isfile(path):
+                raise harness.Skip(f"there is no {path} to put another in the place of")
         self.hosts, self.resolv = os.path.join(place, "hosts"), os.path.join(place, "resolv.conf")
         self.write("127.0.0.1 localhost\n")
         with open(self.resolv, "w", encoding="utf-8") as file:
             file.write("nameserver 127.0.0.1\n")
         self.wrap = ("unshare", "--mount", "--fork", "sh", "-c", MOUNT, "sh", self.hosts, self.resolv)
+        tried = subprocess.run([*self.wrap, "true"], capture_output=True, text=True, check=False)
+        if tried.returncode:
+            raise harness.Skip(f"no file systems of its own for the daemon here: {tried.stderr.strip()}")
 
     def write(self, text):
         with open(self.hosts, "w", encoding="utf-8") as file:

@@ -5,8 +5,8 @@
 #include "base/loop.h"
 #include "base/report.h"
 #include "base/timer.h"
+#include "suite.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -176,8 +176,6 @@ int main(void)
 {
 	Suite *suite = suite_create("base");
 	TCase *tcase = tcase_create("base");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, timers_fire_in_order);
 	tcase_add_test(tcase, timers_move_and_clear);
@@ -187,9 +185,5 @@ int main(void)
 	tcase_add_test(tcase, levels_have_names);
 	tcase_add_test(tcase, report_counts_past_its_bound);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

@@ -2,9 +2,9 @@
 /* Pieces of the flow and net rooms that can be held in the hand: pipes, and what a socket tells of its past. */
 #include "flow/pipe.h"
 #include "net/socket.h"
+#include "suite.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -93,34 +93,11 @@ START_TEST(pipes_adopt_refuses_what_is_none)
 }
 END_TEST
 
-static int tcp_listener(struct sockaddr_in *address)
-{
-	socklen_t len = sizeof *address;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
-	ck_assert_int_eq(listen(fd, 4), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)address, &len), 0);
-	return fd;
-}
-
-static void tcp_pair(int *client, int *server)
-{
-	struct sockaddr_in address;
-	int listener = tcp_listener(&address);
-
-	*client = socket(AF_INET, SOCK_STREAM, 0);
-	ck_assert_int_eq(connect(*client, (struct sockaddr *)&address, sizeof address), 0);
-	*server = accept(listener, NULL, NULL);
-	close(listener);
-}
-
 START_TEST(sockets_fresh_until_touched)
 {
 	int client, server;
 
-	tcp_pair(&client, &server);
+	suite_connect(&client, &server);
 	ck_assert(socket_is_accepted(server));
 	ck_assert(socket_is_fresh(server));
 	/* The client's own FIN does not make it less fresh; ours does. */
@@ -131,7 +108,7 @@ START_TEST(sockets_fresh_until_touched)
 	ck_assert(!socket_is_fresh(server));
 	close(client);
 	close(server);
-	tcp_pair(&client, &server);
+	suite_connect(&client, &server);
 	socket_set_abort(server);
 	ck_assert(!socket_is_fresh(server));
 	close(server);
@@ -144,7 +121,7 @@ END_TEST
 START_TEST(sockets_that_listen_are_not_accepted)
 {
 	struct sockaddr_in address;
-	int listener = tcp_listener(&address), ends[2], datagram = socket(AF_INET, SOCK_DGRAM, 0);
+	int listener = suite_listen(&address), ends[2], datagram = socket(AF_INET, SOCK_DGRAM, 0);
 
 	ck_assert_int_eq(pipe(ends), 0);
 	ck_assert(!socket_is_accepted(listener));
@@ -197,7 +174,7 @@ END_TEST
 START_TEST(a_leaving_listener_takes_no_new_syn)
 {
 	struct sockaddr_in address;
-	int listener = tcp_listener(&address), first = socket(AF_INET, SOCK_STREAM, 0);
+	int listener = suite_listen(&address), first = socket(AF_INET, SOCK_STREAM, 0);
 	int second = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0), accepted;
 
 	/* One is in the queue already: it is accepted, and lives. */
@@ -223,8 +200,6 @@ int main(void)
 {
 	Suite *suite = suite_create("flow");
 	TCase *tcase = tcase_create("flow");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, pipes_large_ones_first_then_small);
 	tcase_add_test(tcase, pipes_one_descriptor_is_both_ends);
@@ -235,9 +210,5 @@ int main(void)
 	tcase_add_test(tcase, addresses_fit_their_listener);
 	tcase_add_test(tcase, a_leaving_listener_takes_no_new_syn);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

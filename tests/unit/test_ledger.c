@@ -3,9 +3,9 @@
  * connections, finds what is missing. */
 #include "ledger/audit.h"
 #include "ledger/ledger.h"
+#include "suite.h"
 
 #include <arpa/inet.h>
-#include <check.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
@@ -97,35 +97,11 @@ struct pair {
 	struct ledger_session record;
 };
 
-static int make_listener(struct sockaddr_in *address)
-{
-	socklen_t len = sizeof *address;
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	*address = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)address, sizeof *address), 0);
-	ck_assert_int_eq(listen(fd, 4), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)address, &len), 0);
-	return fd;
-}
-
-static void connect_pair(int *connecting, int *accepting)
-{
-	struct sockaddr_in address;
-	int listener = make_listener(&address);
-
-	*connecting = socket(AF_INET, SOCK_STREAM, 0);
-	ck_assert_int_eq(connect(*connecting, (struct sockaddr *)&address, sizeof address), 0);
-	*accepting = accept(listener, NULL, NULL);
-	ck_assert_int_ge(*accepting, 0);
-	close(listener);
-}
-
 static void make_session(struct pair *pair)
 {
 	memset(pair, 0, sizeof *pair);
-	connect_pair(&pair->client, &pair->record.fd[0]);
-	connect_pair(&pair->record.fd[1], &pair->server);
+	suite_connect(&pair->client, &pair->record.fd[0]);
+	suite_connect(&pair->record.fd[1], &pair->server);
 	pair->record.direction[0].pipe = -1;
 	pair->record.direction[1].pipe = -1;
 }
@@ -219,8 +195,6 @@ int main(void)
 {
 	Suite *suite = suite_create("ledger");
 	TCase *tcase = tcase_create("ledger");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(tcase, open_ledger, close_ledger);
 	tcase_add_test(tcase, sections_do_not_overlap);
@@ -231,9 +205,5 @@ int main(void)
 	tcase_add_test(tcase, audit_counts_the_pipe);
 	tcase_add_test(tcase, audit_says_when_it_cannot_tell);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
