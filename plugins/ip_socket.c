@@ -211,7 +211,7 @@ static int set_tos(int fd, const struct spliced_options *options, int open,
 
 int ip_prepare(int fd, const struct spliced_options *options, const struct ip_level *level)
 {
-	const int open = ip_is_open(fd), listens = options->role == SPLICED_LISTEN;
+	const int listens = options->role == SPLICED_LISTEN, open = listens && ip_is_open(fd);
 	int r = open ? 0 : set_identity(fd, options, level);
 
 	if (!r)

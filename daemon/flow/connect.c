@@ -53,6 +53,7 @@ static void close_attempt(struct session *session)
 	int fd = record->fd[1];
 
 	record->fd[1] = -1;
+	session->readable[1] = session->hangup[1] = session->failed[1] = false;
 	if (fd >= 0)
 		close(fd);
 }
@@ -213,24 +214,26 @@ static void next_address(struct session *session, int error)
 static void connected_and_reset(struct session *session, int error)
 {
 	session_record(session)->direction[1].flags |= DIRECTION_RESET | (error == -EPIPE ? DIRECTION_FIN_FIRST : 0);
+	session->readable[1] = true;
 	connected(session);
 }
 
 void connect_check(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
-	int error = socket_take_error(record->fd[1]);
+	int error;
 
+	if (socket_is_connected(record->fd[1])) {
+		connected(session);
+		return;
+	}
+	error = socket_take_error(record->fd[1]);
 	if (error == -ECONNRESET || error == -EPIPE) {
 		connected_and_reset(session, error);
 		return;
 	}
 	if (error) {
 		next_address(session, error);
-		return;
-	}
-	if (socket_is_connected(record->fd[1])) {
-		connected(session);
 		return;
 	}
 	if (socket_tcp_state(record->fd[1]) == SOCKET_TCP_SYN_SENT)

@@ -67,9 +67,10 @@ static void note_end(struct session *session, unsigned d)
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
 
-	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does. After FIN and reset
-	 * the read says 0 as after a FIN alone, and the reset is still to be taken. */
-	if (!has(direction, DIRECTION_RESET) && !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
+	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does, and that is announced
+	 * (EPOLLERR). After FIN and reset the read says 0 as after a FIN alone, and the reset is still to be taken. */
+	if (session->failed[d] && !has(direction, DIRECTION_RESET) &&
+	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
 	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
 	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
 		note_reset(session, d, -socket_take_error(record->fd[d]));
@@ -136,6 +137,13 @@ static int drain_pipe(struct session *session, unsigned d)
 	return 0;
 }
 
+/* The last FIN of a TCP session: both sides have been read to their end, and close(2), which follows at once, says FIN. */
+static bool close_says_it(const struct session *session, unsigned d)
+{
+	return has(&session_record(session)->direction[!d], DIRECTION_FIN_SENT) &&
+	       session_row(session, !d)->capabilities & SPLICED_TCP_INFO;
+}
+
 /* Everything that came before the source's end is in the sink: say the end there too. */
 static int finish(struct session *session, unsigned d)
 {
@@ -146,7 +154,8 @@ static int finish(struct session *session, unsigned d)
 		return RELAY_SOURCE_RESET;
 	if (!has(direction, DIRECTION_FIN_SENT)) {
 		direction->flags |= DIRECTION_FIN_SENT;
-		shutdown(record->fd[!d], SHUT_WR);
+		if (!close_says_it(session, d))
+			shutdown(record->fd[!d], SHUT_WR);
 	}
 	return RELAY_DONE;
 }

@@ -131,7 +131,8 @@ void session_relay(struct session *session)
 {
 	session_set_state(session, SESSION_RELAYING);
 	session_record(session)->active = session->thread->loop.now;
-	expect_everything(session);
+	/* A client has mostly spoken already; what a target says is told by an edge, before this (note_events()) or after. */
+	session->readable[0] = session->writable[0] = session->writable[1] = true;
 	arm_idle(session);
 	session_service(session);
 }
@@ -227,11 +228,11 @@ static void look_for_reset(struct session *session, unsigned side)
 	struct ledger_direction *direction = &record->direction[side];
 	bool gone;
 
-	session->failed[side] = false;
 	if (!(direction->flags & DIRECTION_EOF)) {
 		session->readable[side] = true;
 		return;
 	}
+	session->failed[side] = false;
 	gone = socket_take_error(record->fd[side]) != 0 ||
 	       (session_row(session, side)->capabilities & SPLICED_TCP_INFO &&
 		!(record->direction[!side].flags & DIRECTION_FIN_SENT) &&
