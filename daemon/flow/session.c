@@ -36,11 +36,6 @@ uint32_t session_slot(const struct session *session)
 	return (uint32_t)(session - session->thread->worker->sessions);
 }
 
-struct ledger_session *session_record(const struct session *session)
-{
-	return &session->thread->worker->ledger->sessions[session_slot(session)];
-}
-
 const struct spliced_row *session_row(const struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
@@ -77,6 +72,7 @@ void session_attach(struct session *session, struct thread *thread)
 {
 	memset(session, 0, sizeof *session);
 	session->thread = thread;
+	session->record = &thread->worker->ledger->sessions[session_slot(session)];
 	session->timer.fire = session_timer;
 }
 

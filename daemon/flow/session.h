@@ -49,6 +49,7 @@ enum session_end {
 struct session {
 	struct timer timer; /* CONNECTING: deadline or next attempt; RELAYING: idle, or waiting for a pipe */
 	struct thread *thread;
+	struct ledger_session *record;
 	struct session *ready_next;
 	const struct generation *generation;
 	const struct config_route *route;
@@ -69,7 +70,10 @@ struct session {
 
 struct session *session_at(const struct thread *thread, uint32_t slot);
 uint32_t session_slot(const struct session *session);
-struct ledger_session *session_record(const struct session *session);
+static inline struct ledger_session *session_record(const struct session *session)
+{
+	return session->record;
+}
 
 /* What kind of socket a side is. */
 const struct spliced_row *session_row(const struct session *session, unsigned side);
