@@ -178,8 +178,8 @@ static void commit(struct keeper *keeper)
 	start->generations = generation;
 	keeper->ledger->keeper->generation = generation->number;
 	listen_commit(keeper->ledger, generation);
-	generations_trim(generation, keeper->ledger);
 	start_apply(start, generation->config);
+	generations_trim(generation, keeper->ledger);
 	keeper->answer_due = true;
 }
 

@@ -280,11 +280,39 @@ void start_note_files(struct start *start, const struct config *config)
 	start->ledger.keeper->file_digest = status_files_digest(config);
 }
 
+static bool differs(const struct spliced_value *a, const struct spliced_value *b)
+{
+	if (a->text && b->text)
+		return strcmp(a->text, b->text) != 0;
+	return !a->text != !b->text || a->number != b->number;
+}
+
+/* What the start has decided once and for all. */
+static void note_later(const struct config *before, const struct config *now)
+{
+	static const struct {
+		enum config_daemon_option option;
+		const char *name;
+	} later[] = {
+		{DAEMON_WORKERS, "workers"},           {DAEMON_MAX_SESSIONS, "max_sessions"},
+		{DAEMON_USER, "user"},                 {DAEMON_GROUP, "group"},
+		{DAEMON_CONTROL_PATH, "control.path"}, {DAEMON_CONTROL_MODE, "control.mode"},
+		{DAEMON_CONTROL_GROUP, "control.group"}, {DAEMON_LOG_TO, "log.to"},
+		{DAEMON_PLUGIN_DIR, "plugin_dir"},
+	};
+
+	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
+		if (differs(setting(before, later[i].option), setting(now, later[i].option)))
+			log_notice("daemon.%s has changed: it takes a restart of spliced", later[i].name);
+}
+
 void start_apply(struct start *start, const struct config *config)
 {
 	static int applied = -1;
 	int level = log_level_from_name(setting(config, DAEMON_LOG_LEVEL)->text);
 
+	if (start->generations->next)
+		note_later(start->generations->next->config, config);
 	/* What splicectl set stays, until the file says something new. */
 	if (level != applied)
 		atomic_store(&start->ledger.keeper->log_level, level);

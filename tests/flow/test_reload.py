@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A new configuration: what is new listens, what is gone does not, and no session notices."""
 
+import os
 import signal
 
 import pytest
@@ -134,3 +135,13 @@ def test_reload_under_load(place):
         count, status = swarm.finish()
     assert reloads > 1
     assert status == 0, count
+
+
+def test_what_takes_a_restart_is_said(place):
+    front, back = Endpoint("inet", place), Endpoint("inet", place)
+    with Daemon({"r": {"listen": front, "target": back}}) as daemon:
+        daemon.settings["workers"] = 3
+        daemon.reload({"r": {"listen": front, "target": back}})
+        assert "daemon.workers has changed: it takes a restart" in daemon.log()
+        assert "daemon.max_sessions" not in daemon.log()
+        assert len(os.listdir(f"/proc/{daemon.worker}/task")) == 2 + 2, "two threads, the clerk, and who waits for them"
