@@ -23,7 +23,6 @@ static const char *const refusal_names[REFUSED_REASONS] = {
 	[REFUSED_DENIED] = "denied",
 	[REFUSED_UNREACHABLE] = "unreachable",
 	[REFUSED_TIMEOUT] = "connect-timeout",
-	[REFUSED_DESCRIPTORS] = "descriptors",
 	[REFUSED_POISON] = "poison",
 };
 

@@ -29,11 +29,6 @@ enum {
 
 static _Thread_local struct thread *self;
 
-struct thread *thread_self(void)
-{
-	return self;
-}
-
 /* Memory for tables that are large and mostly never touched. */
 static void *map(size_t size)
 {
@@ -134,8 +129,6 @@ static void turn(struct thread *thread)
 	loop_dispatch(&thread->loop, count > 0 ? count : 0);
 	if (thread->ready_first)
 		session_serve_ready(thread);
-	if (thread->each_turn)
-		thread->each_turn(thread);
 	ledger_hold(thread->record, HAND_EMPTY, 0);
 }
 

@@ -41,7 +41,6 @@ struct thread {
 	struct session *ready_first, *ready_last;
 	int wake_fd;                /* eventfd(2) */
 	_Atomic uint64_t kill;      /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
-	void (*each_turn)(struct thread *thread); /* the clerk's, or NULL */
 };
 
 struct worker {
@@ -71,6 +70,3 @@ void worker_stop(struct worker *worker);
 
 /* Wakes a thread out of its wait. */
 void thread_wake(struct thread *thread);
-
-/* The calling thread's, or NULL. */
-struct thread *thread_self(void);

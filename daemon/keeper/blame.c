@@ -40,7 +40,6 @@ static void blame_thread(struct ledger *ledger, const struct ledger_thread *thre
 
 	switch ((enum ledger_hand)(hand >> 32)) {
 	case HAND_EMPTY:
-	case HAND_OTHER:
 		return;
 	case HAND_SESSION:
 		if (index < ledger->n_sessions)

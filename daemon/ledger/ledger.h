@@ -97,13 +97,12 @@ struct ledger_keeper {
 	_Atomic uint64_t sessions_total;
 	_Atomic uint32_t sessions_active;
 	_Atomic uint32_t sessions_high, listeners_high; /* records from here on were never used */
-	uint32_t config_lost; /* the file on disk could not be read when last looked at */
 	uint64_t file_digest; /* of the configuration that runs */
 	char config_path[512];
 };
 
 /* What a thread has in hand. */
-enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER, HAND_OTHER };
+enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER };
 
 struct ledger_thread {
 	_Atomic uint64_t hand;    /* enum ledger_hand << 32 | index of the record */
@@ -208,7 +207,6 @@ enum ledger_refusal {
 	REFUSED_DENIED,
 	REFUSED_UNREACHABLE, /* no target answered */
 	REFUSED_TIMEOUT,     /* ... in time */
-	REFUSED_DESCRIPTORS,
 	REFUSED_POISON,
 	REFUSED_REASONS,
 };
