@@ -86,7 +86,8 @@ static int session_run(const struct endpoint *to, const struct plan *plan)
 
 static void *swarm_run(void *data)
 {
-	uint64_t start, spent, before;
+	uint64_t start, spent;
+	unsigned long long before;
 	unsigned long number;
 	struct plan plan;
 	size_t target;
