@@ -409,7 +409,7 @@ class Daemon:
         assert not left, f"processes were left behind: {left}"
 
     def kill(self):
-        """Ends whatever is left of it."""
+        """Ends whatever is left of it, and waits until it is gone: the descriptors close with the last of its processes."""
         if not self.process:
             return
         for pid in session_members(self.process.pid):
@@ -418,6 +418,7 @@ class Daemon:
             except ProcessLookupError:
                 pass
         self.process.wait()
+        until("its last process is gone", lambda: not session_members(self.process.pid))
 
     def log(self):
         try:
