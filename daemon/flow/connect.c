@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/endpoint.h"
+#include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/target.h"
 #include "flow/thread.h"
@@ -213,8 +214,7 @@ static void next_address(struct session *session, int error)
 /* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
 static void connected_and_reset(struct session *session, int error)
 {
-	session_record(session)->direction[1].flags |= DIRECTION_RESET | (error == -EPIPE ? DIRECTION_FIN_FIRST : 0);
-	session->readable[1] = true;
+	relay_note_reset(session, 1, -error);
 	connected(session);
 }
 

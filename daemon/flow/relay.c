@@ -53,8 +53,7 @@ static int borrow_pipe(struct session *session, unsigned d)
 	return 0;
 }
 
-/* Side `side` was reset. What it had sent before can still be read. */
-static void note_reset(struct session *session, unsigned side, int error)
+void relay_note_reset(struct session *session, unsigned side, int error)
 {
 	session_record(session)->direction[side].flags |=
 		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
@@ -73,7 +72,7 @@ static void note_end(struct session *session, unsigned d)
 	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
 	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
 	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
-		note_reset(session, d, -socket_take_error(record->fd[d]));
+		relay_note_reset(session, d, -socket_take_error(record->fd[d]));
 	direction->flags |= DIRECTION_EOF;
 }
 
@@ -104,7 +103,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	else if (errno == ENOMEM || errno == ENOBUFS)
 		return RELAY_STARVED;
 	else if (errno != EINTR) {
-		note_reset(session, d, errno);
+		relay_note_reset(session, d, errno);
 		record->direction[d].flags |= DIRECTION_EOF;
 	}
 	return 0;
@@ -131,7 +130,7 @@ static int drain_pipe(struct session *session, unsigned d)
 			session->writable[!d] = false;
 			return RELAY_BLOCKED;
 		}
-		note_reset(session, !d, n < 0 ? errno : EPIPE);
+		relay_note_reset(session, !d, n < 0 ? errno : EPIPE);
 		return RELAY_SINK_RESET;
 	}
 	return 0;

@@ -21,3 +21,7 @@ enum relay_result {
 /* Moves one direction (0: from the client, 1: from the target) as far as it goes. Positive: enum relay_result; negative
  * errno: the kernel refused what it never should. */
 int relay_step(struct session *session, unsigned direction);
+
+/* A side was reset, as the kernel said by `error` (positive errno; EPIPE: after its FIN). What it had sent before can still be
+ * read, and is passed on first. */
+void relay_note_reset(struct session *session, unsigned side, int error);

@@ -7,6 +7,8 @@
 #include "config/config.h"
 
 #include <arpa/inet.h>
+#include "suite.h"
+
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -587,8 +589,6 @@ int main(void)
 {
 	Suite *suite = suite_create("config");
 	TCase *cases = tcase_create("config");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(cases, set_up, tear_down);
 	tcase_set_timeout(cases, 60);
@@ -607,9 +607,5 @@ int main(void)
 	tcase_add_test(cases, plugins_are_heard);
 	tcase_add_test(cases, many_routes);
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }

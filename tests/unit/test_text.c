@@ -2,6 +2,8 @@
 /* Numbers with units, percent-encoding, and the word that was meant. */
 #include "base/text.h"
 
+#include "suite.h"
+
 #include <check.h>
 #include <errno.h>
 #include <limits.h>
@@ -291,8 +293,6 @@ int main(void)
 {
 	Suite *suite = suite_create("text");
 	TCase *cases = tcase_create("text");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(cases, numbers);
 	tcase_add_test(cases, durations);
@@ -307,9 +307,5 @@ int main(void)
 	tcase_add_test(cases, distances);
 	tcase_add_test(cases, nearest_words);
 	suite_add_tcase(suite, cases);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return suite_run(suite);
 }
