@@ -81,6 +81,16 @@ def poisoned(daemon):
     return sum(row["count"] for row in daemon.status()["refused"] if row["reason"] == "poison")
 
 
+def poison(port):
+    """A client whose address kills the worker in match(), and who is reset for it."""
+    with socket.socket() as client:
+        client.bind(("127.0.0.66", 0))
+        client.settimeout(HANG_PATIENCE)
+        client.connect(("127.0.0.1", port))
+        with pytest.raises(ConnectionResetError):
+            client.recv(1)
+
+
 @pytest.mark.parametrize("wound, reason", (("connect", "crash"), ("hang", "hang")))
 def test_a_session_that_kills(plugins, neighbour, place, wound, reason):
     port = free_port()
@@ -107,12 +117,7 @@ def test_a_connection_that_kills(plugins, neighbour, place):
     daemon.control = os.path.join(place, "c.sock")
     with daemon:
         neighbour.open()
-        with socket.socket() as client:
-            client.bind(("127.0.0.66", 0))
-            client.settimeout(HANG_PATIENCE)
-            client.connect(("127.0.0.1", port))
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
+        poison(port)
         until("the connection is given up", lambda: poisoned(daemon) == 1)
         assert starts(daemon, "crash") == 3, daemon.status()["worker"]
         assert neighbour.lives()
@@ -133,12 +138,7 @@ def test_a_listener_that_kills_thrice_is_paused(plugins, neighbour, place):
     with daemon:
         neighbour.open()
         for _ in range(3):
-            with socket.socket() as client:
-                client.bind(("127.0.0.66", 0))
-                client.settimeout(HANG_PATIENCE)
-                client.connect(("127.0.0.1", port))
-                with pytest.raises(ConnectionResetError):
-                    client.recv(1)
+            poison(port)
         until("the listener is paused", lambda: daemon.status()["listeners"]["paused"] == 1, HANG_PATIENCE)
         assert daemon.status()["degraded"]
         assert neighbour.lives()
