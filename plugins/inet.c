@@ -26,6 +26,16 @@ static const struct spliced_row rows[IP_ROWS] = {
 			.pattern = "HOST:PORT",
 			.capabilities = IP_STREAM,
 		},
+	[IP_ROW_UDP] =
+		{
+			.type = SOCK_DGRAM,
+			.protocol = IPPROTO_UDP,
+			.name = "udp",
+			.scheme = "udp4",
+			.pattern = "HOST:PORT",
+			.capabilities = IP_DATAGRAM,
+			.max_message = IP_UDP_MAX,
+		},
 };
 
 static const struct ip_level level = {
@@ -67,7 +77,7 @@ const struct spliced_plugin spliced_plugin = {
 	.n_options = IP_INET_OPTIONS,
 	.rows = rows,
 	.options = ip_options,
-	.summary = "IPv4: TCP and Multipath TCP",
+	.summary = "IPv4: TCP, Multipath TCP and UDP",
 	.address = inet_address,
 	.describe = ip_describe,
 	.prepare = inet_prepare,
@@ -75,4 +85,5 @@ const struct spliced_plugin spliced_plugin = {
 	.rule = ip_rule,
 	.match = ip_match,
 	.needs = ip_needs,
+	.reply = ip_reply,
 };

@@ -34,6 +34,16 @@ static const struct spliced_row rows[IP_ROWS] = {
 			.pattern = "HOST:PORT",
 			.capabilities = IP_STREAM,
 		},
+	[IP_ROW_UDP] =
+		{
+			.type = SOCK_DGRAM,
+			.protocol = IPPROTO_UDP,
+			.name = "udp",
+			.scheme = "udp6",
+			.pattern = "HOST:PORT",
+			.capabilities = IP_DATAGRAM,
+			.max_message = IP6_UDP_MAX,
+		},
 };
 
 static const struct ip_level level = {
@@ -116,7 +126,7 @@ const struct spliced_plugin spliced_plugin = {
 	.n_options = IP_INET6_OPTIONS,
 	.rows = rows,
 	.options = ip_options,
-	.summary = "IPv6: TCP and Multipath TCP",
+	.summary = "IPv6: TCP, Multipath TCP and UDP",
 	.address = inet6_address,
 	.describe = ip_describe,
 	.prepare = inet6_prepare,
@@ -124,4 +134,5 @@ const struct spliced_plugin spliced_plugin = {
 	.rule = ip_rule,
 	.match = ip_match,
 	.needs = ip_needs,
+	.reply = ip_reply,
 };

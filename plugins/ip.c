@@ -129,12 +129,17 @@ static int check_scope(const struct spliced_options *options, int domain,
 	return -EINVAL;
 }
 
+int ip_is_multicast(int domain, const struct ip_host *host)
+{
+	return domain == AF_INET ? (host->bytes[0] & 0xf0) == 0xe0 : host->bytes[0] == 0xff;
+}
+
 static int check_multicast(const struct spliced_options *options, int domain,
 			   const struct ip_host *host)
 {
 	if (options->row->type != SOCK_STREAM)
 		return 0;
-	if (domain == AF_INET ? (host->bytes[0] & 0xf0) != 0xe0 : host->bytes[0] != 0xff)
+	if (!ip_is_multicast(domain, host))
 		return 0;
 	SPLICED_ERROR(options, IP_OPTION_HOST, "a multicast address has no streams");
 	return -EINVAL;

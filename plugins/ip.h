@@ -24,6 +24,10 @@ enum ip_option {
 	IP_OPTION_CONGESTION,
 	IP_OPTION_TOS,
 	IP_OPTION_TTL,
+	IP_OPTION_BROADCAST,
+	IP_OPTION_MULTICAST_SOURCE,
+	IP_OPTION_MULTICAST_TTL,
+	IP_OPTION_MULTICAST_LOOP,
 	IP_INET_OPTIONS,
 	IP_OPTION_V6ONLY = IP_INET_OPTIONS,
 	IP_OPTION_FLOWLABEL,
@@ -33,11 +37,18 @@ enum ip_option {
 extern const struct spliced_option ip_options[IP_INET6_OPTIONS];
 
 /* Rows of both families, the first of them meant where a config names no type. */
-enum ip_row { IP_ROW_TCP, IP_ROW_MPTCP, IP_ROWS };
+enum ip_row { IP_ROW_TCP, IP_ROW_MPTCP, IP_ROW_UDP, IP_ROWS };
 
 #define IP_STREAM                                                                                  \
 	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED |           \
 	 SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS | SPLICED_RESET)
+
+#define IP_DATAGRAM                                                                                \
+	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES |  \
+	 SPLICED_READERS)
+
+/* Bytes of the largest UDP datagram: 65,535 less the headers, of which IPv6 counts its own apart. */
+enum { IP_UDP_MAX = 65507, IP6_UDP_MAX = 65527 };
 
 /* An address without a port, in network byte order: 4 bytes for AF_INET, 16 for AF_INET6. */
 struct ip_host {
@@ -94,9 +105,19 @@ struct ip_level {
 /* Sets what both families know, on a new socket or, the LIVE options only, on a listening one. */
 int ip_prepare(int fd, const struct spliced_options *options, const struct ip_level *level);
 
-/* Whether the socket listens already: a reload changes its LIVE options. */
+/* Whether the socket listens already, or is bound where datagrams have no listen(2): a reload changes its LIVE options. */
 int ip_is_open(int fd);
 
 /* setsockopt(2) of an int for an option. 0, or negative errno with an error said. */
 int ip_set(int fd, const struct spliced_options *options, int option, int level, int name,
 	   int value);
+
+/* Whether an address is one of a multicast group. */
+int ip_is_multicast(int domain, const struct ip_host *host);
+
+/* What datagrams need beside ip_prepare()'s: the address that was asked (IP_PKTINFO, ip(7)), groups, broadcasts. 0, or negative
+ * errno with an error said. */
+int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain);
+
+/* Callback of both families. */
+int ip_reply(const struct msghdr *received, void *control, size_t size);

@@ -17,6 +17,8 @@
 #include <string.h>
 
 #define ONLY_TCP (UINT64_C(1) << IP_ROW_TCP)
+#define ONLY_UDP (UINT64_C(1) << IP_ROW_UDP)
+#define STREAMS (ONLY_TCP | UINT64_C(1) << IP_ROW_MPTCP)
 #define SECONDS(n) ((n)*INT64_C(1000000000))
 
 /* clang-format off */
@@ -28,7 +30,7 @@ const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
 		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
 		.doc = "Port number"},
 	[IP_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .min = 1, .max = 1048576,
-		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
+		.rows = STREAMS, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
 		.doc = "How many connections may wait to be accepted; at most net.core.somaxconn"},
 	[IP_OPTION_INTERFACE] = {.name = "interface", .type = SPLICED_INTERFACE,
 		.flags = SPLICED_REOPEN,
@@ -43,32 +45,44 @@ const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
 		.flags = SPLICED_REOPEN, .default_text = "false",
 		.doc = "Bind addresses of other machines, for traffic that is routed here"},
 	[IP_OPTION_NODELAY] = {.name = "nodelay", .type = SPLICED_BOOL,
-		.flags = SPLICED_LIVE, .default_text = "true",
+		.rows = STREAMS, .flags = SPLICED_LIVE, .default_text = "true",
 		.doc = "Send small pieces at once, without Nagle's algorithm"},
 	[IP_OPTION_KEEPALIVE] = {.name = "keepalive", .type = SPLICED_BOOL,
-		.flags = SPLICED_LIVE, .default_text = "true",
+		.rows = STREAMS, .flags = SPLICED_LIVE, .default_text = "true",
 		.doc = "Find peers that are gone: ask after 60 s of silence, then 6 times in 60 s"},
 	[IP_OPTION_USER_TIMEOUT] = {.name = "user_timeout", .type = SPLICED_DURATION,
 		.max = SECONDS(20 * 86400),
 		.flags = SPLICED_LIVE, .rows = ONLY_TCP, .default_text = "0s",
 		.doc = "Give up where sent data stays unacknowledged so long; 0: as the system"},
 	[IP_OPTION_FASTOPEN] = {.name = "fastopen", .type = SPLICED_NUMBER, .max = 65535,
-		.flags = SPLICED_LIVE, .default_text = "0",
+		.rows = STREAMS, .flags = SPLICED_LIVE, .default_text = "0",
 		.doc = "Data in the first packet. Listening: how many such may wait. "
 		       "As a target: 1, where the client speaks first"},
 	[IP_OPTION_DEFER_ACCEPT] = {.name = "defer_accept", .type = SPLICED_DURATION,
 		.max = SECONDS(3600),
-		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "0s",
+		.rows = STREAMS, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "0s",
 		.doc = "Accept a connection when its first data is there, or after so long"},
 	[IP_OPTION_CONGESTION] = {.name = "congestion", .type = SPLICED_STRING,
-		.flags = SPLICED_REOPEN,
+		.rows = STREAMS, .flags = SPLICED_REOPEN,
 		.doc = "Congestion control, one of net.ipv4.tcp_available_congestion_control"},
 	[IP_OPTION_TOS] = {.name = "tos", .type = SPLICED_NUMBER, .max = 255,
 		.flags = SPLICED_LIVE, .default_text = "0",
 		.doc = "Type of service, or traffic class, of what is sent"},
 	[IP_OPTION_TTL] = {.name = "ttl", .type = SPLICED_NUMBER, .min = 1, .max = 255,
-		.flags = SPLICED_LIVE, .rows = ONLY_TCP,
+		.flags = SPLICED_LIVE, .rows = ONLY_TCP | ONLY_UDP,
 		.doc = "Hop limit of what is sent"},
+	[IP_OPTION_BROADCAST] = {.name = "broadcast", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .rows = ONLY_UDP, .default_text = "false",
+		.doc = "Send to broadcast addresses, too"},
+	[IP_OPTION_MULTICAST_SOURCE] = {.name = "multicast_source", .type = SPLICED_STRING,
+		.flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN, .rows = ONLY_UDP,
+		.doc = "Take from the multicast group only what this address sends"},
+	[IP_OPTION_MULTICAST_TTL] = {.name = "multicast_ttl", .type = SPLICED_NUMBER, .max = 255,
+		.flags = SPLICED_REOPEN, .rows = ONLY_UDP, .default_text = "1",
+		.doc = "Hop limit of what is sent to a multicast group"},
+	[IP_OPTION_MULTICAST_LOOP] = {.name = "multicast_loop", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .rows = ONLY_UDP, .default_text = "true",
+		.doc = "This machine hears what it sends to a multicast group itself"},
 	[IP_OPTION_V6ONLY] = {.name = "v6only", .type = SPLICED_BOOL,
 		.flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN, .default_text = "true",
 		.doc = "Leave IPv4 alone; without it, IPv4 clients arrive here too"},
@@ -80,15 +94,22 @@ const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
 
 int ip_is_open(int fd)
 {
-	int listens = 0;
-	socklen_t len = sizeof listens;
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(int), address_len = sizeof address;
+	struct ip_peer own;
+	int listens = 0, type = 0;
 
-	return !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || listens)
+		return listens;
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0 || type != SOCK_DGRAM ||
+	    getsockname(fd, (struct sockaddr *)&address, &address_len) < 0)
+		return 0;
+	return !ip_read_peer((const struct sockaddr *)&address, address_len, &own) && own.port;
 }
 
 static int refuse(const struct spliced_options *options, int option, int r)
 {
-	SPLICED_ERROR(options, option, "cannot set \"%s\": %s", ip_options[option].name,
+	SPLICED_ERROR(options, option, "cannot set \"%s\": %s", option < 0 ? "pktinfo" : ip_options[option].name,
 		      strerror(-r));
 	return r;
 }
@@ -163,7 +184,7 @@ static int set_keepalive(int fd, const struct spliced_options *options, int open
 	} times[] = {{TCP_KEEPIDLE, 60}, {TCP_KEEPINTVL, 10}, {TCP_KEEPCNT, 6}};
 	int on = spliced_value(options, IP_OPTION_KEEPALIVE)->number != 0, r;
 
-	if (!on && !open)
+	if ((!on && !open) || options->row->type != SOCK_STREAM)
 		return 0;
 	r = ip_set(fd, options, IP_OPTION_KEEPALIVE, SOL_SOCKET, SO_KEEPALIVE, on);
 	for (size_t i = 0; !r && on && i < sizeof times / sizeof *times; i++) {
@@ -177,6 +198,17 @@ static int set_keepalive(int fd, const struct spliced_options *options, int open
 	return r;
 }
 
+static enum ip_row row_of(const struct spliced_options *options)
+{
+	switch (options->row->protocol) {
+	case IPPROTO_MPTCP:
+		return IP_ROW_MPTCP;
+	case IPPROTO_UDP:
+		return IP_ROW_UDP;
+	}
+	return IP_ROW_TCP;
+}
+
 /* A number that may change: set where it is not the kernel's default, or where it may have been
  * another. */
 static int set_live(int fd, const struct spliced_options *options, int option, int open, int level,
@@ -184,8 +216,7 @@ static int set_live(int fd, const struct spliced_options *options, int option, i
 {
 	const struct spliced_value *value = spliced_value(options, (unsigned)option);
 	const struct spliced_option *known = &ip_options[option];
-	uint64_t row = UINT64_C(1)
-		       << (options->row->protocol == IPPROTO_MPTCP ? IP_ROW_MPTCP : IP_ROW_TCP);
+	uint64_t row = UINT64_C(1) << row_of(options);
 	int number = kernel_default;
 
 	if ((known->rows && !(known->rows & row)) ||
@@ -232,6 +263,8 @@ int ip_prepare(int fd, const struct spliced_options *options, const struct ip_le
 		r = set_tos(fd, options, open, level);
 	if (!r)
 		r = set_live(fd, options, IP_OPTION_TTL, open, level->level, level->ttl, 1, -1);
+	if (!r && !open && options->row->type == SOCK_DGRAM)
+		r = ip_prepare_datagrams(fd, options, level->domain);
 	return r;
 }
 

@@ -22,6 +22,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+enum { UNIX_ROW_STREAM, UNIX_ROW_DGRAM, UNIX_ROW_SEQPACKET };
+
 /* clang-format off */
 static const struct spliced_option unix_options[UNIX_OPTIONS] = {
 	[UNIX_OPTION_PATH] = {.name = "path", .type = SPLICED_PATH,
@@ -41,19 +43,39 @@ static const struct spliced_option unix_options[UNIX_OPTIONS] = {
 		.doc = "Replace the file of a dead socket, and remove our own at the end"},
 	[UNIX_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER,
 		.min = 1, .max = 1048576,
+		.rows = UINT64_C(1) << UNIX_ROW_STREAM | UINT64_C(1) << UNIX_ROW_SEQPACKET,
 		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
 		.doc = "How many connections may wait to be accepted; at most net.core.somaxconn"},
 };
 /* clang-format on */
 
+/* A message is charged to the sender's buffer, which may be made larger than this by its owner. */
+enum { MESSAGE_MAX = (1 << 20) - 64 };
+
 static const struct spliced_row rows[] = {
-	{
+	[UNIX_ROW_STREAM] = {
 		.type = SOCK_STREAM,
 		.scheme = "unix",
 		.pattern = "PATH",
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
 				SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE |
 				SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
+	},
+	[UNIX_ROW_DGRAM] = {
+		.type = SOCK_DGRAM,
+		.pattern = "PATH",
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS |
+				SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_ORDERED |
+				SPLICED_PASSES_FDS,
+		.max_message = MESSAGE_MAX,
+	},
+	[UNIX_ROW_SEQPACKET] = {
+		.type = SOCK_SEQPACKET,
+		.pattern = "PATH",
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES |
+				SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |
+				SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
+		.max_message = MESSAGE_MAX,
 	},
 };
 
@@ -170,13 +192,25 @@ static int unix_describe(const struct spliced_row *row, const struct sockaddr *a
 	return used < size ? 0 : -ENOSPC;
 }
 
+/* Without a name of its own a datagram socket cannot be answered: the kernel picks an abstract one (autobind, unix(7)). */
+static int take_name(int fd, const struct spliced_options *options)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	if (options->row->type != SOCK_DGRAM ||
+	    !bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) || errno == EINVAL)
+		return 0; /* EINVAL: it has one */
+	return -errno;
+}
+
 static int unix_prepare(int fd, const struct spliced_options *options)
 {
 	const struct spliced_value *mode = spliced_value(options, UNIX_OPTION_MODE);
 	int r;
 
-	if (options->role != SPLICED_LISTEN || mode->state == SPLICED_UNSET ||
-	    !fchmod(fd, (mode_t)mode->number))
+	if (options->role == SPLICED_CONNECT)
+		return take_name(fd, options);
+	if (mode->state == SPLICED_UNSET || !fchmod(fd, (mode_t)mode->number))
 		return 0;
 	r = -errno;
 	SPLICED_ERROR(options, UNIX_OPTION_MODE, "cannot set the mode: %s", strerror(-r));
@@ -225,7 +259,7 @@ const struct spliced_plugin spliced_plugin = {
 	.n_options = UNIX_OPTIONS,
 	.rows = rows,
 	.options = unix_options,
-	.summary = "Sockets of this machine, by file or by abstract name: streams",
+	.summary = "Sockets of this machine, by file or by abstract name",
 	.address = unix_address,
 	.describe = unix_describe,
 	.prepare = unix_prepare,

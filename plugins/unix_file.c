@@ -4,9 +4,9 @@
  * until somebody removes it: that is reclaim()'s work, and the reason for its care. Only the file
  * of a dead socket is ever removed, or our own.
  *
- * Who lives is asked with a connect(2) of another socket type, by an open descriptor of the very
- * file: the kernel says EPROTOTYPE for any socket bound there, even one that does not listen yet,
- * and ECONNREFUSED for none. No listener notices.
+ * Who lives is asked with a connect(2) of a datagram socket, by an open descriptor of the very
+ * file: the kernel says EPROTOTYPE for a socket of another type, even one that does not listen yet,
+ * 0 for a datagram socket, and ECONNREFUSED for none. Nobody notices.
  *
  * Which file is our own the kernel tells nobody without CAP_NET_ADMIN. So bound() leaves a mark:
  * the nanoseconds of the file's modification time are the number of the socket, as fstat(2) has it.
@@ -89,8 +89,10 @@ static int mark_file(int file, const struct stat *st, int fd)
 
 	if (fstat(fd, &own) < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
 		return -errno;
+	if (st->st_mtim.tv_nsec == mark_of(own.st_ino))
+		return 0;
 	if (listens)
-		return st->st_mtim.tv_nsec == mark_of(own.st_ino) ? 0 : -ESTALE;
+		return -ESTALE;
 	times[1].tv_nsec = mark_of(own.st_ino);
 	utimensat(AT_FDCWD, fd_path(file, name, sizeof name), times, 0);
 	return 0;

@@ -12,5 +12,5 @@ int build_start(struct check *check, struct families *families, struct report *r
  * left, and r or -EINVAL. */
 int build_finish(struct check *check, int r, struct config **ret);
 
-/* Sets the digest, of the canonical text. 0 or -ENOMEM. */
+/* Sets the digests, of the canonical text and of each route's. 0 or -ENOMEM. */
 int build_digest(struct config *config);

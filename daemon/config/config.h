@@ -27,6 +27,7 @@ struct config_place {
 struct config_value {
 	struct spliced_value value; /* first: plugins walk values by stride */
 	struct config_place place;
+	bool inherited; /* from `defaults` */
 };
 
 /* daemon: { ... }. Index of config.daemon[]. */
@@ -57,6 +58,8 @@ enum config_route_option {
 	ROUTE_RETRY_BACKOFF,
 	ROUTE_RETRY_MAX_BACKOFF,
 	ROUTE_RETRY_TOTAL,
+	ROUTE_REPLIES,
+	ROUTE_OVERFLOW, /* words: enum config_overflow, from OVERFLOW_BLOCK on */
 	ROUTE_OPTIONS,
 };
 
@@ -67,6 +70,9 @@ enum config_endpoint_option {
 	ENDPOINT_RCVBUF,
 	ENDPOINT_MARK,
 	ENDPOINT_PRIORITY,
+	ENDPOINT_FRAMING, /* words: enum spliced_framing, from SPLICED_FRAMING_NONE on */
+	ENDPOINT_MAX_FRAME,
+	ENDPOINT_FORMAT, /* "raw", or a format of the family's */
 	ENDPOINT_OPTIONS,
 };
 
@@ -82,9 +88,18 @@ struct config_leg {
 	struct address address; /* where host_name is NULL */
 };
 
+/* What becomes of messages that the far end does not take. */
+enum config_overflow {
+	OVERFLOW_AUTO, /* block where the source can be held back, else drop-new */
+	OVERFLOW_BLOCK,
+	OVERFLOW_DROP_NEW,
+	OVERFLOW_DROP_OLD,
+};
+
 struct config_endpoint {
 	struct config_place place;
 	enum spliced_role role;
+	const char *key;    /* of its list: "listen", "dial", "target" */
 	const char *family; /* as said: a family's name, or "ip" */
 	char *name;	    /* for logs and counters: as given, else as text */
 	char *text; /* canonical endpoint string: scheme, address, no options: "tcp://localhost:80"
@@ -92,6 +107,10 @@ struct config_endpoint {
 	struct config_value values[ENDPOINT_OPTIONS];
 	unsigned n_legs;
 	struct config_leg legs[2];
+	/* the values above, for the data path */
+	enum spliced_framing framing;	     /* as said; UNSET where nothing was */
+	uint32_t max_frame;		     /* bytes, with header and end */
+	const struct spliced_format *format; /* NULL: raw, messages as they are */
 };
 
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID };
@@ -114,6 +133,8 @@ struct config_route {
 		values[ROUTE_OPTIONS]; /* the route's own, else from defaults, else the default */
 	struct config_endpoint *listen;
 	unsigned n_listen;
+	struct config_endpoint *dial; /* fronts that are connected to: role SPLICED_CONNECT */
+	unsigned n_dial;
 	struct config_endpoint *targets;
 	unsigned n_targets;
 	bool has_allow; /* allow exists, if only as an empty list: all others are refused */
@@ -124,6 +145,10 @@ struct config_route {
 	/* the values above, for the data path */
 	bool enabled;
 	uint64_t connect_timeout, idle_timeout;	    /* ns; 0: none */
+	uint64_t message_idle_timeout; /* ns; of sessions with a connectionless end; 0: none */
+	int64_t replies;	       /* for each message of a datagram session; -1: not said */
+	enum config_overflow overflow;
+	uint64_t digest; /* of the canonical text: a route that means the same has the same */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
 	uint32_t attempts, limit_sessions;	    /* 0: no limit */
 };

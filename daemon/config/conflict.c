@@ -82,6 +82,12 @@ static unsigned count_legs(const struct config *config)
 	return n;
 }
 
+/* Everybody may have a feed of their own. */
+static bool is_feed(const struct config_endpoint *endpoint)
+{
+	return endpoint->legs[0].row->capabilities & SPLICED_FEED;
+}
+
 static unsigned collect(const struct config *config, struct listener *listeners)
 {
 	unsigned n = 0;
@@ -90,7 +96,8 @@ static unsigned collect(const struct config *config, struct listener *listeners)
 		const struct config_route *route = &config->routes[i];
 
 		for (unsigned j = 0; j < route->n_listen && route->enabled; j++)
-			for (unsigned k = 0; k < route->listen[j].n_legs; k++, n++)
+			for (unsigned k = 0;
+			     k < route->listen[j].n_legs && !is_feed(&route->listen[j]); k++, n++)
 				listeners[n] = (struct listener){.route = route,
 								 .endpoint = &route->listen[j],
 								 .leg = &route->listen[j].legs[k],

@@ -14,30 +14,29 @@
 #include "config/scheme.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 struct list {
 	const struct config_route *route;
+	const char *key;
 	enum spliced_role role;
 	struct config_endpoint *endpoints;
 	unsigned n;
 };
 
-static const char *role_name(enum spliced_role role)
-{
-	return role == SPLICED_LISTEN ? "listen" : "target";
-}
-
 static int read_common(struct check *check, struct node *group, struct config_endpoint *endpoint)
 {
+	char prefix[16];
 	const struct group_table table = {
 		.options = schema_endpoint,
 		.n_options = ENDPOINT_OPTIONS,
-		.prefix = endpoint->role == SPLICED_LISTEN ? "listen." : "target.",
+		.prefix = prefix,
 	};
 	const struct config_value *name = &endpoint->values[ENDPOINT_NAME];
 	int r;
 
+	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
 	r = group_read(check, &table, group, endpoint->values);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
 		check_error(check, name->place, "%sname is empty; give it one, or leave it out",
@@ -61,7 +60,7 @@ static int set_names(struct check *check, struct config_endpoint *endpoint)
 
 /* A group with all settings, those of an endpoint string too; NULL, reported, if there is none. The
  * string's address is still without names, for only the row tells them. */
-static int open_group(struct check *check, enum spliced_role role, struct node *node,
+static int open_group(struct check *check, const char *key, struct node *node,
 		      struct node **group, const char **address)
 {
 	*group = NULL;
@@ -76,8 +75,65 @@ static int open_group(struct check *check, enum spliced_role role, struct node *
 		check_error(check, node->place,
 			    "%s is %s; it must be an endpoint: a group, or a string as "
 			    "\"tcp://localhost:80\"",
-			    role_name(role), node_type_name(node));
+			    key, node_type_name(node));
 	return 0;
+}
+
+enum { DEFAULT_MAX_FRAME = 64 << 10 }; /* as the schema says */
+
+/* The format of that name for this row; NULL: there is none. */
+static const struct spliced_format *find_format(const struct config_leg *leg, const char *name)
+{
+	uint64_t row = UINT64_C(1) << (leg->row - leg->family->rows);
+
+	for (uint32_t i = 0; i < leg->family->plugin.n_formats; i++) {
+		const struct spliced_format *format = &leg->family->formats[i];
+
+		if (strcmp(format->name, name) == 0 && (!format->rows || format->rows & row))
+			return format;
+	}
+	return NULL;
+}
+
+static void read_format(struct check *check, struct config_endpoint *endpoint)
+{
+	const struct config_value *value = &endpoint->values[ENDPOINT_FORMAT];
+	const struct config_leg *leg = &endpoint->legs[0];
+	char known[256] = "raw";
+	size_t len = strlen(known);
+
+	if (value->value.state == SPLICED_UNSET || strcmp(value->value.text, "raw") == 0)
+		return;
+	endpoint->format = find_format(leg, value->value.text);
+	if (endpoint->format)
+		return;
+	for (uint32_t i = 0; i < leg->family->plugin.n_formats && len < sizeof(known); i++)
+		if (find_format(leg, leg->family->formats[i].name))
+			len += (size_t)snprintf(known + len, sizeof(known) - len, ", %s",
+						leg->family->formats[i].name);
+	check_error(check, value->place,
+		    "%s.format is \"%s\"; %s sockets of family \"%s\" have: %s", endpoint->key,
+		    value->value.text, family_type_name(leg->row->type), leg->family->name, known);
+}
+
+/* The values again, as the data path reads them. */
+static void copy_values(struct check *check, struct config_endpoint *endpoint)
+{
+	const struct config_value *framing = &endpoint->values[ENDPOINT_FRAMING];
+	const struct config_value *longest = &endpoint->values[ENDPOINT_MAX_FRAME];
+
+	endpoint->max_frame = longest->value.state == SPLICED_UNSET
+				      ? DEFAULT_MAX_FRAME
+				      : (uint32_t)longest->value.number;
+	if (framing->value.state != SPLICED_UNSET)
+		endpoint->framing = (enum spliced_framing)(SPLICED_FRAMING_NONE +
+							   framing->value.number);
+	if (endpoint->framing && endpoint->legs[0].row->capabilities & SPLICED_BOUNDARIES)
+		check_error(check, framing->place,
+			    "%s.framing stands on a %s socket, which keeps the edges of messages "
+			    "itself; framing belongs to streams",
+			    endpoint->key, family_type_name(endpoint->legs[0].row->type));
+	read_format(check, endpoint);
 }
 
 static int read_group(struct check *check, const struct list *list, struct node *group,
@@ -86,7 +142,7 @@ static int read_group(struct check *check, const struct list *list, struct node 
 	bool well = true;
 	int r;
 
-	r = leg_choose(check, group, list->role, endpoint);
+	r = leg_choose(check, group, endpoint);
 	if (r < 0 || endpoint->n_legs == 0)
 		return r;
 	if (address && endpoint->legs[0].row->pattern)
@@ -95,7 +151,10 @@ static int read_group(struct check *check, const struct list *list, struct node 
 	if (r < 0 || !well)
 		return r;
 	r = read_common(check, group, endpoint);
-	return r < 0 ? r : leg_read_all(check, list->route, group, endpoint);
+	if (r < 0)
+		return r;
+	copy_values(check, endpoint);
+	return leg_read_all(check, list->route, group, endpoint);
 }
 
 static int add(struct check *check, struct list *list, const struct config_endpoint *endpoint)
@@ -138,13 +197,14 @@ static bool is_divided(const struct config_endpoint *endpoint)
 
 static int read_one(struct check *check, struct list *list, struct node *node)
 {
-	struct config_endpoint endpoint = {.place = node->place, .role = list->role};
+	struct config_endpoint endpoint = {
+		.place = node->place, .role = list->role, .key = list->key};
 	unsigned errors = check->errors;
 	const char *address;
 	struct node *group;
 	int r;
 
-	r = open_group(check, list->role, node, &group, &address);
+	r = open_group(check, list->key, node, &group, &address);
 	if (r < 0 || !group)
 		return r;
 	r = read_group(check, list, group, address, &endpoint);
@@ -162,12 +222,12 @@ static int read_all(struct check *check, struct list *list, struct node *node)
 		return read_one(check, list, node);
 	if (node->brackets && node->n > 0) {
 		check_error(check, node->place, "%s is a list in [ ]; endpoints stand in ( )",
-			    role_name(list->role));
+			    list->key);
 		return 0;
 	}
 	if (node->n == 0)
 		check_error(check, node->place, "%s is an empty list; it must have an endpoint",
-			    role_name(list->role));
+			    list->key);
 	for (struct node *element = node->first; element && r == 0; element = element->next)
 		r = read_one(check, list, element);
 	return r;
@@ -183,7 +243,7 @@ static void check_types(struct check *check, const struct list *list)
 				    "%s %s is %s, the first of its list is %s; all of one list "
 				    "have one type, so divide "
 				    "the route",
-				    role_name(list->role), list->endpoints[i].name,
+				    list->key, list->endpoints[i].name,
 				    family_type_name(list->endpoints[i].legs[0].row->type),
 				    family_type_name(type));
 }
@@ -198,23 +258,24 @@ static void check_names(struct check *check, const struct list *list)
 			if (strcmp(list->endpoints[i].name, list->endpoints[j].name) != 0)
 				continue;
 			check_error(check, list->endpoints[i].place,
-				    "target \"%s\" has the name of the one at %s; give it a name "
+				    "%s \"%s\" has the name of the one at %s; give it a name "
 				    "of its own",
-				    list->endpoints[i].name,
+				    list->key, list->endpoints[i].name,
 				    config_place_text(check->config, list->endpoints[j].place, text,
 						      sizeof(text)));
 			break;
 		}
 }
 
-int endpoint_read_list(struct check *check, const struct config_route *route, struct node *node,
-		       enum spliced_role role, struct config_endpoint **endpoints,
-		       unsigned *n_endpoints, bool *well)
+int endpoint_read_list(struct check *check, const struct config_route *route, const char *key,
+		       struct node *node,
+		       struct config_endpoint **endpoints, unsigned *n_endpoints, bool *well)
 {
-	struct list list = {.route = route, .role = role};
+	struct list list = {.route = route, .key = key};
 	unsigned errors = check->errors;
 	int r;
 
+	list.role = strcmp(key, "listen") == 0 ? SPLICED_LISTEN : SPLICED_CONNECT;
 	r = read_all(check, &list, node);
 	if (r < 0)
 		return r;

@@ -22,11 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *role_name(enum spliced_role role)
-{
-	return role == SPLICED_LISTEN ? "listen" : "target";
-}
-
 /* The text of a setting that must be a string; NULL, reported, if it is none. */
 static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
 			     struct node *group, const char *name)
@@ -38,7 +33,7 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 	if (node->type == NODE_STRING || node->type == NODE_TEXT)
 		return node->text;
 	check_error(check, node->place, "%s.%s is %s; it must be a string",
-		    role_name(endpoint->role), name, node_type_name(node));
+		    endpoint->key, name, node_type_name(node));
 	return NULL;
 }
 
@@ -121,11 +116,11 @@ static void read_type(struct check *check, const struct config_endpoint *endpoin
 		text_nearest_offer(&nearest, *type);
 	if (nearest.best)
 		check_error(check, node->place, "%s.type is \"%s\"; did you mean \"%s\"?",
-			    role_name(endpoint->role), text, nearest.best);
+			    endpoint->key, text, nearest.best);
 	else
 		check_error(check, node->place,
 			    "%s.type is \"%s\"; it must be stream, dgram, seqpacket, rdm or raw",
-			    role_name(endpoint->role), text);
+			    endpoint->key, text);
 }
 
 static void report_row(struct check *check, const struct config_endpoint *endpoint,
@@ -139,16 +134,15 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 
 	if (!family_row(family, wanted->type, NULL))
 		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s",
-			    role_name(endpoint->role), endpoint->family,
+			    endpoint->key, endpoint->family,
 			    family_type_name(wanted->type), list_types(family, text, sizeof(text)));
 	else
 		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s",
-			    role_name(endpoint->role), wanted->protocol, endpoint->family,
+			    endpoint->key, wanted->protocol, endpoint->family,
 			    list_protocols(family, text, sizeof(text)));
 }
 
-/* A socket of the row could be opened in this role, and the daemon knows how to move its traffic.
- */
+/* A socket of the row could be opened in this role. */
 static bool check_row(struct check *check, const struct config_endpoint *endpoint,
 		      const struct config_leg *leg)
 {
@@ -158,22 +152,14 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 	if (!(capabilities & (listen ? SPLICED_CAN_LISTEN : SPLICED_CAN_CONNECT))) {
 		check_error(check, endpoint->place,
 			    "%s: %s sockets of family \"%s\" cannot %s; take another end",
-			    role_name(endpoint->role), family_type_name(leg->row->type),
+			    endpoint->key, family_type_name(leg->row->type),
 			    leg->family->name, listen ? "listen" : "connect");
-		return false;
-	}
-	if (capabilities & (SPLICED_BOUNDARIES | SPLICED_CONNECTIONLESS)) {
-		check_error(check, endpoint->place,
-			    "%s: %s sockets carry messages, which cannot be moved yet; "
-			    "take streams",
-			    role_name(endpoint->role), family_type_name(leg->row->type));
 		return false;
 	}
 	return true;
 }
 
-int leg_choose(struct check *check, struct node *group, enum spliced_role role,
-	       struct config_endpoint *endpoint)
+int leg_choose(struct check *check, struct node *group, struct config_endpoint *endpoint)
 {
 	const char *family = take_word(check, endpoint, group, "family"), *const *names = &family;
 	const struct node *node = node_find(group, "family", strlen("family"));
@@ -183,11 +169,10 @@ int leg_choose(struct check *check, struct node *group, enum spliced_role role,
 	int r;
 
 	endpoint->n_legs = 0;
-	endpoint->role = role;
 	if (!node)
 		check_error(check, group->place,
 			    "%s has no family; write family = \"inet\", or the like",
-			    role_name(role));
+			    endpoint->key);
 	if (!node || !family)
 		return 0;
 	endpoint->family = owner_copy_text(check->owner, family);
@@ -250,7 +235,7 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	char key[96];
 	int r = 0;
 
-	snprintf(key, sizeof(key), "%s.%s", role_name(endpoint->role), option->name);
+	snprintf(key, sizeof(key), "%s.%s", endpoint->key, option->name);
 	if (node) {
 		unsigned errors = check->errors;
 
@@ -403,7 +388,7 @@ static void report_unseen(struct check *check, const struct config_endpoint *end
 		if (option)
 			return;
 	}
-	snprintf(prefix, sizeof(prefix), "%s.", role_name(endpoint->role));
+	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
 	snprintf(manual, sizeof(manual), "spliced --describe %s", endpoint->legs[0].family->name);
 	group_report_key(check, node, prefix, find_nearest(endpoint, node->name), manual);
 }
@@ -490,7 +475,7 @@ static void ask_address(struct check *check, const struct config_route *route,
 	if (r < 0 && check->report->count == before)
 		check_error(check, endpoint->place,
 			    "%s: family \"%s\" makes no address of this: %s",
-			    role_name(endpoint->role), leg->family->name, strerror(-r));
+			    endpoint->key, leg->family->name, strerror(-r));
 	if (r >= 0 && !leg->host_name)
 		leg->address = address;
 }

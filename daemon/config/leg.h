@@ -10,8 +10,7 @@ struct node;
 /* Loads the family of the group, or the two of `ip`, and finds their rows by type and protocol:
  * family and row of *legs, *n_legs of them; 0 legs, with why reported, if there are none. 0 or
  * -ENOMEM. */
-int leg_choose(struct check *check, struct node *group, enum spliced_role role,
-	       struct config_endpoint *endpoint);
+int leg_choose(struct check *check, struct node *group, struct config_endpoint *endpoint);
 
 /* Reads the options of all legs from the group, which loses what it has of theirs, and makes their
  * addresses. Errors are reported. 0 or -ENOMEM. */

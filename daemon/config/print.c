@@ -188,7 +188,10 @@ static void print_route(struct printer *printer, const struct config_route *rout
 {
 	open_group(printer, route->place, route->name, (int)strlen(route->name), '{');
 	print_table(printer, schema_route, ROUTE_OPTIONS, route->values);
-	print_endpoints(printer, "listen", route->listen, route->n_listen);
+	if (route->n_listen)
+		print_endpoints(printer, "listen", route->listen, route->n_listen);
+	if (route->n_dial)
+		print_endpoints(printer, "dial", route->dial, route->n_dial);
 	print_endpoints(printer, "target", route->targets, route->n_targets);
 	if (route->has_allow)
 		print_rules(printer, "allow", route->allow, route->n_allow);
@@ -216,20 +219,34 @@ int config_print(const struct config *config, FILE *file)
 	return print_config(config, file, NULL);
 }
 
-int build_digest(struct config *config)
+/* The digest of what is printed of a route, or where that is NULL, of the config. */
+static int digest_text(const struct config *config, const struct config_route *route, uint64_t *ret)
 {
+	struct printer printer = {0};
 	char *text = NULL;
 	size_t len;
-	FILE *file = open_memstream(&text, &len);
-	int r;
+	int r = 0;
 
-	if (!file)
+	printer.file = open_memstream(&text, &len);
+	if (!printer.file)
 		return -ENOMEM;
-	r = print_config(config, file, NULL);
-	if (fclose(file) != 0 || r < 0)
+	if (route)
+		print_route(&printer, route);
+	else
+		r = print_config(config, printer.file, NULL);
+	if (fclose(printer.file) != 0 || r < 0)
 		r = -ENOMEM;
 	else
-		config->digest = XXH3_64bits(text, len);
+		*ret = XXH3_64bits(text, len);
 	free(text);
+	return r;
+}
+
+int build_digest(struct config *config)
+{
+	int r = digest_text(config, NULL, &config->digest);
+
+	for (unsigned i = 0; i < config->n_routes && r == 0; i++)
+		r = digest_text(config, &config->routes[i], &config->routes[i].digest);
 	return r;
 }

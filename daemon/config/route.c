@@ -10,6 +10,7 @@
 #include "config/group.h"
 #include "config/node.h"
 #include "config/owner.h"
+#include "config/pair.h"
 #include "config/rule.h"
 #include "config/schema.h"
 
@@ -32,7 +33,7 @@ static const struct group_table route_table = {
 
 int route_read_defaults(struct check *check, struct node *group, struct route_defaults *defaults)
 {
-	static const char *const own[] = {"listen", "target", NULL};
+	static const char *const own[] = {"listen", "dial", "target", NULL};
 	int r;
 
 	if (group->type != NODE_GROUP) {
@@ -65,10 +66,14 @@ static int read_values(struct check *check, struct node *group,
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
-		if (route->values[i].value.state == SPLICED_UNSET)
+		if (route->values[i].value.state == SPLICED_UNSET) {
 			route->values[i] = defaults->values[i];
+			route->values[i].inherited = true;
+		}
 	return group_set_defaults(check, &route_table, route->values);
 }
+
+enum { MESSAGE_IDLE_SECONDS = 60 };
 
 /* The values again, as the data path reads them. */
 static void copy_values(struct config_route *route)
@@ -78,6 +83,16 @@ static void copy_values(struct config_route *route)
 	route->enabled = values[ROUTE_ENABLED].value.number;
 	route->connect_timeout = (uint64_t)values[ROUTE_TIMEOUT_CONNECT].value.number;
 	route->idle_timeout = (uint64_t)values[ROUTE_TIMEOUT_IDLE].value.number;
+	route->message_idle_timeout = values[ROUTE_TIMEOUT_IDLE].value.state == SPLICED_UNSET
+					      ? MESSAGE_IDLE_SECONDS * UINT64_C(1000000000)
+					      : route->idle_timeout;
+	route->replies = values[ROUTE_REPLIES].value.state == SPLICED_UNSET
+				 ? -1
+				 : values[ROUTE_REPLIES].value.number;
+	route->overflow = values[ROUTE_OVERFLOW].value.state == SPLICED_UNSET
+				  ? OVERFLOW_AUTO
+				  : (enum config_overflow)(OVERFLOW_BLOCK +
+							   values[ROUTE_OVERFLOW].value.number);
 	route->backoff = (uint64_t)values[ROUTE_RETRY_BACKOFF].value.number;
 	route->max_backoff = (uint64_t)values[ROUTE_RETRY_MAX_BACKOFF].value.number;
 	route->retry_total = (uint64_t)values[ROUTE_RETRY_TOTAL].value.number;
@@ -96,27 +111,45 @@ static void check_backoff(struct check *check, const struct config_route *route)
 			    "long");
 }
 
-static int read_endpoints(struct check *check, struct node *group, struct config_route *route)
+/* Where clients arrive, or what is connected to in their place. */
+static int read_front(struct check *check, struct node *group, struct config_route *route)
 {
-	struct node *listen = node_take(group, "listen"), *target = node_take(group, "target");
+	struct node *listen = node_take(group, "listen"), *dial = node_take(group, "dial");
 	bool well = true;
 	int r = 0;
 
-	if (!listen)
+	if (listen && dial)
+		check_error(check, dial->place,
+			    "dial stands beside listen; a route has one of them: divide the route");
+	if (!listen && !dial)
 		check_error(check, route->place,
-			    "listen is missing; say where clients arrive, as \"tcp://:8080\"");
-	else
-		r = endpoint_read_list(check, route, listen, SPLICED_LISTEN, &route->listen,
+			    "listen is missing; say where clients arrive, as \"tcp://:8080\", or "
+			    "with dial what to connect to");
+	if (listen)
+		r = endpoint_read_list(check, route, "listen", listen, &route->listen,
 				       &route->n_listen, &well);
 	if (!well)
 		route->n_listen = 0; /* so that no rule is refused for a listener that is missing */
+	if (dial && r == 0)
+		r = endpoint_read_list(check, route, "dial", dial, &route->dial, &route->n_dial,
+				       &well);
+	return r;
+}
+
+static int read_endpoints(struct check *check, struct node *group, struct config_route *route)
+{
+	struct node *target = node_take(group, "target");
+	bool well = true;
+	int r;
+
+	r = read_front(check, group, route);
 	if (r < 0)
 		return r;
 	if (!target)
 		check_error(check, route->place,
 			    "target is missing; say where they go, as \"tcp://localhost:80\"");
 	else
-		r = endpoint_read_list(check, route, target, SPLICED_CONNECT, &route->targets,
+		r = endpoint_read_list(check, route, "target", target, &route->targets,
 				       &route->n_targets, &well);
 	return r;
 }
@@ -161,6 +194,8 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 	copy_values(route);
 	check_backoff(check, route);
 	r = read_endpoints(check, node, route);
+	if (r == 0)
+		pair_check(check, route);
 	if (r == 0)
 		r = read_rules(check, node, defaults, route);
 	if (r == 0)

@@ -22,6 +22,9 @@
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const log_targets[] = {"journal", "stderr", "syslog", NULL};
 static const char *const balances[] = {"roundrobin", NULL};
+static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
+static const char *const framings[] = {"none",	    "length16",	   "length32", "line",
+				       "netstring", "octet-count", "slip",     NULL};
 
 const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 	[DAEMON_WORKERS] =
@@ -100,9 +103,9 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 		{.name = "timeout.idle",
 		 .type = SPLICED_DURATION,
 		 .flags = SPLICED_LIVE,
-		 .default_text = "0s",
 		 .max = YEAR,
-		 .doc = "a session ends when nothing moved for so long; 0s is never"},
+		 .doc = "a session ends when nothing moved for so long; 0s is never. Unset: 60s "
+			"for datagram sessions, never for others"},
 	[ROUTE_LIMIT_SESSIONS] =
 		{.name = "limit.sessions",
 		 .type = SPLICED_NUMBER,
@@ -136,6 +139,20 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 			       .default_text = "10s",
 			       .max = 86400 * SEC,
 			       .doc = "after so long no further attempt is made"},
+	[ROUTE_REPLIES] =
+		{.name = "replies",
+		 .type = SPLICED_NUMBER,
+		 .flags = SPLICED_LIVE,
+		 .max = 1 << 30,
+		 .doc = "a datagram session ends after so many replies to each message; 0 expects "
+			"none. Unset: it ends when idle"},
+	[ROUTE_OVERFLOW] =
+		{.name = "overflow",
+		 .type = SPLICED_WORD,
+		 .flags = SPLICED_LIVE,
+		 .words = overflows,
+		 .doc = "when the far end does not keep up with messages. Unset: block where the "
+			"source can be held back, else drop-new"},
 };
 
 const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
@@ -167,10 +184,29 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .flags = SPLICED_LIVE,
 		 .max = 15,
 		 .doc = "priority of the socket's packets in queues; above 6 needs CAP_NET_ADMIN"},
+	[ENDPOINT_FRAMING] =
+		{.name = "framing",
+		 .type = SPLICED_WORD,
+		 .flags = SPLICED_LIVE,
+		 .words = framings,
+		 .doc = "how a stream keeps the edges of messages; none does not keep them"},
+	[ENDPOINT_MAX_FRAME] =
+		{.name = "max_frame",
+		 .type = SPLICED_SIZE,
+		 .flags = SPLICED_LIVE,
+		 .default_text = "64K",
+		 .min = 64,
+		 .max = 1 << 20,
+		 .doc = "longest frame on a stream, with its header and its end"},
+	[ENDPOINT_FORMAT] = {.name = "format",
+			     .type = SPLICED_STRING,
+			     .flags = SPLICED_LIVE,
+			     .doc = "what becomes of messages from here: raw leaves them as they "
+				    "are; others are the family's"},
 };
 
 const char *const schema_root_keys[] = {"daemon", "defaults", "lists", "routes", NULL};
-const char *const schema_route_keys[] = {"listen", "target", "allow", "deny", NULL};
+const char *const schema_route_keys[] = {"listen", "dial", "target", "allow", "deny", NULL};
 const char *const schema_defaults_keys[] = {"allow", "deny", NULL};
 const char *const schema_endpoint_keys[] = {"family", "type", "protocol", NULL};
 

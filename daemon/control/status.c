@@ -26,6 +26,30 @@ static const char *const refusal_names[REFUSED_REASONS] = {
 	[REFUSED_POISON] = "poison",
 };
 
+static const char *const drop_names[DROPPED_REASONS] = {
+	[DROPPED_OVERSIZE] = "oversize",
+	[DROPPED_OVERFLOW] = "overflow",
+	[DROPPED_UNREACHABLE] = "unreachable",
+	[DROPPED_RECEIVE_ONLY] = "receive-only",
+	[DROPPED_UNNAMED] = "unnamed",
+	[DROPPED_UNEXPECTED] = "unexpected",
+	[DROPPED_FRAMING] = "framing",
+	[DROPPED_FORMAT] = "format",
+	[DROPPED_SENDER] = "sender",
+	[DROPPED_NO_SESSION] = "no-session",
+	[DROPPED_POISON] = "poison",
+};
+
+json_t *status_dropped(const struct status_sums *sums)
+{
+	json_t *object = json_object();
+
+	for (int i = 0; i < DROPPED_REASONS; i++)
+		if (sums->dropped[i])
+			json_object_set_new(object, drop_names[i], json_integer((json_int_t)sums->dropped[i]));
+	return object;
+}
+
 json_t *status_time(uint64_t realtime)
 {
 	time_t seconds = (time_t)(realtime / NSEC_PER_SEC);
@@ -87,6 +111,12 @@ void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_
 			ret->bytes[d] += counter->bytes[d];
 		for (int i = 0; i < REFUSED_REASONS; i++)
 			ret->refused[i] += counter->refused[i];
+		for (int d = 0; d < 2; d++)
+			ret->messages[d] += counter->messages[d];
+		for (int i = 0; i < DROPPED_REASONS; i++)
+			ret->dropped[i] += counter->dropped[i];
+		ret->lost += counter->lost;
+		ret->descriptors += counter->descriptors;
 	}
 }
 

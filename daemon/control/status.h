@@ -5,9 +5,10 @@
 #include <jansson.h>
 #include <stdint.h>
 
+#include "ledger/ledger.h"
+
 struct config;
 struct generation;
-struct ledger;
 
 /* The `status` answer. */
 json_t *status_object(const struct ledger *ledger, struct generation *generations);
@@ -20,9 +21,13 @@ uint64_t status_files_digest(const struct config *config);
 
 /* Sums over all threads of one route's counts. */
 struct status_sums {
-	uint64_t sessions, ended, aborted, bytes[2], connect_errors, refused[8];
+	uint64_t sessions, ended, aborted, bytes[2], connect_errors, refused[REFUSED_REASONS];
+	uint64_t messages[2], dropped[DROPPED_REASONS], lost, descriptors;
 };
 void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret);
+
+/* Drops by reason, those that there were. */
+json_t *status_dropped(const struct status_sums *sums);
 
 /* CLOCK_REALTIME ns as RFC 3339, UTC. */
 json_t *status_time(uint64_t realtime);

@@ -92,7 +92,7 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	const struct config_route *route = &config->routes[index];
 	const char *title = route->values[ROUTE_TITLE].value.text;
 	uint16_t slot = generations->route_slots[index];
-	json_t *listen = json_array();
+	json_t *listen = json_array(), *dial = json_array();
 	struct status_sums sums;
 	uint64_t refused = 0;
 	char place[512];
@@ -103,12 +103,17 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		refused += sums.refused[i];
 	for (unsigned i = 0; i < route->n_listen; i++)
 		json_array_append_new(listen, json_string(route->listen[i].text));
-	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:{s:i, s:I, s:i}, s:{s:I, s:I}, s:I, s:I}", "name", route->name,
+	for (unsigned i = 0; i < route->n_dial; i++)
+		json_array_append_new(dial, json_string(route->dial[i].text));
+	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:{s:i, s:I, s:i}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I}", "name",
+			 route->name,
 			 "title", title ? title : "", "enabled", route->enabled, "place",
-			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "targets",
+			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "dial", dial, "targets",
 			 targets_of(ledger, generations, index, sessions), "sessions", "active", (int)ledger->routes[slot].active,
 			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "bytes", "to_target", (json_int_t)sums.bytes[0],
-			 "from_target", (json_int_t)sums.bytes[1], "refused", (json_int_t)refused, "connect_errors",
+			 "from_target", (json_int_t)sums.bytes[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
+			 (json_int_t)sums.messages[1], "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
+			 "descriptors", (json_int_t)sums.descriptors, "refused", (json_int_t)refused, "connect_errors",
 			 (json_int_t)sums.connect_errors);
 }
 
@@ -187,13 +192,30 @@ static double age(uint64_t then)
 }
 
 /* The record is another thread's, and may end while we look: a peer that cannot be told any more is "?". */
-static const char *peer_text(const struct ledger_session *record, const struct config_route *route, char *text, size_t size)
+static const char *peer_text(const struct ledger *ledger, uint32_t slot, const struct config_route *route, char *text,
+			     size_t size)
 {
-	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
-	struct address peer;
+	const struct ledger_session *record = &ledger->sessions[slot];
+	const struct ledger_flow *flow = &ledger->flows[slot];
+	const struct config_endpoint *endpoint =
+		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+	const struct config_leg *leg = &endpoint->legs[record->leg];
+	struct address peer = {.len = 0};
 
-	if (socket_peer_address(record->fd[0], &peer) < 0)
+	if (record->front == FRONT_FED && leg->row->capabilities & SPLICED_FEED) {
+		snprintf(text, size, "%s", endpoint->name);
+		return text;
+	}
+	if (record->front == FRONT_FED && !flow->peer_len) {
+		snprintf(text, size, "(unnamed)");
+		return text;
+	}
+	if (record->front == FRONT_FED) {
+		peer.len = flow->peer_len;
+		memcpy(&peer.storage, flow->peer, LEDGER_PEER_MAX);
+	} else if (socket_peer_address(record->fd[0], &peer) < 0) {
 		return strcpy(text, "?");
+	}
 	return address_describe(leg->family, leg->row, &peer, text, size);
 }
 
@@ -205,23 +227,25 @@ static void append_session(json_t *list, const struct thread *clerk, uint32_t sl
 {
 	const struct ledger_session *record = &clerk->worker->ledger->sessions[slot];
 	const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
+	const struct ledger_flow *flow = &clerk->worker->ledger->flows[slot];
 	const struct config_route *route;
 	char peer[ADDRESS_TEXT_MAX], id[32];
 
 	if (record->state < SESSION_CONNECTING || !generation)
 		return;
 	route = &generation->config->routes[record->route];
-	peer_text(record, route, peer, sizeof peer);
+	peer_text(clerk->worker->ledger, slot, route, peer, sizeof peer);
 	if ((filter->route && strcmp(filter->route, route->name)) ||
 	    (filter->peer && strncmp(filter->peer, peer, strlen(filter->peer))))
 		return;
 	snprintf(id, sizeof id, "%u.%u", slot, record->serial);
 	json_array_append_new(
-		list, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:{s:I, s:I}, s:s, s:s, s:i, s:i}", "id", id, "route",
+		list, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I}, s:s, s:s, s:i, s:i}", "id", id, "route",
 				route->name, "peer", peer, "target", route->targets[record->target].name, "age",
 				age(record->opened), "idle", age(record->active), "bytes", "to_target",
 				(json_int_t)record->direction[0].bytes, "from_target",
-				(json_int_t)record->direction[1].bytes, "state", state_name(record), "waits_for",
+				(json_int_t)record->direction[1].bytes, "messages", "to_target",
+				(json_int_t)flow->messages[0], "from_target", (json_int_t)flow->messages[1], "state", state_name(record), "waits_for",
 				waits_for(record), "thread", (int)record->thread, "generation",
 				(int)record->generation));
 }

@@ -97,25 +97,81 @@ static void end_record(struct ledger_session *record)
 }
 
 /* What was being begun is freed: the descriptor of a claimed record is nobody's yet. What was being ended is ended. */
-static void settle_record(const struct worker *worker, struct ledger_session *record)
+static void settle_record(const struct worker *worker, struct ledger_session *record, struct ledger_flow *flow)
 {
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_FREE:
 		return;
 	case SESSION_CLAIMED:
+		memset(flow, 0, sizeof *flow);
 		record->state = SESSION_FREE;
 		return;
 	case SESSION_ENDING:
 	case SESSION_ABORTING:
+		memset(flow, 0, sizeof *flow);
 		end_record(record);
 		return;
 	case SESSION_CONNECTING:
 	case SESSION_RELAYING:
 		if (generation_find(worker->generations, record->generation))
 			return;
+		memset(flow, 0, sizeof *flow);
 		record->state = SESSION_ABORTING;
 		end_record(record);
 		return;
+	}
+}
+
+/* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the route means the same, they go on as
+ * its own; else a new session takes the place of a standing one, and of a datagram session at the next message of its peer. */
+static void renew_record(const struct worker *worker, struct ledger_session *record, struct ledger_flow *flow)
+{
+	const struct generation *newest = worker->generations;
+	const struct generation *own = generation_find(worker->generations, record->generation);
+	const struct config_route *route = &own->config->routes[record->route];
+	const struct config_route *now = NULL;
+
+	if (own == newest || record->front == FRONT_ACCEPTED)
+		return;
+	for (unsigned i = 0; i < newest->config->n_routes && !now; i++)
+		if (!strcmp(newest->config->routes[i].name, route->name))
+			now = &newest->config->routes[i];
+	if (now && now->enabled && now->digest == route->digest) {
+		/* One store: a record that two changes were made to could be found with one. */
+		if (now == &newest->config->routes[record->route])
+			record->generation = newest->number;
+		return;
+	}
+	if (record->front == FRONT_DIALED ||
+	    route->listen[record->endpoint].legs[record->leg].row->capabilities & SPLICED_FEED)
+		record->kill = record->kill ? record->kill : END_RELOAD;
+	else
+		flow->flags |= FLOW_SUPERSEDED;
+}
+
+static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
+{
+	const struct generation *generation = generation_find(worker->generations, record->generation);
+	const struct config_route *route = &generation->config->routes[record->route];
+	const struct config_endpoint *front =
+		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+
+	return (front->legs[record->leg].row->capabilities | route->targets[record->target].legs[record->connect_leg].row->capabilities) &
+	       SPLICED_BOUNDARIES;
+}
+
+/* Sessions that a dead thread had in hand: something of them may be missing. */
+static void mark_broken(const struct worker *worker)
+{
+	struct ledger *ledger = worker->ledger;
+
+	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
+		uint64_t hand = ledger->threads[i].hand;
+		uint32_t slot = (uint32_t)hand;
+
+		if (hand >> 32 == HAND_SESSION && slot < ledger->n_sessions &&
+		    ledger->sessions[slot].state == SESSION_RELAYING && moves_messages(worker, &ledger->sessions[slot]))
+			ledger->flows[slot].flags |= FLOW_BROKEN;
 	}
 }
 
@@ -250,7 +306,7 @@ void adopt_ledger(struct worker *worker)
 
 	owned.bits = calloc(1, (size_t)owned.size / 8);
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
-		settle_record(worker, &ledger->sessions[i]);
+		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);
 	own_keepers(&owned, ledger);
 	own_listeners(&owned, ledger);
 	own_sessions(&owned, ledger);
@@ -258,8 +314,13 @@ void adopt_ledger(struct worker *worker)
 		sweep(ledger, &owned);
 	free(owned.bits);
 	count_records(worker);
-	if (!worker->planned)
+	if (!worker->planned) {
 		audit_records(ledger);
+		mark_broken(worker);
+	}
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		if (ledger->sessions[i].state != SESSION_FREE)
+			renew_record(worker, &ledger->sessions[i], &ledger->flows[i]);
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		ledger->threads[i].hand = 0;
 		ledger->threads[i].crashed = 0;

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/endpoint.h"
+#include "flow/exchange.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/target.h"
@@ -24,7 +25,25 @@ enum {
 	FULL_BACKLOG_MS = 5,
 	NO_DESCRIPTOR_MS = 50,
 	BACKOFF_DOUBLINGS_MAX = 20,
+	ATTEMPTS_COUNTED = 250, /* no further: the record has a byte for them */
 };
+
+unsigned connect_side(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->front == FRONT_DIALED && !record->fronted ? 0 : 1;
+}
+
+int connect_fd(const struct session *session)
+{
+	return session_record(session)->fd[connect_side(session)];
+}
+
+static const struct config_endpoint *endpoint_of(const struct session *session)
+{
+	return session_endpoint(session, connect_side(session));
+}
 
 static void wait_until(struct session *session, uint64_t at)
 {
@@ -39,8 +58,9 @@ static void wait_ms(struct session *session, uint64_t ms)
 static unsigned target_slot(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
+	unsigned place = connect_side(session) ? record->target : session->route->n_targets + record->endpoint;
 
-	return session->generation->target_slots[record->route][record->target];
+	return session->generation->target_slots[record->route][place];
 }
 
 static struct ledger_target *target_of(const struct session *session)
@@ -51,10 +71,11 @@ static struct ledger_target *target_of(const struct session *session)
 static void close_attempt(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
-	int fd = record->fd[1];
+	unsigned side = connect_side(session);
+	int fd = record->fd[side];
 
-	record->fd[1] = -1;
-	session->readable[1] = session->hangup[1] = session->failed[1] = false;
+	record->fd[side] = -1;
+	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = false;
 	if (fd >= 0)
 		close(fd);
 }
@@ -69,13 +90,30 @@ static uint64_t pause_length(const struct session *session, unsigned round)
 	return length < route->max_backoff ? length : route->max_backoff;
 }
 
+/* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
+static bool is_patient(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->front == FRONT_DIALED ||
+	       (record->front == FRONT_FED &&
+		(session_row(session, 0)->capabilities & SPLICED_FEED || exchange_blocks(session, 0)));
+}
+
 static bool given_up(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 	const struct config_route *route = session->route;
 
+	if (is_patient(session))
+		return false;
 	return record->attempts >= route->attempts ||
 	       (route->retry_total && session->thread->loop.now - record->opened > route->retry_total);
+}
+
+static unsigned pool_size(const struct session *session)
+{
+	return connect_side(session) ? session->route->n_targets : 1;
 }
 
 /* No address of this target answered. True: the next may be tried now. */
@@ -86,17 +124,17 @@ static bool next_target(struct session *session, int error)
 
 	target_failed(target_of(session), session->thread->loop.now);
 	ledger_count(&counter->connect_errors, 1);
-	record->attempts++;
+	if (record->attempts < ATTEMPTS_COUNTED)
+		record->attempts++;
 	record->address = 0;
 	record->deadline = 0;
 	if (given_up(session)) {
 		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
 		return false;
 	}
-	if (record->attempts % session->route->n_targets)
+	if (record->attempts % pool_size(session))
 		return true;
-	wait_until(session, session->thread->loop.now +
-				    pause_length(session, record->attempts / session->route->n_targets));
+	wait_until(session, session->thread->loop.now + pause_length(session, record->attempts / pool_size(session)));
 	return false;
 }
 
@@ -105,7 +143,15 @@ static void connected(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	target_succeeded(target_of(session), record->address);
-	session_relay(session);
+	if (connect_side(session)) {
+		session_relay(session);
+		return;
+	}
+	/* The front of a dialed session; now its target. */
+	record->attempts = record->address = 0;
+	record->deadline = 0;
+	record->fronted = 1;
+	connect_begin(session);
 }
 
 /* One address. 0: connected or on its way; -EAGAIN: asked again later; other: no. */
@@ -113,9 +159,9 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 {
 	struct ledger_session *record = session_record(session);
 	struct thread *thread = session->thread;
-	const struct config_endpoint *endpoint = &session->route->targets[record->target];
+	const struct config_endpoint *endpoint = endpoint_of(session);
+	unsigned leg, side = connect_side(session);
 	struct address address;
-	unsigned leg;
 	int fd, r;
 
 	if (!target_address(thread->worker->ledger, endpoint, target_slot(session), index, &leg, &address))
@@ -123,13 +169,16 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	fd = endpoint_open(endpoint, leg);
 	if (fd < 0)
 		return fd;
-	record->connect_leg = (uint8_t)leg;
-	record->fd[1] = fd;
+	if (side)
+		record->connect_leg = (uint8_t)leg;
+	else
+		record->leg = (uint8_t)leg;
+	record->fd[side] = fd;
 	r = socket_connect(fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
 	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
-	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION, session_slot(session) | SESSION_TARGET_BIT);
+	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION, session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
 	if (r)
 		goto fail;
 	wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
@@ -148,7 +197,7 @@ static bool is_shortage(int error)
 static int try_target(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
-	const struct config_endpoint *endpoint = &session->route->targets[record->target];
+	const struct config_endpoint *endpoint = endpoint_of(session);
 	uint64_t now = session->thread->loop.now;
 	int error = -EADDRNOTAVAIL;
 
@@ -172,18 +221,28 @@ static int try_target(struct session *session)
 	}
 }
 
+static void choose(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	record->target = (uint16_t)target_choose(session->thread, session->generation, record->route, record->first,
+						 record->attempts);
+	/* Messages that are handed in meanwhile may be framed for it already. */
+	if (record->front == FRONT_FED)
+		exchange_plan(session);
+}
+
 void connect_continue(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 	int error;
 
 	do {
-		if (!record->deadline)
-			record->target = (uint16_t)target_choose(session->thread, session->generation, record->route,
-								 record->first, record->attempts);
+		if (!record->deadline && connect_side(session))
+			choose(session);
 		error = try_target(session);
 		if (!error) {
-			if (record->fd[1] >= 0)
+			if (connect_fd(session) >= 0)
 				connect_check(session);
 			return;
 		}
@@ -194,15 +253,22 @@ void connect_begin(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	record->first = target_next_turn(session->thread, session->generation, record->route);
+	if (connect_side(session))
+		record->first = target_next_turn(session->thread, session->generation, record->route);
+	connect_continue(session);
+}
+
+void connect_anew(struct session *session)
+{
+	close_attempt(session);
+	timer_clear(&session->thread->loop.timers, &session->timer);
 	connect_continue(session);
 }
 
 static void next_address(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
-	unsigned count = target_addresses(session->thread->worker->ledger, &session->route->targets[record->target],
-					  target_slot(session));
+	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session), target_slot(session));
 
 	close_attempt(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
@@ -214,20 +280,19 @@ static void next_address(struct session *session, int error)
 /* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
 static void connected_and_reset(struct session *session, int error)
 {
-	relay_note_reset(session, 1, -error);
+	relay_note_reset(session, connect_side(session), -error);
 	connected(session);
 }
 
 void connect_check(struct session *session)
 {
-	struct ledger_session *record = session_record(session);
-	int error;
+	int fd = connect_fd(session), error;
 
-	if (socket_is_connected(record->fd[1])) {
+	if (socket_is_connected(fd)) {
 		connected(session);
 		return;
 	}
-	error = socket_take_error(record->fd[1]);
+	error = socket_take_error(fd);
 	if (error == -ECONNRESET || error == -EPIPE) {
 		connected_and_reset(session, error);
 		return;
@@ -236,7 +301,7 @@ void connect_check(struct session *session)
 		next_address(session, error);
 		return;
 	}
-	if (socket_tcp_state(record->fd[1]) == SOCKET_TCP_SYN_SENT)
+	if (socket_tcp_state(fd) == SOCKET_TCP_SYN_SENT)
 		return;
 	/* A worker died before connect(2), or took the error with it: the same address once more. */
 	close_attempt(session);
@@ -245,9 +310,7 @@ void connect_check(struct session *session)
 
 void connect_timer(struct session *session)
 {
-	struct ledger_session *record = session_record(session);
-
-	if (record->fd[1] >= 0)
+	if (connect_fd(session) >= 0)
 		next_address(session, -ETIMEDOUT);
 	else
 		connect_continue(session);

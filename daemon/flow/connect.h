@@ -9,6 +9,14 @@
 
 struct session;
 
+/* Which side is being connected: the target's, or first the front of a session that was dialed; and its descriptor, -1 between
+ * two attempts. */
+unsigned connect_side(const struct session *session);
+int connect_fd(const struct session *session);
+
+/* The target is gone: closes its socket, and begins again. */
+void connect_anew(struct session *session);
+
 /* A new session: chooses where in the pool to begin, and goes on. */
 void connect_begin(struct session *session);
 

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { FRAMES_BUFFERED = 4 };
+
 static int64_t number_or(const struct config_endpoint *endpoint, enum config_endpoint_option option, int64_t otherwise)
 {
 	const struct spliced_value *value = &endpoint->values[option].value;
@@ -16,9 +18,14 @@ static int64_t number_or(const struct config_endpoint *endpoint, enum config_end
 
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint)
 {
+	int64_t least = 0;
+
+	/* A whole frame must be there to be peeked, and a socket's buffer holds more than bytes. */
+	if (endpoint->framing > SPLICED_FRAMING_NONE)
+		least = (int64_t)FRAMES_BUFFERED * endpoint->max_frame;
 	return (struct socket_options){
 		.sndbuf = number_or(endpoint, ENDPOINT_SNDBUF, 0),
-		.rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, 0),
+		.rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, least),
 		.mark = number_or(endpoint, ENDPOINT_MARK, -1),
 		.priority = number_or(endpoint, ENDPOINT_PRIORITY, -1),
 	};

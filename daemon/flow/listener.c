@@ -11,8 +11,10 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/access.h"
+#include "flow/fed.h"
 #include "flow/session.h"
 #include "flow/slot.h"
+#include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/socket.h"
@@ -37,6 +39,13 @@ static struct ledger_listener *record_of(const struct thread *thread, uint32_t i
 static uint32_t index_of(const struct listener *listener)
 {
 	return (uint32_t)(listener - listener->thread->listeners);
+}
+
+static const struct config_leg *leg_of(const struct listener *listener)
+{
+	const struct ledger_listener *record = record_of(listener->thread, index_of(listener));
+
+	return &listener->generation->config->routes[record->route].listen[record->endpoint].legs[record->leg];
 }
 
 static const struct config_route *route_of(const struct thread *thread, uint32_t index,
@@ -67,7 +76,7 @@ const char *listener_pause_name(uint32_t pause)
 static int watch(struct listener *listener)
 {
 	const struct ledger_listener *record = record_of(listener->thread, index_of(listener));
-	uint32_t events = EPOLLIN | (record->n_fds == 1 ? EPOLLEXCLUSIVE : 0);
+	uint32_t events = EPOLLIN | (record->n_fds == 1 && !listener->fed ? EPOLLEXCLUSIVE : 0);
 
 	return loop_add(&listener->thread->loop, listener->fd, events, KIND_LISTENER, index_of(listener));
 }
@@ -118,7 +127,6 @@ void listeners_resume(struct thread *thread)
 	}
 }
 
-/* A place within limit.sessions; finish() of the session gives it back. */
 static bool take_place(const struct config_route *route, struct ledger_route *counts)
 {
 	uint32_t before = atomic_fetch_add(&counts->active, 1);
@@ -127,6 +135,48 @@ static bool take_place(const struct config_route *route, struct ledger_route *co
 		return true;
 	atomic_fetch_sub(&counts->active, 1);
 	return false;
+}
+
+bool listener_take_place(struct thread *thread, uint32_t index, const struct generation *generation)
+{
+	return take_place(route_of(thread, index, generation), counts_of(thread, index, generation));
+}
+
+void listener_give_place(struct thread *thread, uint32_t index, const struct generation *generation)
+{
+	atomic_fetch_sub(&counts_of(thread, index, generation)->active, 1);
+}
+
+int listener_fd(const struct thread *thread, uint32_t index)
+{
+	return thread->listeners[index].thread ? thread->listeners[index].fd : -1;
+}
+
+void listener_adopt_session(struct thread *thread, uint32_t index, int more)
+{
+	thread->listeners[index].sessions += (uint32_t)more;
+}
+
+void listener_hold_back(struct listener *listener, uint64_t until)
+{
+	struct loop *loop = &listener->thread->loop;
+
+	if (!listener->held_back)
+		loop_change(loop, listener->fd, 0, KIND_LISTENER, index_of(listener));
+	listener->held_back = true;
+	timer_set(&loop->timers, &listener->timer, until);
+}
+
+void listener_go_on(struct thread *thread, uint32_t index)
+{
+	struct listener *listener = &thread->listeners[index];
+
+	if (!listener->thread || !listener->held_back)
+		return;
+	listener->held_back = false;
+	loop_change(&thread->loop, listener->fd, EPOLLIN, KIND_LISTENER, index);
+	if (record_of(thread, index)->state != LISTENER_LEAVING)
+		timer_clear(&thread->loop.timers, &listener->timer);
 }
 
 static void reset(int fd)
@@ -242,6 +292,17 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 	return r;
 }
 
+/* True: there may be more. */
+static bool receive(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	ledger_hold(thread->record, HAND_LISTENER, index);
+	if (record_of(thread, index)->skip) {
+		fed_skip(thread, listener, index);
+		record_of(thread, index)->skip = 0;
+	}
+	return fed_receive(thread, listener, index);
+}
+
 void listener_handle(void *context, uint32_t index, uint32_t events)
 {
 	struct thread *thread = context;
@@ -251,6 +312,10 @@ void listener_handle(void *context, uint32_t index, uint32_t events)
 	(void)events;
 	if (!listener->thread || listener->paused)
 		return;
+	if (listener->fed) {
+		receive(thread, listener, index);
+		return;
+	}
 	r = accept_batch(thread, listener, index);
 	if (r > 0)
 		pause_for(listener, (uint32_t)r, r == PAUSE_ERROR ? PAUSE_ERROR_MS : PAUSE_MS);
@@ -273,6 +338,21 @@ static void leave(struct thread *thread, struct listener *listener, uint32_t ind
 	atomic_store(&record->state, LISTENER_FREE);
 }
 
+static bool is_feed(const struct listener *listener)
+{
+	return leg_of(listener)->row->capabilities & SPLICED_FEED;
+}
+
+/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say still leaves through it. */
+static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index, uint32_t since)
+{
+	if (!receive(thread, listener, index) && !listener->sessions && !listener->held_back &&
+	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS)
+		leave(thread, listener, index);
+	else
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
 static void listener_timer(struct timer *timer)
 {
 	struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, timer));
@@ -280,8 +360,18 @@ static void listener_timer(struct timer *timer)
 	uint32_t index = index_of(listener);
 	uint32_t since = record_of(thread, index)->leaving_since;
 
-	if (record_of(thread, index)->state != LISTENER_LEAVING) {
+	if (listener->held_back)
+		listener_go_on(thread, index);
+	else if (record_of(thread, index)->state != LISTENER_LEAVING)
 		resume(listener);
+	if (record_of(thread, index)->state != LISTENER_LEAVING)
+		return;
+	if (is_feed(listener)) {
+		leave(thread, listener, index);
+		return;
+	}
+	if (listener->fed) {
+		leave_datagrams(thread, listener, index, since);
 		return;
 	}
 	if (accept_batch(thread, listener, index) == -EAGAIN &&
@@ -296,17 +386,21 @@ static void adopt(struct thread *thread, uint32_t index)
 	struct ledger_listener *record = record_of(thread, index);
 	struct listener *listener = &thread->listeners[index];
 	int fd = record->fds[record->n_fds == 1 ? 0 : thread->index];
+	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
+	uint64_t capabilities;
 
 	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0)
 		return;
-	/* Whoever closes a socket must be its only reader. */
-	if (record->state == LISTENER_LEAVING && record->n_fds == 1 && thread->index != 0)
+	capabilities = generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row->capabilities;
+	/* Messages have one reader; and whoever closes a socket must be its only one. */
+	if (record->n_fds == 1 && (capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED) || record->state == LISTENER_LEAVING) &&
+	    thread->index != index % thread->worker->n_threads)
 		return;
-	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer};
-	listener->generation = generation_find(thread->worker->generations, record->generation);
+	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
+	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
 	if (record->paused == PAUSE_DEATHS)
 		listener->paused = PAUSE_DEATHS;
-	else if (watch(listener) < 0)
+	else if (!(capabilities & SPLICED_FEED) && watch(listener) < 0)
 		pause_for(listener, PAUSE_MEMORY, PAUSE_MS);
 	if (record->state == LISTENER_LEAVING)
 		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);

@@ -14,6 +14,7 @@
 
 #include "base/timer.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct generation;
@@ -29,7 +30,10 @@ struct listener {
 	struct thread *thread; /* NULL: not this thread's */
 	const struct generation *generation;
 	uint32_t paused; /* enum ledger_pause */
+	uint32_t sessions; /* that it feeds */
 	int fd;
+	bool fed;        /* a datagram socket: its messages are read here */
+	bool held_back;  /* ... but not now: its session takes none */
 };
 
 /* Takes up every listener of the ledger that this thread has a part in. */
@@ -40,5 +44,19 @@ void listener_handle(void *thread, uint32_t index, uint32_t events);
 
 /* A session of the thread has ended: what was paused for want of room may go on. */
 void listeners_resume(struct thread *thread);
+
+/* The socket of a listener in this thread, -1 where it has none. */
+int listener_fd(const struct thread *thread, uint32_t index);
+
+/* A place within the route's limit.sessions; the session's end gives it back. */
+bool listener_take_place(struct thread *thread, uint32_t index, const struct generation *generation);
+void listener_give_place(struct thread *thread, uint32_t index, const struct generation *generation);
+
+/* A datagram listener feeds one session more, or one less. */
+void listener_adopt_session(struct thread *thread, uint32_t index, int more);
+
+/* A datagram listener is not read until listener_go_on(), or that time. */
+void listener_hold_back(struct listener *listener, uint64_t until);
+void listener_go_on(struct thread *thread, uint32_t index);
 
 const char *listener_pause_name(uint32_t pause);

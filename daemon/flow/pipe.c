@@ -57,7 +57,25 @@ static uint32_t grow(struct pipes *pipes, int fd)
 	return size > 0 ? (uint32_t)size : PIPE_SLOT_BYTES;
 }
 
-int pipe_lend(struct pipes *pipes, uint32_t *size)
+/* A frame goes into a pipe whole or not at all. */
+static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
+{
+	int r;
+
+	if (fd < 0 || *size >= at_least)
+		return fd;
+	r = fcntl(fd, F_SETPIPE_SZ, at_least);
+	if (r < (int)at_least) {
+		r = r < 0 ? -errno : -EPERM;
+		pipe_discard(pipes, fd, *size);
+		return r;
+	}
+	*size = (uint32_t)r;
+	pipes->large_made += r >= PIPE_LARGE_BYTES;
+	return fd;
+}
+
+static int lend_any(struct pipes *pipes, uint32_t *size)
 {
 	int fd;
 
@@ -74,6 +92,11 @@ int pipe_lend(struct pipes *pipes, uint32_t *size)
 	if (fd >= 0)
 		*size = grow(pipes, fd);
 	return fd;
+}
+
+int pipe_lend(struct pipes *pipes, uint32_t at_least, uint32_t *size)
+{
+	return fit(pipes, lend_any(pipes, size), at_least, size);
 }
 
 void pipe_return(struct pipes *pipes, int fd, uint32_t size)

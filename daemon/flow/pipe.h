@@ -28,8 +28,9 @@ struct pipes {
 void pipes_init(struct pipes *pipes, uint32_t most);
 void pipes_done(struct pipes *pipes);
 
-/* Lends an empty pipe: its descriptor, and in *size its size in bytes. -EMFILE, -ENFILE, -ENOMEM. */
-int pipe_lend(struct pipes *pipes, uint32_t *size);
+/* Lends an empty pipe of at least so many bytes (0: of any size): its descriptor, and in *size its size in bytes. -EMFILE, -ENFILE,
+ * -ENOMEM; -EPERM: the kernel grants no pipe so large now. */
+int pipe_lend(struct pipes *pipes, uint32_t at_least, uint32_t *size);
 
 /* Takes an empty pipe back, or closes it where there are spare ones enough. */
 void pipe_return(struct pipes *pipes, int fd, uint32_t size);

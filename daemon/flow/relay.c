@@ -30,7 +30,7 @@ static bool has(const struct ledger_direction *direction, uint32_t flag)
 	return direction->flags & flag;
 }
 
-static void give_pipe_back(struct session *session, unsigned d)
+void relay_give_pipe_back(struct session *session, unsigned d)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd = direction->pipe;
@@ -39,14 +39,25 @@ static void give_pipe_back(struct session *session, unsigned d)
 	pipe_return(&session->thread->pipes, fd, session->pipe_size[d]);
 }
 
-static int borrow_pipe(struct session *session, unsigned d)
+void relay_discard_pipe(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int fd = direction->pipe;
+
+	direction->pipe = -1;
+	session->fill[d] = 0;
+	if (fd >= 0)
+		pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
+}
+
+int relay_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd;
 
 	if (direction->pipe >= 0)
 		return 0;
-	fd = pipe_lend(&session->thread->pipes, &session->pipe_size[d]);
+	fd = pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
 	if (fd < 0)
 		return RELAY_STARVED;
 	direction->pipe = fd;
@@ -84,7 +95,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	ssize_t n;
 	int r;
 
-	r = borrow_pipe(session, d);
+	r = relay_borrow_pipe(session, d, 0);
 	if (r)
 		return r;
 	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, RELAY_CHUNK,
@@ -109,8 +120,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	return 0;
 }
 
-/* Pipe to sink. 0: emptied; positive: as relay_step(). */
-static int drain_pipe(struct session *session, unsigned d)
+int relay_drain_pipe(struct session *session, unsigned d)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
@@ -143,8 +153,7 @@ static bool close_says_it(const struct session *session, unsigned d)
 	       session_row(session, !d)->capabilities & SPLICED_TCP_INFO;
 }
 
-/* Everything that came before the source's end is in the sink: say the end there too. */
-static int finish(struct session *session, unsigned d)
+int relay_finish(struct session *session, unsigned d)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
@@ -167,13 +176,13 @@ static int move(struct session *session, unsigned d)
 
 	if (session->fill[d] && !session->writable[!d])
 		return RELAY_BLOCKED;
-	r = drain_pipe(session, d);
+	r = relay_drain_pipe(session, d);
 	for (int round = 0; !r && session->readable[d] && !has(direction, DIRECTION_EOF); round++) {
 		if (round == RELAY_ROUNDS)
 			return RELAY_MORE;
 		r = fill_pipe(session, d);
 		if (!r)
-			r = drain_pipe(session, d);
+			r = relay_drain_pipe(session, d);
 	}
 	return r;
 }
@@ -184,13 +193,13 @@ int relay_step(struct session *session, unsigned d)
 	int r;
 
 	if (has(direction, DIRECTION_FIN_SENT))
-		return finish(session, d);
+		return relay_finish(session, d);
 	if (has(&session_record(session)->direction[!d], DIRECTION_RESET))
 		return RELAY_SINK_RESET;
 	r = move(session, d);
 	if (direction->pipe >= 0 && !session->fill[d])
-		give_pipe_back(session, d);
+		relay_give_pipe_back(session, d);
 	if (r)
 		return r;
-	return has(direction, DIRECTION_EOF) ? finish(session, d) : RELAY_BLOCKED;
+	return has(direction, DIRECTION_EOF) ? relay_finish(session, d) : RELAY_BLOCKED;
 }

@@ -199,13 +199,19 @@ static void look_up(struct timer *timer)
 	arm(job->resolver);
 }
 
+/* What a route connects to: its targets, and behind them its dials. */
+static const struct config_endpoint *connected_end(const struct config_route *route, unsigned index)
+{
+	return index < route->n_targets ? &route->targets[index] : &route->dial[index - route->n_targets];
+}
+
 static unsigned count_names(const struct config *config)
 {
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < config->n_routes; i++)
-		for (unsigned k = 0; k < config->routes[i].n_targets; k++)
-			count += config->routes[i].targets[k].legs[0].host_name != NULL;
+		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial; k++)
+			count += connected_end(&config->routes[i], k)->legs[0].host_name != NULL;
 	return count;
 }
 
@@ -215,8 +221,8 @@ static void add_jobs(struct resolver *resolver, const struct generation *generat
 	struct ledger *ledger = resolver->clerk->worker->ledger;
 
 	for (unsigned i = 0; i < config->n_routes; i++)
-		for (unsigned k = 0; k < config->routes[i].n_targets; k++) {
-			const struct config_endpoint *endpoint = &config->routes[i].targets[k];
+		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial; k++) {
+			const struct config_endpoint *endpoint = connected_end(&config->routes[i], k);
 			struct job *job = &resolver->jobs[resolver->n_jobs];
 
 			if (!endpoint->legs[0].host_name)

@@ -11,8 +11,13 @@
 #include "config/config.h"
 #include "flow/access.h"
 #include "flow/connect.h"
+#include "flow/exchange.h"
+#include "flow/listener.h"
+#include "flow/peers.h"
 #include "flow/relay.h"
+#include "flow/sink.h"
 #include "flow/slot.h"
+#include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/socket.h"
@@ -36,12 +41,35 @@ uint32_t session_slot(const struct session *session)
 	return (uint32_t)(session - session->thread->worker->sessions);
 }
 
-const struct spliced_row *session_row(const struct session *session, unsigned side)
+const struct config_endpoint *session_endpoint(const struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
 
-	return side ? session->route->targets[record->target].legs[record->connect_leg].row
-		    : session->route->listen[record->endpoint].legs[record->leg].row;
+	if (side)
+		return &session->route->targets[record->target];
+	return record->front == FRONT_DIALED ? &session->route->dial[record->endpoint]
+					     : &session->route->listen[record->endpoint];
+}
+
+const struct config_leg *session_leg(const struct session *session, unsigned side)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return &session_endpoint(session, side)->legs[side ? record->connect_leg : record->leg];
+}
+
+const struct spliced_row *session_row(const struct session *session, unsigned side)
+{
+	return session_leg(session, side)->row;
+}
+
+int session_fd(const struct session *session, unsigned side)
+{
+	const struct ledger_session *record = session_record(session);
+
+	if (side == 0 && record->front == FRONT_FED)
+		return listener_fd(session->thread, record->listener);
+	return record->fd[side];
 }
 
 struct ledger_counter *session_counter(const struct session *session)
@@ -55,7 +83,7 @@ void session_set_state(struct session *session, enum ledger_session_state state)
 	static const uint8_t from[] = {
 		[SESSION_FREE] = 1 << SESSION_CLAIMED | 1 << SESSION_ENDING | 1 << SESSION_ABORTING,
 		[SESSION_CLAIMED] = 1 << SESSION_FREE,
-		[SESSION_CONNECTING] = 1 << SESSION_CLAIMED,
+		[SESSION_CONNECTING] = 1 << SESSION_CLAIMED | 1 << SESSION_RELAYING,
 		[SESSION_RELAYING] = 1 << SESSION_CONNECTING,
 		[SESSION_ENDING] = 1 << SESSION_RELAYING,
 		[SESSION_ABORTING] = 1 << SESSION_CONNECTING | 1 << SESSION_RELAYING,
@@ -73,12 +101,23 @@ void session_attach(struct session *session, struct thread *thread)
 	memset(session, 0, sizeof *session);
 	session->thread = thread;
 	session->record = &thread->worker->ledger->sessions[session_slot(session)];
+	session->flow = &thread->worker->ledger->flows[session_slot(session)];
 	session->timer.fire = session_timer;
+}
+
+/* A datagram listener's socket is watched by the listener, for all its peers. */
+static bool is_handed_in(const struct session *session)
+{
+	return session_record(session)->front == FRONT_FED && !(session_row(session, 0)->capabilities & SPLICED_FEED);
 }
 
 static int watch(struct session *session, unsigned side)
 {
-	return loop_add(&session->thread->loop, session_record(session)->fd[side], SESSION_EVENTS, KIND_SESSION,
+	int fd = session_fd(session, side);
+
+	if (fd < 0 || (side == 0 && is_handed_in(session)))
+		return 0;
+	return loop_add(&session->thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
 			session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
 }
 
@@ -96,6 +135,8 @@ void session_begin(struct session *session, const struct address *peer)
 
 	record->opened = record->active = session->thread->loop.now;
 	remember_peer(session, peer);
+	if (is_handed_in(session))
+		listener_adopt_session(session->thread, record->listener, 1);
 	session_set_state(session, SESSION_CONNECTING);
 	ledger_hold(session->thread->record, HAND_SESSION, session_slot(session));
 	atomic_fetch_add_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
@@ -108,13 +149,35 @@ void session_begin(struct session *session, const struct address *peer)
 		connect_begin(session);
 }
 
+/* How long the session may be idle; 0: for ever. A datagram session has no other end, and nor has a client that said its last
+ * to a target without connections. */
+static uint64_t idle_of(const struct session *session)
+{
+	bool feed = session_row(session, 1)->capabilities & SPLICED_RECEIVE_ONLY;
+
+	if (is_handed_in(session))
+		return session->route->message_idle_timeout;
+	if (session->exchanges && !feed && session_record(session)->direction[0].flags & DIRECTION_EOF &&
+	    session_row(session, 1)->capabilities & SPLICED_CONNECTIONLESS)
+		return session->route->message_idle_timeout;
+	return session->route->idle_timeout;
+}
+
+void session_look_again(struct session *session, uint64_t at)
+{
+	if (!timer_is_set(&session->timer) || session->timer.at > at)
+		timer_set(&session->thread->loop.timers, &session->timer, at);
+}
+
 static void arm_idle(struct session *session)
 {
-	if (session->route->idle_timeout)
-		timer_set(&session->thread->loop.timers, &session->timer,
-			  session_record(session)->active + session->route->idle_timeout);
-	else
-		timer_clear(&session->thread->loop.timers, &session->timer);
+	uint64_t idle = idle_of(session);
+
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	if (idle)
+		session_look_again(session, session_record(session)->active + idle);
+	if (session->wake)
+		session_look_again(session, session->wake);
 }
 
 static void expect_everything(struct session *session)
@@ -127,10 +190,24 @@ void session_relay(struct session *session)
 {
 	session_set_state(session, SESSION_RELAYING);
 	session_record(session)->active = session->thread->loop.now;
+	exchange_plan(session);
+	for (unsigned side = 0; session->exchanges && side < 2; side++)
+		exchange_prepare_socket(session, side);
+	standing_relays(session);
 	/* A client has mostly spoken already; what a target says is told by an edge, before this (note_events()) or after. */
 	session->readable[0] = session->writable[0] = session->writable[1] = true;
 	arm_idle(session);
 	session_service(session);
+}
+
+void session_reconnect(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	session_set_state(session, SESSION_CONNECTING);
+	record->attempts = record->address = 0;
+	record->deadline = 0;
+	connect_anew(session);
 }
 
 static void adopt_pipes(struct session *session)
@@ -155,8 +232,8 @@ static void adopt_connecting(struct session *session)
 
 	/* Between two attempts it is not known how long the pause was to be: it is over. */
 	timer_set(&session->thread->loop.timers, &session->timer,
-		  record->fd[1] >= 0 && record->deadline > now ? record->deadline : now);
-	if (record->fd[1] >= 0)
+		  connect_fd(session) >= 0 && record->deadline > now ? record->deadline : now);
+	if (connect_fd(session) >= 0)
 		connect_check(session);
 }
 
@@ -169,9 +246,13 @@ static void adopt_relaying(struct session *session)
 	expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
 		session->hangup[side] = session->failed[side] = true;
-		if (record->direction[side].flags & DIRECTION_FIN_SENT)
+		if (record->direction[side].flags & DIRECTION_FIN_SENT &&
+		    session_row(session, !side)->capabilities & SPLICED_HALF_CLOSE)
 			shutdown(record->fd[!side], SHUT_WR);
 	}
+	exchange_plan(session);
+	for (unsigned side = 0; session->exchanges && side < 2; side++)
+		exchange_prepare_socket(session, side);
 	arm_idle(session);
 	session_service(session);
 }
@@ -186,6 +267,25 @@ static bool is_welcome(struct session *session, const struct address *peer)
 	return record->admitted;
 }
 
+/* Whose session it is: what the socket says, or for a fed one, the first message said. */
+static void learn_peer(const struct session *session, struct address *peer)
+{
+	const struct ledger_flow *flow = session_flow(session);
+
+	if (session_record(session)->front == FRONT_FED) {
+		peer->len = flow->peer_len;
+		memcpy(&peer->storage, flow->peer, flow->peer_len);
+	} else if (socket_peer_address(session_record(session)->fd[0], peer) < 0) {
+		peer->len = 0;
+	}
+}
+
+/* A fed session lives by its listener's socket. */
+static bool is_cut_off(const struct session *session)
+{
+	return session_record(session)->front == FRONT_FED && session_fd(session, 0) < 0;
+}
+
 void session_adopt(struct thread *thread, uint32_t slot, const struct generation *generation)
 {
 	struct session *session = session_at(thread, slot);
@@ -195,11 +295,15 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 
 	session_attach(session, thread);
 	record = session_record(session);
-	if (socket_peer_address(record->fd[0], &peer) < 0)
-		peer.len = 0;
-	remember_peer(session, &peer);
 	session->generation = generation;
 	session->route = &generation->config->routes[record->route];
+	learn_peer(session, &peer);
+	remember_peer(session, &peer);
+	if (is_handed_in(session)) {
+		listener_adopt_session(thread, record->listener, 1);
+		if (!(session_flow(session)->flags & FLOW_SUPERSEDED))
+			peers_add(session);
+	}
 	ledger_hold(thread->record, HAND_SESSION, slot);
 	adopt_pipes(session);
 	r = watch(session, 0);
@@ -209,6 +313,8 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 		session_end(session, END_ERROR, r);
 	else if (record->kill)
 		session_end(session, (enum session_end)record->kill, 0);
+	else if (is_cut_off(session))
+		session_end(session, END_RELOAD, 0);
 	else if (!record->admitted && !is_welcome(session, &peer))
 		session_end(session, END_DENIED, 0);
 	else if (record->state == SESSION_CONNECTING)
@@ -244,29 +350,94 @@ static void wait_for_pipe(struct session *session)
 		  session->thread->loop.now + STARVED_MS * NSEC_PER_MSEC);
 }
 
+/* Whether the session is over although only direction d has said its last: the other end has no end to say. */
+static bool is_last_word(const struct session *session, unsigned d)
+{
+	uint64_t other = session_row(session, !d)->capabilities;
+
+	if (session->gone[d])
+		return true;
+	/* A client that only listens has said its FIN at once: nc(1) does. */
+	if (other & (SPLICED_RECEIVE_ONLY | SPLICED_FEED))
+		return false;
+	return d == 1 && other & SPLICED_CONNECTIONLESS;
+}
+
+static bool is_over(const struct session *session, int to_target, int to_client)
+{
+	if (to_target == SINK_SATISFIED || to_client == SINK_SATISFIED)
+		return true;
+	if (to_target == RELAY_DONE && to_client == RELAY_DONE)
+		return true;
+	return session->exchanges && ((to_target == RELAY_DONE && is_last_word(session, 0)) ||
+				      (to_client == RELAY_DONE && is_last_word(session, 1)));
+}
+
+/* What its listener waited for may be possible now. */
+static void let_listener_go_on(struct session *session)
+{
+	if (is_handed_in(session) && session->writable[1] && !session->fill[0])
+		listener_go_on(session->thread, session_record(session)->listener);
+}
+
+static void look_for_errors(struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		if (!session->failed[side])
+			continue;
+		if (session_row(session, side)->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))
+			session->readable[side] = true; /* the next call reports it */
+		else
+			look_for_reset(session, side);
+	}
+}
+
+static int step(struct session *session, unsigned d)
+{
+	return session->exchanges ? exchange_step(session, d) : relay_step(session, d);
+}
+
+static bool has_result(int a, int b, int result)
+{
+	return a == result || b == result;
+}
+
 void session_service(struct session *session)
 {
 	int to_target, to_client;
 
-	for (unsigned side = 0; side < 2; side++)
-		if (session->failed[side])
-			look_for_reset(session, side);
-	to_target = relay_step(session, 0);
-	to_client = relay_step(session, 1);
+	look_for_errors(session);
+	to_target = step(session, 0);
+	to_client = step(session, 1);
 	if (to_target == RELAY_SOURCE_RESET)
 		session_end(session, END_CLIENT_RESET, -ECONNRESET);
 	else if (to_client == RELAY_SOURCE_RESET)
 		session_end(session, END_TARGET_RESET, -ECONNRESET);
-	else if (to_target == RELAY_DONE && to_client == RELAY_DONE)
+	else if (has_result(to_target, to_client, EXCHANGE_BAD_FRAME))
+		session_end(session, END_FRAMING, 0);
+	else if (to_target < 0 || to_client < 0)
+		session_end(session, END_ERROR, to_target < 0 ? to_target : to_client);
+	else if (is_over(session, to_target, to_client))
 		session_end(session, END_DONE, 0);
-	else if (to_target == RELAY_MORE || to_client == RELAY_MORE)
+	else if (session->exchanges && to_target == RELAY_SINK_RESET)
+		session_end(session, END_TARGET_RESET, -ECONNRESET);
+	else if (session->exchanges && to_client == RELAY_SINK_RESET)
+		session_end(session, END_CLIENT_RESET, -ECONNRESET);
+	else if (to_target == SINK_RECONNECT)
+		session_reconnect(session);
+	else if (has_result(to_target, to_client, RELAY_MORE))
 		session_queue(session);
-	else if (to_target == RELAY_STARVED || to_client == RELAY_STARVED)
+	else if (has_result(to_target, to_client, RELAY_STARVED))
 		wait_for_pipe(session);
 	/* A sink that was reset while to_target was run may have left something to read. */
-	else if (to_target == RELAY_SINK_RESET || to_client == RELAY_SINK_RESET)
+	else if (has_result(to_target, to_client, RELAY_SINK_RESET)) {
 		if (session->readable[0] || session->readable[1])
 			session_queue(session);
+	} else if (session->exchanges) {
+		let_listener_go_on(session);
+		if (to_target == RELAY_DONE && !timer_is_set(&session->timer))
+			arm_idle(session);
+	}
 }
 
 /* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
@@ -276,6 +447,7 @@ static void note_events(struct session *session, unsigned side, uint32_t events)
 	session->writable[side] |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
 	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
+	session->gone[side] |= (events & EPOLLHUP) != 0;
 }
 
 void session_handle(void *context, uint32_t index, uint32_t events)
@@ -292,9 +464,9 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 	note_events(session, side, events);
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_CONNECTING:
-		if (side == 1 && record->fd[1] >= 0)
+		if (side == connect_side(session) && record->fd[side] >= 0)
 			connect_check(session);
-		else if (side == 0 && events & EPOLLERR && socket_take_error(record->fd[0]))
+		else if (side == 0 && record->fd[0] >= 0 && events & EPOLLERR && socket_take_error(record->fd[0]))
 			session_end(session, END_CLIENT_RESET, -ECONNRESET);
 		return;
 	case SESSION_RELAYING:
@@ -342,21 +514,37 @@ void session_serve_ready(struct thread *thread)
 	}
 }
 
+/* Idle for too long: the end of a datagram session, and of what is left of a client that said its last; else a failure. */
+static void end_idle(struct session *session)
+{
+	bool aged = is_handed_in(session) || idle_of(session) != session->route->idle_timeout;
+
+	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
+}
+
+/* What waits for no event but a time: a pipe, a sink that cannot tell when there is room, a format. */
+static void look_again(struct session *session)
+{
+	session->starved = false;
+	expect_everything(session);
+	for (unsigned side = 0; side < 2; side++)
+		if (session->wake && session->wake <= session->thread->loop.now && session->format[side])
+			exchange_wake(session, side);
+	arm_idle(session);
+	session_service(session);
+}
+
 static void relay_timer(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
-	uint64_t idle = session->route->idle_timeout;
+	uint64_t idle = idle_of(session);
 
-	if (session->starved) {
-		session->starved = false;
-		expect_everything(session);
+	if (idle && record->active + idle <= session->thread->loop.now && !session->starved)
+		end_idle(session);
+	else if (session->exchanges || session->starved)
+		look_again(session);
+	else
 		arm_idle(session);
-		session_service(session);
-	} else if (idle && record->active + idle <= session->thread->loop.now) {
-		session_end(session, END_IDLE, -ETIMEDOUT);
-	} else {
-		arm_idle(session);
-	}
 }
 
 static void session_timer(struct timer *timer)

@@ -10,7 +10,8 @@
  *   target  ^   |   \____                                               |       ^
  *      \____|   | connected                                             |       |
  *            RELAYING ------- a side was reset, timed out, killed ------+-------+
- *               | both FINs passed on                                   |
+ *             |   | both FINs passed on                                 |
+ *             |   |   (a datagram target that went away: CONNECTING)    |
  *            ENDING ----------------------------------------------------+
  *
  * What must outlive the worker stands in the record (ledger.h); struct session is what an heir can find out anew.
@@ -20,14 +21,18 @@
 #include "base/timer.h"
 #include "ledger/ledger.h"
 
+#include <spliced/plugin.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
 struct address;
+struct config_endpoint;
+struct config_leg;
 struct config_route;
 struct generation;
-struct spliced_row;
+struct standing;
 struct thread;
 
 /* Why a session ends, for log and counters. */
@@ -44,12 +49,16 @@ enum session_end {
 	END_AUDIT,       /* bytes missing after a crash */
 	END_STOP,        /* the daemon stops */
 	END_ERROR,       /* the kernel refused something */
+	END_AGED,        /* a datagram session that was idle */
+	END_FRAMING,     /* the bytes are no frame, or a longer one than max_frame */
+	END_RELOAD,      /* its route, or its listener, was taken away or changed */
 };
 
 struct session {
 	struct timer timer; /* CONNECTING: deadline or next attempt; RELAYING: idle, or waiting for a pipe */
 	struct thread *thread;
 	struct ledger_session *record;
+	struct ledger_flow *flow;
 	struct session *ready_next;
 	const struct generation *generation;
 	const struct config_route *route;
@@ -60,6 +69,18 @@ struct session {
 	bool failed[2];        /* by side: EPOLLERR: an error waits to be taken */
 	bool queued;           /* on the thread's ready list */
 	bool starved;          /* waits for a pipe */
+	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
+	/* what the exchange needs to know of each side: exchange_plan() */
+	bool exchanges;        /* else it relays */
+	uint8_t overflow[2];   /* enum config_overflow, of messages from that side; never AUTO */
+	enum spliced_framing framing[2]; /* of a stream side that carries messages; UNSET: a message side */
+	uint32_t max_frame[2];
+	const struct spliced_format *format[2]; /* of messages from that side */
+	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
+	struct standing *standing; /* NULL: somebody asked for it */
+	/* peers.h: of a session that a listener feeds */
+	uint32_t peer_hash, peer_next;
+	bool peer_known;
 	uint8_t peer_len;      /* of the client's address, for the log: the kernel forgets it before we do; 0: longer */
 	uint8_t peer[30];
 };
@@ -75,8 +96,24 @@ static inline struct ledger_session *session_record(const struct session *sessio
 	return session->record;
 }
 
-/* What kind of socket a side is. */
+static inline struct ledger_flow *session_flow(const struct session *session)
+{
+	return session->flow;
+}
+
+/* What the config says of a side, and what kind of socket it is. */
+const struct config_endpoint *session_endpoint(const struct session *session, unsigned side);
+const struct config_leg *session_leg(const struct session *session, unsigned side);
 const struct spliced_row *session_row(const struct session *session, unsigned side);
+
+/* A side's socket: its own, or the listener's that feeds it. -1: none yet. */
+int session_fd(const struct session *session, unsigned side);
+
+/* Services the session at that time, if nothing happens before. */
+void session_look_again(struct session *session, uint64_t at);
+
+/* Its target's socket is gone, and the target may be back at its address: RELAYING to CONNECTING. */
+void session_reconnect(struct session *session);
 
 struct ledger_counter *session_counter(const struct session *session);
 

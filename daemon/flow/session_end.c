@@ -9,7 +9,9 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/listener.h"
+#include "flow/peers.h"
 #include "flow/slot.h"
+#include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/socket.h"
@@ -46,6 +48,9 @@ const char *session_end_name(enum session_end why)
 	case END_AUDIT: return "bytes missing after a crash";
 	case END_STOP: return "spliced stops";
 	case END_ERROR: return "the kernel refused";
+	case END_AGED: return "idle";
+	case END_FRAMING: return "not a frame, or one larger than max_frame";
+	case END_RELOAD: return "taken away by a reload";
 	}
 	return "?";
 }
@@ -64,14 +69,18 @@ static const char *error_text(const struct session *session, enum session_end wh
 static void log_end(const struct session *session, enum session_end why, int error)
 {
 	const struct ledger_session *record = session_record(session);
-	const struct config_leg *leg = &session->route->listen[record->endpoint].legs[record->leg];
+	const struct config_leg *leg = session_leg(session, 0);
 	char peer[ADDRESS_TEXT_MAX];
 	struct address address = {.len = session->peer_len};
 	const char *reason = error_text(session, why, error);
 
 	memcpy(&address.storage, session->peer, session->peer_len);
 	log_info("route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s", session->route->name,
-		 address.len ? address_describe(leg->family, leg->row, &address, peer, sizeof peer) : "a client",
+		 address.len ? address_describe(leg->family, leg->row, &address, peer, sizeof peer)
+		 : record->front == FRONT_ACCEPTED ? "a client"
+		 : session_row(session, 0)->capabilities & SPLICED_CONNECTIONLESS && record->front == FRONT_FED
+			 ? "(unnamed)"
+			 : session_endpoint(session, 0)->name,
 		 session->route->targets[record->target].name, session_end_name(why), *reason ? ": " : "", reason,
 		 (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
 		 (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC);
@@ -87,6 +96,8 @@ static void account(struct session *session, enum session_end why)
 	ledger_count(&counter->bytes[1], record->direction[1].bytes);
 	switch (why) {
 	case END_DONE:
+	case END_AGED:
+	case END_RELOAD:
 		return;
 	case END_DENIED:
 		ledger_count(&counter->refused[REFUSED_DENIED], 1);
@@ -111,6 +122,7 @@ static void account(struct session *session, enum session_end why)
 	case END_AUDIT:
 	case END_STOP:
 	case END_ERROR:
+	case END_FRAMING:
 		break;
 	}
 	ledger_count(&counter->aborted, 1);
@@ -152,16 +164,38 @@ static void close_sockets(struct session *session)
 	}
 }
 
+/* The socket of a listener that fed the session goes on without it. */
+static void let_go_of_listener(struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	if (record->front != FRONT_FED)
+		return;
+	if (session_row(session, 0)->capabilities & SPLICED_FEED) {
+		if (session_fd(session, 0) >= 0)
+			loop_remove(&session->thread->loop, session_fd(session, 0));
+		return;
+	}
+	peers_remove(session);
+	listener_adopt_session(session->thread, record->listener, -1);
+	listener_go_on(session->thread, record->listener);
+}
+
 /* Descriptors and slot are given back; nothing of the session is left. */
 static void finish(struct session *session)
 {
 	struct ledger_route *route = route_record(session);
 
 	timer_clear(&session->thread->loop.timers, &session->timer);
+	let_go_of_listener(session);
 	close_pipes(session);
 	close_sockets(session);
 	atomic_fetch_sub_explicit(&route->active, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
+	standing_ended(session);
+	/* A free slot's flow is zero; those that only relay never touch theirs. */
+	if (session->exchanges || session_record(session)->front == FRONT_FED)
+		memset(session_flow(session), 0, sizeof(struct ledger_flow));
 	slot_release(session);
 	listeners_resume(session->thread);
 }
@@ -205,6 +239,12 @@ static void pass_fin_before_reset(struct session *session)
 	}
 }
 
+/* By FIN, not by RST. */
+static bool ends_well(const struct session *session, enum session_end why)
+{
+	return why == END_DONE || ((why == END_AGED || why == END_RELOAD) && session_record(session)->state == SESSION_RELAYING);
+}
+
 void session_end(struct session *session, enum session_end why, int error)
 {
 	bool reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
@@ -212,7 +252,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	if (session->thread->worker->log_sessions && log_level() >= LOG_INFO)
 		log_end(session, why, error);
 	account(session, why);
-	session_set_state(session, why == END_DONE ? SESSION_ENDING : SESSION_ABORTING);
+	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);
 	if (!reset) {
 		finish(session);
 		return;

@@ -70,6 +70,14 @@ void slot_accept(struct ledger_session *record, const struct ledger_listener *li
 	record->fd[0] = fd;
 }
 
+void slot_feed(struct ledger_session *record, const struct ledger_listener *listener, uint32_t index)
+{
+	slot_accept(record, listener, -1);
+	record->front = FRONT_FED;
+	record->listener = (uint16_t)index;
+	record->admitted = 1;
+}
+
 struct session *slot_claim(struct thread *thread)
 {
 	struct ledger *ledger = thread->worker->ledger;

@@ -24,3 +24,6 @@ void slot_init(struct ledger_session *record, uint16_t thread);
 
 /* Puts a connection into a record that came from a listener. */
 void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd);
+
+/* The same for a session that a listener feeds: the socket stays the listener's. */
+void slot_feed(struct ledger_session *record, const struct ledger_listener *listener, uint32_t index);

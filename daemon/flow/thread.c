@@ -8,8 +8,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/buffers.h"
 #include "flow/listener.h"
+#include "flow/peers.h"
 #include "flow/session.h"
+#include "flow/standing.h"
 #include "ledger/generation.h"
 
 #include <errno.h>
@@ -146,6 +149,8 @@ static void *thread_run(void *argument)
 	if (thread->index < worker->n_threads) {
 		listeners_adopt(thread);
 		adopt_sessions(thread);
+		if (standing_adopt(thread) < 0)
+			log_error("no memory for feeds and dials: they rest until a reload");
 		ledger_hold(thread->record, HAND_EMPTY, 0);
 	}
 	while (!atomic_load_explicit(&worker->stop, memory_order_acquire))
@@ -163,14 +168,18 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	thread->index = index;
 	thread->record = &ledger->threads[index];
 	thread->cursor = index;
-	r = loop_init(&thread->loop, ledger->n_sessions + LEDGER_LISTENERS_MAX + LEDGER_TARGETS_MAX + LEDGER_CONTROLS_MAX + 64);
+	r = loop_init(&thread->loop, ledger->n_sessions + 2 * LEDGER_LISTENERS_MAX + 2 * LEDGER_TARGETS_MAX + LEDGER_CONTROLS_MAX + 64);
 	if (r < 0)
 		return r;
 	pipes_init(&thread->pipes, share ? share : 1);
 	thread->listeners = map(LEDGER_LISTENERS_MAX * sizeof *thread->listeners);
 	thread->free_slots = map((size_t)ledger->n_sessions * sizeof *thread->free_slots);
-	if (!thread->listeners || !thread->free_slots)
+	thread->buffers = map(sizeof *thread->buffers);
+	if (!thread->listeners || !thread->free_slots || !thread->buffers)
 		return -ENOMEM;
+	r = peers_init(thread);
+	if (r < 0)
+		return r;
 	thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (thread->wake_fd < 0)
 		return -errno;

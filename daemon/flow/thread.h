@@ -17,9 +17,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct buffers;
 struct generation;
 struct listener;
 struct session;
+struct standing;
 struct worker;
 
 /* Kinds of what a loop watches; bit 31 of a session's index is the side (0: client, 1: target). */
@@ -39,6 +41,10 @@ struct thread {
 	uint32_t n_free, cursor;
 	/* sessions with more to do than their turn allowed, and those that died in this one */
 	struct session *ready_first, *ready_last;
+	struct buffers *buffers;    /* what messages move through, mapped */
+	uint32_t *peers, peers_mask; /* peers.h */
+	struct standing *standing;  /* feeds and dials of this thread */
+	uint32_t n_standing;
 	int wake_fd;                /* eventfd(2) */
 	_Atomic uint64_t kill;      /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
 };

@@ -6,7 +6,7 @@
 #include "flow/session.h"
 #include "ledger/ledger.h"
 
-enum { DEATHS_FORGIVEN = 1, DEATHS_LISTENER_PAUSES = 3 };
+enum { DEATHS_FORGIVEN = 1, DEATHS_LISTENER_SKIPS = 2, DEATHS_LISTENER_PAUSES = 3 };
 
 static void blame_session(struct ledger *ledger, uint32_t slot)
 {
@@ -27,7 +27,9 @@ static void blame_listener(struct ledger *ledger, uint32_t index)
 
 	if (record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING)
 		return;
-	if (++record->deaths < DEATHS_LISTENER_PAUSES)
+	if (++record->deaths == DEATHS_LISTENER_SKIPS)
+		record->skip = 1;
+	if (record->deaths < DEATHS_LISTENER_PAUSES)
 		return;
 	log_error("a listener was in hand at %u deaths of the worker: it is paused until a reload", record->deaths);
 	record->paused = PAUSE_DEATHS;

@@ -73,6 +73,20 @@ static uint16_t port_of(const struct address *address)
 	return 0;
 }
 
+/* Each socket of a SO_REUSEPORT group would get every datagram. */
+static bool is_multicast(const struct address *address)
+{
+	const void *storage = &address->storage;
+
+	switch (address->storage.ss_family) {
+	case AF_INET:
+		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)storage)->sin_addr.s_addr));
+	case AF_INET6:
+		return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)storage)->sin6_addr);
+	}
+	return false;
+}
+
 static bool port_is_ours(const struct ledger *ledger, const struct address *address)
 {
 	struct address other;
@@ -170,7 +184,7 @@ static int open_sockets(struct ledger_listener *record, const struct wanted *wan
 static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
 		    struct report *report)
 {
-	bool many = wanted->leg->row->capabilities & SPLICED_READERS;
+	bool many = wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address);
 	struct ledger_listener *record = free_record(ledger);
 	int r = 0;
 
@@ -251,7 +265,7 @@ static void apply_live(struct ledger_listener *record, struct generation *newest
 
 		if (!r && leg->family->plugin.bound)
 			r = leg->family->plugin.bound(record->fds[k], &leg->options);
-		if (!r && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
+		if (!r && !socket_has_no_connections(leg->row) && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
 			r = -errno;
 		if (r < 0)
 			log_warning("route %s: %s keeps an option as it was: %s", route->name, endpoint->text,
@@ -277,9 +291,15 @@ static void keep(struct ledger_listener *record, uint32_t index, struct generati
 
 static void leave(struct ledger_listener *record, struct generation *newest)
 {
+	const struct config_leg *leg = leg_of(record, newest);
+
 	remove_name(record, newest);
-	for (uint32_t k = 0; k < record->n_fds; k++)
-		socket_stop_syn(record->fds[k]);
+	for (uint32_t k = 0; k < record->n_fds; k++) {
+		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
+			socket_stop_datagrams(record->fds[k]);
+		else
+			socket_stop_syn(record->fds[k]);
+	}
 	record->leaving_since = (uint32_t)(clock_monotonic() / NSEC_PER_SEC);
 	atomic_store(&record->state, LISTENER_LEAVING);
 }

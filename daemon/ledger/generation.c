@@ -30,11 +30,14 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 		if (r < 0)
 			return r;
 		generation->route_slots[i] = (uint16_t)r;
-		generation->target_slots[i] = calloc(route->n_targets + 1, sizeof(uint16_t));
+		generation->target_slots[i] = calloc(route->n_targets + route->n_dial + 1, sizeof(uint16_t));
 		if (!generation->target_slots[i])
 			return -ENOMEM;
-		for (unsigned k = 0; k < route->n_targets; k++) {
-			snprintf(name, sizeof name, "%s/%s", route->name, route->targets[k].name);
+		for (unsigned k = 0; k < route->n_targets + route->n_dial; k++) {
+			const struct config_endpoint *endpoint = k < route->n_targets ? &route->targets[k]
+										      : &route->dial[k - route->n_targets];
+
+			snprintf(name, sizeof name, k < route->n_targets ? "%s/%s" : "%s/dial %s", route->name, endpoint->name);
 			r = ledger_target_slot(ledger, name);
 			if (r < 0)
 				return r;
@@ -116,7 +119,7 @@ static void retain_slots(struct generation *newest, struct ledger *ledger)
 	for (const struct generation *g = newest; g; g = g->next)
 		for (unsigned i = 0; i < g->config->n_routes; i++) {
 			routes[g->route_slots[i]] = true;
-			for (unsigned k = 0; k < g->config->routes[i].n_targets; k++)
+			for (unsigned k = 0; k < g->config->routes[i].n_targets + g->config->routes[i].n_dial; k++)
 				targets[g->target_slots[i][k]] = true;
 		}
 	ledger_routes_retain(ledger, routes);

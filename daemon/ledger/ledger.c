@@ -33,6 +33,7 @@ static void lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 		[LEDGER_COUNTERS] = {sizeof(struct ledger_counter), (threads + 1) * LEDGER_ROUTES_MAX},
 		[LEDGER_CONTROLS] = {sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
 		[LEDGER_TEXT] = {1, LEDGER_TEXT_MAX},
+		[LEDGER_FLOWS] = {sizeof(struct ledger_flow), sessions},
 	};
 	uint64_t offset = sizeof *header;
 
@@ -65,6 +66,7 @@ static void find_sections(struct ledger *ledger)
 	ledger->counters = section(ledger, LEDGER_COUNTERS);
 	ledger->controls = section(ledger, LEDGER_CONTROLS);
 	ledger->text = section(ledger, LEDGER_TEXT);
+	ledger->flows = section(ledger, LEDGER_FLOWS);
 }
 
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)

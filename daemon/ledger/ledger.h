@@ -24,7 +24,7 @@
 #include <sys/types.h>
 
 enum {
-	LEDGER_VERSION = 1,
+	LEDGER_VERSION = 2,
 	LEDGER_THREADS_MAX = 129,   /* 128 that carry traffic, and the clerk */
 	LEDGER_LISTENERS_MAX = 2048,
 	LEDGER_ROUTES_MAX = 2048,
@@ -46,6 +46,7 @@ enum ledger_section_id {
 	LEDGER_COUNTERS,
 	LEDGER_CONTROLS,
 	LEDGER_TEXT,
+	LEDGER_FLOWS,
 	LEDGER_SECTIONS,
 };
 
@@ -150,7 +151,40 @@ struct ledger_session {
 	uint32_t first;          /* CONNECTING: the target that the first attempt went to */
 	uint8_t address, addresses; /* CONNECTING: of the target's addresses, how many were tried in this attempt */
 	uint8_t admitted;        /* it has passed allow and deny */
-	uint8_t reserved[25];
+	uint8_t front;           /* enum ledger_front */
+	uint16_t listener;       /* FED: index of the listener that its messages come from */
+	uint8_t fronted;         /* DIALED: the front is connected */
+	uint8_t reserved[21];
+};
+
+/* Where a session's front comes from. */
+enum ledger_front {
+	FRONT_ACCEPTED, /* accept(2): fd[0] is its own */
+	FRONT_FED,      /* a listener's socket that many share, or a feed's: fd[0] is -1 */
+	FRONT_DIALED,   /* connect(2): fd[0] is its own once it is connected; `endpoint` is a dial's */
+};
+
+enum ledger_flow_flag {
+	FLOW_GREETED = 1,    /* the format's preamble was sent */
+	FLOW_BROKEN = 2,     /* in hand when a worker died: the format is told */
+	FLOW_LOST = 8,       /* the kernel dropped messages: the format is told */
+	FLOW_SUPERSEDED = 4, /* of an older generation: replies still pass, what its peer says begins a new session */
+};
+
+enum { LEDGER_PEER_MAX = 112, LEDGER_REPLY_MAX = 48, LEDGER_FORMAT_STATE_MAX = 64 };
+
+/* What a session that moves messages needs beside its session record; same index. */
+struct ledger_flow {
+	_Atomic uint32_t flags;   /* enum ledger_flow_flag */
+	uint8_t peer_len;         /* FED: whom replies go to; 0: nobody */
+	uint8_t reply_len;
+	uint8_t reserved[10];
+	_Atomic uint64_t messages[2]; /* into the sink */
+	uint8_t peer[LEDGER_PEER_MAX]; /* a sockaddr */
+	_Alignas(8) uint8_t reply[LEDGER_REPLY_MAX]; /* control data, as the family's reply() made it */
+	_Atomic uint32_t format_now;   /* which of the two states below counts: the other one may be half written */
+	uint32_t format_reserved;
+	_Alignas(8) uint8_t format[2][LEDGER_FORMAT_STATE_MAX];
 };
 
 enum ledger_listener_state {
@@ -170,7 +204,7 @@ struct ledger_listener {
 	_Atomic uint32_t paused;      /* enum ledger_pause */
 	uint32_t n_fds;               /* one, or one a thread */
 	_Atomic uint64_t accepted;
-	uint32_t reserved;
+	uint32_t skip;                /* the message at the head of its queue is not to be touched again */
 	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
 };
@@ -211,12 +245,32 @@ enum ledger_refusal {
 	REFUSED_REASONS,
 };
 
+/* Closed set: why a message was dropped; a column each. */
+enum ledger_drop {
+	DROPPED_OVERSIZE,     /* larger than max_frame, the family's largest message, or the socket's buffer */
+	DROPPED_OVERFLOW,     /* the far end does not keep up */
+	DROPPED_UNREACHABLE,  /* nobody there, or not connected yet */
+	DROPPED_RECEIVE_ONLY, /* towards a socket that takes nothing */
+	DROPPED_UNNAMED,      /* a reply to a peer without an address */
+	DROPPED_UNEXPECTED,   /* a reply where `replies` is 0 */
+	DROPPED_FRAMING,      /* its bytes cannot be framed as the endpoint says: LF within a line */
+	DROPPED_FORMAT,       /* the format made nothing of it */
+	DROPPED_SENDER,       /* from somebody who is not to be heard */
+	DROPPED_NO_SESSION,   /* a new peer's, and no session to be had: limit.sessions, max_sessions, descriptors */
+	DROPPED_POISON,       /* in hand at two deaths of the worker */
+	DROPPED_REASONS,
+};
+
 /* One thread's counts of one route. */
 struct ledger_counter {
 	_Atomic uint64_t sessions, ended, aborted;
 	_Atomic uint64_t bytes[2];
 	_Atomic uint64_t connect_errors, idle_timeouts, killed;
 	_Atomic uint64_t refused[REFUSED_REASONS];
+	_Atomic uint64_t messages[2];
+	_Atomic uint64_t dropped[DROPPED_REASONS];
+	_Atomic uint64_t lost; /* times that a feed's socket said ENOBUFS */
+	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
 };
 
 enum ledger_control_state {
@@ -245,6 +299,7 @@ struct ledger {
 	struct ledger_target *targets;
 	struct ledger_counter *counters; /* [thread][route] */
 	struct ledger_control *controls;
+	struct ledger_flow *flows; /* by session */
 	char *text; /* what the last reload had to say, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 };

@@ -74,6 +74,7 @@ static struct family *family_free(struct family *family)
 	free(family->path);
 	free(family->rows);
 	free(family->options);
+	free(family->formats);
 	free(family);
 	return NULL;
 }

@@ -10,8 +10,8 @@
 
 struct report;
 
-/* Most rows and options that a family may have. */
-enum { FAMILY_ROWS_MAX = 64, FAMILY_OPTIONS_MAX = 64 };
+/* Most rows, options and formats that a family may have. */
+enum { FAMILY_ROWS_MAX = 64, FAMILY_OPTIONS_MAX = 64, FAMILY_FORMATS_MAX = 16 };
 
 /* A loaded family. The plugin's tables are copied with their strides undone, so that rows[i] and options[i] index as C does. */
 struct family {
@@ -22,6 +22,7 @@ struct family {
 	struct spliced_plugin plugin;  /* as far as the plugin's own size goes; what it lacks is zero */
 	struct spliced_row *rows;      /* plugin.n_rows */
 	struct spliced_option *options; /* plugin.n_options */
+	struct spliced_format *formats; /* plugin.n_formats */
 	int host_option;               /* index of its HOST option, or -1 */
 };
 

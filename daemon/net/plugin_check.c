@@ -22,6 +22,7 @@ enum { SIZE_LIMIT = 4096 };
 #define PLUGIN_SIZE_MIN offsetof(struct spliced_plugin, prepare)
 #define ROW_STRIDE_MIN sizeof(struct spliced_row)
 #define OPTION_STRIDE_MIN sizeof(struct spliced_option)
+#define FORMAT_STRIDE_MIN sizeof(struct spliced_format)
 
 static bool is_word(const char *text, const char *more)
 {
@@ -82,6 +83,12 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 		return plugin_refuse(why, -EINVAL, "has only one of rule() and match()");
 	if (!plugin->summary || !*plugin->summary)
 		return plugin_refuse(why, -EINVAL, "has no summary");
+	if (plugin->n_formats > FAMILY_FORMATS_MAX || (plugin->n_formats && !plugin->formats))
+		return plugin_refuse(why, -EINVAL, "has %u formats: at most %d are possible",
+				     plugin->n_formats, FAMILY_FORMATS_MAX);
+	if (plugin->n_formats && !stride_is_sane(plugin->format_stride, FORMAT_STRIDE_MIN))
+		return plugin_refuse(why, -EINVAL, "its formats' stride (%u) is not that of any ABI",
+				     plugin->format_stride);
 	return 0;
 }
 
@@ -268,6 +275,39 @@ static void *copy_table(const void *table, uint32_t n, size_t stride, size_t siz
 	return copy;
 }
 
+static int check_format(const struct family *family, uint32_t number, char **why)
+{
+	const struct spliced_format *format = &family->formats[number];
+	uint64_t all = family->plugin.n_rows == 64 ? UINT64_MAX
+						    : (UINT64_C(1) << family->plugin.n_rows) - 1;
+
+	if (!format->name || !is_word(format->name, "_-") || !strcmp(format->name, "raw"))
+		return plugin_refuse(why, -EINVAL,
+				     "format %u: its name must be a word, and not \"raw\", which "
+				     "every family has",
+				     number);
+	for (uint32_t i = 0; i < number; i++)
+		if (!strcmp(family->formats[i].name, format->name))
+			return plugin_refuse(why, -EINVAL, "format \"%s\": is there twice",
+					     format->name);
+	if (!format->encode)
+		return plugin_refuse(why, -EINVAL, "format \"%s\": has no encode()", format->name);
+	if (format->state_size > SPLICED_STATE_MAX)
+		return plugin_refuse(why, -EINVAL,
+				     "format \"%s\": its state has %u bytes: at most %d are possible",
+				     format->name, format->state_size, SPLICED_STATE_MAX);
+	if (format->framing > SPLICED_FRAMING_SLIP)
+		return plugin_refuse(why, -EINVAL, "format \"%s\": its framing %u is unknown",
+				     format->name, format->framing);
+	if (format->rows & ~all)
+		return plugin_refuse(why, -EINVAL, "format \"%s\": is for rows that do not exist",
+				     format->name);
+	if (!format->doc || !*format->doc)
+		return plugin_refuse(why, -EINVAL, "format \"%s\": has no line of doc",
+				     format->name);
+	return 0;
+}
+
 static int check_tables(struct family *family, char **why)
 {
 	int r = 0;
@@ -280,6 +320,8 @@ static int check_tables(struct family *family, char **why)
 	}
 	for (uint32_t i = 0; !r && i < family->plugin.n_rows; i++)
 		r = check_row(family, i, why);
+	for (uint32_t i = 0; !r && i < family->plugin.n_formats; i++)
+		r = check_format(family, i, why);
 	return r;
 }
 
@@ -304,15 +346,21 @@ int plugin_check(const struct spliced_plugin *plugin, const char *name, struct f
 	copy->options = family->options;
 	copy->row_stride = sizeof *family->rows;
 	copy->option_stride = sizeof *family->options;
-	if (family->rows && family->options)
+	family->formats = copy_table(copy->formats, copy->n_formats, copy->format_stride,
+				     sizeof *family->formats);
+	copy->formats = family->formats;
+	copy->format_stride = sizeof *family->formats;
+	if (family->rows && family->options && family->formats)
 		r = check_tables(family, why);
 	else
 		r = plugin_refuse(why, -ENOMEM, "no memory for its tables");
 	if (r < 0) {
 		free(family->rows);
 		free(family->options);
+		free(family->formats);
 		family->rows = NULL;
 		family->options = NULL;
+		family->formats = NULL;
 	}
 	return r;
 }

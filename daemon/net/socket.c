@@ -12,6 +12,7 @@
 #include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -72,6 +73,18 @@ int socket_open(const struct family *family, const struct spliced_options *optio
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
+bool socket_has_no_connections(const struct spliced_row *row)
+{
+	return row->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED);
+}
+
+/* Waiting out TIME_WAIT after a restart serves nobody. For datagrams the option would take away another's address. */
+static void share_address(int fd, const struct spliced_row *row)
+{
+	if (!socket_has_no_connections(row))
+		set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+}
+
 static int bind_address(int fd, const struct family *family, const struct spliced_options *options,
 			const struct address *address)
 {
@@ -92,8 +105,7 @@ int socket_listen(const struct family *family, const struct spliced_options *opt
 	fd = socket_open(family, options, common);
 	if (fd < 0)
 		return fail(failure, "socket", -1, fd);
-	/* Waiting out TIME_WAIT after a restart serves nobody. */
-	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	share_address(fd, options->row);
 	if (reuse_port) {
 		r = set_int(fd, SOL_SOCKET, SO_REUSEPORT, 1);
 		if (r < 0)
@@ -105,7 +117,7 @@ int socket_listen(const struct family *family, const struct spliced_options *opt
 	r = family->plugin.bound ? family->plugin.bound(fd, options) : 0;
 	if (r < 0)
 		return fail(failure, "setting up what was bound", fd, r);
-	if (listen(fd, backlog) < 0)
+	if (!socket_has_no_connections(options->row) && listen(fd, backlog) < 0)
 		return fail(failure, "listen", fd, -errno);
 	return fd;
 }
@@ -117,7 +129,7 @@ int socket_probe(const struct family *family, const struct spliced_options *opti
 	fd = socket_open(family, options, NULL);
 	if (fd < 0)
 		return fd;
-	set_int(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+	share_address(fd, options->row);
 	r = bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
 	close(fd);
 	return r;
@@ -236,6 +248,30 @@ void socket_stop_syn(int fd)
 
 	if (socket_tcp_state(fd) >= 0)
 		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
+
+void socket_stop_datagrams(int fd)
+{
+	struct address own;
+
+	if (socket_local_address(fd, &own) < 0)
+		return;
+	if (own.storage.ss_family == AF_UNIX)
+		shutdown(fd, SHUT_RD);
+	else
+		socket_connect(fd, &own);
+}
+
+bool socket_said_fin(int fd)
+{
+	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+
+	return poll(&look, 1, 0) == 1 && look.revents & (POLLRDHUP | POLLHUP | POLLERR);
+}
+
+void socket_want_credentials(int fd)
+{
+	set_int(fd, SOL_SOCKET, SO_PASSCRED, 1);
 }
 
 /* One count, looked at around the queue's length until it stood still; a connection that moves on meanwhile is being

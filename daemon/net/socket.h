@@ -26,10 +26,13 @@ struct socket_failure {
 	const char *call; /* "bind", ... */
 };
 
-/* A listening socket: socket, prepare, bind (with the family's reclaim), bound, listen. reuse_port shares the address with
+/* A listening socket: socket, prepare, bind (with the family's reclaim), bound, listen (where the row has connections). reuse_port shares the address with
  * other sockets of this daemon. Returns the descriptor, or negative errno with *failure set. */
 int socket_listen(const struct family *family, const struct spliced_options *options, const struct address *address,
 		  const struct socket_options *common, bool reuse_port, int backlog, struct socket_failure *failure);
+
+/* Whether a listening socket of this kind is not accepted from: datagrams, and feeds. */
+bool socket_has_no_connections(const struct spliced_row *row);
 
 /* Whether the address could be bound by one socket alone: 0, or -EADDRINUSE and its like. Finds the other daemon that a
  * SO_REUSEPORT group of the same user would silently share with. */
@@ -77,6 +80,16 @@ bool socket_address_fits(const struct address *listening, const struct address *
 
 /* Drops every new SYN that reaches a listening TCP socket, and lets handshakes under way finish (SO_ATTACH_FILTER). */
 void socket_stop_syn(int fd);
+
+/* No new datagrams reach a bound socket, whose queue can still be read and which can still send: a socket of the same address gets
+ * them (UDP: it is connected to itself), or their senders an error (UNIX: SHUT_RD). */
+void socket_stop_datagrams(int fd);
+
+/* Whether the peer has said FIN, also while bytes from before it wait (POLLRDHUP, poll(2)). */
+bool socket_said_fin(int fd);
+
+/* Messages come with their sender's credentials (SO_PASSCRED, unix(7)). */
+void socket_want_credentials(int fd);
 
 /* Bytes that were ever taken out of, and put into, a TCP connection (TCP_INFO with SIOCINQ, SIOCOUTQ); false where the
  * kernel cannot tell. */

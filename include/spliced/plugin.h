@@ -21,6 +21,7 @@
  *
  * History of the ABI
  *   1.0  rows, options, address, describe, prepare, reclaim, bound, unbound, canonical, rule, match, needs
+ *   1.1  messages: SPLICED_FEED, reply, formats
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
  * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
@@ -37,7 +38,7 @@ extern "C" {
 #endif
 
 #define SPLICED_ABI_MAJOR 1
-#define SPLICED_ABI_MINOR 0
+#define SPLICED_ABI_MINOR 1
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
 enum spliced_role {
@@ -61,9 +62,23 @@ enum spliced_capability {
 	SPLICED_READERS = 1 << 8,         /* SO_REUSEPORT: one listening socket for each thread */
 	SPLICED_PASSES_FDS = 1 << 9,      /* SCM_RIGHTS, unix(7) */
 	SPLICED_CREDENTIALS = 1 << 10,    /* SO_PEERCRED tells a peer's uid and gid, unix(7) */
-	SPLICED_RECEIVE_ONLY = 1 << 11,
+	SPLICED_RECEIVE_ONLY = 1 << 11,   /* nothing can be sent: what comes for it is read, dropped and counted */
 	SPLICED_RESET = 1 << 12,          /* SO_LINGER with a time of 0 turns close(2) into an abort that the peer sees */
 	SPLICED_TCP_INFO = 1 << 13,       /* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
+	SPLICED_FEED = 1 << 14,           /* listened on, it is not accepted from and knows no peers: messages simply come, as
+	                                   * from netlink(7) and packet(7) */
+};
+
+/* How message edges are kept on a stream: the words of the endpoint option `framing`. */
+enum spliced_framing {
+	SPLICED_FRAMING_UNSET,
+	SPLICED_FRAMING_NONE,        /* edges are not kept */
+	SPLICED_FRAMING_LENGTH16,    /* 2 bytes, big-endian: RFC 4571 */
+	SPLICED_FRAMING_LENGTH32,    /* 4 bytes, big-endian */
+	SPLICED_FRAMING_LINE,        /* LF after each */
+	SPLICED_FRAMING_NETSTRING,   /* "5:hello," */
+	SPLICED_FRAMING_OCTET_COUNT, /* "5 hello": RFC 6587 */
+	SPLICED_FRAMING_SLIP,        /* RFC 1055 */
 };
 
 /* One kind of socket of the family: a (type, protocol) pair. */
@@ -172,6 +187,61 @@ struct spliced_rule {
 	unsigned char bytes[40];
 };
 
+/* A message as recvmsg(2) gave it. */
+struct spliced_message {
+	uint32_t size; /* of this struct */
+	socklen_t from_len;
+	const struct sockaddr *from; /* who sent it */
+	const void *data;
+	size_t len;
+};
+
+enum { SPLICED_STATE_MAX = 64 }; /* most bytes of state_size */
+
+/* Whoever gets what a format makes of one socket's messages. */
+struct spliced_consumer {
+	uint32_t size;      /* of this struct */
+	uint32_t reserved;
+	int fd;             /* the socket; a format may send(2) a request on it, with MSG_DONTWAIT */
+	const struct spliced_options *options;
+	void *state;        /* state_size bytes, zero at first; aligned for uint64_t. They outlive the worker, and the call */
+	uint64_t wake;      /* set by the callback: CLOCK_MONOTONIC ns when resync() is to be called with SPLICED_WAKE, 0: never */
+};
+
+/* Why resync() is called. */
+enum spliced_resync {
+	SPLICED_LOST = 1, /* recv(2) said ENOBUFS: the kernel dropped messages here */
+	SPLICED_BROKEN,   /* whoever read the socket died in the middle: something may be missing here */
+	SPLICED_DRAINED,  /* nothing more can be read from the socket now */
+	SPLICED_WAKE,     /* the time that was asked for has come */
+};
+
+/*
+ * A named message format: what an endpoint's option `format` may say beside "raw", which is every family's. It turns
+ * a socket's messages into frames for whoever is at the other end. Each callback makes one frame, at most `size`
+ * bytes into `frame`, and returns its length; it is called again, with the same arguments, until it returns 0: no
+ * (more) frame. Negative errno: this message is dropped and counted (-EPERM: its sender is not to be heard;
+ * -EMSGSIZE: its frame is larger than size), and the next is given.
+ *
+ * Where a format stands within a message, it says in its state. The daemon lends a copy of the state, and keeps the copy once
+ * the frame is on its way: so the same call may come again when the far end was not ready, or after a crash. What a callback
+ * does beside that (a request that it sends) must do no harm if it is done twice.
+ */
+struct spliced_format {
+	const char *name;     /* the word in a config: "json" */
+	const char *doc;      /* one line, no full stop */
+	uint64_t rows;        /* bit N: for rows[N]; 0 means all */
+	uint32_t framing;     /* enum spliced_framing: on a stream for which the operator named none; NONE: it frames itself */
+	uint32_t state_size;  /* bytes, at most SPLICED_STATE_MAX */
+	/* What a new consumer gets before any message. */
+	int (*preamble)(struct spliced_consumer *consumer, void *frame, size_t size);
+	int (*encode)(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
+	/* why: enum spliced_resync. Between two messages, never in the middle of one. */
+	int (*resync)(struct spliced_consumer *consumer, int why, void *frame, size_t size);
+};
+
+enum { SPLICED_REPLY_MAX = 48 };
+
 /*
  * The exported symbol. A member that is NULL is not offered; address and describe must be there.
  */
@@ -228,6 +298,18 @@ struct spliced_plugin {
 
 	/* Capabilities, capabilities(7), that opening such a socket takes beyond an ordinary user's: bit N is CAP number N. */
 	uint64_t (*needs)(const struct spliced_options *options);
+
+	/* since 1.1 */
+
+	/* Which of our addresses a message was sent to, as control data for the sendmsg(2) of a reply that is to leave from there
+	 * (IP_PKTINFO): written to `control`, at most size (SPLICED_REPLY_MAX) bytes. Messages of one peer to two addresses of ours
+	 * are two sessions where these bytes differ. Returns their number, 0 for none. For CONNECTIONLESS rows; `received`
+	 * is as recvmsg(2) left it. */
+	int (*reply)(const struct msghdr *received, void *control, size_t size);
+
+	uint32_t n_formats;     /* at most 16 */
+	uint32_t format_stride; /* sizeof(struct spliced_format) */
+	const struct spliced_format *formats;
 };
 
 extern const struct spliced_plugin spliced_plugin __attribute__((visibility("default")));

@@ -23,7 +23,7 @@ START_TEST(pipes_large_ones_first_then_small)
 
 	pipes_init(&pipes, 2);
 	for (int i = 0; i < 3; i++) {
-		fd[i] = pipe_lend(&pipes, &size[i]);
+		fd[i] = pipe_lend(&pipes, 0, &size[i]);
 		ck_assert_int_ge(fd[i], 0);
 	}
 	/* The kernel may grant fewer large ones to a user who has many; it never grants more than were asked for. */
@@ -34,7 +34,7 @@ START_TEST(pipes_large_ones_first_then_small)
 	ck_assert_uint_eq(pipes.n_large + pipes.n_spare, 3);
 	/* Last in, first out. */
 	if (pipes.n_large == 2)
-		ck_assert_int_eq(pipe_lend(&pipes, &size[0]), fd[1]);
+		ck_assert_int_eq(pipe_lend(&pipes, 0, &size[0]), fd[1]);
 	pipes_done(&pipes);
 	close(fd[1]);
 }
@@ -48,7 +48,7 @@ START_TEST(pipes_one_descriptor_is_both_ends)
 	int fd;
 
 	pipes_init(&pipes, 1);
-	fd = pipe_lend(&pipes, &size);
+	fd = pipe_lend(&pipes, 0, &size);
 	ck_assert_int_eq(write(fd, "abc", 3), 3);
 	ck_assert_int_eq(pipe_adopt(&pipes, fd, &size), 3);
 	ck_assert_int_eq(read(fd, buffer, sizeof buffer), 3);
@@ -73,9 +73,9 @@ START_TEST(pipes_tell_when_there_are_none)
 	none.rlim_cur = (rlim_t)next;
 	pipes_init(&pipes, 1);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &none), 0);
-	ck_assert_int_eq(pipe_lend(&pipes, &size), -EMFILE);
+	ck_assert_int_eq(pipe_lend(&pipes, 0, &size), -EMFILE);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &before), 0);
-	ck_assert_int_ge(pipe_lend(&pipes, &size), 0);
+	ck_assert_int_ge(pipe_lend(&pipes, 0, &size), 0);
 	pipes_done(&pipes);
 }
 END_TEST

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pairs. All is decided from two rows and what was said of framing and format, never from names:
+ *
+ *   stream and stream     as they are; or both are framed, each in its way
+ *   message and message   as they are
+ *   message and stream    the stream end names a framing, where a direction that carries anything
+ *                         needs one
+ */
+#include "config/pair.h"
+
+#include "config/check.h"
+#include "config/schema.h"
+
+static const char choices[] = "length16, length32, line, netstring, octet-count, slip, or none if "
+			      "the edges of messages do not matter";
+
+static bool has(const struct config_leg *leg, uint64_t capability)
+{
+	return leg->row->capabilities & capability;
+}
+
+static bool is_message(const struct config_leg *leg)
+{
+	return has(leg, SPLICED_BOUNDARIES);
+}
+
+/* Both ends are streams. */
+static bool check_streams(struct check *check, const struct config_endpoint *front,
+			  const struct config_endpoint *target)
+{
+	const struct config_endpoint *one = front->framing ? front : target;
+	const struct config_endpoint *other = front->framing ? target : front;
+
+	if (!front->framing == !target->framing)
+		return true;
+	check_error(check, one->values[ENDPOINT_FRAMING].place,
+		    "%s.framing stands on one of two streams, and means nothing there; take it "
+		    "away, or name a framing on the %s, too",
+		    one->key, other->key);
+	return false;
+}
+
+/* A stream end and a message end. */
+static bool check_framing(struct check *check, const struct config_endpoint *stream,
+			  const struct config_endpoint *message, const struct config_leg *leg)
+{
+	bool outward = !message->format || message->format->framing == SPLICED_FRAMING_UNSET;
+	bool inward = !has(leg, SPLICED_RECEIVE_ONLY);
+
+	if (stream->framing || (!outward && !inward))
+		return true;
+	check_error(check, stream->place,
+		    "%s is a stream and %s carries messages, so the stream needs a framing; say "
+		    "framing = %s",
+		    stream->key, message->key, choices);
+	return false;
+}
+
+static bool check_legs(struct check *check, const struct config_endpoint *front,
+		       const struct config_leg *from, const struct config_endpoint *target,
+		       const struct config_leg *to)
+{
+	if (has(from, SPLICED_RECEIVE_ONLY) && has(to, SPLICED_RECEIVE_ONLY)) {
+		check_error(check, target->place,
+			    "nothing can be sent to %s nor to %s, so nothing would move; take "
+			    "another target",
+			    front->key, target->key);
+		return false;
+	}
+	if (!is_message(from) && !is_message(to))
+		return check_streams(check, front, target);
+	if (is_message(from) && is_message(to))
+		return true;
+	return is_message(from) ? check_framing(check, target, front, from)
+				: check_framing(check, front, target, to);
+}
+
+static bool is_datagram(const struct config_endpoint *front)
+{
+	return front->role == SPLICED_LISTEN && has(&front->legs[0], SPLICED_CONNECTIONLESS);
+}
+
+/* The route's own settings that only some pairs have a use for. From defaults, they are no mistake. */
+static void check_settings(struct check *check, const struct config_route *route,
+			   const struct config_endpoint *front, const struct config_endpoint *target)
+{
+	const struct config_value *replies = &route->values[ROUTE_REPLIES];
+	const struct config_value *overflow = &route->values[ROUTE_OVERFLOW];
+
+	if (replies->value.state == SPLICED_SET && !replies->inherited && !is_datagram(front))
+		check_error(check, replies->place,
+			    "replies counts the answers of datagram sessions, and %s has none; "
+			    "take it away",
+			    front->key);
+	if (overflow->value.state == SPLICED_SET && !overflow->inherited &&
+	    !is_message(&front->legs[0]) && !is_message(&target->legs[0]) && !front->framing)
+		check_error(check, overflow->place,
+			    "overflow is for messages, and this route moves streams, which are "
+			    "always held back; take it away");
+}
+
+/* Each end with each of the other side's; of one that does not fit, one mistake is told. */
+static void check_front(struct check *check, const struct config_route *route,
+			const struct config_endpoint *front)
+{
+	bool well = true;
+
+	for (unsigned i = 0; i < route->n_targets && well; i++)
+		for (unsigned k = 0; k < front->n_legs && well; k++)
+			for (unsigned l = 0; l < route->targets[i].n_legs && well; l++)
+				well = check_legs(check, front, &front->legs[k], &route->targets[i],
+						  &route->targets[i].legs[l]);
+}
+
+void pair_check(struct check *check, const struct config_route *route)
+{
+	const struct config_endpoint *front = route->n_listen ? route->listen : route->dial;
+
+	if (!route->n_targets || (!route->n_listen && !route->n_dial))
+		return;
+	for (unsigned i = 0; i < route->n_listen; i++)
+		check_front(check, route, &route->listen[i]);
+	for (unsigned i = 0; i < route->n_dial; i++)
+		check_front(check, route, &route->dial[i]);
+	check_settings(check, route, front, &route->targets[0]);
+}

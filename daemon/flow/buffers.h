@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a thread moves messages through: room for one turn's batch, made before the thread starts. Nothing stays here
+ * between two turns: a message is in the source's queue, in a pipe, or in the sink's.
+ */
+#pragma once
+
+#include "ledger/ledger.h"
+#include "net/framing.h"
+
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum {
+	BUFFERS_BATCH = 64,               /* messages received or sent by one call */
+	BUFFERS_SLOT = 64 << 10,          /* bytes for each of them: no datagram of IP is longer */
+	BUFFERS_MESSAGE_MAX = 1 << 20,    /* largest message that is taken alone */
+	BUFFERS_SCRATCH = 4 << 20,        /* headers and escapes of the frames of one writev(2) */
+	BUFFERS_FRAMES = 32,              /* frames of a format on their way at once, */
+	BUFFERS_FRAME_MAX = 64 << 10,     /* and the largest of them */
+	BUFFERS_FRAMES_BYTES = 256 << 10,
+	BUFFERS_CONTROL = 64,             /* control data of a received message */
+};
+
+struct buffers {
+	uint8_t bytes[BUFFERS_BATCH * BUFFERS_SLOT];
+	uint8_t scratch[BUFFERS_SCRATCH];
+	uint8_t frames[BUFFERS_FRAMES_BYTES];
+	_Alignas(8) uint8_t states[BUFFERS_FRAMES + 1][LEDGER_FORMAT_STATE_MAX];
+	struct mmsghdr in[BUFFERS_BATCH], out[BUFFERS_BATCH];
+	struct iovec in_parts[BUFFERS_BATCH], messages[BUFFERS_BATCH], parts[BUFFERS_BATCH * FRAMING_PARTS];
+	struct sockaddr_storage from[BUFFERS_BATCH];
+	_Alignas(8) uint8_t control[BUFFERS_BATCH][BUFFERS_CONTROL];
+};

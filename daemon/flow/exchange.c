@@ -1,0 +1,595 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The exchange. No message stays in user space between two turns: what cannot go on is left in the source's queue, or
+ * dropped and counted. What surprised us about the kernel:
+ *
+ *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's credentials, which come
+ *     with a message, tell one from the other.
+ *   - The control buffer has room for them and not one byte more: descriptors (SCM_RIGHTS) that find room would be
+ *     installed, at each peek.
+ *   - A netlink socket that said ENOBUFS drops everything, without a word, until its queue was read empty.
+ */
+#include "flow/exchange.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "flow/buffers.h"
+#include "flow/relay.h"
+#include "flow/session.h"
+#include "flow/sink.h"
+#include "flow/thread.h"
+#include "net/framing.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <linux/sock_diag.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	EXCHANGE_ROUNDS = 64,     /* messages, or batches of them, a turn */
+	EXCHANGE_BATCHES = 4,
+	FRAMES_AT_ONCE = 16,      /* consumed together from a stream towards a sink that may lose messages anyway */
+};
+
+static bool is_message(const struct session *session, unsigned side)
+{
+	return session_row(session, side)->capabilities & SPLICED_BOUNDARIES;
+}
+
+static bool is(const struct session *session, unsigned side, uint64_t capability)
+{
+	return session_row(session, side)->capabilities & capability;
+}
+
+/* ---- the plan ---- */
+
+static enum config_overflow overflow_of(const struct session *session, unsigned side)
+{
+	if (session->route->overflow != OVERFLOW_AUTO)
+		return session->route->overflow;
+	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that tells what was lost is better
+	 * served by the kernel's count than by ours. */
+	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) || session->format[side]
+		       ? OVERFLOW_BLOCK
+		       : OVERFLOW_DROP_NEW;
+}
+
+static enum spliced_framing framing_of(const struct session *session, unsigned side)
+{
+	enum spliced_framing framing = session_endpoint(session, side)->framing;
+
+	if (framing == SPLICED_FRAMING_UNSET && session->format[!side])
+		framing = (enum spliced_framing)session->format[!side]->framing;
+	return framing == SPLICED_FRAMING_UNSET ? SPLICED_FRAMING_NONE : framing;
+}
+
+void exchange_plan(struct session *session)
+{
+	enum spliced_framing before = session->framing[1];
+
+	session->exchanges = is_message(session, 0) || is_message(session, 1) ||
+			     session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
+	for (unsigned side = 0; side < 2; side++)
+		session->format[side] = session_endpoint(session, side)->format;
+	for (unsigned side = 0; side < 2; side++) {
+		session->framing[side] = session->exchanges && !is_message(session, side) ? framing_of(session, side)
+											  : SPLICED_FRAMING_UNSET;
+		session->max_frame[side] = session_endpoint(session, side)->max_frame;
+		session->overflow[side] = overflow_of(session, side);
+	}
+	/* What was framed for one target is nothing to another that frames otherwise. */
+	if (session->fill[0] && before != session->framing[1]) {
+		sink_drop(session, DROPPED_UNREACHABLE, 1);
+		relay_discard_pipe(session, 0);
+	}
+}
+
+bool exchange_blocks(const struct session *session, unsigned side)
+{
+	return session->overflow[side] == OVERFLOW_BLOCK;
+}
+
+void exchange_prepare_socket(const struct session *session, unsigned side)
+{
+	if (is_message(session, side) && is(session, side, SPLICED_CREDENTIALS) && session_fd(session, side) >= 0)
+		socket_want_credentials(session_fd(session, side));
+}
+
+void exchange_consume(int fd)
+{
+	char byte;
+
+	while (recv(fd, &byte, 0, MSG_DONTWAIT | MSG_TRUNC) < 0 && errno == EINTR)
+		;
+}
+
+bool exchange_is_crowded(int fd)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof memory;
+
+	/* A UNIX socket charges the sender: it cannot tell, and its queue is short. */
+	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 || !memory[SK_MEMINFO_RMEM_ALLOC])
+		return true;
+	return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
+}
+
+/* ---- what a receive says ---- */
+
+enum { SOURCE_MESSAGE = 0, SOURCE_NOTHING, SOURCE_END, SOURCE_AGAIN, SOURCE_LOST, SOURCE_RESET };
+
+/* An error of recv(2) on side `s`. */
+static int judge(struct session *session, unsigned s, int error)
+{
+	switch (error) {
+	case EAGAIN:
+		session->readable[s] = false;
+		return SOURCE_NOTHING;
+	case EINTR:
+		return SOURCE_AGAIN;
+	case ENOBUFS:
+		ledger_count(&session_counter(session)->lost, 1);
+		return SOURCE_LOST;
+	case ENOMEM:
+		return SOURCE_NOTHING;
+	}
+	if (is(session, s, SPLICED_CONNECTIONLESS)) {
+		/* An earlier datagram found nobody. */
+		sink_drop(session, DROPPED_UNREACHABLE, 1);
+		return SOURCE_AGAIN;
+	}
+	if (is(session, s, SPLICED_FEED))
+		return SOURCE_AGAIN;
+	relay_note_reset(session, s, error);
+	return SOURCE_RESET;
+}
+
+static bool has_credentials(struct msghdr *header)
+{
+	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(header);
+
+	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
+}
+
+/* Looks at the first message of a socket. SOURCE_MESSAGE: it is in *ret, and *len is its true length. */
+static int peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len)
+{
+	struct buffers *buffers = session->thread->buffers;
+	union {
+		struct cmsghdr align;
+		char bytes[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec part = {buffers->bytes, BUFFERS_MESSAGE_MAX};
+	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_name = &buffers->from[0],
+				.msg_namelen = sizeof buffers->from[0], .msg_control = &control,
+				.msg_controllen = sizeof control};
+	ssize_t n = recvmsg(session_fd(session, s), &header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+
+	if (n < 0)
+		return judge(session, s, errno);
+	if (n == 0 && is(session, s, SPLICED_CREDENTIALS) && !has_credentials(&header)) {
+		session_record(session)->direction[s].flags |= DIRECTION_EOF;
+		return SOURCE_END;
+	}
+	if (header.msg_flags & MSG_CTRUNC)
+		ledger_count(&session_counter(session)->descriptors, 1);
+	*len = (size_t)n;
+	*ret = (struct spliced_message){.size = sizeof *ret, .data = buffers->bytes, .len = (size_t)n,
+					.from = (struct sockaddr *)&buffers->from[0], .from_len = header.msg_namelen};
+	return SOURCE_MESSAGE;
+}
+
+/* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0: it, or an older one, was
+ * dropped. */
+static int overflow(struct session *session, unsigned s, int why)
+{
+	int fd = session_fd(session, s);
+
+	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
+		return why;
+	switch ((enum config_overflow)session->overflow[s]) {
+	case OVERFLOW_AUTO:
+	case OVERFLOW_BLOCK:
+		return why;
+	case OVERFLOW_DROP_OLD:
+		if (!exchange_is_crowded(fd))
+			return why;
+		break;
+	case OVERFLOW_DROP_NEW:
+		break;
+	}
+	exchange_consume(fd);
+	sink_drop(session, DROPPED_OVERFLOW, 1);
+	return 0;
+}
+
+/* ---- formats ---- */
+
+static struct spliced_consumer consumer_of(const struct session *session, unsigned s, void *state)
+{
+	return (struct spliced_consumer){.size = sizeof(struct spliced_consumer), .fd = session_fd(session, s),
+					 .options = &session_leg(session, s)->options, .state = state};
+}
+
+static void keep_state(struct session *session, const void *state)
+{
+	struct ledger_flow *flow = session_flow(session);
+	uint32_t next = !flow->format_now;
+
+	memcpy(flow->format[next], state, LEDGER_FORMAT_STATE_MAX);
+	atomic_store_explicit(&flow->format_now, next, memory_order_release);
+}
+
+/* What makes the next frame: one of the format's three callbacks. */
+struct maker {
+	const struct spliced_message *message; /* encode */
+	int why;                               /* else resync; 0: preamble */
+};
+
+static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state, void *frame)
+{
+	const struct spliced_format *format = session->format[s];
+	struct spliced_consumer consumer = consumer_of(session, s, state);
+	int n = 0;
+
+	if (maker->message)
+		n = format->encode(&consumer, maker->message, frame, BUFFERS_FRAME_MAX);
+	else if (maker->why)
+		n = format->resync ? format->resync(&consumer, maker->why, frame, BUFFERS_FRAME_MAX) : 0;
+	else
+		n = format->preamble ? format->preamble(&consumer, frame, BUFFERS_FRAME_MAX) : 0;
+	if (consumer.wake && (!session->wake || consumer.wake < session->wake)) {
+		session->wake = consumer.wake;
+		session_look_again(session, consumer.wake);
+	}
+	return n;
+}
+
+static enum ledger_drop drop_reason(int error)
+{
+	return error == -EPERM ? DROPPED_SENDER : error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FORMAT;
+}
+
+/* Makes frames until there are no more, and sends them; the state is kept as far as they are on their way. 0: all; positive: why
+ * not. */
+static int send_made(struct session *session, unsigned s, const struct maker *maker)
+{
+	struct buffers *buffers = session->thread->buffers;
+	bool more = true;
+
+	while (more) {
+		size_t used = 0;
+		unsigned count = 0, taken = 0;
+		int n = 0, r;
+
+		memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now],
+		       LEDGER_FORMAT_STATE_MAX);
+		while (count < BUFFERS_FRAMES && used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
+			memcpy(buffers->states[count + 1], buffers->states[count], LEDGER_FORMAT_STATE_MAX);
+			n = make_frame(session, s, maker, buffers->states[count + 1], buffers->frames + used);
+			if (n <= 0)
+				break;
+			buffers->messages[count++] = (struct iovec){buffers->frames + used, (size_t)n};
+			used += (size_t)n;
+		}
+		more = n > 0;
+		r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
+		if (r) {
+			keep_state(session, buffers->states[taken]);
+			return r;
+		}
+		keep_state(session, buffers->states[more ? count : count + 1]);
+		if (n < 0)
+			sink_drop(session, drop_reason(n), 1);
+	}
+	return 0;
+}
+
+static int resync(struct session *session, unsigned s, int why)
+{
+	return session->format[s] ? send_made(session, s, &(struct maker){.why = why}) : 0;
+}
+
+/* Tells the format where messages are missing. What finds no room now is told before anything else later. */
+static int tell_gaps(struct session *session, unsigned s)
+{
+	static const struct {
+		uint32_t flag;
+		int why;
+	} gaps[] = {{FLOW_BROKEN, SPLICED_BROKEN}, {FLOW_LOST, SPLICED_LOST}};
+	struct ledger_flow *flow = session_flow(session);
+
+	for (unsigned i = 0; i < 2; i++) {
+		int r;
+
+		if (!(flow->flags & gaps[i].flag))
+			continue;
+		r = resync(session, s, gaps[i].why);
+		if (r)
+			return r;
+		flow->flags &= ~gaps[i].flag;
+	}
+	return 0;
+}
+
+/* What a format has to say before any message. */
+static int greet(struct session *session, unsigned s)
+{
+	struct ledger_flow *flow = session_flow(session);
+	int r;
+
+	if (!session->format[s])
+		return 0;
+	if (flow->flags & FLOW_GREETED)
+		return tell_gaps(session, s);
+	r = send_made(session, s, &(struct maker){0});
+	if (!r) {
+		flow->flags |= FLOW_GREETED;
+		flow->flags &= ~(uint32_t)(FLOW_BROKEN | FLOW_LOST);
+	}
+	return r;
+}
+
+int exchange_wake(struct session *session, unsigned s)
+{
+	session->wake = 0;
+	return resync(session, s, SPLICED_WAKE);
+}
+
+/* ---- message sources ---- */
+
+static int pass_on(struct session *session, unsigned s, const struct spliced_message *message)
+{
+	struct iovec part = {(void *)message->data, message->len};
+	unsigned taken;
+
+	if (session->format[s] && !sink_is_void(session, s))
+		return send_made(session, s, &(struct maker){.message = message});
+	return sink_send(session, s, &part, 1, &taken);
+}
+
+/* One message: peeked, sent, consumed. 0: go on; positive: as exchange_step(). */
+static int move_peeked(struct session *session, unsigned s)
+{
+	struct spliced_message message;
+	size_t len;
+	int r = peek(session, s, &message, &len);
+
+	switch (r) {
+	case SOURCE_NOTHING:
+		r = resync(session, s, SPLICED_DRAINED);
+		return r ? r : RELAY_BLOCKED;
+	case SOURCE_LOST:
+		session_flow(session)->flags |= FLOW_LOST;
+		return tell_gaps(session, s);
+	case SOURCE_AGAIN:
+		return 0;
+	case SOURCE_END:
+		return RELAY_DONE;
+	case SOURCE_RESET:
+		return RELAY_SOURCE_RESET;
+	}
+	if (len > BUFFERS_MESSAGE_MAX) {
+		sink_drop(session, DROPPED_OVERSIZE, 1);
+	} else {
+		r = pass_on(session, s, &message);
+		if (r == SINK_SATISFIED)
+			exchange_consume(session_fd(session, s));
+		if (r)
+			return overflow(session, s, r);
+	}
+	exchange_consume(session_fd(session, s));
+	return 0;
+}
+
+/* A batch of messages from a socket that may lose them anyway. */
+static int move_batch(struct session *session, unsigned s)
+{
+	struct buffers *buffers = session->thread->buffers;
+	unsigned count = 0, taken = 0;
+	int n, r;
+
+	for (unsigned i = 0; i < BUFFERS_BATCH; i++) {
+		buffers->in_parts[i] = (struct iovec){buffers->bytes + (size_t)i * BUFFERS_SLOT, BUFFERS_SLOT};
+		buffers->in[i].msg_hdr = (struct msghdr){.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1};
+	}
+	n = recvmmsg(session_fd(session, s), buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
+	if (n < 0) {
+		r = judge(session, s, errno);
+		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
+	}
+	for (int i = 0; i < n; i++) {
+		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC)
+			sink_drop(session, DROPPED_OVERSIZE, 1);
+		else
+			buffers->messages[count++] = (struct iovec){buffers->in_parts[i].iov_base, buffers->in[i].msg_len};
+	}
+	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
+	if (r == RELAY_BLOCKED || r == RELAY_STARVED) {
+		sink_drop(session, DROPPED_OVERFLOW, count - taken);
+		r = 0;
+	}
+	if (!r && n < BUFFERS_BATCH) {
+		session->readable[s] = false;
+		return RELAY_BLOCKED;
+	}
+	return r;
+}
+
+static bool takes_batches(const struct session *session, unsigned s)
+{
+	return session->overflow[s] == OVERFLOW_DROP_NEW && !is(session, s, SPLICED_RELIABLE) && !session->format[s];
+}
+
+/* ---- stream sources ---- */
+
+/* Reads what nobody wants, up to its end. */
+static int discard(struct session *session, unsigned s)
+{
+	ssize_t n = recv(session_fd(session, s), session->thread->buffers->bytes, BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
+
+	if (n > 0) {
+		sink_drop(session, DROPPED_RECEIVE_ONLY, 1);
+		return 0;
+	}
+	if (n == 0) {
+		session_record(session)->direction[s].flags |= DIRECTION_EOF;
+		return RELAY_DONE;
+	}
+	switch (judge(session, s, errno)) {
+	case SOURCE_NOTHING:
+		return RELAY_BLOCKED;
+	case SOURCE_RESET:
+		return RELAY_SOURCE_RESET;
+	}
+	return 0;
+}
+
+/* Takes bytes off a stream that were peeked and are on their way. */
+static int take_off(struct session *session, unsigned s, size_t bytes)
+{
+	while (bytes) {
+		ssize_t n = recv(session_fd(session, s), session->thread->buffers->scratch,
+				 bytes < BUFFERS_SCRATCH ? bytes : BUFFERS_SCRATCH, MSG_DONTWAIT);
+
+		if (n > 0)
+			bytes -= (size_t)n;
+		else if (n == 0 || errno != EINTR)
+			return -EIO;
+	}
+	return 0;
+}
+
+static int bad_frame(struct session *session, int error)
+{
+	sink_drop(session, error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FRAMING, 1);
+	return EXCHANGE_BAD_FRAME;
+}
+
+/* No whole frame is there, and `len` bytes of one. */
+static int wait_for_rest(struct session *session, unsigned s, size_t len)
+{
+	if (len && !(session->hangup[s] && socket_said_fin(session_fd(session, s)))) {
+		session->readable[s] = false;
+		return RELAY_BLOCKED;
+	}
+	if (len)
+		sink_drop(session, DROPPED_FRAMING, 1);
+	session_record(session)->direction[s].flags |= DIRECTION_EOF;
+	return RELAY_DONE;
+}
+
+/* A message longer than any that the sink could carry is refused by the sink; but without edges, a stream is cut to fit. */
+static size_t frame_limit(const struct session *session, unsigned s)
+{
+	uint64_t most = session_row(session, !s)->max_message;
+
+	if (session->framing[s] == SPLICED_FRAMING_NONE && most && most < session->max_frame[s])
+		return most;
+	return session->max_frame[s];
+}
+
+/* Whole frames: peeked, sent, consumed. */
+static int move_frames(struct session *session, unsigned s)
+{
+	struct buffers *buffers = session->thread->buffers;
+	size_t limit = frame_limit(session, s), at_most = 4 * limit, at = 0, ends[FRAMES_AT_ONCE], bytes = 0;
+	unsigned most = is(session, !s, SPLICED_RELIABLE) ? 1 : FRAMES_AT_ONCE, count = 0, taken;
+	struct framing_found found;
+	ssize_t n;
+	int r = 1, sent;
+
+	if (at_most > sizeof buffers->bytes)
+		at_most = sizeof buffers->bytes;
+	n = recv(session_fd(session, s), buffers->bytes, at_most, MSG_PEEK | MSG_DONTWAIT);
+	if (n < 0) {
+		r = judge(session, s, errno);
+		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
+	}
+	while (count < most) {
+		r = framing_decode(session->framing[s], buffers->bytes + at, (size_t)n - at, limit, &found);
+		if (r <= 0)
+			break;
+		at += found.consumed;
+		ends[count] = at;
+		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
+	}
+	if (!count)
+		return r < 0 ? bad_frame(session, r) : wait_for_rest(session, s, (size_t)n);
+	sent = sink_send(session, s, buffers->messages, count, &taken);
+	if (taken)
+		bytes = ends[taken - 1];
+	if ((sent == RELAY_BLOCKED || sent == RELAY_STARVED) && !exchange_blocks(session, s)) {
+		sink_drop(session, DROPPED_OVERFLOW, count - taken);
+		bytes = at;
+		sent = 0;
+	}
+	r = take_off(session, s, bytes);
+	return r < 0 ? r : sent;
+}
+
+/* ---- a step ---- */
+
+static int move_once(struct session *session, unsigned s)
+{
+	if (!is_message(session, s))
+		return sink_is_void(session, s) ? discard(session, s) : move_frames(session, s);
+	return takes_batches(session, s) ? move_batch(session, s) : move_peeked(session, s);
+}
+
+/* The source has said its last, and all of it is in the sink. A sink without connections has no end to be told. */
+static int end(struct session *session, unsigned d)
+{
+	if (is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED | SPLICED_RECEIVE_ONLY)) {
+		session_record(session)->direction[d].flags |= DIRECTION_FIN_SENT;
+		return RELAY_DONE;
+	}
+	return relay_finish(session, d);
+}
+
+static bool has(const struct session *session, unsigned d, uint32_t flag)
+{
+	return session_record(session)->direction[d].flags & flag;
+}
+
+/* Whether there is anything to move: while the sink takes nothing, only a source whose messages are then dropped. */
+static bool may_move(const struct session *session, unsigned d)
+{
+	return session->readable[d] && !has(session, d, DIRECTION_EOF);
+}
+
+static bool is_handed_in(const struct session *session, unsigned s)
+{
+	return s == 0 && session_record(session)->front == FRONT_FED && !is(session, 0, SPLICED_FEED);
+}
+
+int exchange_step(struct session *session, unsigned d)
+{
+	int rounds = takes_batches(session, d) ? EXCHANGE_BATCHES : EXCHANGE_ROUNDS;
+	int r;
+
+	if (has(session, d, DIRECTION_FIN_SENT))
+		return RELAY_DONE;
+	if (has(session, !d, DIRECTION_RESET))
+		return RELAY_SINK_RESET;
+	r = sink_drain(session, d);
+	if (r == RELAY_SINK_RESET)
+		return r;
+	if (is_handed_in(session, d))
+		return r ? r : RELAY_BLOCKED;
+	if (!r)
+		r = session->writable[!d] ? greet(session, d) : RELAY_BLOCKED;
+	if (r && (exchange_blocks(session, d) || r != RELAY_BLOCKED))
+		return r;
+	for (r = 0; !r && may_move(session, d); rounds--) {
+		if (!rounds)
+			return RELAY_MORE;
+		r = move_once(session, d);
+	}
+	if (r && r != RELAY_DONE)
+		return r;
+	if (!has(session, d, DIRECTION_EOF))
+		return RELAY_BLOCKED;
+	return session->fill[d] ? RELAY_BLOCKED : end(session, d);
+}

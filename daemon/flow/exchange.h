@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The exchange: one direction of a session that has messages at one end or at both, from its source to its sink.
+ *
+ *   source                        how it is read
+ *   message, reliable             peeked, sent, consumed: a crash in between repeats it, and loses none
+ *   message, with a format        the same, frame by frame
+ *   message, else                 in batches; what the sink does not take is dropped, as `overflow` says
+ *   stream                        whole frames are peeked, sent, consumed
+ *   a listener many peers share   not read here: its messages are handed in (fed.h)
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct session;
+
+/* Beside enum relay_result and sink_result. */
+enum exchange_result {
+	EXCHANGE_BAD_FRAME = 64, /* the source stream holds no frame, or one larger than max_frame */
+};
+
+/* How a session moves its traffic, by its two rows and what the config says of its ends: filled in once both are known. */
+void exchange_plan(struct session *session);
+
+/* Moves one direction (0: from the client, 1: from the target) as far as it goes. Positive: enum relay_result, sink_result or
+ * exchange_result; negative errno: the kernel refused what it never should. */
+int exchange_step(struct session *session, unsigned direction);
+
+/* The time that a format asked for has come, or another worker died with this session in hand: told to the format. */
+int exchange_wake(struct session *session, unsigned direction);
+
+/* Whether messages from this side stay with the kernel while the sink takes none. */
+bool exchange_blocks(const struct session *session, unsigned side);
+
+/* Makes a message socket tell a message without bytes from the end. */
+void exchange_prepare_socket(const struct session *session, unsigned side);
+
+/* Consumes the message at the head of a socket's queue. */
+void exchange_consume(int fd);
+
+/* Whether a socket's receive queue is at least half full, where the kernel can tell (SO_MEMINFO). */
+bool exchange_is_crowded(int fd);

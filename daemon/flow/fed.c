@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a datagram listener is fed with. A reliable socket is read message by message, peeked before and consumed after; one that
+ * may lose messages in batches, in which neighbours of one peer are sent together. A message that its session cannot take
+ * now holds the whole listener back, where its senders can be held back: it says so, and waits to be told.
+ */
+#include "flow/fed.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "flow/access.h"
+#include "flow/buffers.h"
+#include "flow/exchange.h"
+#include "flow/listener.h"
+#include "flow/peers.h"
+#include "flow/relay.h"
+#include "flow/session.h"
+#include "flow/sink.h"
+#include "flow/slot.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	FED_MESSAGES = 64, /* peeked ones a turn */
+	FED_BATCHES = 4,
+	FED_WAIT_MS = 20,  /* before a listener that is held back looks again, untold */
+};
+
+/* A listener while it is read. */
+struct fed {
+	struct thread *thread;
+	struct listener *listener;
+	uint32_t index;
+	const struct config_route *route;
+	const struct config_leg *leg;
+	uint16_t route_slot;
+};
+
+static void drop(const struct fed *fed, enum ledger_drop why, uint64_t count)
+{
+	ledger_count(&ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot)->dropped[why], count);
+}
+
+static void init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index)
+{
+	const struct ledger_listener *record = &thread->worker->ledger->listeners[index];
+
+	*fed = (struct fed){.thread = thread, .listener = listener, .index = index};
+	fed->route = &listener->generation->config->routes[record->route];
+	fed->leg = &fed->route->listen[record->endpoint].legs[record->leg];
+	fed->route_slot = listener->generation->route_slots[record->route];
+}
+
+static bool is_reliable(const struct fed *fed)
+{
+	return fed->leg->row->capabilities & SPLICED_RELIABLE;
+}
+
+/* Whether the senders are held back rather than their messages dropped. */
+static bool holds_back(const struct fed *fed)
+{
+	return fed->route->overflow == OVERFLOW_BLOCK || (fed->route->overflow == OVERFLOW_AUTO && is_reliable(fed));
+}
+
+/* ---- sessions ---- */
+
+static void fill_flow(struct session *session, const struct peer *peer)
+{
+	struct ledger_flow *flow = session_flow(session);
+
+	flow->peer_len = (uint8_t)(peer->len <= LEDGER_PEER_MAX ? peer->len : 0);
+	memcpy(flow->peer, peer->address, flow->peer_len);
+	flow->reply_len = (uint8_t)peer->reply_len;
+	memcpy(flow->reply, peer->reply, peer->reply_len);
+}
+
+/* A new session for a peer; NULL with *why: enum ledger_drop, or -1 where it was refused and counted. */
+static struct session *begin(const struct fed *fed, const struct peer *peer, int *why)
+{
+	struct ledger *ledger = fed->thread->worker->ledger;
+	struct address address = {.len = peer->len};
+	struct session *session;
+
+	*why = DROPPED_NO_SESSION;
+	memcpy(&address.storage, peer->address, peer->len);
+	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, &address)) {
+		ledger_count(&ledger_counter(ledger, fed->thread->index, fed->route_slot)->refused[REFUSED_DENIED], 1);
+		*why = -1;
+		return NULL;
+	}
+	if (!listener_take_place(fed->thread, fed->index, fed->listener->generation))
+		return NULL;
+	session = slot_claim(fed->thread);
+	if (!session) {
+		listener_give_place(fed->thread, fed->index, fed->listener->generation);
+		return NULL;
+	}
+	session->generation = fed->listener->generation;
+	session->route = fed->route;
+	fill_flow(session, peer);
+	slot_feed(session_record(session), &ledger->listeners[fed->index], fed->index);
+	atomic_fetch_add_explicit(&ledger->listeners[fed->index].accepted, 1, memory_order_relaxed);
+	peers_add(session);
+	session_begin(session, &address);
+	ledger_hold(fed->thread->record, HAND_LISTENER, fed->index);
+	return session;
+}
+
+/* A session that ended while it began is no session. */
+static bool is_alive(const struct session *session)
+{
+	return session_record(session)->state == SESSION_CONNECTING || session_record(session)->state == SESSION_RELAYING;
+}
+
+static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer *peer)
+{
+	int n = 0;
+
+	peer->listener = fed->index;
+	peer->address = header->msg_name;
+	/* A UNIX socket without a name has an address of its family alone. */
+	peer->len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0;
+	if (fed->leg->family->plugin.reply)
+		n = fed->leg->family->plugin.reply(header, peer->reply, sizeof peer->reply);
+	peer->reply_len = n > 0 ? (uint32_t)n : 0;
+}
+
+static struct session *find(const struct fed *fed, struct msghdr *header, int *why)
+{
+	struct session *session;
+	struct peer peer;
+
+	learn_peer(fed, header, &peer);
+	session = peers_find(fed->thread, fed->leg->family, &peer);
+	if (!session)
+		session = begin(fed, &peer, why);
+	if (!session || is_alive(session))
+		return session;
+	*why = DROPPED_UNREACHABLE;
+	return NULL;
+}
+
+/* ---- reading ---- */
+
+static void aim(struct buffers *buffers, unsigned i, size_t size)
+{
+	buffers->in_parts[i] = (struct iovec){buffers->bytes + i * size, size};
+	buffers->in[i].msg_hdr = (struct msghdr){
+		.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1, .msg_name = &buffers->from[i],
+		.msg_namelen = sizeof buffers->from[i], .msg_control = buffers->control[i],
+		.msg_controllen = BUFFERS_CONTROL};
+}
+
+/* What sink_send() said, where the session itself has to act on it. */
+static void act(struct session *session, int r)
+{
+	if (r == SINK_RECONNECT)
+		session_reconnect(session);
+	else if (r == RELAY_SINK_RESET)
+		session_end(session, END_TARGET_RESET, -ECONNRESET);
+}
+
+/* Hands messages of one peer to its session. Those that it does not take are left: their number. */
+static unsigned hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count)
+{
+	unsigned taken;
+	int r;
+
+	session_record(session)->active = fed->thread->loop.now;
+	r = sink_send(session, 0, messages, count, &taken);
+	act(session, r);
+	return count - taken;
+}
+
+/* Messages of one batch, one after the other from the same peer. */
+static void hand_in_run(const struct fed *fed, struct session *session, int why, unsigned count)
+{
+	unsigned left = count;
+
+	if (session) {
+		left = hand_in(fed, session, fed->thread->buffers->messages, count);
+		why = is_alive(session) && session_record(session)->state == SESSION_RELAYING ? DROPPED_OVERFLOW
+											      : DROPPED_UNREACHABLE;
+	}
+	if (left && why >= 0)
+		drop(fed, (enum ledger_drop)why, left);
+}
+
+static bool same_peer(const struct mmsghdr *a, const struct mmsghdr *b)
+{
+	return a->msg_hdr.msg_namelen == b->msg_hdr.msg_namelen && a->msg_hdr.msg_controllen == b->msg_hdr.msg_controllen &&
+	       !memcmp(a->msg_hdr.msg_name, b->msg_hdr.msg_name, a->msg_hdr.msg_namelen) &&
+	       !memcmp(a->msg_hdr.msg_control, b->msg_hdr.msg_control, a->msg_hdr.msg_controllen);
+}
+
+static void hand_in_batch(const struct fed *fed, int n)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	int first = 0;
+
+	while (first < n) {
+		int why = DROPPED_NO_SESSION, next = first;
+		unsigned count = 0;
+		struct session *session = find(fed, &buffers->in[first].msg_hdr, &why);
+
+		for (; next < n && same_peer(&buffers->in[first], &buffers->in[next]); next++) {
+			if (buffers->in[next].msg_hdr.msg_flags & MSG_TRUNC)
+				drop(fed, DROPPED_OVERSIZE, 1);
+			else
+				buffers->messages[count++] =
+					(struct iovec){buffers->in_parts[next].iov_base, buffers->in[next].msg_len};
+		}
+		hand_in_run(fed, session, why, count);
+		first = next;
+	}
+}
+
+/* True: there may be more. */
+static bool receive_batch(const struct fed *fed)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	int n;
+
+	for (unsigned i = 0; i < BUFFERS_BATCH; i++)
+		aim(buffers, i, BUFFERS_SLOT);
+	n = recvmmsg(fed->listener->fd, buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
+	if (n > 0)
+		hand_in_batch(fed, n);
+	return n == BUFFERS_BATCH || (n < 0 && errno == EINTR);
+}
+
+/* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
+static bool overflow(const struct fed *fed, struct session *session, int why)
+{
+	if (why == -1)
+		return true;
+	if (holds_back(fed) || (fed->route->overflow == OVERFLOW_DROP_OLD && !exchange_is_crowded(fed->listener->fd))) {
+		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
+		return false;
+	}
+	drop(fed, session ? DROPPED_OVERFLOW : (enum ledger_drop)why, 1);
+	return true;
+}
+
+/* One message: peeked, handed in, consumed. True: there may be more. */
+static bool receive_peeked(const struct fed *fed)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	struct msghdr *header = &buffers->in[0].msg_hdr;
+	struct session *session;
+	int why = DROPPED_NO_SESSION;
+	ssize_t n;
+
+	aim(buffers, 0, BUFFERS_MESSAGE_MAX);
+	n = recvmsg(fed->listener->fd, header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	if (n < 0)
+		return errno != EAGAIN;
+	if (n > BUFFERS_MESSAGE_MAX) {
+		drop(fed, DROPPED_OVERSIZE, 1);
+	} else {
+		session = find(fed, header, &why);
+		buffers->messages[0] = (struct iovec){buffers->bytes, (size_t)n};
+		if ((!session || hand_in(fed, session, buffers->messages, 1)) && !overflow(fed, session, why))
+			return false;
+	}
+	exchange_consume(fed->listener->fd);
+	return true;
+}
+
+bool fed_receive(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	struct fed fed;
+	bool batches, more = true;
+
+	init(&fed, thread, listener, index);
+	batches = !is_reliable(&fed) && (fed.route->overflow == OVERFLOW_AUTO || fed.route->overflow == OVERFLOW_DROP_NEW);
+	for (int i = 0; more && i < (batches ? FED_BATCHES : FED_MESSAGES); i++)
+		more = batches ? receive_batch(&fed) : receive_peeked(&fed);
+	return more;
+}
+
+void fed_skip(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	struct fed fed;
+
+	init(&fed, thread, listener, index);
+	exchange_consume(listener->fd);
+	drop(&fed, DROPPED_POISON, 1);
+	log_error("route %s: a message that was in hand at two deaths of the worker is dropped", fed.route->name);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Peers of datagram listeners: which session a message belongs to. One table a thread, of the sessions that the thread's
+ * listeners feed, by listener, canonical peer and the address of ours that was asked.
+ */
+#pragma once
+
+#include "ledger/ledger.h"
+
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct family;
+struct session;
+struct thread;
+
+/* Who sent a message, and to which of our addresses. */
+struct peer {
+	uint32_t listener;
+	const struct sockaddr *address;
+	socklen_t len; /* 0: nobody that could be answered */
+	uint32_t reply_len;
+	_Alignas(8) uint8_t reply[LEDGER_REPLY_MAX]; /* what the family's reply() made of the message */
+};
+
+/* Makes the table. -ENOMEM. */
+int peers_init(struct thread *thread);
+
+/* The session of a peer, or NULL. */
+struct session *peers_find(struct thread *thread, const struct family *family, const struct peer *peer);
+
+/* Puts a session in, by what its record and flow say of its peer; takes it out, if it is there. */
+void peers_add(struct session *session);
+void peers_remove(struct session *session);

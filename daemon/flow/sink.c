@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sinks. What surprised us about the kernel: a UDP socket reports the ICMP error of an earlier datagram at the next call,
+ * which then did nothing: it is called again. A UNIX datagram socket whose peer has died says ECONNREFUSED for ever, also when
+ * a new socket has taken the peer's name: it must be connected anew. And only a connected socket tells when there is room again:
+ * the others are asked from time to time.
+ */
+#include "flow/sink.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "flow/buffers.h"
+#include "flow/relay.h"
+#include "flow/session.h"
+#include "flow/thread.h"
+#include "net/framing.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { POLL_MS = 2 }; /* before a sink that cannot tell is asked again */
+
+void sink_drop(struct session *session, enum ledger_drop why, uint64_t count)
+{
+	ledger_count(&session_counter(session)->dropped[why], count);
+}
+
+bool sink_is_void(const struct session *session, unsigned d)
+{
+	return session_row(session, !d)->capabilities & SPLICED_RECEIVE_ONLY;
+}
+
+/* Why a message is dropped before it is sent, or -1. */
+static int refuse(const struct session *session, unsigned d)
+{
+	if (sink_is_void(session, d))
+		return DROPPED_RECEIVE_ONLY;
+	if (d == 0 || session_record(session)->front != FRONT_FED)
+		return -1;
+	if (session->route->replies == 0)
+		return DROPPED_UNEXPECTED;
+	return session_flow(session)->peer_len ? -1 : DROPPED_UNNAMED;
+}
+
+static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
+{
+	ledger_count(&session_flow(session)->messages[d], messages);
+	ledger_count(&session_counter(session)->messages[d], messages);
+	ledger_count((_Atomic uint64_t *)&session_record(session)->direction[d].bytes, bytes);
+}
+
+/* Whether the peer of a datagram session has got as many replies as its messages ask for. */
+static bool is_satisfied(const struct session *session, unsigned d)
+{
+	const struct ledger_flow *flow = session_flow(session);
+	int64_t replies = session->route->replies;
+
+	return d == 1 && replies > 0 && session_record(session)->front == FRONT_FED &&
+	       flow->messages[1] >= flow->messages[0] * (uint64_t)replies;
+}
+
+/* ---- message sockets ---- */
+
+static void aim(struct session *session, unsigned d, const struct iovec *message, struct mmsghdr *header)
+{
+	struct ledger_flow *flow = session_flow(session);
+
+	memset(header, 0, sizeof *header);
+	header->msg_hdr.msg_iov = (struct iovec *)message;
+	header->msg_hdr.msg_iovlen = 1;
+	if (d == 0 || session_record(session)->front != FRONT_FED)
+		return;
+	header->msg_hdr.msg_name = flow->peer;
+	header->msg_hdr.msg_namelen = flow->peer_len;
+	if (flow->reply_len) {
+		header->msg_hdr.msg_control = flow->reply;
+		header->msg_hdr.msg_controllen = flow->reply_len;
+	}
+}
+
+static int blocked(struct session *session, unsigned d, bool tells)
+{
+	session->writable[!d] = false;
+	if (!tells || (d == 1 && session_record(session)->front == FRONT_FED))
+		session_look_again(session, session->thread->loop.now + POLL_MS * NSEC_PER_MSEC);
+	return RELAY_BLOCKED;
+}
+
+/* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; positive: as sink_send(). */
+static int judge(struct session *session, unsigned d, int error, bool second)
+{
+	uint64_t capabilities = session_row(session, !d)->capabilities;
+
+	switch (error) {
+	case EINTR:
+		return -EAGAIN;
+	case EAGAIN:
+		return blocked(session, d, true);
+	case ENOBUFS:
+	case ENOMEM:
+		return blocked(session, d, false);
+	case EMSGSIZE:
+		sink_drop(session, DROPPED_OVERSIZE, 1);
+		return 0;
+	}
+	if (!(capabilities & SPLICED_CONNECTIONLESS)) {
+		relay_note_reset(session, !d, error);
+		return RELAY_SINK_RESET;
+	}
+	if (capabilities & SPLICED_RELIABLE && d == 0 &&
+	    (error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE))
+		return SINK_RECONNECT;
+	sink_drop(session, DROPPED_UNREACHABLE, 1);
+	return error == ECONNREFUSED && !second && !(capabilities & SPLICED_RELIABLE) ? -EAGAIN : 0;
+}
+
+static int send_messages(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
+			 unsigned *taken)
+{
+	struct mmsghdr *out = session->thread->buffers->out;
+	bool second = false;
+	int n, r;
+
+	while (*taken < count) {
+		unsigned batch = count - *taken < BUFFERS_BATCH ? count - *taken : BUFFERS_BATCH;
+		uint64_t bytes = 0;
+
+		for (unsigned i = 0; i < batch; i++)
+			aim(session, d, &messages[*taken + i], &out[i]);
+		n = sendmmsg(session_fd(session, !d), out, batch, MSG_DONTWAIT | MSG_NOSIGNAL);
+		for (int i = 0; i < n; i++)
+			bytes += messages[*taken + (unsigned)i].iov_len;
+		if (n > 0) {
+			count_sent(session, d, (uint64_t)n, bytes);
+			*taken += (unsigned)n;
+			second = false;
+			if (is_satisfied(session, d))
+				return SINK_SATISFIED;
+			continue;
+		}
+		r = judge(session, d, errno, second);
+		if (r > 0)
+			return r;
+		second = r == -EAGAIN && errno != EINTR;
+		*taken += r == 0;
+	}
+	return 0;
+}
+
+/* ---- streams ---- */
+
+int sink_drain(struct session *session, unsigned d)
+{
+	int r = 0;
+
+	if (session->fill[d]) {
+		if (session_record(session)->state != SESSION_RELAYING || !session->writable[!d])
+			return RELAY_BLOCKED;
+		r = relay_drain_pipe(session, d);
+	}
+	if (!r && session_record(session)->direction[d].pipe >= 0)
+		relay_give_pipe_back(session, d);
+	return r;
+}
+
+/* The frames that go into an empty pipe by one writev(2). */
+struct gathered {
+	unsigned parts;
+	size_t bytes, scratch;
+	uint64_t messages, payload;
+};
+
+static bool has_room(const struct gathered *gathered, size_t scratch)
+{
+	return gathered->parts + FRAMING_PARTS <= BUFFERS_BATCH * FRAMING_PARTS &&
+	       gathered->scratch + scratch <= BUFFERS_SCRATCH;
+}
+
+/* Adds a message's frame. 1: added, or dropped; 0: no room for it now. */
+static int gather(struct session *session, unsigned d, const struct iovec *message, size_t pipe_size,
+		  struct gathered *gathered)
+{
+	struct buffers *buffers = session->thread->buffers;
+	size_t scratch, bytes = 0;
+	struct iovec *parts = &buffers->parts[gathered->parts];
+	int n;
+
+	if (message->iov_len > session->max_frame[!d]) {
+		sink_drop(session, DROPPED_OVERSIZE, 1);
+		return 1;
+	}
+	scratch = framing_scratch(session->framing[!d], message->iov_len);
+	if (!has_room(gathered, scratch))
+		return 0;
+	n = framing_encode(session->framing[!d], message->iov_base, message->iov_len, session->max_frame[!d],
+			   buffers->scratch + gathered->scratch, parts);
+	if (n < 0) {
+		sink_drop(session, n == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FRAMING, 1);
+		return 1;
+	}
+	for (int i = 0; i < n; i++)
+		bytes += parts[i].iov_len;
+	if (gathered->bytes + bytes > pipe_size)
+		return 0;
+	gathered->parts += (unsigned)n;
+	gathered->bytes += bytes;
+	gathered->scratch += scratch;
+	gathered->messages++;
+	gathered->payload += message->iov_len;
+	return 1;
+}
+
+/* The kernel had no memory for all of it: what is in the pipe would be a cut frame. */
+static int cut(struct session *session, unsigned d)
+{
+	relay_note_reset(session, !d, EPIPE);
+	return RELAY_SINK_RESET;
+}
+
+static int send_frames(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
+		       unsigned *taken)
+{
+	struct thread *thread = session->thread;
+	int r = sink_drain(session, d);
+
+	while (!r && *taken < count) {
+		struct gathered gathered = {0};
+		ssize_t n;
+
+		if (relay_borrow_pipe(session, d, session->max_frame[!d]))
+			return RELAY_STARVED;
+		while (*taken < count && gather(session, d, &messages[*taken], session->pipe_size[d], &gathered))
+			++*taken;
+		if (gathered.bytes) {
+			n = writev(session_record(session)->direction[d].pipe, thread->buffers->parts, (int)gathered.parts);
+			if (n != (ssize_t)gathered.bytes)
+				return cut(session, d);
+			session->fill[d] = (uint32_t)n;
+			ledger_count(&session_flow(session)->messages[d], gathered.messages);
+			ledger_count(&session_counter(session)->messages[d], gathered.messages);
+		}
+		r = sink_drain(session, d);
+	}
+	if (r == RELAY_BLOCKED && *taken == count)
+		return 0;
+	return r;
+}
+
+int sink_send(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
+{
+	int why = refuse(session, d);
+
+	*taken = 0;
+	if (why >= 0) {
+		sink_drop(session, (enum ledger_drop)why, count);
+		*taken = count;
+		return 0;
+	}
+	if (session->framing[!d])
+		return send_frames(session, d, messages, count, taken);
+	if (session_record(session)->state != SESSION_RELAYING)
+		return RELAY_BLOCKED;
+	return session->writable[!d] ? send_messages(session, d, messages, count, taken) : RELAY_BLOCKED;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The sink of a direction: where a session's messages go. A message socket takes them by sendmsg(2), a stream as frames
+ * by way of a pipe, and a socket that is only received from takes none.
+ */
+#pragma once
+
+#include "ledger/ledger.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+struct session;
+
+/* Beside enum relay_result. */
+enum sink_result {
+	SINK_RECONNECT = 32, /* the target's datagram socket is gone: what follows goes to the next one at its address */
+	SINK_SATISFIED,      /* all the replies that were expected are through: the session is over */
+};
+
+/*
+ * Sends messages, in order. *taken: how many are done with, on their way or dropped and counted. 0: all of them; positive:
+ * why not more (RELAY_BLOCKED, RELAY_STARVED, RELAY_SINK_RESET, enum sink_result). A stream sink that is not connected yet takes what
+ * fits into its pipe.
+ */
+int sink_send(struct session *session, unsigned direction, const struct iovec *messages, unsigned count, unsigned *taken);
+
+/* Moves on what waits in the pipe of a stream sink. 0: empty; else as sink_send(). */
+int sink_drain(struct session *session, unsigned direction);
+
+/* Whether a message would be dropped as soon as it were sent: nobody there takes any. */
+bool sink_is_void(const struct session *session, unsigned direction);
+
+/* Counts messages that are dropped. */
+void sink_drop(struct session *session, enum ledger_drop why, uint64_t count);

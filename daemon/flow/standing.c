@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Standing sessions. The list is made anew by every worker, from the newest generation and the listeners in the ledger;
+ * which session a standing one has, its record says. The pauses are the worker's own: an heir begins with the shortest.
+ */
+#include "flow/standing.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/timer.h"
+#include "config/config.h"
+#include "flow/listener.h"
+#include "flow/session.h"
+#include "flow/slot.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DOUBLINGS_MAX = 20, NO_PLACE_MS = 100, NO_LISTENER = UINT32_MAX };
+
+struct standing {
+	struct timer timer; /* set while there is no session */
+	struct thread *thread;
+	const struct generation *generation;
+	uint32_t listener; /* of a feed; NO_LISTENER: a dial */
+	uint16_t route, dial;
+	uint32_t failures;
+	bool has_session, relayed, left;
+};
+
+static const struct config_route *route_of(const struct standing *standing)
+{
+	return &standing->generation->config->routes[standing->route];
+}
+
+static void begin_after(struct standing *standing, uint64_t pause)
+{
+	struct loop *loop = &standing->thread->loop;
+
+	if (!standing->left)
+		timer_set(&loop->timers, &standing->timer, loop->now + pause);
+}
+
+static uint64_t pause_length(const struct standing *standing)
+{
+	const struct config_route *route = route_of(standing);
+	uint32_t doublings = standing->failures < DOUBLINGS_MAX ? standing->failures : DOUBLINGS_MAX;
+	uint64_t length = route->backoff << doublings;
+
+	return length < route->max_backoff ? length : route->max_backoff;
+}
+
+static void fill(struct standing *standing, struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (standing->listener != NO_LISTENER) {
+		slot_feed(record, &standing->thread->worker->ledger->listeners[standing->listener], standing->listener);
+	} else {
+		record->generation = standing->generation->number;
+		record->route = standing->route;
+		record->endpoint = (uint8_t)standing->dial;
+		record->front = FRONT_DIALED;
+	}
+	record->admitted = 1;
+}
+
+static void begin(struct timer *timer)
+{
+	struct standing *standing = (struct standing *)((char *)timer - offsetof(struct standing, timer));
+	struct thread *thread = standing->thread;
+	struct ledger *ledger = thread->worker->ledger;
+	struct address nobody = {.len = 0};
+	struct session *session = slot_claim(thread);
+
+	if (!session) {
+		begin_after(standing, NO_PLACE_MS * NSEC_PER_MSEC);
+		return;
+	}
+	session->generation = standing->generation;
+	session->route = route_of(standing);
+	session->standing = standing;
+	standing->has_session = true;
+	standing->relayed = false;
+	fill(standing, session);
+	atomic_fetch_add(&ledger->routes[standing->generation->route_slots[standing->route]].active, 1);
+	session_begin(session, &nobody);
+}
+
+void standing_relays(struct session *session)
+{
+	if (!session->standing)
+		return;
+	session->standing->failures = 0;
+	session->standing->relayed = true;
+}
+
+void standing_ended(struct session *session)
+{
+	struct standing *standing = session->standing;
+
+	if (!standing)
+		return;
+	session->standing = NULL;
+	standing->has_session = false;
+	begin_after(standing, pause_length(standing));
+	standing->failures++;
+}
+
+void standing_leave(struct thread *thread, uint32_t listener)
+{
+	for (uint32_t i = 0; i < thread->n_standing; i++)
+		if (thread->standing[i].listener == listener) {
+			thread->standing[i].left = true;
+			timer_clear(&thread->loop.timers, &thread->standing[i].timer);
+		}
+}
+
+/* ---- the list ---- */
+
+static bool is_mine(const struct thread *thread, uint32_t number)
+{
+	return number % thread->worker->n_threads == thread->index;
+}
+
+static bool is_feed(const struct thread *thread, const struct ledger_listener *record)
+{
+	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
+
+	return generation && generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row->capabilities &
+				     SPLICED_FEED;
+}
+
+static void add(struct thread *thread, const struct standing *like)
+{
+	struct standing *standing = &thread->standing[thread->n_standing++];
+
+	*standing = *like;
+	standing->thread = thread;
+	standing->timer.fire = begin;
+}
+
+static void add_feeds(struct thread *thread)
+{
+	const struct ledger *ledger = thread->worker->ledger;
+
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		const struct ledger_listener *record = &ledger->listeners[i];
+
+		if (record->state != LISTENER_OPEN || record->paused == PAUSE_DEATHS || !is_mine(thread, i) ||
+		    !is_feed(thread, record))
+			continue;
+		add(thread, &(struct standing){.listener = i,
+					       .generation = generation_find(thread->worker->generations, record->generation),
+					       .route = record->route});
+	}
+}
+
+static void add_dials(struct thread *thread)
+{
+	const struct generation *newest = thread->worker->generations;
+
+	for (unsigned i = 0; i < newest->config->n_routes; i++) {
+		const struct config_route *route = &newest->config->routes[i];
+
+		for (unsigned k = 0; route->enabled && k < route->n_dial; k++)
+			if (is_mine(thread, newest->route_slots[i] + k))
+				add(thread, &(struct standing){.listener = NO_LISTENER, .generation = newest,
+							       .route = (uint16_t)i, .dial = (uint16_t)k});
+	}
+}
+
+/* A session of an older generation stands for the same if its route still means the same. */
+static bool stands_for(const struct standing *standing, const struct session *session)
+{
+	const struct ledger_session *record = session->record;
+
+	if (standing->has_session || standing->route != record->route)
+		return false;
+	if (record->front == FRONT_FED)
+		return standing->listener == record->listener;
+	return record->front == FRONT_DIALED && standing->listener == NO_LISTENER && standing->dial == record->endpoint &&
+	       !strcmp(route_of(standing)->name, session->route->name);
+}
+
+static void find_standing(struct thread *thread, struct session *session)
+{
+	for (uint32_t i = 0; i < thread->n_standing && !session->standing; i++)
+		if (stands_for(&thread->standing[i], session)) {
+			session->standing = &thread->standing[i];
+			session->standing->has_session = true;
+			session->standing->relayed = session->record->state == SESSION_RELAYING;
+		}
+}
+
+static uint32_t count_all(const struct thread *thread)
+{
+	const struct config *config = thread->worker->generations->config;
+	uint32_t count = thread->worker->ledger->keeper->listeners_high;
+
+	for (unsigned i = 0; i < config->n_routes; i++)
+		count += config->routes[i].n_dial;
+	return count;
+}
+
+int standing_adopt(struct thread *thread)
+{
+	const struct ledger *ledger = thread->worker->ledger;
+
+	thread->standing = calloc(count_all(thread) + 1, sizeof *thread->standing);
+	if (!thread->standing)
+		return -ENOMEM;
+	add_feeds(thread);
+	add_dials(thread);
+	for (uint32_t slot = 0; thread->n_standing && slot < ledger->keeper->sessions_high; slot++) {
+		struct session *session = session_at(thread, slot);
+
+		if (ledger->sessions[slot].thread == thread->index && session->thread == thread &&
+		    (ledger->sessions[slot].state == SESSION_CONNECTING || ledger->sessions[slot].state == SESSION_RELAYING))
+			find_standing(thread, session);
+	}
+	for (uint32_t i = 0; i < thread->n_standing; i++)
+		if (!thread->standing[i].has_session)
+			begin_after(&thread->standing[i], 0);
+	return 0;
+}

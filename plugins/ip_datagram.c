@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Datagrams of inet and inet6. A socket bound to every address hears with each message which of them was asked, so that the
+ * reply leaves from there: a client that asked one address takes no answer from another. The interface that a message came in by
+ * says nothing of the way back, except for link-local addresses, which mean nothing without it.
+ */
+#include "ip.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+
+/* ---- replies ---- */
+
+static int put_control(void *control, size_t size, int level, int type, const void *data, size_t len)
+{
+	struct cmsghdr header = {.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
+
+	if (CMSG_SPACE(len) > size)
+		return 0;
+	memset(control, 0, CMSG_SPACE(len));
+	memcpy(control, &header, sizeof header);
+	memcpy((char *)control + CMSG_LEN(0), data, len);
+	return (int)CMSG_SPACE(len);
+}
+
+static int reply_inet(const struct cmsghdr *cmsg, void *control, size_t size)
+{
+	struct in_pktinfo asked, reply = {0};
+
+	memcpy(&asked, CMSG_DATA(cmsg), sizeof asked);
+	reply.ipi_spec_dst = asked.ipi_spec_dst;
+	return put_control(control, size, IPPROTO_IP, IP_PKTINFO, &reply, sizeof reply);
+}
+
+static int reply_inet6(const struct cmsghdr *cmsg, void *control, size_t size)
+{
+	struct in6_pktinfo asked, reply = {0};
+
+	memcpy(&asked, CMSG_DATA(cmsg), sizeof asked);
+	if (IN6_IS_ADDR_MULTICAST(&asked.ipi6_addr))
+		return 0;
+	reply.ipi6_addr = asked.ipi6_addr;
+	if (IN6_IS_ADDR_LINKLOCAL(&asked.ipi6_addr))
+		reply.ipi6_ifindex = asked.ipi6_ifindex;
+	return put_control(control, size, IPPROTO_IPV6, IPV6_PKTINFO, &reply, sizeof reply);
+}
+
+int ip_reply(const struct msghdr *received, void *control, size_t size)
+{
+	struct msghdr *header = (struct msghdr *)(uintptr_t)received;
+
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
+		if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO)
+			return reply_inet6(cmsg, control, size);
+		if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO)
+			return reply_inet(cmsg, control, size);
+	}
+	return 0;
+}
+
+/* ---- groups ---- */
+
+static unsigned interface_index(const struct spliced_options *options, const struct ip_host *host)
+{
+	const struct spliced_value *name = spliced_value(options, IP_OPTION_INTERFACE);
+
+	return name->state == SPLICED_UNSET ? host->scope : if_nametoindex(name->text);
+}
+
+/* The one sender that is listened to. -ENOENT: anybody. */
+static int read_source(const struct spliced_options *options, int domain, struct sockaddr_storage *ret)
+{
+	const struct spliced_value *source = spliced_value(options, IP_OPTION_MULTICAST_SOURCE);
+	struct ip_host host = {0};
+	socklen_t len;
+
+	if (source->state == SPLICED_UNSET)
+		return -ENOENT;
+	if (inet_pton(domain, source->text, host.bytes) != 1) {
+		SPLICED_ERROR(options, IP_OPTION_MULTICAST_SOURCE, "\"%s\" is no IPv%d address; write the number of a sender",
+			      source->text, domain == AF_INET ? 4 : 6);
+		return -EINVAL;
+	}
+	ip_sockaddr(domain, &host, 0, ret, &len);
+	return 0;
+}
+
+/* MCAST_JOIN_GROUP, ip(7): one call for both families. */
+static int join(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
+{
+	int level = domain == AF_INET ? SOL_IP : SOL_IPV6, r;
+	struct group_source_req request = {.gsr_interface = interface_index(options, host)};
+	struct group_req any = {.gr_interface = request.gsr_interface};
+	socklen_t len;
+
+	ip_sockaddr(domain, host, 0, &request.gsr_group, &len);
+	any.gr_group = request.gsr_group;
+	r = read_source(options, domain, &request.gsr_source);
+	if (!r)
+		r = setsockopt(fd, level, MCAST_JOIN_SOURCE_GROUP, &request, sizeof request) < 0 ? -errno : 0;
+	else if (r == -ENOENT)
+		r = setsockopt(fd, level, MCAST_JOIN_GROUP, &any, sizeof any) < 0 ? -errno : 0;
+	else
+		return r;
+	if (r < 0)
+		SPLICED_ERROR(options, IP_OPTION_HOST, "cannot join the multicast group: %s; name the interface where it is",
+			      strerror(-r));
+	return r;
+}
+
+/* Through which interface, how far, and whether we hear it ourselves. */
+static int aim(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
+{
+	int is_inet = domain == AF_INET, level = is_inet ? SOL_IP : SOL_IPV6, r;
+	int index = (int)interface_index(options, host);
+	struct ip_mreqn way = {.imr_ifindex = index};
+
+	r = ip_set(fd, options, IP_OPTION_MULTICAST_TTL, level, is_inet ? IP_MULTICAST_TTL : IPV6_MULTICAST_HOPS,
+		   (int)spliced_value(options, IP_OPTION_MULTICAST_TTL)->number);
+	if (!r)
+		r = ip_set(fd, options, IP_OPTION_MULTICAST_LOOP, level, is_inet ? IP_MULTICAST_LOOP : IPV6_MULTICAST_LOOP,
+			   (int)spliced_value(options, IP_OPTION_MULTICAST_LOOP)->number);
+	if (r < 0 || !index)
+		return r;
+	if (!is_inet)
+		return ip_set(fd, options, IP_OPTION_INTERFACE, level, IPV6_MULTICAST_IF, index);
+	if (!setsockopt(fd, level, IP_MULTICAST_IF, &way, sizeof way))
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, IP_OPTION_INTERFACE, "cannot send to the multicast group there: %s", strerror(-r));
+	return r;
+}
+
+static int prepare_group(int fd, const struct spliced_options *options, int domain)
+{
+	struct ip_host host;
+	int r;
+
+	/* A name that is not resolved yet is a machine's. */
+	r = ip_host(options, domain, &host);
+	if (r < 0 || !ip_is_multicast(domain, &host))
+		return r == -EADDRNOTAVAIL ? 0 : r;
+	return options->role == SPLICED_LISTEN ? join(fd, options, domain, &host) : aim(fd, options, domain, &host);
+}
+
+int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain)
+{
+	int r = 0;
+
+	if (options->role == SPLICED_LISTEN && domain == AF_INET6)
+		r = ip_set(fd, options, -1, SOL_IPV6, IPV6_RECVPKTINFO, 1);
+	/* An IPv6 socket that takes IPv4 too hears of that in IPv6 dress. */
+	else if (options->role == SPLICED_LISTEN)
+		r = ip_set(fd, options, -1, SOL_IP, IP_PKTINFO, 1);
+	if (!r && spliced_value(options, IP_OPTION_BROADCAST)->number)
+		r = ip_set(fd, options, IP_OPTION_BROADCAST, SOL_SOCKET, SO_BROADCAST, 1);
+	return r < 0 ? r : prepare_group(fd, options, domain);
+}
