@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the files of the family netlink share. */
+#pragma once
+
+#include <spliced/plugin.h>
+
+#include <jansson.h>
+#include <libmnl/libmnl.h>
+#include <net/if.h>
+#include <stdbool.h>
+
+enum netlink_option {
+	NETLINK_OPTION_GROUPS,
+	NETLINK_OPTION_DUMP,
+	NETLINK_OPTION_ON_OVERRUN,
+	NETLINK_OPTION_PORTID,
+	NETLINK_OPTIONS,
+};
+
+enum netlink_on_overrun { ON_OVERRUN_RESYNC, ON_OVERRUN_MARK, ON_OVERRUN_IGNORE };
+
+/* What can be dumped, in this order: names of links come before what names them. */
+enum netlink_kind { NETLINK_LINK, NETLINK_ADDRESS, NETLINK_ROUTES, NETLINK_NEIGHBOUR, NETLINK_KINDS };
+
+/* Bits of the kinds whose groups are among the option's; what is no group's name is left out. */
+unsigned netlink_kinds(const struct spliced_options *options);
+
+/* Attributes of a message or a nest, by type; NULL where there is none. */
+struct netlink_attributes {
+	unsigned most;
+	const struct nlattr **at;
+};
+
+/* Fill a table of most + 1 pointers: from behind a header of so many bytes in a message, or from a nest. */
+void netlink_parse(const struct nlmsghdr *message, size_t header, const struct nlattr **at, unsigned most);
+void netlink_parse_nested(const struct nlattr *nest, const struct nlattr **at, unsigned most);
+void netlink_parse_bytes(const void *bytes, size_t len, const struct nlattr **at, unsigned most);
+
+/* The value of an attribute; 0, or NULL, where it is missing or too short. */
+uint32_t netlink_u32(const struct nlattr *attribute);
+uint8_t netlink_u8(const struct nlattr *attribute);
+const char *netlink_text(const struct nlattr *attribute);
+
+/* Put a member into an object. Text that is no UTF-8 has '?' for each byte that is not ASCII. */
+void netlink_put_text(json_t *object, const char *key, const char *text);
+void netlink_put_number(json_t *object, const char *key, int64_t number);
+
+/* An address of the family, or "" */
+void netlink_put_address(json_t *object, const char *key, int family, const struct nlattr *attribute);
+const char *netlink_address(int family, const void *bytes, size_t len, char text[64]);
+
+/* A name from a table, else the number as text, as ip(8) has it. */
+struct netlink_name {
+	uint32_t number;
+	const char *name;
+};
+const char *netlink_name(const struct netlink_name *names, size_t n, uint32_t number, char text[16]);
+
+extern const struct netlink_name netlink_scopes[], netlink_protocols[], netlink_tables[], netlink_types[];
+extern const size_t netlink_n_scopes, netlink_n_protocols, netlink_n_tables, netlink_n_types;
+
+/* An interface's name, "if12" where it has none any more; and its flags. */
+const char *netlink_interface(uint32_t index, char name[IF_NAMESIZE]);
+unsigned netlink_interface_flags(uint32_t index);
+
+/* A name was said in a message. */
+void netlink_learn_interface(uint32_t index, const char *name);
+
+/* A link, an address, a route or a neighbour, as members of an object. False: it is none that ip(8) would show. */
+bool netlink_put_link(json_t *object, const struct nlmsghdr *message);
+bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message);
+bool netlink_put_route(json_t *object, const struct nlmsghdr *message);
+bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message);
+
+/* Any other message: its header, and what is behind it in base64. */
+void netlink_put_raw(json_t *object, const struct nlmsghdr *message);
+
+/* The format json. */
+int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t size);
+int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
+int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size);
+enum { NETLINK_JSON_STATE = 40 };

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The format json: what the kernel says, one object a frame; the present state first where `dump` asks for it; and a fresh
+ * one after a loss. Where it stands is in the consumer's state, so that it goes on after a crash.
+ *
+ *      preamble                 due: asked for again
+ *         |                       ^            |
+ *         v        DONE, a kind   | lost,      | drained, not too soon
+ *      dumping --- is left -+     | inter-     v
+ *         ^                 |     | rupted   dumping
+ *         +-----------------+     |
+ *         | DONE                  |
+ *         v                       |
+ *      snapshot-end, live --------+
+ *
+ * What surprised us about the kernel: after ENOBUFS it drops everything, without a word, until the queue was read empty, so that a dump
+ * that was asked for before would have holes behind it. A dump during which something changed says so in its own messages
+ * (NLM_F_DUMP_INTR), and is begun again.
+ */
+#include "netlink.h"
+
+#include <errno.h>
+#include <linux/netlink.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define SECOND UINT64_C(1000000000)
+
+enum { DUMP_PAUSE_SECONDS = 2, RETRY_MS = 100 };
+
+struct state {
+	uint64_t dumped;  /* when the last dump began, CLOCK_MONOTONIC ns; 0: never */
+	uint32_t offset;  /* in the message at hand */
+	uint32_t seq;     /* of the dump under way */
+	uint8_t dumping;  /* 1 + enum netlink_kind, 0: nothing */
+	uint8_t left;     /* bits of the kinds that this round has still to ask for */
+	uint8_t due;      /* a whole round is to be begun */
+	uint8_t said;     /* this resync() has made its frame */
+	uint8_t interrupted;
+	uint8_t reserved[3];
+};
+
+_Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE && (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX, "the state grew");
+
+static uint64_t clock_ns(clockid_t id)
+{
+	struct timespec ts;
+
+	clock_gettime(id, &ts);
+	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- frames ---- */
+
+static json_t *object_new(const char *event, const char *kind)
+{
+	uint64_t now = clock_ns(CLOCK_REALTIME);
+	time_t seconds = (time_t)(now / SECOND);
+	json_t *object = json_object();
+	char day[32], text[64];
+	struct tm tm;
+
+	gmtime_r(&seconds, &tm);
+	strftime(day, sizeof day, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(text, sizeof text, "%s.%09uZ", day, (unsigned)(now % SECOND));
+	netlink_put_text(object, "event", event);
+	netlink_put_text(object, "kind", kind);
+	netlink_put_text(object, "time", text);
+	return object;
+}
+
+/* The object's text as the frame; the object is freed. */
+static int finish(json_t *object, void *frame, size_t size)
+{
+	size_t len = json_dumpb(object, frame, size, JSON_COMPACT);
+
+	json_decref(object);
+	return !len ? -ENOMEM : len > size ? -EMSGSIZE : (int)len;
+}
+
+static int say(const char *event, const char *reason, void *frame, size_t size)
+{
+	json_t *object = object_new(event, "netlink");
+
+	netlink_put_text(object, "reason", reason);
+	return finish(object, frame, size);
+}
+
+/* ---- messages ---- */
+
+static const struct decoder {
+	uint16_t type, removal;
+	const char *kind;
+	bool (*put)(json_t *object, const struct nlmsghdr *message);
+} decoders[NETLINK_KINDS] = {
+	[NETLINK_LINK] = {RTM_NEWLINK, RTM_DELLINK, "link", netlink_put_link},
+	[NETLINK_ADDRESS] = {RTM_NEWADDR, RTM_DELADDR, "address", netlink_put_inet_address},
+	[NETLINK_ROUTES] = {RTM_NEWROUTE, RTM_DELROUTE, "route", netlink_put_route},
+	[NETLINK_NEIGHBOUR] = {RTM_NEWNEIGH, RTM_DELNEIGH, "neighbour", netlink_put_neighbour},
+};
+
+static const struct decoder *find_decoder(uint16_t type)
+{
+	for (int i = 0; i < NETLINK_KINDS; i++)
+		if (decoders[i].type == type || decoders[i].removal == type)
+			return &decoders[i];
+	return NULL;
+}
+
+/* A bridge tells of its ports by messages that look like those of links: a port that leaves is no link that is gone. */
+static const char *kind_of(const struct decoder *decoder, const struct nlmsghdr *message)
+{
+	const uint8_t *family = mnl_nlmsg_get_payload(message);
+
+	return decoder == &decoders[NETLINK_LINK] && *family == AF_BRIDGE ? "bridge-port" : decoder->kind;
+}
+
+static bool is_of_dump(const struct state *state, const struct nlmsghdr *message)
+{
+	return message->nlmsg_flags & NLM_F_MULTI && state->dumping && message->nlmsg_seq == state->seq;
+}
+
+static const char *event_of(const struct state *state, const struct decoder *decoder, const struct nlmsghdr *message)
+{
+	if (is_of_dump(state, message))
+		return "snapshot";
+	return message->nlmsg_type == decoder->removal ? "del" : "new";
+}
+
+/* One object. 0: nothing that anybody would want to see. */
+static int put_object(const struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
+{
+	const struct decoder *decoder = find_decoder(message->nlmsg_type);
+	json_t *object;
+
+	/* Of a dump that was given up. */
+	if (message->nlmsg_flags & NLM_F_MULTI && !is_of_dump(state, message))
+		return 0;
+	if (!decoder) {
+		object = object_new("message", "netlink");
+		netlink_put_raw(object, message);
+		return finish(object, frame, size);
+	}
+	if (!mnl_nlmsg_get_payload_len(message))
+		return 0;
+	object = object_new(event_of(state, decoder, message), kind_of(decoder, message));
+	if (decoder->put(object, message))
+		return finish(object, frame, size);
+	json_decref(object);
+	return 0;
+}
+
+/* ---- dumps ---- */
+
+static size_t header_size(enum netlink_kind kind)
+{
+	switch (kind) {
+	case NETLINK_LINK:
+		return sizeof(struct ifinfomsg);
+	case NETLINK_ADDRESS:
+		return sizeof(struct ifaddrmsg);
+	case NETLINK_ROUTES:
+		return sizeof(struct rtmsg);
+	case NETLINK_NEIGHBOUR:
+		return sizeof(struct ndmsg);
+	case NETLINK_KINDS:
+		break;
+	}
+	return 0;
+}
+
+static int ask(struct spliced_consumer *consumer, const struct state *state, enum netlink_kind kind)
+{
+	static const uint16_t types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH};
+	_Alignas(struct nlmsghdr) char buffer[128];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+
+	request->nlmsg_type = types[kind];
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	request->nlmsg_seq = state->seq;
+	mnl_nlmsg_put_extra_header(request, header_size(kind));
+	return send(consumer->fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static void later(struct spliced_consumer *consumer, struct state *state)
+{
+	state->dumping = 0;
+	state->left = 0;
+	state->due = 1;
+	consumer->wake = clock_ns(CLOCK_MONOTONIC) + RETRY_MS * (SECOND / 1000);
+}
+
+/* Asks for the next kind of this round. */
+static void dump_next(struct spliced_consumer *consumer, struct state *state)
+{
+	unsigned kind = 0;
+
+	while (!(state->left & 1u << kind))
+		kind++;
+	state->seq++;
+	state->left &= (uint8_t)~(1u << kind);
+	state->dumping = (uint8_t)(kind + 1);
+	if (ask(consumer, state, (enum netlink_kind)kind) < 0)
+		later(consumer, state);
+}
+
+static void begin_round(struct spliced_consumer *consumer, struct state *state)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
+
+	state->dumped = now;
+	state->seq = (uint32_t)(now >> 10);
+	state->interrupted = 0;
+	state->due = 0;
+	state->left = (uint8_t)netlink_kinds(consumer->options);
+	if (state->left)
+		dump_next(consumer, state);
+}
+
+/* The kernel has no more of this kind. What it says to the consumer, if anything. */
+static int dump_done(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+{
+	state->dumping = 0;
+	if (state->interrupted) {
+		state->interrupted = 0;
+		state->left = 0;
+		state->due = 1;
+		consumer->wake = state->dumped + DUMP_PAUSE_SECONDS * SECOND;
+		return say("lost", "interrupted", frame, size);
+	}
+	if (state->due)
+		return 0; /* messages were lost meanwhile: another round follows */
+	if (state->left) {
+		dump_next(consumer, state);
+		return 0;
+	}
+	return say("snapshot-end", NULL, frame, size);
+}
+
+static bool is_ours(const struct state *state, const struct nlmsghdr *message)
+{
+	return state->dumping && message->nlmsg_seq == state->seq;
+}
+
+/* One message of those that came together. */
+static int take(struct spliced_consumer *consumer, struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
+{
+	if (is_ours(state, message) && message->nlmsg_flags & NLM_F_DUMP_INTR)
+		state->interrupted = 1;
+	switch (message->nlmsg_type) {
+	case NLMSG_NOOP:
+	case NLMSG_OVERRUN:
+		return 0;
+	case NLMSG_DONE:
+		return is_ours(state, message) ? dump_done(consumer, state, frame, size) : 0;
+	case NLMSG_ERROR:
+		/* Busy with a dump that was asked for by a worker that died: its end is not far. */
+		if (is_ours(state, message))
+			later(consumer, state);
+		return 0;
+	}
+	return put_object(state, message, frame, size);
+}
+
+/* ---- callbacks ---- */
+
+int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t size)
+{
+	struct state *state = consumer->state;
+
+	(void)frame, (void)size;
+	if (!state->dumped && spliced_value(consumer->options, NETLINK_OPTION_DUMP)->number)
+		begin_round(consumer, state);
+	return 0;
+}
+
+int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
+{
+	const struct sockaddr_nl *from = (const struct sockaddr_nl *)message->from;
+	struct state *state = consumer->state;
+
+	/* Anybody may send to a port number. */
+	if (message->from_len < sizeof *from || from->nl_pid != 0)
+		return -EPERM;
+	while (state->offset < message->len) {
+		const struct nlmsghdr *next = (const struct nlmsghdr *)((const char *)message->data + state->offset);
+		int left = (int)(message->len - state->offset), n;
+
+		if (!mnl_nlmsg_ok(next, left))
+			break;
+		state->offset += MNL_ALIGN(next->nlmsg_len);
+		n = take(consumer, state, next, frame, size);
+		/* What is too long for a frame keeps nobody from hearing of the rest. */
+		if (n > 0)
+			return n;
+	}
+	state->offset = 0;
+	return 0;
+}
+
+static int tell_loss(const struct spliced_consumer *consumer, struct state *state, const char *reason, void *frame, size_t size)
+{
+	int64_t how = spliced_value(consumer->options, NETLINK_OPTION_ON_OVERRUN)->number;
+
+	if (state->said || how == ON_OVERRUN_IGNORE) {
+		state->said = 0;
+		return 0;
+	}
+	state->said = 1;
+	state->left = 0;
+	state->due = how == ON_OVERRUN_RESYNC;
+	return say("lost", reason, frame, size);
+}
+
+/* Nothing is left to be read, and so nothing is dropped any more. */
+static void renew(struct spliced_consumer *consumer, struct state *state)
+{
+	uint64_t next = state->dumped + DUMP_PAUSE_SECONDS * SECOND;
+
+	if (!state->due || state->dumping)
+		return;
+	if (state->dumped && clock_ns(CLOCK_MONOTONIC) < next)
+		consumer->wake = next;
+	else
+		begin_round(consumer, state);
+}
+
+int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size)
+{
+	struct state *state = consumer->state;
+
+	switch ((enum spliced_resync)why) {
+	case SPLICED_LOST:
+		return tell_loss(consumer, state, "overrun", frame, size);
+	case SPLICED_BROKEN:
+		return tell_loss(consumer, state, "restart", frame, size);
+	case SPLICED_DRAINED:
+		renew(consumer, state);
+		return 0;
+	case SPLICED_WAKE: /* reading goes on, up to the end of the queue */
+		return 0;
+	}
+	return 0;
+}
