@@ -79,7 +79,7 @@ void exchange_plan(struct session *session)
 		session->overflow[side] = overflow_of(session, side);
 	}
 	/* What was framed for one target is nothing to another that frames otherwise. */
-	if (session->fill[0] && before != session->framing[1]) {
+	if (session->fill[0] && before && before != session->framing[1]) {
 		sink_drop(session, DROPPED_UNREACHABLE, 1);
 		relay_discard_pipe(session, 0);
 	}
