@@ -13,8 +13,9 @@
  *         v                       |
  *      snapshot-end, live --------+
  *
- * What surprised us about the kernel: after ENOBUFS it drops everything, without a word, until the queue was read empty, so that a dump
- * that was asked for before would have holes behind it. A dump during which something changed says so in its own messages
+ * What surprised us about the kernel: it says ENOBUFS before it gives what was queued when the first message found no room, and drops
+ * everything after that, without a word, until the queue was read empty. So the gap is at the end of the queue: there it is told, and
+ * a dump that were asked for before would have holes behind it. A dump during which something changed says so in its own messages
  * (NLM_F_DUMP_INTR), and is begun again.
  */
 #include "netlink.h"
@@ -41,7 +42,8 @@ struct state {
 	uint8_t due;      /* a whole round is to be begun */
 	uint8_t said;     /* this resync() has made its frame */
 	uint8_t interrupted;
-	uint8_t reserved[3];
+	uint8_t gap;      /* messages are missing behind those that are still queued */
+	uint8_t reserved[2];
 };
 
 _Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE && (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX, "the state grew");
@@ -232,8 +234,10 @@ static int dump_done(struct spliced_consumer *consumer, struct state *state, voi
 		consumer->wake = state->dumped + DUMP_PAUSE_SECONDS * SECOND;
 		return say("lost", "interrupted", frame, size);
 	}
-	if (state->due)
+	if (state->due || state->gap) {
+		state->left = 0;
 		return 0; /* messages were lost meanwhile: another round follows */
+	}
 	if (state->left) {
 		dump_next(consumer, state);
 		return 0;
@@ -306,14 +310,29 @@ static int tell_loss(const struct spliced_consumer *consumer, struct state *stat
 {
 	int64_t how = spliced_value(consumer->options, NETLINK_OPTION_ON_OVERRUN)->number;
 
-	if (state->said || how == ON_OVERRUN_IGNORE) {
+	if (how == ON_OVERRUN_IGNORE)
+		return 0;
+	state->left = 0;
+	state->due = how == ON_OVERRUN_RESYNC;
+	return say("lost", reason, frame, size);
+}
+
+/* Messages are missing behind what is queued now: told when that is read, or when more are lost before. */
+static int note_gap(const struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+{
+	if (!state->gap || state->said) {
+		state->gap = 1;
 		state->said = 0;
 		return 0;
 	}
 	state->said = 1;
-	state->left = 0;
-	state->due = how == ON_OVERRUN_RESYNC;
-	return say("lost", reason, frame, size);
+	return tell_loss(consumer, state, "overrun", frame, size);
+}
+
+static int tell_break(const struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+{
+	state->said = !state->said;
+	return state->said ? tell_loss(consumer, state, "restart", frame, size) : 0;
 }
 
 /* Nothing is left to be read, and so nothing is dropped any more. */
@@ -335,10 +354,14 @@ int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame,
 
 	switch ((enum spliced_resync)why) {
 	case SPLICED_LOST:
-		return tell_loss(consumer, state, "overrun", frame, size);
+		return note_gap(consumer, state, frame, size);
 	case SPLICED_BROKEN:
-		return tell_loss(consumer, state, "restart", frame, size);
+		return tell_break(consumer, state, frame, size);
 	case SPLICED_DRAINED:
+		if (state->gap && !state->dumping) {
+			state->gap = 0;
+			return tell_loss(consumer, state, "overrun", frame, size);
+		}
 		renew(consumer, state);
 		return 0;
 	case SPLICED_WAKE: /* reading goes on, up to the end of the queue */

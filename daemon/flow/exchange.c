@@ -353,12 +353,13 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 static int move_peeked(struct session *session, unsigned s)
 {
 	struct spliced_message message;
-	size_t len;
+	size_t len = 0;
 	int r = peek(session, s, &message, &len);
 
 	switch (r) {
 	case SOURCE_NOTHING:
 		r = resync(session, s, SPLICED_DRAINED);
+		session->readable[s] = r; /* what it had to say is still to be said */
 		return r ? r : RELAY_BLOCKED;
 	case SOURCE_LOST:
 		session_flow(session)->flags |= FLOW_LOST;

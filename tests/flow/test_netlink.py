@@ -1,0 +1,301 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Netlink route as JSON: what ip(8) says, followed live, with every loss told and healed. In a namespace of our own."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+
+import pytest
+
+import harness
+from harness import Daemon, until
+from messages import route
+from namespace import Namespace, ip, ip_batch
+
+CHANGES = int(os.environ.get("SPLICED_CHANGES", "20000"))
+
+
+@pytest.fixture(autouse=True)
+def namespace():
+    if not hasattr(socket, "AF_NETLINK"):
+        pytest.skip("no netlink here")
+    with Namespace():
+        yield
+
+
+def from_ip(*words):
+    done = subprocess.run(["ip", "-json", *words], check=True, capture_output=True, text=True)
+    return json.loads(done.stdout or "[]")
+
+
+def key_of(kind, event):
+    if kind == "link":
+        return event["ifindex"]
+    if kind == "address":
+        return event["ifindex"], event["local"], event["prefixlen"], event.get("address")
+    if kind == "neighbour":
+        return event.get("dst"), event.get("dev"), "proxy" in event
+    return tuple(str(event.get(key)) for key in ("family", "table", "dst", "type", "metric", "dev", "gateway", "tos",
+                                                 "nexthops"))
+
+
+class Follower(threading.Thread):
+    """Keeps the state that the events tell of, and counts them."""
+
+    def __init__(self, sock):
+        super().__init__(daemon=True)
+        self.file = sock.makefile("rb")
+        self.sock = sock
+        self.state = {}
+        self.counts = {}
+        self.reasons = []
+        self.ends = 0
+        self.start()
+
+    def run(self):
+        try:
+            for line in self.file:
+                self.take(json.loads(line))
+        except (OSError, ValueError):
+            pass
+
+    def take(self, event):
+        name, kind = event.pop("event"), event.pop("kind")
+        assert event.pop("time").endswith("Z")
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if name == "lost":
+            self.reasons.append(event["reason"])
+            self.state = {}
+        elif name == "snapshot-end":
+            self.ends += 1
+        elif name in ("snapshot", "new"):
+            self.state[kind, key_of(kind, event)] = event
+        elif name == "del":
+            self.state.pop((kind, key_of(kind, event)), None)
+
+    def known(self, kind):
+        return {key[1]: event for key, event in list(self.state.items()) if key[0] == kind}
+
+
+class Route:
+    """A route from TCP to netlink."""
+
+    def __init__(self, **target):
+        self.port = harness.free_port()
+        endpoint = {"family": "netlink", "protocol": "route", "groups": ["link", "addr"], "dump": True, "format": "json"}
+        endpoint.update(target)
+        self.routes = {"events": {"listen": f"tcp4://127.0.0.1:{self.port}", "target": endpoint}}
+
+    def daemon(self, **options):
+        return Daemon(self.routes, **options)
+
+    def follow(self):
+        sock = socket.create_connection(("127.0.0.1", self.port))
+        follower = Follower(sock)
+        until("the snapshot is complete", lambda: follower.ends)
+        return follower
+
+
+def furnish():
+    """A little of everything that this kernel has."""
+    ip("link", "add", "v0", "type", "veth", "peer", "name", "v1")
+    ip("link", "add", "br0", "type", "bridge")
+    ip("link", "set", "v0", "master", "br0", "up")
+    ip("link", "set", "v1", "up", "alias", "the other end")
+    ip("link", "property", "add", "dev", "v1", "altname", "another")
+    ip("addr", "add", "10.0.0.1/24", "brd", "+", "dev", "v1", "label", "v1:a")
+    ip("addr", "add", "10.9.0.1", "peer", "10.9.0.2", "dev", "v1")
+    ip("addr", "add", "2001:db8::1/64", "dev", "v1", "nodad")
+    ip("route", "add", "blackhole", "192.0.2.0/24")
+    ip("route", "add", "198.51.100.0/24", "via", "10.0.0.2", "metric", "5", "mtu", "1300", "table", "77")
+    ip("route", "add", "203.0.113.0/24", "nexthop", "via", "10.0.0.3", "weight", "2", "nexthop", "via", "10.0.0.4")
+    ip("route", "add", "unreachable", "198.18.0.0/15", "proto", "static")
+    ip("-6", "route", "add", "2001:db8:5::/48", "via", "2001:db8::9")
+    ip("-6", "route", "add", "2001:db8:6::/48", "nexthop", "via", "2001:db8::9", "nexthop", "via", "2001:db8::8")
+    ip("neigh", "add", "10.0.0.7", "lladdr", "02:00:00:00:00:07", "dev", "v1", "nud", "permanent")
+    ip("neigh", "add", "2001:db8::7", "lladdr", "02:00:00:00:00:08", "dev", "v1", "nud", "stale")
+    ip_batch(f"addr add 10.{number // 250}.{number % 250}.1/32 dev br0" for number in range(300))
+    until("no address is tentative any more",
+          lambda: not any("tentative" in one for link in from_ip("addr") for one in link["addr_info"]))
+
+
+def addresses():
+    return [dict(address, ifindex=link["ifindex"], ifname=link["ifname"])
+            for link in from_ip("addr") for address in link["addr_info"]]
+
+
+def same(ours, theirs, kind, extra=()):
+    """Every key that ip has, with its value; of ours, the extra ones may be more."""
+    theirs = {key_of(kind, one): one for one in theirs}
+    assert set(ours) == set(theirs), set(ours) ^ set(theirs)
+    for key, one in theirs.items():
+        known = {name: value for name, value in ours[key].items() if name not in extra}
+        # A life time goes by between two looks.
+        one = {name: value for name, value in one.items() if name not in extra}
+        assert known == one, (known, one)
+
+
+def test_the_snapshot_is_what_ip_says():
+    furnish()
+    route_ = Route(groups=["link", "addr", "route", "neigh"])
+    with route_.daemon():
+        follower = route_.follow()
+        same(follower.known("link"), from_ip("link"), "link")
+        same(follower.known("address"), addresses(), "address", ("valid_life_time", "preferred_life_time"))
+        assert len(follower.known("address")) > 300
+        theirs = [dict(one, family=family, table=one.get("table", "main"))
+                  for flag, family in (("-4", "inet"), ("-6", "inet6")) for one in
+                  from_ip(flag, "route", "show", "table", "all")]
+        same(follower.known("route"), theirs, "route", ("expires",))
+        same(follower.known("neighbour"), from_ip("neigh"), "neighbour")
+        assert follower.counts["snapshot"] == sum(len(follower.known(kind))
+                                                  for kind in ("link", "address", "route", "neighbour"))
+
+
+def test_what_a_client_says_is_dropped_and_its_fin_ends_nothing():
+    """nc(1) says FIN at once when its input is empty."""
+    route_ = Route()
+    with route_.daemon() as daemon:
+        sock = socket.create_connection(("127.0.0.1", route_.port))
+        sock.sendall(b"hello?\n")
+        sock.shutdown(socket.SHUT_WR)
+        follower = Follower(sock)
+        until("the snapshot is complete", lambda: follower.ends)
+        until("its words are dropped and counted", lambda: route(daemon, "events")["dropped"].get("receive-only"))
+        ip("addr", "add", "10.1.1.1/32", "dev", "lo")
+        until("it still hears", lambda: any(event["local"] == "10.1.1.1" for event in follower.known("address").values()))
+        assert route(daemon, "events")["sessions"]["active"] == 1
+        sock.shutdown(socket.SHUT_RDWR)
+        sock.close()
+
+
+def test_a_client_that_is_gone_is_noticed():
+    route_ = Route()
+    with route_.daemon() as daemon:
+        with socket.create_connection(("127.0.0.1", route_.port)) as sock:
+            sock.recv(1)
+            harness.reset(sock)
+        until("its session has ended", lambda: route(daemon, "events")["sessions"]["active"] == 0)
+
+
+def changes(count, first=0):
+    """Half of them add an address, the other half take it away, but for the last hundred."""
+    pairs = count // 2
+    for number in range(first, first + pairs):
+        address = f"10.{number // 60000 + 1}.{number // 250 % 240}.{number % 250 + 1}/32"
+        yield f"addr add {address} dev lo"
+        if number < first + pairs - 100:
+            yield f"addr del {address} dev lo"
+
+
+def test_20000_changes_are_followed_without_a_gap():
+    route_ = Route(groups=["addr"], rcvbuf="32M")
+    with route_.daemon() as daemon:
+        follower = route_.follow()
+        before = dict(follower.counts)
+        lines = list(changes(CHANGES))
+        ip_batch(lines)
+        until("every change was told", lambda: sum(follower.counts.get(name, 0) - before.get(name, 0)
+                                                   for name in ("new", "del")) == len(lines))
+        same(follower.known("address"), addresses(), "address")
+        assert not follower.reasons
+        assert route(daemon, "events")["lost"] == 0
+
+
+def change_unheard(daemon, count, first=0):
+    """More changes than the buffer holds, while nobody reads it; then it is read again."""
+    worker = daemon.worker
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        ip_batch(changes(count, first))
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+
+def test_with_a_tiny_buffer_every_loss_is_told_and_healed():
+    route_ = Route(groups=["addr"], rcvbuf="4K")
+    with route_.daemon() as daemon:
+        follower = route_.follow()
+        for turn in range(3):
+            change_unheard(daemon, 400, turn * 2000)
+            ip_batch(changes(1000, turn * 2000 + 1000))
+        until("the state is right again", lambda: follower.known("address").keys() ==
+              {key_of("address", one) for one in addresses()}, harness.PATIENCE * 3)
+        overruns = route(daemon, "events")["lost"]
+        assert follower.reasons.count("overrun") == overruns > 0
+        assert follower.ends >= 2
+
+
+@pytest.mark.parametrize("how", ("mark", "ignore"))
+def test_a_loss_is_only_marked_or_ignored(how):
+    route_ = Route(groups=["addr"], rcvbuf="4K", on_overrun=how)
+    with route_.daemon() as daemon:
+        follower = route_.follow()
+        change_unheard(daemon, 1000)
+        overruns = until("messages were lost", lambda: route(daemon, "events")["lost"])
+        if how == "mark":
+            until("each was told", lambda: follower.reasons.count("overrun") == route(daemon, "events")["lost"])
+        else:
+            assert not follower.reasons
+        assert overruns and follower.ends == 1
+
+
+def test_the_state_is_right_after_kills_and_reloads():
+    route_ = Route(groups=["link", "addr"])
+    with route_.daemon() as daemon:
+        follower = route_.follow()
+        for number in range(12):
+            ip_batch(changes(300, number * 1000))
+            if number % 2:
+                os.kill(daemon.worker, signal.SIGKILL)
+            else:
+                daemon.reload()
+        until("the state is right", lambda: follower.known("address").keys() ==
+              {key_of("address", one) for one in addresses()}, harness.PATIENCE * 3)
+        assert route(daemon, "events")["sessions"]["active"] == 1
+        assert set(follower.reasons) <= {"restart", "interrupted"}
+
+
+def test_events_are_pushed_to_a_target_that_comes_and_goes(place):
+    path = os.path.join(place, "log")
+    routes = {"push": {"listen": {"family": "netlink", "protocol": "route", "groups": ["addr"], "format": "json"},
+                       "target": f"unix-dgram://{path}"}}
+
+    def target():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        sock.settimeout(harness.PATIENCE)
+        sock.bind(path)
+        return sock
+
+    with Daemon(routes) as daemon:
+        for address in ("10.5.5.1", "10.5.5.2"):
+            with target() as sock:
+                until("the feed has its session", lambda: any(one["state"] == "relaying" for one in daemon.sessions()))
+                ip("addr", "add", address + "/32", "dev", "lo")
+                heard = json.loads(sock.recv(65536))
+                assert (heard["event"], heard["kind"], heard["local"]) == ("new", "address", address)
+            os.unlink(path)
+        # Nobody is there now: what comes waits in the kernel.
+        ip("addr", "add", "10.5.5.3/32", "dev", "lo")
+        with target() as sock:
+            assert json.loads(sock.recv(65536))["local"] == "10.5.5.3"
+
+
+def test_only_the_kernel_is_heard(place):
+    path = os.path.join(place, "log")
+    routes = {"push": {"listen": {"family": "netlink", "protocol": "route", "groups": ["addr"], "format": "json",
+                                  "portid": 4711},
+                       "target": f"unix-dgram://{path}"}}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(harness.PATIENCE)
+        sock.bind(path)
+        with Daemon(routes) as daemon:
+            until("the feed has its session", lambda: any(one["state"] == "relaying" for one in daemon.sessions()))
+            with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as liar:
+                liar.sendto(bytes(16), (4711, 0))
+            until("the forgery is dropped", lambda: route(daemon, "push")["dropped"].get("sender") == 1)
+            ip("addr", "add", "10.5.5.1/32", "dev", "lo")
+            assert json.loads(sock.recv(65536))["local"] == "10.5.5.1"
