@@ -149,17 +149,6 @@ static void renew_record(const struct worker *worker, struct ledger_session *rec
 		flow->flags |= FLOW_SUPERSEDED;
 }
 
-static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
-{
-	const struct generation *generation = generation_find(worker->generations, record->generation);
-	const struct config_route *route = &generation->config->routes[record->route];
-	const struct config_endpoint *front =
-		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
-
-	return (front->legs[record->leg].row->capabilities | route->targets[record->target].legs[record->connect_leg].row->capabilities) &
-	       SPLICED_BOUNDARIES;
-}
-
 /* Sessions that a dead thread had in hand: something of them may be missing. */
 static void mark_broken(const struct worker *worker)
 {
@@ -200,9 +189,24 @@ static void count_records(struct worker *worker)
 	atomic_fetch_add(&ledger->keeper->adopted_total, ledger->keeper->adopted_last);
 }
 
-/* A session that fails is reset, not passed on wrong; if many do, it is the audit that is wrong. */
-static void audit_records(struct ledger *ledger)
+/* Whether what leaves is not byte for byte what came: messages, and frames that are framed anew. */
+static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
 {
+	const struct generation *generation = generation_find(worker->generations, record->generation);
+	const struct config_route *route = &generation->config->routes[record->route];
+	const struct config_endpoint *target = &route->targets[record->target];
+	const struct config_endpoint *front =
+		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+	uint64_t capabilities =
+		front->legs[record->leg].row->capabilities | target->legs[record->connect_leg].row->capabilities;
+
+	return capabilities & SPLICED_BOUNDARIES || front->framing != target->framing;
+}
+
+/* A session that fails is reset, not passed on wrong; if many do, it is the audit that is wrong. */
+static void audit_records(const struct worker *worker)
+{
+	struct ledger *ledger = worker->ledger;
 	uint32_t wrong = 0, known = 0;
 	int64_t missing;
 
@@ -210,7 +214,7 @@ static void audit_records(struct ledger *ledger)
 		struct ledger_session *record = &ledger->sessions[i];
 		enum audit_result result;
 
-		if (record->state != SESSION_RELAYING)
+		if (record->state != SESSION_RELAYING || moves_messages(worker, record))
 			continue;
 		result = audit_session(record, &missing);
 		known += result != AUDIT_UNKNOWN;
@@ -315,7 +319,7 @@ void adopt_ledger(struct worker *worker)
 	free(owned.bits);
 	count_records(worker);
 	if (!worker->planned) {
-		audit_records(ledger);
+		audit_records(worker);
 		mark_broken(worker);
 	}
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)

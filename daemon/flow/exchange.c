@@ -104,15 +104,22 @@ void exchange_consume(int fd)
 		;
 }
 
-bool exchange_is_crowded(int fd)
+bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 {
 	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t len = sizeof memory;
 
-	/* A UNIX socket charges the sender: it cannot tell, and its queue is short. */
-	if (getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 || !memory[SK_MEMINFO_RMEM_ALLOC])
-		return true;
-	return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
+	/* What waits in a UNIX socket is charged to its sender. */
+	if (!getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) && memory[SK_MEMINFO_RMEM_ALLOC])
+		return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
+	if (!*stuck) {
+		*stuck = now;
+		return false;
+	}
+	if (now - *stuck < EXCHANGE_MOMENT_MS * NSEC_PER_MSEC)
+		return false;
+	*stuck = 0;
+	return true;
 }
 
 /* ---- what a receive says ---- */
@@ -193,8 +200,10 @@ static int overflow(struct session *session, unsigned s, int why)
 	case OVERFLOW_BLOCK:
 		return why;
 	case OVERFLOW_DROP_OLD:
-		if (!exchange_is_crowded(fd))
+		if (!exchange_gives_up(fd, session->thread->loop.now, &session->stuck[s])) {
+			session_look_again(session, session->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 			return why;
+		}
 		break;
 	case OVERFLOW_DROP_NEW:
 		break;
@@ -478,6 +487,8 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 	if (len)
 		sink_drop(session, DROPPED_FRAMING, 1);
 	session_record(session)->direction[s].flags |= DIRECTION_EOF;
+	/* Bytes that nobody has read would make close(2) a reset. */
+	take_off(session, s, len);
 	return RELAY_DONE;
 }
 

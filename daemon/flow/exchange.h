@@ -41,5 +41,8 @@ void exchange_prepare_socket(const struct session *session, unsigned side);
 /* Consumes the message at the head of a socket's queue. */
 void exchange_consume(int fd);
 
-/* Whether a socket's receive queue is at least half full, where the kernel can tell (SO_MEMINFO). */
-bool exchange_is_crowded(int fd);
+/* drop-old: whether the oldest message in a socket's queue is to make room for newer ones: the queue is half full; or, where the kernel
+ * cannot tell, that message has waited for a moment since *stuck (CLOCK_MONOTONIC ns, 0: it begins to), which is kept up to date. */
+bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck);
+
+enum { EXCHANGE_MOMENT_MS = 1 }; /* ... and when to look again */

@@ -239,8 +239,13 @@ static bool overflow(const struct fed *fed, struct session *session, int why)
 {
 	if (why == -1)
 		return true;
-	if (holds_back(fed) || (fed->route->overflow == OVERFLOW_DROP_OLD && !exchange_is_crowded(fed->listener->fd))) {
+	if (holds_back(fed)) {
 		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
+		return false;
+	}
+	if (fed->route->overflow == OVERFLOW_DROP_OLD &&
+	    !exchange_gives_up(fed->listener->fd, fed->thread->loop.now, &fed->listener->stuck)) {
+		listener_hold_back(fed->listener, fed->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 		return false;
 	}
 	drop(fed, session ? DROPPED_OVERFLOW : (enum ledger_drop)why, 1);

@@ -34,6 +34,7 @@ struct listener {
 	int fd;
 	bool fed;        /* a datagram socket: its messages are read here */
 	bool held_back;  /* ... but not now: its session takes none */
+	uint64_t stuck;  /* drop-old: exchange_gives_up() */
 };
 
 /* Takes up every listener of the ledger that this thread has a part in. */

@@ -31,6 +31,8 @@ enum audit_result audit_session(const struct ledger_session *record, int64_t *mi
 		    !socket_tcp_counts(record->fd[side], &taken[side], &put[side]))
 			return AUDIT_UNKNOWN;
 	put[1] -= ACTIVE_OPEN_SYN;
+	if (record->front == FRONT_DIALED)
+		put[0] -= ACTIVE_OPEN_SYN;
 	for (int d = 0; d < 2 && !*missing; d++)
 		*missing = (int64_t)(taken[d] - put[!d]) - in_pipe(&record->direction[d]);
 	if (!*missing)

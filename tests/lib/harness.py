@@ -360,7 +360,13 @@ class Daemon:
 
     def ready(self):
         assert self.process.poll() is None, f"the daemon ended with status {self.process.returncode}\n{self.log()}"
-        return listening("unix://" + self.control) and all(listening(text) for text in self._listens())
+        return listening("unix://" + self.control) and all(listening(text) for text in self._listens()) and \
+            (not self._listens_for_messages() or self.ctl_run("status").returncode in (0, 1))
+
+    def _listens_for_messages(self):
+        """Whether there are sockets that nobody can be seen to listen on: the worker answers once it has them."""
+        return any(kind in str(route.get("listen", "")) for route in self.routes.values()
+                   for kind in ("udp", "-dgram", "-seqpacket", "netlink"))
 
     def _listens(self):
         for route in self.routes.values():
