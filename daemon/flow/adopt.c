@@ -149,6 +149,20 @@ static void renew_record(const struct worker *worker, struct ledger_session *rec
 		flow->flags |= FLOW_SUPERSEDED;
 }
 
+/* Whether what leaves is not byte for byte what came: messages, and frames that are framed anew. */
+static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
+{
+	const struct generation *generation = generation_find(worker->generations, record->generation);
+	const struct config_route *route = &generation->config->routes[record->route];
+	const struct config_endpoint *target = &route->targets[record->target];
+	const struct config_endpoint *front =
+		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+	uint64_t capabilities =
+		front->legs[record->leg].row->capabilities | target->legs[record->connect_leg].row->capabilities;
+
+	return capabilities & SPLICED_BOUNDARIES || front->framing != target->framing;
+}
+
 /* Sessions that a dead thread had in hand: something of them may be missing. */
 static void mark_broken(const struct worker *worker)
 {
@@ -187,20 +201,6 @@ static void count_records(struct worker *worker)
 	}
 	ledger->keeper->adopted_last = ledger->keeper->sessions_active;
 	atomic_fetch_add(&ledger->keeper->adopted_total, ledger->keeper->adopted_last);
-}
-
-/* Whether what leaves is not byte for byte what came: messages, and frames that are framed anew. */
-static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
-{
-	const struct generation *generation = generation_find(worker->generations, record->generation);
-	const struct config_route *route = &generation->config->routes[record->route];
-	const struct config_endpoint *target = &route->targets[record->target];
-	const struct config_endpoint *front =
-		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
-	uint64_t capabilities =
-		front->legs[record->leg].row->capabilities | target->legs[record->connect_leg].row->capabilities;
-
-	return capabilities & SPLICED_BOUNDARIES || front->framing != target->framing;
 }
 
 /* A session that fails is reset, not passed on wrong; if many do, it is the audit that is wrong. */
