@@ -77,6 +77,12 @@ static void address_write(const json_t *address, FILE *file)
 	fputs(text ? text : "-", file);
 }
 
+static void dialled_write(const json_t *address, FILE *file)
+{
+	fputs("dial:", file);
+	address_write(address, file);
+}
+
 static void target_write(const json_t *target, FILE *file)
 {
 	fputs(member_text(target, "name"), file);
@@ -93,10 +99,14 @@ static const struct table_column route_columns[] = {
 static void route_line(struct table *table, const json_t *route)
 {
 	json_int_t limit = member_number(route, "sessions.limit");
+	const json_t *dial = member(route, "dial");
 
 	table_text(table, member_text(route, "name"));
 	table_text(table, member_true(route, "enabled") ? "enabled" : "disabled");
-	table_joined(table, member(route, "listen"), address_write);
+	if (json_array_size(dial) > 0)
+		table_joined(table, dial, dialled_write);
+	else
+		table_joined(table, member(route, "listen"), address_write);
 	table_joined(table, member(route, "targets"), target_write);
 	table_number(table, member_number(route, "sessions.active"));
 	if (limit > 0)
@@ -149,8 +159,12 @@ static void session_line(struct table *table, const json_t *session)
 int tables_print_routes(const json_t *answer, const struct view *view)
 {
 	static const struct listing listing = LISTING("routes", route_columns, route_line);
+	int r;
 
-	return listing_print(&listing, answer, view);
+	r = listing_print(&listing, answer, view);
+	if (r == 0 && view->headings)
+		messages_print(member(answer, "routes"));
+	return r;
 }
 
 int tables_print_listeners(const json_t *answer, const struct view *view)

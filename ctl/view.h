@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Answers as people read them, on standard output: status.c for the one, tables.c for the many. */
+/* Answers as people read them, on standard output: status.c for the one, tables.c for the many, messages.c for what becomes
+ * of a route's messages. */
 #pragma once
 
 #include <jansson.h>
@@ -17,3 +18,6 @@ int status_print(const json_t *answer, const struct view *view);
 int tables_print_routes(const json_t *answer, const struct view *view);
 int tables_print_listeners(const json_t *answer, const struct view *view);
 int tables_print_sessions(const json_t *answer, const struct view *view);
+
+/* A line for each of the routes that moved, dropped or lost a message. */
+void messages_print(const json_t *routes);

@@ -6,6 +6,7 @@
 #include "config/value.h"
 
 #include "base/report.h"
+#include "net/framing.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -15,7 +16,7 @@
 static const char *const capability_names[] = {
 	"listen",      "connect",      "connectionless", "boundaries", "reliable",
 	"ordered",     "half-close",   "splice",	 "readers",    "passes-fds",
-	"credentials", "receive-only", "reset",		 "tcp-info",
+	"credentials", "receive-only", "reset",		 "tcp-info",   "feed",
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 
@@ -49,9 +50,10 @@ static const char *row_type(const struct spliced_row *row)
 	return name ? name : "unknown";
 }
 
-static bool applies_to(const struct spliced_option *option, uint32_t row)
+/* Whether what is for these rows (0: all) is for this one. */
+static bool applies_to(uint64_t rows, uint32_t row)
 {
-	return option->rows == 0 || (option->rows & UINT64_C(1) << row);
+	return rows == 0 || (rows & UINT64_C(1) << row);
 }
 
 static bool has_role(const struct spliced_option *option, enum spliced_role role)
@@ -65,14 +67,37 @@ static void print_row_name(FILE *file, const struct spliced_row *row)
 	fprintf(file, "%s%s%s", row_type(row), row->name ? " " : "", row->name ? row->name : "");
 }
 
+/* The scheme of endpoint strings: the row's own, or FAMILY, which means the first row's type, or FAMILY-TYPE. */
+static const char *row_scheme(const struct family *family, const struct spliced_row *row,
+			      char *text, size_t size)
+{
+	if (row->scheme)
+		return row->scheme;
+	if (row->type == family->rows[0].type)
+		return family->name;
+	snprintf(text, size, "%s-%s", family->name, row_type(row));
+	return text;
+}
+
+/* Whether the scheme alone would mean another row. */
+static bool needs_protocol(const struct family *family, const struct spliced_row *row)
+{
+	return !row->scheme && row->name && !strstr(row->pattern, "PROTOCOL") &&
+	       family_row(family, row->type, NULL) != row;
+}
+
 static void print_row(FILE *file, const struct family *family, const struct spliced_row *row)
 {
 	const char *separator = "";
+	char scheme[64];
 
 	fputs("  ", file);
 	print_row_name(file, row);
-	fprintf(file, "\n    written as    %s://%s\n    capabilities  ",
-		row->scheme ? row->scheme : family->name, row->pattern ? row->pattern : "");
+	fprintf(file, "\n    written as    %s://%s",
+		row_scheme(family, row, scheme, sizeof(scheme)), row->pattern);
+	if (needs_protocol(family, row))
+		fprintf(file, "?protocol=%s", row->name);
+	fputs("\n    capabilities  ", file);
 	for (unsigned i = 0; i < CAPABILITIES; i++) {
 		if (!(row->capabilities & UINT64_C(1) << i))
 			continue;
@@ -85,20 +110,16 @@ static void print_row(FILE *file, const struct family *family, const struct spli
 	fputc('\n', file);
 }
 
-/* Which rows and roles an option is for, where it is not for all of them. */
-static void print_scope(FILE *file, const struct family *family,
-			const struct spliced_option *option)
+/* Which rows something is for, where it is not for all of them. */
+static void print_rows(FILE *file, const struct family *family, uint64_t rows)
 {
 	const char *separator = "";
 
-	if (option->roles == SPLICED_LISTEN || option->roles == SPLICED_CONNECT)
-		fprintf(file, "    only for      %s\n",
-			option->roles == SPLICED_LISTEN ? "listen" : "target");
-	if (option->rows == 0)
+	if (rows == 0)
 		return;
 	fputs("    only for      ", file);
 	for (uint32_t i = 0; i < family->plugin.n_rows; i++) {
-		if (!applies_to(option, i))
+		if (!applies_to(rows, i))
 			continue;
 		fputs(separator, file);
 		print_row_name(file, &family->rows[i]);
@@ -120,9 +141,24 @@ static void print_option(FILE *file, const struct family *family,
 	else if (option->default_text)
 		fprintf(file, "    default       %s\n",
 			*option->default_text ? option->default_text : "\"\"");
-	print_scope(file, family, option);
+	if (option->roles == SPLICED_LISTEN || option->roles == SPLICED_CONNECT)
+		fprintf(file, "    only for      %s\n",
+			option->roles == SPLICED_LISTEN ? "listen" : "target, dial");
+	print_rows(file, family, option->rows);
 	fprintf(file, "    a change      %s\n",
 		option->flags & SPLICED_LIVE ? "applies to the open socket" : "takes a new socket");
+}
+
+static void print_format(FILE *file, const struct family *family,
+			 const struct spliced_format *format)
+{
+	fprintf(file, "  %s\n    %s\n", format->name, format->doc);
+	if (format->framing == SPLICED_FRAMING_NONE)
+		fputs("    on a stream   frames itself\n", file);
+	else if (format->framing != SPLICED_FRAMING_UNSET)
+		fprintf(file, "    on a stream   framing = %s\n",
+			framing_name((enum spliced_framing)format->framing));
+	print_rows(file, family, format->rows);
 }
 
 static void print_family(FILE *file, const struct family *family)
@@ -135,6 +171,10 @@ static void print_family(FILE *file, const struct family *family)
 	fputs("\nOptions\n", file);
 	for (uint32_t i = 0; i < family->plugin.n_options; i++)
 		print_option(file, family, &family->options[i]);
+	if (family->plugin.n_formats)
+		fputs("\nFormats\n", file);
+	for (uint32_t i = 0; i < family->plugin.n_formats; i++)
+		print_format(file, family, &family->formats[i]);
 }
 
 /* Adds what may be missing as null. */
@@ -146,10 +186,11 @@ static void set_text(json_t *object, const char *key, const char *text)
 static json_t *row_to_json(const struct family *family, const struct spliced_row *row)
 {
 	json_t *object = json_object(), *capabilities = json_array();
+	char scheme[64];
 
 	set_text(object, "type", row_type(row));
 	set_text(object, "protocol", row->name);
-	set_text(object, "scheme", row->scheme ? row->scheme : family->name);
+	set_text(object, "scheme", row_scheme(family, row, scheme, sizeof(scheme)));
 	set_text(object, "pattern", row->pattern);
 	for (unsigned i = 0; i < CAPABILITIES; i++)
 		if (row->capabilities & UINT64_C(1) << i)
@@ -159,15 +200,26 @@ static json_t *row_to_json(const struct family *family, const struct spliced_row
 	return object;
 }
 
-static json_t *rows_of_option_to_json(const struct family *family,
-				      const struct spliced_option *option)
+static json_t *rows_to_json(const struct family *family, uint64_t rows)
 {
-	json_t *rows = json_array();
+	json_t *array = json_array();
 
 	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
-		if (applies_to(option, i))
-			json_array_append_new(rows, json_integer(i));
-	return rows;
+		if (applies_to(rows, i))
+			json_array_append_new(array, json_integer(i));
+	return array;
+}
+
+static json_t *format_to_json(const struct family *family, const struct spliced_format *format)
+{
+	enum spliced_framing framing = (enum spliced_framing)format->framing;
+	json_t *object = json_object();
+
+	set_text(object, "name", format->name);
+	set_text(object, "doc", format->doc);
+	set_text(object, "framing", framing ? framing_name(framing) : NULL);
+	json_object_set_new(object, "rows", rows_to_json(family, format->rows));
+	return object;
 }
 
 static json_t *option_to_json(const struct family *family, const struct spliced_option *option)
@@ -192,13 +244,14 @@ static json_t *option_to_json(const struct family *family, const struct spliced_
 	if (has_role(option, SPLICED_CONNECT))
 		json_array_append_new(roles, json_string("target"));
 	json_object_set_new(object, "roles", roles);
-	json_object_set_new(object, "rows", rows_of_option_to_json(family, option));
+	json_object_set_new(object, "rows", rows_to_json(family, option->rows));
 	return object;
 }
 
 static json_t *family_to_json(const struct family *family)
 {
 	json_t *object = json_object(), *rows = json_array(), *options = json_array();
+	json_t *formats = json_array();
 
 	set_text(object, "name", family->name);
 	set_text(object, "summary", family->plugin.summary);
@@ -210,7 +263,10 @@ static json_t *family_to_json(const struct family *family)
 	for (uint32_t i = 0; i < family->plugin.n_options; i++)
 		json_array_append_new(options, option_to_json(family, &family->options[i]));
 	json_object_set_new(object, "rows", rows);
+	for (uint32_t i = 0; i < family->plugin.n_formats; i++)
+		json_array_append_new(formats, format_to_json(family, &family->formats[i]));
 	json_object_set_new(object, "options", options);
+	json_object_set_new(object, "formats", formats);
 	return object;
 }
 

@@ -6,6 +6,7 @@
 #include "config/endpoint.h"
 
 #include "config/check.h"
+#include "config/frame.h"
 #include "config/group.h"
 #include "config/leg.h"
 #include "config/node.h"
@@ -79,81 +80,39 @@ static int open_group(struct check *check, const char *key, struct node *node,
 	return 0;
 }
 
-enum { DEFAULT_MAX_FRAME = 64 << 10 }; /* as the schema says */
-
-/* The format of that name for this row; NULL: there is none. */
-static const struct spliced_format *find_format(const struct config_leg *leg, const char *name)
+/* Chooses the rows, and reads the address of an endpoint string; no legs, reported, where one of them is wrong. */
+static int open_endpoint(struct check *check, struct node *group, const char *address,
+			 struct config_endpoint *endpoint)
 {
-	uint64_t row = UINT64_C(1) << (leg->row - leg->family->rows);
+	const char *pattern;
+	bool well = true;
+	int r;
 
-	for (uint32_t i = 0; i < leg->family->plugin.n_formats; i++) {
-		const struct spliced_format *format = &leg->family->formats[i];
-
-		if (strcmp(format->name, name) == 0 && (!format->rows || format->rows & row))
-			return format;
-	}
-	return NULL;
-}
-
-static void read_format(struct check *check, struct config_endpoint *endpoint)
-{
-	const struct config_value *value = &endpoint->values[ENDPOINT_FORMAT];
-	const struct config_leg *leg = &endpoint->legs[0];
-	char known[256] = "raw";
-	size_t len = strlen(known);
-
-	if (value->value.state == SPLICED_UNSET || strcmp(value->value.text, "raw") == 0)
-		return;
-	endpoint->format = find_format(leg, value->value.text);
-	if (endpoint->format)
-		return;
-	for (uint32_t i = 0; i < leg->family->plugin.n_formats && len < sizeof(known); i++)
-		if (find_format(leg, leg->family->formats[i].name))
-			len += (size_t)snprintf(known + len, sizeof(known) - len, ", %s",
-						leg->family->formats[i].name);
-	check_error(check, value->place,
-		    "%s.format is \"%s\"; %s sockets of family \"%s\" have: %s", endpoint->key,
-		    value->value.text, family_type_name(leg->row->type), leg->family->name, known);
-}
-
-/* The values again, as the data path reads them. */
-static void copy_values(struct check *check, struct config_endpoint *endpoint)
-{
-	const struct config_value *framing = &endpoint->values[ENDPOINT_FRAMING];
-	const struct config_value *longest = &endpoint->values[ENDPOINT_MAX_FRAME];
-
-	endpoint->max_frame = longest->value.state == SPLICED_UNSET
-				      ? DEFAULT_MAX_FRAME
-				      : (uint32_t)longest->value.number;
-	if (framing->value.state != SPLICED_UNSET)
-		endpoint->framing = (enum spliced_framing)(SPLICED_FRAMING_NONE +
-							   framing->value.number);
-	if (endpoint->framing && endpoint->legs[0].row->capabilities & SPLICED_BOUNDARIES)
-		check_error(check, framing->place,
-			    "%s.framing stands on a %s socket, which keeps the edges of messages "
-			    "itself; framing belongs to streams",
-			    endpoint->key, family_type_name(endpoint->legs[0].row->type));
-	read_format(check, endpoint);
+	r = leg_choose(check, group, endpoint);
+	if (r < 0 || endpoint->n_legs == 0 || !address)
+		return r;
+	pattern = endpoint->legs[0].row->pattern;
+	r = scheme_add_address(check, group, pattern, address, &well);
+	if (!well)
+		endpoint->n_legs = 0;
+	else if (r == 0 && strstr(pattern, "PROTOCOL"))
+		r = leg_choose(check, group, endpoint); /* which the address tells only now */
+	return r;
 }
 
 static int read_group(struct check *check, const struct list *list, struct node *group,
 		      const char *address, struct config_endpoint *endpoint)
 {
-	bool well = true;
 	int r;
 
-	r = leg_choose(check, group, endpoint);
+	r = open_endpoint(check, group, address, endpoint);
 	if (r < 0 || endpoint->n_legs == 0)
 		return r;
-	if (address && endpoint->legs[0].row->pattern)
-		r = scheme_add_address(check, group, endpoint->legs[0].row->pattern, address,
-				       &well);
-	if (r < 0 || !well)
-		return r;
 	r = read_common(check, group, endpoint);
+	if (r == 0)
+		r = frame_read(check, endpoint);
 	if (r < 0)
 		return r;
-	copy_values(check, endpoint);
 	return leg_read_all(check, list->route, group, endpoint);
 }
 

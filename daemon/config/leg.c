@@ -22,6 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *role_noun(const struct config_endpoint *endpoint)
+{
+	if (endpoint->role == SPLICED_LISTEN)
+		return "listening endpoint";
+	return strcmp(endpoint->key, "dial") == 0 ? "dialled endpoint" : "target";
+}
+
 /* The text of a setting that must be a string; NULL, reported, if it is none. */
 static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
 			     struct node *group, const char *name)
@@ -336,7 +343,7 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 		check_error(check, node->place, "\"%s\" belongs to %s, this is a %s; take it away",
 			    option->name,
 			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
-			    endpoint->role == SPLICED_LISTEN ? "listening endpoint" : "target");
+			    role_noun(endpoint));
 		return;
 	}
 	for (uint32_t i = 0; i < family->plugin.n_rows && len < sizeof(text); i++)
@@ -438,8 +445,9 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
 		check_error(
 			check, value->place.line ? value->place : endpoint->place,
-			"target.%s is empty; a target is one machine, name it or write its address",
-			leg->family->options[leg->family->host_option].name);
+			"%s.%s is empty; a %s is one machine, name it or write its address",
+			endpoint->key, leg->family->options[leg->family->host_option].name,
+			role_noun(endpoint));
 	if (host.len)
 		return set_host(check, leg, &host);
 	if (host.kind != HOST_NAME)

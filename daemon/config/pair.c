@@ -10,7 +10,6 @@
 #include "config/pair.h"
 
 #include "config/check.h"
-#include "config/schema.h"
 
 static const char choices[] = "length16, length32, line, netstring, octet-count, slip, or none if "
 			      "the edges of messages do not matter";
@@ -36,7 +35,7 @@ static bool check_streams(struct check *check, const struct config_endpoint *fro
 		return true;
 	check_error(check, one->values[ENDPOINT_FRAMING].place,
 		    "%s.framing stands on one of two streams, and means nothing there; take it "
-		    "away, or name a framing on the %s, too",
+		    "away, or give %s a framing, too",
 		    one->key, other->key);
 	return false;
 }
@@ -81,20 +80,33 @@ static bool is_datagram(const struct config_endpoint *front)
 	return front->role == SPLICED_LISTEN && has(&front->legs[0], SPLICED_CONNECTIONLESS);
 }
 
-/* The route's own settings that only some pairs have a use for. From defaults, they are no mistake. */
-static void check_settings(struct check *check, const struct config_route *route,
+/* True: the setting has no use here, and the route itself says it. One from defaults is no mistake, and is forgotten:
+ * what is printed of the route must read as the same route. */
+static bool is_misplaced(struct config_value *value, bool is_useful)
+{
+	if (value->value.state == SPLICED_UNSET || is_useful)
+		return false;
+	if (!value->inherited)
+		return true;
+	*value = (struct config_value){0};
+	return false;
+}
+
+/* The route's own settings that only some pairs have a use for. */
+static void check_settings(struct check *check, struct config_route *route,
 			   const struct config_endpoint *front, const struct config_endpoint *target)
 {
-	const struct config_value *replies = &route->values[ROUTE_REPLIES];
-	const struct config_value *overflow = &route->values[ROUTE_OVERFLOW];
+	struct config_value *replies = &route->values[ROUTE_REPLIES];
+	struct config_value *overflow = &route->values[ROUTE_OVERFLOW];
+	bool has_messages = is_message(&front->legs[0]) || is_message(&target->legs[0]) ||
+			    front->framing;
 
-	if (replies->value.state == SPLICED_SET && !replies->inherited && !is_datagram(front))
+	if (is_misplaced(replies, is_datagram(front)))
 		check_error(check, replies->place,
 			    "replies counts the answers of datagram sessions, and %s has none; "
 			    "take it away",
 			    front->key);
-	if (overflow->value.state == SPLICED_SET && !overflow->inherited &&
-	    !is_message(&front->legs[0]) && !is_message(&target->legs[0]) && !front->framing)
+	if (is_misplaced(overflow, has_messages))
 		check_error(check, overflow->place,
 			    "overflow is for messages, and this route moves streams, which are "
 			    "always held back; take it away");
@@ -113,7 +125,7 @@ static void check_front(struct check *check, const struct config_route *route,
 						  &route->targets[i].legs[l]);
 }
 
-void pair_check(struct check *check, const struct config_route *route)
+void pair_check(struct check *check, struct config_route *route)
 {
 	const struct config_endpoint *front = route->n_listen ? route->listen : route->dial;
 

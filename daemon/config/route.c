@@ -129,10 +129,12 @@ static int read_front(struct check *check, struct node *group, struct config_rou
 		r = endpoint_read_list(check, route, "listen", listen, &route->listen,
 				       &route->n_listen, &well);
 	if (!well)
-		route->n_listen = 0; /* so that no rule is refused for a listener that is missing */
+		route->n_listen = 0; /* so that nothing is refused for a listener that is missing */
 	if (dial && r == 0)
 		r = endpoint_read_list(check, route, "dial", dial, &route->dial, &route->n_dial,
 				       &well);
+	if (!well)
+		route->n_dial = 0;
 	return r;
 }
 
@@ -151,15 +153,41 @@ static int read_endpoints(struct check *check, struct node *group, struct config
 	else
 		r = endpoint_read_list(check, route, "target", target, &route->targets,
 				       &route->n_targets, &well);
+	if (!well)
+		route->n_targets = 0;
 	return r;
+}
+
+/* What nobody arrives at: NULL, or its name. */
+static const char *name_lonely(const struct node *group, const struct config_route *route)
+{
+	if (node_find(group, "dial", strlen("dial")))
+		return "dial";
+	if (route->n_listen && route->listen[0].legs[0].row->capabilities & SPLICED_FEED)
+		return "a feed";
+	return NULL;
+}
+
+static void refuse_rules(struct check *check, const struct node *rules, const char *lonely)
+{
+	if (rules)
+		check_error(check, rules->place,
+			    "%s is for clients that arrive, and none arrive by %s; take it away",
+			    rules->name, lonely);
 }
 
 static int read_rules(struct check *check, struct node *group,
 		      const struct route_defaults *defaults, struct config_route *route)
 {
 	const struct node *allow = node_take(group, "allow"), *deny = node_take(group, "deny");
+	const char *lonely = name_lonely(group, route);
 	int r = 0;
 
+	if (lonely) {
+		refuse_rules(check, allow, lonely);
+		refuse_rules(check, deny, lonely);
+		return 0;
+	}
 	allow = allow ? allow : defaults->allow;
 	deny = deny ? deny : defaults->deny;
 	route->has_allow = allow;
@@ -191,13 +219,13 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 	r = read_values(check, node, defaults, route);
 	if (r < 0)
 		return r;
-	copy_values(route);
 	check_backoff(check, route);
 	r = read_endpoints(check, node, route);
-	if (r == 0)
-		pair_check(check, route);
-	if (r == 0)
-		r = read_rules(check, node, defaults, route);
+	if (r < 0)
+		return r;
+	pair_check(check, route);
+	copy_values(route);
+	r = read_rules(check, node, defaults, route);
 	if (r == 0)
 		group_report_unknown(check, &route_table, node);
 	return r;

@@ -111,8 +111,8 @@ static void report_scheme(struct check *check, const struct node *string, const 
 			    scheme, nearest.best);
 	else
 		check_error(check, string->place,
-			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6 or a "
-			    "family's name",
+			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6, "
+			    "udp, udp4, udp6 or a family's name",
 			    string->text, scheme);
 }
 
@@ -422,14 +422,15 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 
 	*ret = owner_print(check->owner, "%s://", scheme_of(endpoint, scheme, sizeof(scheme)));
 	while (*ret && *pattern) {
-		const struct spliced_option *option;
+		const struct spliced_option *option; /* NULL: the field is PROTOCOL */
 
 		name = next_field(check->scratch, &pattern, &separator);
 		if (!name)
 			return -ENOMEM;
 		option = find_option(leg, name, &value);
 		field = option ? print_field(check->scratch, option, value)
-			       : owner_copy_text(check->scratch, "");
+			       : owner_copy_text(check->scratch,
+						 leg->row->name ? leg->row->name : "");
 		if (!field)
 			return -ENOMEM;
 		*ret = owner_print(check->owner, separator ? "%s%s%c" : "%s%s", *ret, field,

@@ -119,6 +119,7 @@ static bool pattern_is_sane(const struct family *family, const char *pattern)
 
 static int check_row(const struct family *family, uint32_t number, char **why)
 {
+	const uint64_t feed_needs = SPLICED_CAN_LISTEN | SPLICED_BOUNDARIES;
 	const struct spliced_row *row = &family->rows[number], *other;
 
 	if (!family_type_name(row->type))
@@ -136,6 +137,11 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 	if (!(row->capabilities & (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT)))
 		return plugin_refuse(why, -EINVAL, "row %u: can neither listen nor connect",
 				     number);
+	if ((row->capabilities & SPLICED_FEED) && ~row->capabilities & feed_needs)
+		return plugin_refuse(why, -EINVAL,
+				     "row %u: a feed is listened on, and keeps the boundaries of "
+				     "messages",
+				     number);
 	for (uint32_t i = 0; i < number; i++) {
 		other = &family->rows[i];
 		if (other->type == row->type &&
@@ -151,9 +157,10 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {
-		"family",	"type",	 "name",       "framing",	 "max_frame",  "sndbuf",
-		"rcvbuf",	"netns", "mark",       "priority",	 "weight",     "backup",
-		"max_sessions", "queue", "send_proxy", "proxy_protocol", "proxy_from",
+		"family",	  "type",	"name",	 "framing",    "max_frame", "format",
+		"sndbuf",	  "rcvbuf",	"netns", "mark",       "priority",  "weight",
+		"backup",	  "max_sessions", "queue", "send_proxy", "proxy_protocol",
+		"proxy_from",
 	};
 
 	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)

@@ -48,6 +48,8 @@ ROUTES = {"ok": True, "routes": [
      "listen": ["unix:///x"], "targets": [], "sessions": {"active": 0, "total": 0, "limit": 10},
      "bytes": {"to_target": 0, "from_target": 0}, "refused": 0}]}
 
+HOSTILE_REASON = "\x1b[2J"
+
 LISTENERS = {"ok": True, "listeners": [
     {"route": "web", "address": "tcp4://:80", "state": "listening", "reason": None, "sockets": 2, "accepted": 9},
     {"route": "web", "address": "tcp6://[::]:80", "state": "paused", "reason": "limit of the route", "sockets": 2,
@@ -230,6 +232,49 @@ def test_routes(path):
                    "/etc/spliced/spliced.conf:7", "the", "web"]
     assert off == ["off", "disabled", "unix:///x", "-", "0", "10", "0", "0", "0", "0",
                    "/etc/spliced/spliced.conf:20", "-"]
+
+
+SYSLOG = {
+    "name": "syslog", "title": None, "enabled": True, "place": "/etc/spliced/spliced.conf:30", "listen": [],
+    "dial": ["udp4://10.0.0.1:514", "udp4://10.0.0.2:514"], "targets": [],
+    "sessions": {"active": 1, "total": 1, "limit": 0}, "bytes": {"to_target": 90, "from_target": 0}, "refused": 0,
+    "messages": {"to_target": 12, "from_target": 3}, "dropped": {"oversize": 2, "no-session": 7}, "lost": 1,
+    "descriptors": 4}
+
+
+def with_messages(**members):
+    return {"ok": True, "routes": [*ROUTES["routes"], {**SYSLOG, **members}]}
+
+
+def test_routes_that_dial(path):
+    done = ask(path, with_messages(), "routes", "-H")
+    assert rows(done.stdout)[2][:3] == ["syslog", "enabled", "dial:udp4://10.0.0.1:514,dial:udp4://10.0.0.2:514"]
+
+
+def test_messages_of_routes(path):
+    done = ask(path, with_messages(), "routes")
+    assert done.stdout.splitlines()[4:] == [
+        "syslog: messages to target 12, messages from target 3, dropped oversize 2, dropped no-session 7, "
+        "stripped of descriptors 4, lost 1"]
+
+
+@pytest.mark.parametrize("members, line", [
+    ({"lost": 2}, ["syslog: lost 2"]),
+    ({"dropped": {"overflow": 5, "framing": 0}}, ["syslog: dropped overflow 5"]),
+    ({"messages": {"to_target": 0, "from_target": 1}}, ["syslog: messages from target 1"]),
+    ({"dropped": {HOSTILE_REASON: 1}}, ["syslog: dropped \\x1b[2J 1"]),
+    ({}, []), ({"messages": 7, "dropped": [1], "lost": "x"}, []), ({"name": 5, "lost": 3}, [": lost 3"]),
+])
+def test_only_what_happened_is_told(path, members, line):
+    nothing = {"messages": {"to_target": 0, "from_target": 0}, "dropped": {}, "lost": 0, "descriptors": 0}
+    done = ask(path, with_messages(**{**nothing, **members}), "routes")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[4:] == line
+
+
+def test_a_line_for_each_route(path):
+    """Without headings there is a line a route, and no more: a script counts on it."""
+    assert len(ask(path, with_messages(), "routes", "-H").stdout.splitlines()) == 3
 
 
 def test_listeners(path):

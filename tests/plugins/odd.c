@@ -58,6 +58,36 @@
 #ifndef TAIL
 #define TAIL 0
 #endif
+#ifndef SECOND_CAPABILITIES
+#define SECOND_CAPABILITIES SPLICED_CAN_CONNECT
+#endif
+#ifndef N_FORMATS
+#define N_FORMATS 2
+#endif
+#ifndef FORMATS
+#define FORMATS &formats[0].format
+#endif
+#ifndef FORMAT_STRIDE
+#define FORMAT_STRIDE sizeof(struct odd_format)
+#endif
+#ifndef FORMAT_NAME
+#define FORMAT_NAME "own"
+#endif
+#ifndef FORMAT_FRAMING
+#define FORMAT_FRAMING SPLICED_FRAMING_NONE
+#endif
+#ifndef FORMAT_STATE
+#define FORMAT_STATE 64
+#endif
+#ifndef FORMAT_ROWS
+#define FORMAT_ROWS 2
+#endif
+#ifndef FORMAT_ENCODE
+#define FORMAT_ENCODE odd_encode
+#endif
+#ifndef FORMAT_DOC
+#define FORMAT_DOC "Edges of its own"
+#endif
 
 /* Which nobody has. */
 int nowhere(const struct spliced_options *options, struct sockaddr_storage *address,
@@ -86,6 +116,17 @@ static int odd_describe(const struct spliced_row *row, const struct sockaddr *ad
 	return (size_t)snprintf(text, size, "odd %s", row->name) < size ? 0 : -ENOSPC;
 }
 
+static int __attribute__((unused)) odd_encode(struct spliced_consumer *consumer,
+					      const struct spliced_message *message, void *frame,
+					      size_t size)
+{
+	(void)consumer;
+	(void)message;
+	(void)frame;
+	(void)size;
+	return 0;
+}
+
 /* As a later minor would have them: with more at the end. */
 struct odd_row {
 	struct spliced_row row;
@@ -94,6 +135,11 @@ struct odd_row {
 
 struct odd_option {
 	struct spliced_option option;
+	char tail[TAIL];
+};
+
+struct odd_format {
+	struct spliced_format format;
 	char tail[TAIL];
 };
 
@@ -108,7 +154,7 @@ static const struct odd_row rows[] = {
 		 .capabilities = SPLICED_CAN_CONNECT}},
 #else
 	{.row = {.type = SOCK_SEQPACKET, .name = "second", .pattern = "PATH",
-		 .capabilities = SPLICED_CAN_CONNECT}},
+		 .capabilities = SECOND_CAPABILITIES}},
 #endif
 };
 
@@ -118,6 +164,13 @@ static const struct odd_option options_table[] = {
 	{.option = {.name = SECOND_NAME, .type = SECOND_TYPE, .flags = SECOND_FLAGS,
 		    .rows = SECOND_ROWS, .default_text = SECOND_DEFAULT, .words = colours,
 		    .doc = "A colour"}},
+};
+
+static const struct odd_format formats[] __attribute__((unused)) = {
+	{.format = {.name = "lines", .doc = "A line for each", .framing = SPLICED_FRAMING_LINE,
+		    .encode = odd_encode}},
+	{.format = {.name = FORMAT_NAME, .doc = FORMAT_DOC, .framing = FORMAT_FRAMING,
+		    .state_size = FORMAT_STATE, .rows = FORMAT_ROWS, .encode = FORMAT_ENCODE}},
 };
 /* clang-format on */
 
@@ -140,4 +193,7 @@ const struct spliced_plugin SYMBOL = {
 	.address = ADDRESS,
 	.describe = odd_describe,
 	.match = MATCH,
+	.n_formats = N_FORMATS,
+	.format_stride = FORMAT_STRIDE,
+	.formats = FORMATS,
 };

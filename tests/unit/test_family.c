@@ -113,6 +113,11 @@ START_TEST(undoes_sizes_and_strides)
 	ck_assert_int_eq(family->rows[1].type, SOCK_SEQPACKET);
 	ck_assert_str_eq(family->rows[1].name, "second");
 	ck_assert_str_eq(family->options[1].name, "colour");
+	ck_assert_uint_eq(family->plugin.n_formats, 2);
+	ck_assert_str_eq(family->formats[1].name, "own");
+	ck_assert_uint_eq(family->formats[1].state_size, 64);
+	ck_assert_ptr_eq(family->plugin.formats, family->formats);
+	ck_assert_uint_eq(family->plugin.format_stride, sizeof(struct spliced_format));
 	ck_assert_uint_eq(family->plugin.row_stride, sizeof(struct spliced_row));
 	ck_assert_ptr_eq(family->plugin.options, family->options);
 
@@ -136,16 +141,54 @@ START_TEST(fills_up_an_older_plugin)
 }
 END_TEST
 
+/* One that was built before there were messages: nothing behind its end is looked at. */
+START_TEST(loads_what_knows_no_messages)
+{
+	const struct family *family;
+
+	compile_plugin(dir, "odd", "odd",
+		       "-DABI_MINOR=0 -DSIZE='offsetof(struct spliced_plugin,reply)' "
+		       "-DN_FORMATS=17 -DFORMAT_STRIDE=5 -DFORMATS='(void*)1'");
+	ck_assert_msg(load("odd", &family) == 0, "%s", why);
+	ck_assert_uint_eq(family->plugin.abi_minor, 0);
+	ck_assert_uint_eq(family->plugin.n_formats, 0);
+	ck_assert_ptr_null(family->plugin.reply);
+	ck_assert_str_eq(family->options[1].name, "colour");
+}
+END_TEST
+
+/* Without formats, nobody asks where they are. */
+START_TEST(loads_what_has_no_formats)
+{
+	const struct family *family;
+
+	compile_plugin(dir, "odd", "odd", "-DN_FORMATS=0 -DFORMAT_STRIDE=0 -DFORMATS=NULL");
+	ck_assert_msg(load("odd", &family) == 0, "%s", why);
+	ck_assert_uint_eq(family->plugin.n_formats, 0);
+}
+END_TEST
+
+START_TEST(loads_a_feed)
+{
+	const struct family *family;
+
+	compile_plugin(dir, "odd", "odd",
+		       "-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_LISTEN|SPLICED_BOUNDARIES'");
+	ck_assert_msg(load("odd", &family) == 0, "%s", why);
+	ck_assert(family->rows[1].capabilities & SPLICED_FEED);
+}
+END_TEST
+
 static const struct {
 	const char *defines;
 	int r;
 	const char *says;
 } refused[] = {
-	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.0, this spliced speaks 1.0: upgrade spliced"},
+	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.1, this spliced speaks 1.1: upgrade spliced"},
 	{"-DABI_MAJOR=0 -DABI_MINOR=9", -EPROTO,
-	 "built for ABI 0.9, this spliced speaks 1.0: upgrade the plugin"},
+	 "built for ABI 0.9, this spliced speaks 1.1: upgrade the plugin"},
 	{"-DABI_MINOR=4 -DABI_NEEDS=3", -EPROTO,
-	 "needs ABI 1.3, this spliced speaks 1.0: upgrade spliced"},
+	 "needs ABI 1.3, this spliced speaks 1.1: upgrade spliced"},
 	{"-DSIZE=40", -EINVAL, "its size (40)"},
 	{"-DSIZE=1000000", -EINVAL, "its size (1000000)"},
 	{"-DTAIL=100000", -EINVAL, "strides"},
@@ -167,6 +210,26 @@ static const struct {
 	{"-DSECOND_FLAGS=0", -EINVAL, "one of LIVE and REOPEN"},
 	{"-DSECOND_ROWS=4", -EINVAL, "rows that do not exist"},
 	{"-DSECOND_DEFAULT='\"blue\"'", -EINVAL, "its default \"blue\" is no value of it"},
+	{"-DSECOND_NAME='\"format\"'", -EINVAL, "option \"format\": is a key of every endpoint"},
+	{"-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_LISTEN'", -EINVAL,
+	 "row 1: a feed is listened on, and keeps the boundaries of messages"},
+	{"-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_CONNECT|SPLICED_BOUNDARIES'", -EINVAL,
+	 "row 1: a feed is listened on"},
+	{"-DN_FORMATS=17", -EINVAL, "has 17 formats: at most 16 are possible"},
+	{"-DFORMATS=NULL", -EINVAL, "has 2 formats"},
+	{"-DSIZE='offsetof(struct spliced_plugin,formats)'", -EINVAL, "has 2 formats"},
+	{"-DFORMAT_STRIDE=8", -EINVAL, "its formats' stride (8) is not that of any ABI"},
+	{"-DFORMAT_STRIDE='(sizeof(struct spliced_format)+4)'", -EINVAL, "formats' stride"},
+	{"-DFORMAT_STRIDE=100000", -EINVAL, "formats' stride (100000)"},
+	{"-DFORMAT_NAME='\"raw\"'", -EINVAL, "format 1: its name must be a word, and not \"raw\""},
+	{"-DFORMAT_NAME='\"J son\"'", -EINVAL, "format 1: its name must be a word"},
+	{"-DFORMAT_NAME=NULL", -EINVAL, "format 1: its name must be a word"},
+	{"-DFORMAT_NAME='\"lines\"'", -EINVAL, "format \"lines\": is there twice"},
+	{"-DFORMAT_ENCODE=NULL", -EINVAL, "format \"own\": has no encode()"},
+	{"-DFORMAT_STATE=65", -EINVAL, "format \"own\": its state has 65 bytes: at most 64"},
+	{"-DFORMAT_FRAMING=8", -EINVAL, "format \"own\": its framing 8 is unknown"},
+	{"-DFORMAT_ROWS=4", -EINVAL, "format \"own\": is for rows that do not exist"},
+	{"-DFORMAT_DOC='\"\"'", -EINVAL, "format \"own\": has no line of doc"},
 	{"-DCONSTRUCTOR='raise(SIGSEGV)'", -ECHILD, "crashed while loading (SIGSEGV)"},
 	{"-DCONSTRUCTOR='raise(SIGABRT)'", -ECHILD, "crashed while loading (SIGABRT)"},
 	{"-DCONSTRUCTOR='_exit(3)'", -ECHILD, "ended the process while loading (exit code 3)"},
@@ -403,6 +466,9 @@ int main(void)
 	tcase_add_test(tcase, names_types);
 	tcase_add_test(tcase, undoes_sizes_and_strides);
 	tcase_add_test(tcase, fills_up_an_older_plugin);
+	tcase_add_test(tcase, loads_what_knows_no_messages);
+	tcase_add_test(tcase, loads_what_has_no_formats);
+	tcase_add_test(tcase, loads_a_feed);
 	tcase_add_loop_test(tcase, refuses_what_is_wrong, 0, sizeof refused / sizeof *refused);
 	tcase_add_test(tcase, ends_a_hang);
 	tcase_add_test(tcase, ends_a_silent_hang);

@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Messages at an endpoint. Framing is a stream's way to keep their edges, a format the family's way to write them. Whether
+ * an endpoint needs one of them is not known here: that takes both ends of a route (pair.c).
+ */
+#include "config/frame.h"
+
+#include "base/text.h"
+#include "config/check.h"
+#include "config/schema.h"
+#include "config/value.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* Times max_frame: what a receive buffer must be, for a whole frame to be there at once. */
+enum { FRAMES_BUFFERED = 4 };
+
+/* The leg's format of that name; "raw" is none. */
+static const struct spliced_format *find_format(const struct config_leg *leg, const char *name)
+{
+	uint64_t row = UINT64_C(1) << (leg->row - leg->family->rows);
+
+	for (uint32_t i = 0; i < leg->family->plugin.n_formats; i++) {
+		const struct spliced_format *format = &leg->family->formats[i];
+
+		if (strcmp(format->name, name) == 0 && (!format->rows || format->rows & row))
+			return format;
+	}
+	return NULL;
+}
+
+static void report_format(struct check *check, const struct config_endpoint *endpoint)
+{
+	const struct config_value *value = &endpoint->values[ENDPOINT_FORMAT];
+	const struct config_leg *leg = &endpoint->legs[0];
+	struct text_nearest nearest;
+	char known[256] = "raw";
+	size_t len = strlen(known);
+
+	text_nearest_init(&nearest, value->value.text);
+	text_nearest_offer(&nearest, "raw");
+	for (uint32_t i = 0; i < leg->family->plugin.n_formats && len < sizeof(known); i++) {
+		const char *name = leg->family->formats[i].name;
+
+		if (!find_format(leg, name))
+			continue;
+		text_nearest_offer(&nearest, name);
+		len += (size_t)snprintf(known + len, sizeof(known) - len, ", %s", name);
+	}
+	check_error(check, value->place, "%s.format is \"%s\"; %s%s%s%s sockets of family \"%s\" have: %s",
+		    endpoint->key, value->value.text, nearest.best ? "did you mean \"" : "",
+		    nearest.best ? nearest.best : "", nearest.best ? "\"? " : "",
+		    family_type_name(leg->row->type), endpoint->family, known);
+}
+
+static void read_format(struct check *check, struct config_endpoint *endpoint)
+{
+	const struct spliced_value *value = &endpoint->values[ENDPOINT_FORMAT].value;
+
+	if (value->state == SPLICED_UNSET || strcmp(value->text, "raw") == 0)
+		return;
+	endpoint->format = find_format(&endpoint->legs[0], value->text);
+	if (!endpoint->format)
+		report_format(check, endpoint);
+}
+
+static int read_max_frame(struct check *check, struct config_endpoint *endpoint)
+{
+	struct spliced_value value = endpoint->values[ENDPOINT_MAX_FRAME].value;
+	int r = 0;
+
+	if (value.state == SPLICED_UNSET)
+		r = value_set_default(check->owner, &schema_endpoint[ENDPOINT_MAX_FRAME], &value);
+	endpoint->max_frame = (uint32_t)value.number;
+	return r;
+}
+
+static void check_framing(struct check *check, const struct config_endpoint *endpoint)
+{
+	const struct config_value *rcvbuf = &endpoint->values[ENDPOINT_RCVBUF];
+	const struct config_leg *leg = &endpoint->legs[0];
+	int64_t least = (int64_t)FRAMES_BUFFERED * endpoint->max_frame;
+
+	if (leg->row->capabilities & SPLICED_BOUNDARIES)
+		check_error(check, endpoint->values[ENDPOINT_FRAMING].place,
+			    "%s.framing stands on a %s socket, which keeps the edges of messages "
+			    "itself; take it away, framing belongs to streams",
+			    endpoint->key, family_type_name(leg->row->type));
+	else if (endpoint->framing != SPLICED_FRAMING_NONE &&
+		 rcvbuf->value.state != SPLICED_UNSET && rcvbuf->value.number < least)
+		check_error(check, rcvbuf->place,
+			    "%s.rcvbuf is too small for its framing; it must be four times "
+			    "max_frame, %lld bytes, at least",
+			    endpoint->key, (long long)least);
+}
+
+int frame_read(struct check *check, struct config_endpoint *endpoint)
+{
+	const struct spliced_value *framing = &endpoint->values[ENDPOINT_FRAMING].value;
+	int r;
+
+	r = read_max_frame(check, endpoint);
+	if (r < 0)
+		return r;
+	if (framing->state != SPLICED_UNSET) {
+		endpoint->framing = (enum spliced_framing)(SPLICED_FRAMING_NONE + framing->number);
+		check_framing(check, endpoint);
+	}
+	read_format(check, endpoint);
+	return 0;
+}
