@@ -292,9 +292,11 @@ int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_
 		return -EPERM;
 	while (state->offset < message->len) {
 		const struct nlmsghdr *next = (const struct nlmsghdr *)((const char *)message->data + state->offset);
-		int left = (int)(message->len - state->offset), n;
+		size_t left = message->len - state->offset;
+		int n;
 
-		if (!mnl_nlmsg_ok(next, left))
+		/* libmnl takes a length above INT_MAX for a negative one. */
+		if (!mnl_nlmsg_ok(next, (int)left) || next->nlmsg_len > left)
 			break;
 		state->offset += MNL_ALIGN(next->nlmsg_len);
 		n = take(consumer, state, next, frame, size);

@@ -7,13 +7,13 @@
  *     with a message, tell one from the other.
  *   - The control buffer has room for them and not one byte more: descriptors (SCM_RIGHTS) that find room would be
  *     installed, at each peek.
- *   - A netlink socket that said ENOBUFS drops everything, without a word, until its queue was read empty.
  */
 #include "flow/exchange.h"
 
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/format.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/sink.h"
@@ -22,7 +22,6 @@
 #include "net/socket.h"
 
 #include <errno.h>
-#include <linux/sock_diag.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -106,12 +105,14 @@ void exchange_consume(int fd)
 
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 {
-	uint32_t memory[SK_MEMINFO_VARS] = {0};
-	socklen_t len = sizeof memory;
-
-	/* What waits in a UNIX socket is charged to its sender. */
-	if (!getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) && memory[SK_MEMINFO_RMEM_ALLOC])
-		return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2;
+	switch (socket_queue(fd)) {
+	case SOCKET_QUEUE_CROWDED:
+		return true;
+	case SOCKET_QUEUE_HAS_ROOM:
+		return false;
+	case SOCKET_QUEUE_UNKNOWN:
+		break;
+	}
 	if (!*stuck) {
 		*stuck = now;
 		return false;
@@ -213,139 +214,6 @@ static int overflow(struct session *session, unsigned s, int why)
 	return 0;
 }
 
-/* ---- formats ---- */
-
-static struct spliced_consumer consumer_of(const struct session *session, unsigned s, void *state)
-{
-	return (struct spliced_consumer){.size = sizeof(struct spliced_consumer), .fd = session_fd(session, s),
-					 .options = &session_leg(session, s)->options, .state = state};
-}
-
-static void keep_state(struct session *session, const void *state)
-{
-	struct ledger_flow *flow = session_flow(session);
-	uint32_t next = !flow->format_now;
-
-	memcpy(flow->format[next], state, LEDGER_FORMAT_STATE_MAX);
-	atomic_store_explicit(&flow->format_now, next, memory_order_release);
-}
-
-/* What makes the next frame: one of the format's three callbacks. */
-struct maker {
-	const struct spliced_message *message; /* encode */
-	int why;                               /* else resync; 0: preamble */
-};
-
-static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state, void *frame)
-{
-	const struct spliced_format *format = session->format[s];
-	struct spliced_consumer consumer = consumer_of(session, s, state);
-	int n = 0;
-
-	if (maker->message)
-		n = format->encode(&consumer, maker->message, frame, BUFFERS_FRAME_MAX);
-	else if (maker->why)
-		n = format->resync ? format->resync(&consumer, maker->why, frame, BUFFERS_FRAME_MAX) : 0;
-	else
-		n = format->preamble ? format->preamble(&consumer, frame, BUFFERS_FRAME_MAX) : 0;
-	if (consumer.wake && (!session->wake || consumer.wake < session->wake)) {
-		session->wake = consumer.wake;
-		session_look_again(session, consumer.wake);
-	}
-	return n;
-}
-
-static enum ledger_drop drop_reason(int error)
-{
-	return error == -EPERM ? DROPPED_SENDER : error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FORMAT;
-}
-
-/* Makes frames until there are no more, and sends them; the state is kept as far as they are on their way. 0: all; positive: why
- * not. */
-static int send_made(struct session *session, unsigned s, const struct maker *maker)
-{
-	struct buffers *buffers = session->thread->buffers;
-	bool more = true;
-
-	while (more) {
-		size_t used = 0;
-		unsigned count = 0, taken = 0;
-		int n = 0, r;
-
-		memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now],
-		       LEDGER_FORMAT_STATE_MAX);
-		while (count < BUFFERS_FRAMES && used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
-			memcpy(buffers->states[count + 1], buffers->states[count], LEDGER_FORMAT_STATE_MAX);
-			n = make_frame(session, s, maker, buffers->states[count + 1], buffers->frames + used);
-			if (n <= 0)
-				break;
-			buffers->messages[count++] = (struct iovec){buffers->frames + used, (size_t)n};
-			used += (size_t)n;
-		}
-		more = n > 0;
-		r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
-		if (r) {
-			keep_state(session, buffers->states[taken]);
-			return r;
-		}
-		keep_state(session, buffers->states[more ? count : count + 1]);
-		if (n < 0)
-			sink_drop(session, drop_reason(n), 1);
-	}
-	return 0;
-}
-
-static int resync(struct session *session, unsigned s, int why)
-{
-	return session->format[s] ? send_made(session, s, &(struct maker){.why = why}) : 0;
-}
-
-/* Tells the format where messages are missing. What finds no room now is told before anything else later. */
-static int tell_gaps(struct session *session, unsigned s)
-{
-	static const struct {
-		uint32_t flag;
-		int why;
-	} gaps[] = {{FLOW_BROKEN, SPLICED_BROKEN}, {FLOW_LOST, SPLICED_LOST}};
-	struct ledger_flow *flow = session_flow(session);
-
-	for (unsigned i = 0; i < 2; i++) {
-		int r;
-
-		if (!(flow->flags & gaps[i].flag))
-			continue;
-		r = resync(session, s, gaps[i].why);
-		if (r)
-			return r;
-		flow->flags &= ~gaps[i].flag;
-	}
-	return 0;
-}
-
-/* What a format has to say before any message. */
-static int greet(struct session *session, unsigned s)
-{
-	struct ledger_flow *flow = session_flow(session);
-	int r;
-
-	if (!session->format[s])
-		return 0;
-	if (flow->flags & FLOW_GREETED)
-		return tell_gaps(session, s);
-	r = send_made(session, s, &(struct maker){0});
-	if (!r) {
-		flow->flags |= FLOW_GREETED;
-		flow->flags &= ~(uint32_t)(FLOW_BROKEN | FLOW_LOST);
-	}
-	return r;
-}
-
-int exchange_wake(struct session *session, unsigned s)
-{
-	session->wake = 0;
-	return resync(session, s, SPLICED_WAKE);
-}
-
 /* ---- message sources ---- */
 
 static int pass_on(struct session *session, unsigned s, const struct spliced_message *message)
@@ -354,7 +222,7 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 	unsigned taken;
 
 	if (session->format[s] && !sink_is_void(session, s))
-		return send_made(session, s, &(struct maker){.message = message});
+		return format_encode(session, s, message);
 	return sink_send(session, s, &part, 1, &taken);
 }
 
@@ -367,12 +235,11 @@ static int move_peeked(struct session *session, unsigned s)
 
 	switch (r) {
 	case SOURCE_NOTHING:
-		r = resync(session, s, SPLICED_DRAINED);
+		r = format_resync(session, s, SPLICED_DRAINED);
 		session->readable[s] = r; /* what it had to say is still to be said */
 		return r ? r : RELAY_BLOCKED;
 	case SOURCE_LOST:
-		session_flow(session)->flags |= FLOW_LOST;
-		return tell_gaps(session, s);
+		return format_lost(session, s);
 	case SOURCE_AGAIN:
 		return 0;
 	case SOURCE_END:
@@ -591,7 +458,7 @@ int exchange_step(struct session *session, unsigned d)
 	if (is_handed_in(session, d))
 		return r ? r : RELAY_BLOCKED;
 	if (!r)
-		r = session->writable[!d] ? greet(session, d) : RELAY_BLOCKED;
+		r = session->writable[!d] ? format_greet(session, d) : RELAY_BLOCKED;
 	if (r && (exchange_blocks(session, d) || r != RELAY_BLOCKED))
 		return r;
 	for (r = 0; !r && may_move(session, d); rounds--) {

@@ -29,9 +29,6 @@ void exchange_plan(struct session *session);
  * exchange_result; negative errno: the kernel refused what it never should. */
 int exchange_step(struct session *session, unsigned direction);
 
-/* The time that a format asked for has come, or another worker died with this session in hand: told to the format. */
-int exchange_wake(struct session *session, unsigned direction);
-
 /* Whether messages from this side stay with the kernel while the sink takes none. */
 bool exchange_blocks(const struct session *session, unsigned side);
 
@@ -41,7 +38,7 @@ void exchange_prepare_socket(const struct session *session, unsigned side);
 /* Consumes the message at the head of a socket's queue. */
 void exchange_consume(int fd);
 
-/* drop-old: whether the oldest message in a socket's queue is to make room for newer ones: the queue is half full; or, where the kernel
+/* drop-old: whether the oldest message in a socket's queue is to make room for newer ones: the queue is crowded; or, where the kernel
  * cannot tell, that message has waited for a moment since *stuck (CLOCK_MONOTONIC ns, 0: it begins to), which is kept up to date. */
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck);
 

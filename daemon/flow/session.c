@@ -12,6 +12,7 @@
 #include "flow/access.h"
 #include "flow/connect.h"
 #include "flow/exchange.h"
+#include "flow/format.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/relay.h"
@@ -529,7 +530,7 @@ static void look_again(struct session *session)
 	expect_everything(session);
 	for (unsigned side = 0; side < 2; side++)
 		if (session->wake && session->wake <= session->thread->loop.now && session->format[side])
-			exchange_wake(session, side);
+			format_wake(session, side);
 	arm_idle(session);
 	session_service(session);
 }

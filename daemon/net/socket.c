@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <linux/filter.h>
+#include <linux/sock_diag.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -260,6 +261,35 @@ void socket_stop_datagrams(int fd)
 		shutdown(fd, SHUT_RD);
 	else
 		socket_connect(fd, &own);
+}
+
+/* A sender's view of a UNIX datagram socket that is bound to this address: full when it would have to wait. */
+static enum socket_queue ask_as_sender(const struct address *address)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	struct pollfd look = {.fd = fd, .events = POLLOUT};
+	enum socket_queue answer = SOCKET_QUEUE_UNKNOWN;
+
+	if (fd < 0)
+		return answer;
+	if (!socket_connect(fd, address) && poll(&look, 1, 0) >= 0)
+		answer = look.revents & POLLOUT ? SOCKET_QUEUE_HAS_ROOM : SOCKET_QUEUE_CROWDED;
+	close(fd);
+	return answer;
+}
+
+enum socket_queue socket_queue(int fd)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof memory;
+	struct address own;
+
+	if (!getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) && memory[SK_MEMINFO_RMEM_ALLOC])
+		return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2 ? SOCKET_QUEUE_CROWDED
+										      : SOCKET_QUEUE_HAS_ROOM;
+	if (get_int(fd, SO_DOMAIN) == AF_UNIX && get_int(fd, SO_TYPE) == SOCK_DGRAM && !socket_local_address(fd, &own))
+		return ask_as_sender(&own);
+	return SOCKET_QUEUE_UNKNOWN;
 }
 
 bool socket_said_fin(int fd)

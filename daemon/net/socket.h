@@ -85,6 +85,11 @@ void socket_stop_syn(int fd);
  * them (UDP: it is connected to itself), or their senders an error (UNIX: SHUT_RD). */
 void socket_stop_datagrams(int fd);
 
+/* How much room a receive queue has. Crowded: half full by SO_MEMINFO; a UNIX datagram socket, whose messages are charged to their senders,
+ * when its senders would be held back (asked as one of them). */
+enum socket_queue { SOCKET_QUEUE_HAS_ROOM, SOCKET_QUEUE_CROWDED, SOCKET_QUEUE_UNKNOWN };
+enum socket_queue socket_queue(int fd);
+
 /* Whether the peer has said FIN, also while bytes from before it wait (POLLRDHUP, poll(2)). */
 bool socket_said_fin(int fd);
 

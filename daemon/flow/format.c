@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Formats at work. A frame is made from a copy of the format's state, and the copy becomes the state when the frame is on its way: a
+ * far end that is not ready, and a worker that dies, repeat a frame and lose none. The state lies twice in the flow's record, so that a
+ * worker that dies while it writes one leaves the other whole.
+ */
+#include "flow/format.h"
+
+#include "config/config.h"
+#include "flow/buffers.h"
+#include "flow/session.h"
+#include "flow/sink.h"
+#include "flow/thread.h"
+
+#include <errno.h>
+#include <string.h>
+
+static struct spliced_consumer consumer_of(const struct session *session, unsigned s, void *state)
+{
+	return (struct spliced_consumer){.size = sizeof(struct spliced_consumer), .fd = session_fd(session, s),
+					 .options = &session_leg(session, s)->options, .state = state};
+}
+
+static void keep_state(struct session *session, const void *state)
+{
+	struct ledger_flow *flow = session_flow(session);
+	uint32_t next = !flow->format_now;
+
+	memcpy(flow->format[next], state, LEDGER_FORMAT_STATE_MAX);
+	atomic_store_explicit(&flow->format_now, next, memory_order_release);
+}
+
+/* What makes the next frame: one of the format's three callbacks. */
+struct maker {
+	const struct spliced_message *message; /* encode */
+	int why;                               /* else resync; 0: preamble */
+};
+
+static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state, void *frame)
+{
+	const struct spliced_format *format = session->format[s];
+	struct spliced_consumer consumer = consumer_of(session, s, state);
+	int n = 0;
+
+	if (maker->message)
+		n = format->encode(&consumer, maker->message, frame, BUFFERS_FRAME_MAX);
+	else if (maker->why)
+		n = format->resync ? format->resync(&consumer, maker->why, frame, BUFFERS_FRAME_MAX) : 0;
+	else
+		n = format->preamble ? format->preamble(&consumer, frame, BUFFERS_FRAME_MAX) : 0;
+	if (consumer.wake && (!session->wake || consumer.wake < session->wake)) {
+		session->wake = consumer.wake;
+		session_look_again(session, consumer.wake);
+	}
+	return n;
+}
+
+static enum ledger_drop drop_reason(int error)
+{
+	return error == -EPERM ? DROPPED_SENDER : error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FORMAT;
+}
+
+/* Makes frames until there are no more, and sends them; the state is kept as far as they are on their way. 0: all; positive: why
+ * not. */
+static int send_made(struct session *session, unsigned s, const struct maker *maker)
+{
+	struct buffers *buffers = session->thread->buffers;
+	bool more = true;
+
+	while (more) {
+		size_t used = 0;
+		unsigned count = 0, taken = 0;
+		int n = 0, r;
+
+		memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now],
+		       LEDGER_FORMAT_STATE_MAX);
+		while (count < BUFFERS_FRAMES && used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
+			memcpy(buffers->states[count + 1], buffers->states[count], LEDGER_FORMAT_STATE_MAX);
+			n = make_frame(session, s, maker, buffers->states[count + 1], buffers->frames + used);
+			if (n <= 0)
+				break;
+			buffers->messages[count++] = (struct iovec){buffers->frames + used, (size_t)n};
+			used += (size_t)n;
+		}
+		more = n > 0;
+		r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
+		if (r) {
+			keep_state(session, buffers->states[taken]);
+			return r;
+		}
+		keep_state(session, buffers->states[more ? count : count + 1]);
+		if (n < 0)
+			sink_drop(session, drop_reason(n), 1);
+	}
+	return 0;
+}
+
+int format_resync(struct session *session, unsigned s, int why)
+{
+	return session->format[s] ? send_made(session, s, &(struct maker){.why = why}) : 0;
+}
+
+/* Tells the format where messages are missing. What finds no room now is told before anything else later. */
+static int tell_gaps(struct session *session, unsigned s)
+{
+	static const struct {
+		uint32_t flag;
+		int why;
+	} gaps[] = {{FLOW_BROKEN, SPLICED_BROKEN}, {FLOW_LOST, SPLICED_LOST}};
+	struct ledger_flow *flow = session_flow(session);
+
+	for (unsigned i = 0; i < 2; i++) {
+		int r;
+
+		if (!(flow->flags & gaps[i].flag))
+			continue;
+		r = format_resync(session, s, gaps[i].why);
+		if (r)
+			return r;
+		flow->flags &= ~gaps[i].flag;
+	}
+	return 0;
+}
+
+int format_lost(struct session *session, unsigned s)
+{
+	session_flow(session)->flags |= FLOW_LOST;
+	return session->format[s] ? tell_gaps(session, s) : 0;
+}
+
+int format_encode(struct session *session, unsigned s, const struct spliced_message *message)
+{
+	return send_made(session, s, &(struct maker){.message = message});
+}
+
+int format_greet(struct session *session, unsigned s)
+{
+	struct ledger_flow *flow = session_flow(session);
+	int r;
+
+	if (!session->format[s])
+		return 0;
+	if (flow->flags & FLOW_GREETED)
+		return tell_gaps(session, s);
+	r = send_made(session, s, &(struct maker){0});
+	if (!r) {
+		flow->flags |= FLOW_GREETED;
+		flow->flags &= ~(uint32_t)(FLOW_BROKEN | FLOW_LOST);
+	}
+	return r;
+}
+
+int format_wake(struct session *session, unsigned s)
+{
+	session->wake = 0;
+	return format_resync(session, s, SPLICED_WAKE);
+}
