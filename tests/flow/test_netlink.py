@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from harness import Daemon, until
-from messages import route
+from messages import KINDS, MESSAGES, End, Wire, route, socket_type
 from namespace import Namespace, ip, ip_batch
 
 CHANGES = int(os.environ.get("SPLICED_CHANGES", "20000"))
@@ -299,3 +299,27 @@ def test_only_the_kernel_is_heard(place):
             until("the forgery is dropped", lambda: route(daemon, "push")["dropped"].get("sender") == 1)
             ip("addr", "add", "10.5.5.1/32", "dev", "lo")
             assert json.loads(sock.recv(65536))["local"] == "10.5.5.1"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_client(place, kind):
+    """Who has no connection says something first: that opens the session."""
+    front = End(kind, place)
+    target = {"family": "netlink", "protocol": "route", "groups": ["link"], "dump": True, "format": "json"}
+    with Daemon({"events": {"listen": front.framed, "target": target}}), front.client() as client:
+        if kind in MESSAGES:
+            client.say(b"hello")
+        heard = [json.loads(client.hear()) for _ in range(2)]
+        assert [one["event"] for one in heard] == ["snapshot", "snapshot-end"] and heard[0]["ifname"] == "lo"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_target(place, kind):
+    back = End(kind, place)
+    feed = {"family": "netlink", "protocol": "route", "groups": ["link"], "dump": True, "format": "json"}
+    with back.server() as server, Daemon({"events": {"listen": feed, "target": back.framed}}):
+        server.settimeout(harness.PATIENCE)
+        sock = server if socket_type(kind) == socket.SOCK_DGRAM else server.accept()[0]
+        with Wire(kind, sock) as wire:
+            heard = [json.loads(wire.hear()) for _ in range(2)]
+            assert [one["event"] for one in heard] == ["snapshot", "snapshot-end"] and heard[0]["ifname"] == "lo"
