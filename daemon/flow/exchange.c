@@ -3,6 +3,8 @@
  * The exchange. No message stays in user space between two turns: what cannot go on is left in the source's queue, or
  * dropped and counted. What surprised us about the kernel:
  *
+ *   - A socket's pending error comes before its messages, also between the peek and the call that consumes; a netlink socket with a
+ *     dump under way that finds no room makes a new one at each call.
  *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's credentials, which come
  *     with a message, tell one from the other.
  *   - The control buffer has room for them and not one byte more: descriptors (SCM_RIGHTS) that find room would be
@@ -28,6 +30,7 @@
 enum {
 	EXCHANGE_ROUNDS = 64,     /* messages, or batches of them, a turn */
 	EXCHANGE_BATCHES = 4,
+	ERRORS_PASSED = 16,
 	FRAMES_AT_ONCE = 16,      /* consumed together from a stream towards a sink that may lose messages anyway */
 };
 
@@ -95,12 +98,26 @@ void exchange_prepare_socket(const struct session *session, unsigned side)
 		socket_want_credentials(session_fd(session, side));
 }
 
-void exchange_consume(int fd)
+unsigned exchange_consume(int fd)
 {
+	unsigned lost = 0;
 	char byte;
 
-	while (recv(fd, &byte, 0, MSG_DONTWAIT | MSG_TRUNC) < 0 && errno == EINTR)
-		;
+	for (int i = 0; i < ERRORS_PASSED && recv(fd, &byte, 0, MSG_DONTWAIT | MSG_TRUNC) < 0 && errno != EAGAIN; i++)
+		lost += errno == ENOBUFS;
+	return lost;
+}
+
+/* Consumes a session's own message. 0; or what sink_send() said of the loss that showed on the way. */
+static int consume(struct session *session, unsigned s)
+{
+	unsigned lost = exchange_consume(session_fd(session, s));
+	int r = 0;
+
+	ledger_count(&session_counter(session)->lost, lost);
+	for (unsigned i = 0; i < lost && !r; i++)
+		r = format_lost(session, s);
+	return r;
 }
 
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
@@ -209,9 +226,8 @@ static int overflow(struct session *session, unsigned s, int why)
 	case OVERFLOW_DROP_NEW:
 		break;
 	}
-	exchange_consume(fd);
 	sink_drop(session, DROPPED_OVERFLOW, 1);
-	return 0;
+	return consume(session, s);
 }
 
 /* ---- message sources ---- */
@@ -252,12 +268,11 @@ static int move_peeked(struct session *session, unsigned s)
 	} else {
 		r = pass_on(session, s, &message);
 		if (r == SINK_SATISFIED)
-			exchange_consume(session_fd(session, s));
+			consume(session, s);
 		if (r)
 			return overflow(session, s, r);
 	}
-	exchange_consume(session_fd(session, s));
-	return 0;
+	return consume(session, s);
 }
 
 /* A batch of messages from a socket that may lose them anyway. */

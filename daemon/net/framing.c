@@ -170,7 +170,7 @@ static int decode_line(const uint8_t *buffer, size_t len, size_t max_frame, stru
 	return 1;
 }
 
-static int decode_decimal(const uint8_t *buffer, size_t len, size_t max_frame, char separator, bool comma,
+static int decode_decimal(const uint8_t *buffer, size_t len, size_t max_frame, uint8_t separator, bool comma,
 			  struct framing_found *found)
 {
 	uint64_t message = 0;
