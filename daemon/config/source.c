@@ -369,7 +369,7 @@ static int read_file(struct loader *loader, const char *path, struct part *part)
 		return -errno;
 	r = read_all(loader->check->scratch, fd, SOURCE_MAX - loader->source->len, &text,
 		     &part->len);
-	if (r == 0)
+	if (text)
 		part->text = text;
 	return r;
 }
@@ -390,7 +390,7 @@ static void report_unreadable(struct loader *loader, uint32_t file, const struct
  * be read. */
 static int load_file(struct loader *loader, const char *path, const struct config_place *from)
 {
-	struct part part = {.line = 1};
+	struct part part = {.text = "", .line = 1};
 	const char *nul;
 	int r;
 

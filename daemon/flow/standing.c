@@ -36,12 +36,10 @@ static const struct config_route *route_of(const struct standing *standing)
 	return &standing->generation->config->routes[standing->route];
 }
 
-static void begin_after(struct standing *standing, uint64_t pause)
+static void begin_after(struct thread *thread, struct standing *standing, uint64_t pause)
 {
-	struct loop *loop = &standing->thread->loop;
-
 	if (!standing->left)
-		timer_set(&loop->timers, &standing->timer, loop->now + pause);
+		timer_set(&thread->loop.timers, &standing->timer, thread->loop.now + pause);
 }
 
 static uint64_t pause_length(const struct standing *standing)
@@ -77,7 +75,7 @@ static void begin(struct timer *timer)
 	struct session *session = slot_claim(thread);
 
 	if (!session) {
-		begin_after(standing, NO_PLACE_MS * NSEC_PER_MSEC);
+		begin_after(thread, standing, NO_PLACE_MS * NSEC_PER_MSEC);
 		return;
 	}
 	session->generation = standing->generation;
@@ -106,7 +104,7 @@ void standing_ended(struct session *session)
 		return;
 	session->standing = NULL;
 	standing->has_session = false;
-	begin_after(standing, pause_length(standing));
+	begin_after(standing->thread, standing, pause_length(standing));
 	standing->failures++;
 }
 
@@ -224,6 +222,6 @@ int standing_adopt(struct thread *thread)
 	}
 	for (uint32_t i = 0; i < thread->n_standing; i++)
 		if (!thread->standing[i].has_session)
-			begin_after(&thread->standing[i], 0);
+			begin_after(thread, &thread->standing[i], 0);
 	return 0;
 }
