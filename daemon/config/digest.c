@@ -73,6 +73,12 @@ uint64_t config_leg_digest(const struct config_endpoint *endpoint, const struct 
 	add_text(&state, leg->host_name);
 	add(&state, &leg->address.len, sizeof(leg->address.len));
 	add(&state, &leg->address.storage, leg->address.len);
+	if (leg->row->capabilities & SPLICED_FEED && leg->options.far) {
+		add_text(&state, leg->options.format);
+		add(&state, &leg->options.far->type, sizeof(leg->options.far->type));
+		add(&state, &leg->options.far->link_type, sizeof(leg->options.far->link_type));
+		add(&state, &leg->options.far->max_message, sizeof(leg->options.far->max_message));
+	}
 	add_all(&state, endpoint, leg, SPLICED_REOPEN);
 	return XXH3_64bits_digest(&state);
 }

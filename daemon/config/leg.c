@@ -292,6 +292,7 @@ static int read_options(struct check *check, struct node *group, struct config_e
 		.role = endpoint->role,
 		.n_values = n,
 		.values = leg->values,
+		.format = endpoint->format ? endpoint->format->name : NULL,
 	};
 	return 0;
 }

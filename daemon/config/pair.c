@@ -19,6 +19,12 @@ static bool has(const struct config_leg *leg, uint64_t capability)
 	return leg->row->capabilities & capability;
 }
 
+/* A capture is read; nobody writes frames in its format. */
+static bool is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
+{
+	return has(leg, SPLICED_RECEIVE_ONLY) || (has(leg, SPLICED_FEED) && endpoint->format);
+}
+
 static bool is_message(const struct config_leg *leg)
 {
 	return has(leg, SPLICED_BOUNDARIES);
@@ -45,7 +51,7 @@ static bool check_framing(struct check *check, const struct config_endpoint *str
 			  const struct config_endpoint *message, const struct config_leg *leg)
 {
 	bool outward = !message->format || message->format->framing == SPLICED_FRAMING_UNSET;
-	bool inward = !has(leg, SPLICED_RECEIVE_ONLY);
+	bool inward = !is_receive_only(message, leg);
 
 	if (stream->framing || (!outward && !inward))
 		return true;
@@ -60,7 +66,7 @@ static bool check_legs(struct check *check, const struct config_endpoint *front,
 		       const struct config_leg *from, const struct config_endpoint *target,
 		       const struct config_leg *to)
 {
-	if (has(from, SPLICED_RECEIVE_ONLY) && has(to, SPLICED_RECEIVE_ONLY)) {
+	if (is_receive_only(front, from) && is_receive_only(target, to)) {
 		check_error(check, target->place,
 			    "nothing can be sent to %s nor to %s, so nothing would move; take "
 			    "another target",
@@ -125,12 +131,23 @@ static void check_front(struct check *check, const struct config_route *route,
 						  &route->targets[i].legs[l]);
 }
 
+/* Each end is told what the other one is. */
+static void introduce(struct config_endpoint *endpoints, unsigned n, const struct spliced_row *far)
+{
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < endpoints[i].n_legs; k++)
+			endpoints[i].legs[k].options.far = far;
+}
+
 void pair_check(struct check *check, struct config_route *route)
 {
 	const struct config_endpoint *front = route->n_listen ? route->listen : route->dial;
 
 	if (!route->n_targets || (!route->n_listen && !route->n_dial))
 		return;
+	introduce(route->listen, route->n_listen, route->targets[0].legs[0].row);
+	introduce(route->dial, route->n_dial, route->targets[0].legs[0].row);
+	introduce(route->targets, route->n_targets, front->legs[0].row);
 	for (unsigned i = 0; i < route->n_listen; i++)
 		check_front(check, route, &route->listen[i]);
 	for (unsigned i = 0; i < route->n_dial; i++)

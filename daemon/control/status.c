@@ -177,6 +177,26 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 	}
 }
 
+/* What a family waits for, as an interface that is not there. */
+static void judge_places(struct verdict *verdict, const struct ledger *ledger, struct generation *generations)
+{
+	for (uint32_t slot = 0; slot < ledger->keeper->sessions_high; slot++) {
+		const struct ledger_session *record = &ledger->sessions[slot];
+		const struct generation *generation = generation_find(generations, record->generation);
+
+		for (unsigned side = 0; generation && record->state == SESSION_RELAYING && side < 2; side++) {
+			const struct config_route *route = &generation->config->routes[record->route];
+			const struct config_endpoint *front =
+				record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+			int error = ledger->flows[slot].waits[side];
+
+			if (error)
+				add_reason(verdict, "%s: %s waits (%s)", route->name,
+					   side ? route->targets[record->target].text : front->text, strerror(error));
+		}
+	}
+}
+
 static uint32_t count_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -242,6 +262,7 @@ json_t *status_object(const struct ledger *ledger, struct generation *generation
 	getrlimit(RLIMIT_NOFILE, &limit);
 	judge_targets(&verdict, ledger, generations);
 	judge_listeners(&verdict, ledger, generations, &listening, &paused);
+	judge_places(&verdict, ledger, generations);
 	if (keeper->reload_at && !keeper->reload_ok)
 		add_reason(&verdict, "the last reload was refused");
 	if (keeper->audit_broken)
@@ -268,6 +289,7 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 
 	judge_targets(&verdict, ledger, generations);
 	judge_listeners(&verdict, ledger, generations, &listening, &paused);
+	judge_places(&verdict, ledger, generations);
 	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
 	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in all, %u listeners (%u paused)",
 		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, ledger->n_sessions,

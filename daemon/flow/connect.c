@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
+#include "flow/look.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/target.h"
@@ -154,6 +155,12 @@ static void connected(struct session *session)
 	connect_begin(session);
 }
 
+/* There is nobody to connect to: the family binds it to where it sends. */
+static bool is_bound(const struct session *session)
+{
+	return session_row(session, connect_side(session))->capabilities & SPLICED_BINDS;
+}
+
 /* One address. 0: connected or on its way; -EAGAIN: asked again later; other: no. */
 static int try_address(struct session *session, unsigned index, unsigned count)
 {
@@ -174,7 +181,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	else
 		record->leg = (uint8_t)leg;
 	record->fd[side] = fd;
-	r = socket_connect(fd, &address);
+	r = is_bound(session) ? look_at_side(session, side) : socket_connect(fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
 	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
@@ -288,7 +295,7 @@ void connect_check(struct session *session)
 {
 	int fd = connect_fd(session), error;
 
-	if (socket_is_connected(fd)) {
+	if (is_bound(session) ? !look_at_side(session, connect_side(session)) : socket_is_connected(fd)) {
 		connected(session);
 		return;
 	}

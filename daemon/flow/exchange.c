@@ -142,7 +142,7 @@ bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 
 /* ---- what a receive says ---- */
 
-enum { SOURCE_MESSAGE = 0, SOURCE_NOTHING, SOURCE_END, SOURCE_AGAIN, SOURCE_LOST, SOURCE_RESET };
+enum { SOURCE_MESSAGE = 0, SOURCE_NOTHING, SOURCE_END, SOURCE_AGAIN, SOURCE_LOST, SOURCE_RESET, SOURCE_REFUSED };
 
 /* An error of recv(2) on side `s`. */
 static int judge(struct session *session, unsigned s, int error)
@@ -177,18 +177,29 @@ static bool has_credentials(struct msghdr *header)
 	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
 }
 
+/* What the kernel took out of a feed's message is put back by its family. Negative: it is dropped and counted. */
+static int mend(struct session *session, unsigned s, const struct msghdr *header, struct spliced_message *message)
+{
+	const struct config_leg *leg = session_leg(session, s);
+	int r = 0;
+
+	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
+		r = leg->family->plugin.received(&leg->options, header, message);
+	if (r < 0)
+		sink_drop(session, format_drop_reason(r), 1);
+	return r;
+}
+
 /* Looks at the first message of a socket. SOURCE_MESSAGE: it is in *ret, and *len is its true length. */
 static int peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len)
 {
 	struct buffers *buffers = session->thread->buffers;
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(sizeof(struct ucred))];
-	} control;
-	struct iovec part = {buffers->bytes, BUFFERS_MESSAGE_MAX};
+	size_t room = is(session, s, SPLICED_FEED) ? BUFFERS_CONTROL : CMSG_SPACE(sizeof(struct ucred));
+	uint8_t *bytes = buffers->bytes + BUFFERS_HEADROOM;
+	struct iovec part = {bytes, BUFFERS_MESSAGE_MAX};
 	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_name = &buffers->from[0],
-				.msg_namelen = sizeof buffers->from[0], .msg_control = &control,
-				.msg_controllen = sizeof control};
+				.msg_namelen = sizeof buffers->from[0], .msg_control = buffers->control[0],
+				.msg_controllen = room};
 	ssize_t n = recvmsg(session_fd(session, s), &header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 
 	if (n < 0)
@@ -200,9 +211,9 @@ static int peek(struct session *session, unsigned s, struct spliced_message *ret
 	if (header.msg_flags & MSG_CTRUNC)
 		ledger_count(&session_counter(session)->descriptors, 1);
 	*len = (size_t)n;
-	*ret = (struct spliced_message){.size = sizeof *ret, .data = buffers->bytes, .len = (size_t)n,
+	*ret = (struct spliced_message){.size = sizeof *ret, .data = bytes, .len = (size_t)n,
 					.from = (struct sockaddr *)&buffers->from[0], .from_len = header.msg_namelen};
-	return SOURCE_MESSAGE;
+	return *len <= BUFFERS_MESSAGE_MAX && mend(session, s, &header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;
 }
 
 /* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0: it, or an older one, was
@@ -262,6 +273,8 @@ static int move_peeked(struct session *session, unsigned s)
 		return RELAY_DONE;
 	case SOURCE_RESET:
 		return RELAY_SOURCE_RESET;
+	case SOURCE_REFUSED:
+		return consume(session, s);
 	}
 	if (len > BUFFERS_MESSAGE_MAX) {
 		sink_drop(session, DROPPED_OVERSIZE, 1);
@@ -275,6 +288,20 @@ static int move_peeked(struct session *session, unsigned s)
 	return consume(session, s);
 }
 
+static void prepare_receive(const struct session *session, unsigned s, unsigned i)
+{
+	struct buffers *buffers = session->thread->buffers;
+	struct msghdr *header = &buffers->in[i].msg_hdr;
+
+	buffers->in_parts[i] = (struct iovec){buffers->bytes + (size_t)i * BUFFERS_SLOT + BUFFERS_HEADROOM,
+					      BUFFERS_SLOT - BUFFERS_HEADROOM};
+	*header = (struct msghdr){.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1};
+	if (is(session, s, SPLICED_FEED)) {
+		header->msg_control = buffers->control[i];
+		header->msg_controllen = BUFFERS_CONTROL;
+	}
+}
+
 /* A batch of messages from a socket that may lose them anyway. */
 static int move_batch(struct session *session, unsigned s)
 {
@@ -282,20 +309,21 @@ static int move_batch(struct session *session, unsigned s)
 	unsigned count = 0, taken = 0;
 	int n, r;
 
-	for (unsigned i = 0; i < BUFFERS_BATCH; i++) {
-		buffers->in_parts[i] = (struct iovec){buffers->bytes + (size_t)i * BUFFERS_SLOT, BUFFERS_SLOT};
-		buffers->in[i].msg_hdr = (struct msghdr){.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1};
-	}
+	for (unsigned i = 0; i < BUFFERS_BATCH; i++)
+		prepare_receive(session, s, i);
 	n = recvmmsg(session_fd(session, s), buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) {
 		r = judge(session, s, errno);
 		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
 	}
 	for (int i = 0; i < n; i++) {
+		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
+						  .len = buffers->in[i].msg_len};
+
 		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC)
 			sink_drop(session, DROPPED_OVERSIZE, 1);
-		else
-			buffers->messages[count++] = (struct iovec){buffers->in_parts[i].iov_base, buffers->in[i].msg_len};
+		else if (mend(session, s, &buffers->in[i].msg_hdr, &message) >= 0)
+			buffers->messages[count++] = (struct iovec){(void *)message.data, message.len};
 	}
 	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
 	if (r == RELAY_BLOCKED || r == RELAY_STARVED) {

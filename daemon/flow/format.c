@@ -55,7 +55,7 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 	return n;
 }
 
-static enum ledger_drop drop_reason(int error)
+enum ledger_drop format_drop_reason(int error)
 {
 	return error == -EPERM ? DROPPED_SENDER : error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FORMAT;
 }
@@ -90,7 +90,7 @@ static int send_made(struct session *session, unsigned s, const struct maker *ma
 		}
 		keep_state(session, buffers->states[more ? count : count + 1]);
 		if (n < 0)
-			sink_drop(session, drop_reason(n), 1);
+			sink_drop(session, format_drop_reason(n), 1);
 	}
 	return 0;
 }

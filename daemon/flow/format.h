@@ -5,11 +5,16 @@
  */
 #pragma once
 
+#include "ledger/ledger.h"
+
 struct session;
 struct spliced_message;
 
 /* What a new consumer gets first; and later, what is still to be told of gaps. Before any message. */
 int format_greet(struct session *session, unsigned side);
+
+/* Why a message is dropped that its family refused with this error. */
+enum ledger_drop format_drop_reason(int error);
 
 /* A message's frames, all those that are left of it. */
 int format_encode(struct session *session, unsigned side, const struct spliced_message *message);

@@ -14,6 +14,7 @@
 #include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/listener.h"
+#include "flow/look.h"
 #include "flow/peers.h"
 #include "flow/relay.h"
 #include "flow/sink.h"
@@ -179,6 +180,8 @@ static void arm_idle(struct session *session)
 		session_look_again(session, session_record(session)->active + idle);
 	if (session->wake)
 		session_look_again(session, session->wake);
+	if (session->exchanges)
+		look_when_due(session);
 }
 
 static void expect_everything(struct session *session)

@@ -77,6 +77,7 @@ struct session {
 	uint32_t max_frame[2];
 	const struct spliced_format *format[2]; /* of messages from that side */
 	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
+	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
 	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
 	struct standing *standing; /* NULL: somebody asked for it */
 	/* peers.h: of a session that a listener feeds */

@@ -28,7 +28,15 @@ void sink_drop(struct session *session, enum ledger_drop why, uint64_t count)
 
 bool sink_is_void(const struct session *session, unsigned d)
 {
-	return session_row(session, !d)->capabilities & SPLICED_RECEIVE_ONLY;
+	uint64_t capabilities = session_row(session, !d)->capabilities;
+
+	return capabilities & SPLICED_RECEIVE_ONLY || (capabilities & SPLICED_FEED && session_endpoint(session, !d)->format);
+}
+
+/* Whether the front is one peer of many at a listener's socket, and replies need his address. */
+static bool has_peer(const struct session *session)
+{
+	return session_record(session)->front == FRONT_FED && !(session_row(session, 0)->capabilities & SPLICED_FEED);
 }
 
 /* Why a message is dropped before it is sent, or -1. */
@@ -36,7 +44,7 @@ static int refuse(const struct session *session, unsigned d)
 {
 	if (sink_is_void(session, d))
 		return DROPPED_RECEIVE_ONLY;
-	if (d == 0 || session_record(session)->front != FRONT_FED)
+	if (d == 0 || !has_peer(session))
 		return -1;
 	if (session->route->replies == 0)
 		return DROPPED_UNEXPECTED;
@@ -56,7 +64,7 @@ static bool is_satisfied(const struct session *session, unsigned d)
 	const struct ledger_flow *flow = session_flow(session);
 	int64_t replies = session->route->replies;
 
-	return d == 1 && replies > 0 && session_record(session)->front == FRONT_FED &&
+	return d == 1 && replies > 0 && has_peer(session) &&
 	       flow->messages[1] >= flow->messages[0] * (uint64_t)replies;
 }
 
@@ -69,7 +77,7 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 	memset(header, 0, sizeof *header);
 	header->msg_hdr.msg_iov = (struct iovec *)message;
 	header->msg_hdr.msg_iovlen = 1;
-	if (d == 0 || session_record(session)->front != FRONT_FED)
+	if (d == 0 || !has_peer(session))
 		return;
 	header->msg_hdr.msg_name = flow->peer;
 	header->msg_hdr.msg_namelen = flow->peer_len;
@@ -82,7 +90,7 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 static int blocked(struct session *session, unsigned d, bool tells)
 {
 	session->writable[!d] = false;
-	if (!tells || (d == 1 && session_record(session)->front == FRONT_FED))
+	if (!tells || (d == 1 && has_peer(session)))
 		session_look_again(session, session->thread->loop.now + POLL_MS * NSEC_PER_MSEC);
 	return RELAY_BLOCKED;
 }
@@ -104,7 +112,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		sink_drop(session, DROPPED_OVERSIZE, 1);
 		return 0;
 	}
-	if (!(capabilities & SPLICED_CONNECTIONLESS)) {
+	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))) {
 		relay_note_reset(session, !d, error);
 		return RELAY_SINK_RESET;
 	}

@@ -178,7 +178,8 @@ struct ledger_flow {
 	_Atomic uint32_t flags;   /* enum ledger_flow_flag */
 	uint8_t peer_len;         /* FED: whom replies go to; 0: nobody */
 	uint8_t reply_len;
-	uint8_t reserved[10];
+	uint8_t reserved[2];
+	_Atomic int32_t waits[2]; /* by side: errno of what the family's look() waits for, 0 */
 	_Atomic uint64_t messages[2]; /* into the sink */
 	uint8_t peer[LEDGER_PEER_MAX]; /* a sockaddr */
 	_Alignas(8) uint8_t reply[LEDGER_REPLY_MAX]; /* control data, as the family's reply() made it */

@@ -142,6 +142,11 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 				     "row %u: a feed is listened on, and keeps the boundaries of "
 				     "messages",
 				     number);
+	if ((row->capabilities & SPLICED_BINDS) && !family->plugin.look)
+		return plugin_refuse(why, -EINVAL,
+				     "row %u: its targets are bound, not connected, which look() does; "
+				     "there is none",
+				     number);
 	for (uint32_t i = 0; i < number; i++) {
 		other = &family->rows[i];
 		if (other->type == row->type &&

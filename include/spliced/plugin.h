@@ -22,6 +22,7 @@
  * History of the ABI
  *   1.0  rows, options, address, describe, prepare, reclaim, bound, unbound, canonical, rule, match, needs
  *   1.1  messages: SPLICED_FEED, reply, formats
+ *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came, and how long it was
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
  * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
@@ -38,7 +39,7 @@ extern "C" {
 #endif
 
 #define SPLICED_ABI_MAJOR 1
-#define SPLICED_ABI_MINOR 1
+#define SPLICED_ABI_MINOR 2
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
 enum spliced_role {
@@ -66,7 +67,9 @@ enum spliced_capability {
 	SPLICED_RESET = 1 << 12,          /* SO_LINGER with a time of 0 turns close(2) into an abort that the peer sees */
 	SPLICED_TCP_INFO = 1 << 13,       /* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
 	SPLICED_FEED = 1 << 14,           /* listened on, it is not accepted from and knows no peers: messages simply come, as
-	                                   * from netlink(7) and packet(7) */
+	                                   * from netlink(7) and packet(7); with a format it is only received from */
+	SPLICED_BINDS = 1 << 15,          /* a target's socket is bound to where it sends, not connected, as packet(7): look()
+	                                   * binds it. Since 1.2 */
 };
 
 /* How message edges are kept on a stream: the words of the endpoint option `framing`. */
@@ -172,6 +175,10 @@ struct spliced_options {
 	uint32_t role; /* enum spliced_role */
 	uint32_t n_values;
 	const void *values;
+	/* since 1.2 */
+	const char *format;            /* the endpoint's format, or NULL: messages as they are */
+	const struct spliced_row *far; /* what is at the other end of the route (of a pool, the first); NULL while that is not
+	                                * known: in address() and needs() */
 };
 
 /* The value of option number OPTION of the plugin's table. Never NULL. */
@@ -194,6 +201,9 @@ struct spliced_message {
 	const struct sockaddr *from; /* who sent it */
 	const void *data;
 	size_t len;
+	/* since 1.2 */
+	uint64_t time;   /* CLOCK_REALTIME ns when it came, as received() told; 0: unknown */
+	size_t wire_len; /* how long it was before it was cut to len, as received() told; 0: len */
 };
 
 enum { SPLICED_STATE_MAX = 64 }; /* most bytes of state_size */
@@ -310,7 +320,21 @@ struct spliced_plugin {
 	uint32_t n_formats;     /* at most 16 */
 	uint32_t format_stride; /* sizeof(struct spliced_format) */
 	const struct spliced_format *formats;
+
+	/* since 1.2 */
+
+	/* Mends a message as recvmsg(2) left it, before anything is done with it: puts back what the kernel took out (a VLAN tag),
+	 * reads its time from the control data. SPLICED_HEADROOM bytes before message->data are free and writable, and so is the data:
+	 * it may begin earlier afterwards. Negative errno: the message is dropped and counted, as by encode(). For FEED rows. */
+	int (*received)(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message);
+
+	/* Called every second for an open socket of a FEED or BINDS row: whether it is still where the options say, when an interface has
+	 * come, gone or got another name; it is bound anew if need be. Adds to *lost the messages that the kernel
+	 * has dropped since the last call. 0; or negative errno: what it waits for, which the route's status tells. */
+	int (*look)(int fd, const struct spliced_options *options, uint64_t *lost);
 };
+
+enum { SPLICED_HEADROOM = 64 };
 
 extern const struct spliced_plugin spliced_plugin __attribute__((visibility("default")));
 

@@ -366,7 +366,7 @@ class Daemon:
     def _listens_for_messages(self):
         """Whether there are sockets that nobody can be seen to listen on: the worker answers once it has them."""
         return any(kind in str(route.get("listen", "")) for route in self.routes.values()
-                   for kind in ("udp", "-dgram", "-seqpacket", "netlink"))
+                   for kind in ("udp", "-dgram", "-seqpacket", "netlink", "packet"))
 
     def _listens(self):
         for route in self.routes.values():

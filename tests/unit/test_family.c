@@ -184,11 +184,11 @@ static const struct {
 	int r;
 	const char *says;
 } refused[] = {
-	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.1, this spliced speaks 1.1: upgrade spliced"},
+	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.2, this spliced speaks 1.2: upgrade spliced"},
 	{"-DABI_MAJOR=0 -DABI_MINOR=9", -EPROTO,
-	 "built for ABI 0.9, this spliced speaks 1.1: upgrade the plugin"},
+	 "built for ABI 0.9, this spliced speaks 1.2: upgrade the plugin"},
 	{"-DABI_MINOR=4 -DABI_NEEDS=3", -EPROTO,
-	 "needs ABI 1.3, this spliced speaks 1.1: upgrade spliced"},
+	 "needs ABI 1.3, this spliced speaks 1.2: upgrade spliced"},
 	{"-DSIZE=40", -EINVAL, "its size (40)"},
 	{"-DSIZE=1000000", -EINVAL, "its size (1000000)"},
 	{"-DTAIL=100000", -EINVAL, "strides"},
@@ -215,6 +215,8 @@ static const struct {
 	 "row 1: a feed is listened on, and keeps the boundaries of messages"},
 	{"-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_CONNECT|SPLICED_BOUNDARIES'", -EINVAL,
 	 "row 1: a feed is listened on"},
+	{"-DSECOND_CAPABILITIES='SPLICED_BINDS|SPLICED_CAN_CONNECT'", -EINVAL,
+	 "row 1: its targets are bound, not connected"},
 	{"-DN_FORMATS=17", -EINVAL, "has 17 formats: at most 16 are possible"},
 	{"-DFORMATS=NULL", -EINVAL, "has 2 formats"},
 	{"-DSIZE='offsetof(struct spliced_plugin,formats)'", -EINVAL, "has 2 formats"},

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "flow/look.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
+#include "config/config.h"
+#include "flow/session.h"
+#include "flow/thread.h"
+#include "ledger/generation.h"
+
+#include <string.h>
+
+static bool wants_looks(const struct session *session, unsigned side)
+{
+	const struct config_leg *leg = session_leg(session, side);
+
+	return leg->row->capabilities & (SPLICED_FEED | SPLICED_BINDS) && leg->family->plugin.look;
+}
+
+/* What it waits for is said when it begins, and when it ends. */
+static void tell(struct session *session, unsigned side, int r, const struct report *report)
+{
+	const struct config_endpoint *endpoint = session_endpoint(session, side);
+	_Atomic int32_t *waits = &session_flow(session)->waits[side];
+
+	if (*waits == -r)
+		return;
+	if (report->text)
+		log_warning("%.*s", (int)strcspn(report->text, "\n"), report->text);
+	else if (r < 0)
+		log_warning("route %s: %s waits: %s", session->route->name, endpoint->text, strerror(-r));
+	else
+		log_notice("route %s: %s is back", session->route->name, endpoint->text);
+	*waits = -r;
+}
+
+int look_at_side(struct session *session, unsigned side)
+{
+	const struct config_leg *leg = session_leg(session, side);
+	struct report report = {0};
+	uint64_t lost = 0;
+	int r;
+
+	if (!wants_looks(session, side))
+		return 0;
+	config_hear(session->generation->config, session->route, session_endpoint(session, side), leg, &report);
+	r = leg->family->plugin.look(session_fd(session, side), &leg->options, &lost);
+	config_hear_nothing();
+	ledger_count(&session_counter(session)->lost, lost);
+	tell(session, side, r, &report);
+	report_done(&report);
+	return r;
+}
+
+void look_when_due(struct session *session)
+{
+	uint64_t now = session->thread->loop.now;
+	bool wanted = false;
+
+	for (unsigned side = 0; side < 2; side++)
+		wanted |= wants_looks(session, side);
+	if (!wanted)
+		return;
+	if (session->look <= now) {
+		for (unsigned side = 0; side < 2; side++)
+			look_at_side(session, side);
+		session->look = now + NSEC_PER_SEC;
+	}
+	session_look_again(session, session->look);
+}

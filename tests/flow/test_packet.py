@@ -1,0 +1,383 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Frames: bridged, carried through tunnels, captured; between namespaces, with real tools at both ends."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+import pytest
+
+import harness
+from harness import Daemon, until
+from messages import route
+from namespace import Namespace, ip
+
+SUBNET = "10.77.0."
+
+
+@pytest.fixture(autouse=True)
+def namespace():
+    if os.geteuid() != 0:
+        pytest.skip("packet sockets take root")
+    with Namespace():
+        yield
+
+
+class Machine:
+    """Another machine: a namespace with one end of a veth, whose other end is ours."""
+
+    def __init__(self, ours, number, **features):
+        self.ours, self.address = ours, f"{SUBNET}{number}"
+        self.process = subprocess.Popen(["unshare", "-n", "sleep", "infinity"])
+        until("its namespace is there", lambda: os.readlink(f"/proc/{self.process.pid}/ns/net") != os.readlink("/proc/thread-self/ns/net"))
+        self.connect()
+
+    def connect(self):
+        ip("link", "add", self.ours, "type", "veth", "peer", "name", "eth0", "netns", str(self.process.pid))
+        for words in ("sysctl -qw net.ipv6.conf.all.disable_ipv6=1", "ip link set lo up", f"ip addr add {self.address}/24 dev eth0",
+                      "ip link set eth0 up"):
+            self.run(*words.split())
+        ip("link", "set", self.ours, "up")
+
+    def command(self, *words):
+        return ["nsenter", "-t", str(self.process.pid), "-n", *words]
+
+    def run(self, *words, **options):
+        done = subprocess.run(self.command(*words), capture_output=True, text=True, timeout=60, **options)
+        assert done.returncode == 0, f"{words}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def start(self, *words):
+        return subprocess.Popen(self.command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def offloads(self, state):
+        """Of both ends."""
+        words = [word for name in ("tx", "tso", "gso", "gro") for word in (name, state)]
+        self.run("ethtool", "-K", "eth0", *words)
+        subprocess.run(["ethtool", "-K", self.ours, *words], check=True, capture_output=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def machines():
+    with Machine("left", 1) as left, Machine("right", 2) as right:
+        yield left, right
+
+
+def ping(left, right, count=5):
+    return left.run("ping", "-q", "-n", "-i", "0.02", "-c", str(count), "-W", "2", right.address)
+
+
+def reach(left, right):
+    until("they reach each other",
+          lambda: subprocess.run(left.command("ping", "-q", "-c", "1", "-W", "1", right.address), capture_output=True).returncode == 0)
+
+
+def iperf(left, right, *words):
+    server = right.start("iperf3", "-s", "-1")
+    try:
+        until("iperf3 listens", lambda: "5201" in right.run("ss", "-Hltn"))
+        result = json.loads(left.run("iperf3", "-c", right.address, "-n", "16M", "-J", *words))
+        assert "error" not in result, result
+        return result["end"]
+    finally:
+        server.kill()
+        server.wait()
+
+
+def bridge(**options):
+    return {"bridge": {"listen": {"family": "packet", "interface": "left", "promiscuous": True, **options},
+                       "target": {"family": "packet", "interface": "right", "promiscuous": True, **options}}}
+
+
+def all_of_tcp_and_udp(left, right):
+    ping(left, right)
+    for direction in ((), ("-R",)):
+        assert iperf(left, right, *direction)["sum_received"]["bytes"] >= 8 << 20
+    udp = iperf(left, right, "-u", "-b", "20M", "-l", "1400")["sum"]
+    assert udp["lost_packets"] <= udp["packets"] / 20, udp
+
+
+def test_bridge_with_offloads_on(machines):
+    with Daemon(bridge()):
+        reach(*machines)
+        all_of_tcp_and_udp(*machines)
+
+
+# From one machine to all, tagged: priority 3, VLAN 5.
+TAGGED = "ffffffffffff" + "020000000001" + "81006005" + "88b5" + "74616767656421" + "00" * 50
+SEND = "import socket; s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW); s.bind(('eth0', 0)); " \
+       f"[s.send(bytes.fromhex('{TAGGED}')) for _ in range(3)]"
+# The kernel takes the tag out of what it receives, and tells it beside the frame.
+RECEIVE = r"""
+import socket, struct
+s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+s.bind(("eth0", 3))
+s.setsockopt(263, 8, 1)
+s.settimeout(10)
+print("ready", flush=True)
+data = b""
+while data[12:14] != b"\x88\xb5":
+    data, control, *_ = s.recvmsg(2048, 100)
+status, _, _, _, _, tci, tpid = struct.unpack("IIIHHHH", control[0][2])
+print(hex(tci), hex(tpid), data[14:21].decode(), len(data))
+"""
+
+
+def test_bridge_keeps_vlan_tags(machines):
+    left, right = machines
+    with Daemon(bridge()):
+        reach(left, right)
+        with subprocess.Popen(right.command("python3", "-c", RECEIVE), stdout=subprocess.PIPE, text=True) as receiver:
+            assert receiver.stdout.readline() == "ready\n"
+            left.run("python3", "-c", SEND)
+            assert receiver.stdout.readline() == f"0x6005 0x8100 tagged! {len(TAGGED) // 2 - 4}\n"
+
+
+def test_a_broadcast_does_not_go_round(machines):
+    """Each frame crosses once: what the bridge sends does not come back to it."""
+    left, right = machines
+    with Daemon(bridge()) as daemon:
+        reach(left, right)
+        time.sleep(0.2)
+        before = sum(route(daemon, "bridge")["messages"].values())
+        subprocess.run(left.command("ping", "-b", "-q", "-c", "3", "-i", "0.1", "-W", "1", SUBNET + "255"), capture_output=True)
+        time.sleep(0.5)
+        assert sum(route(daemon, "bridge")["messages"].values()) - before < 20
+
+
+def tunnel(near, far, **options):
+    """Two routes of one daemon are two daemons' to each other."""
+    front = {"family": "packet", "interface": "left", "promiscuous": True, **options}
+    back = {"family": "packet", "interface": "right", "promiscuous": True, **options}
+    return {"near": {"listen": front, "target": near}, "far": {"listen": far, "target": back, "timeout": {"idle": "5min"}}}
+
+
+@pytest.fixture
+def udp_port():
+    return harness.free_port()
+
+
+def test_tunnel_over_udp(machines, udp_port):
+    """Super-frames have no room in a datagram; unfinished checksums are carried."""
+    for machine in machines:
+        machine.run("ethtool", "-K", "eth0", "tso", "off", "gso", "off", "gro", "off")
+        subprocess.run(["ethtool", "-K", machine.ours, "tso", "off", "gso", "off", "gro", "off"], check=True, capture_output=True)
+    with Daemon(tunnel(f"udp4://127.0.0.1:{udp_port}", f"udp4://127.0.0.1:{udp_port}", vnet_header=True)):
+        reach(*machines)
+        all_of_tcp_and_udp(*machines)
+
+
+def test_tunnel_over_tcp_with_offloads_on(machines, udp_port):
+    end = {"family": "inet", "host": "127.0.0.1", "port": udp_port, "framing": "length32", "max_frame": "128K"}
+    with Daemon(tunnel(end, end, vnet_header=True)):
+        reach(*machines)
+        ping(*machines)
+        for direction in ((), ("-R",)):
+            assert iperf(*machines, *direction)["sum_received"]["bytes"] >= 8 << 20
+
+
+@pytest.mark.parametrize("header", (False, True))
+def test_unfinished_frames_are_refused_with_the_remedy(machines, udp_port, header):
+    routes = {"near": {"listen": {"family": "packet", "interface": "left", "vnet_header": header},
+                       "target": f"udp4://127.0.0.1:{udp_port}"}}
+    with pytest.raises(Exception) as refused:
+        with Daemon(routes):
+            pass
+    assert "ethtool -K left" in str(refused.value)
+    assert ("tx off" in str(refused.value)) != header
+
+
+def test_tunnel_without_headers(machines, udp_port):
+    for machine in machines:
+        machine.offloads("off")
+    with Daemon(tunnel(f"udp4://127.0.0.1:{udp_port}", f"udp4://127.0.0.1:{udp_port}")):
+        reach(*machines)
+        all_of_tcp_and_udp(*machines)
+
+
+# ---- captures ----
+
+
+class Capture(threading.Thread):
+    """What a client of a capture gets, into a file."""
+
+    def __init__(self, port, path):
+        super().__init__(daemon=True)
+        self.sock, self.path = socket.create_connection(("127.0.0.1", port)), path
+        self.bytes = 0
+        self.start()
+
+    def run(self):
+        with open(self.path, "wb", buffering=0) as file:
+            while data := self.sock.recv(1 << 16):
+                file.write(data)
+                self.bytes += len(data)
+
+    def stop(self):
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.join(10)
+
+
+def fields(path, *names):
+    if not shutil.which("tshark"):
+        pytest.skip("no tshark (Debian: tshark)")
+    words = [word for name in names for word in ("-e", name)]
+    done = subprocess.run(["tshark", "-n", "-r", path, "-o", "frame.generate_md5_hash:TRUE", "-T", "fields", *words],
+                          capture_output=True, text=True, check=True)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def capture_routes(**options):
+    port = harness.free_port()
+    return port, {"capture": {"listen": f"tcp4://127.0.0.1:{port}", "target": {"family": "packet", "interface": "left", **options}}}
+
+
+@pytest.mark.parametrize("form", ("pcap", "pcapng"))
+def test_capture_is_what_a_direct_one_is(machines, tmp_path, form):
+    left, _ = machines
+    ip("addr", "add", SUBNET + "3/24", "dev", "left")
+    port, routes = capture_routes(format=form, filter="icmp")
+    direct = str(tmp_path / "direct")
+    with Daemon(routes) as daemon:
+        early = Capture(port, str(tmp_path / "early"))
+        until("the header came", lambda: early.bytes)
+        with subprocess.Popen(["dumpcap", "-q", "-i", "left", "-f", "icmp", "-w", direct], stderr=subprocess.PIPE, text=True) as dumpcap:
+            until("dumpcap listens", lambda: os.path.exists(direct) and os.path.getsize(direct) > 0)
+            time.sleep(0.5)
+            left.run("ping", "-q", "-n", "-i", "0.002", "-c", "250", "-s", "900", SUBNET + "3")
+            late = Capture(port, str(tmp_path / "late"))
+            until("a late one has a header, too", lambda: late.bytes)
+            left.run("ping", "-q", "-n", "-i", "0.002", "-c", "250", "-s", "56", SUBNET + "3")
+            time.sleep(1)
+            dumpcap.send_signal(signal.SIGINT)
+        assert route(daemon, "capture")["lost"] == 0
+        for one in early, late:
+            one.stop()
+        expected = fields(direct, "frame.len", "frame.md5_hash")
+        assert len(expected) == 1000
+        assert fields(early.path, "frame.len", "frame.md5_hash") == expected
+        assert fields(late.path, "frame.len", "frame.md5_hash") == expected[-500:]
+        times = [float(line[0]) for line in fields(early.path, "frame.time_epoch")]
+        assert times == sorted(times) and abs(times[-1] - time.time()) < 60
+
+
+def test_capture_has_vlan_tags_and_is_cut(machines, tmp_path):
+    left, _ = machines
+    port, routes = capture_routes(format="pcap", snaplen=64, direction="in")
+    with Daemon(routes):
+        capture = Capture(port, str(tmp_path / "capture"))
+        until("the header came", lambda: capture.bytes)
+        left.run("python3", "-c", SEND)
+        until("frames came", lambda: capture.bytes > 100)
+        time.sleep(0.3)
+        capture.stop()
+        tagged = [line[:2] for line in fields(capture.path, "vlan.id", "vlan.priority", "eth.src") if line[2] == "02:00:00:00:00:01"]
+        assert tagged == [["5", "3"]] * 3
+        assert all(int(line[0]) <= 68 for line in fields(capture.path, "frame.cap_len"))
+
+
+def test_cooked_capture(machines, tmp_path):
+    port, routes = capture_routes(type="dgram", format="pcap", filter="icmp")
+    left, _ = machines
+    ip("addr", "add", SUBNET + "3/24", "dev", "left")
+    with Daemon(routes):
+        capture = Capture(port, str(tmp_path / "capture"))
+        until("the header came", lambda: capture.bytes)
+        left.run("ping", "-q", "-n", "-i", "0.01", "-c", "10", SUBNET + "3")
+        time.sleep(0.3)
+        capture.stop()
+        got = fields(capture.path, "sll.pkttype", "icmp.type", "ip.src")
+        assert len(got) == 20 and {line[2] for line in got} == {left.address, SUBNET + "3"}
+
+
+def test_pushed_capture(machines):
+    """A capture that is a feed: pushed to whoever is there."""
+    left, _ = machines
+    ip("addr", "add", SUBNET + "3/24", "dev", "left")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        routes = {"push": {"listen": {"family": "packet", "interface": "left", "filter": "icmp", "format": "pcap"},
+                           "target": f"tcp4://127.0.0.1:{server.getsockname()[1]}"}}
+        with Daemon(routes):
+            peer, _ = server.accept()
+            peer.settimeout(10)
+            assert peer.recv(24, socket.MSG_WAITALL)[:4] == bytes.fromhex("4d3cb2a1")
+            left.run("ping", "-q", "-c", "1", SUBNET + "3")
+            assert len(peer.recv(16 + 98, socket.MSG_WAITALL)) == 16 + 98
+
+
+def test_nothing_comes_unfiltered(machines, tmp_path):
+    """Under a flood of what is filtered, from before the start on."""
+    left, right = machines
+    ip("addr", "add", SUBNET + "3/24", "dev", "left")
+    flood = left.start("ping", "-q", "-f", SUBNET + "3")
+    try:
+        for attempt in range(20):
+            port, routes = capture_routes(format="pcap", filter="udp port 9")
+            with Daemon(routes):
+                captures = [Capture(port, str(tmp_path / f"{attempt}-{i}")) for i in range(5)]
+                until("headers came", lambda: all(capture.bytes for capture in captures))
+                time.sleep(0.05)
+                for capture in captures:
+                    capture.stop()
+                assert all(capture.bytes == 24 for capture in captures)
+            if attempt == 4:
+                break
+    finally:
+        flood.kill()
+        flood.wait()
+
+
+# ---- interfaces that come and go ----
+
+
+def verdict(daemon):
+    return daemon.status()["verdict"]
+
+
+def test_missing_interface_is_waited_for(machines):
+    left, right = machines
+    ip("link", "del", "left")
+    with Daemon(bridge()) as daemon:
+        until("status says so", lambda: "left waits (No such device)" in verdict(daemon))
+        left.connect()
+        reach(left, right)
+        until("all is well", lambda: verdict(daemon) == "OK")
+        ip("link", "set", "left", "down")
+        until("status says so", lambda: "left waits (Network is down)" in verdict(daemon))
+        ip("link", "set", "left", "name", "other", "up")
+        until("status says so", lambda: "left waits (No such device)" in verdict(daemon))
+        assert subprocess.run(left.command("ping", "-q", "-c", "1", "-W", "1", right.address), capture_output=True).returncode
+        ip("link", "set", "other", "down")
+        ip("link", "set", "other", "name", "left", "up")
+        reach(left, right)
+        ip("link", "del", "right")
+        until("status says so", lambda: "right" in verdict(daemon))
+        right.connect()
+        left.run("ip", "neigh", "flush", "all") # it has another address now
+        reach(left, right)
+        until("all is well", lambda: verdict(daemon) == "OK")
+
+
+def test_bridge_survives_the_worker(machines):
+    left, right = machines
+    with Daemon(bridge()) as daemon:
+        reach(left, right)
+        pinging = left.start("ping", "-q", "-i", "0.01", "-c", "300", "-W", "2", right.address)
+        for _ in range(10):
+            time.sleep(0.1)
+            os.kill(daemon.worker, signal.SIGKILL)
+        pinging.wait(30)
+        ping(left, right)
+        assert verdict(daemon) == "OK"
