@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family netlink, netlink(7), rtnetlink(7): what the kernel says of links, addresses, routes and neighbours. A socket joins the
- * groups it is asked to; what is sent to it is only ever dumps that its format asks for: nothing of an operator's or a client's reaches
+ * The family netlink, netlink(7): what the kernel says of links, addresses, routes, devices, processes. A socket joins the groups it is
+ * asked to (netlink_group.c); what is sent to it is only ever dumps that its format asks for: nothing of an operator's or a client's reaches
  * the kernel. How messages become JSON is in netlink_json.c and the files that it calls.
  */
 #include "netlink.h"
@@ -12,9 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-enum { BUFFER_BYTES = 4 << 20, GROUPS_MAX = 4 };
+enum { BUFFER_BYTES = 4 << 20, CAP_NET_ADMIN_BIT = 12, CAP_NET_BROADCAST_BIT = 11, CAP_AUDIT_READ_BIT = 37 };
 
 static const char *const overruns[] = {"resync", "mark", "ignore", NULL};
 
@@ -22,7 +21,8 @@ static const char *const overruns[] = {"resync", "mark", "ignore", NULL};
 static const struct spliced_option options_[NETLINK_OPTIONS] = {
 	[NETLINK_OPTION_GROUPS] = {.name = "groups", .type = SPLICED_LIST,
 		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
-		.doc = "Multicast groups: link, addr, route, neigh, rule, nexthop, or the kernel's names, such as ipv4-ifaddr"},
+		.doc = "Multicast groups by name: of route link, addr, route, neigh, rule, nexthop, or the kernel's, such as "
+		       "ipv4-ifaddr; of generic FAMILY or FAMILY/GROUP; or by number"},
 	[NETLINK_OPTION_DUMP] = {.name = "dump", .type = SPLICED_BOOL,
 		.flags = SPLICED_LIVE, .default_text = "false",
 		.doc = "With format json: begin with the present state, then snapshot-end, then what changes"},
@@ -32,20 +32,29 @@ static const struct spliced_option options_[NETLINK_OPTIONS] = {
 	[NETLINK_OPTION_PORTID] = {.name = "portid", .type = SPLICED_NUMBER, .max = UINT32_MAX,
 		.flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN, .default_text = "0",
 		.doc = "Port number of the socket; 0: the kernel picks one"},
+	[NETLINK_OPTION_ALL_NSID] = {.name = "all_nsid", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .default_text = "false",
+		.doc = "Hear of the other network namespaces that this one has numbers for, too"},
 };
 /* clang-format on */
 
+#define ROW(number, word)                                                                                            \
+	{                                                                                                            \
+		.type = SOCK_RAW, .protocol = (number), .name = (word), .pattern = "PROTOCOL",                       \
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED |    \
+				SPLICED_RECEIVE_ONLY | SPLICED_FEED,                                                 \
+		.max_message = 1 << 20, .link_type = NETLINK_LINK_TYPE,                                              \
+	}
+
 static const struct spliced_row rows[] = {
-	{
-		.type = SOCK_RAW,
-		.protocol = NETLINK_ROUTE,
-		.name = "route",
-		.pattern = "PROTOCOL",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED |
-				SPLICED_RECEIVE_ONLY | SPLICED_FEED,
-		.max_message = 1 << 20,
-		.link_type = 253,
-	},
+	ROW(NETLINK_ROUTE, "route"),
+	ROW(NETLINK_KOBJECT_UEVENT, "uevent"),
+	ROW(NETLINK_GENERIC, "generic"),
+	ROW(NETLINK_NETFILTER, "netfilter"),
+	ROW(NETLINK_AUDIT, "audit"),
+	ROW(NETLINK_CONNECTOR, "connector"),
+	ROW(NETLINK_SOCK_DIAG, "sock_diag"),
+	ROW(NETLINK_XFRM, "xfrm"),
 };
 
 static const struct spliced_format formats[] = {
@@ -58,96 +67,15 @@ static const struct spliced_format formats[] = {
 		.encode = netlink_json_encode,
 		.resync = netlink_json_resync,
 	},
+	{
+		.name = "pcap",
+		.doc = "A capture, which Wireshark reads; times in nanoseconds",
+		.framing = SPLICED_FRAMING_NONE,
+		.state_size = NETLINK_CAPTURE_STATE,
+		.preamble = netlink_capture_preamble,
+		.encode = netlink_capture_encode,
+	},
 };
-
-/* ---- groups ---- */
-
-struct group {
-	const char *name;
-	uint8_t numbers[GROUPS_MAX]; /* RTNLGRP_*; 0: no more */
-	uint8_t kinds;
-};
-
-#define KIND(kind) (1u << (kind))
-
-static const struct group groups[] = {
-	{"link", {RTNLGRP_LINK}, KIND(NETLINK_LINK)},
-	{"addr", {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}, KIND(NETLINK_ADDRESS)},
-	{"route", {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}, KIND(NETLINK_ROUTES)},
-	{"neigh", {RTNLGRP_NEIGH}, KIND(NETLINK_NEIGHBOUR)},
-	{"rule", {RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE}, 0},
-	{"nexthop", {RTNLGRP_NEXTHOP}, 0},
-	{"notify", {RTNLGRP_NOTIFY}, 0},
-	{"tc", {RTNLGRP_TC}, 0},
-	{"ipv4-ifaddr", {RTNLGRP_IPV4_IFADDR}, KIND(NETLINK_ADDRESS)},
-	{"ipv4-mroute", {RTNLGRP_IPV4_MROUTE}, 0},
-	{"ipv4-route", {RTNLGRP_IPV4_ROUTE}, KIND(NETLINK_ROUTES)},
-	{"ipv4-rule", {RTNLGRP_IPV4_RULE}, 0},
-	{"ipv6-ifaddr", {RTNLGRP_IPV6_IFADDR}, KIND(NETLINK_ADDRESS)},
-	{"ipv6-mroute", {RTNLGRP_IPV6_MROUTE}, 0},
-	{"ipv6-route", {RTNLGRP_IPV6_ROUTE}, KIND(NETLINK_ROUTES)},
-	{"ipv6-ifinfo", {RTNLGRP_IPV6_IFINFO}, 0},
-	{"ipv6-prefix", {RTNLGRP_IPV6_PREFIX}, 0},
-	{"ipv6-rule", {RTNLGRP_IPV6_RULE}, 0},
-	{"nd-useropt", {RTNLGRP_ND_USEROPT}, 0},
-	{"ipv4-netconf", {RTNLGRP_IPV4_NETCONF}, 0},
-	{"ipv6-netconf", {RTNLGRP_IPV6_NETCONF}, 0},
-	{"mdb", {RTNLGRP_MDB}, 0},
-	{"nsid", {RTNLGRP_NSID}, 0},
-};
-
-/* The kernel's way to write it, RTNLGRP_IPV4_IFADDR, is the same name. */
-static bool is_name(const char *name, const char *text)
-{
-	if (!strncasecmp(text, "RTNLGRP_", strlen("RTNLGRP_")))
-		text += strlen("RTNLGRP_");
-	for (; *name && *text; name++, text++)
-		if (strncasecmp(name, text, 1) && !(*name == '-' && *text == '_'))
-			return false;
-	return *name == *text;
-}
-
-static const struct group *find_group(const char *text)
-{
-	for (size_t i = 0; i < sizeof groups / sizeof *groups; i++)
-		if (is_name(groups[i].name, text))
-			return &groups[i];
-	return NULL;
-}
-
-unsigned netlink_kinds(const struct spliced_options *options)
-{
-	const struct spliced_value *value = spliced_value(options, NETLINK_OPTION_GROUPS);
-	unsigned kinds = 0;
-
-	for (uint32_t i = 0; i < value->list_len; i++) {
-		const struct group *group = find_group(value->list[i]);
-
-		kinds |= group ? group->kinds : 0;
-	}
-	return kinds;
-}
-
-static int check_groups(const struct spliced_options *options)
-{
-	const struct spliced_value *value = spliced_value(options, NETLINK_OPTION_GROUPS);
-	char known[512] = "";
-	size_t len = 0;
-
-	for (uint32_t i = 0; i < value->list_len; i++) {
-		if (find_group(value->list[i]))
-			continue;
-		for (size_t k = 0; k < sizeof groups / sizeof *groups && len < sizeof known; k++)
-			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", k ? ", " : "", groups[k].name);
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is no group of protocol route; there are %s",
-			      value->list[i], known);
-		return -EINVAL;
-	}
-	if (value->list_len)
-		return 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "groups is empty, so that nothing would ever come; name one, such as link");
-	return -EINVAL;
-}
 
 /* ---- callbacks ---- */
 
@@ -155,7 +83,7 @@ static int netlink_address_of(const struct spliced_options *options, struct sock
 {
 	struct sockaddr_nl *nl = (struct sockaddr_nl *)address;
 
-	if (check_groups(options) < 0)
+	if (netlink_check_groups(options) < 0)
 		return -EINVAL;
 	memset(address, 0, sizeof *address);
 	nl->nl_family = AF_NETLINK;
@@ -174,20 +102,6 @@ static int netlink_describe(const struct spliced_row *row, const struct sockaddr
 		return -EAFNOSUPPORT;
 	n = nl->nl_pid ? snprintf(text, size, "%s?portid=%u", row->name, nl->nl_pid) : snprintf(text, size, "%s", row->name);
 	return (size_t)n < size ? 0 : -ENOSPC;
-}
-
-static int join(int fd, const struct spliced_options *options, const struct group *group)
-{
-	for (int i = 0; i < GROUPS_MAX && group->numbers[i]; i++) {
-		int number = group->numbers[i], r;
-
-		if (!setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number, sizeof number))
-			continue;
-		r = -errno;
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot join group %s: %s", group->name, strerror(-r));
-		return r;
-	}
-	return 0;
 }
 
 /* What a socket gets without asking. */
@@ -216,23 +130,10 @@ static void grow_buffer(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof wanted);
 }
 
-static int join_all(int fd, const struct spliced_options *options)
-{
-	const struct spliced_value *value = spliced_value(options, NETLINK_OPTION_GROUPS);
-	int r = 0;
-
-	for (uint32_t i = 0; !r && i < value->list_len; i++) {
-		const struct group *group = find_group(value->list[i]);
-
-		r = group ? join(fd, options, group) : -EINVAL;
-	}
-	return r;
-}
-
 /* bind(2) sets the first 32 groups anew: a socket that is bound joins them after it. */
 static int netlink_bound(int fd, const struct spliced_options *options)
 {
-	return join_all(fd, options);
+	return netlink_join(fd, options);
 }
 
 static int netlink_prepare(int fd, const struct spliced_options *options)
@@ -243,13 +144,49 @@ static int netlink_prepare(int fd, const struct spliced_options *options)
 	setsockopt(fd, SOL_NETLINK, NETLINK_GET_STRICT_CHK, &one, sizeof one);
 	setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof one);
 	grow_buffer(fd);
-	return options->role == SPLICED_CONNECT ? join_all(fd, options) : 0;
+	if (options->format)
+		setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &one, sizeof one);
+	if (spliced_value(options, NETLINK_OPTION_ALL_NSID)->number &&
+	    setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof one) < 0) {
+		int r = -errno;
+
+		SPLICED_ERROR(options, NETLINK_OPTION_ALL_NSID, "cannot listen to all namespaces: %s; it takes CAP_NET_BROADCAST",
+			      strerror(-r));
+		return r;
+	}
+	return options->role == SPLICED_CONNECT ? netlink_join(fd, options) : 0;
+}
+
+/* Anybody may send to a port number: only the kernel is heard. */
+static int netlink_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message)
+{
+	const struct sockaddr_nl *from = received->msg_name;
+
+	(void)options;
+	message->time = netlink_time(received);
+	return received->msg_namelen < sizeof *from || from->nl_pid != 0 ? -EPERM : 0;
+}
+
+static uint64_t netlink_needs(const struct spliced_options *options)
+{
+	uint64_t needs = spliced_value(options, NETLINK_OPTION_ALL_NSID)->number ? UINT64_C(1) << CAP_NET_BROADCAST_BIT : 0;
+
+	switch (options->row->protocol) {
+	case NETLINK_AUDIT:
+		return needs | UINT64_C(1) << CAP_AUDIT_READ_BIT;
+	case NETLINK_CONNECTOR:
+	case NETLINK_NETFILTER:
+	case NETLINK_SOCK_DIAG:
+	case NETLINK_XFRM:
+		return needs | UINT64_C(1) << CAP_NET_ADMIN_BIT;
+	}
+	return needs;
 }
 
 const struct spliced_plugin spliced_plugin = {
 	.abi_major = SPLICED_ABI_MAJOR,
 	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 1,
+	.abi_needs = 2,
 	.size = sizeof(struct spliced_plugin),
 	.row_stride = sizeof(struct spliced_row),
 	.option_stride = sizeof(struct spliced_option),
@@ -259,12 +196,14 @@ const struct spliced_plugin spliced_plugin = {
 	.n_options = NETLINK_OPTIONS,
 	.rows = rows,
 	.options = options_,
-	.summary = "What the kernel says of links, addresses, routes and neighbours",
+	.summary = "What the kernel says: links, addresses, routes, devices, processes and more",
 	.address = netlink_address_of,
 	.describe = netlink_describe,
 	.prepare = netlink_prepare,
 	.bound = netlink_bound,
+	.needs = netlink_needs,
 	.n_formats = sizeof formats / sizeof *formats,
 	.format_stride = sizeof(struct spliced_format),
 	.formats = formats,
+	.received = netlink_received,
 };

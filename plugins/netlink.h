@@ -14,16 +14,26 @@ enum netlink_option {
 	NETLINK_OPTION_DUMP,
 	NETLINK_OPTION_ON_OVERRUN,
 	NETLINK_OPTION_PORTID,
+	NETLINK_OPTION_ALL_NSID,
 	NETLINK_OPTIONS,
 };
 
 enum netlink_on_overrun { ON_OVERRUN_RESYNC, ON_OVERRUN_MARK, ON_OVERRUN_IGNORE };
 
 /* What can be dumped, in this order: names of links come before what names them. */
-enum netlink_kind { NETLINK_LINK, NETLINK_ADDRESS, NETLINK_ROUTES, NETLINK_NEIGHBOUR, NETLINK_KINDS };
+enum netlink_kind { NETLINK_LINK, NETLINK_ADDRESS, NETLINK_ROUTES, NETLINK_NEIGHBOUR, NETLINK_RULE, NETLINK_NEXTHOP, NETLINK_KINDS };
 
 /* Bits of the kinds whose groups are among the option's; what is no group's name is left out. */
 unsigned netlink_kinds(const struct spliced_options *options);
+
+/* Whether the option's groups are of the row's protocol, as far as that is known without a socket. 0 or -EINVAL, said. */
+int netlink_check_groups(const struct spliced_options *options);
+
+/* Joins them, and asks for process events where those are among them. 0 or negative errno, said. */
+int netlink_join(int fd, const struct spliced_options *options);
+
+/* When a message came, by its control data: CLOCK_REALTIME ns, 0 where it does not say. */
+uint64_t netlink_time(const struct msghdr *received);
 
 /* Attributes of a message or a nest, by type; NULL where there is none. */
 struct netlink_attributes {
@@ -72,6 +82,13 @@ bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message);
 bool netlink_put_route(json_t *object, const struct nlmsghdr *message);
 bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message);
 
+bool netlink_put_rule(json_t *object, const struct nlmsghdr *message);
+bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message);
+
+/* An event of protocol uevent or connector, of len bytes: as members of an object. What the event is called, or NULL: it is none. */
+const char *netlink_put_uevent(json_t *object, const char *text, size_t len);
+const char *netlink_put_process(json_t *object, const struct nlmsghdr *message);
+
 /* Any other message: its header, and what is behind it in base64. */
 void netlink_put_raw(json_t *object, const struct nlmsghdr *message);
 
@@ -80,3 +97,8 @@ int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t
 int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
 int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size);
 enum { NETLINK_JSON_STATE = 40 };
+
+/* The format pcap. */
+int netlink_capture_preamble(struct spliced_consumer *consumer, void *frame, size_t size);
+int netlink_capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
+enum { NETLINK_CAPTURE_STATE = 1, NETLINK_LINK_TYPE = 253 };

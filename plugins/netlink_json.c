@@ -21,7 +21,9 @@
 #include "netlink.h"
 
 #include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/netlink.h>
+#include <linux/nexthop.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <stdio.h>
@@ -43,7 +45,8 @@ struct state {
 	uint8_t said;     /* this resync() has made its frame */
 	uint8_t interrupted;
 	uint8_t gap;      /* messages are missing behind those that are still queued */
-	uint8_t reserved[2];
+	uint8_t told;     /* the uevent at hand */
+	uint8_t reserved[1];
 };
 
 _Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE && (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX, "the state grew");
@@ -103,6 +106,8 @@ static const struct decoder {
 	[NETLINK_ADDRESS] = {RTM_NEWADDR, RTM_DELADDR, "address", netlink_put_inet_address},
 	[NETLINK_ROUTES] = {RTM_NEWROUTE, RTM_DELROUTE, "route", netlink_put_route},
 	[NETLINK_NEIGHBOUR] = {RTM_NEWNEIGH, RTM_DELNEIGH, "neighbour", netlink_put_neighbour},
+	[NETLINK_RULE] = {RTM_NEWRULE, RTM_DELRULE, "rule", netlink_put_rule},
+	[NETLINK_NEXTHOP] = {RTM_NEWNEXTHOP, RTM_DELNEXTHOP, "nexthop", netlink_put_nexthop},
 };
 
 static const struct decoder *find_decoder(uint16_t type)
@@ -133,7 +138,34 @@ static const char *event_of(const struct state *state, const struct decoder *dec
 	return message->nlmsg_type == decoder->removal ? "del" : "new";
 }
 
-/* One object. 0: nothing that anybody would want to see. */
+/* A message of a protocol that is not decoded here. */
+static int put_message(const struct nlmsghdr *message, void *frame, size_t size)
+{
+	json_t *object = object_new("message", "netlink");
+
+	netlink_put_raw(object, message);
+	return finish(object, frame, size);
+}
+
+/* What is called by its decoder; 0 where that says that it is none. */
+static int put_named(json_t *object, const char *event, void *frame, size_t size)
+{
+	if (event) {
+		netlink_put_text(object, "event", event);
+		return finish(object, frame, size);
+	}
+	json_decref(object);
+	return 0;
+}
+
+static int put_process(const struct nlmsghdr *message, void *frame, size_t size)
+{
+	json_t *object = object_new("update", "process");
+
+	return put_named(object, netlink_put_process(object, message), frame, size);
+}
+
+/* One object of protocol route. 0: nothing that anybody would want to see. */
 static int put_object(const struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
 {
 	const struct decoder *decoder = find_decoder(message->nlmsg_type);
@@ -142,11 +174,8 @@ static int put_object(const struct state *state, const struct nlmsghdr *message,
 	/* Of a dump that was given up. */
 	if (message->nlmsg_flags & NLM_F_MULTI && !is_of_dump(state, message))
 		return 0;
-	if (!decoder) {
-		object = object_new("message", "netlink");
-		netlink_put_raw(object, message);
-		return finish(object, frame, size);
-	}
+	if (!decoder)
+		return put_message(message, frame, size);
 	if (!mnl_nlmsg_get_payload_len(message))
 		return 0;
 	object = object_new(event_of(state, decoder, message), kind_of(decoder, message));
@@ -169,6 +198,10 @@ static size_t header_size(enum netlink_kind kind)
 		return sizeof(struct rtmsg);
 	case NETLINK_NEIGHBOUR:
 		return sizeof(struct ndmsg);
+	case NETLINK_RULE:
+		return sizeof(struct fib_rule_hdr);
+	case NETLINK_NEXTHOP:
+		return sizeof(struct nhmsg);
 	case NETLINK_KINDS:
 		break;
 	}
@@ -177,7 +210,7 @@ static size_t header_size(enum netlink_kind kind)
 
 static int ask(struct spliced_consumer *consumer, const struct state *state, enum netlink_kind kind)
 {
-	static const uint16_t types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH};
+	static const uint16_t types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH, RTM_GETRULE, RTM_GETNEXTHOP};
 	_Alignas(struct nlmsghdr) char buffer[128];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 
@@ -253,6 +286,12 @@ static bool is_ours(const struct state *state, const struct nlmsghdr *message)
 /* One message of those that came together. */
 static int take(struct spliced_consumer *consumer, struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
 {
+	int protocol = consumer->options->row->protocol;
+
+	if (protocol == NETLINK_CONNECTOR)
+		return put_process(message, frame, size);
+	if (protocol != NETLINK_ROUTE)
+		return put_message(message, frame, size);
 	if (is_ours(state, message) && message->nlmsg_flags & NLM_F_DUMP_INTR)
 		state->interrupted = 1;
 	switch (message->nlmsg_type) {
@@ -282,14 +321,27 @@ int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t
 	return 0;
 }
 
+static int put_uevent(struct state *state, const struct spliced_message *message, void *frame, size_t size)
+{
+	json_t *object;
+	int n;
+
+	if (state->told) {
+		state->told = 0;
+		return 0;
+	}
+	object = object_new("update", "uevent");
+	n = put_named(object, netlink_put_uevent(object, message->data, message->len), frame, size);
+	state->told = n > 0;
+	return n;
+}
+
 int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
 {
-	const struct sockaddr_nl *from = (const struct sockaddr_nl *)message->from;
 	struct state *state = consumer->state;
 
-	/* Anybody may send to a port number. */
-	if (message->from_len < sizeof *from || from->nl_pid != 0)
-		return -EPERM;
+	if (consumer->options->row->protocol == NETLINK_KOBJECT_UEVENT)
+		return put_uevent(state, message, frame, size);
 	while (state->offset < message->len) {
 		const struct nlmsghdr *next = (const struct nlmsghdr *)((const char *)message->data + state->offset);
 		size_t left = message->len - state->offset;

@@ -297,6 +297,8 @@ static void prepare_receive(const struct session *session, unsigned s, unsigned 
 					      BUFFERS_SLOT - BUFFERS_HEADROOM};
 	*header = (struct msghdr){.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1};
 	if (is(session, s, SPLICED_FEED)) {
+		header->msg_name = &buffers->from[i];
+		header->msg_namelen = sizeof buffers->from[i];
 		header->msg_control = buffers->control[i];
 		header->msg_controllen = BUFFERS_CONTROL;
 	}

@@ -16,10 +16,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 enum { FRAME_MAX = 64 << 10, FRAMES_MAX = 1 << 20 };
 
 static _Alignas(8) unsigned char state[SPLICED_STATE_MAX];
-static const char *const groups[] = {"link", "addr", "route", "neigh"};
+static const char *const groups[] = {"link", "addr", "route", "neigh", "rule", "nexthop"};
 static struct spliced_value values[NETLINK_OPTIONS];
+static struct spliced_row row = {.type = SOCK_RAW};
+static const int protocols[] = {NETLINK_ROUTE, NETLINK_ROUTE, NETLINK_KOBJECT_UEVENT, NETLINK_CONNECTOR};
 static const struct spliced_options options = {
-	.size = sizeof options, .value_stride = sizeof values[0], .role = SPLICED_CONNECT,
+	.size = sizeof options, .value_stride = sizeof values[0], .role = SPLICED_CONNECT, .row = &row,
 	.n_values = NETLINK_OPTIONS, .values = values};
 static struct spliced_consumer consumer = {.size = sizeof consumer, .options = &options, .state = state};
 
@@ -86,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	must(!socketpair(AF_UNIX, SOCK_DGRAM, 0, ends));
 	memset(state, 0, sizeof state);
 	consumer.fd = ends[0];
-	values[NETLINK_OPTION_GROUPS] = (struct spliced_value){.state = SPLICED_SET, .list = groups, .list_len = 4};
+	row.protocol = protocols[bytes[0] >> 6];
+	values[NETLINK_OPTION_GROUPS] = (struct spliced_value){.state = SPLICED_SET, .list = groups, .list_len = 6};
 	values[NETLINK_OPTION_DUMP].number = bytes[0] & 1;
 	values[NETLINK_OPTION_ON_OVERRUN].number = (bytes[0] >> 1) % 3;
 	must(netlink_json_preamble(&consumer, NULL, 0) == 0);

@@ -26,8 +26,11 @@ class Namespace:
         ip("link", "set", "lo", "up")
         return self
 
-    def __exit__(self, *exception):
+    def leave(self):
         ctypes.CDLL(None).setns(self.before, CLONE_NEWNET)
+
+    def __exit__(self, *exception):
+        self.leave()
         os.close(self.before)
 
 

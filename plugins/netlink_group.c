@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Multicast groups. Each protocol has its own, known to ip(8) or to the kernel by name, and everywhere by number. Those of generic netlink
+ * are numbered when a family is loaded: its controller is asked, genetlink(7), by a socket of its own.
+ */
+#include "netlink.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/cn_proc.h>
+#include <linux/connector.h>
+#include <linux/genetlink.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <linux/xfrm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+enum { NUMBERS_MAX = 4, NUMBER_LIMIT = 4096 };
+
+struct group {
+	int protocol;
+	const char *name;
+	uint8_t numbers[NUMBERS_MAX]; /* 0: no more */
+	uint8_t kinds;
+};
+
+#define KIND(kind) (1u << (kind))
+
+static const struct group groups[] = {
+	{NETLINK_ROUTE, "link", {RTNLGRP_LINK}, KIND(NETLINK_LINK)},
+	{NETLINK_ROUTE, "addr", {RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR}, KIND(NETLINK_ADDRESS)},
+	{NETLINK_ROUTE, "route", {RTNLGRP_IPV4_ROUTE, RTNLGRP_IPV6_ROUTE}, KIND(NETLINK_ROUTES)},
+	{NETLINK_ROUTE, "neigh", {RTNLGRP_NEIGH}, KIND(NETLINK_NEIGHBOUR)},
+	{NETLINK_ROUTE, "rule", {RTNLGRP_IPV4_RULE, RTNLGRP_IPV6_RULE}, KIND(NETLINK_RULE)},
+	{NETLINK_ROUTE, "nexthop", {RTNLGRP_NEXTHOP}, KIND(NETLINK_NEXTHOP)},
+	{NETLINK_ROUTE, "notify", {RTNLGRP_NOTIFY}, 0},
+	{NETLINK_ROUTE, "tc", {RTNLGRP_TC}, 0},
+	{NETLINK_ROUTE, "ipv4-ifaddr", {RTNLGRP_IPV4_IFADDR}, KIND(NETLINK_ADDRESS)},
+	{NETLINK_ROUTE, "ipv4-mroute", {RTNLGRP_IPV4_MROUTE}, 0},
+	{NETLINK_ROUTE, "ipv4-route", {RTNLGRP_IPV4_ROUTE}, KIND(NETLINK_ROUTES)},
+	{NETLINK_ROUTE, "ipv4-rule", {RTNLGRP_IPV4_RULE}, KIND(NETLINK_RULE)},
+	{NETLINK_ROUTE, "ipv6-ifaddr", {RTNLGRP_IPV6_IFADDR}, KIND(NETLINK_ADDRESS)},
+	{NETLINK_ROUTE, "ipv6-mroute", {RTNLGRP_IPV6_MROUTE}, 0},
+	{NETLINK_ROUTE, "ipv6-route", {RTNLGRP_IPV6_ROUTE}, KIND(NETLINK_ROUTES)},
+	{NETLINK_ROUTE, "ipv6-ifinfo", {RTNLGRP_IPV6_IFINFO}, 0},
+	{NETLINK_ROUTE, "ipv6-prefix", {RTNLGRP_IPV6_PREFIX}, 0},
+	{NETLINK_ROUTE, "ipv6-rule", {RTNLGRP_IPV6_RULE}, KIND(NETLINK_RULE)},
+	{NETLINK_ROUTE, "nd-useropt", {RTNLGRP_ND_USEROPT}, 0},
+	{NETLINK_ROUTE, "ipv4-netconf", {RTNLGRP_IPV4_NETCONF}, 0},
+	{NETLINK_ROUTE, "ipv6-netconf", {RTNLGRP_IPV6_NETCONF}, 0},
+	{NETLINK_ROUTE, "mdb", {RTNLGRP_MDB}, 0},
+	{NETLINK_ROUTE, "nsid", {RTNLGRP_NSID}, 0},
+	{NETLINK_KOBJECT_UEVENT, "kernel", {1}, 0},
+	{NETLINK_NETFILTER, "conntrack-new", {NFNLGRP_CONNTRACK_NEW}, 0},
+	{NETLINK_NETFILTER, "conntrack-update", {NFNLGRP_CONNTRACK_UPDATE}, 0},
+	{NETLINK_NETFILTER, "conntrack-destroy", {NFNLGRP_CONNTRACK_DESTROY}, 0},
+	{NETLINK_NETFILTER, "conntrack-exp-new", {NFNLGRP_CONNTRACK_EXP_NEW}, 0},
+	{NETLINK_NETFILTER, "conntrack-exp-update", {NFNLGRP_CONNTRACK_EXP_UPDATE}, 0},
+	{NETLINK_NETFILTER, "conntrack-exp-destroy", {NFNLGRP_CONNTRACK_EXP_DESTROY}, 0},
+	{NETLINK_NETFILTER, "nftables", {NFNLGRP_NFTABLES}, 0},
+	{NETLINK_NETFILTER, "acct-quota", {NFNLGRP_ACCT_QUOTA}, 0},
+	{NETLINK_NETFILTER, "nftrace", {NFNLGRP_NFTRACE}, 0},
+	{NETLINK_AUDIT, "readlog", {AUDIT_NLGRP_READLOG}, 0},
+	{NETLINK_CONNECTOR, "proc", {CN_IDX_PROC}, 0},
+	{NETLINK_SOCK_DIAG, "inet-tcp-destroy", {SKNLGRP_INET_TCP_DESTROY}, 0},
+	{NETLINK_SOCK_DIAG, "inet-udp-destroy", {SKNLGRP_INET_UDP_DESTROY}, 0},
+	{NETLINK_SOCK_DIAG, "inet6-tcp-destroy", {SKNLGRP_INET6_TCP_DESTROY}, 0},
+	{NETLINK_SOCK_DIAG, "inet6-udp-destroy", {SKNLGRP_INET6_UDP_DESTROY}, 0},
+	{NETLINK_XFRM, "acquire", {XFRMNLGRP_ACQUIRE}, 0},
+	{NETLINK_XFRM, "expire", {XFRMNLGRP_EXPIRE}, 0},
+	{NETLINK_XFRM, "sa", {XFRMNLGRP_SA}, 0},
+	{NETLINK_XFRM, "policy", {XFRMNLGRP_POLICY}, 0},
+	{NETLINK_XFRM, "aevents", {XFRMNLGRP_AEVENTS}, 0},
+	{NETLINK_XFRM, "report", {XFRMNLGRP_REPORT}, 0},
+	{NETLINK_XFRM, "migrate", {XFRMNLGRP_MIGRATE}, 0},
+	{NETLINK_XFRM, "mapping", {XFRMNLGRP_MAPPING}, 0},
+};
+
+enum { N_GROUPS = sizeof groups / sizeof *groups };
+
+/* ---- names ---- */
+
+/* The kernel's way to write it, RTNLGRP_IPV4_IFADDR, is the same name. */
+static bool is_name(const char *name, const char *text)
+{
+	static const char *const prefixes[] = {"RTNLGRP_", "NFNLGRP_", "AUDIT_NLGRP_", "SKNLGRP_", "XFRMNLGRP_", "CN_IDX_"};
+
+	for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+		if (!strncasecmp(text, prefixes[i], strlen(prefixes[i])))
+			text += strlen(prefixes[i]);
+	for (; *name && *text; name++, text++)
+		if (strncasecmp(name, text, 1) && !(*name == '-' && *text == '_'))
+			return false;
+	return *name == *text;
+}
+
+static const struct group *find_group(int protocol, const char *text)
+{
+	for (size_t i = 0; i < N_GROUPS; i++)
+		if (groups[i].protocol == protocol && is_name(groups[i].name, text))
+			return &groups[i];
+	return NULL;
+}
+
+/* A group's number as text, 0: it is none. */
+static int number_of(const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	return *text >= '0' && *text <= '9' && !*end && number > 0 && number < NUMBER_LIMIT ? (int)number : 0;
+}
+
+unsigned netlink_kinds(const struct spliced_options *options)
+{
+	const struct spliced_value *value = spliced_value(options, NETLINK_OPTION_GROUPS);
+	unsigned kinds = 0;
+
+	for (uint32_t i = 0; i < value->list_len; i++) {
+		const struct group *group = find_group(options->row->protocol, value->list[i]);
+
+		kinds |= group ? group->kinds : 0;
+	}
+	return kinds;
+}
+
+static int refuse(const struct spliced_options *options, const char *text)
+{
+	char known[512] = "";
+	size_t len = 0;
+
+	for (size_t i = 0; i < N_GROUPS && len < sizeof known; i++)
+		if (groups[i].protocol == options->row->protocol)
+			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", groups[i].name);
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is no group of protocol %s; there are %s", text, options->row->name,
+		      known);
+	return -EINVAL;
+}
+
+int netlink_check_groups(const struct spliced_options *options)
+{
+	const struct spliced_value *value = spliced_value(options, NETLINK_OPTION_GROUPS);
+	int protocol = options->row->protocol;
+
+	for (uint32_t i = 0; i < value->list_len; i++)
+		if (!number_of(value->list[i]) && protocol != NETLINK_GENERIC && !find_group(protocol, value->list[i]))
+			return refuse(options, value->list[i]);
+	if (value->list_len)
+		return 0;
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "groups is empty, so that nothing would ever come; name one, such as link");
+	return -EINVAL;
+}
+
+/* ---- joining ---- */
+
+static int join(int fd, const struct spliced_options *options, const char *name, int number)
+{
+	int r;
+
+	if (!setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number, sizeof number))
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot join group %s: %s", name, strerror(-r));
+	return r;
+}
+
+/* The kernel tells of processes once somebody has asked. It counts who asks: from Linux 6.6 on until the socket is closed, before for
+ * good, at the cost of a few microseconds a fork. */
+static int ask_for_processes(int fd, const struct spliced_options *options)
+{
+	_Alignas(struct nlmsghdr) char buffer[NLMSG_HDRLEN + sizeof(struct cn_msg) + sizeof(uint32_t)] = {0};
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct cn_msg *message = mnl_nlmsg_put_extra_header(request, sizeof *message + sizeof(uint32_t));
+	uint32_t word = PROC_CN_MCAST_LISTEN;
+	int r;
+
+	request->nlmsg_type = NLMSG_DONE;
+	message->id = (struct cb_id){CN_IDX_PROC, CN_VAL_PROC};
+	message->len = sizeof word;
+	memcpy(message->data, &word, sizeof word);
+	if (send(fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot ask for process events: %s", strerror(-r));
+	return r;
+}
+
+static int join_known(int fd, const struct spliced_options *options, const struct group *group)
+{
+	int r = 0;
+
+	for (int i = 0; !r && i < NUMBERS_MAX && group->numbers[i]; i++)
+		r = join(fd, options, group->name, group->numbers[i]);
+	if (!r && group->protocol == NETLINK_CONNECTOR)
+		r = ask_for_processes(fd, options);
+	return r;
+}
+
+/* ---- generic netlink ---- */
+
+/* Asks the controller for a family. The answer's length; negative errno. */
+static int ask_controller(const char *family, void *answer, size_t size)
+{
+	_Alignas(struct nlmsghdr) char buffer[256];
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct genlmsghdr *header;
+	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	request->nlmsg_type = GENL_ID_CTRL;
+	request->nlmsg_flags = NLM_F_REQUEST;
+	header = mnl_nlmsg_put_extra_header(request, sizeof *header);
+	*header = (struct genlmsghdr){.cmd = CTRL_CMD_GETFAMILY, .version = 1};
+	mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, family);
+	n = send(fd, request, request->nlmsg_len, MSG_NOSIGNAL);
+	/* The controller answers while it is asked. */
+	if (n >= 0)
+		n = recv(fd, answer, size, MSG_DONTWAIT);
+	n = n < 0 ? -errno : n;
+	close(fd);
+	return (int)n;
+}
+
+/* Joins a family's group of that name, or all where it is NULL. The number of them; negative errno. */
+static int join_generic_groups(int fd, const struct spliced_options *options, const struct nlattr *list, const char *wanted)
+{
+	const struct nlattr *entry;
+	int count = 0;
+
+	mnl_attr_for_each_nested(entry, list) {
+		const struct nlattr *at[CTRL_ATTR_MCAST_GRP_MAX + 1];
+		const char *name;
+		int r;
+
+		netlink_parse_nested(entry, at, CTRL_ATTR_MCAST_GRP_MAX);
+		name = netlink_text(at[CTRL_ATTR_MCAST_GRP_NAME]);
+		if (!name || (wanted && strcmp(name, wanted) != 0))
+			continue;
+		r = join(fd, options, name, (int)netlink_u32(at[CTRL_ATTR_MCAST_GRP_ID]));
+		if (r < 0)
+			return r;
+		count++;
+	}
+	return count;
+}
+
+/* FAMILY or FAMILY/GROUP. */
+static int join_generic(int fd, const struct spliced_options *options, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	_Alignas(struct nlmsghdr) char answer[8192];
+	const struct nlmsghdr *message = (const struct nlmsghdr *)answer;
+	const struct nlattr *at[CTRL_ATTR_MAX + 1];
+	char family[GENL_NAMSIZ];
+	int n;
+
+	snprintf(family, sizeof family, "%.*s", (int)(slash ? slash - text : (long)strlen(text)), text);
+	n = ask_controller(family, answer, sizeof answer);
+	if (n < 0 || !mnl_nlmsg_ok(message, n) || message->nlmsg_type != GENL_ID_CTRL) {
+		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
+			      "the kernel has no family \"%s\" of generic netlink; load its module, or correct the name", family);
+		return -ENOENT;
+	}
+	netlink_parse(message, sizeof(struct genlmsghdr), at, CTRL_ATTR_MAX);
+	n = at[CTRL_ATTR_MCAST_GROUPS] ? join_generic_groups(fd, options, at[CTRL_ATTR_MCAST_GROUPS], slash ? slash + 1 : NULL) : 0;
+	if (n != 0)
+		return n < 0 ? n : 0;
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "family \"%s\" of generic netlink has no group%s%s; `genl ctrl list` shows them",
+		      family, slash ? " " : "", slash ? slash + 1 : "");
+	return -ENOENT;
+}
+
+int netlink_join(int fd, const struct spliced_options *options)
+{
+	const struct spliced_value *value = spliced_value(options, NETLINK_OPTION_GROUPS);
+	int r = 0;
+
+	for (uint32_t i = 0; !r && i < value->list_len; i++) {
+		const struct group *group = find_group(options->row->protocol, value->list[i]);
+
+		if (group)
+			r = join_known(fd, options, group);
+		else if (number_of(value->list[i]))
+			r = join(fd, options, value->list[i], number_of(value->list[i]));
+		else
+			r = join_generic(fd, options, value->list[i]);
+	}
+	return r;
+}
