@@ -256,7 +256,7 @@ static int join_generic_groups(int fd, const struct spliced_options *options, co
 static int join_generic(int fd, const struct spliced_options *options, const char *text)
 {
 	const char *slash = strchr(text, '/');
-	_Alignas(struct nlmsghdr) char answer[8192];
+	_Alignas(struct nlmsghdr) char answer[8192] = {0};
 	const struct nlmsghdr *message = (const struct nlmsghdr *)answer;
 	const struct nlattr *at[CTRL_ATTR_MAX + 1];
 	char family[GENL_NAMSIZ];

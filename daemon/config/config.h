@@ -70,6 +70,7 @@ enum config_endpoint_option {
 	ENDPOINT_RCVBUF,
 	ENDPOINT_MARK,
 	ENDPOINT_PRIORITY,
+	ENDPOINT_NETNS,
 	ENDPOINT_FRAMING, /* words: enum spliced_framing, from SPLICED_FRAMING_NONE on */
 	ENDPOINT_MAX_FRAME,
 	ENDPOINT_FORMAT, /* "raw", or a format of the family's */

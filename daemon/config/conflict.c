@@ -55,12 +55,20 @@ static int compare_legs(const struct config_leg *a, const struct config_leg *b)
 	return r ? r : compare_interfaces(a, b);
 }
 
+/* Another network namespace has addresses of its own. */
+static int compare_listeners(const struct listener *a, const struct listener *b)
+{
+	int r = compare_texts(a->endpoint->values[ENDPOINT_NETNS].value.text, b->endpoint->values[ENDPOINT_NETNS].value.text);
+
+	return r ? r : compare_legs(a->leg, b->leg);
+}
+
 static int compare(const void *a, const void *b)
 {
 	const struct listener *one = a, *two = b;
 	int r;
 
-	r = compare_legs(one->leg, two->leg);
+	r = compare_listeners(one, two);
 	if (r == 0 && one->leg->host_name)
 		r = strcmp(one->endpoint->text, two->endpoint->text);
 	return r ? r : one->number < two->number ? -1 : 1;
@@ -68,7 +76,7 @@ static int compare(const void *a, const void *b)
 
 static bool is_same(const struct listener *a, const struct listener *b)
 {
-	return compare_legs(a->leg, b->leg) == 0 &&
+	return compare_listeners(a, b) == 0 &&
 	       (!a->leg->host_name || strcmp(a->endpoint->text, b->endpoint->text) == 0);
 }
 

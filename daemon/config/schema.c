@@ -184,6 +184,11 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .flags = SPLICED_LIVE,
 		 .max = 15,
 		 .doc = "priority of the socket's packets in queues; above 6 needs CAP_NET_ADMIN"},
+	[ENDPOINT_NETNS] = {.name = "netns",
+			    .type = SPLICED_STRING,
+			    .flags = SPLICED_REOPEN,
+			    .doc = "network namespace of the socket: a name of ip-netns(8), or a file's; needs "
+				   "CAP_SYS_ADMIN"},
 	[ENDPOINT_FRAMING] =
 		{.name = "framing",
 		 .type = SPLICED_WORD,

@@ -28,6 +28,7 @@ struct socket_options endpoint_socket_options(const struct config_endpoint *endp
 		.rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, least),
 		.mark = number_or(endpoint, ENDPOINT_MARK, -1),
 		.priority = number_or(endpoint, ENDPOINT_PRIORITY, -1),
+		.netns = endpoint->values[ENDPOINT_NETNS].value.text,
 	};
 }
 

@@ -127,7 +127,11 @@ static void begin_reload(struct keeper *keeper)
 	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
 	if (!r)
 		return;
-	report_add(&report, "cannot check the configuration: %s", strerror(-r));
+	if (r == -ENOSPC)
+		report_add(&report, "too many earlier configurations are still in use; wait until some of their sessions, or listeners "
+				    "that leave, have ended");
+	else
+		report_add(&report, "cannot check the configuration: %s", strerror(-r));
 	answer(keeper, false, false, &report);
 	report_done(&report);
 }

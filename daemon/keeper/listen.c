@@ -115,6 +115,8 @@ static int complain(const struct wanted *wanted, const char *call, int error, st
 			 "the capability";
 	else if (error == -EADDRNOTAVAIL)
 		remedy = "; this machine has no such address: correct it, or say freebind = true";
+	else if (error == -ENOENT && wanted->endpoint->values[ENDPOINT_NETNS].value.text)
+		remedy = "; is there such a network namespace? `ip netns` lists those with names";
 	report_add(report, "%s: route %s: %s %s: %s%s",
 		   config_place_text(wanted->config, wanted->endpoint->place, place, sizeof place), wanted->route->name,
 		   call, wanted->endpoint->text, strerror(-error), remedy);
@@ -185,6 +187,7 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 		    struct report *report)
 {
 	bool many = wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address);
+	struct socket_options common = endpoint_socket_options(wanted->endpoint);
 	struct ledger_listener *record = free_record(ledger);
 	int r = 0;
 
@@ -193,7 +196,7 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 	fill_record(record, wanted, generation, many ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
 	if (many && ledger->n_threads > 1 && !port_is_ours(ledger, &wanted->leg->address))
-		r = socket_probe(wanted->leg->family, &wanted->leg->options, &wanted->leg->address);
+		r = socket_probe(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common);
 	if (r)
 		complain(wanted, "bind", r, report);
 	else

@@ -74,6 +74,8 @@ static uint64_t endpoint_needs(const struct config_endpoint *endpoint)
 			needs |= endpoint->legs[i].family->plugin.needs(&endpoint->legs[i].options);
 	if (endpoint->values[ENDPOINT_MARK].value.state != SPLICED_UNSET)
 		needs |= 1ull << CAP_NET_ADMIN;
+	if (endpoint->values[ENDPOINT_NETNS].value.state != SPLICED_UNSET)
+		needs |= 1ull << CAP_SYS_ADMIN;
 	return needs;
 }
 
@@ -84,6 +86,8 @@ static uint64_t config_needs(const struct config *config)
 	for (unsigned i = 0; i < config->n_routes; i++) {
 		for (unsigned k = 0; k < config->routes[i].n_listen; k++)
 			needs |= endpoint_needs(&config->routes[i].listen[k]);
+		for (unsigned k = 0; k < config->routes[i].n_dial; k++)
+			needs |= endpoint_needs(&config->routes[i].dial[k]);
 		for (unsigned k = 0; k < config->routes[i].n_targets; k++)
 			needs |= endpoint_needs(&config->routes[i].targets[k]);
 	}

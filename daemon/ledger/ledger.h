@@ -31,7 +31,7 @@ enum {
 	LEDGER_TARGETS_MAX = 4096,
 	LEDGER_CONTROLS_MAX = 64,
 	LEDGER_ADDRESSES_MAX = 16,  /* of one target's name */
-	LEDGER_KEEPER_FDS = 64,
+	LEDGER_KEEPER_FDS = 1024, /* each generation that is lived in has one */
 	LEDGER_NAME_MAX = 128,
 	LEDGER_TEXT_MAX = 64 * 1024,
 };

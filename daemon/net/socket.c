@@ -7,6 +7,7 @@
 #include "net/socket.h"
 
 #include "net/family.h"
+#include "net/netns.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -60,7 +61,7 @@ static int apply_common(int fd, const struct socket_options *common)
 	return r;
 }
 
-int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+static int open_here(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
 {
 	const struct spliced_row *row = options->row;
 	int fd, r;
@@ -72,6 +73,20 @@ int socket_open(const struct family *family, const struct spliced_options *optio
 	if (!r && family->plugin.prepare)
 		r = family->plugin.prepare(fd, options);
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
+}
+
+int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+{
+	int before, fd;
+
+	if (!common || !common->netns)
+		return open_here(family, options, common);
+	fd = netns_enter(common->netns, &before);
+	if (fd < 0)
+		return fd;
+	fd = open_here(family, options, common);
+	netns_leave(before);
+	return fd;
 }
 
 bool socket_has_no_connections(const struct spliced_row *row)
@@ -123,11 +138,12 @@ int socket_listen(const struct family *family, const struct spliced_options *opt
 	return fd;
 }
 
-int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address)
+int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address,
+		 const struct socket_options *common)
 {
 	int fd, r;
 
-	fd = socket_open(family, options, NULL);
+	fd = socket_open(family, options, common);
 	if (fd < 0)
 		return fd;
 	share_address(fd, options->row);

@@ -19,6 +19,7 @@ struct spliced_row;
 struct socket_options {
 	int64_t sndbuf, rcvbuf; /* bytes */
 	int64_t mark, priority; /* -1: unset */
+	const char *netns;      /* netns.h; NULL: the daemon's own */
 };
 
 /* Where opening failed, for the operator. */
@@ -36,7 +37,8 @@ bool socket_has_no_connections(const struct spliced_row *row);
 
 /* Whether the address could be bound by one socket alone: 0, or -EADDRINUSE and its like. Finds the other daemon that a
  * SO_REUSEPORT group of the same user would silently share with. */
-int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address);
+int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address,
+		 const struct socket_options *common);
 
 /* A socket ready to be connected: socket, options, prepare. Returns the descriptor or negative errno. */
 int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common);
