@@ -89,6 +89,9 @@ bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message);
 const char *netlink_put_uevent(json_t *object, const char *text, size_t len);
 const char *netlink_put_process(json_t *object, const struct nlmsghdr *message);
 
+/* A tracked connection of protocol netfilter: what the event is called; NULL: the message is of another kind. */
+const char *netlink_put_conntrack(json_t *object, const struct nlmsghdr *message);
+
 /* Any other message: its header, and what is behind it in base64. */
 void netlink_put_raw(json_t *object, const struct nlmsghdr *message);
 

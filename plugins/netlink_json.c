@@ -165,6 +165,17 @@ static int put_process(const struct nlmsghdr *message, void *frame, size_t size)
 	return put_named(object, netlink_put_process(object, message), frame, size);
 }
 
+static int put_netfilter(const struct nlmsghdr *message, void *frame, size_t size)
+{
+	json_t *object = object_new("update", "conntrack");
+	const char *event = netlink_put_conntrack(object, message);
+
+	if (event)
+		return put_named(object, event, frame, size);
+	json_decref(object);
+	return put_message(message, frame, size);
+}
+
 /* One object of protocol route. 0: nothing that anybody would want to see. */
 static int put_object(const struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
 {
@@ -290,6 +301,8 @@ static int take(struct spliced_consumer *consumer, struct state *state, const st
 
 	if (protocol == NETLINK_CONNECTOR)
 		return put_process(message, frame, size);
+	if (protocol == NETLINK_NETFILTER)
+		return put_netfilter(message, frame, size);
 	if (protocol != NETLINK_ROUTE)
 		return put_message(message, frame, size);
 	if (is_ours(state, message) && message->nlmsg_flags & NLM_F_DUMP_INTR)

@@ -232,3 +232,29 @@ def test_capture_is_read_by_tshark(tmp_path):
                           capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 50 and all(line.startswith("20\t") and "netlink" in line for line in lines), lines[:3]
+
+
+RULESET = "table ip t { chain c { type filter hook input priority 0; ct state new accept; }; }"
+
+
+def test_tracked_connections():
+    done = subprocess.run(["nft", RULESET], capture_output=True, text=True) if shutil.which("nft") else None
+    if not done or done.returncode:
+        pytest.skip(f"this kernel tracks no connections here: {done.stderr if done else 'no nft (Debian: nftables)'}")
+    events = Events(protocol="netfilter", groups=["conntrack-new", "conntrack-update", "conntrack-destroy"])
+    with Daemon(events.routes) as daemon, socket.create_server(("127.0.0.1", 0)) as server:
+        seen = Lines(events.connect(daemon))
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            mine = client.getsockname()[1]
+
+            def is_ours(event):
+                return event["kind"] == "conntrack" and event["orig"].get("sport") == mine and event["orig"].get("dport") == port
+
+            new = seen.until(is_ours)
+            assert new["event"] == "new" and new["family"] == "inet" and new["orig"]["protocol"] == "tcp"
+            assert new["orig"]["src"] == new["reply"]["dst"] == "127.0.0.1" and new["reply"]["sport"] == port
+            update = seen.until(lambda event: is_ours(event) and event.get("tcp_state") == "ESTABLISHED")
+            assert update["event"] == "update" and "seen-reply" in update["status"] and update["id"] == new["id"]
+            server.accept()[0].close()
+        assert seen.until(lambda event: is_ours(event) and event.get("tcp_state") in ("FIN_WAIT", "LAST_ACK", "TIME_WAIT"))

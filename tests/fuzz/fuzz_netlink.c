@@ -19,7 +19,7 @@ static _Alignas(8) unsigned char state[SPLICED_STATE_MAX];
 static const char *const groups[] = {"link", "addr", "route", "neigh", "rule", "nexthop"};
 static struct spliced_value values[NETLINK_OPTIONS];
 static struct spliced_row row = {.type = SOCK_RAW};
-static const int protocols[] = {NETLINK_ROUTE, NETLINK_ROUTE, NETLINK_KOBJECT_UEVENT, NETLINK_CONNECTOR};
+static const int protocols[] = {NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_KOBJECT_UEVENT, NETLINK_CONNECTOR};
 static const struct spliced_options options = {
 	.size = sizeof options, .value_stride = sizeof values[0], .role = SPLICED_CONNECT, .row = &row,
 	.n_values = NETLINK_OPTIONS, .values = values};
