@@ -2,6 +2,7 @@
 """Netlink beside links and addresses: rules, next hops, devices, processes, generic families; and as a capture."""
 
 import json
+import select
 import shutil
 import socket
 import struct
@@ -237,14 +238,23 @@ def test_capture_is_read_by_tshark(tmp_path):
 RULESET = "table ip t { chain c { type filter hook input priority 0; ct state new accept; }; }"
 
 
+def speaks(sock, server):
+    with socket.create_connection(server.getsockname()):
+        server.accept()[0].close()
+    return bool(select.select([sock], [], [], 0.5)[0])
+
+
 def test_tracked_connections():
     done = subprocess.run(["nft", RULESET], capture_output=True, text=True) if shutil.which("nft") else None
     if not done or done.returncode:
         pytest.skip(f"this kernel tracks no connections here: {done.stderr if done else 'no nft (Debian: nftables)'}")
     events = Events(protocol="netfilter", groups=["conntrack-new", "conntrack-update", "conntrack-destroy"])
     with Daemon(events.routes) as daemon, socket.create_server(("127.0.0.1", 0)) as server:
-        seen = Lines(events.connect(daemon))
+        sock = events.connect(daemon)
         port = server.getsockname()[1]
+        until("the kernel's module, which the first listener makes it load, tells of connections",
+              lambda: speaks(sock, server))
+        seen = Lines(sock)
         with socket.create_connection(("127.0.0.1", port)) as client:
             mine = client.getsockname()[1]
 
