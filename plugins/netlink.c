@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The family netlink, netlink(7): what the kernel says of links, addresses, routes, devices, processes. A socket joins the groups it is
- * asked to (netlink_group.c); what is sent to it is only ever dumps that its format asks for: nothing of an operator's or a client's reaches
- * the kernel. How messages become JSON is in netlink_json.c and the files that it calls.
+ * asked to (netlink_group.c). What is sent to the kernel are dumps that a format asks for, and of an operator's or a client's messages
+ * those whose types he lists (netlink_write.c). How messages become JSON is in netlink_json.c and the files that it calls. Of protocol
+ * usersock is what processes say to each other: a datagram socket like others.
  */
 #include "netlink.h"
 
@@ -15,14 +16,19 @@
 
 enum { BUFFER_BYTES = 4 << 20, CAP_NET_ADMIN_BIT = 12, CAP_NET_BROADCAST_BIT = 11, CAP_AUDIT_READ_BIT = 37 };
 
+enum { ROWS = 25 };
+
+#define ROW_USERSOCK (UINT64_C(1) << 1)
+#define ROWS_OF_KERNEL (((UINT64_C(1) << ROWS) - 1) & ~ROW_USERSOCK)
+
 static const char *const overruns[] = {"resync", "mark", "ignore", NULL};
 
 /* clang-format off */
 static const struct spliced_option options_[NETLINK_OPTIONS] = {
 	[NETLINK_OPTION_GROUPS] = {.name = "groups", .type = SPLICED_LIST,
-		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
+		.flags = SPLICED_REOPEN,
 		.doc = "Multicast groups by name: of route link, addr, route, neigh, rule, nexthop, or the kernel's, such as "
-		       "ipv4-ifaddr; of generic FAMILY or FAMILY/GROUP; or by number"},
+		       "ipv4-ifaddr; of generic FAMILY or FAMILY/GROUP; of netfilter also nflog/NUMBER; or by number"},
 	[NETLINK_OPTION_DUMP] = {.name = "dump", .type = SPLICED_BOOL,
 		.flags = SPLICED_LIVE, .default_text = "false",
 		.doc = "With format json: begin with the present state, then snapshot-end, then what changes"},
@@ -30,24 +36,30 @@ static const struct spliced_option options_[NETLINK_OPTIONS] = {
 		.flags = SPLICED_LIVE, .default_text = "resync",
 		.doc = "With format json, when the kernel dropped messages: say lost and dump again, only say lost, or nothing"},
 	[NETLINK_OPTION_PORTID] = {.name = "portid", .type = SPLICED_NUMBER, .max = UINT32_MAX,
-		.flags = SPLICED_REOPEN, .roles = SPLICED_LISTEN, .default_text = "0",
-		.doc = "Port number of the socket; 0: the kernel picks one"},
+		.flags = SPLICED_REOPEN, .default_text = "0",
+		.doc = "Port number of the socket, 0: the kernel picks one; of a target of usersock, whom it sends to"},
 	[NETLINK_OPTION_ALL_NSID] = {.name = "all_nsid", .type = SPLICED_BOOL,
 		.flags = SPLICED_REOPEN, .default_text = "false",
 		.doc = "Hear of the other network namespaces that this one has numbers for, too"},
+	[NETLINK_OPTION_WRITE] = {.name = "write", .type = SPLICED_LIST, .rows = ROWS_OF_KERNEL,
+		.flags = SPLICED_LIVE,
+		.doc = "Message types that may be sent to the kernel: of route by name, such as getlink; of generic a family; or by "
+		       "number. None: nothing may"},
 };
 /* clang-format on */
 
-#define ROW(number, word)                                                                                            \
+#define ROW_WITH(number, word, more)                                                                                 \
 	{                                                                                                            \
 		.type = SOCK_RAW, .protocol = (number), .name = (word), .pattern = "PROTOCOL",                       \
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED |    \
-				SPLICED_RECEIVE_ONLY | SPLICED_FEED,                                                 \
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED | (more), \
 		.max_message = 1 << 20, .link_type = NETLINK_LINK_TYPE,                                              \
 	}
+#define ROW(number, word) ROW_WITH(number, word, SPLICED_RECEIVE_ONLY | SPLICED_FEED)
 
-static const struct spliced_row rows[] = {
+/* Those above 22 are nobody's, and modules take them. */
+static const struct spliced_row rows[ROWS] = {
 	ROW(NETLINK_ROUTE, "route"),
+	ROW_WITH(NETLINK_USERSOCK, "usersock", SPLICED_CONNECTIONLESS),
 	ROW(NETLINK_KOBJECT_UEVENT, "uevent"),
 	ROW(NETLINK_GENERIC, "generic"),
 	ROW(NETLINK_NETFILTER, "netfilter"),
@@ -55,11 +67,21 @@ static const struct spliced_row rows[] = {
 	ROW(NETLINK_CONNECTOR, "connector"),
 	ROW(NETLINK_SOCK_DIAG, "sock_diag"),
 	ROW(NETLINK_XFRM, "xfrm"),
+	ROW(NETLINK_SELINUX, "selinux"),
+	ROW(NETLINK_ISCSI, "iscsi"),
+	ROW(NETLINK_FIB_LOOKUP, "fib_lookup"),
+	ROW(NETLINK_SCSITRANSPORT, "scsitransport"),
+	ROW(NETLINK_RDMA, "rdma"),
+	ROW(NETLINK_CRYPTO, "crypto"),
+	ROW(NETLINK_SMC, "smc"),
+	ROW(23, "module23"), ROW(24, "module24"), ROW(25, "module25"), ROW(26, "module26"), ROW(27, "module27"),
+	ROW(28, "module28"), ROW(29, "module29"), ROW(30, "module30"), ROW(31, "module31"),
 };
 
 static const struct spliced_format formats[] = {
 	{
 		.name = "json",
+		.rows = ROWS_OF_KERNEL,
 		.doc = "One object for each change, in the words of ip(8)",
 		.framing = SPLICED_FRAMING_LINE,
 		.state_size = NETLINK_JSON_STATE,
@@ -69,6 +91,7 @@ static const struct spliced_format formats[] = {
 	},
 	{
 		.name = "pcap",
+		.rows = ROWS_OF_KERNEL,
 		.doc = "A capture, which Wireshark reads; times in nanoseconds",
 		.framing = SPLICED_FRAMING_NONE,
 		.state_size = NETLINK_CAPTURE_STATE,
@@ -82,14 +105,25 @@ static const struct spliced_format formats[] = {
 static int netlink_address_of(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
 {
 	struct sockaddr_nl *nl = (struct sockaddr_nl *)address;
+	uint32_t port = (uint32_t)spliced_value(options, NETLINK_OPTION_PORTID)->number;
+	bool sends = options->role == SPLICED_CONNECT && options->row->protocol == NETLINK_USERSOCK;
 
-	if (netlink_check_groups(options) < 0)
+	if (netlink_check_groups(options) < 0 || netlink_check_write(options) < 0)
 		return -EINVAL;
 	memset(address, 0, sizeof *address);
 	nl->nl_family = AF_NETLINK;
-	if (options->role == SPLICED_LISTEN)
-		nl->nl_pid = (uint32_t)spliced_value(options, NETLINK_OPTION_PORTID)->number;
+	nl->nl_pid = port;
 	*len = sizeof *nl;
+	if (options->role == SPLICED_CONNECT && port && !sends) {
+		SPLICED_ERROR(options, NETLINK_OPTION_PORTID, "a target of protocol %s is the kernel, whose port is 0; take portid away",
+			      options->row->name);
+		return -EINVAL;
+	}
+	if (sends && (!port || spliced_value(options, NETLINK_OPTION_GROUPS)->list_len)) {
+		SPLICED_ERROR(options, NETLINK_OPTION_PORTID,
+			      "a target of protocol usersock is one other process: say its portid, and no groups");
+		return -EINVAL;
+	}
 	return 0;
 }
 
@@ -154,45 +188,56 @@ static int netlink_prepare(int fd, const struct spliced_options *options)
 			      strerror(-r));
 		return r;
 	}
-	return options->role == SPLICED_CONNECT ? netlink_join(fd, options) : 0;
+	return options->role == SPLICED_CONNECT && options->row->protocol != NETLINK_USERSOCK ? netlink_join(fd, options) : 0;
 }
 
-/* Anybody may send to a port number: only the kernel is heard. */
+/* Anybody may send to a port number: only the kernel is heard, but where processes speak to each other. There the group that a message
+ * was sent to stands beside its sender's port, and a reply is not for all of it. */
 static int netlink_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message)
 {
-	const struct sockaddr_nl *from = received->msg_name;
+	struct sockaddr_nl *from = received->msg_name;
 
-	(void)options;
-	message->time = netlink_time(received);
-	return received->msg_namelen < sizeof *from || from->nl_pid != 0 ? -EPERM : 0;
+	netlink_read_control(received, message);
+	if (received->msg_namelen < sizeof *from)
+		return -EPERM;
+	if (options->row->protocol == NETLINK_USERSOCK)
+		from->nl_groups = 0;
+	else if (from->nl_pid != 0)
+		return -EPERM;
+	return 0;
 }
 
 static uint64_t netlink_needs(const struct spliced_options *options)
 {
 	uint64_t needs = spliced_value(options, NETLINK_OPTION_ALL_NSID)->number ? UINT64_C(1) << CAP_NET_BROADCAST_BIT : 0;
 
+	if (netlink_writes_changes(options))
+		needs |= UINT64_C(1) << CAP_NET_ADMIN_BIT;
 	switch (options->row->protocol) {
+	case NETLINK_ROUTE:
+	case NETLINK_KOBJECT_UEVENT:
+	case NETLINK_GENERIC:
+		return needs;
+	case NETLINK_USERSOCK: /* to send takes nothing */
+		return options->role == SPLICED_LISTEN && spliced_value(options, NETLINK_OPTION_GROUPS)->list_len
+			       ? needs | UINT64_C(1) << CAP_NET_ADMIN_BIT
+			       : needs;
 	case NETLINK_AUDIT:
 		return needs | UINT64_C(1) << CAP_AUDIT_READ_BIT;
-	case NETLINK_CONNECTOR:
-	case NETLINK_NETFILTER:
-	case NETLINK_SOCK_DIAG:
-	case NETLINK_XFRM:
-		return needs | UINT64_C(1) << CAP_NET_ADMIN_BIT;
 	}
-	return needs;
+	return needs | UINT64_C(1) << CAP_NET_ADMIN_BIT;
 }
 
 const struct spliced_plugin spliced_plugin = {
 	.abi_major = SPLICED_ABI_MAJOR,
 	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 2,
+	.abi_needs = 3,
 	.size = sizeof(struct spliced_plugin),
 	.row_stride = sizeof(struct spliced_row),
 	.option_stride = sizeof(struct spliced_option),
 	.name = "netlink",
 	.domain = AF_NETLINK,
-	.n_rows = sizeof rows / sizeof *rows,
+	.n_rows = ROWS,
 	.n_options = NETLINK_OPTIONS,
 	.rows = rows,
 	.options = options_,
@@ -206,4 +251,6 @@ const struct spliced_plugin spliced_plugin = {
 	.format_stride = sizeof(struct spliced_format),
 	.formats = formats,
 	.received = netlink_received,
+	.outgoing = netlink_outgoing,
+	.leave = netlink_leave,
 };

@@ -15,6 +15,7 @@ enum netlink_option {
 	NETLINK_OPTION_ON_OVERRUN,
 	NETLINK_OPTION_PORTID,
 	NETLINK_OPTION_ALL_NSID,
+	NETLINK_OPTION_WRITE,
 	NETLINK_OPTIONS,
 };
 
@@ -29,11 +30,31 @@ unsigned netlink_kinds(const struct spliced_options *options);
 /* Whether the option's groups are of the row's protocol, as far as that is known without a socket. 0 or -EINVAL, said. */
 int netlink_check_groups(const struct spliced_options *options);
 
-/* Joins them, and asks for process events where those are among them. 0 or negative errno, said. */
+/* Joins them, and asks for what does not come by itself: process events, logged packets. 0 or negative errno, said. */
 int netlink_join(int fd, const struct spliced_options *options);
 
-/* When a message came, by its control data: CLOCK_REALTIME ns, 0 where it does not say. */
-uint64_t netlink_time(const struct msghdr *received);
+enum { NETLINK_LOG_REQUEST = 0x10600001 }; /* nlmsg_seq of what asks for logged packets */
+
+/* The callback leave(): takes the asking back. */
+void netlink_leave(int fd, const struct spliced_options *options);
+
+/* Asks the controller of generic netlink for a family. The answer's length; negative errno. */
+int netlink_ask_controller(const char *family, size_t name_len, void *answer, size_t size);
+
+/* Whether the option `write` names types of the row's protocol. 0 or -EINVAL, said. */
+int netlink_check_write(const struct spliced_options *options);
+
+/* Whether a type that changes something is among them. */
+bool netlink_writes_changes(const struct spliced_options *options);
+
+/* The callback outgoing(). */
+int netlink_outgoing(const struct spliced_options *options, const void *data, size_t len);
+
+/* What a message's control data tell of it: when it came, and from which other namespace. */
+void netlink_read_control(const struct msghdr *received, struct spliced_message *message);
+
+/* The number of the other namespace that a message's note tells of; -1: none. */
+int32_t netlink_nsid(const struct spliced_message *message);
 
 /* Attributes of a message or a nest, by type; NULL where there is none. */
 struct netlink_attributes {
@@ -69,21 +90,27 @@ const char *netlink_name(const struct netlink_name *names, size_t n, uint32_t nu
 extern const struct netlink_name netlink_scopes[], netlink_protocols[], netlink_tables[], netlink_types[];
 extern const size_t netlink_n_scopes, netlink_n_protocols, netlink_n_tables, netlink_n_types;
 
-/* An interface's name, "if12" where it has none any more; and its flags. */
-const char *netlink_interface(uint32_t index, char name[IF_NAMESIZE]);
-unsigned netlink_interface_flags(uint32_t index);
+/* Where a message's numbers of interfaces are at home. */
+struct netlink_place {
+	int fd;         /* the socket it came by: it asks in its own network namespace */
+	uint64_t netns; /* SO_NETNS_COOKIE of that, 0: unknown */
+	int32_t nsid;   /* the number of another namespace, whose names cannot be asked for; -1: none */
+};
+
+/* An interface's name, "if12" where it has none any more or none that is known; and its flags, 0 where they are not known. */
+const char *netlink_interface(const struct netlink_place *place, uint32_t index, char name[IF_NAMESIZE]);
+unsigned netlink_interface_flags(const struct netlink_place *place, uint32_t index);
 
 /* A name was said in a message. */
-void netlink_learn_interface(uint32_t index, const char *name);
+void netlink_learn_interface(const struct netlink_place *place, uint32_t index, const char *name);
 
-/* A link, an address, a route or a neighbour, as members of an object. False: it is none that ip(8) would show. */
-bool netlink_put_link(json_t *object, const struct nlmsghdr *message);
-bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message);
-bool netlink_put_route(json_t *object, const struct nlmsghdr *message);
-bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message);
-
-bool netlink_put_rule(json_t *object, const struct nlmsghdr *message);
-bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message);
+/* A link, an address, a route, a neighbour, a rule or a next hop, as members of an object. False: it is none that ip(8) would show. */
+bool netlink_put_link(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+bool netlink_put_route(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+bool netlink_put_rule(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
 
 /* An event of protocol uevent or connector, of len bytes: as members of an object. What the event is called, or NULL: it is none. */
 const char *netlink_put_uevent(json_t *object, const char *text, size_t len);
@@ -99,7 +126,7 @@ void netlink_put_raw(json_t *object, const struct nlmsghdr *message);
 int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t size);
 int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
 int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size);
-enum { NETLINK_JSON_STATE = 40 };
+enum { NETLINK_JSON_STATE = 48 };
 
 /* The format pcap. */
 int netlink_capture_preamble(struct spliced_consumer *consumer, void *frame, size_t size);

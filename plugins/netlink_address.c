@@ -67,7 +67,7 @@ static void put_lifetimes(json_t *object, const struct nlattr *attribute)
 	netlink_put_number(object, "preferred_life_time", info.ifa_prefered);
 }
 
-bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message)
+bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[IFA_MAX + 1];
@@ -77,7 +77,7 @@ bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message)
 		return false;
 	netlink_parse(message, sizeof *info, at, IFA_MAX);
 	netlink_put_number(object, "ifindex", info->ifa_index);
-	netlink_put_text(object, "ifname", netlink_interface(info->ifa_index, name));
+	netlink_put_text(object, "ifname", netlink_interface(place, info->ifa_index, name));
 	netlink_put_text(object, "family", family_name(info->ifa_family));
 	put_local(object, info->ifa_family, at);
 	netlink_put_number(object, "prefixlen", info->ifa_prefixlen);
@@ -144,7 +144,7 @@ static bool is_shown(const struct nlmsghdr *message, const struct ndmsg *info)
 	       info->ndm_state & (0xff & ~NUD_NOARP);
 }
 
-bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message)
+bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
 {
 	const struct ndmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[NDA_MAX + 1];
@@ -157,7 +157,7 @@ bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message)
 		netlink_put_text(object, "family", family_name(info->ndm_family));
 	netlink_put_address(object, "dst", info->ndm_family, at[NDA_DST]);
 	if (info->ndm_ifindex > 0)
-		netlink_put_text(object, "dev", netlink_interface((uint32_t)info->ndm_ifindex, name));
+		netlink_put_text(object, "dev", netlink_interface(place, (uint32_t)info->ndm_ifindex, name));
 	if (at[NDA_LLADDR])
 		put_lladdr(object, at[NDA_LLADDR]);
 	put_neighbour_flags(object, info, netlink_u32(at[NDA_FLAGS_EXT]));

@@ -13,18 +13,30 @@ enum { FROM_KERNEL = 7, /* PACKET_KERNEL, as nlmon writes it */ HEADER_BYTES = 1
 
 static const struct pcap_source source = {.snaplen = PCAP_SNAPLEN_MAX, .link_type = NETLINK_LINK_TYPE};
 
-uint64_t netlink_time(const struct msghdr *received)
+enum { NOTE_HAS_NSID = 1 }; /* beside the number itself, in the upper half */
+
+void netlink_read_control(const struct msghdr *received, struct spliced_message *message)
 {
 	struct msghdr *header = (struct msghdr *)(uintptr_t)received;
-	struct timespec time;
 
 	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
-		if (cmsg->cmsg_level != SOL_SOCKET || cmsg->cmsg_type != SCM_TIMESTAMPNS || cmsg->cmsg_len < CMSG_LEN(sizeof time))
-			continue;
-		memcpy(&time, CMSG_DATA(cmsg), sizeof time);
-		return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+		struct timespec time;
+		uint32_t nsid;
+
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_TIMESTAMPNS && cmsg->cmsg_len >= CMSG_LEN(sizeof time)) {
+			memcpy(&time, CMSG_DATA(cmsg), sizeof time);
+			message->time = (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+		} else if (cmsg->cmsg_level == SOL_NETLINK && cmsg->cmsg_type == NETLINK_LISTEN_ALL_NSID &&
+			   cmsg->cmsg_len >= CMSG_LEN(sizeof nsid)) {
+			memcpy(&nsid, CMSG_DATA(cmsg), sizeof nsid);
+			message->note = (uint64_t)nsid << 32 | NOTE_HAS_NSID;
+		}
 	}
-	return 0;
+}
+
+int32_t netlink_nsid(const struct spliced_message *message)
+{
+	return message->note & NOTE_HAS_NSID ? (int32_t)(message->note >> 32) : -1;
 }
 
 static void put16(uint8_t *bytes, uint16_t number)

@@ -11,10 +11,12 @@
 #include <linux/connector.h>
 #include <linux/genetlink.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <linux/xfrm.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,9 +140,24 @@ static int refuse(const struct spliced_options *options, const char *text)
 	for (size_t i = 0; i < N_GROUPS && len < sizeof known; i++)
 		if (groups[i].protocol == options->row->protocol)
 			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", groups[i].name);
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is no group of protocol %s; there are %s", text, options->row->name,
-		      known);
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is no group of protocol %s; %s%s%s", text, options->row->name,
+		      len ? "there are " : "say its number", known,
+		      options->row->protocol == NETLINK_NETFILTER ? ", and nflog/N for what is logged to group N" : "");
 	return -EINVAL;
+}
+
+/* "nflog/5": what nftables logs to group 5, a number of netfilter's own and no multicast group. -1: it is none. */
+static int nflog_of(int protocol, const char *text)
+{
+	static const char prefix[] = "nflog/";
+	char *end;
+	long number;
+
+	if (protocol != NETLINK_NETFILTER || strncmp(text, prefix, strlen(prefix)) != 0)
+		return -1;
+	text += strlen(prefix);
+	number = strtol(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && number <= UINT16_MAX ? (int)number : -1;
 }
 
 int netlink_check_groups(const struct spliced_options *options)
@@ -149,11 +166,13 @@ int netlink_check_groups(const struct spliced_options *options)
 	int protocol = options->row->protocol;
 
 	for (uint32_t i = 0; i < value->list_len; i++)
-		if (!number_of(value->list[i]) && protocol != NETLINK_GENERIC && !find_group(protocol, value->list[i]))
+		if (!number_of(value->list[i]) && protocol != NETLINK_GENERIC && nflog_of(protocol, value->list[i]) < 0 &&
+		    !find_group(protocol, value->list[i]))
 			return refuse(options, value->list[i]);
-	if (value->list_len)
+	if (value->list_len || protocol == NETLINK_USERSOCK || spliced_value(options, NETLINK_OPTION_WRITE)->list_len)
 		return 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "groups is empty, so that nothing would ever come; name one, such as link");
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "no groups, so that nothing would ever come; name one, such as %s",
+		      protocol == NETLINK_ROUTE ? "link" : "1");
 	return -EINVAL;
 }
 
@@ -170,46 +189,121 @@ static int join(int fd, const struct spliced_options *options, const char *name,
 	return r;
 }
 
-/* The kernel tells of processes once somebody has asked. It counts who asks: from Linux 6.6 on until the socket is closed, before for
- * good, at the cost of a few microseconds a fork. */
-static int ask_for_processes(int fd, const struct spliced_options *options)
+static bool is_member(int fd, unsigned group)
+{
+	uint32_t bits[NUMBER_LIMIT / 32] = {0};
+	socklen_t len = sizeof bits;
+
+	return !getsockopt(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, bits, &len) && bits[(group - 1) / 32] & 1u << (group - 1) % 32;
+}
+
+/* The kernel tells of processes once somebody has asked. It counts who asks, and forgets nobody who does not take it back: until then each
+ * fork of the machine costs a few microseconds more. */
+static int tell_connector(int fd, uint32_t word)
 {
 	_Alignas(struct nlmsghdr) char buffer[NLMSG_HDRLEN + sizeof(struct cn_msg) + sizeof(uint32_t)] = {0};
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct cn_msg *message = mnl_nlmsg_put_extra_header(request, sizeof *message + sizeof(uint32_t));
-	uint32_t word = PROC_CN_MCAST_LISTEN;
-	int r;
 
 	request->nlmsg_type = NLMSG_DONE;
 	message->id = (struct cb_id){CN_IDX_PROC, CN_VAL_PROC};
 	message->len = sizeof word;
 	memcpy(message->data, &word, sizeof word);
-	if (send(fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
-		return 0;
-	r = -errno;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot ask for process events: %s", strerror(-r));
+	return send(fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int ask_for_processes(int fd, const struct spliced_options *options)
+{
+	int r = tell_connector(fd, PROC_CN_MCAST_LISTEN);
+
+	if (r < 0)
+		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot ask for process events: %s", strerror(-r));
 	return r;
+}
+
+/* A socket that is no member any more has taken it back already. */
+void netlink_leave(int fd, const struct spliced_options *options)
+{
+	int group = CN_IDX_PROC;
+
+	if (options->row->protocol != NETLINK_CONNECTOR || !is_member(fd, CN_IDX_PROC))
+		return;
+	setsockopt(fd, SOL_NETLINK, NETLINK_DROP_MEMBERSHIP, &group, sizeof group);
+	tell_connector(fd, PROC_CN_MCAST_IGNORE);
 }
 
 static int join_known(int fd, const struct spliced_options *options, const struct group *group)
 {
+	bool asks = group->protocol == NETLINK_CONNECTOR && !is_member(fd, group->numbers[0]);
 	int r = 0;
 
 	for (int i = 0; !r && i < NUMBERS_MAX && group->numbers[i]; i++)
 		r = join(fd, options, group->name, group->numbers[i]);
-	if (!r && group->protocol == NETLINK_CONNECTOR)
-		r = ask_for_processes(fd, options);
+	return r || !asks ? r : ask_for_processes(fd, options);
+}
+
+/* ---- logged packets ---- */
+
+static struct nlmsghdr *begin_log_request(char *buffer, int group)
+{
+	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
+	struct nfgenmsg *header;
+
+	request->nlmsg_type = NFNL_SUBSYS_ULOG << 8 | NFULNL_MSG_CONFIG;
+	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
+	request->nlmsg_seq = NETLINK_LOG_REQUEST;
+	header = mnl_nlmsg_put_extra_header(request, sizeof *header);
+	*header = (struct nfgenmsg){.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons((uint16_t)group)};
+	return request;
+}
+
+/* The kernel answers while it is asked; of an open socket the answer comes behind what was there before, and is passed over there. */
+static int send_log_request(int fd, const struct nlmsghdr *request)
+{
+	_Alignas(struct nlmsghdr) char answer[256];
+	const struct nlmsghdr *header = (const struct nlmsghdr *)answer;
+	const struct nlmsgerr *error = (const struct nlmsgerr *)(answer + NLMSG_HDRLEN);
+	ssize_t n;
+
+	if (send(fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	n = recv(fd, answer, sizeof answer, MSG_PEEK | MSG_DONTWAIT);
+	if (n < (ssize_t)(NLMSG_HDRLEN + sizeof *error) || header->nlmsg_type != NLMSG_ERROR || header->nlmsg_seq != NETLINK_LOG_REQUEST)
+		return 0;
+	recv(fd, answer, sizeof answer, MSG_DONTWAIT);
+	return error->error;
+}
+
+static int join_log(int fd, const struct spliced_options *options, int group)
+{
+	const struct nfulnl_msg_config_cmd bind = {.command = NFULNL_CFG_CMD_BIND};
+	const struct nfulnl_msg_config_mode mode = {.copy_mode = NFULNL_COPY_PACKET, .copy_range = htonl(UINT16_MAX)};
+	_Alignas(struct nlmsghdr) char buffer[128];
+	struct nlmsghdr *request = begin_log_request(buffer, group);
+	int r;
+
+	mnl_attr_put(request, NFULA_CFG_CMD, sizeof bind, &bind);
+	r = send_log_request(fd, request);
+	/* That it is busy is said of a group that this very socket has. */
+	if (!r || r == -EBUSY) {
+		request = begin_log_request(buffer, group);
+		mnl_attr_put(request, NFULA_CFG_MODE, sizeof mode, &mode);
+		r = send_log_request(fd, request);
+	}
+	if (r < 0)
+		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot have what is logged to group %d: %s%s", group, strerror(-r),
+			      r == -EPERM ? "; another socket may have it, for one alone can" : "");
 	return r;
 }
 
 /* ---- generic netlink ---- */
 
-/* Asks the controller for a family. The answer's length; negative errno. */
-static int ask_controller(const char *family, void *answer, size_t size)
+int netlink_ask_controller(const char *family, size_t name_len, void *answer, size_t size)
 {
 	_Alignas(struct nlmsghdr) char buffer[256];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 	struct genlmsghdr *header;
+	char name[GENL_NAMSIZ];
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC);
 	ssize_t n;
 
@@ -219,7 +313,8 @@ static int ask_controller(const char *family, void *answer, size_t size)
 	request->nlmsg_flags = NLM_F_REQUEST;
 	header = mnl_nlmsg_put_extra_header(request, sizeof *header);
 	*header = (struct genlmsghdr){.cmd = CTRL_CMD_GETFAMILY, .version = 1};
-	mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, family);
+	snprintf(name, sizeof name, "%.*s", (int)name_len, family);
+	mnl_attr_put_strz(request, CTRL_ATTR_FAMILY_NAME, name);
 	n = send(fd, request, request->nlmsg_len, MSG_NOSIGNAL);
 	/* The controller answers while it is asked. */
 	if (n >= 0)
@@ -263,7 +358,7 @@ static int join_generic(int fd, const struct spliced_options *options, const cha
 	int n;
 
 	snprintf(family, sizeof family, "%.*s", (int)(slash ? slash - text : (long)strlen(text)), text);
-	n = ask_controller(family, answer, sizeof answer);
+	n = netlink_ask_controller(family, strlen(family), answer, sizeof answer);
 	if (n < 0 || !mnl_nlmsg_ok(message, n) || message->nlmsg_type != GENL_ID_CTRL) {
 		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
 			      "the kernel has no family \"%s\" of generic netlink; load its module, or correct the name", family);
@@ -285,9 +380,12 @@ int netlink_join(int fd, const struct spliced_options *options)
 
 	for (uint32_t i = 0; !r && i < value->list_len; i++) {
 		const struct group *group = find_group(options->row->protocol, value->list[i]);
+		int log = nflog_of(options->row->protocol, value->list[i]);
 
 		if (group)
 			r = join_known(fd, options, group);
+		else if (log >= 0)
+			r = join_log(fd, options, log);
 		else if (number_of(value->list[i]))
 			r = join(fd, options, value->list[i], number_of(value->list[i]));
 		else

@@ -47,6 +47,7 @@ struct state {
 	uint8_t gap;      /* messages are missing behind those that are still queued */
 	uint8_t told;     /* the uevent at hand */
 	uint8_t reserved[1];
+	uint64_t netns;   /* SO_NETNS_COOKIE of the socket, once it was asked */
 };
 
 _Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE && (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX, "the state grew");
@@ -58,6 +59,12 @@ static uint64_t clock_ns(clockid_t id)
 	clock_gettime(id, &ts);
 	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
 }
+
+/* The message at hand. */
+struct given {
+	const struct nlmsghdr *message;
+	struct netlink_place place;
+};
 
 /* ---- frames ---- */
 
@@ -75,6 +82,16 @@ static json_t *object_new(const char *event, const char *kind)
 	netlink_put_text(object, "event", event);
 	netlink_put_text(object, "kind", kind);
 	netlink_put_text(object, "time", text);
+	return object;
+}
+
+/* What is said of a message; from another namespace, with its number. */
+static json_t *object_of(const struct given *given, const char *event, const char *kind)
+{
+	json_t *object = object_new(event, kind);
+
+	if (given->place.nsid >= 0)
+		netlink_put_number(object, "nsid", given->place.nsid);
 	return object;
 }
 
@@ -100,7 +117,7 @@ static int say(const char *event, const char *reason, void *frame, size_t size)
 static const struct decoder {
 	uint16_t type, removal;
 	const char *kind;
-	bool (*put)(json_t *object, const struct nlmsghdr *message);
+	bool (*put)(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
 } decoders[NETLINK_KINDS] = {
 	[NETLINK_LINK] = {RTM_NEWLINK, RTM_DELLINK, "link", netlink_put_link},
 	[NETLINK_ADDRESS] = {RTM_NEWADDR, RTM_DELADDR, "address", netlink_put_inet_address},
@@ -139,11 +156,11 @@ static const char *event_of(const struct state *state, const struct decoder *dec
 }
 
 /* A message of a protocol that is not decoded here. */
-static int put_message(const struct nlmsghdr *message, void *frame, size_t size)
+static int put_message(const struct given *given, void *frame, size_t size)
 {
-	json_t *object = object_new("message", "netlink");
+	json_t *object = object_of(given, "message", "netlink");
 
-	netlink_put_raw(object, message);
+	netlink_put_raw(object, given->message);
 	return finish(object, frame, size);
 }
 
@@ -158,27 +175,28 @@ static int put_named(json_t *object, const char *event, void *frame, size_t size
 	return 0;
 }
 
-static int put_process(const struct nlmsghdr *message, void *frame, size_t size)
+static int put_process(const struct given *given, void *frame, size_t size)
 {
-	json_t *object = object_new("update", "process");
+	json_t *object = object_of(given, "update", "process");
 
-	return put_named(object, netlink_put_process(object, message), frame, size);
+	return put_named(object, netlink_put_process(object, given->message), frame, size);
 }
 
-static int put_netfilter(const struct nlmsghdr *message, void *frame, size_t size)
+static int put_netfilter(const struct given *given, void *frame, size_t size)
 {
-	json_t *object = object_new("update", "conntrack");
-	const char *event = netlink_put_conntrack(object, message);
+	json_t *object = object_of(given, "update", "conntrack");
+	const char *event = netlink_put_conntrack(object, given->message);
 
 	if (event)
 		return put_named(object, event, frame, size);
 	json_decref(object);
-	return put_message(message, frame, size);
+	return put_message(given, frame, size);
 }
 
 /* One object of protocol route. 0: nothing that anybody would want to see. */
-static int put_object(const struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
+static int put_object(const struct state *state, const struct given *given, void *frame, size_t size)
 {
+	const struct nlmsghdr *message = given->message;
 	const struct decoder *decoder = find_decoder(message->nlmsg_type);
 	json_t *object;
 
@@ -186,11 +204,11 @@ static int put_object(const struct state *state, const struct nlmsghdr *message,
 	if (message->nlmsg_flags & NLM_F_MULTI && !is_of_dump(state, message))
 		return 0;
 	if (!decoder)
-		return put_message(message, frame, size);
+		return put_message(given, frame, size);
 	if (!mnl_nlmsg_get_payload_len(message))
 		return 0;
-	object = object_new(event_of(state, decoder, message), kind_of(decoder, message));
-	if (decoder->put(object, message))
+	object = object_of(given, event_of(state, decoder, message), kind_of(decoder, message));
+	if (decoder->put(object, message, &given->place))
 		return finish(object, frame, size);
 	json_decref(object);
 	return 0;
@@ -295,16 +313,19 @@ static bool is_ours(const struct state *state, const struct nlmsghdr *message)
 }
 
 /* One message of those that came together. */
-static int take(struct spliced_consumer *consumer, struct state *state, const struct nlmsghdr *message, void *frame, size_t size)
+static int take(struct spliced_consumer *consumer, struct state *state, const struct given *given, void *frame, size_t size)
 {
+	const struct nlmsghdr *message = given->message;
 	int protocol = consumer->options->row->protocol;
 
 	if (protocol == NETLINK_CONNECTOR)
-		return put_process(message, frame, size);
+		return put_process(given, frame, size);
+	/* Logged packets come in batches with an end. */
 	if (protocol == NETLINK_NETFILTER)
-		return put_netfilter(message, frame, size);
+		return message->nlmsg_seq == NETLINK_LOG_REQUEST || message->nlmsg_type == NLMSG_DONE ? 0
+												       : put_netfilter(given, frame, size);
 	if (protocol != NETLINK_ROUTE)
-		return put_message(message, frame, size);
+		return put_message(given, frame, size);
 	if (is_ours(state, message) && message->nlmsg_flags & NLM_F_DUMP_INTR)
 		state->interrupted = 1;
 	switch (message->nlmsg_type) {
@@ -319,7 +340,7 @@ static int take(struct spliced_consumer *consumer, struct state *state, const st
 			later(consumer, state);
 		return 0;
 	}
-	return put_object(state, message, frame, size);
+	return put_object(state, given, frame, size);
 }
 
 /* ---- callbacks ---- */
@@ -334,7 +355,8 @@ int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t
 	return 0;
 }
 
-static int put_uevent(struct state *state, const struct spliced_message *message, void *frame, size_t size)
+static int put_uevent(struct state *state, const struct given *given, const struct spliced_message *message, void *frame,
+		      size_t size)
 {
 	json_t *object;
 	int n;
@@ -343,18 +365,29 @@ static int put_uevent(struct state *state, const struct spliced_message *message
 		state->told = 0;
 		return 0;
 	}
-	object = object_new("update", "uevent");
+	object = object_of(given, "update", "uevent");
 	n = put_named(object, netlink_put_uevent(object, message->data, message->len), frame, size);
 	state->told = n > 0;
 	return n;
 }
 
+static void learn_namespace(const struct spliced_consumer *consumer, struct state *state)
+{
+	socklen_t len = sizeof state->netns;
+
+	if (!state->netns && getsockopt(consumer->fd, SOL_SOCKET, SO_NETNS_COOKIE, &state->netns, &len) < 0)
+		state->netns = 0;
+}
+
 int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
 {
 	struct state *state = consumer->state;
+	struct given given = {.place = {.fd = consumer->fd, .nsid = netlink_nsid(message)}};
 
 	if (consumer->options->row->protocol == NETLINK_KOBJECT_UEVENT)
-		return put_uevent(state, message, frame, size);
+		return put_uevent(state, &given, message, frame, size);
+	learn_namespace(consumer, state);
+	given.place.netns = state->netns;
 	while (state->offset < message->len) {
 		const struct nlmsghdr *next = (const struct nlmsghdr *)((const char *)message->data + state->offset);
 		size_t left = message->len - state->offset;
@@ -364,7 +397,8 @@ int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_
 		if (!mnl_nlmsg_ok(next, (int)left) || next->nlmsg_len > left)
 			break;
 		state->offset += MNL_ALIGN(next->nlmsg_len);
-		n = take(consumer, state, next, frame, size);
+		given.message = next;
+		n = take(consumer, state, &given, frame, size);
 		/* What is too long for a frame keeps nobody from hearing of the rest. */
 		if (n > 0)
 			return n;

@@ -59,7 +59,7 @@ static void put_flags(json_t *object, unsigned flags, bool lower_is_down)
 }
 
 /* What the link stands on; whether that is down. */
-static bool put_lower(json_t *object, const struct nlattr *const *at)
+static bool put_lower(json_t *object, const struct nlattr *const *at, const struct netlink_place *place)
 {
 	uint32_t lower = netlink_u32(at[IFLA_LINK]);
 	char name[IF_NAMESIZE];
@@ -74,8 +74,8 @@ static bool put_lower(json_t *object, const struct nlattr *const *at)
 		netlink_put_number(object, "link_index", lower);
 		return false;
 	}
-	netlink_put_text(object, "link", netlink_interface(lower, name));
-	return !(netlink_interface_flags(lower) & IFF_UP);
+	netlink_put_text(object, "link", netlink_interface(place, lower, name));
+	return place->nsid < 0 && !(netlink_interface_flags(place, lower) & IFF_UP);
 }
 
 /* A word by its number, or the number under another key, as ip(8) does it. */
@@ -164,7 +164,7 @@ static void put_group(json_t *object, const struct nlattr *attribute)
 	netlink_put_text(object, "group", text);
 }
 
-bool netlink_put_link(json_t *object, const struct nlmsghdr *message)
+bool netlink_put_link(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
 {
 	const struct ifinfomsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[IFLA_MAX + 1];
@@ -178,16 +178,16 @@ bool netlink_put_link(json_t *object, const struct nlmsghdr *message)
 	name = netlink_text(at[IFLA_IFNAME]);
 	if (!name || info->ifi_index <= 0)
 		return false;
-	netlink_learn_interface((uint32_t)info->ifi_index, name);
+	netlink_learn_interface(place, (uint32_t)info->ifi_index, name);
 	netlink_put_number(object, "ifindex", info->ifi_index);
-	lower_is_down = put_lower(object, at);
+	lower_is_down = put_lower(object, at, place);
 	netlink_put_text(object, "ifname", name);
 	put_flags(object, info->ifi_flags, lower_is_down);
 	if (at[IFLA_MTU])
 		netlink_put_number(object, "mtu", netlink_u32(at[IFLA_MTU]));
 	netlink_put_text(object, "qdisc", netlink_text(at[IFLA_QDISC]));
 	if (at[IFLA_MASTER])
-		netlink_put_text(object, "master", netlink_interface(netlink_u32(at[IFLA_MASTER]), master));
+		netlink_put_text(object, "master", netlink_interface(place, netlink_u32(at[IFLA_MASTER]), master));
 	put_word(object, "operstate", at[IFLA_OPERSTATE], states, COUNT(states));
 	put_word(object, "linkmode", at[IFLA_LINKMODE], modes, COUNT(modes));
 	put_group(object, at[IFLA_GROUP]);

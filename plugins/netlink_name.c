@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names that netlink has numbers for, as ip(8) writes them; and the names of interfaces, which are remembered for a moment: a dump
- * asks for the same few again and again, and a rename is heard of at once where links are listened to.
+ * Names that netlink has numbers for, as ip(8) writes them. The name of an interface is asked for by the socket that told of it, for that
+ * one is in the right network namespace: each socket takes the requests of netdevice(7). An interface that is gone by the time its last
+ * messages are read is called as it was called last.
  */
 #include "netlink.h"
 
@@ -11,10 +12,8 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { REMEMBERED = 64, MOMENT_MS = 100 };
+enum { REMEMBERED = 256 };
 
 const struct netlink_name netlink_scopes[] = {
 	{RT_SCOPE_UNIVERSE, "global"}, {RT_SCOPE_NOWHERE, "nowhere"}, {RT_SCOPE_HOST, "host"},
@@ -60,69 +59,64 @@ const char *netlink_name(const struct netlink_name *names, size_t n, uint32_t nu
 /* ---- interfaces ---- */
 
 static struct remembered {
+	uint64_t netns;
+	int32_t nsid;
 	uint32_t index;
-	uint64_t until;
 	char name[IF_NAMESIZE];
 } remembered[REMEMBERED];
 
-/* Whoever finds it taken asks the kernel: nobody waits. */
+/* Nobody waits: whoever finds it taken does without. */
 static atomic_flag taken = ATOMIC_FLAG_INIT;
 
-static uint64_t now_ms(void)
+static struct remembered *slot_of(const struct netlink_place *place, uint32_t index)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+	return &remembered[(index ^ (uint32_t)place->netns ^ (uint32_t)place->nsid * 31) % REMEMBERED];
 }
 
-void netlink_learn_interface(uint32_t index, const char *name)
+void netlink_learn_interface(const struct netlink_place *place, uint32_t index, const char *name)
 {
-	struct remembered *slot = &remembered[index % REMEMBERED];
+	struct remembered *slot = slot_of(place, index);
 
-	if (atomic_flag_test_and_set(&taken))
+	if (!place->netns || atomic_flag_test_and_set(&taken))
 		return;
-	slot->index = index;
-	slot->until = now_ms() + MOMENT_MS;
+	*slot = (struct remembered){.netns = place->netns, .nsid = place->nsid, .index = index};
 	snprintf(slot->name, sizeof slot->name, "%s", name);
 	atomic_flag_clear(&taken);
 }
 
-static bool recall(uint32_t index, char name[IF_NAMESIZE])
+static bool recall(const struct netlink_place *place, uint32_t index, char name[IF_NAMESIZE])
 {
-	const struct remembered *slot = &remembered[index % REMEMBERED];
+	const struct remembered *slot = slot_of(place, index);
 	bool known;
 
-	if (atomic_flag_test_and_set(&taken))
+	if (!place->netns || atomic_flag_test_and_set(&taken))
 		return false;
-	known = slot->index == index && slot->until > now_ms();
+	known = slot->index == index && slot->netns == place->netns && slot->nsid == place->nsid && *slot->name;
 	if (known)
 		memcpy(name, slot->name, IF_NAMESIZE);
 	atomic_flag_clear(&taken);
 	return known;
 }
 
-const char *netlink_interface(uint32_t index, char name[IF_NAMESIZE])
+const char *netlink_interface(const struct netlink_place *place, uint32_t index, char name[IF_NAMESIZE])
 {
-	if (recall(index, name))
-		return name;
-	if (if_indextoname(index, name))
-		netlink_learn_interface(index, name);
-	else
+	struct ifreq request = {.ifr_ifindex = (int)index};
+
+	if (place->nsid < 0 && !ioctl(place->fd, SIOCGIFNAME, &request)) {
+		memcpy(name, request.ifr_name, IF_NAMESIZE);
+		netlink_learn_interface(place, index, name);
+	} else if (!recall(place, index, name)) {
 		snprintf(name, IF_NAMESIZE, "if%u", index);
+	}
 	return name;
 }
 
-unsigned netlink_interface_flags(uint32_t index)
+unsigned netlink_interface_flags(const struct netlink_place *place, uint32_t index)
 {
 	struct ifreq request = {0};
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	unsigned flags = 0;
 
-	netlink_interface(index, request.ifr_name);
-	if (fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &request))
-		flags = (unsigned)(unsigned short)request.ifr_flags;
-	if (fd >= 0)
-		close(fd);
-	return flags;
+	netlink_interface(place, index, request.ifr_name);
+	if (place->nsid >= 0 || ioctl(place->fd, SIOCGIFFLAGS, &request) < 0)
+		return 0;
+	return (unsigned)(unsigned short)request.ifr_flags;
 }

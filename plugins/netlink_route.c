@@ -74,7 +74,7 @@ static void put_via(json_t *object, const struct nlattr *attribute)
 	json_object_set_new(object, "via", inner);
 }
 
-static void put_next(json_t *object, int family, const struct nlattr *const *at, uint32_t index)
+static void put_next(json_t *object, int family, const struct nlattr *const *at, uint32_t index, const struct netlink_place *place)
 {
 	char name[IF_NAMESIZE];
 
@@ -82,7 +82,7 @@ static void put_next(json_t *object, int family, const struct nlattr *const *at,
 	if (at[RTA_VIA])
 		put_via(object, at[RTA_VIA]);
 	if (index)
-		netlink_put_text(object, "dev", netlink_interface(index, name));
+		netlink_put_text(object, "dev", netlink_interface(place, index, name));
 }
 
 static void put_flags(json_t *object, unsigned flags)
@@ -165,7 +165,7 @@ static void put_preference(json_t *object, const struct nlattr *attribute)
 		netlink_put_text(object, "pref", name);
 }
 
-static void put_nexthops(json_t *object, int family, const struct nlattr *nest)
+static void put_nexthops(json_t *object, int family, const struct nlattr *nest, const struct netlink_place *place)
 {
 	const char *bytes = mnl_attr_get_payload(nest);
 	size_t left = mnl_attr_get_payload_len(nest);
@@ -181,7 +181,7 @@ static void put_nexthops(json_t *object, int family, const struct nlattr *nest)
 			break;
 		next = json_object();
 		netlink_parse_bytes(bytes + sizeof *hop, len - sizeof *hop, at, RTA_MAX);
-		put_next(next, family, at, (uint32_t)hop->rtnh_ifindex);
+		put_next(next, family, at, (uint32_t)hop->rtnh_ifindex, place);
 		netlink_put_number(next, "weight", hop->rtnh_hops + 1);
 		put_flags(next, hop->rtnh_flags);
 		json_array_append_new(list, next);
@@ -207,7 +207,7 @@ static void put_origin(json_t *object, const struct rtmsg *route, const struct n
 		netlink_put_number(object, "metric", netlink_u32(at[RTA_PRIORITY]));
 }
 
-bool netlink_put_route(json_t *object, const struct nlmsghdr *message)
+bool netlink_put_route(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[RTA_MAX + 1];
@@ -228,7 +228,7 @@ bool netlink_put_route(json_t *object, const struct nlmsghdr *message)
 	}
 	if (at[RTA_NH_ID])
 		netlink_put_number(object, "nhid", netlink_u32(at[RTA_NH_ID]));
-	put_next(object, route->rtm_family, at, netlink_u32(at[RTA_OIF]));
+	put_next(object, route->rtm_family, at, netlink_u32(at[RTA_OIF]), place);
 	put_origin(object, route, at);
 	put_flags(object, route->rtm_flags);
 	if (netlink_u32(at[RTA_MARK]))
@@ -240,6 +240,6 @@ bool netlink_put_route(json_t *object, const struct nlmsghdr *message)
 	put_expiry(object, route, at[RTA_CACHEINFO]);
 	put_preference(object, at[RTA_PREF]);
 	if (at[RTA_MULTIPATH])
-		put_nexthops(object, route->rtm_family, at[RTA_MULTIPATH]);
+		put_nexthops(object, route->rtm_family, at[RTA_MULTIPATH], place);
 	return true;
 }

@@ -156,13 +156,14 @@ static void put_action(json_t *object, const struct fib_rule_hdr *rule, const st
 	netlink_put_text(object, "action", netlink_name(netlink_types, netlink_n_types, rule->action, text));
 }
 
-bool netlink_put_rule(json_t *object, const struct nlmsghdr *message)
+bool netlink_put_rule(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
 {
 	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[FRA_MAX + 1];
 	unsigned protocol;
 	char text[16];
 
+	(void)place;
 	if (mnl_nlmsg_get_payload_len(message) < sizeof *rule || (rule->family != AF_INET && rule->family != AF_INET6))
 		return false;
 	netlink_parse(message, sizeof *rule, at, FRA_MAX);
@@ -207,7 +208,7 @@ static void put_flags(json_t *object, unsigned flags)
 	json_object_set_new(object, "flags", list);
 }
 
-bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message)
+bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
 {
 	const struct nhmsg *hop = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[NHA_MAX + 1];
@@ -221,7 +222,7 @@ bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message)
 		put_group(object, at[NHA_GROUP]);
 	netlink_put_address(object, "gateway", hop->nh_family, at[NHA_GATEWAY]);
 	if (at[NHA_OIF])
-		netlink_put_text(object, "dev", netlink_interface(netlink_u32(at[NHA_OIF]), name));
+		netlink_put_text(object, "dev", netlink_interface(place, netlink_u32(at[NHA_OIF]), name));
 	if (hop->nh_scope != RT_SCOPE_UNIVERSE)
 		netlink_put_text(object, "scope", netlink_name(netlink_scopes, netlink_n_scopes, hop->nh_scope, text));
 	if (at[NHA_BLACKHOLE])

@@ -56,6 +56,9 @@ static const struct spliced_option options_[PACKET_OPTIONS] = {
 		.flags = SPLICED_REOPEN,
 		.doc = "A struct virtio_net_hdr before each frame, so that offloads may stay on; both ends of a tunnel must have it. "
 		       "Between two packet sockets it is there by itself"},
+	[PACKET_OPTION_RING] = {.name = "ring", .type = SPLICED_SIZE, .min = 0, .max = 1 << 30,
+		.flags = SPLICED_REOPEN, .default_text = "4M",
+		.doc = "Bytes of memory shared with the kernel that frames are read from; 0: they are read by recvmsg(2)"},
 };
 
 static const struct spliced_row rows[] = {
@@ -210,7 +213,7 @@ static int packet_prepare(int fd, const struct spliced_options *options)
 		r = set(fd, options, PACKET_OPTION_DIRECTION, PACKET_IGNORE_OUTGOING, 1);
 	if (!r && packet_has_vnet(options))
 		r = set(fd, options, PACKET_OPTION_VNET_HEADER, PACKET_VNET_HDR, 1);
-	return r;
+	return r ? r : packet_ring_prepare(fd, options);
 }
 
 static int bind_to(int fd, uint16_t protocol, int index)
@@ -295,12 +298,12 @@ static int index_of(int fd, const struct spliced_options *options)
 static int packet_look(int fd, const struct spliced_options *options, uint64_t *lost)
 {
 	int index = index_of(fd, options), r;
-	struct tpacket_stats statistics = {0};
+	union tpacket_stats_u statistics = {0};
 	struct sockaddr_ll own = {0};
 	socklen_t len = sizeof statistics;
 
 	if (!getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &statistics, &len))
-		*lost += statistics.tp_drops;
+		*lost += statistics.stats1.tp_drops; /* the same place with a ring */
 	len = sizeof own;
 	if (getsockname(fd, (struct sockaddr *)&own, &len) < 0)
 		return -errno;
@@ -336,7 +339,7 @@ static uint64_t packet_needs(const struct spliced_options *options)
 const struct spliced_plugin spliced_plugin = {
 	.abi_major = SPLICED_ABI_MAJOR,
 	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 2,
+	.abi_needs = 3,
 	.size = sizeof(struct spliced_plugin),
 	.row_stride = sizeof(struct spliced_row),
 	.option_stride = sizeof(struct spliced_option),
@@ -357,4 +360,7 @@ const struct spliced_plugin spliced_plugin = {
 	.formats = packet_formats,
 	.received = packet_received,
 	.look = packet_look,
+	.map = packet_ring_map,
+	.next = packet_ring_next,
+	.consume = packet_ring_consume,
 };

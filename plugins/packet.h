@@ -19,6 +19,7 @@ enum packet_option {
 	PACKET_OPTION_FANOUT,
 	PACKET_OPTION_VLAN,
 	PACKET_OPTION_VNET_HEADER,
+	PACKET_OPTION_RING,
 	PACKET_OPTIONS,
 };
 
@@ -47,6 +48,27 @@ int packet_link_type(int type, unsigned hardware);
 
 /* The callback received(). */
 int packet_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message);
+
+/* The note of a frame from a ring, whose tag is still to be put back: its type above, the rest below. */
+#define PACKET_NOTE_TAG (UINT64_C(1) << 32)
+
+/* Asks the kernel for the ring, unless the socket has it. 0 or negative errno, said. */
+int packet_ring_prepare(int fd, const struct spliced_options *options);
+
+/* The callbacks map(), next() and consume(). */
+int packet_ring_map(int fd, const struct spliced_options *options, struct spliced_ring *ring);
+int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message);
+void packet_ring_consume(struct spliced_ring *ring, unsigned count);
+
+/* The same of a ring of slots, for what is forwarded. */
+enum { PACKET_SLOT_BYTES = 2048 };
+int packet_slot_prepare(int fd);
+void packet_slot_map(struct spliced_ring *ring);
+int packet_slot_next(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message);
+void packet_slot_consume(struct spliced_ring *ring, unsigned count);
+
+/* Puts a VLAN tag, of that Ethernet type, back into a frame that has `before` bytes of another header: it begins 4 bytes earlier. */
+void packet_put_tag(struct spliced_message *message, size_t before, uint16_t type, uint16_t tci);
 
 /* The formats. */
 enum { PACKET_FORMATS = 2 };

@@ -7,11 +7,12 @@
 #include "pcap.h"
 
 #include <errno.h>
+#include <linux/if_ether.h>
 #include <net/if_arp.h>
 #include <netinet/in.h>
 #include <string.h>
 
-enum { LINK_ETHERNET = 1, LINK_RAW = 101, LINK_SLL2 = 276, SLL2_BYTES = 20 };
+enum { LINK_ETHERNET = 1, LINK_RAW = 101, LINK_SLL2 = 276, SLL2_BYTES = 20, ADDRESSES = 2 * ETH_ALEN };
 
 /* Of a consumer. */
 struct state {
@@ -97,6 +98,22 @@ static void cook(const struct spliced_message *message, struct pcap_record *reco
 	record->before_len = SLL2_BYTES;
 }
 
+/* A tag that the kernel took out goes back behind the addresses. */
+static void put_tag(const struct spliced_message *message, struct pcap_record *record)
+{
+	uint16_t type = htons((uint16_t)(message->note >> 16)), rest = htons((uint16_t)message->note);
+
+	if (message->len < ADDRESSES)
+		return;
+	memcpy(record->before, message->data, ADDRESSES);
+	memcpy(record->before + ADDRESSES, &type, sizeof type);
+	memcpy(record->before + ADDRESSES + sizeof type, &rest, sizeof rest);
+	record->before_len = ADDRESSES + sizeof type + sizeof rest;
+	record->data = (const char *)message->data + ADDRESSES;
+	record->len -= ADDRESSES;
+	record->wire_len -= ADDRESSES;
+}
+
 static int capture_preamble(struct spliced_consumer *consumer, void *frame, size_t size)
 {
 	return greet(consumer, consumer->state, frame, size);
@@ -120,6 +137,8 @@ static int capture_encode(struct spliced_consumer *consumer, const struct splice
 	}
 	if (consumer->options->row->type == SOCK_DGRAM)
 		cook(message, &record);
+	else if (message->note & PACKET_NOTE_TAG)
+		put_tag(message, &record);
 	n = pcap_record(&source, &record, frame, size);
 	state->said = n > 0;
 	return n;

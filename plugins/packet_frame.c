@@ -16,9 +16,8 @@ enum { TAG_BYTES = 4, ADDRESSES = 2 * ETH_ALEN };
 #define SECOND UINT64_C(1000000000)
 
 /* The frame's own bytes move to the front by a tag's, so that nothing of what follows has to. */
-static void put_tag(struct spliced_message *message, size_t before, const struct tpacket_auxdata *aux)
+void packet_put_tag(struct spliced_message *message, size_t before, uint16_t type, uint16_t tci)
 {
-	uint16_t type = aux->tp_status & TP_STATUS_VLAN_TPID_VALID && aux->tp_vlan_tpid ? aux->tp_vlan_tpid : ETH_P_8021Q;
 	uint8_t *data = (uint8_t *)(uintptr_t)message->data - TAG_BYTES, *tag = data + before + ADDRESSES;
 	struct virtio_net_hdr header;
 
@@ -27,8 +26,8 @@ static void put_tag(struct spliced_message *message, size_t before, const struct
 	memmove(data, message->data, before + ADDRESSES);
 	tag[0] = (uint8_t)(type >> 8);
 	tag[1] = (uint8_t)type;
-	tag[2] = (uint8_t)(aux->tp_vlan_tci >> 8);
-	tag[3] = (uint8_t)aux->tp_vlan_tci;
+	tag[2] = (uint8_t)(tci >> 8);
+	tag[3] = (uint8_t)tci;
 	message->data = data;
 	message->len += TAG_BYTES;
 	message->wire_len += TAG_BYTES;
@@ -44,12 +43,13 @@ static void put_tag(struct spliced_message *message, size_t before, const struct
 
 static void read_auxiliary(const struct spliced_options *options, const struct tpacket_auxdata *aux, struct spliced_message *message)
 {
+	uint16_t type = aux->tp_status & TP_STATUS_VLAN_TPID_VALID && aux->tp_vlan_tpid ? aux->tp_vlan_tpid : ETH_P_8021Q;
 	size_t before = packet_has_vnet(options) ? PACKET_VNET_BYTES : 0;
 
 	message->wire_len = aux->tp_len + before;
 	if (aux->tp_status & TP_STATUS_VLAN_VALID && options->row->type == SOCK_RAW &&
 	    spliced_value(options, PACKET_OPTION_VLAN)->number)
-		put_tag(message, before, aux);
+		packet_put_tag(message, before, type, aux->tp_vlan_tci);
 }
 
 int packet_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message)

@@ -199,6 +199,9 @@ void config_hear(const struct config *config, const struct config_route *route,
 		 struct report *report);
 void config_hear_nothing(void);
 
+/* Whether nothing can be sent to an endpoint: a feed that is read in a format, or whose family lets no message pass. */
+bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg);
+
 /* Frees it. Takes NULL, returns NULL. */
 struct config *config_free(struct config *config);
 

@@ -18,6 +18,7 @@
 #include "config/value.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,9 +30,9 @@ static const char *role_noun(const struct config_endpoint *endpoint)
 	return strcmp(endpoint->key, "dial") == 0 ? "dialled endpoint" : "target";
 }
 
-/* The text of a setting that must be a string; NULL, reported, if it is none. */
+/* The text of a setting that must be a string, or may be a number; NULL, reported, if it is none. */
 static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
-			     struct node *group, const char *name)
+			     struct node *group, const char *name, bool numbers)
 {
 	struct node *node = node_take(group, name);
 
@@ -39,6 +40,8 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 		return NULL;
 	if (node->type == NODE_STRING || node->type == NODE_TEXT)
 		return node->text;
+	if (node->type == NODE_NUMBER && numbers)
+		return owner_print(check->scratch, "%" PRId64, node->number);
 	check_error(check, node->place, "%s.%s is %s; it must be a string",
 		    endpoint->key, name, node_type_name(node));
 	return NULL;
@@ -108,7 +111,7 @@ static void read_type(struct check *check, const struct config_endpoint *endpoin
 {
 	static const char *const types[] = {"stream", "dgram", "seqpacket", "rdm", "raw", NULL};
 	const struct node *node = node_find(group, "type", strlen("type"));
-	const char *text = take_word(check, endpoint, group, "type");
+	const char *text = take_word(check, endpoint, group, "type", false);
 	struct text_nearest nearest;
 
 	wanted->type = -1;
@@ -137,7 +140,7 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 	const struct node *node =
 		node_find(group, wanted->protocol ? "protocol" : "type", wanted->protocol ? 8 : 4);
 	struct config_place place = node ? node->place : endpoint->place;
-	char text[256];
+	char text[512];
 
 	if (!family_row(family, wanted->type, NULL))
 		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s",
@@ -168,7 +171,7 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 
 int leg_choose(struct check *check, struct node *group, struct config_endpoint *endpoint)
 {
-	const char *family = take_word(check, endpoint, group, "family"), *const *names = &family;
+	const char *family = take_word(check, endpoint, group, "family", false), *const *names = &family;
 	const struct node *node = node_find(group, "family", strlen("family"));
 	bool is_ip = family && strcmp(family, "ip") == 0;
 	struct wanted wanted = {0};
@@ -194,7 +197,7 @@ int leg_choose(struct check *check, struct node *group, struct config_endpoint *
 		if (r < 0 || !leg->family)
 			return r;
 		if (i == 0 && has_protocols(leg->family))
-			wanted.protocol = take_word(check, endpoint, group, "protocol");
+			wanted.protocol = take_word(check, endpoint, group, "protocol", true);
 		if (wanted.wrong)
 			return 0;
 		leg->row = family_row(leg->family, wanted.type, wanted.protocol);

@@ -10,6 +10,7 @@
 #include "config/pair.h"
 
 #include "config/check.h"
+#include "config/config.h"
 
 static const char choices[] = "length16, length32, line, netstring, octet-count, slip, or none if "
 			      "the edges of messages do not matter";
@@ -20,9 +21,13 @@ static bool has(const struct config_leg *leg, uint64_t capability)
 }
 
 /* A capture is read; nobody writes frames in its format. */
-static bool is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
+bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
-	return has(leg, SPLICED_RECEIVE_ONLY) || (has(leg, SPLICED_FEED) && endpoint->format);
+	const struct spliced_plugin *plugin = &leg->family->plugin;
+
+	if (has(leg, SPLICED_FEED) && endpoint->format)
+		return true;
+	return has(leg, SPLICED_RECEIVE_ONLY) && !(plugin->outgoing && plugin->outgoing(&leg->options, NULL, 0) >= 0);
 }
 
 static bool is_message(const struct config_leg *leg)
@@ -51,7 +56,7 @@ static bool check_framing(struct check *check, const struct config_endpoint *str
 			  const struct config_endpoint *message, const struct config_leg *leg)
 {
 	bool outward = !message->format || message->format->framing == SPLICED_FRAMING_UNSET;
-	bool inward = !is_receive_only(message, leg);
+	bool inward = !config_is_receive_only(message, leg);
 
 	if (stream->framing || (!outward && !inward))
 		return true;
@@ -66,7 +71,7 @@ static bool check_legs(struct check *check, const struct config_endpoint *front,
 		       const struct config_leg *from, const struct config_endpoint *target,
 		       const struct config_leg *to)
 {
-	if (is_receive_only(front, from) && is_receive_only(target, to)) {
+	if (config_is_receive_only(front, from) && config_is_receive_only(target, to)) {
 		check_error(check, target->place,
 			    "nothing can be sent to %s nor to %s, so nothing would move; take "
 			    "another target",

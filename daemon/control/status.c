@@ -38,6 +38,7 @@ static const char *const drop_names[DROPPED_REASONS] = {
 	[DROPPED_SENDER] = "sender",
 	[DROPPED_NO_SESSION] = "no-session",
 	[DROPPED_POISON] = "poison",
+	[DROPPED_FORBIDDEN] = "forbidden",
 };
 
 json_t *status_dropped(const struct status_sums *sums)
@@ -197,6 +198,18 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 	}
 }
 
+/* Listeners whose family, or whose device, is not there. */
+static void judge_routes(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
+{
+	for (unsigned i = 0; i < generation->config->n_routes; i++) {
+		int error = ledger->routes[generation->route_slots[i]].waits;
+
+		if (error)
+			add_reason(verdict, "%s: %s waits (%s)", generation->config->routes[i].name,
+				   generation->config->routes[i].listen[0].text, strerror(error));
+	}
+}
+
 static uint32_t count_descriptors(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -263,6 +276,7 @@ json_t *status_object(const struct ledger *ledger, struct generation *generation
 	judge_targets(&verdict, ledger, generations);
 	judge_listeners(&verdict, ledger, generations, &listening, &paused);
 	judge_places(&verdict, ledger, generations);
+	judge_routes(&verdict, ledger, generations);
 	if (keeper->reload_at && !keeper->reload_ok)
 		add_reason(&verdict, "the last reload was refused");
 	if (keeper->audit_broken)
@@ -290,6 +304,7 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 	judge_targets(&verdict, ledger, generations);
 	judge_listeners(&verdict, ledger, generations, &listening, &paused);
 	judge_places(&verdict, ledger, generations);
+	judge_routes(&verdict, ledger, generations);
 	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
 	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in all, %u listeners (%u paused)",
 		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, ledger->n_sessions,

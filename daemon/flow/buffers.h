@@ -20,7 +20,7 @@ enum {
 	BUFFERS_SLOT = 66 << 10,          /* bytes for each of them and its headroom: no datagram or frame is longer */
 	BUFFERS_MESSAGE_MAX = 1 << 20,    /* largest message that is taken alone */
 	BUFFERS_SCRATCH = 4 << 20,        /* headers and escapes of the frames of one writev(2) */
-	BUFFERS_FRAMES = 32,              /* frames of a format on their way at once, */
+	BUFFERS_FRAMES = 64,              /* frames of a format on their way at once, */
 	BUFFERS_FRAME_MAX = 64 << 10,     /* and the largest of them */
 	BUFFERS_FRAMES_BYTES = 256 << 10,
 	BUFFERS_CONTROL = 128,            /* control data of a received message */

@@ -7,6 +7,8 @@
 #include "flow/connect.h"
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
 #include "config/config.h"
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
@@ -19,6 +21,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -161,6 +164,21 @@ static bool is_bound(const struct session *session)
 	return session_row(session, connect_side(session))->capabilities & SPLICED_BINDS;
 }
 
+/* What the family says of its refusal is logged once for a session, however often it is tried. */
+static int open_socket(struct session *session, const struct config_endpoint *endpoint, unsigned leg)
+{
+	struct report report = {0};
+	int fd;
+
+	config_hear(session->generation->config, session->route, endpoint, &endpoint->legs[leg], &report);
+	fd = endpoint_open(endpoint, leg);
+	config_hear_nothing();
+	if (fd < 0 && report.text && !session_record(session)->attempts)
+		log_warning("%.*s", (int)strcspn(report.text, "\n"), report.text);
+	report_done(&report);
+	return fd;
+}
+
 /* One address. 0: connected or on its way; -EAGAIN: asked again later; other: no. */
 static int try_address(struct session *session, unsigned index, unsigned count)
 {
@@ -173,7 +191,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 
 	if (!target_address(thread->worker->ledger, endpoint, target_slot(session), index, &leg, &address))
 		return -EADDRNOTAVAIL;
-	fd = endpoint_open(endpoint, leg);
+	fd = open_socket(session, endpoint, leg);
 	if (fd < 0)
 		return fd;
 	if (side)

@@ -13,10 +13,12 @@
 #include "flow/exchange.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/format.h"
 #include "flow/relay.h"
+#include "flow/ring.h"
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/thread.h"
@@ -24,6 +26,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -79,6 +82,8 @@ void exchange_plan(struct session *session)
 											  : SPLICED_FRAMING_UNSET;
 		session->max_frame[side] = session_endpoint(session, side)->max_frame;
 		session->overflow[side] = overflow_of(session, side);
+		session->receive_only[side] =
+			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
 	}
 	/* What was framed for one target is nothing to another that frames otherwise. */
 	if (session->fill[0] && before && before != session->framing[1]) {
@@ -108,10 +113,10 @@ unsigned exchange_consume(int fd)
 	return lost;
 }
 
-/* Consumes a session's own message. 0; or what sink_send() said of the loss that showed on the way. */
+/* Consumes a session's own message, which is done already where it could not be peeked at. 0; or what sink_send() said of the loss that showed on the way. */
 static int consume(struct session *session, unsigned s)
 {
-	unsigned lost = exchange_consume(session_fd(session, s));
+	unsigned lost = session->unpeekable[s] ? 0 : exchange_consume(session_fd(session, s));
 	int r = 0;
 
 	ledger_count(&session_counter(session)->lost, lost);
@@ -177,6 +182,28 @@ static bool has_credentials(struct msghdr *header)
 	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
 }
 
+/* A seqpacket socket that does not tell of credentials said 0: at its end it says so again behind the message without bytes that it may
+ * have been. */
+static bool is_end(const struct session *session, unsigned s)
+{
+	int fd = session_fd(session, s);
+	char byte;
+
+	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) || !socket_said_fin(fd))
+		return false;
+	if (session->unpeekable[s])
+		return true;
+	return recv(fd, &byte, sizeof byte, MSG_DONTWAIT) == 0 && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+/* From now on each message of this side is taken before it is sent: one that finds no way after all is lost. */
+static void do_without_peeking(struct session *session, unsigned s)
+{
+	session->unpeekable[s] = true;
+	log_notice("route %s: this kernel cannot peek at messages of %s: what a crash finds in hand is lost", session->route->name,
+		   session_endpoint(session, s)->text);
+}
+
 /* What the kernel took out of a feed's message is put back by its family. Negative: it is dropped and counted. */
 static int mend(struct session *session, unsigned s, const struct msghdr *header, struct spliced_message *message)
 {
@@ -200,11 +227,16 @@ static int peek(struct session *session, unsigned s, struct spliced_message *ret
 	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_name = &buffers->from[0],
 				.msg_namelen = sizeof buffers->from[0], .msg_control = buffers->control[0],
 				.msg_controllen = room};
-	ssize_t n = recvmsg(session_fd(session, s), &header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
+	int flags = MSG_TRUNC | MSG_DONTWAIT | (session->unpeekable[s] ? 0 : MSG_PEEK);
+	ssize_t n = recvmsg(session_fd(session, s), &header, flags);
 
+	if (n < 0 && errno == EOPNOTSUPP && !session->unpeekable[s]) {
+		do_without_peeking(session, s);
+		return SOURCE_AGAIN;
+	}
 	if (n < 0)
 		return judge(session, s, errno);
-	if (n == 0 && is(session, s, SPLICED_CREDENTIALS) && !has_credentials(&header)) {
+	if (n == 0 && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(&header) : is_end(session, s))) {
 		session_record(session)->direction[s].flags |= DIRECTION_EOF;
 		return SOURCE_END;
 	}
@@ -224,6 +256,10 @@ static int overflow(struct session *session, unsigned s, int why)
 
 	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
 		return why;
+	if (session->unpeekable[s]) {
+		sink_drop(session, DROPPED_OVERFLOW, 1);
+		return why;
+	}
 	switch ((enum config_overflow)session->overflow[s]) {
 	case OVERFLOW_AUTO:
 	case OVERFLOW_BLOCK:
@@ -253,12 +289,27 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 	return sink_send(session, s, &part, 1, &taken);
 }
 
+/* Whether a message that cannot be put back would be taken now. */
+static bool has_room(struct session *session, unsigned s)
+{
+	struct pollfd look = {.fd = session_fd(session, !s), .events = POLLOUT};
+
+	if (session->framing[!s])
+		return !session->fill[s];
+	session->writable[!s] = poll(&look, 1, 0) == 1 && look.revents & POLLOUT;
+	return session->writable[!s];
+}
+
 /* One message: peeked, sent, consumed. 0: go on; positive: as exchange_step(). */
 static int move_peeked(struct session *session, unsigned s)
 {
 	struct spliced_message message;
 	size_t len = 0;
-	int r = peek(session, s, &message, &len);
+	int r;
+
+	if (session->unpeekable[s] && !has_room(session, s))
+		return RELAY_BLOCKED;
+	r = peek(session, s, &message, &len);
 
 	switch (r) {
 	case SOURCE_NOTHING:
@@ -286,6 +337,30 @@ static int move_peeked(struct session *session, unsigned s)
 			return overflow(session, s, r);
 	}
 	return consume(session, s);
+}
+
+/* What was too large for the ring: it is the first in the socket's queue. */
+static int move_large(struct session *session, unsigned s)
+{
+	struct spliced_message message;
+	size_t len = 0;
+	int r = peek(session, s, &message, &len);
+
+	if (r == SOURCE_MESSAGE && len <= BUFFERS_MESSAGE_MAX) {
+		struct iovec part = {(void *)message.data, message.len};
+		unsigned taken;
+
+		r = sink_send(session, s, &part, 1, &taken);
+		if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !exchange_blocks(session, s)) {
+			sink_drop(session, DROPPED_OVERFLOW, 1);
+			r = 0;
+		}
+		if (r)
+			return r;
+	}
+	exchange_consume(session_fd(session, s));
+	session_leg(session, s)->family->plugin.consume(session->ring[s], 1);
+	return 0;
 }
 
 static void prepare_receive(const struct session *session, unsigned s, unsigned i)
@@ -459,13 +534,18 @@ static int move_once(struct session *session, unsigned s)
 {
 	if (!is_message(session, s))
 		return sink_is_void(session, s) ? discard(session, s) : move_frames(session, s);
+	if (session->ring[s]) {
+		int r = ring_move(session, s);
+
+		return r == RING_LARGE ? move_large(session, s) : r;
+	}
 	return takes_batches(session, s) ? move_batch(session, s) : move_peeked(session, s);
 }
 
 /* The source has said its last, and all of it is in the sink. A sink without connections has no end to be told. */
 static int end(struct session *session, unsigned d)
 {
-	if (is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED | SPLICED_RECEIVE_ONLY)) {
+	if (session->receive_only[!d] || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
 		session_record(session)->direction[d].flags |= DIRECTION_FIN_SENT;
 		return RELAY_DONE;
 	}

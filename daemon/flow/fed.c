@@ -12,6 +12,7 @@
 #include "flow/access.h"
 #include "flow/buffers.h"
 #include "flow/exchange.h"
+#include "flow/format.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/relay.h"
@@ -149,7 +150,7 @@ static struct session *find(const struct fed *fed, struct msghdr *header, int *w
 
 static void aim(struct buffers *buffers, unsigned i, size_t size)
 {
-	buffers->in_parts[i] = (struct iovec){buffers->bytes + i * size, size};
+	buffers->in_parts[i] = (struct iovec){buffers->bytes + i * size + BUFFERS_HEADROOM, size - BUFFERS_HEADROOM};
 	buffers->in[i].msg_hdr = (struct msghdr){
 		.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1, .msg_name = &buffers->from[i],
 		.msg_namelen = sizeof buffers->from[i], .msg_control = buffers->control[i],
@@ -191,6 +192,18 @@ static void hand_in_run(const struct fed *fed, struct session *session, int why,
 		drop(fed, (enum ledger_drop)why, left);
 }
 
+/* Negative: the family refuses it; it is counted. */
+static int mend(const struct fed *fed, const struct msghdr *header, struct spliced_message *message)
+{
+	int r = 0;
+
+	if (fed->leg->family->plugin.received)
+		r = fed->leg->family->plugin.received(&fed->leg->options, header, message);
+	if (r < 0)
+		drop(fed, format_drop_reason(r), 1);
+	return r;
+}
+
 static bool same_peer(const struct mmsghdr *a, const struct mmsghdr *b)
 {
 	return a->msg_hdr.msg_namelen == b->msg_hdr.msg_namelen && a->msg_hdr.msg_controllen == b->msg_hdr.msg_controllen &&
@@ -198,23 +211,44 @@ static bool same_peer(const struct mmsghdr *a, const struct mmsghdr *b)
 	       !memcmp(a->msg_hdr.msg_control, b->msg_hdr.msg_control, a->msg_hdr.msg_controllen);
 }
 
+/* What is to be handed in of each message; nothing of those that are dropped. */
+static void take_batch(const struct fed *fed, int n)
+{
+	struct buffers *buffers = fed->thread->buffers;
+
+	for (int i = 0; i < n; i++) {
+		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
+						  .len = buffers->in[i].msg_len};
+
+		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC) {
+			drop(fed, DROPPED_OVERSIZE, 1);
+			message.data = NULL;
+		} else if (mend(fed, &buffers->in[i].msg_hdr, &message) < 0) {
+			message.data = NULL;
+		}
+		buffers->in_parts[i] = (struct iovec){(void *)message.data, message.len};
+	}
+}
+
 static void hand_in_batch(const struct fed *fed, int n)
 {
 	struct buffers *buffers = fed->thread->buffers;
 	int first = 0;
 
+	take_batch(fed, n);
 	while (first < n) {
 		int why = DROPPED_NO_SESSION, next = first;
 		unsigned count = 0;
-		struct session *session = find(fed, &buffers->in[first].msg_hdr, &why);
+		struct session *session;
 
-		for (; next < n && same_peer(&buffers->in[first], &buffers->in[next]); next++) {
-			if (buffers->in[next].msg_hdr.msg_flags & MSG_TRUNC)
-				drop(fed, DROPPED_OVERSIZE, 1);
-			else
-				buffers->messages[count++] =
-					(struct iovec){buffers->in_parts[next].iov_base, buffers->in[next].msg_len};
+		if (!buffers->in_parts[first].iov_base) {
+			first++;
+			continue;
 		}
+		session = find(fed, &buffers->in[first].msg_hdr, &why);
+		for (; next < n && same_peer(&buffers->in[first], &buffers->in[next]); next++)
+			if (buffers->in_parts[next].iov_base)
+				buffers->messages[count++] = buffers->in_parts[next];
 		hand_in_run(fed, session, why, count);
 		first = next;
 	}
@@ -257,19 +291,21 @@ static bool receive_peeked(const struct fed *fed)
 {
 	struct buffers *buffers = fed->thread->buffers;
 	struct msghdr *header = &buffers->in[0].msg_hdr;
+	struct spliced_message message;
 	struct session *session;
 	int why = DROPPED_NO_SESSION;
 	ssize_t n;
 
-	aim(buffers, 0, BUFFERS_MESSAGE_MAX);
+	aim(buffers, 0, BUFFERS_HEADROOM + BUFFERS_MESSAGE_MAX);
 	n = recvmsg(fed->listener->fd, header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (n < 0)
 		return errno != EAGAIN;
+	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = (size_t)n};
 	if (n > BUFFERS_MESSAGE_MAX) {
 		drop(fed, DROPPED_OVERSIZE, 1);
-	} else {
+	} else if (mend(fed, header, &message) >= 0) {
 		session = find(fed, header, &why);
-		buffers->messages[0] = (struct iovec){buffers->bytes, (size_t)n};
+		buffers->messages[0] = (struct iovec){(void *)message.data, message.len};
 		if ((!session || hand_in(fed, session, buffers->messages, 1)) && !overflow(fed, session, why))
 			return false;
 	}

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/thread.h"
@@ -131,6 +132,74 @@ int format_lost(struct session *session, unsigned s)
 int format_encode(struct session *session, unsigned s, const struct spliced_message *message)
 {
 	return send_made(session, s, &(struct maker){.message = message});
+}
+
+/* ---- rings ---- */
+
+/* Frames that are made from several messages. The state that frame i was made from is states[i], what comes after the last one is
+ * states[count]: so wherever the sink stops, the rest can be made again. */
+struct batch {
+	unsigned count;                   /* frames */
+	unsigned messages;                /* that are done with, when all frames are on their way */
+	unsigned message[BUFFERS_FRAMES]; /* that each frame is of */
+	size_t used;
+};
+
+/* One message's frames. False: there is no room for all of them. */
+static bool add_frames(struct session *session, unsigned s, const struct spliced_message *message, struct batch *batch)
+{
+	struct buffers *buffers = session->thread->buffers;
+	const struct maker maker = {.message = message};
+
+	while (batch->count < BUFFERS_FRAMES && batch->used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
+		uint8_t *frame = buffers->frames + batch->used, *after = buffers->states[batch->count + 1];
+		int n;
+
+		memcpy(after, buffers->states[batch->count], LEDGER_FORMAT_STATE_MAX);
+		n = make_frame(session, s, &maker, after, frame);
+		if (n <= 0) {
+			if (n < 0)
+				sink_drop(session, format_drop_reason(n), 1);
+			memcpy(buffers->states[batch->count], after, LEDGER_FORMAT_STATE_MAX);
+			batch->messages++;
+			return true;
+		}
+		batch->message[batch->count] = batch->messages;
+		buffers->messages[batch->count++] = (struct iovec){frame, (size_t)n};
+		batch->used += (size_t)n;
+	}
+	return false;
+}
+
+int format_encode_ring(struct session *session, unsigned s, bool drops, bool *more)
+{
+	const struct config_leg *leg = session_leg(session, s);
+	struct buffers *buffers = session->thread->buffers;
+	struct spliced_ring *ring = session->ring[s];
+	struct batch batch = {0};
+	unsigned taken = 0;
+	int r = 0;
+
+	memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now], LEDGER_FORMAT_STATE_MAX);
+	do {
+		struct spliced_message message = {.size = sizeof message};
+
+		*more = leg->family->plugin.next(ring, &leg->options, &message) > 0;
+		if (!*more)
+			break;
+		*more = add_frames(session, s, &message, &batch);
+	} while (*more);
+	*more = batch.count || batch.messages;
+	if (batch.count)
+		r = sink_send(session, s, buffers->messages, batch.count, &taken);
+	if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && drops) {
+		sink_drop(session, DROPPED_OVERFLOW, batch.messages - batch.message[taken]);
+		taken = batch.count;
+		r = 0;
+	}
+	keep_state(session, buffers->states[taken]);
+	leg->family->plugin.consume(ring, taken < batch.count ? batch.message[taken] : batch.messages);
+	return r;
 }
 
 int format_greet(struct session *session, unsigned s)

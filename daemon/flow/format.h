@@ -7,6 +7,8 @@
 
 #include "ledger/ledger.h"
 
+#include <stdbool.h>
+
 struct session;
 struct spliced_message;
 
@@ -18,6 +20,10 @@ enum ledger_drop format_drop_reason(int error);
 
 /* A message's frames, all those that are left of it. */
 int format_encode(struct session *session, unsigned side, const struct spliced_message *message);
+
+/* The frames of the next messages of the side's ring, as many as go at once; what is on its way is consumed. `drops`: what the far end does
+ * not take is, too, and counted. RELAY_BLOCKED also where there are no messages: then *more is false. */
+int format_encode_ring(struct session *session, unsigned side, bool drops, bool *more);
 
 /* The kernel dropped messages here: told at once, or before anything else later. */
 int format_lost(struct session *session, unsigned side);

@@ -162,7 +162,8 @@ int relay_finish(struct session *session, unsigned d)
 		return RELAY_SOURCE_RESET;
 	if (!has(direction, DIRECTION_FIN_SENT)) {
 		direction->flags |= DIRECTION_FIN_SENT;
-		if (!close_says_it(session, d))
+		/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a moment, session.c. */
+		if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE && !close_says_it(session, d))
 			shutdown(record->fd[!d], SHUT_WR);
 	}
 	return RELAY_DONE;

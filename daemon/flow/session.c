@@ -17,8 +17,8 @@
 #include "flow/look.h"
 #include "flow/peers.h"
 #include "flow/relay.h"
+#include "flow/ring.h"
 #include "flow/sink.h"
-#include "flow/slot.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -30,7 +30,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { STARVED_MS = 20 }; /* between two tries for a pipe */
+enum {
+	STARVED_MS = 20,      /* between two tries for a pipe */
+	LAST_WORDS_MS = 2000, /* an end that cannot be told that the other has said its last, may be silent for so long */
+};
 
 struct session *session_at(const struct thread *thread, uint32_t slot)
 {
@@ -151,12 +154,24 @@ void session_begin(struct session *session, const struct address *peer)
 		connect_begin(session);
 }
 
+/* One side has said its last, and the other, whose family has no half-close, cannot be told without being cut off. */
+static bool hears_last_words(const struct session *session)
+{
+	for (unsigned d = 0; d < 2; d++)
+		if (session_record(session)->direction[d].flags & DIRECTION_FIN_SENT && !session->receive_only[!d] &&
+		    !(session_row(session, !d)->capabilities & (SPLICED_HALF_CLOSE | SPLICED_CONNECTIONLESS | SPLICED_FEED)))
+			return true;
+	return false;
+}
+
 /* How long the session may be idle; 0: for ever. A datagram session has no other end, and nor has a client that said its last
  * to a target without connections. */
 static uint64_t idle_of(const struct session *session)
 {
-	bool feed = session_row(session, 1)->capabilities & SPLICED_RECEIVE_ONLY;
+	bool feed = session->receive_only[1];
 
+	if (hears_last_words(session))
+		return LAST_WORDS_MS * NSEC_PER_MSEC;
 	if (is_handed_in(session))
 		return session->route->message_idle_timeout;
 	if (session->exchanges && !feed && session_record(session)->direction[0].flags & DIRECTION_EOF &&
@@ -190,13 +205,27 @@ static void expect_everything(struct session *session)
 		session->readable[side] = session->writable[side] = true;
 }
 
+/* False: the session is over. */
+static bool prepare_exchange(struct session *session)
+{
+	int r = 0;
+
+	exchange_plan(session);
+	for (unsigned side = 0; session->exchanges && side < 2 && !r; side++) {
+		exchange_prepare_socket(session, side);
+		r = ring_map(session, side);
+	}
+	if (r)
+		session_end(session, END_ERROR, r);
+	return !r;
+}
+
 void session_relay(struct session *session)
 {
 	session_set_state(session, SESSION_RELAYING);
 	session_record(session)->active = session->thread->loop.now;
-	exchange_plan(session);
-	for (unsigned side = 0; session->exchanges && side < 2; side++)
-		exchange_prepare_socket(session, side);
+	if (!prepare_exchange(session))
+		return;
 	standing_relays(session);
 	/* A client has mostly spoken already; what a target says is told by an edge, before this (note_events()) or after. */
 	session->readable[0] = session->writable[0] = session->writable[1] = true;
@@ -254,9 +283,8 @@ static void adopt_relaying(struct session *session)
 		    session_row(session, !side)->capabilities & SPLICED_HALF_CLOSE)
 			shutdown(record->fd[!side], SHUT_WR);
 	}
-	exchange_plan(session);
-	for (unsigned side = 0; session->exchanges && side < 2; side++)
-		exchange_prepare_socket(session, side);
+	if (!prepare_exchange(session))
+		return;
 	arm_idle(session);
 	session_service(session);
 }
@@ -362,7 +390,7 @@ static bool is_last_word(const struct session *session, unsigned d)
 	if (session->gone[d])
 		return true;
 	/* A client that only listens has said its FIN at once: nc(1) does. */
-	if (other & (SPLICED_RECEIVE_ONLY | SPLICED_FEED))
+	if (session->receive_only[!d] || other & SPLICED_FEED)
 		return false;
 	return d == 1 && other & SPLICED_CONNECTIONLESS;
 }
@@ -437,9 +465,10 @@ void session_service(struct session *session)
 	else if (has_result(to_target, to_client, RELAY_SINK_RESET)) {
 		if (session->readable[0] || session->readable[1])
 			session_queue(session);
-	} else if (session->exchanges) {
-		let_listener_go_on(session);
-		if (to_target == RELAY_DONE && !timer_is_set(&session->timer))
+	} else {
+		if (session->exchanges)
+			let_listener_go_on(session);
+		if (hears_last_words(session) || (session->exchanges && to_target == RELAY_DONE && !timer_is_set(&session->timer)))
 			arm_idle(session);
 	}
 }
@@ -485,43 +514,10 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 	}
 }
 
-void session_queue(struct session *session)
-{
-	struct thread *thread = session->thread;
-
-	if (session->queued)
-		return;
-	session->queued = true;
-	session->ready_next = NULL;
-	if (thread->ready_last)
-		thread->ready_last->ready_next = session;
-	else
-		thread->ready_first = session;
-	thread->ready_last = session;
-}
-
-void session_serve_ready(struct thread *thread)
-{
-	struct session *session = thread->ready_first, *next;
-
-	thread->ready_first = thread->ready_last = NULL;
-	for (; session; session = next) {
-		next = session->ready_next;
-		session->queued = false;
-		if (session_record(session)->state == SESSION_ENDING ||
-		    (session_record(session)->state == SESSION_ABORTING && session_record(session)->fd[0] < 0))
-			slot_release(session);
-		if (session_record(session)->state != SESSION_RELAYING)
-			continue;
-		ledger_hold(thread->record, HAND_SESSION, session_slot(session));
-		session_service(session);
-	}
-}
-
 /* Idle for too long: the end of a datagram session, and of what is left of a client that said its last; else a failure. */
 static void end_idle(struct session *session)
 {
-	bool aged = is_handed_in(session) || idle_of(session) != session->route->idle_timeout;
+	bool aged = is_handed_in(session) || hears_last_words(session) || idle_of(session) != session->route->idle_timeout;
 
 	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
 }

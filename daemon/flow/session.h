@@ -76,6 +76,9 @@ struct session {
 	enum spliced_framing framing[2]; /* of a stream side that carries messages; UNSET: a message side */
 	uint32_t max_frame[2];
 	const struct spliced_format *format[2]; /* of messages from that side */
+	bool receive_only[2];  /* that side takes nothing */
+	bool unpeekable[2];    /* this kernel cannot show that side's messages without taking them away */
+	struct spliced_ring *ring[2]; /* that side's messages are read from it; NULL: by recvmsg(2) */
 	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
 	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */

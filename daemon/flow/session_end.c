@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
+#include "flow/ring.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
@@ -148,6 +149,15 @@ static bool needs_mark(const struct session *session, unsigned side)
 	       !(session_row(session, side)->capabilities & SPLICED_TCP_INFO);
 }
 
+/* What the socket asked of the kernel beyond its own life. */
+static void take_leave(const struct session *session, unsigned side, int fd)
+{
+	const struct config_leg *leg = session_leg(session, side);
+
+	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
+		leg->family->plugin.leave(fd, &leg->options);
+}
+
 static void close_sockets(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -159,6 +169,7 @@ static void close_sockets(struct session *session)
 			continue;
 		if (needs_mark(session, side))
 			socket_set_abort(fd);
+		take_leave(session, side, fd);
 		record->fd[side] = -1;
 		close(fd);
 	}
@@ -188,6 +199,7 @@ static void finish(struct session *session)
 
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	let_go_of_listener(session);
+	ring_unmap(session);
 	close_pipes(session);
 	close_sockets(session);
 	atomic_fetch_sub_explicit(&route->active, 1, memory_order_relaxed);

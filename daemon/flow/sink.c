@@ -28,9 +28,7 @@ void sink_drop(struct session *session, enum ledger_drop why, uint64_t count)
 
 bool sink_is_void(const struct session *session, unsigned d)
 {
-	uint64_t capabilities = session_row(session, !d)->capabilities;
-
-	return capabilities & SPLICED_RECEIVE_ONLY || (capabilities & SPLICED_FEED && session_endpoint(session, !d)->format);
+	return session->receive_only[!d];
 }
 
 /* Whether the front is one peer of many at a listener's socket, and replies need his address. */
@@ -104,7 +102,8 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	case EINTR:
 		return -EAGAIN;
 	case EAGAIN:
-		return blocked(session, d, true);
+		/* A connected netlink socket says that its peer's buffer is full, and never that there is room again. */
+		return blocked(session, d, capabilities & SPLICED_RELIABLE || !(capabilities & SPLICED_CONNECTIONLESS));
 	case ENOBUFS:
 	case ENOMEM:
 		return blocked(session, d, false);
@@ -154,6 +153,27 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 		*taken += r == 0;
 	}
 	return 0;
+}
+
+/* To a socket whose family looks at each message first. */
+static int send_judged(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
+{
+	const struct config_leg *leg = session_leg(session, !d);
+	int r = 0;
+
+	while (!r && *taken < count) {
+		const struct iovec *message = &messages[*taken];
+		unsigned sent = 0;
+
+		if (leg->family->plugin.outgoing(&leg->options, message->iov_base, message->iov_len) < 0) {
+			sink_drop(session, DROPPED_FORBIDDEN, 1);
+			++*taken;
+			continue;
+		}
+		r = send_messages(session, d, message, 1, &sent);
+		*taken += sent;
+	}
+	return r;
 }
 
 /* ---- streams ---- */
@@ -269,5 +289,9 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 		return send_frames(session, d, messages, count, taken);
 	if (session_record(session)->state != SESSION_RELAYING)
 		return RELAY_BLOCKED;
-	return session->writable[!d] ? send_messages(session, d, messages, count, taken) : RELAY_BLOCKED;
+	if (!session->writable[!d])
+		return RELAY_BLOCKED;
+	if (session_row(session, !d)->capabilities & SPLICED_RECEIVE_ONLY)
+		return send_judged(session, d, messages, count, taken);
+	return send_messages(session, d, messages, count, taken);
 }

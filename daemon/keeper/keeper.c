@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "control/status.h"
 #include "keeper/blame.h"
+#include "keeper/companion.h"
 #include "keeper/heir.h"
 #include "keeper/listen.h"
 #include "keeper/prepare.h"
@@ -38,6 +39,7 @@ enum {
 	BACKOFF_MS = 100,       /* after the second death of the worker's own making, doubled up to */
 	BACKOFF_MAX_MS = 10000,
 	BACKOFF_FORGET_SECONDS = 60, /* a worker that lived so long begins anew */
+	ABSENCE_TICKS = 5,      /* between two looks for a family, or a device, that was not there */
 };
 
 enum keeper_state { KEEPER_RUNNING, KEEPER_STOPPING, KEEPER_WAITING, KEEPER_ENDING };
@@ -62,6 +64,7 @@ struct keeper {
 	uint64_t seen_beats[LEDGER_THREADS_MAX];
 	unsigned still[LEDGER_THREADS_MAX];
 	uint64_t next_tick;
+	unsigned ticks;
 };
 
 static void wake_clerk(const struct keeper *keeper)
@@ -155,7 +158,8 @@ static void end_prepare(struct keeper *keeper, int status)
 	if (fd >= 0)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
 				   &report);
-	if (r >= 0 && generation->config->digest == start->generations->config->digest) {
+	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
+	    !listen_is_waiting(keeper->ledger, start->generations)) {
 		start_note_files(start, generation->config);
 		generation_free(generation, keeper->ledger);
 		answer(keeper, true, false, NULL);
@@ -295,6 +299,8 @@ static void reap(struct keeper *keeper)
 		} else if (pid == keeper->prepare.pid) {
 			keeper->checked = true;
 			keeper->check_status = status;
+		} else {
+			companion_ended(pid);
 		}
 	}
 }
@@ -346,16 +352,28 @@ static bool reload_is_asked(const struct keeper *keeper)
 	return keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked;
 }
 
+static void tick(struct keeper *keeper)
+{
+	struct generation *newest = keeper->start->generations;
+
+	check_hearts(keeper);
+	/* What the worker inherited of it is the worker's own. */
+	if (newest->next && !keeper->prepared)
+		generations_trim(newest, keeper->ledger);
+	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid)
+		return;
+	companion_tick(keeper->ledger, newest);
+	if (++keeper->ticks % ABSENCE_TICKS == 0 && listen_has_come(keeper->ledger, newest))
+		keeper->wanted = true;
+}
+
 static void act(struct keeper *keeper)
 {
 	uint64_t now = clock_monotonic();
 
 	if (now >= keeper->next_tick) {
 		keeper->next_tick = now + TICK_MS * NSEC_PER_MSEC;
-		check_hearts(keeper);
-		/* What the worker inherited of it is the worker's own. */
-		if (keeper->start->generations->next && !keeper->prepared)
-			generations_trim(keeper->start->generations, keeper->ledger);
+		tick(keeper);
 	}
 	if (keeper->checked && may_open(keeper)) {
 		keeper->checked = false;
@@ -410,20 +428,40 @@ static void turn(struct keeper *keeper)
 	act(keeper);
 }
 
-/* A stream that is cut must not look complete: what is still open is reset when the process ends. */
-static void abort_sessions(struct ledger *ledger)
+/* What a feed's socket asked of the kernel beyond its own life. */
+static void take_leave(const struct ledger_session *record, unsigned side, struct generation *newest)
 {
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
-		for (int k = 0; ledger->sessions[i].state != SESSION_FREE && k < 2; k++)
-			if (ledger->sessions[i].fd[k] >= 0)
-				socket_set_abort(ledger->sessions[i].fd[k]);
+	struct generation *generation = generation_find(newest, record->generation);
+	const struct config_route *route = generation ? &generation->config->routes[record->route] : NULL;
+	const struct config_leg *leg;
+
+	if (!route || (side ? record->target >= route->n_targets : record->front != FRONT_DIALED))
+		return;
+	leg = side ? &route->targets[record->target].legs[record->connect_leg] : &route->dial[record->endpoint].legs[record->leg];
+	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
+		leg->family->plugin.leave(record->fd[side], &leg->options);
+}
+
+/* A stream that is cut must not look complete: what is still open is reset when the process ends. */
+static void abort_sessions(struct ledger *ledger, struct generation *newest)
+{
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+		const struct ledger_session *record = &ledger->sessions[i];
+
+		for (unsigned side = 0; record->state != SESSION_FREE && side < 2; side++) {
+			if (record->fd[side] < 0)
+				continue;
+			take_leave(record, side, newest);
+			socket_set_abort(record->fd[side]);
+		}
+	}
 }
 
 static int run_single(struct start *start)
 {
 	int r = heir_run(&start->ledger, start->generations, true);
 
-	abort_sessions(&start->ledger);
+	abort_sessions(&start->ledger, start->generations);
 	return r;
 }
 
@@ -436,7 +474,8 @@ static int run_kept(struct start *start)
 		turn(&keeper);
 	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
-	abort_sessions(keeper.ledger);
+	companion_stop();
+	abort_sessions(keeper.ledger, start->generations);
 	return EX_OK;
 }
 

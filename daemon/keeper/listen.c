@@ -115,6 +115,10 @@ static int complain(const struct wanted *wanted, const char *call, int error, st
 			 "the capability";
 	else if (error == -EADDRNOTAVAIL)
 		remedy = "; this machine has no such address: correct it, or say freebind = true";
+	else if (error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT)
+		remedy = "; this kernel lacks it: load its module. The route waits for it, and the others run";
+	else if (error == -ENODEV)
+		remedy = "; the route waits for it, and the others run";
 	else if (error == -ENOENT && wanted->endpoint->values[ENDPOINT_NETNS].value.text)
 		remedy = "; is there such a network namespace? `ip netns` lists those with names";
 	report_add(report, "%s: route %s: %s %s: %s%s",
@@ -183,8 +187,18 @@ static int open_sockets(struct ledger_listener *record, const struct wanted *wan
 	return 0;
 }
 
-static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
-		    struct report *report)
+/* What is not there may come, by a module that is loaded or an adapter that is plugged in. */
+static bool is_absence(int error)
+{
+	return error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT || error == -ENODEV;
+}
+
+static struct ledger_route *route_of(struct ledger *ledger, const struct wanted *wanted, const struct generation *generation)
+{
+	return &ledger->routes[generation->route_slots[wanted->route_index]];
+}
+
+static int try_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
 {
 	bool many = wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address);
 	struct socket_options common = endpoint_socket_options(wanted->endpoint);
@@ -204,6 +218,53 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 	if (r)
 		close_record(record);
 	return r;
+}
+
+/* A route whose family or device is not there keeps no other from its work. */
+static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+{
+	struct report own = {0};
+	int r = try_leg(ledger, wanted, generation, &own);
+
+	if (is_absence(r)) {
+		log_lines(LOG_WARNING, "", own.text);
+		route_of(ledger, wanted, generation)->waits = -r;
+		r = 0;
+	} else if (own.text) {
+		report_add(report, "%.*s", (int)(own.len - 1), own.text);
+	}
+	report_done(&own);
+	return r;
+}
+
+static int forget_waiting(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+{
+	(void)report;
+	route_of(ledger, wanted, generation)->waits = 0;
+	return 0;
+}
+
+static int try_waiting(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+{
+	return route_of(ledger, wanted, generation)->waits && !try_leg(ledger, wanted, generation, report) ? -EAGAIN : 0;
+}
+
+bool listen_is_waiting(const struct ledger *ledger, const struct generation *newest)
+{
+	for (unsigned i = 0; i < newest->config->n_routes; i++)
+		if (ledger->routes[newest->route_slots[i]].waits)
+			return true;
+	return false;
+}
+
+bool listen_has_come(struct ledger *ledger, struct generation *newest)
+{
+	struct report ignored = {0};
+	bool come = listen_is_waiting(ledger, newest) && for_each_leg(ledger, newest, &ignored, try_waiting) < 0;
+
+	listen_cancel(ledger);
+	report_done(&ignored);
+	return come;
 }
 
 static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
@@ -228,6 +289,7 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	int r;
 
 	memset(plan, 0, sizeof plan);
+	for_each_leg(ledger, generation, report, forget_waiting);
 	r = for_each_leg(ledger, generation, report, find_or_open);
 	if (r < 0)
 		listen_cancel(ledger);
@@ -241,12 +303,15 @@ static const struct config_leg *leg_of(const struct ledger_listener *record, str
 	return generation ? &generation->config->routes[record->route].listen[record->endpoint].legs[record->leg] : NULL;
 }
 
-static void remove_name(const struct ledger_listener *record, struct generation *newest)
+/* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
+static void remove_traces(const struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_leg *leg = leg_of(record, newest);
 
 	if (leg && leg->family->plugin.unbound)
 		leg->family->plugin.unbound(&leg->options, address_sockaddr_const(&leg->address), leg->address.len);
+	for (uint32_t k = 0; leg && leg->family->plugin.leave && k < record->n_fds; k++)
+		leg->family->plugin.leave(record->fds[k], &leg->options);
 }
 
 void listen_cancel(struct ledger *ledger)
@@ -296,7 +361,7 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_leg *leg = leg_of(record, newest);
 
-	remove_name(record, newest);
+	remove_traces(record, newest);
 	for (uint32_t k = 0; k < record->n_fds; k++) {
 		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
 			socket_stop_datagrams(record->fds[k]);
@@ -333,5 +398,5 @@ void listen_end(struct ledger *ledger, struct generation *newest)
 {
 	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
 		if (ledger->listeners[i].state == LISTENER_OPEN)
-			remove_name(&ledger->listeners[i], newest);
+			remove_traces(&ledger->listeners[i], newest);
 }

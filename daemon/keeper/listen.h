@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 struct generation;
 struct ledger;
 struct report;
@@ -12,6 +14,13 @@ struct report;
 /* Finds, for each listening leg of the generation, the open socket that fits, and opens those that are missing. On any
  * failure what was opened is closed again, report says why, and a negative errno is returned. */
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report);
+
+/* Whether a route has no listener because this kernel lacks the family, or the device is not there: its record in the ledger says so,
+ * and the other routes run without it. */
+bool listen_is_waiting(const struct ledger *ledger, const struct generation *newest);
+
+/* Whether one of those could be opened now: by a reload. */
+bool listen_has_come(struct ledger *ledger, struct generation *newest);
 
 /* Takes back what listen_prepare() opened. */
 void listen_cancel(struct ledger *ledger);

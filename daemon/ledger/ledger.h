@@ -215,7 +215,7 @@ struct ledger_route {
 	_Atomic uint32_t used;
 	_Atomic uint32_t active; /* sessions; recomputed when adopted */
 	_Atomic uint32_t turn;   /* roundrobin */
-	uint32_t reserved;
+	_Atomic int32_t waits;   /* errno: no listener, because family or device are not there; 0: all are open */
 	char name[LEDGER_NAME_MAX];
 };
 
@@ -259,6 +259,7 @@ enum ledger_drop {
 	DROPPED_SENDER,       /* from somebody who is not to be heard */
 	DROPPED_NO_SESSION,   /* a new peer's, and no session to be had: limit.sessions, max_sessions, descriptors */
 	DROPPED_POISON,       /* in hand at two deaths of the worker */
+	DROPPED_FORBIDDEN,    /* towards a socket whose family does not let it pass */
 	DROPPED_REASONS,
 };
 

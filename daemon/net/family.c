@@ -47,6 +47,15 @@ int family_type_from_name(const char *name)
 	return -1;
 }
 
+/* By name, or by socket(2)'s number as text. */
+static bool is_protocol(const struct spliced_row *row, const char *text)
+{
+	char *end;
+	long number = strtol(text, &end, 10);
+
+	return row->name && (!strcmp(row->name, text) || (*text >= '0' && *text <= '9' && !*end && number == row->protocol));
+}
+
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol)
 {
 	const struct spliced_row *row = family->rows;
@@ -54,7 +63,7 @@ const struct spliced_row *family_row(const struct family *family, int type, cons
 	for (uint32_t i = 0; i < family->plugin.n_rows; i++, row++) {
 		if (type >= 0 && row->type != type)
 			continue;
-		if (protocol && (!row->name || strcmp(row->name, protocol) != 0))
+		if (protocol && !is_protocol(row, protocol))
 			continue;
 		return row;
 	}

@@ -55,5 +55,5 @@ const struct family *family_find(const struct families *families, const char *na
 const char *family_type_name(int type);
 int family_type_from_name(const char *name);
 
-/* The row for a type and a protocol word; either may be -1/NULL for "not said". NULL: no such row. */
+/* The row for a type and a protocol word, or its number as text; either may be -1/NULL for "not said". NULL: no such row. */
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol);

@@ -23,6 +23,7 @@
  *   1.0  rows, options, address, describe, prepare, reclaim, bound, unbound, canonical, rule, match, needs
  *   1.1  messages: SPLICED_FEED, reply, formats
  *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came, and how long it was
+ *   1.3  outgoing, leave, companion; rings: map, next, consume; a note on a message
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
  * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
@@ -39,7 +40,7 @@ extern "C" {
 #endif
 
 #define SPLICED_ABI_MAJOR 1
-#define SPLICED_ABI_MINOR 2
+#define SPLICED_ABI_MINOR 3
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
 enum spliced_role {
@@ -63,7 +64,8 @@ enum spliced_capability {
 	SPLICED_READERS = 1 << 8,         /* SO_REUSEPORT: one listening socket for each thread */
 	SPLICED_PASSES_FDS = 1 << 9,      /* SCM_RIGHTS, unix(7) */
 	SPLICED_CREDENTIALS = 1 << 10,    /* SO_PEERCRED tells a peer's uid and gid, unix(7) */
-	SPLICED_RECEIVE_ONLY = 1 << 11,   /* nothing can be sent: what comes for it is read, dropped and counted */
+	SPLICED_RECEIVE_ONLY = 1 << 11,   /* nothing can be sent, unless outgoing() lets it pass: what comes for it is read, dropped
+	                                   * and counted */
 	SPLICED_RESET = 1 << 12,          /* SO_LINGER with a time of 0 turns close(2) into an abort that the peer sees */
 	SPLICED_TCP_INFO = 1 << 13,       /* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
 	SPLICED_FEED = 1 << 14,           /* listened on, it is not accepted from and knows no peers: messages simply come, as
@@ -204,6 +206,17 @@ struct spliced_message {
 	/* since 1.2 */
 	uint64_t time;   /* CLOCK_REALTIME ns when it came, as received() told; 0: unknown */
 	size_t wire_len; /* how long it was before it was cut to len, as received() told; 0: len */
+	/* since 1.3 */
+	uint64_t note;   /* what received() or next() has to tell encode(): the family's own; 0 at first */
+};
+
+/* Messages in memory that the kernel shares with the process, as packet_mmap's. The daemon owns it; the plugin fills it in map(). */
+struct spliced_ring {
+	uint32_t size;     /* of this struct */
+	uint32_t reserved;
+	void *memory;      /* mmap(2)'s, of len bytes; the daemon unmaps it. NULL: the socket is read by recvmsg(2) */
+	size_t len;
+	uint64_t words[6]; /* the plugin's own */
 };
 
 enum { SPLICED_STATE_MAX = 64 }; /* most bytes of state_size */
@@ -325,13 +338,42 @@ struct spliced_plugin {
 
 	/* Mends a message as recvmsg(2) left it, before anything is done with it: puts back what the kernel took out (a VLAN tag),
 	 * reads its time from the control data. SPLICED_HEADROOM bytes before message->data are free and writable, and so is the data:
-	 * it may begin earlier afterwards. Negative errno: the message is dropped and counted, as by encode(). For FEED rows. */
+	 * it may begin earlier afterwards. Negative errno: the message is dropped and counted, as by encode(). Of a sender's
+	 * address, received->msg_name, it may take away what is not part of him. For FEED and CONNECTIONLESS rows. */
 	int (*received)(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message);
 
 	/* Called every second for an open socket of a FEED or BINDS row: whether it is still where the options say, when an interface has
 	 * come, gone or got another name; it is bound anew if need be. Adds to *lost the messages that the kernel
 	 * has dropped since the last call. 0; or negative errno: what it waits for, which the route's status tells. */
 	int (*look)(int fd, const struct spliced_options *options, uint64_t *lost);
+
+	/* since 1.3 */
+
+	/* Whether a message may be sent by a socket of a RECEIVE_ONLY row. Negative errno: it is dropped and counted. data NULL: whether
+	 * there are any that may; where not, the endpoint takes nothing. */
+	int (*outgoing)(const struct spliced_options *options, const void *data, size_t len);
+
+	/* The socket is about to be closed for good: takes back what it has asked of the kernel that would outlive it. May be called
+	 * twice. */
+	void (*leave)(int fd, const struct spliced_options *options);
+
+	/* Runs for as long as a listening endpoint is open, in a process of its own, which has none of the daemon's descriptors, may block,
+	 * and is killed when it is to end: what keeps an announcement alive. run 0: says only whether there is anything to do, 1 or 0.
+	 * If it returns, it is run again some seconds later. */
+	int (*companion)(const struct spliced_options *options, int run);
+
+	/* Maps the ring of a socket whose prepare() asked the kernel for one: at first, and again in a worker that takes over, which goes on
+	 * where the one before stopped: how far a ring has been read is written in the ring itself. 0, or negative errno. For FEED
+	 * rows. */
+	int (*map)(int fd, const struct spliced_options *options, struct spliced_ring *ring);
+
+	/* The ring's next message, from where the last call stopped; *message is filled, its data are in the ring. 1; 0: no more now;
+	 * -EMSGSIZE: it was too large for the ring and lies in the socket's queue, the next for recvmsg(2); other negative errno: it is
+	 * dropped and counted, as by encode(). The daemon consumes such a one before it asks for the next. */
+	int (*next)(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message);
+
+	/* The first `count` messages that next() gave are done with, and the kernel may have their room; next() goes on behind them. */
+	void (*consume)(struct spliced_ring *ring, unsigned count);
 };
 
 enum { SPLICED_HEADROOM = 64 };

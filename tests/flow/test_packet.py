@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Frames: bridged, carried through tunnels, captured; between namespaces, with real tools at both ends."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import threading
 import time
@@ -244,11 +246,11 @@ def capture_routes(**options):
     return port, {"capture": {"listen": f"tcp4://127.0.0.1:{port}", "target": {"family": "packet", "interface": "left", **options}}}
 
 
-@pytest.mark.parametrize("form", ("pcap", "pcapng"))
-def test_capture_is_what_a_direct_one_is(machines, tmp_path, form):
+@pytest.mark.parametrize("form, ring", (("pcap", "4M"), ("pcapng", "256K"), ("pcap", "0")))
+def test_capture_is_what_a_direct_one_is(machines, tmp_path, form, ring):
     left, _ = machines
     ip("addr", "add", SUBNET + "3/24", "dev", "left")
-    port, routes = capture_routes(format=form, filter="icmp")
+    port, routes = capture_routes(format=form, filter="icmp", ring=ring)
     direct = str(tmp_path / "direct")
     with Daemon(routes) as daemon:
         early = Capture(port, str(tmp_path / "early"))
@@ -273,9 +275,10 @@ def test_capture_is_what_a_direct_one_is(machines, tmp_path, form):
         assert times == sorted(times) and abs(times[-1] - time.time()) < 60
 
 
-def test_capture_has_vlan_tags_and_is_cut(machines, tmp_path):
+@pytest.mark.parametrize("ring", ("4M", "0"))
+def test_capture_has_vlan_tags_and_is_cut(machines, tmp_path, ring):
     left, _ = machines
-    port, routes = capture_routes(format="pcap", snaplen=64, direction="in")
+    port, routes = capture_routes(format="pcap", snaplen=64, direction="in", ring=ring)
     with Daemon(routes):
         capture = Capture(port, str(tmp_path / "capture"))
         until("the header came", lambda: capture.bytes)
@@ -288,8 +291,9 @@ def test_capture_has_vlan_tags_and_is_cut(machines, tmp_path):
         assert all(int(line[0]) <= 68 for line in fields(capture.path, "frame.cap_len"))
 
 
-def test_cooked_capture(machines, tmp_path):
-    port, routes = capture_routes(type="dgram", format="pcap", filter="icmp")
+@pytest.mark.parametrize("ring", ("4M", "0"))
+def test_cooked_capture(machines, tmp_path, ring):
+    port, routes = capture_routes(type="dgram", format="pcap", filter="icmp", ring=ring)
     left, _ = machines
     ip("addr", "add", SUBNET + "3/24", "dev", "left")
     with Daemon(routes):
@@ -300,6 +304,78 @@ def test_cooked_capture(machines, tmp_path):
         capture.stop()
         got = fields(capture.path, "sll.pkttype", "icmp.type", "ip.src")
         assert len(got) == 20 and {line[2] for line in got} == {left.address, SUBNET + "3"}
+
+
+class Numbers(threading.Thread):
+    """The numbers in the datagrams of a capture in pcap, as they come."""
+
+    def __init__(self, sock):
+        super().__init__(daemon=True)
+        self.file, self.seen, self.hold = sock.makefile("rb"), [], threading.Event()
+        self.hold.set()
+        assert len(self.file.read(24)) == 24 # from now on it captures
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(ConnectionResetError):
+            while header := self.file.read(16):
+                _, _, length, whole = struct.unpack("=IIII", header)
+                data = self.file.read(length)
+                assert length == whole == 14 + 20 + 8 + NUMBERED
+                self.seen.append(struct.unpack("=I", data[42:46])[0])
+                self.hold.wait()
+
+
+NUMBERED, FRAMES = 200, 20000
+
+
+def say_numbers(first, count):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for number in range(first, first + count):
+            sender.sendto(struct.pack("=I", number).ljust(NUMBERED), ("127.0.0.1", 9))
+            if number % 50 == 0:
+                time.sleep(0.001)
+
+
+def numbers_route(**options):
+    port = harness.free_port()
+    return port, {"capture": {"listen": f"tcp4://127.0.0.1:{port}", "target": {
+        "family": "packet", "interface": "lo", "direction": "in", "filter": "udp port 9", "format": "pcap", **options}}}
+
+
+def test_a_ring_outlives_the_worker():
+    """Frames wait in it, and the heir goes on where the worker stopped; those that were in hand may come twice."""
+    port, routes = numbers_route()
+    with Daemon(routes) as daemon, socket.create_connection(("127.0.0.1", port)) as sock:
+        numbers = Numbers(sock)
+        speaker = threading.Thread(target=say_numbers, args=(0, FRAMES))
+        speaker.start()
+        kills = 0
+        while speaker.is_alive():
+            worker = daemon.worker
+            os.kill(worker, signal.SIGKILL if kills % 3 else signal.SIGHUP)
+            kills += 1
+            time.sleep(0.05)
+        speaker.join()
+        until("the last frame came", lambda: numbers.seen and numbers.seen[-1] == FRAMES - 1)
+        assert kills > 3 and route(daemon, "capture")["lost"] == 0
+        assert sorted(set(numbers.seen)) == list(range(FRAMES))
+        assert len(numbers.seen) < FRAMES + kills * 2000
+
+
+def test_a_slow_reader_of_a_ring_loses_what_finds_no_room():
+    port, routes = numbers_route(ring="1M", rcvbuf="64K")
+    with Daemon(routes) as daemon, socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        numbers = Numbers(sock)
+        numbers.hold.clear()
+        say_numbers(0, FRAMES)
+        lost = until("loss is counted", lambda: route(daemon, "capture")["lost"])
+        numbers.hold.set()
+        until("what had room came", lambda: len(numbers.seen) + route(daemon, "capture")["lost"] >= FRAMES)
+        assert 0 < lost < FRAMES and numbers.seen == sorted(set(numbers.seen))
+        say_numbers(FRAMES, 1)
+        until("it goes on", lambda: numbers.seen[-1] == FRAMES)
 
 
 def test_pushed_capture(machines):

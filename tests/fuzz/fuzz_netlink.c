@@ -16,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len);
 enum { FRAME_MAX = 64 << 10, FRAMES_MAX = 1 << 20 };
 
 static _Alignas(8) unsigned char state[SPLICED_STATE_MAX];
+static const char *const writes[] = {"getlink", "0x10"};
 static const char *const groups[] = {"link", "addr", "route", "neigh", "rule", "nexthop"};
 static struct spliced_value values[NETLINK_OPTIONS];
 static struct spliced_row row = {.type = SOCK_RAW};
@@ -106,6 +107,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		resync(SPLICED_BROKEN);
 	resync(SPLICED_DRAINED);
 	encode(message, len - 1);
+	values[NETLINK_OPTION_WRITE] = (struct spliced_value){.state = SPLICED_SET, .list = writes, .list_len = 2};
+	netlink_outgoing(&options, message, len - 1);
+	values[NETLINK_OPTION_WRITE] = (struct spliced_value){0};
 	free(message);
 	close(ends[0]);
 	close(ends[1]);

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Messages that lie in memory which the kernel shares with us (struct spliced_ring): they are sent from there, and their room is given
+ * back once they are on their way. What the sink does not take stays there.
+ */
+#pragma once
+
+struct session;
+
+/* Beside enum relay_result and sink_result. */
+enum ring_result {
+	RING_LARGE = 96, /* the next message was too large for the ring: it is the first in the socket's queue, and consumed in both */
+};
+
+/* Maps the ring of a side's socket, where it has one; and unmaps what was mapped. 0 or negative errno. */
+int ring_map(struct session *session, unsigned side);
+void ring_unmap(struct session *session);
+
+/* Moves a batch. 0: go on; positive: as exchange_step(), or RING_LARGE. */
+int ring_move(struct session *session, unsigned side);

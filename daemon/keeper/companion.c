@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "keeper/companion.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+enum { COMPANIONS_MAX = 64, PAUSE_SECONDS = 5, FIRST_FREE_FD = 3 };
+
+static struct companion {
+	pid_t pid;       /* 0: it has ended, and is started again after `next` */
+	bool used;
+	uint32_t listener;
+	uint64_t digest; /* of the listener that it was started for */
+	uint64_t next;   /* CLOCK_MONOTONIC ns */
+} companions[COMPANIONS_MAX];
+
+static const struct config_leg *leg_of(const struct ledger_listener *record, struct generation *newest)
+{
+	struct generation *generation = generation_find(newest, record->generation);
+
+	return generation ? &generation->config->routes[record->route].listen[record->endpoint].legs[record->leg] : NULL;
+}
+
+static bool is_wanted(const struct ledger_listener *record, const struct config_leg *leg)
+{
+	return record->state == LISTENER_OPEN && leg && leg->family->plugin.companion &&
+	       leg->family->plugin.companion(&leg->options, 0) > 0;
+}
+
+static struct companion *find(uint32_t listener, uint64_t digest)
+{
+	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
+		if (companions[i].used && companions[i].listener == listener && companions[i].digest == digest)
+			return &companions[i];
+	return NULL;
+}
+
+static struct companion *claim(uint32_t listener, uint64_t digest)
+{
+	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
+		if (!companions[i].used) {
+			companions[i] = (struct companion){.used = true, .listener = listener, .digest = digest};
+			return &companions[i];
+		}
+	return NULL;
+}
+
+/* A copy of a client's socket would hold back a FIN: everything is closed at once. */
+_Noreturn static void run(const struct config_leg *leg)
+{
+	sigset_t none;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close_range(FIRST_FREE_FD, ~0u, 0);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	_exit(leg->family->plugin.companion(&leg->options, 1) < 0 ? 1 : 0);
+}
+
+static void start(struct companion *companion, const struct config_leg *leg)
+{
+	companion->next = clock_monotonic() + PAUSE_SECONDS * NSEC_PER_SEC;
+	companion->pid = fork();
+	if (companion->pid == 0)
+		run(leg);
+	if (companion->pid < 0) {
+		log_warning("cannot start what announces a service: %s; trying again", strerror(errno));
+		companion->pid = 0;
+	}
+}
+
+static void end(struct companion *companion)
+{
+	if (companion->pid)
+		kill(companion->pid, SIGKILL);
+	companion->used = false;
+}
+
+void companion_tick(const struct ledger *ledger, struct generation *newest)
+{
+	for (unsigned i = 0; i < COMPANIONS_MAX; i++) {
+		const struct ledger_listener *record = &ledger->listeners[companions[i].listener];
+
+		if (companions[i].used && (record->state != LISTENER_OPEN || record->digest != companions[i].digest))
+			end(&companions[i]);
+	}
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		const struct ledger_listener *record = &ledger->listeners[i];
+		const struct config_leg *leg = leg_of(record, newest);
+		struct companion *companion;
+
+		if (!is_wanted(record, leg))
+			continue;
+		companion = find(i, record->digest);
+		if (!companion)
+			companion = claim(i, record->digest);
+		if (companion && !companion->pid && companion->next <= clock_monotonic())
+			start(companion, leg);
+	}
+}
+
+bool companion_ended(pid_t pid)
+{
+	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
+		if (companions[i].used && companions[i].pid == pid) {
+			companions[i].pid = 0;
+			return true;
+		}
+	return false;
+}
+
+void companion_stop(void)
+{
+	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
+		if (companions[i].used)
+			end(&companions[i]);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Companions: processes that keep something alive for a listening endpoint, as its announcement, where the family has such
+ * (plugin.h, companion()). They are the keeper's children, with a descriptor table of their own; one that ends is started again.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct generation;
+struct ledger;
+
+/* Starts those that are missing, and ends those whose endpoint is gone. Called about every second, while no heir sweeps. */
+void companion_tick(const struct ledger *ledger, struct generation *newest);
+
+/* A child has ended. False: it is none of ours. */
+bool companion_ended(pid_t pid);
+
+/* Ends all. */
+void companion_stop(void);
