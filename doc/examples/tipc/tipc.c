@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The family tipc, tipc(7): services of a cluster, reached by a type and an instance wherever they run. It is built outside of spliced's
+ * tree, with what is installed of it alone, <spliced/plugin.h>; spliced-plugin(7) walks through it.
+ */
+#include <spliced/plugin.h>
+
+#include <errno.h>
+#include <linux/tipc.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Indices into options_, and into each endpoint's values. */
+enum { OPTION_SERVICE, OPTION_INSTANCE, OPTION_SCOPE, OPTIONS };
+
+static const char *const scopes[] = {"node", "cluster", NULL};
+static const int scope_numbers[] = {TIPC_NODE_SCOPE, TIPC_CLUSTER_SCOPE};
+
+/* What an operator may write. The daemon checks type and range, knows file and line, and prints --describe from here. */
+static const struct spliced_option options_[OPTIONS] = {
+	[OPTION_SERVICE] = {.name = "service", .type = SPLICED_NUMBER, .min = TIPC_RESERVED_TYPES, .max = UINT32_MAX,
+			    .flags = SPLICED_REQUIRED | SPLICED_REOPEN, .doc = "Service type"},
+	[OPTION_INSTANCE] = {.name = "instance", .type = SPLICED_NUMBER, .min = 0, .max = UINT32_MAX,
+			     .flags = SPLICED_REOPEN, .default_text = "0", .doc = "Instance of the service"},
+	[OPTION_SCOPE] = {.name = "scope", .type = SPLICED_WORD, .words = scopes, .roles = SPLICED_LISTEN,
+			  .flags = SPLICED_REOPEN, .default_text = "cluster", .doc = "Who sees the service: this node, or the cluster"},
+};
+
+#define MESSAGES (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED)
+
+/* Each kind of socket, with what the kernel promises of it: from these bits alone the daemon decides how traffic moves. */
+static const struct spliced_row rows[] = {
+	{.type = SOCK_STREAM, .pattern = "SERVICE:INSTANCE",
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE},
+	{.type = SOCK_SEQPACKET, .pattern = "SERVICE:INSTANCE", .capabilities = MESSAGES | SPLICED_RELIABLE,
+	 .max_message = TIPC_MAX_USER_MSG_SIZE},
+	{.type = SOCK_RDM, .pattern = "SERVICE:INSTANCE", .capabilities = MESSAGES | SPLICED_RELIABLE | SPLICED_CONNECTIONLESS,
+	 .max_message = TIPC_MAX_USER_MSG_SIZE},
+	{.type = SOCK_DGRAM, .pattern = "SERVICE:INSTANCE", .capabilities = MESSAGES | SPLICED_CONNECTIONLESS,
+	 .max_message = TIPC_MAX_USER_MSG_SIZE},
+};
+
+/* Options to a socket address: a name that is bound to, or one that is sent to. */
+static int tipc_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+{
+	struct sockaddr_tipc *tipc = (struct sockaddr_tipc *)address;
+	unsigned type = (unsigned)spliced_value(options, OPTION_SERVICE)->number;
+	unsigned instance = (unsigned)spliced_value(options, OPTION_INSTANCE)->number;
+
+	memset(address, 0, sizeof *address);
+	tipc->family = AF_TIPC;
+	if (options->role == SPLICED_LISTEN) {
+		tipc->addrtype = TIPC_SERVICE_RANGE;
+		tipc->scope = (signed char)scope_numbers[spliced_value(options, OPTION_SCOPE)->number];
+		tipc->addr.nameseq.type = type;
+		tipc->addr.nameseq.lower = tipc->addr.nameseq.upper = instance;
+	} else {
+		tipc->addrtype = TIPC_SERVICE_ADDR;
+		tipc->addr.name.name.type = type;
+		tipc->addr.name.name.instance = instance;
+	}
+	*len = sizeof *tipc;
+	return 0;
+}
+
+/* And back: of a service as its pattern writes it, of a client by its port and node. */
+static int tipc_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+{
+	const struct sockaddr_tipc *tipc = (const struct sockaddr_tipc *)address;
+	int n;
+
+	(void)row;
+	if (len < sizeof *tipc || tipc->family != AF_TIPC)
+		return -EAFNOSUPPORT;
+	if (tipc->addrtype == TIPC_SOCKET_ADDR)
+		n = snprintf(text, size, "port %u on node %08x", tipc->addr.id.ref, tipc->addr.id.node);
+	else if (tipc->addrtype == TIPC_SERVICE_RANGE)
+		n = snprintf(text, size, "%u:%u", tipc->addr.nameseq.type, tipc->addr.nameseq.lower);
+	else
+		n = snprintf(text, size, "%u:%u", tipc->addr.name.name.type, tipc->addr.name.name.instance);
+	return (size_t)n < size ? 0 : -ENOSPC;
+}
+
+/* A datagram peer is a port of a node; beside it the kernel writes more. */
+static int tipc_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size)
+{
+	const struct sockaddr_tipc *tipc = (const struct sockaddr_tipc *)address;
+
+	if (len < sizeof *tipc || size < sizeof tipc->addr.id)
+		return -ENOSPC;
+	memcpy(key, &tipc->addr.id, sizeof tipc->addr.id);
+	return sizeof tipc->addr.id;
+}
+
+const struct spliced_plugin spliced_plugin = {
+	.abi_major = SPLICED_ABI_MAJOR,
+	.abi_minor = SPLICED_ABI_MINOR,
+	.abi_needs = 0,
+	.size = sizeof(struct spliced_plugin),
+	.row_stride = sizeof(struct spliced_row),
+	.option_stride = sizeof(struct spliced_option),
+	.name = "tipc",
+	.domain = AF_TIPC,
+	.n_rows = sizeof rows / sizeof *rows,
+	.n_options = OPTIONS,
+	.rows = rows,
+	.options = options_,
+	.summary = "Services of a TIPC cluster",
+	.address = tipc_address,
+	.describe = tipc_describe,
+	.canonical = tipc_canonical,
+};
