@@ -309,11 +309,30 @@ static void connected_and_reset(struct session *session, int error)
 	connected(session);
 }
 
+/* Without a connection connect(2) is done when it returns, and may be repeated; of TIPC's getpeername(2) knows nothing. */
+static bool is_addressed(const struct session *session)
+{
+	unsigned leg;
+	struct address address;
+
+	return session_row(session, connect_side(session))->capabilities & SPLICED_CONNECTIONLESS &&
+	       target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address,
+			      &leg, &address) &&
+	       !socket_connect(connect_fd(session), &address);
+}
+
+static bool is_connected(struct session *session)
+{
+	if (is_bound(session))
+		return !look_at_side(session, connect_side(session));
+	return socket_is_connected(connect_fd(session)) || is_addressed(session);
+}
+
 void connect_check(struct session *session)
 {
 	int fd = connect_fd(session), error;
 
-	if (is_bound(session) ? !look_at_side(session, connect_side(session)) : socket_is_connected(fd)) {
+	if (is_connected(session)) {
 		connected(session);
 		return;
 	}

@@ -36,6 +36,9 @@ class Adapters:
         except (OSError, AttributeError) as error:
             pytest.skip(f"no Bluetooth in this kernel: {error}; ./dev vm has it")
         subprocess.run(["mount", "-t", "debugfs", "none", "/sys/kernel/debug"], capture_output=True, check=False)
+        self.start()
+
+    def start(self):
         self.process = subprocess.Popen(["btvirt", "-l2"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         until("both adapters are there", lambda: os.path.isdir("/sys/class/bluetooth/hci1") and "INIT" not in run("hciconfig"))
         for name in ("hci0", "hci1"):
@@ -57,6 +60,11 @@ class Adapters:
         self.process.terminate()
         self.process.wait()
         until("the adapters are gone", lambda: not os.path.isdir("/sys/class/bluetooth/hci0"))
+
+    def renew(self):
+        """Neither of btvirt's controllers forgets its links when the other is reset."""
+        self.stop()
+        self.start()
 
 
 def far_socket(kind, adapters):

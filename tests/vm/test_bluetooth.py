@@ -113,19 +113,20 @@ def test_rctest_sends_through(adapters):
     """BlueZ's own tool at the far side."""
     port = harness.free_port()
     with Daemon({"in": {"listen": f"tcp4://127.0.0.1:{port}", "target": f"rfcomm://{adapters.far}/9?adapter=hci0"}}):
-        tool = subprocess.Popen(["rctest", "-r", "-i", "hci1", "-P", "9", "-b", "1000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        tool = subprocess.Popen(["rctest", "-r", "-i", "hci1", "-P", "9", "-b", "20000"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            time.sleep(1)
             with tcp_client(port) as client:
                 # A frame of rctest: number, length, and the byte 0x7f.
                 client.sendall(b"".join(struct.pack("<IH", number, 1000) + b"\x7f" * 994 for number in range(20)))
-                until("it has heard frames", lambda: b"Recevied" in os.read(tool.stdout.fileno(), 4096) or True)
-                time.sleep(1)
+                said = b""
+                while b"bytes in" not in said:
+                    part = os.read(tool.stdout.fileno(), 4096)
+                    assert part, said
+                    said += part
         finally:
             tool.terminate()
-            said = tool.stdout.read().decode(errors="replace")
             tool.wait()
-        assert "Connect" in said and "Seq missmatch" not in said, said
+        assert b"20000 bytes in" in said, said
 
 
 def test_sessions_survive_the_worker(adapters):
@@ -264,17 +265,18 @@ def test_a_service_is_announced(adapters):
     bluez = None
     try:
         until("the bus is there", lambda: os.path.exists("/run/dbus/system_bus_socket"))
-        bluez = subprocess.Popen([daemon_path, "-n"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        bluez = subprocess.Popen([daemon_path, "-n", "-C"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with Daemon({"serial": {"listen": {"family": "bluetooth", "address": "any", "channel": 16, "service": "1101 Console <of the lab>"},
                                 "target": "tcp4://127.0.0.1:1"}}) as daemon:
             def records():
-                return bluetooth.run("sdptool", "-i", "hci1", "browse", adapters.near, check=False)
+                # Asked here, not over the air: this kernel does not survive many short links.
+                return bluetooth.run("sdptool", "browse", "local", check=False)
             until("its record is there", lambda: "Console <of the lab>" in records(), 90)
             text = records()
             assert "Channel: 16" in text and "Serial Port" in text
             bluez.terminate()
             bluez.wait()
-            bluez = subprocess.Popen([daemon_path, "-n"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            bluez = subprocess.Popen([daemon_path, "-n", "-C"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             until("it is announced to the next bluetoothd", lambda: "Console <of the lab>" in records(), 90)
             daemon.reload({"other": {"listen": "rfcomm://any/17", "target": "tcp4://127.0.0.1:1"}})
             until("it is taken back with its endpoint", lambda: "Console <of the lab>" not in records(), 60)
@@ -292,6 +294,7 @@ def test_a_service_is_announced(adapters):
 
 
 def test_low_energy(adapters):
+    adapters.renew()
     for name in ("hci0", "hci1"):
         index = name[3:]
         for words in (("power", "off"), ("le", "on"), ("connectable", "on"), ("power", "on")):
@@ -321,8 +324,6 @@ print("well")
         done = subprocess.run(["python3", "-c", program], capture_output=True, text=True, timeout=60, check=False)
         assert done.stdout == "well\n", done.stderr
     bluetooth.run("btmgmt", "--index", "0", "advertising", "off")
-    for name in ("hci0", "hci1"):
-        bluetooth.run("hciconfig", name, "piscan")
 
 
 # ---- last, for this kernel does not always survive an adapter that is taken down ----
@@ -330,6 +331,7 @@ print("well")
 
 def test_a_device_that_comes_back(adapters):
     """A dialed device is kept connected, with back-off, across its adapter's absence."""
+    adapters.renew()
     with bluetooth.listen("rfcomm", adapters, 14) as device, socket.create_server(("127.0.0.1", 0)) as server:
         routes = {"serial": {"dial": f"rfcomm://{adapters.far}/14?adapter=hci0", "target": f"tcp4://127.0.0.1:{server.getsockname()[1]}"}}
         with Daemon(routes):
