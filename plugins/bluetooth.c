@@ -72,7 +72,8 @@ static const struct spliced_option options_[BLUETOOTH_OPTIONS] = {
 static const struct spliced_row rows[BLUETOOTH_ROWS] = {
 	[BLUETOOTH_RFCOMM] = {
 		.type = SOCK_STREAM, .protocol = BTPROTO_RFCOMM, .name = "rfcomm", .scheme = "rfcomm", .pattern = "ADDRESS/CHANNEL",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE,
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE |
+				SPLICED_SHORT_PEEK,
 	},
 	[BLUETOOTH_L2CAP] = {
 		.type = SOCK_SEQPACKET, .protocol = BTPROTO_L2CAP, .name = "l2cap", .scheme = "l2cap", .pattern = "ADDRESS/PSM",

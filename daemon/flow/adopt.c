@@ -75,6 +75,7 @@ static void own_sessions(struct owned *owned, const struct ledger *ledger)
 		for (int k = 0; record->state != SESSION_FREE && k < 2; k++) {
 			own(owned, record->fd[k]);
 			own(owned, record->direction[k].pipe);
+			own(owned, record->stage[k]);
 		}
 	}
 }
@@ -83,15 +84,17 @@ static void own_sessions(struct owned *owned, const struct ledger *ledger)
 static void end_record(struct ledger_session *record)
 {
 	for (int k = 0; k < 2; k++) {
-		int fd = record->fd[k], pipe = record->direction[k].pipe;
+		int fd = record->fd[k], pipe = record->direction[k].pipe, stage = record->stage[k];
 
 		if (fd >= 0 && record->state == SESSION_ABORTING)
 			socket_set_abort(fd);
-		record->fd[k] = record->direction[k].pipe = -1;
+		record->fd[k] = record->direction[k].pipe = record->stage[k] = -1;
 		if (fd >= 0)
 			close(fd);
 		if (pipe >= 0)
 			close(pipe);
+		if (stage >= 0)
+			close(stage);
 	}
 	record->state = SESSION_FREE;
 }

@@ -21,6 +21,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -321,11 +322,35 @@ static bool is_addressed(const struct session *session)
 	       !socket_connect(connect_fd(session), &address);
 }
 
+static bool has_tcp_states(const struct session *session)
+{
+	return session_row(session, connect_side(session))->capabilities & SPLICED_TCP_INFO;
+}
+
+/* A Bluetooth socket tells its peer's name while it still connects; then it is not writable, connect(2). */
 static bool is_connected(struct session *session)
 {
+	int fd = connect_fd(session);
+
 	if (is_bound(session))
 		return !look_at_side(session, connect_side(session));
-	return socket_is_connected(connect_fd(session)) || is_addressed(session);
+	return (socket_is_connected(fd) && (has_tcp_states(session) || socket_poll(fd, POLLOUT) & POLLOUT)) || is_addressed(session);
+}
+
+static bool is_under_way(const struct session *session)
+{
+	int fd = connect_fd(session);
+
+	return has_tcp_states(session) ? socket_tcp_state(fd) == SOCKET_TCP_SYN_SENT : !socket_poll(fd, POLLOUT);
+}
+
+/* Where there are no such states nobody can see whether connect(2) was called: once more, unless it has succeeded. */
+void connect_adopt(struct session *session)
+{
+	if (has_tcp_states(session) || is_connected(session))
+		connect_check(session);
+	else
+		connect_anew(session);
 }
 
 void connect_check(struct session *session)
@@ -345,7 +370,7 @@ void connect_check(struct session *session)
 		next_address(session, error);
 		return;
 	}
-	if (socket_tcp_state(fd) == SOCKET_TCP_SYN_SENT)
+	if (is_under_way(session))
 		return;
 	/* A worker died before connect(2), or took the error with it: the same address once more. */
 	close_attempt(session);

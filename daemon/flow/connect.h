@@ -23,8 +23,11 @@ void connect_begin(struct session *session);
 /* Goes on where the record stands. */
 void connect_continue(struct session *session);
 
-/* The target's socket has news (EPOLLOUT, EPOLLERR), or an heir looks at it for the first time. */
+/* The target's socket has news (EPOLLOUT, EPOLLERR). */
 void connect_check(struct session *session);
+
+/* An heir looks at it for the first time. */
+void connect_adopt(struct session *session);
 
 /* The session's timer: an attempt took too long, or the pause is over. */
 void connect_timer(struct session *session);

@@ -1,14 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The exchange. No message stays in user space between two turns: what cannot go on is left in the source's queue, or
- * dropped and counted. What surprised us about the kernel:
- *
- *   - A socket's pending error comes before its messages, also between the peek and the call that consumes; a netlink socket with a
- *     dump under way that finds no room makes a new one at each call.
- *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's credentials, which come
- *     with a message, tell one from the other.
- *   - The control buffer has room for them and not one byte more: descriptors (SCM_RIGHTS) that find room would be
- *     installed, at each peek.
+ * dropped and counted.
  */
 #include "flow/exchange.h"
 
@@ -21,6 +14,8 @@
 #include "flow/ring.h"
 #include "flow/session.h"
 #include "flow/sink.h"
+#include "flow/source.h"
+#include "flow/stage.h"
 #include "flow/thread.h"
 #include "net/framing.h"
 #include "net/socket.h"
@@ -33,7 +28,6 @@
 enum {
 	EXCHANGE_ROUNDS = 64,     /* messages, or batches of them, a turn */
 	EXCHANGE_BATCHES = 4,
-	ERRORS_PASSED = 16,
 	FRAMES_AT_ONCE = 16,      /* consumed together from a stream towards a sink that may lose messages anyway */
 };
 
@@ -103,28 +97,6 @@ void exchange_prepare_socket(const struct session *session, unsigned side)
 		socket_want_credentials(session_fd(session, side));
 }
 
-unsigned exchange_consume(int fd)
-{
-	unsigned lost = 0;
-	char byte;
-
-	for (int i = 0; i < ERRORS_PASSED && recv(fd, &byte, 0, MSG_DONTWAIT | MSG_TRUNC) < 0 && errno != EAGAIN; i++)
-		lost += errno == ENOBUFS;
-	return lost;
-}
-
-/* Consumes a session's own message, which is done already where it could not be peeked at. 0; or what sink_send() said of the loss that showed on the way. */
-static int consume(struct session *session, unsigned s)
-{
-	unsigned lost = session->unpeekable[s] ? 0 : exchange_consume(session_fd(session, s));
-	int r = 0;
-
-	ledger_count(&session_counter(session)->lost, lost);
-	for (unsigned i = 0; i < lost && !r; i++)
-		r = format_lost(session, s);
-	return r;
-}
-
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 {
 	switch (socket_queue(fd)) {
@@ -143,109 +115,6 @@ bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 		return false;
 	*stuck = 0;
 	return true;
-}
-
-/* ---- what a receive says ---- */
-
-enum { SOURCE_MESSAGE = 0, SOURCE_NOTHING, SOURCE_END, SOURCE_AGAIN, SOURCE_LOST, SOURCE_RESET, SOURCE_REFUSED };
-
-/* An error of recv(2) on side `s`. */
-static int judge(struct session *session, unsigned s, int error)
-{
-	switch (error) {
-	case EAGAIN:
-		session->readable[s] = false;
-		return SOURCE_NOTHING;
-	case EINTR:
-		return SOURCE_AGAIN;
-	case ENOBUFS:
-		ledger_count(&session_counter(session)->lost, 1);
-		return SOURCE_LOST;
-	case ENOMEM:
-		return SOURCE_NOTHING;
-	}
-	if (is(session, s, SPLICED_CONNECTIONLESS)) {
-		/* An earlier datagram found nobody. */
-		sink_drop(session, DROPPED_UNREACHABLE, 1);
-		return SOURCE_AGAIN;
-	}
-	if (is(session, s, SPLICED_FEED))
-		return SOURCE_AGAIN;
-	relay_note_reset(session, s, error);
-	return SOURCE_RESET;
-}
-
-static bool has_credentials(struct msghdr *header)
-{
-	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(header);
-
-	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
-}
-
-/* A seqpacket socket that does not tell of credentials said 0: at its end it says so again behind the message without bytes that it may
- * have been. */
-static bool is_end(const struct session *session, unsigned s)
-{
-	int fd = session_fd(session, s);
-	char byte;
-
-	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) || !socket_said_fin(fd))
-		return false;
-	if (session->unpeekable[s])
-		return true;
-	return recv(fd, &byte, sizeof byte, MSG_DONTWAIT) == 0 && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
-
-/* From now on each message of this side is taken before it is sent: one that finds no way after all is lost. */
-static void do_without_peeking(struct session *session, unsigned s)
-{
-	session->unpeekable[s] = true;
-	log_notice("route %s: this kernel cannot peek at messages of %s: what a crash finds in hand is lost", session->route->name,
-		   session_endpoint(session, s)->text);
-}
-
-/* What the kernel took out of a feed's message is put back by its family. Negative: it is dropped and counted. */
-static int mend(struct session *session, unsigned s, const struct msghdr *header, struct spliced_message *message)
-{
-	const struct config_leg *leg = session_leg(session, s);
-	int r = 0;
-
-	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
-		r = leg->family->plugin.received(&leg->options, header, message);
-	if (r < 0)
-		sink_drop(session, format_drop_reason(r), 1);
-	return r;
-}
-
-/* Looks at the first message of a socket. SOURCE_MESSAGE: it is in *ret, and *len is its true length. */
-static int peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len)
-{
-	struct buffers *buffers = session->thread->buffers;
-	size_t room = is(session, s, SPLICED_FEED) ? BUFFERS_CONTROL : CMSG_SPACE(sizeof(struct ucred));
-	uint8_t *bytes = buffers->bytes + BUFFERS_HEADROOM;
-	struct iovec part = {bytes, BUFFERS_MESSAGE_MAX};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_name = &buffers->from[0],
-				.msg_namelen = sizeof buffers->from[0], .msg_control = buffers->control[0],
-				.msg_controllen = room};
-	int flags = MSG_TRUNC | MSG_DONTWAIT | (session->unpeekable[s] ? 0 : MSG_PEEK);
-	ssize_t n = recvmsg(session_fd(session, s), &header, flags);
-
-	if (n < 0 && errno == EOPNOTSUPP && !session->unpeekable[s]) {
-		do_without_peeking(session, s);
-		return SOURCE_AGAIN;
-	}
-	if (n < 0)
-		return judge(session, s, errno);
-	if (n == 0 && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(&header) : is_end(session, s))) {
-		session_record(session)->direction[s].flags |= DIRECTION_EOF;
-		return SOURCE_END;
-	}
-	if (header.msg_flags & MSG_CTRUNC)
-		ledger_count(&session_counter(session)->descriptors, 1);
-	*len = (size_t)n;
-	*ret = (struct spliced_message){.size = sizeof *ret, .data = bytes, .len = (size_t)n,
-					.from = (struct sockaddr *)&buffers->from[0], .from_len = header.msg_namelen};
-	return *len <= BUFFERS_MESSAGE_MAX && mend(session, s, &header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;
 }
 
 /* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0: it, or an older one, was
@@ -274,7 +143,7 @@ static int overflow(struct session *session, unsigned s, int why)
 		break;
 	}
 	sink_drop(session, DROPPED_OVERFLOW, 1);
-	return consume(session, s);
+	return source_consume(session, s);
 }
 
 /* ---- message sources ---- */
@@ -292,11 +161,9 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 /* Whether a message that cannot be put back would be taken now. */
 static bool has_room(struct session *session, unsigned s)
 {
-	struct pollfd look = {.fd = session_fd(session, !s), .events = POLLOUT};
-
 	if (session->framing[!s])
 		return !session->fill[s];
-	session->writable[!s] = poll(&look, 1, 0) == 1 && look.revents & POLLOUT;
+	session->writable[!s] = socket_poll(session_fd(session, !s), POLLOUT) & POLLOUT;
 	return session->writable[!s];
 }
 
@@ -309,7 +176,7 @@ static int move_peeked(struct session *session, unsigned s)
 
 	if (session->unpeekable[s] && !has_room(session, s))
 		return RELAY_BLOCKED;
-	r = peek(session, s, &message, &len);
+	r = source_peek(session, s, &message, &len);
 
 	switch (r) {
 	case SOURCE_NOTHING:
@@ -325,18 +192,18 @@ static int move_peeked(struct session *session, unsigned s)
 	case SOURCE_RESET:
 		return RELAY_SOURCE_RESET;
 	case SOURCE_REFUSED:
-		return consume(session, s);
+		return source_consume(session, s);
 	}
 	if (len > BUFFERS_MESSAGE_MAX) {
 		sink_drop(session, DROPPED_OVERSIZE, 1);
 	} else {
 		r = pass_on(session, s, &message);
 		if (r == SINK_SATISFIED)
-			consume(session, s);
+			source_consume(session, s);
 		if (r)
 			return overflow(session, s, r);
 	}
-	return consume(session, s);
+	return source_consume(session, s);
 }
 
 /* What was too large for the ring: it is the first in the socket's queue. */
@@ -344,7 +211,7 @@ static int move_large(struct session *session, unsigned s)
 {
 	struct spliced_message message;
 	size_t len = 0;
-	int r = peek(session, s, &message, &len);
+	int r = source_peek(session, s, &message, &len);
 
 	if (r == SOURCE_MESSAGE && len <= BUFFERS_MESSAGE_MAX) {
 		struct iovec part = {(void *)message.data, message.len};
@@ -358,7 +225,7 @@ static int move_large(struct session *session, unsigned s)
 		if (r)
 			return r;
 	}
-	exchange_consume(session_fd(session, s));
+	source_take(session_fd(session, s));
 	session_leg(session, s)->family->plugin.consume(session->ring[s], 1);
 	return 0;
 }
@@ -390,7 +257,7 @@ static int move_batch(struct session *session, unsigned s)
 		prepare_receive(session, s, i);
 	n = recvmmsg(session_fd(session, s), buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) {
-		r = judge(session, s, errno);
+		r = source_judge(session, s, errno);
 		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
 	}
 	for (int i = 0; i < n; i++) {
@@ -399,7 +266,7 @@ static int move_batch(struct session *session, unsigned s)
 
 		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC)
 			sink_drop(session, DROPPED_OVERSIZE, 1);
-		else if (mend(session, s, &buffers->in[i].msg_hdr, &message) >= 0)
+		else if (source_mend(session, s, &buffers->in[i].msg_hdr, &message) >= 0)
 			buffers->messages[count++] = (struct iovec){(void *)message.data, message.len};
 	}
 	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
@@ -434,7 +301,7 @@ static int discard(struct session *session, unsigned s)
 		session_record(session)->direction[s].flags |= DIRECTION_EOF;
 		return RELAY_DONE;
 	}
-	switch (judge(session, s, errno)) {
+	switch (source_judge(session, s, errno)) {
 	case SOURCE_NOTHING:
 		return RELAY_BLOCKED;
 	case SOURCE_RESET:
@@ -443,9 +310,22 @@ static int discard(struct session *session, unsigned s)
 	return 0;
 }
 
+static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
+{
+	uint8_t *bytes = session->thread->buffers->bytes;
+	ssize_t n;
+
+	if (stage_is_used(session, s))
+		return stage_peek(session, s, bytes, at_most);
+	n = recv(session_fd(session, s), bytes, at_most, MSG_PEEK | MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
 /* Takes bytes off a stream that were peeked and are on their way. */
 static int take_off(struct session *session, unsigned s, size_t bytes)
 {
+	if (stage_is_used(session, s))
+		return stage_take(session, s, bytes);
 	while (bytes) {
 		ssize_t n = recv(session_fd(session, s), session->thread->buffers->scratch,
 				 bytes < BUFFERS_SCRATCH ? bytes : BUFFERS_SCRATCH, MSG_DONTWAIT);
@@ -464,11 +344,16 @@ static int bad_frame(struct session *session, int error)
 	return EXCHANGE_BAD_FRAME;
 }
 
+static bool is_over(const struct session *session, unsigned s)
+{
+	return session->stage_end[s] || (session->hangup[s] && !stage_is_used(session, s) && socket_said_fin(session_fd(session, s)));
+}
+
 /* No whole frame is there, and `len` bytes of one. */
 static int wait_for_rest(struct session *session, unsigned s, size_t len)
 {
-	if (len && !(session->hangup[s] && socket_said_fin(session_fd(session, s)))) {
-		session->readable[s] = false;
+	if (len && !is_over(session, s)) {
+		session->readable[s] = session->stage_news[s] = false;
 		return RELAY_BLOCKED;
 	}
 	if (len)
@@ -501,9 +386,11 @@ static int move_frames(struct session *session, unsigned s)
 
 	if (at_most > sizeof buffers->bytes)
 		at_most = sizeof buffers->bytes;
-	n = recv(session_fd(session, s), buffers->bytes, at_most, MSG_PEEK | MSG_DONTWAIT);
+	n = peek_stream(session, s, at_most);
+	if (n == -EMFILE)
+		return RELAY_STARVED;
 	if (n < 0) {
-		r = judge(session, s, errno);
+		r = source_judge(session, s, (int)-n);
 		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
 	}
 	while (count < most) {
@@ -560,7 +447,7 @@ static bool has(const struct session *session, unsigned d, uint32_t flag)
 /* Whether there is anything to move: while the sink takes nothing, only a source whose messages are then dropped. */
 static bool may_move(const struct session *session, unsigned d)
 {
-	return session->readable[d] && !has(session, d, DIRECTION_EOF);
+	return (session->readable[d] || session->stage_news[d]) && !has(session, d, DIRECTION_EOF);
 }
 
 static bool is_handed_in(const struct session *session, unsigned s)

@@ -35,9 +35,6 @@ bool exchange_blocks(const struct session *session, unsigned side);
 /* Makes a message socket tell a message without bytes from the end. */
 void exchange_prepare_socket(const struct session *session, unsigned side);
 
-/* Consumes the message at the head of a socket's queue, past the errors that wait before it. Returns how often that was ENOBUFS. */
-unsigned exchange_consume(int fd);
-
 /* drop-old: whether the oldest message in a socket's queue is to make room for newer ones: the queue is crowded; or, where the kernel
  * cannot tell, that message has waited for a moment since *stuck (CLOCK_MONOTONIC ns, 0: it begins to), which is kept up to date. */
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck);

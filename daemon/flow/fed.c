@@ -19,6 +19,7 @@
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/slot.h"
+#include "flow/source.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 
@@ -309,7 +310,7 @@ static bool receive_peeked(const struct fed *fed)
 		if ((!session || hand_in(fed, session, buffers->messages, 1)) && !overflow(fed, session, why))
 			return false;
 	}
-	exchange_consume(fed->listener->fd);
+	source_take(fed->listener->fd);
 	return true;
 }
 
@@ -330,7 +331,7 @@ void fed_skip(struct thread *thread, struct listener *listener, uint32_t index)
 	struct fed fed;
 
 	init(&fed, thread, listener, index);
-	exchange_consume(listener->fd);
+	source_take(listener->fd);
 	drop(&fed, DROPPED_POISON, 1);
 	log_error("route %s: a message that was in hand at two deaths of the worker is dropped", fed.route->name);
 }

@@ -19,6 +19,7 @@
 #include "flow/relay.h"
 #include "flow/ring.h"
 #include "flow/sink.h"
+#include "flow/stage.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -255,6 +256,7 @@ static void adopt_pipes(struct session *session)
 		session->fill[d] = bytes > 0 ? (uint32_t)bytes : 0;
 		if (bytes < 0)
 			record->direction[d].pipe = -1;
+		stage_adopt(session, d);
 	}
 }
 
@@ -267,7 +269,7 @@ static void adopt_connecting(struct session *session)
 	timer_set(&session->thread->loop.timers, &session->timer,
 		  connect_fd(session) >= 0 && record->deadline > now ? record->deadline : now);
 	if (connect_fd(session) >= 0)
-		connect_check(session);
+		connect_adopt(session);
 }
 
 static void adopt_relaying(struct session *session)

@@ -64,6 +64,9 @@ struct session {
 	const struct config_route *route;
 	uint32_t fill[2];      /* bytes in the pipe, by source */
 	uint32_t pipe_size[2]; /* bytes, while one is lent */
+	uint32_t staged[2], stage_size[2]; /* stage.h, by source: bytes in it, and its size */
+	bool stage_news[2];    /* it may hold a whole frame */
+	bool stage_end[2];     /* and the source has said its last */
 	bool readable[2], writable[2]; /* by side: may be; false once the kernel said EAGAIN */
 	bool hangup[2];        /* by side: a FIN or an end was announced: read until it is seen */
 	bool failed[2];        /* by side: EPOLLERR: an error waits to be taken */

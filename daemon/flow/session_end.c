@@ -12,6 +12,7 @@
 #include "flow/peers.h"
 #include "flow/ring.h"
 #include "flow/slot.h"
+#include "flow/stage.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -138,6 +139,7 @@ static void close_pipes(struct session *session)
 		direction->pipe = -1;
 		if (fd >= 0)
 			pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
+		stage_discard(session, d);
 	}
 }
 

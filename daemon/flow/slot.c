@@ -58,7 +58,8 @@ void slot_init(struct ledger_session *record, uint16_t thread)
 	record->serial = serial;
 	record->thread = thread;
 	record->fd[0] = record->fd[1] = -1;
-	record->direction[0].pipe = record->direction[1].pipe = -1;
+	for (int d = 0; d < 2; d++)
+		record->direction[d].pipe = record->stage[d] = -1;
 }
 
 void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd)

@@ -154,7 +154,9 @@ struct ledger_session {
 	uint8_t front;           /* enum ledger_front */
 	uint16_t listener;       /* FED: index of the listener that its messages come from */
 	uint8_t fronted;         /* DIALED: the front is connected */
-	uint8_t reserved[21];
+	uint8_t reserved[1];
+	int32_t stage[2];        /* pipes, by source, of bytes that are to become frames and cannot be peeked at; -1: none */
+	uint8_t reserved2[12];
 };
 
 /* Where a session's front comes from. */

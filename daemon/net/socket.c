@@ -174,6 +174,13 @@ bool socket_is_connected(int fd)
 	return socket_peer_address(fd, &peer) == 0;
 }
 
+short socket_poll(int fd, short events)
+{
+	struct pollfd look = {.fd = fd, .events = events};
+
+	return poll(&look, 1, 0) == 1 ? look.revents : 0;
+}
+
 int socket_tcp_state(int fd)
 {
 	struct tcp_info info;
@@ -283,13 +290,12 @@ void socket_stop_datagrams(int fd)
 static enum socket_queue ask_as_sender(const struct address *address)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	struct pollfd look = {.fd = fd, .events = POLLOUT};
 	enum socket_queue answer = SOCKET_QUEUE_UNKNOWN;
 
 	if (fd < 0)
 		return answer;
-	if (!socket_connect(fd, address) && poll(&look, 1, 0) >= 0)
-		answer = look.revents & POLLOUT ? SOCKET_QUEUE_HAS_ROOM : SOCKET_QUEUE_CROWDED;
+	if (!socket_connect(fd, address))
+		answer = socket_poll(fd, POLLOUT) & POLLOUT ? SOCKET_QUEUE_HAS_ROOM : SOCKET_QUEUE_CROWDED;
 	close(fd);
 	return answer;
 }
@@ -310,9 +316,7 @@ enum socket_queue socket_queue(int fd)
 
 bool socket_said_fin(int fd)
 {
-	struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-
-	return poll(&look, 1, 0) == 1 && look.revents & (POLLRDHUP | POLLHUP | POLLERR);
+	return socket_poll(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
 void socket_want_credentials(int fd)

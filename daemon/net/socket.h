@@ -52,6 +52,9 @@ int socket_take_error(int fd);
 /* Whether connect(2) has succeeded: getpeername(2) answers. */
 bool socket_is_connected(int fd);
 
+/* What poll(2) says of a socket now: of the events asked for, and POLLERR and POLLHUP. */
+short socket_poll(int fd, short events);
+
 /* The kernel's numbers, which are part of its ABI, for the states that are asked for here. */
 enum socket_tcp_state {
 	SOCKET_TCP_ESTABLISHED = 1,

@@ -72,6 +72,7 @@ enum spliced_capability {
 	                                   * from netlink(7) and packet(7); with a format it is only received from */
 	SPLICED_BINDS = 1 << 15,          /* a target's socket is bound to where it sends, not connected, as packet(7): look()
 	                                   * binds it. Since 1.2 */
+	SPLICED_SHORT_PEEK = 1 << 16,     /* MSG_PEEK of a stream shows the first of its packets, however many wait. Since 1.3 */
 };
 
 /* How message edges are kept on a stream: the words of the endpoint option `framing`. */

@@ -216,6 +216,10 @@ def listening(text):
     return False
 
 
+def _list(value):
+    return value if isinstance(value, (list, tuple)) else (value,)
+
+
 # ---- processes ----
 
 
@@ -365,13 +369,12 @@ class Daemon:
 
     def _listens_for_messages(self):
         """Whether there are sockets that nobody can be seen to listen on: the worker answers once it has them."""
-        return any(kind in str(route.get("listen", "")) for route in self.routes.values()
-                   for kind in ("udp", "-dgram", "-seqpacket", "netlink", "packet"))
+        listens = [listen for route in self.routes.values() for listen in _list(route.get("listen", ()))]
+        return any(str(listen).split("://")[0] not in ("tcp4", "tcp6", "unix") for listen in listens)
 
     def _listens(self):
         for route in self.routes.values():
-            listens = route.get("listen", ())
-            for listen in listens if isinstance(listens, (list, tuple)) else (listens,):
+            for listen in _list(route.get("listen", ())):
                 text = str(listen)
                 if route.get("enabled", True) and text.split("://")[0] in ("tcp4", "tcp6", "unix"):
                     yield text

@@ -5,6 +5,7 @@ import itertools
 import socket
 
 import bluetooth
+import harness
 import messages
 
 STREAMS = ("vsock", "rfcomm", "tipc")
@@ -12,7 +13,7 @@ DATAGRAMS = ("tipc-dgram", "tipc-rdm")
 MESSAGES = ("vsock-seqpacket", "l2cap", "tipc-seqpacket") + DATAGRAMS
 KINDS = STREAMS + MESSAGES
 
-LARGEST = {"l2cap": 600}
+LARGEST = {"l2cap": 600, "rfcomm": 5000}  # the emulated controllers drop some of what is sent to them at once
 
 messages.STREAMS += STREAMS  # framed as all streams are
 
@@ -46,7 +47,7 @@ class End:
         else:
             adapters = Adapters.get()
             self.near, self.far = adapters.near, adapters.far
-            self.number = number % 30 + 1 if kind == "rfcomm" else 0x1001 + 2 * number
+            self.number = number % 30 + 1 if kind == "rfcomm" else 0x1001 + 512 * (number // 100) + 2 * (number % 100)
             self.text = f"{kind}://{self.near}/{self.number}" if is_front else f"{kind}://{self.far}/{self.number}?adapter=hci0"
 
     def __str__(self):
@@ -67,7 +68,7 @@ class End:
         if self.kind in ("rfcomm", "l2cap"):
             return Wire(self.kind, bluetooth.connect(self.kind, Adapters.get(), self.number))
         sock = self.socket()
-        sock.settimeout(60)
+        sock.settimeout(harness.PATIENCE)
         if self.kind in DATAGRAMS:
             sock.bind((socket.TIPC_ADDR_NAMESEQ, self.service + 10000, 0, 0))  # a name of its own is no must, but none is dropped early
         sock.connect((socket.TIPC_ADDR_NAME, self.service, 0, 0) if self.kind.startswith("tipc") else self.address)

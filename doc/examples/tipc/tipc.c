@@ -31,7 +31,8 @@ static const struct spliced_option options_[OPTIONS] = {
 /* Each kind of socket, with what the kernel promises of it: from these bits alone the daemon decides how traffic moves. */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .pattern = "SERVICE:INSTANCE",
-	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE},
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE |
+			 SPLICED_SHORT_PEEK},
 	{.type = SOCK_SEQPACKET, .pattern = "SERVICE:INSTANCE", .capabilities = MESSAGES | SPLICED_RELIABLE,
 	 .max_message = TIPC_MAX_USER_MSG_SIZE},
 	{.type = SOCK_RDM, .pattern = "SERVICE:INSTANCE", .capabilities = MESSAGES | SPLICED_RELIABLE | SPLICED_CONNECTIONLESS,

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The source of a direction, where a message socket is read one by one: the message at the head of its queue is looked at, and
+ * consumed once the sink has it. Where the kernel cannot peek it is taken at once.
+ */
+#pragma once
+
+#include <spliced/plugin.h>
+
+#include <stddef.h>
+
+struct session;
+
+enum source_result {
+	SOURCE_MESSAGE = 0,
+	SOURCE_NOTHING, /* the queue is empty */
+	SOURCE_END,     /* and stays so; noted in the record */
+	SOURCE_AGAIN,
+	SOURCE_LOST,    /* the kernel had no room and dropped some; counted */
+	SOURCE_RESET,   /* noted for the relay */
+	SOURCE_REFUSED, /* the family does not want it; counted */
+};
+
+/* Looks at the first message of side `s`. SOURCE_MESSAGE: it is in *ret, as far as there was room, until the thread's buffers are used
+ * next; *len is its true length in bytes. */
+int source_peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len);
+
+/* Consumes it. 0; or what sink_send() said of the loss that showed on the way. */
+int source_consume(struct session *session, unsigned s);
+
+/* The same for any socket, past the errors that wait before it. Returns how often that was ENOBUFS. */
+unsigned source_take(int fd);
+
+/* What an error (errno) of recv(2) on side `s` means: enum source_result. */
+int source_judge(struct session *session, unsigned s, int error);
+
+/* What the kernel took out of a feed's message is put back by its family. Negative: it is dropped and counted. */
+int source_mend(struct session *session, unsigned s, const struct msghdr *header, struct spliced_message *message);

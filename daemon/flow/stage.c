@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The stage. What surprised us: a pipe has a slot for each piece that came, however short, so that a device that sends byte by byte
+ * fills one with a few of them. What is in it is then written into another in one piece, and the record names the other: at no
+ * moment are the bytes in memory alone.
+ */
+#include "flow/stage.h"
+
+#include "config/config.h"
+#include "flow/buffers.h"
+#include "flow/session.h"
+#include "flow/thread.h"
+#include "net/socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+bool stage_is_used(const struct session *session, unsigned s)
+{
+	return session->framing[s] && session_row(session, s)->capabilities & SPLICED_SHORT_PEEK;
+}
+
+static int *stage_of(struct session *session, unsigned s)
+{
+	return &session_record(session)->stage[s];
+}
+
+static int set_up(struct session *session, unsigned s, size_t at_most)
+{
+	int *stage = stage_of(session, s);
+	int fd;
+
+	if (*stage >= 0)
+		return 0;
+	fd = pipe_lend(&session->thread->pipes, at_most < PIPE_LARGE_BYTES ? (uint32_t)at_most : PIPE_LARGE_BYTES,
+		       &session->stage_size[s]);
+	if (fd < 0)
+		return -EMFILE;
+	*stage = fd;
+	session->staged[s] = 0;
+	return 0;
+}
+
+/* All of it, or at_most bytes, into memory, where it also stays in the stage. */
+static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
+{
+	struct pipes *pipes = &session->thread->pipes;
+	uint32_t size;
+	int copy = pipe_lend(pipes, session->stage_size[s], &size);
+	ssize_t n, len;
+
+	if (copy < 0)
+		return -EMFILE;
+	n = tee(*stage_of(session, s), copy, at_most, SPLICE_F_NONBLOCK);
+	len = n > 0 ? read(copy, bytes, (size_t)n) : n;
+	if (n <= 0 || len != n) {
+		pipe_discard(pipes, copy, size);
+		return -EIO;
+	}
+	pipe_return(pipes, copy, size);
+	return n;
+}
+
+static int compact(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s);
+	struct pipes *pipes = &session->thread->pipes;
+	uint8_t *bytes = session->thread->buffers->bytes;
+	ssize_t n = look(session, s, bytes, session->staged[s]);
+	uint32_t size, old_size = session->stage_size[s];
+	int old = *stage, fresh;
+
+	if (n < 0)
+		return (int)n;
+	fresh = pipe_lend(pipes, session->stage_size[s], &size);
+	if (fresh < 0)
+		return -EMFILE;
+	if (n != (ssize_t)session->staged[s] || write(fresh, bytes, (size_t)n) != n) {
+		pipe_discard(pipes, fresh, size);
+		return -EIO;
+	}
+	session->stage_size[s] = size;
+	*stage = fresh;
+	pipe_discard(pipes, old, old_size);
+	return 0;
+}
+
+/* Until the source gives no more, or there is no room. 0 or negative errno. */
+static int fill(struct session *session, unsigned s)
+{
+	int fd = session_fd(session, s), r = 0;
+	bool compacted = false;
+
+	while (!r && session->staged[s] < session->stage_size[s]) {
+		ssize_t n = splice(fd, NULL, *stage_of(session, s), NULL, session->stage_size[s] - session->staged[s],
+				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+
+		if (n > 0) {
+			session->staged[s] += (uint32_t)n;
+			session->stage_news[s] = true;
+		} else if (n == 0) {
+			session->stage_end[s] = true;
+			return 0;
+		} else if (errno != EAGAIN) {
+			r = errno == EINTR ? 0 : -errno;
+		} else if (!(socket_poll(fd, POLLIN) & POLLIN)) {
+			session->readable[s] = false;
+			return 0;
+		} else if (compacted) {
+			return 0;
+		} else {
+			r = compact(session, s);
+			compacted = true;
+		}
+	}
+	return r;
+}
+
+ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
+{
+	int r = set_up(session, s, at_most);
+
+	if (!r && session->readable[s] && !session->stage_end[s])
+		r = fill(session, s);
+	if (r)
+		return r;
+	if (!session->staged[s]) {
+		session->stage_news[s] = false;
+		return session->stage_end[s] ? 0 : -EAGAIN;
+	}
+	return look(session, s, bytes, at_most);
+}
+
+int stage_take(struct session *session, unsigned s, size_t bytes)
+{
+	while (bytes) {
+		size_t part = bytes < BUFFERS_SCRATCH ? bytes : BUFFERS_SCRATCH;
+		ssize_t n = read(*stage_of(session, s), session->thread->buffers->scratch, part);
+
+		if (n <= 0)
+			return -EIO;
+		bytes -= (size_t)n;
+		session->staged[s] -= (uint32_t)n;
+	}
+	return 0;
+}
+
+void stage_adopt(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s);
+	int bytes;
+
+	if (*stage < 0)
+		return;
+	bytes = pipe_adopt(&session->thread->pipes, *stage, &session->stage_size[s]);
+	if (bytes < 0) {
+		*stage = -1;
+		return;
+	}
+	session->staged[s] = (uint32_t)bytes;
+	session->stage_news[s] = bytes > 0;
+}
+
+void stage_discard(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s);
+	int fd = *stage;
+
+	*stage = -1;
+	session->staged[s] = 0;
+	session->stage_news[s] = session->stage_end[s] = false;
+	if (fd >= 0)
+		pipe_discard(&session->thread->pipes, fd, session->stage_size[s]);
+}
