@@ -17,7 +17,7 @@ static const char *const capability_names[] = {
 	"listen",      "connect",      "connectionless", "boundaries", "reliable",
 	"ordered",     "half-close",   "splice",	 "readers",    "passes-fds",
 	"credentials", "receive-only", "reset",		 "tcp-info",   "feed",
-	"binds",
+	"binds",       "short-peek",
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 

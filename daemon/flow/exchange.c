@@ -21,7 +21,6 @@
 #include "net/socket.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -80,10 +79,11 @@ void exchange_plan(struct session *session)
 			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
 	}
 	/* What was framed for one target is nothing to another that frames otherwise. */
-	if (session->fill[0] && before && before != session->framing[1]) {
+	if (session->fill[0] && session->planned && before != session->framing[1]) {
 		sink_drop(session, DROPPED_UNREACHABLE, 1);
 		relay_discard_pipe(session, 0);
 	}
+	session->planned = true;
 }
 
 bool exchange_blocks(const struct session *session, unsigned side)
@@ -125,7 +125,8 @@ static int overflow(struct session *session, unsigned s, int why)
 
 	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
 		return why;
-	if (session->unpeekable[s]) {
+	if (session->unpeekable[s] || session->taken[s]) {
+		session->taken[s] = false;
 		sink_drop(session, DROPPED_OVERFLOW, 1);
 		return why;
 	}
@@ -158,15 +159,6 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 	return sink_send(session, s, &part, 1, &taken);
 }
 
-/* Whether a message that cannot be put back would be taken now. */
-static bool has_room(struct session *session, unsigned s)
-{
-	if (session->framing[!s])
-		return !session->fill[s];
-	session->writable[!s] = socket_poll(session_fd(session, !s), POLLOUT) & POLLOUT;
-	return session->writable[!s];
-}
-
 /* One message: peeked, sent, consumed. 0: go on; positive: as exchange_step(). */
 static int move_peeked(struct session *session, unsigned s)
 {
@@ -174,7 +166,7 @@ static int move_peeked(struct session *session, unsigned s)
 	size_t len = 0;
 	int r;
 
-	if (session->unpeekable[s] && !has_room(session, s))
+	if (session->unpeekable[s] && !sink_has_room(session, s))
 		return RELAY_BLOCKED;
 	r = source_peek(session, s, &message, &len);
 

@@ -74,6 +74,7 @@ struct session {
 	bool starved;          /* waits for a pipe */
 	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
 	/* what the exchange needs to know of each side: exchange_plan() */
+	bool planned;
 	bool exchanges;        /* else it relays */
 	uint8_t overflow[2];   /* enum config_overflow, of messages from that side; never AUTO */
 	enum spliced_framing framing[2]; /* of a stream side that carries messages; UNSET: a message side */
@@ -81,6 +82,7 @@ struct session {
 	const struct spliced_format *format[2]; /* of messages from that side */
 	bool receive_only[2];  /* that side takes nothing */
 	bool unpeekable[2];    /* this kernel cannot show that side's messages without taking them away */
+	bool taken[2];         /* the message in hand is out of that side's queue already */
 	struct spliced_ring *ring[2]; /* that side's messages are read from it; NULL: by recvmsg(2) */
 	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */

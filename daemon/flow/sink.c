@@ -10,16 +10,23 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/exchange.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "net/framing.h"
+#include "net/socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
-enum { POLL_MS = 2 }; /* before a sink that cannot tell is asked again */
+enum {
+	POLL_MS = 2,            /* before a sink that cannot tell is asked again */
+	HELD_BYTES = 128 << 10, /* of messages for a target that is being connected */
+};
 
 void sink_drop(struct session *session, enum ledger_drop why, uint64_t count)
 {
@@ -91,6 +98,16 @@ static int blocked(struct session *session, unsigned d, bool tells)
 	if (!tells || (d == 1 && has_peer(session)))
 		session_look_again(session, session->thread->loop.now + POLL_MS * NSEC_PER_MSEC);
 	return RELAY_BLOCKED;
+}
+
+bool sink_has_room(struct session *session, unsigned d)
+{
+	if (session->framing[!d])
+		return !session->fill[d];
+	if (socket_poll(session_fd(session, !d), POLLOUT) & POLLOUT)
+		return true;
+	blocked(session, d, true);
+	return false;
 }
 
 /* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; positive: as sink_send(). */
@@ -176,7 +193,52 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
 	return r;
 }
 
-/* ---- streams ---- */
+/* What comes from peers that cannot be held back, while the target is being connected: it waits in a pipe, each message behind its
+ * length. */
+static int hold(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
+{
+	if (relay_borrow_pipe(session, d, HELD_BYTES))
+		return RELAY_STARVED;
+	for (; *taken < count; ++*taken) {
+		uint32_t len = (uint32_t)messages[*taken].iov_len;
+		struct iovec parts[] = {{&len, sizeof len}, messages[*taken]};
+
+		/* One page may be shared with what was written before. */
+		if (session->fill[d] + sizeof len + len > HELD_BYTES - PIPE_SLOT_BYTES)
+			return RELAY_BLOCKED;
+		if (writev(session_record(session)->direction[d].pipe, parts, 2) != (ssize_t)(sizeof len + len)) {
+			relay_discard_pipe(session, d);
+			return RELAY_STARVED;
+		}
+		session->fill[d] += (uint32_t)(sizeof len + len);
+	}
+	return 0;
+}
+
+/* All of it at once: these are messages that may be lost, and are if the sink has no room for so many. */
+static int release(struct session *session, unsigned d)
+{
+	uint8_t *bytes = session->thread->buffers->scratch;
+	ssize_t n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_SCRATCH);
+	size_t at = 0;
+	uint32_t len;
+	int r = 0;
+
+	session->fill[d] = 0;
+	for (; n > 0 && at + sizeof len <= (size_t)n; at += len) {
+		struct iovec message;
+		unsigned taken;
+
+		memcpy(&len, bytes + at, sizeof len);
+		at += sizeof len;
+		message = (struct iovec){bytes + at, len};
+		if (!r)
+			r = sink_send(session, d, &message, 1, &taken);
+		if (r)
+			sink_drop(session, DROPPED_OVERFLOW, 1);
+	}
+	return r;
+}
 
 int sink_drain(struct session *session, unsigned d)
 {
@@ -185,12 +247,14 @@ int sink_drain(struct session *session, unsigned d)
 	if (session->fill[d]) {
 		if (session_record(session)->state != SESSION_RELAYING || !session->writable[!d])
 			return RELAY_BLOCKED;
-		r = relay_drain_pipe(session, d);
+		r = session->framing[!d] || !session->exchanges ? relay_drain_pipe(session, d) : release(session, d);
 	}
 	if (!r && session_record(session)->direction[d].pipe >= 0)
 		relay_give_pipe_back(session, d);
 	return r;
 }
+
+/* ---- streams ---- */
 
 /* The frames that go into an empty pipe by one writev(2). */
 struct gathered {
@@ -288,7 +352,7 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 	if (session->framing[!d])
 		return send_frames(session, d, messages, count, taken);
 	if (session_record(session)->state != SESSION_RELAYING)
-		return RELAY_BLOCKED;
+		return exchange_blocks(session, d) ? RELAY_BLOCKED : hold(session, d, messages, count, taken);
 	if (!session->writable[!d])
 		return RELAY_BLOCKED;
 	if (session_row(session, !d)->capabilities & SPLICED_RECEIVE_ONLY)

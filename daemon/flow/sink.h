@@ -21,12 +21,15 @@ enum sink_result {
 
 /*
  * Sends messages, in order. *taken: how many are done with, on their way or dropped and counted. 0: all of them; positive:
- * why not more (RELAY_BLOCKED, RELAY_STARVED, RELAY_SINK_RESET, enum sink_result). A stream sink that is not connected yet takes what
- * fits into its pipe.
+ * why not more (RELAY_BLOCKED, RELAY_STARVED, RELAY_SINK_RESET, enum sink_result). A sink that is not connected yet takes what
+ * fits into its pipe; one of messages only what would else be dropped.
  */
 int sink_send(struct session *session, unsigned direction, const struct iovec *messages, unsigned count, unsigned *taken);
 
-/* Moves on what waits in the pipe of a stream sink. 0: empty; else as sink_send(). */
+/* Whether a message that cannot be put back would be taken now; if not, the session looks again when it may be. */
+bool sink_has_room(struct session *session, unsigned direction);
+
+/* Moves on what waits in the pipe. 0: empty; else as sink_send(). */
 int sink_drain(struct session *session, unsigned direction);
 
 /* Whether a message would be dropped as soon as it were sent: nobody there takes any. */

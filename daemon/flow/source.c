@@ -44,9 +44,10 @@ unsigned source_take(int fd)
 
 int source_consume(struct session *session, unsigned s)
 {
-	unsigned lost = session->unpeekable[s] ? 0 : source_take(session_fd(session, s));
+	unsigned lost = session->unpeekable[s] || session->taken[s] ? 0 : source_take(session_fd(session, s));
 	int r = 0;
 
+	session->taken[s] = false;
 	ledger_count(&session_counter(session)->lost, lost);
 	for (unsigned i = 0; i < lost && !r; i++)
 		r = format_lost(session, s);
@@ -85,18 +86,22 @@ static bool has_credentials(struct msghdr *header)
 	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
 }
 
-/* A seqpacket socket that does not tell of credentials said 0: at its end it says so again behind the message without bytes that it may
- * have been. */
-static bool is_end(const struct session *session, unsigned s)
+/* A seqpacket socket that does not tell of credentials said 0: what it says next, behind the message without bytes that it may have been,
+ * tells. Such a message is taken then. */
+static bool is_end(struct session *session, unsigned s)
 {
 	int fd = session_fd(session, s);
+	ssize_t n;
 	char byte;
 
 	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) || !socket_said_fin(fd))
 		return false;
 	if (session->unpeekable[s])
 		return true;
-	return recv(fd, &byte, sizeof byte, MSG_DONTWAIT) == 0 && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0;
+	recv(fd, &byte, sizeof byte, MSG_DONTWAIT);
+	n = recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+	session->taken[s] = n > 0 || (n < 0 && errno == EAGAIN);
+	return !session->taken[s];
 }
 
 /* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10, which has no better word. */
