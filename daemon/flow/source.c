@@ -23,6 +23,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 enum { ERRORS_PASSED = 16 };
@@ -100,8 +101,15 @@ static bool is_end(struct session *session, unsigned s)
 		return true;
 	recv(fd, &byte, sizeof byte, MSG_DONTWAIT);
 	n = recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
-	session->taken[s] = n > 0 || (n < 0 && errno == EAGAIN);
+	session->taken[s] = n > 0;
 	return !session->taken[s];
+}
+
+/* TIPC says the end once; afterwards nothing, as if more could come. */
+static bool is_past_end(const struct session *session, unsigned s)
+{
+	return errno == EAGAIN && session->hangup[s] && !is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED) &&
+	       socket_poll(session_fd(session, s), POLLIN) & POLLHUP;
 }
 
 /* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10, which has no better word. */
@@ -146,9 +154,9 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		do_without_peeking(session, s);
 		return SOURCE_AGAIN;
 	}
-	if (n < 0)
+	if (n < 0 && !is_past_end(session, s))
 		return source_judge(session, s, errno);
-	if (n == 0 && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(&header) : is_end(session, s))) {
+	if (n < 0 || (n == 0 && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(&header) : is_end(session, s)))) {
 		session_record(session)->direction[s].flags |= DIRECTION_EOF;
 		return SOURCE_END;
 	}
