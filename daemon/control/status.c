@@ -264,6 +264,28 @@ static json_t *reload_object(const struct ledger *ledger)
 			 "succeeded", (json_int_t)keeper->reloads_ok, "failed", (json_int_t)keeper->reloads_failed);
 }
 
+static void judge(struct verdict *verdict, const struct ledger *ledger, struct generation *generations, uint32_t *listening,
+		  uint32_t *paused)
+{
+	judge_targets(verdict, ledger, generations);
+	judge_listeners(verdict, ledger, generations, listening, paused);
+	judge_places(verdict, ledger, generations);
+	judge_routes(verdict, ledger, generations);
+	if (ledger->keeper->reload_at && !ledger->keeper->reload_ok)
+		add_reason(verdict, "the last reload was refused");
+	if (ledger->keeper->audit_broken)
+		add_reason(verdict, "the audit after a crash failed for too many sessions to be believed");
+}
+
+void status_verdict(const struct ledger *ledger, struct generation *generations, char *text, size_t size)
+{
+	struct verdict verdict = {0};
+	uint32_t listening, paused;
+
+	judge(&verdict, ledger, generations, &listening, &paused);
+	snprintf(text, size, "%s", verdict.reasons ? verdict.text : "OK");
+}
+
 json_t *status_object(const struct ledger *ledger, struct generation *generations)
 {
 	const struct ledger_keeper *keeper = ledger->keeper;
@@ -273,14 +295,7 @@ json_t *status_object(const struct ledger *ledger, struct generation *generation
 	bool differs = status_files_digest(generations->config) != keeper->file_digest;
 
 	getrlimit(RLIMIT_NOFILE, &limit);
-	judge_targets(&verdict, ledger, generations);
-	judge_listeners(&verdict, ledger, generations, &listening, &paused);
-	judge_places(&verdict, ledger, generations);
-	judge_routes(&verdict, ledger, generations);
-	if (keeper->reload_at && !keeper->reload_ok)
-		add_reason(&verdict, "the last reload was refused");
-	if (keeper->audit_broken)
-		add_reason(&verdict, "the audit after a crash failed for too many sessions to be believed");
+	judge(&verdict, ledger, generations, &listening, &paused);
 	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:{s:i, s:I}, s:i, s:{s:i, s:i}, "
 			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I}",
 			 "ok", 1, "verdict", verdict.reasons ? verdict.text : "OK", "degraded", verdict.reasons != 0,
@@ -291,7 +306,7 @@ json_t *status_object(const struct ledger *ledger, struct generation *generation
 			 (json_int_t)limit.rlim_cur, "routes", (int)generations->config->n_routes, "listeners",
 			 "listening", (int)listening, "paused", (int)paused, "reload", reload_object(ledger), "file",
 			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
-			 generations->config->daemon[DAEMON_CONTROL_PATH].value.text,
+			 keeper->control_path,
 			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost());
 }
 
@@ -301,10 +316,7 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 	struct verdict verdict = {0};
 	uint32_t listening, paused;
 
-	judge_targets(&verdict, ledger, generations);
-	judge_listeners(&verdict, ledger, generations, &listening, &paused);
-	judge_places(&verdict, ledger, generations);
-	judge_routes(&verdict, ledger, generations);
+	judge(&verdict, ledger, generations, &listening, &paused);
 	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
 	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in all, %u listeners (%u paused)",
 		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, ledger->n_sessions,

@@ -13,7 +13,10 @@ struct generation;
 /* The `status` answer. */
 json_t *status_object(const struct ledger *ledger, struct generation *generations);
 
-/* The same, in a few lines of the log (SIGUSR1). */
+/* Its first line, NUL-terminated: "OK", or what is not. */
+void status_verdict(const struct ledger *ledger, struct generation *generations, char *text, size_t size);
+
+/* The same as status_object(), in a few lines of the log (SIGUSR1). */
 void status_log(const struct ledger *ledger, struct generation *generations);
 
 /* A digest of what the configuration's files look like now (stat(2)): when it changes, the files may differ from what runs. */

@@ -16,6 +16,7 @@
 #include "keeper/heir.h"
 #include "keeper/listen.h"
 #include "keeper/prepare.h"
+#include "keeper/service.h"
 #include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
@@ -35,6 +36,7 @@
 enum {
 	TICK_MS = 1000,
 	HANG_TICKS = 5,         /* a heart that does not beat for so long belongs to a hung thread */
+	STILL_TICKS = 2,        /* ... and is not told to be alive after so many */
 	STOP_SECONDS = 5,       /* a planned stop that takes longer becomes a kill */
 	BACKOFF_MS = 100,       /* after the second death of the worker's own making, doubled up to */
 	BACKOFF_MAX_MS = 10000,
@@ -61,6 +63,7 @@ struct keeper {
 	struct generation *prepared; /* good, and waiting for the old worker to stop */
 	uint64_t asked;            /* the newest reload request that the one under way answers */
 	bool answer_due;           /* ... when the heir is ready */
+	bool serves;               /* a first worker was ready */
 	uint64_t seen_beats[LEDGER_THREADS_MAX];
 	unsigned still[LEDGER_THREADS_MAX];
 	uint64_t next_tick;
@@ -73,6 +76,13 @@ static void wake_clerk(const struct keeper *keeper)
 
 	if (write(keeper->ledger->keeper->clerk_wake, &one, sizeof one) < 0)
 		return; /* full: it is being woken already */
+}
+
+/* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
+ * have to wait. */
+static bool may_open(const struct keeper *keeper)
+{
+	return !keeper->worker || keeper->ledger->keeper->worker_state != WORKER_SWEEPING;
 }
 
 static void start_worker(struct keeper *keeper, enum ledger_start reason, bool planned)
@@ -118,6 +128,7 @@ static void answer(struct keeper *keeper, bool ok, bool changed, const struct re
 		log_lines(LOG_ERR, "", report ? report->text : NULL);
 	atomic_store(&record->reload_answered, keeper->asked);
 	wake_clerk(keeper);
+	service_ready(keeper->ledger, keeper->start->generations);
 }
 
 static void begin_reload(struct keeper *keeper)
@@ -125,6 +136,7 @@ static void begin_reload(struct keeper *keeper)
 	struct report report = {0};
 	int r;
 
+	service_reloading();
 	keeper->wanted = false;
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
 	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
@@ -288,6 +300,17 @@ static void check_hearts(struct keeper *keeper)
 		kill(keeper->worker, SIGKILL);
 }
 
+/* A heart that misses a beat or two, and what the keeper itself waits for, is nothing to be restarted for. */
+static bool is_alive(const struct keeper *keeper)
+{
+	if (keeper->state != KEEPER_RUNNING)
+		return true;
+	for (uint32_t i = 0; i <= keeper->ledger->n_threads; i++)
+		if (keeper->still[i] > STILL_TICKS)
+			return false;
+	return true;
+}
+
 static void reap(struct keeper *keeper)
 {
 	int status;
@@ -321,6 +344,8 @@ static void handle_signals(struct keeper *keeper)
 			break;
 		case SIGTERM:
 		case SIGINT:
+			if (may_open(keeper))
+				service_stopping();
 			if (keeper->worker)
 				stop_worker(keeper, KEEPER_ENDING);
 			keeper->state = KEEPER_ENDING;
@@ -334,17 +359,15 @@ static void handle_worker_news(struct keeper *keeper)
 
 	if (read(keeper->ledger->keeper->keeper_wake, &count, sizeof count) < 0)
 		return;
-	if (keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY) {
+	if (keeper->ledger->keeper->worker_state != WORKER_READY)
+		return;
+	if (keeper->answer_due) {
 		keeper->answer_due = false;
 		answer(keeper, true, true, NULL);
 	}
-}
-
-/* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
- * have to wait. */
-static bool may_open(const struct keeper *keeper)
-{
-	return !keeper->worker || keeper->ledger->keeper->worker_state != WORKER_SWEEPING;
+	if (!keeper->serves)
+		service_ready(keeper->ledger, keeper->start->generations);
+	keeper->serves = true;
 }
 
 static bool reload_is_asked(const struct keeper *keeper)
@@ -357,6 +380,8 @@ static void tick(struct keeper *keeper)
 	struct generation *newest = keeper->start->generations;
 
 	check_hearts(keeper);
+	if (may_open(keeper))
+		service_tick(keeper->ledger, newest, is_alive(keeper));
 	/* What the worker inherited of it is the worker's own. */
 	if (newest->next && !keeper->prepared)
 		generations_trim(newest, keeper->ledger);
@@ -469,6 +494,7 @@ static int run_kept(struct start *start)
 {
 	struct keeper keeper = {.start = start, .ledger = &start->ledger};
 
+	service_init();
 	start_worker(&keeper, START_FIRST, true);
 	while (keeper.state != KEEPER_ENDING || keeper.worker)
 		turn(&keeper);

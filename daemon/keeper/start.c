@@ -134,6 +134,19 @@ static uint32_t count_sessions(const struct config *config)
 	return (uint32_t)room;
 }
 
+/* Where the control socket goes: as configured; or into the directory that a unit makes (RuntimeDirectory=, systemd.exec(5)), of
+ * which each instance of a template has its own. Allocated. */
+static char *control_path(const struct config *config)
+{
+	const struct spliced_value *path = setting(config, DAEMON_CONTROL_PATH);
+	const char *directory = getenv("RUNTIME_DIRECTORY");
+	char *text;
+
+	if (path->state == SPLICED_SET || !directory || directory[0] != '/' || strchr(directory, ':'))
+		return strdup(path->text);
+	return asprintf(&text, "%s/control.sock", directory) < 0 ? NULL : text;
+}
+
 /* The directory of the control socket, made while we may. */
 static int make_control_directory(const char *path, const struct privilege *privilege, struct report *report)
 {
@@ -194,9 +207,7 @@ static int open_control(struct start *start, const struct config *boot, struct r
 	const struct spliced_value *mode = setting(boot, DAEMON_CONTROL_MODE);
 	int fd;
 
-	start->control_path = strdup(setting(boot, DAEMON_CONTROL_PATH)->text);
-	if (!start->control_path)
-		return -ENOMEM;
+	snprintf(start->ledger.keeper->control_path, sizeof start->ledger.keeper->control_path, "%s", start->control_path);
 	fd = control_listen(start->control_path, mode->state == SPLICED_UNSET ? CONTROL_MODE : (unsigned)mode->number,
 			    setting(boot, DAEMON_CONTROL_GROUP)->text, report);
 	if (fd >= 0)
@@ -230,7 +241,7 @@ static int become_user(struct start *start, const struct config *boot, struct re
 	if (!r && privilege.drop)
 		r = privilege_needs(start->path, &start->families, &privilege.capabilities, report);
 	if (!r)
-		r = make_control_directory(setting(boot, DAEMON_CONTROL_PATH)->text, &privilege, report);
+		r = make_control_directory(start->control_path, &privilege, report);
 	if (!r)
 		r = privilege_drop(&privilege, report);
 	return r;
@@ -258,7 +269,8 @@ int start_up(struct start *start, const struct keeper_options *options)
 		return fail(&report, exit_status(r));
 	plugin_dir = options->plugin_dir ? options->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
 	log_fd = open_log(boot);
-	r = families_init(&start->families, plugin_dir, getuid());
+	start->control_path = control_path(boot);
+	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
 	if (!r)
 		r = become_user(start, boot, &report);
 	if (!r)

@@ -100,6 +100,7 @@ struct ledger_keeper {
 	_Atomic uint32_t sessions_high, listeners_high; /* records from here on were never used */
 	uint64_t file_digest; /* of the configuration that runs */
 	char config_path[512];
+	char control_path[128];
 };
 
 /* What a thread has in hand. */

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What the service manager is told, sd_notify(3): that we are ready, how it goes, that we reload or stop, and that we live. All of
+ * these do nothing where nobody asked (NOTIFY_SOCKET), and open a socket for a moment: never while an heir sweeps.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct generation;
+struct ledger;
+
+/* Reads the environment, before the first thread. */
+void service_init(void);
+
+/* The first worker serves. */
+void service_ready(const struct ledger *ledger, struct generation *newest);
+
+/* A reload has begun; service_ready() ends it, whatever became of it. */
+void service_reloading(void);
+void service_stopping(void);
+
+/* Once a second. alive: the hearts of all threads beat, or are not supposed to: the watchdog is fed. */
+void service_tick(const struct ledger *ledger, struct generation *newest, bool alive);

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The installed service, and what a test does with it."""
+
+import os
+import subprocess
+
+import harness
+from harness import until
+
+CONF = "/usr/local/etc/spliced/spliced.conf"
+DROP_INS = "/etc/systemd/system/spliced.service.d"
+
+
+def run(*words, check=True, timeout=120):
+    return subprocess.run(words, capture_output=True, text=True, check=check, timeout=timeout)
+
+
+def show(unit, name):
+    return run("systemctl", "show", "-p", name, "--value", unit).stdout.strip()
+
+
+def install():
+    """What is built, as an administrator would have it."""
+    run("make", "-s", "-C", harness.BUILD, "install")
+    run("systemd-sysusers")
+    run("systemctl", "daemon-reload")
+
+
+def drop_in(name, text):
+    os.makedirs(DROP_INS, exist_ok=True)
+    with open(os.path.join(DROP_INS, name + ".conf"), "w", encoding="utf-8") as file:
+        file.write(text)
+    run("systemctl", "daemon-reload")
+
+
+class Service:
+    """spliced.service, with a configuration, from start to stop."""
+
+    def __init__(self, routes, settings=None, unit="spliced"):
+        self.unit, self.settings = unit, settings or {}
+        self.write(routes)
+
+    def write(self, routes):
+        text = harness.config_text({"daemon": self.settings, "routes": routes})[2:-1]
+        with open(CONF, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(CONF, 0o644)
+
+    def __enter__(self):
+        run("systemctl", "reset-failed", check=False)
+        done = run("systemctl", "start", self.unit, check=False)
+        assert done.returncode == 0, done.stderr + self.log()
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if kind:
+            print(self.log())
+        run("systemctl", "stop", self.unit, check=False)
+
+    def systemctl(self, verb, check=True):
+        return run("systemctl", verb, self.unit, check=check)
+
+    def show(self, name):
+        return show(self.unit, name)
+
+    @property
+    def keeper(self):
+        return int(self.show("MainPID"))
+
+    @property
+    def worker(self):
+        keeper = self.keeper
+        return until("there is a worker", lambda: [pid for pid in harness.children(keeper) if harness.process_state(pid) not in ("Z", None)])[-1]
+
+    def ctl(self, *words):
+        return run("splicectl", *words, check=False)
+
+    def log(self):
+        return run("journalctl", "-u", self.unit, "-o", "cat", "--no-pager", "-n", "60", check=False).stdout

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The service under a real systemd: start, reload, watchdog, deaths of the worker and of the keeper, what its sandbox leaves it."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import pytest
+
+import harness
+import service
+from harness import Serve, Running, until
+from service import Service, drop_in, run
+
+PORT = 7100
+BACK = 7101
+FRONT = f"tcp4://127.0.0.1:{PORT}"
+ROUTES = {"web": {"listen": FRONT, "target": f"tcp4://127.0.0.1:{BACK}"}}
+UNIT = "/usr/local/lib/systemd/system/spliced.service"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def installed():
+    service.install()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    with Serve(f"tcp://127.0.0.1:{BACK}") as serving:
+        yield serving
+
+
+def client(port=PORT):
+    sock = socket.create_connection(("127.0.0.1", port))
+    sock.settimeout(harness.PATIENCE)
+    return sock
+
+
+def swarm(seconds):
+    return Running("swarm", "--to", f"tcp://127.0.0.1:{PORT}", "--parallel", 16, "--seconds", seconds)
+
+
+def all_well(running):
+    told, status = running.finish()
+    assert status == 0, told
+    return told
+
+
+# ---- the unit ----
+
+
+def test_units_are_right():
+    """All that systemd has to say of them is where manual pages are, where the host has no man(1)."""
+    done = run("systemd-analyze", "verify", UNIT, UNIT.replace("spliced.service", "spliced@one.service"), check=False)
+    said = [line for line in done.stderr.splitlines() if "Command 'man" not in line]
+    assert not said, said
+
+
+def exposure(unit):
+    told = run("systemd-analyze", "security", "--offline=true", "--no-pager", unit, check=False).stdout
+    return float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", told).group(1))
+
+
+def test_exposure():
+    assert exposure(UNIT) <= 2.4
+
+
+def test_the_default_configuration_runs():
+    """As it is installed it does nothing, and does it well."""
+    with open(os.path.join(os.path.dirname(harness.__file__), "..", "..", "conf", "spliced.conf"), encoding="utf-8") as file:
+        text = file.read()
+    with Service({}) as spliced:
+        with open(service.CONF, "w", encoding="utf-8") as file:
+            file.write(text)
+        spliced.systemctl("restart")
+        assert spliced.show("ActiveState") == "active"
+        assert spliced.ctl("status").returncode == 0
+
+
+# ---- its life ----
+
+
+def test_it_starts_and_says_so():
+    with Service(ROUTES) as spliced:
+        assert spliced.show("ActiveState") == "active"
+        assert spliced.show("StatusText") == "OK; 1 route, 0 sessions"
+        with client():
+            until("the status tells of the session", lambda: spliced.show("StatusText") == "OK; 1 route, 1 session")
+        with open(f"/proc/{spliced.keeper}/status", encoding="utf-8") as file:
+            status = file.read()
+        assert re.search(r"^NoNewPrivs:\s1$", status, re.M) and re.search(r"^Seccomp:\s2$", status, re.M)
+        assert not re.search(r"^Uid:\s0", status, re.M), "it runs as a user of its own"
+
+
+def test_an_instance_has_its_own_control_socket():
+    conf = os.path.join(os.path.dirname(service.CONF), "one.conf")
+    with open(conf, "w", encoding="utf-8") as file:
+        file.write(harness.config_text({"routes": {"one": {"listen": "tcp4://127.0.0.1:7109", "target": f"tcp4://127.0.0.1:{BACK}"}}})[2:-1])
+    try:
+        with Service(ROUTES):
+            run("systemctl", "start", "spliced@one")
+            assert run("splicectl", "-s", "/run/spliced-one/control.sock", "status").returncode == 0
+            client(7109).close()
+            run("systemctl", "reload", "spliced@one")
+    finally:
+        run("systemctl", "stop", "spliced@one", check=False)
+        os.unlink(conf)
+
+
+def test_reload_waits_for_the_answer():
+    with Service(ROUTES) as spliced:
+        spliced.write({**ROUTES, "more": {"listen": "tcp4://127.0.0.1:7102", "target": f"tcp4://127.0.0.1:{BACK}"}})
+        spliced.systemctl("reload")
+        client(7102).close()
+        until("the status is that of the new one", lambda: spliced.show("StatusText").startswith("OK; 2 routes"))
+        spliced.write({"web": {"listen": "tcp4://127.0.0.1:nonsense"}})
+        assert spliced.systemctl("reload", check=False).returncode != 0
+        client(7102).close()
+        assert spliced.show("ActiveState") == "active" and spliced.show("NRestarts") == "0"
+        until("the status tells of the refusal", lambda: "refused" in spliced.show("StatusText"))
+        spliced.write(ROUTES)
+        spliced.systemctl("reload")
+
+
+def test_a_bad_configuration_does_not_start():
+    spliced = Service({"web": {"listen": "tcp4://127.0.0.1:nonsense"}})
+    try:
+        done = spliced.systemctl("start", check=False)
+        assert done.returncode != 0
+        assert "nonsense" in spliced.log()
+        assert spliced.show("ActiveState") == "failed", "it is not tried again: a file does not mend itself"
+    finally:
+        spliced.systemctl("stop", check=False)
+
+
+def test_a_killed_worker():
+    with Service(ROUTES) as spliced:
+        swarming = swarm(3)
+        for _ in range(20):
+            time.sleep(0.1)
+            os.kill(spliced.worker, signal.SIGKILL)
+        all_well(swarming)
+        assert spliced.show("NRestarts") == "0"
+
+
+def test_a_killed_keeper():
+    """Sessions end; the listeners are back at once."""
+    with Service(ROUTES) as spliced:
+        before = spliced.keeper
+        sock = client()
+        os.kill(before, signal.SIGKILL)
+        with pytest.raises(OSError):
+            assert sock.recv(1) == b""
+            raise OSError
+        until("another keeper serves", lambda: spliced.show("ActiveState") == "active" and spliced.keeper not in (0, before))
+        client().close()
+
+
+def test_the_watchdog():
+    drop_in("watchdog", "[Service]\nWatchdogSec=3s\n")
+    try:
+        with Service(ROUTES) as spliced:
+            before = spliced.keeper
+            time.sleep(4)
+            assert spliced.keeper == before, "it is fed"
+            os.kill(before, signal.SIGSTOP)
+            until("a keeper that stands still is replaced", lambda: spliced.show("ActiveState") == "active" and spliced.keeper not in (0, before))
+            client().close()
+    finally:
+        os.unlink(os.path.join(service.DROP_INS, "watchdog.conf"))
+        run("systemctl", "daemon-reload")
+
+
+def test_a_hung_worker_is_a_hiccup():
+    with Service(ROUTES) as spliced:
+        keeper, worker = spliced.keeper, spliced.worker
+        with client() as sock:
+            os.kill(worker, signal.SIGSTOP)
+            until("another worker is there", lambda: spliced.worker != worker, 60)
+            sock.close()
+            client().close()
+        assert spliced.keeper == keeper and spliced.show("NRestarts") == "0"
+
+
+def test_no_core_and_no_ledger_in_one():
+    with Service(ROUTES) as spliced:
+        with open(f"/proc/{spliced.worker}/limits", encoding="utf-8") as file:
+            assert re.search(r"^Max core file size +0 +0 ", file.read(), re.M)
+        # Its memory belongs to another user, and says which of it would be dumped.
+        with open(f"/proc/{spliced.worker}/smaps", encoding="utf-8") as file:
+            parts = re.split(r"(?m)^(?=[0-9a-f]+-[0-9a-f]+ )", file.read())
+        flags = [re.search(r"^VmFlags: (.*)$", part, re.M).group(1).split() for part in parts if "spliced-ledger" in part]
+        assert flags and all("dd" in one for one in flags), flags
+
+
+def test_a_stopped_journal_does_not_stall_traffic():
+    with Service(ROUTES) as spliced:
+        journald = int(service.show("systemd-journald", "MainPID"))
+        os.kill(journald, signal.SIGSTOP)
+        try:
+            told = all_well(swarm(3))
+            assert told
+        finally:
+            os.kill(journald, signal.SIGCONT)
+        assert spliced.show("NRestarts") == "0"
