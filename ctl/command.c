@@ -59,6 +59,7 @@ static const struct verb verbs[] = {
 	 tables_print_sessions},
 	{"kill", "id", 0, false, silence_print},
 	{"reload", NULL, 0, true, reload_print},
+	{"upgrade", NULL, 0, true, reload_print},
 	{"log-level", "level", 0, false, silence_print},
 };
 
@@ -75,6 +76,7 @@ static void usage_print(FILE *file)
 	      "                       who is connected; -H: no headings; -n: plain numbers\n"
 	      "  kill ID              end a session\n"
 	      "  reload               read the configuration again\n"
+	      "  upgrade              run the program's file as it is now; sessions go on\n"
 	      "  log-level LEVEL      say more or less in the log\n"
 	      "\n"
 	      "Exit codes: 0; 1 refused or degraded; 64 usage; 69 the daemon is down; 77 not "

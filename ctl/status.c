@@ -35,7 +35,7 @@ static const char *age(double seconds, const struct view *view, char *text)
 
 static void processes_print(const json_t *answer, const struct view *view)
 {
-	static const char *const reasons[] = {"start", "crash", "hang", "reload"};
+	static const char *const reasons[] = {"start", "crash", "hang", "reload", "upgrade"};
 	const json_t *starts = member(answer, "worker.starts");
 	char text[HUMAN_NUMBER_MAX];
 	size_t i;

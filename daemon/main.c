@@ -2,6 +2,7 @@
 /* spliced(8): reads the command line, does what it asks for, leaves. */
 #include "base/report.h"
 #include "config/config.h"
+#include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "net/family.h"
 
@@ -21,6 +22,7 @@ struct arguments {
 	struct keeper_options keeper;
 	const char *as, *family;
 	bool json;
+	int adopts; /* a ledger that a new program's file is asked about by the one that runs; 0: none */
 };
 
 static const char usage_text[] =
@@ -77,6 +79,8 @@ static int check(const struct arguments *arguments)
 
 	if (!r)
 		r = config_load(&source, &config, &report);
+	if (!r && arguments->adopts)
+		r = handover_try(arguments->adopts, &families, &report);
 	if (!r && arguments->action == PRINT)
 		r = config_print(config, stdout);
 	else if (!r)
@@ -112,13 +116,14 @@ static int describe(const struct arguments *arguments)
 /* 0: go on; else what to exit with, plus one. */
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
-	enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, VERSION };
+	enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, VERSION, ADOPTS };
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 't'},
 		{"print", no_argument, NULL, 'T'},          {"help", no_argument, NULL, 'h'},
 		{"single", no_argument, NULL, SINGLE},      {"plugin-dir", required_argument, NULL, PLUGINS},
 		{"as", required_argument, NULL, AS},        {"describe", no_argument, NULL, DESCRIBE_OPTION},
 		{"json", no_argument, NULL, JSON},          {"version", no_argument, NULL, VERSION},
+		{"adopts", required_argument, NULL, ADOPTS},
 		{0},
 	};
 	int option;
@@ -134,6 +139,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 		case AS: arguments->as = optarg; break;
 		case DESCRIBE_OPTION: arguments->action = DESCRIBE; break;
 		case JSON: arguments->json = true; break;
+		case ADOPTS: arguments->adopts = atoi(optarg); break;
 		case VERSION: return print_version() + 1;
 		default: return usage() + 1;
 		}
@@ -148,7 +154,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 
 int main(int argc, char **argv)
 {
-	struct arguments arguments = {.keeper.config_path = CONFIG_PATH};
+	struct arguments arguments = {.keeper = {.config_path = CONFIG_PATH, .arguments = argv}};
 	int r = read_arguments(argc, argv, &arguments);
 
 	if (r)

@@ -197,6 +197,11 @@ static void ask_reload(struct connection *connection)
 		return; /* full: it is being woken already */
 }
 
+static bool is_for_keeper(const struct control *control, const char *verb)
+{
+	return (!strcmp(verb, "reload") || !strcmp(verb, "upgrade")) && getpid() != control->ledger->keeper->keeper_pid;
+}
+
 static void obey(struct connection *connection, const char *line)
 {
 	struct control *control = connection->control;
@@ -206,8 +211,10 @@ static void obey(struct connection *connection, const char *line)
 
 	if (!verb)
 		end(connection);
-	else if (!strcmp(verb, "reload") && getpid() != control->ledger->keeper->keeper_pid)
+	else if (is_for_keeper(control, verb)) {
+		atomic_store(&control->ledger->keeper->upgrade_asked, !strcmp(verb, "upgrade"));
 		ask_reload(connection);
+	}
 	else
 		reply(connection, verb_answer(control->clerk, verb, request));
 	json_decref(request);

@@ -245,12 +245,13 @@ static json_t *worker_object(const struct ledger_keeper *keeper)
 
 	if (keeper->last_death_at)
 		death = json_pack("{s:o, s:s}", "time", status_time(keeper->last_death_at), "what", keeper->last_death);
-	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I}, s:o}", "pid", (int)keeper->worker_pid,
+	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "pid", (int)keeper->worker_pid,
 			 "version", PACKAGE_VERSION, "age", seconds_since(keeper->worker_started), "adopted",
 			 (json_int_t)keeper->adopted_total, "orphans", (json_int_t)keeper->orphans_adopted, "adopt_longest",
 			 (double)keeper->adopt_ns_max / NSEC_PER_SEC, "starts", "start",
 			 (json_int_t)keeper->starts[START_FIRST], "crash", (json_int_t)keeper->starts[START_CRASH], "hang",
 			 (json_int_t)keeper->starts[START_HANG], "reload", (json_int_t)keeper->starts[START_RELOAD],
+			 "upgrade", (json_int_t)keeper->starts[START_UPGRADE],
 			 "last_death", death);
 }
 

@@ -326,6 +326,7 @@ static const struct {
 } verbs[] = {
 	{"status", verb_status},       {"routes", verb_routes}, {"listeners", verb_listeners},
 	{"sessions", verb_sessions},   {"kill", verb_kill},     {"reload", verb_reload},
+	{"upgrade", verb_reload},
 	{"log-level", verb_log_level},
 };
 

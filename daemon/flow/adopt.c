@@ -13,6 +13,7 @@
 #include "flow/thread.h"
 #include "ledger/audit.h"
 #include "ledger/generation.h"
+#include "ledger/manifest.h"
 #include "net/socket.h"
 
 #include <dirent.h>
@@ -43,7 +44,13 @@ static bool is_owned(const struct owned *owned, int fd)
 	return fd < owned->size && owned->bits[fd / 8] & 1 << fd % 8;
 }
 
-static void own_keepers(struct owned *owned, const struct ledger *ledger)
+static int own_one(int32_t *fd, void *data)
+{
+	own(data, *fd);
+	return 0;
+}
+
+static void own_all(struct owned *owned, struct ledger *ledger)
 {
 	const struct ledger_keeper *keeper = ledger->keeper;
 
@@ -54,30 +61,7 @@ static void own_keepers(struct owned *owned, const struct ledger *ledger)
 	own(owned, ledger->fd);
 	own(owned, keeper->keeper_wake);
 	own(owned, keeper->clerk_wake);
-	own(owned, keeper->control_fd);
-	for (int i = 0; i < LEDGER_CONTROLS_MAX; i++)
-		if (ledger->controls[i].state != CONTROL_FREE)
-			own(owned, ledger->controls[i].fd);
-}
-
-static void own_listeners(struct owned *owned, const struct ledger *ledger)
-{
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
-		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger->listeners[i].n_fds; k++)
-			own(owned, ledger->listeners[i].fds[k]);
-}
-
-static void own_sessions(struct owned *owned, const struct ledger *ledger)
-{
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
-		const struct ledger_session *record = &ledger->sessions[i];
-
-		for (int k = 0; record->state != SESSION_FREE && k < 2; k++) {
-			own(owned, record->fd[k]);
-			own(owned, record->direction[k].pipe);
-			own(owned, record->stage[k]);
-		}
-	}
+	manifest_visit(ledger, own_one, owned);
 }
 
 /* The session was being ended: goes on with it. What its record still names is open. */
@@ -314,9 +298,7 @@ void adopt_ledger(struct worker *worker)
 	owned.bits = calloc(1, (size_t)owned.size / 8);
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);
-	own_keepers(&owned, ledger);
-	own_listeners(&owned, ledger);
-	own_sessions(&owned, ledger);
+	own_all(&owned, ledger);
 	if (owned.bits)
 		sweep(ledger, &owned);
 	free(owned.bits);

@@ -385,7 +385,8 @@ static void adopt(struct thread *thread, uint32_t index)
 {
 	struct ledger_listener *record = record_of(thread, index);
 	struct listener *listener = &thread->listeners[index];
-	int fd = record->fds[record->n_fds == 1 ? 0 : thread->index];
+	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
+	int fd = place < record->n_fds ? record->fds[place] : -1; /* one that was opened for fewer threads */
 	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
 	uint64_t capabilities;
 

@@ -13,6 +13,7 @@
 #include "control/status.h"
 #include "keeper/blame.h"
 #include "keeper/companion.h"
+#include "keeper/handover.h"
 #include "keeper/heir.h"
 #include "keeper/listen.h"
 #include "keeper/prepare.h"
@@ -20,7 +21,6 @@
 #include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
-#include "net/socket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -60,6 +60,14 @@ struct keeper {
 	struct prepare prepare;
 	bool checked;              /* its child has ended, with */
 	int check_status;
+	struct {
+		bool wanted;       /* by SIGUSR2 */
+		pid_t pid;         /* of the check; 0: none */
+		int output, status;
+		bool checked;      /* its child has ended, with status */
+		bool leaving;      /* all is well: the next worker is the new program's */
+	} upgrade;
+	bool renew;                /* the next reload looks at each listener, though the configuration may be the same */
 	struct generation *prepared; /* good, and waiting for the old worker to stop */
 	uint64_t asked;            /* the newest reload request that the one under way answers */
 	bool answer_due;           /* ... when the heir is ready */
@@ -151,6 +159,68 @@ static void begin_reload(struct keeper *keeper)
 	report_done(&report);
 }
 
+/* Upgrade: the program's file as it is now is checked by a child; then the worker stops, and we become the new program, which reads the
+ * configuration again and gives the answer. */
+
+static void refuse_upgrade(struct keeper *keeper, const struct report *report)
+{
+	log_error("not upgraded: spliced %s goes on", PACKAGE_VERSION);
+	answer(keeper, false, false, report);
+}
+
+static void begin_upgrade(struct keeper *keeper)
+{
+	struct report report = {0};
+	pid_t pid;
+
+	service_reloading();
+	keeper->upgrade.wanted = false;
+	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
+	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
+	pid = handover_check(keeper->ledger, keeper->start->arguments, keeper->start->path, &keeper->upgrade.output);
+	if (pid > 0) {
+		keeper->upgrade.pid = pid;
+		return;
+	}
+	report_add(&report, "cannot check the new program: %s", strerror(-pid));
+	refuse_upgrade(keeper, &report);
+	report_done(&report);
+}
+
+static void end_check(struct keeper *keeper)
+{
+	struct report report = {0};
+	int status = keeper->upgrade.status;
+
+	keeper->upgrade.checked = false;
+	prepare_read_report(keeper->upgrade.output, &report);
+	ledger_forget_fd(keeper->ledger, keeper->upgrade.output);
+	close(keeper->upgrade.output);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
+		keeper->upgrade.leaving = true;
+	} else {
+		if (WIFSIGNALED(status))
+			report_add(&report, "the new program died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		refuse_upgrade(keeper, &report);
+	}
+	report_done(&report);
+}
+
+/* No worker runs. Returns only if nothing came of it. */
+static void become_new(struct keeper *keeper)
+{
+	struct report report = {0};
+	int r;
+
+	keeper->upgrade.leaving = false;
+	log_notice("upgrade: spliced %s becomes what its file is now", PACKAGE_VERSION);
+	companion_stop();
+	r = handover_exec(keeper->ledger, keeper->start->arguments);
+	report_add(&report, "cannot run the new program: %s", strerror(-r));
+	refuse_upgrade(keeper, &report);
+	report_done(&report);
+}
+
 static void stop_worker(struct keeper *keeper, enum keeper_state state)
 {
 	keeper->state = state;
@@ -171,7 +241,7 @@ static void end_prepare(struct keeper *keeper, int status)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
 				   &report);
 	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
-	    !listen_is_waiting(keeper->ledger, start->generations)) {
+	    !keeper->renew && !listen_is_waiting(keeper->ledger, start->generations)) {
 		start_note_files(start, generation->config);
 		generation_free(generation, keeper->ledger);
 		answer(keeper, true, false, NULL);
@@ -194,6 +264,7 @@ static void commit(struct keeper *keeper)
 	struct generation *generation = keeper->prepared;
 
 	keeper->prepared = NULL;
+	keeper->renew = false;
 	generation->next = start->generations;
 	start->generations = generation;
 	keeper->ledger->keeper->generation = generation->number;
@@ -270,6 +341,8 @@ static void worker_ended(struct keeper *keeper, int status)
 		commit(keeper);
 		reason = START_RELOAD;
 	}
+	if (keeper->upgrade.leaving && planned)
+		become_new(keeper);
 	if (!wait) {
 		start_worker(keeper, reason, planned);
 		return;
@@ -319,6 +392,10 @@ static void reap(struct keeper *keeper)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == keeper->worker) {
 			worker_ended(keeper, status);
+		} else if (pid == keeper->upgrade.pid) {
+			keeper->upgrade.pid = 0;
+			keeper->upgrade.checked = true;
+			keeper->upgrade.status = status;
 		} else if (pid == keeper->prepare.pid) {
 			keeper->checked = true;
 			keeper->check_status = status;
@@ -338,6 +415,9 @@ static void handle_signals(struct keeper *keeper)
 			break; /* reaped at every turn */
 		case SIGHUP:
 			keeper->wanted = true;
+			break;
+		case SIGUSR2:
+			keeper->upgrade.wanted = true;
 			break;
 		case SIGUSR1:
 			status_log(keeper->ledger, keeper->start->generations);
@@ -375,6 +455,17 @@ static bool reload_is_asked(const struct keeper *keeper)
 	return keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked;
 }
 
+static bool upgrade_is_asked(const struct keeper *keeper)
+{
+	return keeper->upgrade.wanted || atomic_load(&keeper->ledger->keeper->upgrade_asked);
+}
+
+/* Nothing else is under way. */
+static bool is_free(const struct keeper *keeper)
+{
+	return !keeper->prepare.pid && !keeper->upgrade.pid && !keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY;
+}
+
 static void tick(struct keeper *keeper)
 {
 	struct generation *newest = keeper->start->generations;
@@ -404,14 +495,17 @@ static void act(struct keeper *keeper)
 		keeper->checked = false;
 		end_prepare(keeper, keeper->check_status);
 	}
+	if (keeper->upgrade.checked && may_open(keeper))
+		end_check(keeper);
 	if (keeper->prepare.pid && !keeper->checked && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
 		prepare_expire(&keeper->prepare);
 	switch (keeper->state) {
 	case KEEPER_RUNNING:
-		if (keeper->prepared)
+		if (keeper->prepared || (keeper->upgrade.leaving && is_free(keeper)))
 			stop_worker(keeper, KEEPER_STOPPING);
-		else if (reload_is_asked(keeper) && !keeper->prepare.pid && !keeper->answer_due &&
-			 keeper->ledger->keeper->worker_state == WORKER_READY)
+		else if (upgrade_is_asked(keeper) && is_free(keeper))
+			begin_upgrade(keeper);
+		else if (reload_is_asked(keeper) && is_free(keeper))
 			begin_reload(keeper);
 		return;
 	case KEEPER_WAITING:
@@ -453,40 +547,11 @@ static void turn(struct keeper *keeper)
 	act(keeper);
 }
 
-/* What a feed's socket asked of the kernel beyond its own life. */
-static void take_leave(const struct ledger_session *record, unsigned side, struct generation *newest)
-{
-	struct generation *generation = generation_find(newest, record->generation);
-	const struct config_route *route = generation ? &generation->config->routes[record->route] : NULL;
-	const struct config_leg *leg;
-
-	if (!route || (side ? record->target >= route->n_targets : record->front != FRONT_DIALED))
-		return;
-	leg = side ? &route->targets[record->target].legs[record->connect_leg] : &route->dial[record->endpoint].legs[record->leg];
-	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
-		leg->family->plugin.leave(record->fd[side], &leg->options);
-}
-
-/* A stream that is cut must not look complete: what is still open is reset when the process ends. */
-static void abort_sessions(struct ledger *ledger, struct generation *newest)
-{
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
-		const struct ledger_session *record = &ledger->sessions[i];
-
-		for (unsigned side = 0; record->state != SESSION_FREE && side < 2; side++) {
-			if (record->fd[side] < 0)
-				continue;
-			take_leave(record, side, newest);
-			socket_set_abort(record->fd[side]);
-		}
-	}
-}
-
 static int run_single(struct start *start)
 {
 	int r = heir_run(&start->ledger, start->generations, true);
 
-	abort_sessions(&start->ledger, start->generations);
+	handover_abandon(&start->ledger, start->generations);
 	return r;
 }
 
@@ -495,13 +560,20 @@ static int run_kept(struct start *start)
 	struct keeper keeper = {.start = start, .ledger = &start->ledger};
 
 	service_init();
-	start_worker(&keeper, START_FIRST, true);
+	if (start->took_over) {
+		/* A request that came with the ledger is answered by the reload that follows. */
+		keeper.asked = keeper.ledger->keeper->reload_answered;
+		keeper.wanted = keeper.renew = true;
+	}
+	start_worker(&keeper, start->took_over ? START_UPGRADE : START_FIRST, true);
 	while (keeper.state != KEEPER_ENDING || keeper.worker)
 		turn(&keeper);
 	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
 	companion_stop();
-	abort_sessions(keeper.ledger, start->generations);
+	start->handed_over = handover_send(keeper.ledger);
+	if (!start->handed_over)
+		handover_abandon(keeper.ledger, start->generations);
 	return EX_OK;
 }
 
@@ -516,8 +588,10 @@ int keeper_run(const struct keeper_options *options)
 		   start.generations->config->n_routes, start.generations->config->n_routes == 1 ? "" : "s",
 		   start.ledger.n_threads, start.ledger.n_threads == 1 ? "" : "s", start.ledger.n_sessions);
 	r = options->single ? run_single(&start) : run_kept(&start);
-	listen_end(&start.ledger, start.generations);
-	start_end(&start);
+	if (!start.handed_over) {
+		listen_end(&start.ledger, start.generations);
+		start_end(&start);
+	}
 	log_notice("stopped");
 	return r;
 }

@@ -135,7 +135,7 @@ void prepare_expire(struct prepare *prepare)
 	kill(prepare->pid, SIGKILL);
 }
 
-static void read_report(int fd, struct report *report)
+void prepare_read_report(int fd, struct report *report)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
 	char *text, *line, *rest;
@@ -156,7 +156,7 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 {
 	int fd = prepare->text_fd;
 
-	read_report(prepare->report_fd, report);
+	prepare_read_report(prepare->report_fd, report);
 	drop(&prepare->report_fd, ledger);
 	prepare->pid = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {

@@ -31,5 +31,8 @@ void prepare_expire(struct prepare *prepare);
  * errno, with report saying why. */
 int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, struct report *report);
 
+/* Adds the lines of a memfd that a child wrote to. */
+void prepare_read_report(int fd, struct report *report);
+
 /* Both at once, waiting: for the start. */
 int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report);

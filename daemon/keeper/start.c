@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "control/control.h"
 #include "control/status.h"
+#include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
 #include "keeper/prepare.h"
@@ -180,10 +181,10 @@ static int make_eventfd(int32_t *ret)
 	return 0;
 }
 
-static int make_ledger(struct start *start, const struct config *boot, int log_fd)
+static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions, int log_fd)
 {
 	struct ledger *ledger = &start->ledger;
-	int r = ledger_init(ledger, count_threads(boot), count_sessions(boot));
+	int r = ledger_init(ledger, threads, sessions);
 
 	if (r < 0)
 		return r;
@@ -191,7 +192,7 @@ static int make_ledger(struct start *start, const struct config *boot, int log_f
 	ledger->keeper->started = clock_monotonic();
 	ledger->keeper->started_at = clock_realtime();
 	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s", start->path);
-	ledger->keeper->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
+	ledger->keeper->log_level = start->log_level;
 	log_set_level_at(&ledger->keeper->log_level);
 	ledger_keep_fd(ledger, start->signal_fd);
 	if (log_fd >= 0)
@@ -233,6 +234,56 @@ static int first_generation(struct start *start, struct report *report)
 	return 0;
 }
 
+/* Numbers rise: the newest is the last. */
+static int take_generations(struct start *start, struct report *report)
+{
+	struct ledger *ledger = &start->ledger;
+	uint32_t last = 0;
+
+	for (;;) {
+		const struct ledger_generation *next = NULL;
+		struct generation *generation;
+		int r;
+
+		for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
+			if (ledger->generations[i].number > last && (!next || ledger->generations[i].number < next->number))
+				next = &ledger->generations[i];
+		if (!next)
+			return last ? 0 : -EPROTO;
+		last = next->number;
+		r = generation_new(&generation, last, next->fd, &start->families, ledger, report);
+		if (r < 0)
+			return r;
+		generation->next = start->generations;
+		start->generations = generation;
+	}
+}
+
+/* What another process of this program left goes on here. */
+static int take_over(struct start *start, const struct config *boot, int log_fd, struct ledger *old, struct report *report)
+{
+	uint32_t threads = count_threads(boot), sessions = count_sessions(boot);
+	int r;
+
+	/* Each of its threads may have listening sockets of its own, whose queues only a thread in its place serves. */
+	if (threads < old->n_threads) {
+		log_notice("daemon.workers is %u: the %u there were stay until the sessions may end, at a stop", threads, old->n_threads);
+		threads = old->n_threads;
+	}
+	r = make_ledger(start, threads, sessions > old->keeper->sessions_high ? sessions : old->keeper->sessions_high, log_fd);
+	if (!r)
+		r = ledger_inherit(&start->ledger, old);
+	if (r < 0)
+		return r;
+	ledger_done(old);
+	*old = (struct ledger){.fd = -1};
+	start->took_over = true;
+	r = take_generations(start, report);
+	if (!r)
+		start_apply(start, start->generations->config);
+	return r;
+}
+
 static int become_user(struct start *start, const struct config *boot, struct report *report)
 {
 	struct privilege privilege;
@@ -254,14 +305,32 @@ static int read_boot_config(struct start *start, struct config **ret, struct rep
 	return config_load(&source, ret, report);
 }
 
+static int start_anew(struct start *start, const struct config *boot, int log_fd, struct report *report)
+{
+	int r;
+
+	/* What is said here already is of another's ledger. */
+	if (report->text)
+		log_lines(LOG_ERR, "", report->text);
+	report_done(report);
+	r = make_ledger(start, count_threads(boot), count_sessions(boot), log_fd);
+	if (!r)
+		r = open_control(start, boot, report);
+	if (!r)
+		r = first_generation(start, report);
+	return r;
+}
+
 int start_up(struct start *start, const struct keeper_options *options)
 {
 	struct report report = {0};
 	struct config *boot = NULL;
 	const char *plugin_dir;
+	struct ledger old;
 	int r, log_fd;
 
 	start->path = options->config_path;
+	start->arguments = options->arguments;
 	r = take_signals(start);
 	if (!r)
 		r = read_boot_config(start, &boot, &report);
@@ -273,12 +342,13 @@ int start_up(struct start *start, const struct keeper_options *options)
 	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
 	if (!r)
 		r = become_user(start, boot, &report);
+	start->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
+	if (!r && handover_take(&old, &report) > 0)
+		r = take_over(start, boot, log_fd, &old, &report);
+	else if (!r)
+		r = start_anew(start, boot, log_fd, &report);
 	if (!r)
-		r = make_ledger(start, boot, log_fd);
-	if (!r)
-		r = open_control(start, boot, &report);
-	if (!r)
-		r = first_generation(start, &report);
+		handover_launch(&start->ledger);
 	if (r < 0 && !report.count)
 		report_add(&report, "cannot start: %s", strerror(-r));
 	if (r < 0 && start->ledger.header && start->ledger.keeper->control_fd >= 0)

@@ -18,6 +18,10 @@ struct start {
 	struct ledger ledger;
 	struct generation *generations; /* newest first */
 	int signal_fd;
+	int log_level;
+	bool took_over;   /* another process left its ledger */
+	bool handed_over; /* and this one has left its own */
+	char *const *arguments;
 	char *control_path;
 };
 

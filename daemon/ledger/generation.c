@@ -47,6 +47,14 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 	return 0;
 }
 
+static bool is_noted(const struct ledger *ledger, uint32_t number)
+{
+	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
+		if (ledger->generations[i].number == number)
+			return true;
+	return false;
+}
+
 int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
 		   struct report *report)
 {
@@ -65,8 +73,9 @@ int generation_new(struct generation **ret, uint32_t number, int fd, struct fami
 	if (r == -ENOSPC)
 		report_add(report, "more than %d routes or %d targets; run a second instance for some of them",
 			   LEDGER_ROUTES_MAX, LEDGER_TARGETS_MAX);
-	if (!r)
-		r = ledger_keep_fd(ledger, fd);
+	/* One that an earlier keeper has noted is taken over with its ledger. */
+	if (!r && !is_noted(ledger, number))
+		r = ledger_note_generation(ledger, number, fd);
 	if (r < 0) {
 		generation_free(generation, ledger);
 		return r;
@@ -84,7 +93,7 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 	free(generation->target_slots);
 	free(generation->route_slots);
 	config_free(generation->config);
-	ledger_forget_fd(ledger, generation->fd);
+	ledger_forget_generation(ledger, generation->number);
 	close(generation->fd);
 	free(generation);
 	return NULL;

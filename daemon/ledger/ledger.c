@@ -34,6 +34,7 @@ static void lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 		[LEDGER_CONTROLS] = {sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
 		[LEDGER_TEXT] = {1, LEDGER_TEXT_MAX},
 		[LEDGER_FLOWS] = {sizeof(struct ledger_flow), sessions},
+		[LEDGER_GENERATIONS] = {sizeof(struct ledger_generation), LEDGER_GENERATIONS_MAX},
 	};
 	uint64_t offset = sizeof *header;
 
@@ -55,7 +56,7 @@ static void *section(const struct ledger *ledger, enum ledger_section_id id)
 	return (char *)ledger->header + ledger->header->sections[id].offset;
 }
 
-static void find_sections(struct ledger *ledger)
+void ledger_find_sections(struct ledger *ledger)
 {
 	ledger->keeper = section(ledger, LEDGER_KEEPER);
 	ledger->threads = section(ledger, LEDGER_THREADS);
@@ -67,6 +68,7 @@ static void find_sections(struct ledger *ledger)
 	ledger->controls = section(ledger, LEDGER_CONTROLS);
 	ledger->text = section(ledger, LEDGER_TEXT);
 	ledger->flows = section(ledger, LEDGER_FLOWS);
+	ledger->generations = section(ledger, LEDGER_GENERATIONS);
 }
 
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
@@ -87,7 +89,7 @@ int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
 		goto fail;
 	madvise(ledger->header, header.size, MADV_DONTDUMP);
 	*ledger->header = header;
-	find_sections(ledger);
+	ledger_find_sections(ledger);
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		ledger->keeper->fds[i] = -1;
 	ledger->keeper->keeper_wake = ledger->keeper->clerk_wake = ledger->keeper->control_fd = -1;
@@ -106,6 +108,23 @@ void ledger_done(struct ledger *ledger)
 	munmap(ledger->header, ledger->header->size);
 	close(ledger->fd);
 	*ledger = (struct ledger){.fd = -1};
+}
+
+int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
+{
+	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
+		if (!ledger->generations[i].number) {
+			ledger->generations[i] = (struct ledger_generation){number, fd};
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+void ledger_forget_generation(struct ledger *ledger, uint32_t number)
+{
+	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
+		if (ledger->generations[i].number == number)
+			ledger->generations[i] = (struct ledger_generation){0};
 }
 
 int ledger_keep_fd(struct ledger *ledger, int fd)

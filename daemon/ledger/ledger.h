@@ -24,14 +24,15 @@
 #include <sys/types.h>
 
 enum {
-	LEDGER_VERSION = 2,
+	LEDGER_VERSION = 3,
 	LEDGER_THREADS_MAX = 129,   /* 128 that carry traffic, and the clerk */
 	LEDGER_LISTENERS_MAX = 2048,
 	LEDGER_ROUTES_MAX = 2048,
 	LEDGER_TARGETS_MAX = 4096,
 	LEDGER_CONTROLS_MAX = 64,
 	LEDGER_ADDRESSES_MAX = 16,  /* of one target's name */
-	LEDGER_KEEPER_FDS = 1024, /* each generation that is lived in has one */
+	LEDGER_KEEPER_FDS = 64,
+	LEDGER_GENERATIONS_MAX = 1024, /* that are lived in */
 	LEDGER_NAME_MAX = 128,
 	LEDGER_TEXT_MAX = 64 * 1024,
 };
@@ -47,6 +48,7 @@ enum ledger_section_id {
 	LEDGER_CONTROLS,
 	LEDGER_TEXT,
 	LEDGER_FLOWS,
+	LEDGER_GENERATIONS,
 	LEDGER_SECTIONS,
 };
 
@@ -63,7 +65,7 @@ struct ledger_header {
 };
 
 /* Why a worker was started. */
-enum ledger_start { START_FIRST, START_CRASH, START_HANG, START_RELOAD, START_REASONS };
+enum ledger_start { START_FIRST, START_CRASH, START_HANG, START_RELOAD, START_UPGRADE, START_REASONS };
 
 /* Where a worker stands; the keeper opens no descriptor while one sweeps. */
 enum ledger_worker_state { WORKER_NONE, WORKER_SWEEPING, WORKER_READY, WORKER_STOPPED };
@@ -76,7 +78,7 @@ struct ledger_keeper {
 	uint32_t threads;              /* that carry traffic */
 	uint64_t worker_started;
 	_Atomic uint32_t struck; /* a fatal signal was sent to the worker by another process: it is not to blame */
-	_Atomic uint64_t starts[START_REASONS];
+	_Atomic uint64_t starts[8]; /* enum ledger_start */
 	_Atomic int log_level;
 	/* descriptors that are the keeper's own: a sweep leaves them alone. -1: free */
 	int32_t fds[LEDGER_KEEPER_FDS];
@@ -101,6 +103,7 @@ struct ledger_keeper {
 	uint64_t file_digest; /* of the configuration that runs */
 	char config_path[512];
 	char control_path[128];
+	_Atomic uint32_t upgrade_asked; /* beside a reload */
 };
 
 /* What a thread has in hand. */
@@ -292,6 +295,12 @@ struct ledger_control {
 	uint64_t asked; /* RELOADING: answered when reload_answered reaches it */
 };
 
+/* A configuration that is lived in. */
+struct ledger_generation {
+	uint32_t number; /* 0: free */
+	int32_t fd;      /* its memfd */
+};
+
 /* A process's view of the ledger. */
 struct ledger {
 	int fd;
@@ -305,6 +314,7 @@ struct ledger {
 	struct ledger_counter *counters; /* [thread][route] */
 	struct ledger_control *controls;
 	struct ledger_flow *flows; /* by session */
+	struct ledger_generation *generations;
 	char *text; /* what the last reload had to say, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 };
@@ -312,6 +322,20 @@ struct ledger {
 /* Makes an empty ledger for so many threads (the clerk's is added) and sessions. 0 or negative errno. */
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions);
 void ledger_done(struct ledger *ledger);
+
+/* Points the view at the sections that the header tells of. */
+void ledger_find_sections(struct ledger *ledger);
+
+/* Maps a ledger that another process made, whose memfd it owns from now on. -EPROTO: it is none, or its layout is not known here. */
+int ledger_open(struct ledger *ledger, int fd);
+
+/* Takes over all that an older ledger says: records of another size, or of more or fewer threads. No worker runs. -ENOSPC: there are
+ * more records than this one has places for. */
+int ledger_inherit(struct ledger *ledger, const struct ledger *old);
+
+/* Records a generation, or forgets it. -ENOSPC. */
+int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd);
+void ledger_forget_generation(struct ledger *ledger, uint32_t number);
 
 /* Records a descriptor as the keeper's own, or forgets it. -ENOSPC. */
 int ledger_keep_fd(struct ledger *ledger, int fd);

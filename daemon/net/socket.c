@@ -203,6 +203,13 @@ void socket_set_abort(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
+void socket_clear_abort(int fd)
+{
+	struct linger linger = {0};
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
 bool socket_is_fresh(int fd)
 {
 	struct linger linger = {0};

@@ -72,6 +72,7 @@ int socket_unsent(int fd);
 
 /* Makes close(2) an abort: the peer sees a reset (SO_LINGER with 0 s). Also a mark: see socket_is_fresh(). */
 void socket_set_abort(int fd);
+void socket_clear_abort(int fd);
 
 /* Whether an accepted socket is as accept(2) gave it: nothing was shut down on it and no abort set. */
 bool socket_is_fresh(int fd);

@@ -37,7 +37,7 @@ class Service:
     """spliced.service, with a configuration, from start to stop."""
 
     def __init__(self, routes, settings=None, unit="spliced"):
-        self.unit, self.settings = unit, settings or {}
+        self.unit, self.settings = unit, settings or {"log": {"sessions": False}}
         self.write(routes)
 
     def write(self, routes):

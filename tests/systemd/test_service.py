@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The service under a real systemd: start, reload, watchdog, deaths of the worker and of the keeper, what its sandbox leaves it."""
 
+import json
 import os
 import re
 import signal
@@ -156,6 +157,36 @@ def test_a_killed_keeper():
             assert sock.recv(1) == b""
             raise OSError
         until("another keeper serves", lambda: spliced.show("ActiveState") == "active" and spliced.keeper not in (0, before))
+        client().close()
+
+
+@pytest.mark.parametrize("verb", ("restart", "upgrade"))
+def test_nothing_is_lost(verb):
+    """Not by a restart of the service, which is another process, nor by an upgrade, which is the same."""
+    with Service(ROUTES) as spliced:
+        before = spliced.keeper
+        with client() as sock:
+            sock.sendall(b"early")
+            swarming = swarm(5)
+            for _ in range(8):
+                time.sleep(0.4)
+                done = spliced.systemctl("restart", check=False) if verb == "restart" else spliced.ctl("upgrade")
+                assert done.returncode == 0, done.stderr + spliced.log()
+            all_well(swarming)
+        assert (spliced.keeper == before) == (verb == "upgrade")
+        status = json.loads(spliced.ctl("--json", "status").stdout)
+        assert status["worker"]["starts"]["upgrade"] == 8 and status["sessions"]["total"] > 16, status
+        until("nothing of it is left", lambda: spliced.show("NFileDescriptorStore") == "1")
+
+
+def test_a_stop_ends_what_nobody_takes_over():
+    with Service(ROUTES) as spliced:
+        sock = client()
+        until("its session is there", lambda: "1 session" in spliced.show("StatusText"))
+        spliced.systemctl("stop")
+        with pytest.raises(ConnectionResetError):
+            sock.recv(1)
+        spliced.systemctl("start")
         client().close()
 
 

@@ -65,7 +65,7 @@ def directory():
 
 
 def daemon_of(routes, plugins):
-    return Daemon(routes, {"plugin_dir": plugins, "log": {"to": "stderr", "level": "warning"}})
+    return Daemon(routes, {"plugin_dir": plugins})
 
 
 @pytest.mark.parametrize("front", KINDS)
@@ -83,10 +83,21 @@ def test_all_that_meet(front, plugins, directory):
     with daemon_of(routes, plugins) as daemon:
         for pair in pairs:
             try:
-                there_and_back(daemon, pair, fronts[pair], backs[pair])
+                in_tries(pair, lambda pair=pair: there_and_back(daemon, pair, fronts[pair], backs[pair]))
             except (AssertionError, OSError) as error:
                 failed.append(f"{' to '.join(pair)}: {type(error).__name__} {error}")
         assert not failed, "\n".join(failed)
+
+
+def in_tries(pair, function):
+    """The emulated controllers lose a packet now and then, when the machine is busy; the kernel then resets the link."""
+    if {"rfcomm", "l2cap"} & set(pair):
+        try:
+            function()
+            return
+        except ConnectionResetError:
+            pass
+    function()
 
 
 def there_and_back(daemon, pair, front, back):

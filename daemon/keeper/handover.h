@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Handing over to another process of this program: the ledger, and every descriptor that it names.
+ *
+ *   upgrade   execve(2) of the program's file as it is now: descriptors keep their numbers
+ *   restart   the lifeboat: one end of a socket pair lies in the service manager's descriptor store, sd_pid_notify_with_fds(3); at a
+ *             planned stop all is sent into the other end, and the next start takes it out. If there is none, the manager drops the
+ *             store, and what was in it is closed: connections are reset.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+struct families;
+struct generation;
+struct ledger;
+struct report;
+
+/* Takes what another process left, if it left anything: 1, and *old is its ledger, all of whose descriptors are open here; 0: nothing.
+ * Negative errno: it cannot be used, and is closed; report says why. */
+int handover_take(struct ledger *old, struct report *report);
+
+/* Puts the lifeboat's end into the store. No heir sweeps. */
+void handover_launch(struct ledger *ledger);
+
+/* Sends all into the lifeboat, if there is one. False: there is none, or it failed; then nothing has changed. */
+bool handover_send(struct ledger *ledger);
+
+/* Nobody takes over. A stream that is cut must not look complete: what is still open is reset when the process ends. */
+void handover_abandon(struct ledger *ledger, struct generation *newest);
+
+/* Starts to check that the program's file as it is now can take over: its plugins, the configuration, this ledger. Returns a child's
+ * pid, which ends with status 0 if all is well, or negative errno; what it says comes to *output, a memfd. */
+pid_t handover_check(struct ledger *ledger, char *const *arguments, const char *config_path, int *output);
+
+/* Becomes the program's file as it is now. Returns only if that failed: negative errno. */
+int handover_exec(struct ledger *ledger, char *const *arguments);
+
+/* The checking child's part, in the new program: reads the ledger, and what its generations say. 0, or negative errno with report
+ * saying why. */
+int handover_try(int fd, struct families *families, struct report *report);
