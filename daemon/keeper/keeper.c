@@ -270,6 +270,7 @@ static void commit(struct keeper *keeper)
 	keeper->ledger->keeper->generation = generation->number;
 	listen_commit(keeper->ledger, generation);
 	start_apply(start, generation->config);
+	start->settled = true;
 	generations_trim(generation, keeper->ledger);
 	keeper->answer_due = true;
 }

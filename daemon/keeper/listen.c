@@ -166,6 +166,12 @@ static void fill_record(struct ledger_listener *record, const struct wanted *wan
 		record->fds[k] = -1;
 }
 
+/* Whether each thread gets a socket of its own. */
+static bool is_for_each(const struct wanted *wanted)
+{
+	return wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address);
+}
+
 static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
 {
 	struct socket_options common = endpoint_socket_options(wanted->endpoint);
@@ -178,7 +184,7 @@ static int open_sockets(struct ledger_listener *record, const struct wanted *wan
 
 		config_hear(wanted->config, wanted->route, wanted->endpoint, wanted->leg, report);
 		fd = socket_listen(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common,
-				   record->n_fds > 1, backlog, &failure);
+				   is_for_each(wanted), backlog, &failure);
 		config_hear_nothing();
 		if (fd < 0)
 			return report->count > errors ? fd : complain(wanted, failure.call, fd, report);
@@ -200,7 +206,7 @@ static struct ledger_route *route_of(struct ledger *ledger, const struct wanted 
 
 static int try_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
 {
-	bool many = wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address);
+	bool many = is_for_each(wanted);
 	struct socket_options common = endpoint_socket_options(wanted->endpoint);
 	struct ledger_listener *record = free_record(ledger);
 	int r = 0;
@@ -209,7 +215,7 @@ static int try_leg(struct ledger *ledger, const struct wanted *wanted, struct ge
 		return complain(wanted, "listen", -ENOSPC, report);
 	fill_record(record, wanted, generation, many ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
-	if (many && ledger->n_threads > 1 && !port_is_ours(ledger, &wanted->leg->address))
+	if (many && !port_is_ours(ledger, &wanted->leg->address))
 		r = socket_probe(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common);
 	if (r)
 		complain(wanted, "bind", r, report);
@@ -271,9 +277,12 @@ static int find_or_open(struct ledger *ledger, const struct wanted *wanted, stru
 			struct report *report)
 {
 	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
+	/* An upgrade may have brought more threads. */
+	uint32_t readers = is_for_each(wanted) ? ledger->n_threads : 1;
 
 	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
-		if (ledger->listeners[i].state != LISTENER_OPEN || plan[i].kept || ledger->listeners[i].digest != digest)
+		if (ledger->listeners[i].state != LISTENER_OPEN || plan[i].kept || ledger->listeners[i].digest != digest ||
+		    ledger->listeners[i].n_fds != readers)
 			continue;
 		plan[i].kept = true;
 		plan[i].route = wanted->route_index;

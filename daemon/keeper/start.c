@@ -231,7 +231,20 @@ static int first_generation(struct start *start, struct report *report)
 	listen_commit(&start->ledger, start->generations);
 	start->ledger.keeper->generation = 1;
 	start_apply(start, start->generations->config);
+	start->settled = true;
 	return 0;
+}
+
+/* To where it is configured now. */
+static int move_control(struct start *start, const struct config *boot, struct report *report)
+{
+	struct ledger_keeper *keeper = start->ledger.keeper;
+
+	unlink(keeper->control_path);
+	if (keeper->control_fd >= 0)
+		close(keeper->control_fd);
+	keeper->control_fd = -1;
+	return open_control(start, boot, report);
 }
 
 /* Numbers rise: the newest is the last. */
@@ -281,6 +294,8 @@ static int take_over(struct start *start, const struct config *boot, int log_fd,
 	r = take_generations(start, report);
 	if (!r)
 		start_apply(start, start->generations->config);
+	if (!r && strcmp(start->control_path, start->ledger.keeper->control_path) != 0)
+		r = move_control(start, boot, report);
 	return r;
 }
 
@@ -372,20 +387,25 @@ static bool differs(const struct spliced_value *a, const struct spliced_value *b
 /* What the start has decided once and for all. */
 static void note_later(const struct config *before, const struct config *now)
 {
+	static const char upgrade[] = "splicectl upgrade, or a restart of the service, which end no session", stop[] = "a stop and a start";
 	static const struct {
 		enum config_daemon_option option;
-		const char *name;
+		const char *name, *remedy;
 	} later[] = {
-		{DAEMON_WORKERS, "workers"},           {DAEMON_MAX_SESSIONS, "max_sessions"},
-		{DAEMON_USER, "user"},                 {DAEMON_GROUP, "group"},
-		{DAEMON_CONTROL_PATH, "control.path"}, {DAEMON_CONTROL_MODE, "control.mode"},
-		{DAEMON_CONTROL_GROUP, "control.group"}, {DAEMON_LOG_TO, "log.to"},
-		{DAEMON_PLUGIN_DIR, "plugin_dir"},
+		{DAEMON_WORKERS, "workers", upgrade},
+		{DAEMON_MAX_SESSIONS, "max_sessions", upgrade},
+		{DAEMON_LOG_TO, "log.to", upgrade},
+		{DAEMON_PLUGIN_DIR, "plugin_dir", upgrade},
+		{DAEMON_CONTROL_PATH, "control.path", upgrade},
+		{DAEMON_CONTROL_MODE, "control.mode", stop},
+		{DAEMON_CONTROL_GROUP, "control.group", stop},
+		{DAEMON_USER, "user", stop},
+		{DAEMON_GROUP, "group", stop},
 	};
 
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
 		if (differs(setting(before, later[i].option), setting(now, later[i].option)))
-			log_notice("daemon.%s has changed: it takes a restart of spliced", later[i].name);
+			log_notice("daemon.%s has changed: it takes %s", later[i].name, later[i].remedy);
 }
 
 void start_apply(struct start *start, const struct config *config)
@@ -393,7 +413,7 @@ void start_apply(struct start *start, const struct config *config)
 	static int applied = -1;
 	int level = log_level_from_name(setting(config, DAEMON_LOG_LEVEL)->text);
 
-	if (start->generations->next)
+	if (start->settled)
 		note_later(start->generations->next->config, config);
 	/* What splicectl set stays, until the file says something new. */
 	if (level != applied)
@@ -404,5 +424,6 @@ void start_apply(struct start *start, const struct config *config)
 
 void start_end(struct start *start)
 {
-	unlink(start->control_path);
+	if (start->control_path)
+		unlink(start->control_path);
 }

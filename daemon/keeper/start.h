@@ -20,6 +20,7 @@ struct start {
 	int signal_fd;
 	int log_level;
 	bool took_over;   /* another process left its ledger */
+	bool settled;     /* the configuration that runs is this process's own choice */
 	bool handed_over; /* and this one has left its own */
 	char *const *arguments;
 	char *control_path;

@@ -105,16 +105,6 @@ static void copy_sessions(struct ledger *ledger, const struct ledger *old)
 		ledger->sessions[i].thread = (uint16_t)heir_of(ledger, old, ledger->sessions[i].thread);
 }
 
-/* A listener that has a socket for each of the threads there were fits no configuration any more: the next reload opens others, and it
- * is served until it is empty. */
-static void copy_listeners(struct ledger *ledger, const struct ledger *old)
-{
-	copy_section(ledger, old, LEDGER_LISTENERS, old->keeper->listeners_high);
-	for (uint32_t i = 0; ledger->n_threads != old->n_threads && i < old->keeper->listeners_high; i++)
-		if (ledger->listeners[i].n_fds > 1)
-			ledger->listeners[i].digest = 0;
-}
-
 /* What is this process's own is not copied. */
 static void copy_keeper(struct ledger *ledger, const struct ledger *old)
 {
@@ -142,7 +132,7 @@ int ledger_inherit(struct ledger *ledger, const struct ledger *old)
 			return -ENOSPC;
 	copy_keeper(ledger, old);
 	copy_sessions(ledger, old);
-	copy_listeners(ledger, old);
+	copy_section(ledger, old, LEDGER_LISTENERS, old->keeper->listeners_high);
 	copy_counters(ledger, old);
 	copy_section(ledger, old, LEDGER_ROUTES, before[LEDGER_ROUTES].count);
 	copy_section(ledger, old, LEDGER_TARGETS, before[LEDGER_TARGETS].count);

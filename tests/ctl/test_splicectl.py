@@ -25,7 +25,7 @@ STATUS = {
     "ok": True, "verdict": "OK", "degraded": False, "version": "1.2.3", "uptime": 273902.25,
     "keeper": {"pid": 811, "version": "1.2.3"},
     "worker": {"pid": 812, "version": "1.2.4", "age": 252.5, "adopted": 17,
-               "starts": {"start": 1, "crash": 2, "hang": 0, "reload": 3},
+               "starts": {"start": 1, "crash": 2, "hang": 0, "reload": 3, "upgrade": 4},
                "last_death": {"time": "2025-01-02T03:04:05Z", "what": "signal 11 in thread 1"}},
     "sessions": {"active": 40, "total": 1000, "limit": 65536},
     "descriptors": {"open": 99, "limit": 20000},
@@ -168,7 +168,7 @@ def test_status_begins_with_the_verdict(path):
     assert shown["keeper"] == "pid 811, version 1.2.3"
     assert shown["worker"] == "pid 812, started 4m12s ago, version 1.2.4"
     assert shown["adopted"] == "17 sessions"
-    assert shown["worker starts"] == "start 1, crash 2, hang 0, reload 3"
+    assert shown["worker starts"] == "start 1, crash 2, hang 0, reload 3, upgrade 4"
     assert shown["last death"] == "2025-01-02T03:04:05Z, signal 11 in thread 1"
     assert shown["sessions"] == "40 of at most 65536, 1000 in all"
     assert shown["descriptors"] == "99 of at most 20000"

@@ -6,11 +6,13 @@
 #include "suite.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -191,6 +193,101 @@ START_TEST(audit_says_when_it_cannot_tell)
 }
 END_TEST
 
+/* What this ledger would be in a release that did not have the last `less` bytes of a session's and a keeper's record, nor the last
+ * section: a memfd. */
+static int make_older(const struct ledger *now, uint32_t less)
+{
+	struct ledger_header header = *now->header;
+	int fd = memfd_create("older", MFD_CLOEXEC);
+	uint64_t offset = 4096;
+
+	ck_assert_int_ge(fd, 0);
+	header.n_sections--;
+	for (uint32_t id = 0; id < header.n_sections; id++) {
+		struct ledger_section *section = &header.sections[id];
+		const char *from = (const char *)now->header + section->offset;
+		uint32_t before = section->stride;
+
+		if (id == LEDGER_SESSIONS || id == LEDGER_KEEPER)
+			section->stride -= less;
+		section->offset = offset;
+		for (uint32_t i = 0; i < section->count; i++)
+			ck_assert_int_eq(pwrite(fd, from + (size_t)i * before, section->stride,
+						(off_t)(offset + (uint64_t)i * section->stride)), section->stride);
+		offset += (uint64_t)section->count * section->stride;
+		offset = (offset + 4095) / 4096 * 4096;
+	}
+	header.size = offset;
+	ck_assert_int_eq(ftruncate(fd, (off_t)offset), 0);
+	ck_assert_int_eq(pwrite(fd, &header, sizeof header, 0), sizeof header);
+	return fd;
+}
+
+START_TEST(a_release_inherits_from_an_older_one)
+{
+	struct ledger old, heir;
+	int slot = ledger_route_slot(&ledger, "web");
+
+	ledger.keeper->sessions_high = 60;
+	ledger.keeper->reload_asked = 9;
+	for (uint32_t i = 0; i < 60; i++) {
+		ledger.sessions[i].state = SESSION_RELAYING;
+		ledger.sessions[i].thread = (uint16_t)(i % 2);
+		ledger.sessions[i].fd[1] = 1000 + (int)i;
+		ledger.flows[i].messages[0] = i;
+	}
+	ledger_count(&ledger_counter(&ledger, 0, (uint32_t)slot)->sessions, 7);
+	ledger_count(&ledger_counter(&ledger, 1, (uint32_t)slot)->sessions, 8);
+	ledger_count(&ledger_counter(&ledger, 2, (uint32_t)slot)->sessions, 9); /* the clerk's */
+	ledger.listeners[3].state = LISTENER_OPEN;
+	ledger.listeners[3].n_fds = 2;
+	ledger.listeners[3].fds[1] = 77;
+	ledger.keeper->listeners_high = 4;
+	ck_assert_int_eq(ledger_open(&old, make_older(&ledger, 8)), 0);
+
+	/* Fewer threads, and more sessions. */
+	ck_assert_int_eq(ledger_init(&heir, 1, 500), 0);
+	ledger_keep_fd(&heir, 5);
+	ck_assert_int_eq(ledger_inherit(&heir, &old), 0);
+	ck_assert_uint_eq(heir.keeper->reload_asked, 9);
+	ck_assert_int_eq(heir.keeper->fds[0], 5);
+	ck_assert_uint_eq(heir.keeper->threads, 1);
+	for (uint32_t i = 0; i < 60; i++) {
+		ck_assert_int_eq(heir.sessions[i].fd[1], 1000 + (int)i);
+		ck_assert_uint_eq(heir.sessions[i].thread, 0);
+		ck_assert_uint_eq(heir.flows[i].messages[0], i);
+	}
+	ck_assert_uint_eq(heir.sessions[60].state, SESSION_FREE);
+	ck_assert_int_eq(ledger_route_slot(&heir, "web"), slot);
+	ck_assert_uint_eq(ledger_counter(&heir, 0, (uint32_t)slot)->sessions, 15);
+	ck_assert_uint_eq(ledger_counter(&heir, 1, (uint32_t)slot)->sessions, 9);
+	ck_assert_int_eq(heir.listeners[3].fds[1], 77);
+	ledger_done(&heir);
+
+	/* Fewer sessions than there are. */
+	ck_assert_int_eq(ledger_init(&heir, 4, 50), 0);
+	ck_assert_int_eq(ledger_inherit(&heir, &old), -ENOSPC);
+	ledger_done(&heir);
+	ledger_done(&old);
+}
+END_TEST
+
+START_TEST(what_is_no_ledger_is_refused)
+{
+	struct ledger old;
+	struct ledger_header wrong = *ledger.header;
+	int fd = memfd_create("none", MFD_CLOEXEC);
+
+	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO);
+	ck_assert_int_eq(ftruncate(fd, 1 << 20), 0);
+	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO);
+	wrong.size = 1 << 20;
+	ck_assert_int_eq(pwrite(fd, &wrong, sizeof wrong, 0), sizeof wrong);
+	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO); /* its sections are not in it */
+	close(fd);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ledger");
@@ -204,6 +301,8 @@ int main(void)
 	tcase_add_test(tcase, audit_finds_what_is_missing);
 	tcase_add_test(tcase, audit_counts_the_pipe);
 	tcase_add_test(tcase, audit_says_when_it_cannot_tell);
+	tcase_add_test(tcase, a_release_inherits_from_an_older_one);
+	tcase_add_test(tcase, what_is_no_ledger_is_refused);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
