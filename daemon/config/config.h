@@ -74,6 +74,7 @@ enum config_endpoint_option {
 	ENDPOINT_FRAMING, /* words: enum spliced_framing, from SPLICED_FRAMING_NONE on */
 	ENDPOINT_MAX_FRAME,
 	ENDPOINT_FORMAT, /* "raw", or a format of the family's */
+	ENDPOINT_FD,     /* a socket's name, passed.h */
 	ENDPOINT_OPTIONS,
 };
 

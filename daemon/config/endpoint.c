@@ -39,6 +39,9 @@ static int read_common(struct check *check, struct node *group, struct config_en
 
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
 	r = group_read(check, &table, group, endpoint->values);
+	if (r == 0 && endpoint->role != SPLICED_LISTEN && endpoint->values[ENDPOINT_FD].value.text)
+		check_error(check, endpoint->values[ENDPOINT_FD].place,
+			    "%sfd is a socket to listen on; a target has an address", table.prefix);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
 		check_error(check, name->place, "%sname is empty; give it one, or leave it out",
 			    table.prefix);

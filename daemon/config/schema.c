@@ -208,6 +208,10 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 			     .flags = SPLICED_LIVE,
 			     .doc = "what becomes of messages from here: raw leaves them as they "
 				    "are; others are the family's"},
+	[ENDPOINT_FD] = {.name = "fd",
+			 .type = SPLICED_STRING,
+			 .flags = SPLICED_REOPEN,
+			 .doc = "name of a socket that systemd passes, bound and listening; fd://NAME says all of it"},
 };
 
 const char *const schema_root_keys[] = {"daemon", "defaults", "lists", "routes", NULL};

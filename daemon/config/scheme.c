@@ -15,11 +15,14 @@
 #include "config/node.h"
 #include "config/owner.h"
 #include "config/schema.h"
+#include "net/address.h"
+#include "net/passed.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* What a scheme says. */
 struct meaning {
@@ -101,11 +104,7 @@ static void report_scheme(struct check *check, const struct node *string, const 
 	text_nearest_offer(&nearest, "ip");
 	for (const struct family *family = check->families->first; family; family = family->next)
 		text_nearest_offer(&nearest, family->name);
-	if (strcmp(scheme, "fd") == 0)
-		check_error(check, string->place,
-			    "\"%s\": passed descriptors cannot be used yet; name the address",
-			    string->text);
-	else if (nearest.best)
+	if (nearest.best)
 		check_error(check, string->place,
 			    "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
 			    scheme, nearest.best);
@@ -125,10 +124,6 @@ static int find_scheme(struct check *check, const struct node *string, const cha
 	int r;
 
 	*ret = (struct meaning){0};
-	if (strcmp(scheme, "fd") == 0) {
-		report_scheme(check, string, scheme);
-		return 0;
-	}
 	if (find_everyday(check->families, scheme, ret))
 		return 0;
 	r = find_family(check, scheme, ret);
@@ -220,12 +215,56 @@ static int add_meaning(struct check *check, struct node *group, const struct mea
 	return r;
 }
 
+/* "fd://NAME": what systemd passes under this name says of itself which family and address it has. Where no sockets are passed at all the
+ * file is only being checked: it is taken for a UNIX socket then. */
+static int find_passed(struct check *check, const struct node *string, const char *name, struct meaning *ret, const char **address)
+{
+	const struct passed *passed = passed_find(name);
+	const char *family_name = passed ? passed_family(passed) : NULL;
+	const struct family *family;
+	const struct spliced_row *row = NULL;
+	char text[ADDRESS_TEXT_MAX], encoded[3 * ADDRESS_TEXT_MAX];
+
+	if (!passed && !passed_at(0)) {
+		*ret = (struct meaning){.family = "unix", .type = SOCK_STREAM};
+		*address = owner_print(check->scratch, "/fd/%s", name);
+		return *address ? 0 : -ENOMEM;
+	}
+	if (!passed) {
+		check_error(check, string->place, "\"%s\": systemd passes no socket of this name; it passes \"%s\"%s", string->text,
+			    passed_at(0)->name, passed_at(1) ? " and others" : "");
+		return 0;
+	}
+	if (family_name && load(check->families, family_name)) {
+		family = family_find(check->families, family_name);
+		for (uint32_t i = 0; i < family->plugin.n_rows && !row; i++)
+			if (family->rows[i].type == passed->type &&
+			    (!family->rows[i].protocol || family->rows[i].protocol == passed->protocol))
+				row = &family->rows[i];
+	}
+	if (!row) {
+		check_error(check, string->place, "\"%s\": what systemd passes is no socket of a kind that can be listened to here", string->text);
+		return 0;
+	}
+	*ret = (struct meaning){.family = family->name, .type = row->type};
+	if (strstr(row->pattern, "PROTOCOL")) {
+		*address = row->name;
+		return 0;
+	}
+	ret->protocol = row->name;
+	address_describe(family, row, &passed->address, text, sizeof(text));
+	text_encode_percent(text, "/@:[].", encoded, sizeof(encoded));
+	*address = owner_copy_text(check->scratch, encoded);
+	return *address ? 0 : -ENOMEM;
+}
+
 int scheme_split(struct check *check, const struct node *string, struct node **ret,
 		 const char **address)
 {
 	char *text = owner_copy_text(check->scratch, string->text), *colon, *question;
 	struct meaning meaning;
 	struct node *group;
+	bool is_passed;
 	int r;
 
 	*ret = NULL;
@@ -241,17 +280,25 @@ int scheme_split(struct check *check, const struct node *string, struct node **r
 	}
 	*colon = '\0';
 	*address = colon + 3;
-	r = find_scheme(check, string, text, &meaning);
+	question = strchr(colon + 3, '?');
+	if (question)
+		*question = '\0';
+	is_passed = strcmp(text, "fd") == 0;
+	if (is_passed) {
+		meaning = (struct meaning){0};
+		r = find_passed(check, string, colon + 3, &meaning, address);
+	} else {
+		r = find_scheme(check, string, text, &meaning);
+	}
 	if (r < 0 || !meaning.family)
 		return r;
 	group = node_add(check->scratch, NULL, NODE_GROUP, string->name, string->place);
 	if (!group)
 		return -ENOMEM;
-	question = strchr(colon + 3, '?');
-	if (question) {
-		*question = '\0';
+	if (question)
 		r = add_options(check, group, question + 1);
-	}
+	if (r == 0 && is_passed)
+		r = add_text(check, group, "fd", colon + 3);
 	if (r == 0)
 		r = add_meaning(check, group, &meaning);
 	*ret = group;

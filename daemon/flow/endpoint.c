@@ -29,6 +29,7 @@ struct socket_options endpoint_socket_options(const struct config_endpoint *endp
 		.mark = number_or(endpoint, ENDPOINT_MARK, -1),
 		.priority = number_or(endpoint, ENDPOINT_PRIORITY, -1),
 		.netns = endpoint->values[ENDPOINT_NETNS].value.text,
+		.passed = endpoint->values[ENDPOINT_FD].value.text,
 	};
 }
 

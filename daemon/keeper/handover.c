@@ -12,6 +12,7 @@
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
+#include "net/passed.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -238,18 +239,29 @@ static int take_boat(int fd, struct ledger *old)
 	return 1;
 }
 
-static int find_boat(void)
+/* All that the manager passes: the lifeboat, or -1; and sockets to listen on. */
+static int take_passed(struct report *report)
 {
 	char **names = NULL;
-	int n = sd_listen_fds_with_names(1, &names), fd = -1;
+	int n = sd_listen_fds_with_names(1, &names), boat_fd = -1, r;
 
 	for (int i = 0; i < n; i++) {
-		if (!strcmp(names[i], BOAT_NAME) && fd < 0)
-			fd = SD_LISTEN_FDS_START + i;
+		int fd = SD_LISTEN_FDS_START + i;
+
+		if (!strcmp(names[i], BOAT_NAME)) {
+			boat_fd = fd;
+		} else {
+			r = passed_add(names[i], fd);
+			if (r == -EEXIST)
+				report_add(report, "systemd passes several sockets as \"%s\", and the first counts: give each unit "
+						   "one ListenStream=, or its own FileDescriptorName=", names[i]);
+			else if (r < 0)
+				report_add(report, "what systemd passes as \"%s\" is not used: %s", names[i], strerror(-r));
+		}
 		free(names[i]);
 	}
 	free(names);
-	return fd;
+	return boat_fd;
 }
 
 /* ---- upgrade ---- */
@@ -279,7 +291,7 @@ int handover_take(struct ledger *old, struct report *report)
 	if (number) {
 		r = take_exec(number, old);
 	} else {
-		fd = find_boat();
+		fd = take_passed(report);
 		r = fd >= 0 ? take_boat(fd, old) : 0;
 	}
 	if (fd >= 0)

@@ -103,6 +103,12 @@ static bool port_is_ours(const struct ledger *ledger, const struct address *addr
 	return false;
 }
 
+/* Whether the socket is the service manager's, who goes on with it when we leave it. */
+static bool is_passed(const struct config_endpoint *endpoint)
+{
+	return endpoint->values[ENDPOINT_FD].value.text;
+}
+
 static int complain(const struct wanted *wanted, const char *call, int error, struct report *report)
 {
 	char place[512];
@@ -119,6 +125,12 @@ static int complain(const struct wanted *wanted, const char *call, int error, st
 		remedy = "; this kernel lacks it: load its module. The route waits for it, and the others run";
 	else if (error == -ENODEV)
 		remedy = "; the route waits for it, and the others run";
+	else if (error == -ENOENT && is_passed(wanted->endpoint))
+		remedy = "; no socket is passed under this name: FileDescriptorName= of the socket unit, and start the service by it";
+	else if (error == -EPROTOTYPE && is_passed(wanted->endpoint))
+		remedy = "; the socket that is passed under this name is of another family or type";
+	else if (error == -EINVAL && is_passed(wanted->endpoint))
+		remedy = "; it does not listen: the socket unit must say Accept=no";
 	else if (error == -ENOENT && wanted->endpoint->values[ENDPOINT_NETNS].value.text)
 		remedy = "; is there such a network namespace? `ip netns` lists those with names";
 	report_add(report, "%s: route %s: %s %s: %s%s",
@@ -169,7 +181,7 @@ static void fill_record(struct ledger_listener *record, const struct wanted *wan
 /* Whether each thread gets a socket of its own. */
 static bool is_for_each(const struct wanted *wanted)
 {
-	return wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address);
+	return wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address) && !is_passed(wanted->endpoint);
 }
 
 static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
@@ -305,19 +317,20 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	return r;
 }
 
-static const struct config_leg *leg_of(const struct ledger_listener *record, struct generation *newest)
+static const struct config_endpoint *endpoint_of(const struct ledger_listener *record, struct generation *newest)
 {
 	struct generation *generation = generation_find(newest, record->generation);
 
-	return generation ? &generation->config->routes[record->route].listen[record->endpoint].legs[record->leg] : NULL;
+	return generation ? &generation->config->routes[record->route].listen[record->endpoint] : NULL;
 }
 
 /* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
 static void remove_traces(const struct ledger_listener *record, struct generation *newest)
 {
-	const struct config_leg *leg = leg_of(record, newest);
+	const struct config_endpoint *endpoint = endpoint_of(record, newest);
+	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
 
-	if (leg && leg->family->plugin.unbound)
+	if (leg && leg->family->plugin.unbound && !is_passed(endpoint))
 		leg->family->plugin.unbound(&leg->options, address_sockaddr_const(&leg->address), leg->address.len);
 	for (uint32_t k = 0; leg && leg->family->plugin.leave && k < record->n_fds; k++)
 		leg->family->plugin.leave(record->fds[k], &leg->options);
@@ -368,10 +381,11 @@ static void keep(struct ledger_listener *record, uint32_t index, struct generati
 
 static void leave(struct ledger_listener *record, struct generation *newest)
 {
-	const struct config_leg *leg = leg_of(record, newest);
+	const struct config_endpoint *endpoint = endpoint_of(record, newest);
+	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
 
 	remove_traces(record, newest);
-	for (uint32_t k = 0; k < record->n_fds; k++) {
+	for (uint32_t k = 0; k < record->n_fds && !(endpoint && is_passed(endpoint)); k++) {
 		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
 			socket_stop_datagrams(record->fds[k]);
 		else

@@ -17,6 +17,7 @@
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
+#include "net/passed.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -272,6 +273,26 @@ static int take_generations(struct start *start, struct report *report)
 	}
 }
 
+/* Sockets that were passed are recorded with the ledger. Those of an earlier start that were not passed again are used as they were. */
+static void note_passed(struct ledger *ledger)
+{
+	const struct passed *passed;
+
+	for (int i = 0; i < PASSED_MAX; i++) {
+		int fd = ledger->keeper->passed[i].fd;
+
+		if (!*ledger->keeper->passed[i].name || fd < 0)
+			continue;
+		if (passed_find(ledger->keeper->passed[i].name) || passed_add(ledger->keeper->passed[i].name, fd) < 0)
+			close(fd);
+		ledger->keeper->passed[i].name[0] = '\0';
+	}
+	for (unsigned i = 0; (passed = passed_at(i)); i++) {
+		memcpy(ledger->keeper->passed[i].name, passed->name, PASSED_NAME_MAX);
+		ledger->keeper->passed[i].fd = passed->fd;
+	}
+}
+
 /* What another process of this program left goes on here. */
 static int take_over(struct start *start, const struct config *boot, int log_fd, struct ledger *old, struct report *report)
 {
@@ -290,6 +311,7 @@ static int take_over(struct start *start, const struct config *boot, int log_fd,
 		return r;
 	ledger_done(old);
 	*old = (struct ledger){.fd = -1};
+	note_passed(&start->ledger);
 	start->took_over = true;
 	r = take_generations(start, report);
 	if (!r)
@@ -329,6 +351,8 @@ static int start_anew(struct start *start, const struct config *boot, int log_fd
 		log_lines(LOG_ERR, "", report->text);
 	report_done(report);
 	r = make_ledger(start, count_threads(boot), count_sessions(boot), log_fd);
+	if (!r)
+		note_passed(&start->ledger);
 	if (!r)
 		r = open_control(start, boot, report);
 	if (!r)

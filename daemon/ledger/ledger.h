@@ -17,6 +17,8 @@
  */
 #pragma once
 
+#include "net/passed.h"
+
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -104,6 +106,11 @@ struct ledger_keeper {
 	char config_path[512];
 	char control_path[128];
 	_Atomic uint32_t upgrade_asked; /* beside a reload */
+	uint32_t reserved;
+	struct {
+		char name[PASSED_NAME_MAX]; /* empty: none */
+		int32_t fd;
+	} passed[PASSED_MAX];           /* sockets from the service manager */
 };
 
 /* What a thread has in hand. */

@@ -47,6 +47,9 @@ int manifest_visit(struct ledger *ledger, int (*visit)(int32_t *fd, void *data),
 	struct visitor visitor = {visit, data};
 	int r = call(&visitor, &ledger->keeper->control_fd);
 
+	for (int i = 0; i < PASSED_MAX && !r; i++)
+		if (*ledger->keeper->passed[i].name)
+			r = call(&visitor, &ledger->keeper->passed[i].fd);
 	for (int i = 0; i < LEDGER_CONTROLS_MAX && !r; i++)
 		if (ledger->controls[i].state != CONTROL_FREE)
 			r = call(&visitor, &ledger->controls[i].fd);

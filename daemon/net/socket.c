@@ -8,8 +8,10 @@
 
 #include "net/family.h"
 #include "net/netns.h"
+#include "net/passed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
@@ -41,6 +43,14 @@ static int set_int(int fd, int level, int option, int64_t value)
 	int number = (int)value;
 
 	return setsockopt(fd, level, option, &number, sizeof number) < 0 ? -errno : 0;
+}
+
+static int get_int(int fd, int option)
+{
+	int value = -1;
+	socklen_t len = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
 }
 
 static int apply_common(int fd, const struct socket_options *common)
@@ -113,11 +123,36 @@ static int bind_address(int fd, const struct family *family, const struct splice
 	return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
 }
 
+/* A descriptor of our own for a socket that somebody else has bound. */
+static int take_passed(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+{
+	const struct passed *passed = passed_find(common->passed);
+	int fd, r;
+
+	if (!passed)
+		return -ENOENT;
+	if (passed->domain != family->plugin.domain || passed->type != options->row->type)
+		return -EPROTOTYPE;
+	if (!socket_has_no_connections(options->row) && get_int(passed->fd, SO_ACCEPTCONN) != 1)
+		return -EINVAL;
+	fd = fcntl(passed->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (fd < 0)
+		return -errno;
+	r = apply_common(fd, common);
+	if (!r && family->plugin.prepare)
+		r = family->plugin.prepare(fd, options);
+	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
+}
+
 int socket_listen(const struct family *family, const struct spliced_options *options, const struct address *address,
 		  const struct socket_options *common, bool reuse_port, int backlog, struct socket_failure *failure)
 {
 	int fd, r;
 
+	if (common && common->passed) {
+		fd = take_passed(family, options, common);
+		return fd < 0 ? fail(failure, "taking", -1, fd) : fd;
+	}
 	fd = socket_open(family, options, common);
 	if (fd < 0)
 		return fail(failure, "socket", -1, fd);
@@ -221,14 +256,6 @@ bool socket_is_fresh(int fd)
 	/* A FIN of ours leaves ESTABLISHED and CLOSE_WAIT behind. */
 	return state < 0 || state == SOCKET_TCP_ESTABLISHED ||
 	       state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_SYN_RECV;
-}
-
-static int get_int(int fd, int option)
-{
-	int value = -1;
-	socklen_t len = sizeof value;
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
 }
 
 bool socket_is_accepted(int fd)

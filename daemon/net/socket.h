@@ -20,6 +20,7 @@ struct socket_options {
 	int64_t sndbuf, rcvbuf; /* bytes */
 	int64_t mark, priority; /* -1: unset */
 	const char *netns;      /* netns.h; NULL: the daemon's own */
+	const char *passed;     /* to listen: name of a socket that was passed, passed.h; NULL: one is made */
 };
 
 /* Where opening failed, for the operator. */

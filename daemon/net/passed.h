@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Sockets that the service manager passes, sd_listen_fds_with_names(3): by name, with what they are. The table is filled before the first
+ * fork and never changes: whoever checks a configuration without these sockets knows them all the same.
+ */
+#pragma once
+
+#include "net/address.h"
+
+#include <stddef.h>
+
+enum { PASSED_MAX = 64, PASSED_NAME_MAX = 64 };
+
+struct passed {
+	char name[PASSED_NAME_MAX];
+	int fd; /* the keeper's */
+	int domain, type, protocol;
+	struct address address;
+};
+
+/* Adds one; what is no socket is not added. -ENOSPC, -ENOTSOCK, -EEXIST: the name is taken, as where a unit has several sockets and
+ * no FileDescriptorName= each. */
+int passed_add(const char *name, int fd);
+
+/* By name, or by number from 0 on; NULL: there is none. */
+const struct passed *passed_find(const char *name);
+const struct passed *passed_at(unsigned index);
+
+/* The family of such a socket, as its plugin is named; NULL: none that is known here. */
+const char *passed_family(const struct passed *passed);
