@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
@@ -43,6 +44,50 @@ static int reload_print(const json_t *answer, const struct view *view)
 	return 0;
 }
 
+static void words_print(const char *key, const json_t *words, bool is_upper)
+{
+	const json_t *word;
+	size_t i;
+
+	/* Without a value the list begins anew. */
+	printf("%s=\n", key);
+	if (json_array_size(words) == 0)
+		return;
+	printf("%s=", key);
+	json_array_foreach(words, i, word)
+	{
+		if (i > 0)
+			putchar(' ');
+		if (is_upper)
+			fputs("CAP_", stdout);
+		for (const char *at = json_string_value(word); at && *at; at++)
+			putchar(is_upper ? toupper((unsigned char)*at) : *at);
+	}
+	putchar('\n');
+}
+
+static int harden_print(const json_t *answer, const struct view *view)
+{
+	const json_t *capabilities = json_object_get(answer, "capabilities");
+	const json_t *families = json_object_get(answer, "families");
+
+	(void)view;
+	if (!json_is_array(capabilities) || !json_is_array(families))
+		return -EBADMSG;
+	puts("# What the running configuration takes, and no more. For\n"
+	     "# /etc/systemd/system/spliced.service.d/harden.conf; then systemctl daemon-reload, and restart.\n"
+	     "[Service]");
+	words_print("CapabilityBoundingSet", capabilities, true);
+	words_print("AmbientCapabilities", capabilities, true);
+	if (!json_is_true(json_object_get(answer, "others")))
+		words_print("RestrictAddressFamilies", families, false);
+	if (json_array_size(capabilities) == 0)
+		puts("PrivateUsers=yes\nProcSubset=pid\nSystemCallFilter=~@privileged");
+	if (json_is_true(json_object_get(answer, "namespaces")))
+		puts("RestrictNamespaces=net\nSystemCallFilter=setns");
+	return 0;
+}
+
 /* There is nothing to say but that it was done, and the exit code says that. */
 static int silence_print(const json_t *answer, const struct view *view)
 {
@@ -60,6 +105,7 @@ static const struct verb verbs[] = {
 	{"kill", "id", 0, false, silence_print},
 	{"reload", NULL, 0, true, reload_print},
 	{"upgrade", NULL, 0, true, reload_print},
+	{"harden", NULL, 0, false, harden_print},
 	{"log-level", "level", 0, false, silence_print},
 };
 
@@ -77,6 +123,7 @@ static void usage_print(FILE *file)
 	      "  kill ID              end a session\n"
 	      "  reload               read the configuration again\n"
 	      "  upgrade              run the program's file as it is now; sessions go on\n"
+	      "  harden               print the systemd drop-in that fits the configuration\n"
 	      "  log-level LEVEL      say more or less in the log\n"
 	      "\n"
 	      "Exit codes: 0; 1 refused or degraded; 64 usage; 69 the daemon is down; 77 not "

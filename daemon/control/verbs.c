@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/needs.h"
 #include "control/status.h"
 #include "flow/listener.h"
 #include "flow/session.h"
@@ -13,6 +14,7 @@
 #include "ledger/generation.h"
 #include "net/socket.h"
 
+#include <cap-ng.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -320,13 +322,87 @@ json_t *verb_reload_result(const struct ledger *ledger)
 			 keeper->reload_changed);
 }
 
+static const char *domain_name(int domain)
+{
+	static const struct {
+		int domain;
+		const char *name;
+	} names[] = {
+		{AF_UNIX, "AF_UNIX"},     {AF_INET, "AF_INET"},           {AF_INET6, "AF_INET6"}, {AF_NETLINK, "AF_NETLINK"},
+		{AF_PACKET, "AF_PACKET"}, {AF_BLUETOOTH, "AF_BLUETOOTH"}, {AF_VSOCK, "AF_VSOCK"}, {AF_TIPC, "AF_TIPC"},
+	};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+		if (names[i].domain == domain)
+			return names[i].name;
+	return NULL;
+}
+
+struct taken {
+	json_t *families;
+	bool others; /* a family whose name is not known here */
+	bool internet;
+};
+
+static void take(struct taken *taken, const char *name)
+{
+	json_t *one;
+	size_t i;
+
+	json_array_foreach(taken->families, i, one)
+		if (!strcmp(json_string_value(one), name))
+			return;
+	json_array_append_new(taken->families, json_string(name));
+}
+
+static void take_families(const struct config_endpoint *endpoint, void *data)
+{
+	struct taken *taken = data;
+
+	for (unsigned i = 0; i < endpoint->n_legs; i++) {
+		int domain = endpoint->legs[i].family->plugin.domain;
+		const char *name = domain_name(domain);
+
+		taken->internet |= domain == AF_INET || domain == AF_INET6;
+		taken->others |= !name;
+		if (name)
+			take(taken, name);
+	}
+}
+
+/* What the configurations that are lived in take of the system. */
+static json_t *verb_harden(struct thread *clerk, const json_t *request)
+{
+	struct taken taken = {.families = json_array()};
+	json_t *capabilities = json_array();
+	bool namespaces = false;
+	uint64_t needs = 0;
+
+	(void)request;
+	take(&taken, "AF_UNIX"); /* log, control, service manager */
+	for (const struct generation *generation = clerk->worker->generations; generation; generation = generation->next) {
+		needs |= needs_of_config(generation->config);
+		namespaces |= needs_namespaces(generation->config);
+		needs_each_endpoint(generation->config, take_families, &taken);
+	}
+	if (taken.internet) { /* a name server may be in either */
+		take(&taken, "AF_INET");
+		take(&taken, "AF_INET6");
+	}
+	for (unsigned i = 0; i < 64; i++)
+		if (needs & 1ull << i)
+			json_array_append_new(capabilities, json_string(capng_capability_to_name(i)));
+	return json_pack("{s:b, s:o, s:b, s:o, s:b}", "ok", 1, "families", taken.families, "others", taken.others,
+			 "capabilities", capabilities, "namespaces", namespaces);
+}
+
 static const struct {
 	const char *name;
 	json_t *(*answer)(struct thread *clerk, const json_t *request);
 } verbs[] = {
 	{"status", verb_status},       {"routes", verb_routes}, {"listeners", verb_listeners},
 	{"sessions", verb_sessions},   {"kill", verb_kill},     {"reload", verb_reload},
-	{"upgrade", verb_reload},
+	{"upgrade", verb_reload},     {"harden", verb_harden},
 	{"log-level", verb_log_level},
 };
 

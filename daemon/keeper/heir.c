@@ -13,6 +13,7 @@
 #include "flow/adopt.h"
 #include "flow/resolve.h"
 #include "flow/thread.h"
+#include "keeper/privilege.h"
 #include "ledger/ledger.h"
 
 #include <errno.h>
@@ -112,5 +113,6 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, bool pla
 		_exit(EXIT_FAILURE);
 	prctl(PR_SET_NAME, "spliced-worker");
 	atomic_store(&ledger->keeper->worker_pid, getpid());
+	privilege_limit(generations);
 	_exit(heir_run(ledger, generations, planned));
 }

@@ -71,7 +71,6 @@ struct keeper {
 	struct generation *prepared; /* good, and waiting for the old worker to stop */
 	uint64_t asked;            /* the newest reload request that the one under way answers */
 	bool answer_due;           /* ... when the heir is ready */
-	bool serves;               /* a first worker was ready */
 	uint64_t seen_beats[LEDGER_THREADS_MAX];
 	unsigned still[LEDGER_THREADS_MAX];
 	uint64_t next_tick;
@@ -446,9 +445,9 @@ static void handle_worker_news(struct keeper *keeper)
 		keeper->answer_due = false;
 		answer(keeper, true, true, NULL);
 	}
-	if (!keeper->serves)
+	/* After a takeover the reload that follows tells. */
+	if (!service_is_ready() && !keeper->renew)
 		service_ready(keeper->ledger, keeper->start->generations);
-	keeper->serves = true;
 }
 
 static bool reload_is_asked(const struct keeper *keeper)

@@ -11,12 +11,14 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "flow/endpoint.h"
+#include "keeper/privilege.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "net/socket.h"
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -109,16 +111,25 @@ static bool is_passed(const struct config_endpoint *endpoint)
 	return endpoint->values[ENDPOINT_FD].value.text;
 }
 
+static const char *lacks(const struct config_endpoint *endpoint, char *text, size_t size)
+{
+	char names[256];
+
+	privilege_missing(endpoint, names, sizeof names);
+	snprintf(text, size, "; it takes a privilege that spliced was started without%s%s: give it to the unit (AmbientCapabilities=), or start as "
+		 "root with daemon.user, and restart, which ends no session under systemd", *names ? ", " : "", names);
+	return text;
+}
+
 static int complain(const struct wanted *wanted, const char *call, int error, struct report *report)
 {
-	char place[512];
+	char place[512], missing[512];
 	const char *remedy = "";
 
 	if (error == -EADDRINUSE)
 		remedy = "; another program listens there: stop it, or choose another address";
 	else if (error == -EACCES || error == -EPERM)
-		remedy = "; it takes a privilege that spliced does not have: start it as root with daemon.user, or give it "
-			 "the capability";
+		remedy = lacks(wanted->endpoint, missing, sizeof missing);
 	else if (error == -EADDRNOTAVAIL)
 		remedy = "; this machine has no such address: correct it, or say freebind = true";
 	else if (error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT)

@@ -7,11 +7,15 @@
 
 #include "base/report.h"
 #include "config/config.h"
+#include "config/needs.h"
+#include "ledger/generation.h"
 
 #include <cap-ng.h>
+#include <ctype.h>
 #include <errno.h>
 #include <grp.h>
 #include <pwd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -65,35 +69,6 @@ int privilege_find(struct privilege *privilege, const struct config *config, str
 	return 0;
 }
 
-static uint64_t endpoint_needs(const struct config_endpoint *endpoint)
-{
-	uint64_t needs = 0;
-
-	for (unsigned i = 0; i < endpoint->n_legs; i++)
-		if (endpoint->legs[i].family->plugin.needs)
-			needs |= endpoint->legs[i].family->plugin.needs(&endpoint->legs[i].options);
-	if (endpoint->values[ENDPOINT_MARK].value.state != SPLICED_UNSET)
-		needs |= 1ull << CAP_NET_ADMIN;
-	if (endpoint->values[ENDPOINT_NETNS].value.state != SPLICED_UNSET)
-		needs |= 1ull << CAP_SYS_ADMIN;
-	return needs;
-}
-
-static uint64_t config_needs(const struct config *config)
-{
-	uint64_t needs = 0;
-
-	for (unsigned i = 0; i < config->n_routes; i++) {
-		for (unsigned k = 0; k < config->routes[i].n_listen; k++)
-			needs |= endpoint_needs(&config->routes[i].listen[k]);
-		for (unsigned k = 0; k < config->routes[i].n_dial; k++)
-			needs |= endpoint_needs(&config->routes[i].dial[k]);
-		for (unsigned k = 0; k < config->routes[i].n_targets; k++)
-			needs |= endpoint_needs(&config->routes[i].targets[k]);
-	}
-	return needs;
-}
-
 /* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its own. */
 int privilege_needs(const char *path, struct families *families, uint64_t *capabilities, struct report *report)
 {
@@ -110,7 +85,7 @@ int privilege_needs(const char *path, struct families *families, uint64_t *capab
 	pid = fork();
 	if (pid == 0) {
 		if (!config_load(&source, &config, &ignored))
-			*shared = config_needs(config);
+			*shared = needs_of_config(config);
 		_exit(0);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -156,4 +131,53 @@ int privilege_drop(const struct privilege *privilege, struct report *report)
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return give_up("no_new_privs", report);
 	return 0;
+}
+
+static uint64_t permitted(void)
+{
+	uint64_t mask = 0;
+
+	if (capng_get_caps_process())
+		return 0;
+	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
+		if (capng_have_capability(CAPNG_PERMITTED, i))
+			mask |= 1ull << i;
+	return mask;
+}
+
+/* A failure leaves more than is needed, which is no reason to carry no traffic. */
+void privilege_limit(const struct generation *newest)
+{
+	uint64_t needs = 0, have;
+
+	if (geteuid() == 0)
+		return;
+	have = permitted();
+	for (const struct generation *generation = newest; generation; generation = generation->next)
+		needs |= needs_of_config(generation->config) | needs_wishes(generation->config);
+	if (!(have & ~needs))
+		return;
+	capng_clear(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
+	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
+		if (have & needs & 1ull << i)
+			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_AMBIENT, i);
+	capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
+}
+
+const char *privilege_missing(const struct config_endpoint *endpoint, char *text, size_t size)
+{
+	uint64_t missing = needs_of_endpoint(endpoint) & ~permitted();
+	size_t len = 0;
+
+	*text = '\0';
+	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
+		if (missing & 1ull << i && len < size) {
+			const char *name = capng_capability_to_name(i);
+
+			len += (size_t)snprintf(text + len, size - len, "%sCAP_", len ? " " : "");
+			for (; name && *name && len + 1 < size; name++)
+				text[len++] = (char)toupper((unsigned char)*name);
+			text[len < size ? len : size - 1] = '\0';
+		}
+	return text;
 }

@@ -7,7 +7,9 @@
 #include <sys/types.h>
 
 struct config;
+struct config_endpoint;
 struct families;
+struct generation;
 struct report;
 
 struct privilege {
@@ -26,3 +28,10 @@ int privilege_needs(const char *path, struct families *families, uint64_t *capab
 
 /* Becomes the user, for good. 0 or negative errno, report saying why. */
 int privilege_drop(const struct privilege *privilege, struct report *report);
+
+/* Leaves the calling process, a worker before its first thread, the capabilities that its generations need. Root stays root. */
+void privilege_limit(const struct generation *newest);
+
+/* The capabilities that an endpoint's sockets take and this process lacks, as "CAP_NET_RAW", NUL-terminated, for the operator; empty where
+ * none are missing. Returns text. */
+const char *privilege_missing(const struct config_endpoint *endpoint, char *text, size_t size);

@@ -45,18 +45,23 @@ static void describe(const struct ledger *ledger, struct generation *newest, cha
 		 sessions == 1 ? "" : "s");
 }
 
+bool service_is_ready(void)
+{
+	return service.is_ready;
+}
+
 void service_ready(const struct ledger *ledger, struct generation *newest)
 {
+	service.is_ready = true;
 	if (!service.is_asked)
 		return;
 	describe(ledger, newest, service.status);
-	service.is_ready = true;
 	sd_notifyf(0, "READY=1\nSTATUS=%s", service.status);
 }
 
 void service_reloading(void)
 {
-	if (service.is_asked)
+	if (service.is_asked && service.is_ready)
 		sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reading the configuration again",
 			   clock_monotonic() / 1000);
 }
@@ -73,7 +78,7 @@ void service_tick(const struct ledger *ledger, struct generation *newest, bool a
 
 	if (service.feeds && alive)
 		sd_notify(0, "WATCHDOG=1");
-	if (!service.is_ready)
+	if (!service.is_asked || !service.is_ready)
 		return;
 	describe(ledger, newest, now);
 	if (strcmp(now, service.status) == 0)

@@ -16,7 +16,10 @@ void service_init(void);
 /* The first worker serves. */
 void service_ready(const struct ledger *ledger, struct generation *newest);
 
-/* A reload has begun; service_ready() ends it, whatever became of it. */
+/* Whether service_ready() was called. */
+bool service_is_ready(void);
+
+/* A reload has begun, which is told only once we are ready; service_ready() ends it, whatever became of it. */
 void service_reloading(void);
 void service_stopping(void);
 

@@ -69,6 +69,65 @@ def test_exposure():
     assert exposure(UNIT) <= 2.4
 
 
+def merged(drop_in_text):
+    """The unit as it is with a drop-in: what systemd-analyze can judge without a bus."""
+    with open(UNIT, encoding="utf-8") as file:
+        text = file.read()
+    path = "/tmp/merged/spliced.service"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text.replace("[Install]", drop_in_text.replace("[Service]", "") + "\n[Install]"))
+    return path
+
+
+def capabilities(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        return int(re.search(r"^CapEff:\s(\w+)$", file.read(), re.M).group(1), 16)
+
+
+def test_what_harden_prints_fits():
+    """A drop-in for what runs: less exposed, and it runs."""
+    routes = {**ROUTES, "local": {"listen": "unix:///run/spliced/local.sock", "target": f"tcp4://127.0.0.1:{BACK}"}}
+    with Service(routes) as spliced:
+        text = spliced.ctl("harden").stdout
+        assert exposure(merged(text)) <= 1.4, text
+        drop_in("harden", text)
+        try:
+            spliced.systemctl("restart")
+            all_well(swarm(1))
+            with socket.socket(socket.AF_UNIX) as sock:
+                sock.connect("/run/spliced/local.sock")
+            assert spliced.ctl("upgrade").returncode == 0
+            spliced.systemctl("reload")
+            assert capabilities(spliced.keeper) == 0
+            # More than that is refused, and nothing changes.
+            spliced.write({**routes, "low": {"listen": "tcp4://127.0.0.1:81", "target": f"tcp4://127.0.0.1:{BACK}"}})
+            done = spliced.ctl("reload")
+            assert done.returncode == 1 and "CAP_NET_BIND_SERVICE" in done.stderr + done.stdout, done
+            all_well(swarm(1))
+        finally:
+            os.unlink(os.path.join(service.DROP_INS, "harden.conf"))
+            run("systemctl", "daemon-reload")
+        spliced.write(routes)
+
+
+def test_a_worker_has_what_its_configuration_needs():
+    with Service(ROUTES) as spliced:
+        assert capabilities(spliced.keeper) == 1 << 10 | 1 << 12 | 1 << 13
+        assert capabilities(spliced.worker) == 0
+        low = {"low": {"listen": "tcp4://127.0.0.1:82", "target": f"tcp4://127.0.0.1:{BACK}"}}
+        spliced.write({**ROUTES, **low})
+        spliced.systemctl("reload")
+        client(82).close()
+        assert capabilities(spliced.worker) == 1 << 10
+        marked = {"marked": {"listen": "tcp4://127.0.0.1:7110", "target": f"tcp4://127.0.0.1:{BACK}?mark=7"}}
+        spliced.write({**ROUTES, **low, **marked})
+        spliced.systemctl("reload")
+        assert capabilities(spliced.worker) == 1 << 10 | 1 << 12
+        text = spliced.ctl("harden").stdout
+        assert "AmbientCapabilities=CAP_NET_BIND_SERVICE CAP_NET_ADMIN" in text and "PrivateUsers" not in text, text
+
+
 def test_the_default_configuration_runs():
     """As it is installed it does nothing, and does it well."""
     with open(os.path.join(os.path.dirname(harness.__file__), "..", "..", "conf", "spliced.conf"), encoding="utf-8") as file:
