@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Completion of splicectl(1) for bash.
+
+_splicectl()
+{
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} word verb='' socket=() i
+
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		word=${COMP_WORDS[i]}
+		case $word in
+		-s | --socket) socket=(-s "${COMP_WORDS[++i]}") ;;
+		--route | --peer) ((i++)) ;;
+		-*) ;;
+		*) verb=${verb:-$word} ;;
+		esac
+	done
+	case $previous in
+	-s | --socket)
+		mapfile -t COMPREPLY < <(compgen -f -- "$current")
+		return
+		;;
+	--route)
+		mapfile -t COMPREPLY < <(compgen -W "$(splicectl "${socket[@]}" routes -H 2>/dev/null | awk '{ print $1 }')" -- "$current")
+		return
+		;;
+	kill)
+		mapfile -t COMPREPLY < <(compgen -W "$(splicectl "${socket[@]}" sessions -H 2>/dev/null | awk '{ print $1 }')" -- "$current")
+		return
+		;;
+	log-level)
+		mapfile -t COMPREPLY < <(compgen -W "error warning notice info debug" -- "$current")
+		return
+		;;
+	esac
+	case $verb in
+	'') word="status routes listeners sessions kill reload upgrade harden log-level --socket --json --help --version" ;;
+	status) word="-q -n" ;;
+	routes | listeners) word="-H -n" ;;
+	sessions) word="--route --peer -H -n" ;;
+	*) word= ;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$word" -- "$current")
+}
+complete -F _splicectl splicectl

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Completion of spliced(8) for bash.
+
+_spliced()
+{
+	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+
+	case $previous in
+	-c | --config | --as) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+	--plugin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+	--describe) mapfile -t COMPREPLY < <(compgen -W "$(spliced --describe 2>/dev/null | sed -n 's/^\([a-z0-9]*\): .*/\1/p')" -- "$current") ;;
+	*) mapfile -t COMPREPLY < <(compgen -W "-c --config -t --check -T --print --as --describe --json --single --plugin-dir --version --help" -- "$current") ;;
+	esac
+}
+complete -F _spliced spliced
