@@ -4,6 +4,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -236,6 +237,45 @@ def test_nothing_is_lost(verb):
         status = json.loads(spliced.ctl("--json", "status").stdout)
         assert status["worker"]["starts"]["upgrade"] == 8 and status["sessions"]["total"] > 16, status
         until("nothing of it is left", lambda: spliced.show("NFileDescriptorStore") == "1")
+
+
+def test_many_sessions_wait_for_the_next_start():
+    """More than one message of descriptors; each of them with bytes on their way, and one in a pipe."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as server, Service({}) as spliced:
+        server.settimeout(harness.PATIENCE)
+        spliced.write({"web": {"listen": FRONT, "target": f"tcp4://127.0.0.1:{server.getsockname()[1]}"}})
+        spliced.systemctl("restart")
+        clients = []
+        for number in range(1500):
+            sock = client()
+            sock.sendall(b"%06d" % number)
+            clients.append(sock)
+        accepted = {}
+        for _ in clients:
+            sock, _ = server.accept()
+            sock.settimeout(harness.PATIENCE)
+            accepted[int(sock.recv(6, socket.MSG_WAITALL))] = sock
+        # This one's target does not read: what it says fills the sockets, and the pipe between.
+        clients[0].setblocking(False)
+        said = 0
+        try:
+            while True:
+                said += clients[0].send(b"x" * 65536)
+        except BlockingIOError:
+            pass
+        spliced.systemctl("restart")
+        for number, sock in enumerate(clients[1:], 1):
+            sock.sendall(b"again!")
+            assert accepted[number].recv(6, socket.MSG_WAITALL) == b"again!"
+            accepted[number].sendall(b"%06d" % number)
+            assert sock.recv(6, socket.MSG_WAITALL) == b"%06d" % number
+        heard = 0
+        while heard < said:
+            heard += len(accepted[0].recv(1 << 20))
+        assert heard == said
+        for sock in clients + list(accepted.values()):
+            sock.close()
 
 
 def test_a_stop_ends_what_nobody_takes_over():
