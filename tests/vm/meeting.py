@@ -88,6 +88,10 @@ class End:
 
 
 class Wire(messages.Wire):
+    def __init__(self, kind, sock):
+        super().__init__(kind, sock)
+        self.sock.settimeout(min(harness.PATIENCE, 20))
+
     def hear(self):
         """The next message; None at the end."""
         data = super().hear()
