@@ -209,14 +209,16 @@ static void obey(struct connection *connection, const char *line)
 	json_t *request = json_loads(line, 0, &error);
 	const char *verb = json_string_value(json_object_get(request, "verb"));
 
-	if (!verb)
+	if (!verb) {
 		end(connection);
-	else if (is_for_keeper(control, verb)) {
-		atomic_store(&control->ledger->keeper->upgrade_asked, !strcmp(verb, "upgrade"));
+	} else if (is_for_keeper(control, verb)) {
+		/* Also of another connection: a reload takes nothing of it back. */
+		if (!strcmp(verb, "upgrade"))
+			atomic_store(&control->ledger->keeper->upgrade_asked, 1);
 		ask_reload(connection);
-	}
-	else
+	} else {
 		reply(connection, verb_answer(control->clerk, verb, request));
+	}
 	json_decref(request);
 }
 
