@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "keeper/prepare.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
@@ -18,12 +19,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
@@ -338,26 +336,30 @@ int handover_exec(struct ledger *ledger, char *const *arguments)
 	return r;
 }
 
-_Noreturn static void check_child(struct ledger *ledger, char *const *arguments, const char *config_path, int output)
+struct check {
+	struct ledger *ledger;
+	char *const *arguments;
+	const char *config_path;
+};
+
+static void run_check(const struct prepare *prepare, void *data)
 {
+	const struct check *check = data;
+	struct ledger *ledger = check->ledger;
 	char path[4096], number[16];
 	const char *plugin_dir = NULL;
-	char *words[] = {arguments[0], "-t", "-c", (char *)config_path, "--adopts", number, NULL, NULL, NULL};
-	sigset_t none;
+	char *words[] = {check->arguments[0], "-t", "-c", (char *)check->config_path, "--adopts", number, NULL, NULL, NULL};
 
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (int i = 1; arguments[i]; i++)
-		if (!strcmp(arguments[i], "--plugin-dir"))
-			plugin_dir = arguments[i + 1];
+	for (int i = 1; check->arguments[i]; i++)
+		if (!strcmp(check->arguments[i], "--plugin-dir"))
+			plugin_dir = check->arguments[i + 1];
 	if (plugin_dir) {
 		words[6] = "--plugin-dir";
 		words[7] = (char *)plugin_dir;
 	}
 	snprintf(number, sizeof number, "%d", ledger->fd);
-	dup2(output, STDOUT_FILENO);
-	dup2(output, STDERR_FILENO);
+	dup2(prepare->report_fd, STDOUT_FILENO);
+	dup2(prepare->report_fd, STDERR_FILENO);
 	close_range(STDERR_FILENO + 1, ~0u, CLOSE_RANGE_CLOEXEC);
 	fcntl(ledger->fd, F_SETFD, 0);
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
@@ -369,24 +371,11 @@ _Noreturn static void check_child(struct ledger *ledger, char *const *arguments,
 	_exit(EX_UNAVAILABLE);
 }
 
-pid_t handover_check(struct ledger *ledger, char *const *arguments, const char *config_path, int *output)
+int handover_check(struct prepare *prepare, struct ledger *ledger, char *const *arguments, const char *config_path)
 {
-	pid_t pid;
-	int r;
+	struct check check = {ledger, arguments, config_path};
 
-	*output = memfd_create("spliced-report", MFD_CLOEXEC);
-	if (*output < 0)
-		return -errno;
-	ledger_keep_fd(ledger, *output);
-	pid = fork();
-	if (pid == 0)
-		check_child(ledger, arguments, config_path, *output);
-	if (pid > 0)
-		return pid;
-	r = -errno;
-	ledger_forget_fd(ledger, *output);
-	close(*output);
-	return r;
+	return prepare_start_check(prepare, ledger, run_check, &check);
 }
 
 int handover_try(int fd, struct families *families, struct report *report)

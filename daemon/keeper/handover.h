@@ -10,11 +10,11 @@
 #pragma once
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 struct families;
 struct generation;
 struct ledger;
+struct prepare;
 struct report;
 
 /* Takes what another process left, if it left anything: 1, and *old is its ledger, all of whose descriptors are open here; 0: nothing.
@@ -24,15 +24,15 @@ int handover_take(struct ledger *old, struct report *report);
 /* Puts the lifeboat's end into the store. No heir sweeps. */
 void handover_launch(struct ledger *ledger);
 
-/* Sends all into the lifeboat, if there is one. False: there is none, or it failed; then nothing has changed. */
+/* Sends all into the lifeboat, if there is one. False: there is none, or it failed: handover_abandon() is next. */
 bool handover_send(struct ledger *ledger);
 
 /* Nobody takes over. A stream that is cut must not look complete: what is still open is reset when the process ends. */
 void handover_abandon(struct ledger *ledger, struct generation *newest);
 
-/* Starts to check that the program's file as it is now can take over: its plugins, the configuration, this ledger. Returns a child's
- * pid, which ends with status 0 if all is well, or negative errno; what it says comes to *output, a memfd. */
-pid_t handover_check(struct ledger *ledger, char *const *arguments, const char *config_path, int *output);
+/* Starts a child, prepare.h, that checks whether the program's file as it is now can take over: its plugins, the configuration, this
+ * ledger. 0 or negative errno. */
+int handover_check(struct prepare *prepare, struct ledger *ledger, char *const *arguments, const char *config_path);
 
 /* Becomes the program's file as it is now. Returns only if that failed: negative errno. */
 int handover_exec(struct ledger *ledger, char *const *arguments);

@@ -62,9 +62,7 @@ struct keeper {
 	int check_status;
 	struct {
 		bool wanted;       /* by SIGUSR2 */
-		pid_t pid;         /* of the check; 0: none */
-		int output, status;
-		bool checked;      /* its child has ended, with status */
+		bool checking;     /* what is being prepared is the new program's check */
 		bool leaving;      /* all is well: the next worker is the new program's */
 	} upgrade;
 	bool renew;                /* the next reload looks at each listener, though the configuration may be the same */
@@ -170,38 +168,30 @@ static void refuse_upgrade(struct keeper *keeper, const struct report *report)
 static void begin_upgrade(struct keeper *keeper)
 {
 	struct report report = {0};
-	pid_t pid;
+	int r;
 
 	service_reloading();
 	keeper->upgrade.wanted = false;
 	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	pid = handover_check(keeper->ledger, keeper->start->arguments, keeper->start->path, &keeper->upgrade.output);
-	if (pid > 0) {
-		keeper->upgrade.pid = pid;
+	r = handover_check(&keeper->prepare, keeper->ledger, keeper->start->arguments, keeper->start->path);
+	keeper->upgrade.checking = !r;
+	if (!r)
 		return;
-	}
-	report_add(&report, "cannot check the new program: %s", strerror(-pid));
+	report_add(&report, "cannot check the new program: %s", strerror(-r));
 	refuse_upgrade(keeper, &report);
 	report_done(&report);
 }
 
-static void end_check(struct keeper *keeper)
+static void end_check(struct keeper *keeper, int status)
 {
 	struct report report = {0};
-	int status = keeper->upgrade.status;
+	int r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
 
-	keeper->upgrade.checked = false;
-	prepare_read_report(keeper->upgrade.output, &report);
-	ledger_forget_fd(keeper->ledger, keeper->upgrade.output);
-	close(keeper->upgrade.output);
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
-		keeper->upgrade.leaving = true;
-	} else {
-		if (WIFSIGNALED(status))
-			report_add(&report, "the new program died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+	keeper->upgrade.checking = false;
+	keeper->upgrade.leaving = !r;
+	if (r)
 		refuse_upgrade(keeper, &report);
-	}
 	report_done(&report);
 }
 
@@ -392,10 +382,6 @@ static void reap(struct keeper *keeper)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		if (pid == keeper->worker) {
 			worker_ended(keeper, status);
-		} else if (pid == keeper->upgrade.pid) {
-			keeper->upgrade.pid = 0;
-			keeper->upgrade.checked = true;
-			keeper->upgrade.status = status;
 		} else if (pid == keeper->prepare.pid) {
 			keeper->checked = true;
 			keeper->check_status = status;
@@ -463,7 +449,7 @@ static bool upgrade_is_asked(const struct keeper *keeper)
 /* Nothing else is under way. */
 static bool is_free(const struct keeper *keeper)
 {
-	return !keeper->prepare.pid && !keeper->upgrade.pid && !keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY;
+	return !keeper->prepare.pid && !keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY;
 }
 
 static void tick(struct keeper *keeper)
@@ -493,10 +479,11 @@ static void act(struct keeper *keeper)
 	}
 	if (keeper->checked && may_open(keeper)) {
 		keeper->checked = false;
-		end_prepare(keeper, keeper->check_status);
+		if (keeper->upgrade.checking)
+			end_check(keeper, keeper->check_status);
+		else
+			end_prepare(keeper, keeper->check_status);
 	}
-	if (keeper->upgrade.checked && may_open(keeper))
-		end_check(keeper);
 	if (keeper->prepare.pid && !keeper->checked && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
 		prepare_expire(&keeper->prepare);
 	switch (keeper->state) {

@@ -61,22 +61,26 @@ static void reset_signals(void)
 	signal(SIGINT, SIG_IGN);
 }
 
-_Noreturn static void child(const struct prepare *prepare, const char *path, struct families *families)
+struct reading {
+	const char *path;
+	struct families *families;
+};
+
+static void read_configuration(const struct prepare *prepare, void *data)
 {
-	struct config_source source = {.path = path, .families = families, .resolve_listeners = true};
+	const struct reading *reading = data;
+	struct config_source source = {.path = reading->path, .families = reading->families, .resolve_listeners = true};
 	struct report report = {0};
 	struct config *config;
 	int r;
 
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	reset_signals();
 	r = keep_only(prepare->text_fd, prepare->report_fd);
 	if (!r)
 		r = config_load(&source, &config, &report);
 	if (!r)
 		r = config_write_generation(config, CHILD_TEXT_FD);
 	if (r && !report.count)
-		report_add(&report, "%s: %s", path, strerror(-r));
+		report_add(&report, "%s: %s", reading->path, strerror(-r));
 	write_report(CHILD_REPORT_FD, &report);
 	_exit(!r ? EX_OK : r == -EACCES || r == -EPERM ? EX_NOPERM : EX_CONFIG);
 }
@@ -104,12 +108,11 @@ static void drop(int *fd, struct ledger *ledger)
 	*fd = -1;
 }
 
-int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
+static int begin(struct prepare *prepare, struct ledger *ledger, int text_fd, prepare_run run, void *data)
 {
-	*prepare = (struct prepare){.report_fd = -1};
-	prepare->text_fd = make_memfd("spliced-generation", ledger);
-	if (prepare->text_fd < 0)
-		return prepare->text_fd;
+	int r;
+
+	*prepare = (struct prepare){.text_fd = text_fd};
 	prepare->report_fd = make_memfd("spliced-report", ledger);
 	if (prepare->report_fd < 0) {
 		drop(&prepare->text_fd, ledger);
@@ -117,16 +120,32 @@ int prepare_start(struct prepare *prepare, const char *path, struct families *fa
 	}
 	prepare->deadline = clock_monotonic() + PREPARE_SECONDS * NSEC_PER_SEC;
 	prepare->pid = fork();
-	if (prepare->pid == 0)
-		child(prepare, path, families);
-	if (prepare->pid < 0) {
-		int r = -errno;
-		prepare->pid = 0;
-		drop(&prepare->text_fd, ledger);
-		drop(&prepare->report_fd, ledger);
-		return r;
+	if (prepare->pid == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		reset_signals();
+		run(prepare, data);
+		_exit(EX_SOFTWARE);
 	}
-	return 0;
+	if (prepare->pid > 0)
+		return 0;
+	r = -errno;
+	prepare->pid = 0;
+	drop(&prepare->text_fd, ledger);
+	drop(&prepare->report_fd, ledger);
+	return r;
+}
+
+int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
+{
+	struct reading reading = {path, families};
+	int text_fd = make_memfd("spliced-generation", ledger);
+
+	return text_fd < 0 ? text_fd : begin(prepare, ledger, text_fd, read_configuration, &reading);
+}
+
+int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_run run, void *data)
+{
+	return begin(prepare, ledger, -1, run, data);
 }
 
 void prepare_expire(struct prepare *prepare)
@@ -135,7 +154,7 @@ void prepare_expire(struct prepare *prepare)
 	kill(prepare->pid, SIGKILL);
 }
 
-void prepare_read_report(int fd, struct report *report)
+static void read_report(int fd, struct report *report)
 {
 	off_t size = lseek(fd, 0, SEEK_END);
 	char *text, *line, *rest;
@@ -156,10 +175,12 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 {
 	int fd = prepare->text_fd;
 
-	prepare_read_report(prepare->report_fd, report);
+	read_report(prepare->report_fd, report);
 	drop(&prepare->report_fd, ledger);
 	prepare->pid = 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
+		if (fd < 0)
+			return 0;
 		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
 		if (ledger)
 			ledger_forget_fd(ledger, fd);
@@ -168,8 +189,8 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	}
 	drop(&prepare->text_fd, ledger);
 	if (prepare->timed_out)
-		report_add(report, "reading the configuration took longer than %d s; does a name server or a plugin hang?",
-			   PREPARE_SECONDS);
+		report_add(report, "%s took longer than %d s; does a name server or a plugin hang?",
+			   fd < 0 ? "the check of the new program" : "reading the configuration", PREPARE_SECONDS);
 	else if (WIFSIGNALED(status))
 		report_add(report, "the check of the configuration died of signal %d (%s)", WTERMSIG(status),
 			   strsignal(WTERMSIG(status)));

@@ -24,15 +24,17 @@ struct prepare {
 /* Starts the child. 0 or negative errno. */
 int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger);
 
+/* The same for a child that checks something else: `run` does not return, and ends with status 0 if all is well; what is wrong it writes
+ * to prepare->report_fd. There is no generation. */
+typedef void (*prepare_run)(const struct prepare *prepare, void *data);
+int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_run run, void *data);
+
 /* The deadline has passed: ends the child; prepare_finish() then says so. */
 void prepare_expire(struct prepare *prepare);
 
-/* The child has ended with this wait status. Returns the generation's sealed memfd, which the caller owns; or negative
+/* The child has ended with this wait status. Returns the generation's sealed memfd, which the caller owns (0 of a check); or negative
  * errno, with report saying why. */
 int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, struct report *report);
-
-/* Adds the lines of a memfd that a child wrote to. */
-void prepare_read_report(int fd, struct report *report);
 
 /* Both at once, waiting: for the start. */
 int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report);
