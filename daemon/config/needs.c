@@ -5,6 +5,7 @@
 #include "config/config.h"
 
 #include <linux/capability.h>
+#include <stdbool.h>
 
 enum { PRIORITY_FREE = 6 }; /* socket(7), SO_PRIORITY */
 
@@ -73,9 +74,4 @@ uint64_t needs_wishes(const struct config *config)
 
 	needs_each_endpoint(config, add_wishes, &wishes);
 	return wishes;
-}
-
-bool needs_namespaces(const struct config *config)
-{
-	return needs_of_config(config) & bit(CAP_SYS_ADMIN);
 }

@@ -2,7 +2,6 @@
 /* What a configuration takes of the system: capabilities(7), as a mask where bit N is CAP number N, and socket families. */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct config;
@@ -17,6 +16,3 @@ uint64_t needs_wishes(const struct config *config);
 
 /* Calls for each endpoint of the enabled routes. */
 void needs_each_endpoint(const struct config *config, void (*visit)(const struct config_endpoint *endpoint, void *data), void *data);
-
-/* Whether a socket is opened in another network namespace, setns(2). */
-bool needs_namespaces(const struct config *config);

@@ -183,9 +183,13 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 {
 	for (uint32_t slot = 0; slot < ledger->keeper->sessions_high; slot++) {
 		const struct ledger_session *record = &ledger->sessions[slot];
-		const struct generation *generation = generation_find(generations, record->generation);
+		const struct generation *generation;
 
-		for (unsigned side = 0; generation && record->state == SESSION_RELAYING && side < 2; side++) {
+		/* Each second, of each session: of most there is nothing more to look at. */
+		if (record->state != SESSION_RELAYING || (!ledger->flows[slot].waits[0] && !ledger->flows[slot].waits[1]))
+			continue;
+		generation = generation_find(generations, record->generation);
+		for (unsigned side = 0; generation && side < 2; side++) {
 			const struct config_route *route = &generation->config->routes[record->route];
 			const struct config_endpoint *front =
 				record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];

@@ -6,7 +6,6 @@
 #include "flow/exchange.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/format.h"

@@ -24,13 +24,6 @@ static struct companion {
 	uint64_t next;   /* CLOCK_MONOTONIC ns */
 } companions[COMPANIONS_MAX];
 
-static const struct config_leg *leg_of(const struct ledger_listener *record, struct generation *newest)
-{
-	struct generation *generation = generation_find(newest, record->generation);
-
-	return generation ? &generation->config->routes[record->route].listen[record->endpoint].legs[record->leg] : NULL;
-}
-
 static bool is_wanted(const struct ledger_listener *record, const struct config_leg *leg)
 {
 	return record->state == LISTENER_OPEN && leg && leg->family->plugin.companion &&
@@ -98,7 +91,8 @@ void companion_tick(const struct ledger *ledger, struct generation *newest)
 	}
 	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
-		const struct config_leg *leg = leg_of(record, newest);
+		const struct config_endpoint *endpoint = generation_listens(newest, record);
+		const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
 		struct companion *companion;
 
 		if (!is_wanted(record, leg))
@@ -111,14 +105,11 @@ void companion_tick(const struct ledger *ledger, struct generation *newest)
 	}
 }
 
-bool companion_ended(pid_t pid)
+void companion_ended(pid_t pid)
 {
 	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
-		if (companions[i].used && companions[i].pid == pid) {
+		if (companions[i].used && companions[i].pid == pid)
 			companions[i].pid = 0;
-			return true;
-		}
-	return false;
 }
 
 void companion_stop(void)

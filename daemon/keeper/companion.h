@@ -5,7 +5,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <sys/types.h>
 
 struct generation;
@@ -14,8 +13,8 @@ struct ledger;
 /* Starts those that are missing, and ends those whose endpoint is gone. Called about every second, while no heir sweeps. */
 void companion_tick(const struct ledger *ledger, struct generation *newest);
 
-/* A child has ended. False: it is none of ours. */
-bool companion_ended(pid_t pid);
+/* A child has ended, which may be one of ours. */
+void companion_ended(pid_t pid);
 
 /* Ends all. */
 void companion_stop(void);

@@ -328,17 +328,10 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	return r;
 }
 
-static const struct config_endpoint *endpoint_of(const struct ledger_listener *record, struct generation *newest)
-{
-	struct generation *generation = generation_find(newest, record->generation);
-
-	return generation ? &generation->config->routes[record->route].listen[record->endpoint] : NULL;
-}
-
 /* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
 static void remove_traces(const struct ledger_listener *record, struct generation *newest)
 {
-	const struct config_endpoint *endpoint = endpoint_of(record, newest);
+	const struct config_endpoint *endpoint = generation_listens(newest, record);
 	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
 
 	if (leg && leg->family->plugin.unbound && !is_passed(endpoint))
@@ -392,7 +385,7 @@ static void keep(struct ledger_listener *record, uint32_t index, struct generati
 
 static void leave(struct ledger_listener *record, struct generation *newest)
 {
-	const struct config_endpoint *endpoint = endpoint_of(record, newest);
+	const struct config_endpoint *endpoint = generation_listens(newest, record);
 	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
 
 	remove_traces(record, newest);

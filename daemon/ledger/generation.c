@@ -47,14 +47,6 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 	return 0;
 }
 
-static bool is_noted(const struct ledger *ledger, uint32_t number)
-{
-	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
-		if (ledger->generations[i].number == number)
-			return true;
-	return false;
-}
-
 int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
 		   struct report *report)
 {
@@ -73,8 +65,7 @@ int generation_new(struct generation **ret, uint32_t number, int fd, struct fami
 	if (r == -ENOSPC)
 		report_add(report, "more than %d routes or %d targets; run a second instance for some of them",
 			   LEDGER_ROUTES_MAX, LEDGER_TARGETS_MAX);
-	/* One that an earlier keeper has noted is taken over with its ledger. */
-	if (!r && !is_noted(ledger, number))
+	if (!r)
 		r = ledger_note_generation(ledger, number, fd);
 	if (r < 0) {
 		generation_free(generation, ledger);
@@ -104,6 +95,13 @@ struct generation *generation_find(struct generation *newest, uint32_t number)
 	while (newest && newest->number != number)
 		newest = newest->next;
 	return newest;
+}
+
+const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record)
+{
+	const struct generation *generation = generation_find(newest, record->generation);
+
+	return generation ? &generation->config->routes[record->route].listen[record->endpoint] : NULL;
 }
 
 static bool lived_in(const struct ledger *ledger, uint32_t number)

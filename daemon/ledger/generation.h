@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 struct config;
+struct config_endpoint;
 struct families;
 struct ledger;
+struct ledger_listener;
 struct report;
 
 struct generation {
@@ -29,6 +31,9 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 
 /* The one with this number, or NULL. */
 struct generation *generation_find(struct generation *newest, uint32_t number);
+
+/* The endpoint that a listener is open for; NULL where its generation is gone. */
+const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record);
 
 /* Frees the generations that no session lives in, but the newest. */
 void generations_trim(struct generation *newest, struct ledger *ledger);

@@ -112,12 +112,18 @@ void ledger_done(struct ledger *ledger)
 
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
 {
-	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
-		if (!ledger->generations[i].number) {
-			ledger->generations[i] = (struct ledger_generation){number, fd};
+	struct ledger_generation *spare = NULL;
+
+	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++) {
+		if (ledger->generations[i].number == number)
 			return 0;
-		}
-	return -ENOSPC;
+		if (!ledger->generations[i].number && !spare)
+			spare = &ledger->generations[i];
+	}
+	if (!spare)
+		return -ENOSPC;
+	*spare = (struct ledger_generation){number, fd};
+	return 0;
 }
 
 void ledger_forget_generation(struct ledger *ledger, uint32_t number)

@@ -340,7 +340,7 @@ int ledger_open(struct ledger *ledger, int fd);
  * more records than this one has places for. */
 int ledger_inherit(struct ledger *ledger, const struct ledger *old);
 
-/* Records a generation, or forgets it. -ENOSPC. */
+/* Records a generation, unless an earlier keeper has, or forgets it. -ENOSPC. */
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd);
 void ledger_forget_generation(struct ledger *ledger, uint32_t number);
 
