@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Debian's packages where they are installed: the service runs at once, an upgrade keeps every session, removing leaves nothing.
+
+The tests are one story, in this order. $SPLICED_PACKAGES is the directory with the packages.
+"""
+
+import glob
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "systemd"))
+
+import harness  # noqa: E402
+import service  # noqa: E402
+from harness import Running, Serve, until  # noqa: E402
+from service import Service, run  # noqa: E402
+
+PACKAGES = os.environ["SPLICED_PACKAGES"]
+PORT, BACK, OTHER = 7300, 7301, 7302
+ROUTES = {
+    "web": {"listen": f"tcp4://127.0.0.1:{PORT}", "target": f"tcp4://127.0.0.1:{BACK}"},
+    "words": {"listen": "unix-seqpacket:///run/spliced/words", "target": "unix-seqpacket://@words"},
+}
+
+service.CONF = "/etc/spliced/spliced.conf"
+
+
+def files(*names):
+    return [path for name in names for path in glob.glob(os.path.join(PACKAGES, f"{name}_*.deb"))]
+
+
+def install(*names):
+    """What dpkg says of it."""
+    assert len(files(*names)) == len(names), names
+    done = run("dpkg", "-i", *files(*names), check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def installed_files(name):
+    return [line for line in run("dpkg", "-L", name).stdout.splitlines() if not os.path.isdir(line)]
+
+
+def status():
+    return json.loads(run("splicectl", "--json", "status", check=False).stdout)
+
+
+@pytest.fixture(scope="module")
+def spliced():
+    """The service, whose life is the packages'."""
+    one = Service.__new__(Service)
+    one.unit, one.settings = "spliced", {"log": {"sessions": False}}
+    return one
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server():
+    # A host of containers has one that lets no package start a service.
+    if os.path.exists("/usr/sbin/policy-rc.d"):
+        os.unlink("/usr/sbin/policy-rc.d")
+    with Serve(f"tcp://127.0.0.1:{BACK}") as serving:
+        yield serving
+
+
+class Words:
+    """A session of messages, whose target is the test."""
+
+    def __init__(self):
+        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.server.bind("\0words")
+        self.server.listen()
+        self.server.settimeout(harness.PATIENCE)
+        self.client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.client.settimeout(harness.PATIENCE)
+        self.client.connect("/run/spliced/words")
+        self.target = self.server.accept()[0]
+        self.target.settimeout(harness.PATIENCE)
+
+    def lives(self):
+        for one, other in ((self.client, self.target), (self.target, self.client)):
+            one.send(b"alive")
+            assert other.recv(100) == b"alive"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for sock in (self.client, self.target, self.server):
+            sock.close()
+
+
+def test_installing_is_all(spliced):
+    """The service runs, as a user of its own, with a file that opens nothing; and starts with the machine."""
+    install("spliced")
+    assert spliced.show("ActiveState") == "active", spliced.log()
+    assert spliced.show("StatusText") == "OK; 0 routes, 0 sessions"
+    assert run("systemctl", "is-enabled", "spliced").stdout.strip() == "enabled"
+    assert os.stat(f"/proc/{spliced.keeper}").st_uid != 0
+    assert "no errors" in run("spliced", "-t").stdout
+
+
+def test_what_it_needs_comes_with_it():
+    """Manual pages say the paths that are; the completions are where the shells look."""
+    pages = run("zcat", *(path for path in installed_files("spliced") if "/man/man" in path)).stdout
+    plugins = os.path.dirname(next(path for path in installed_files("spliced") if path.endswith("inet.so")))
+    assert plugins in pages and "@plugindir@" not in pages
+    assert run("spliced", "--describe", "bluetooth", check=False).returncode == 69
+    for line in run("spliced", "--describe").stdout.splitlines():
+        assert run("spliced", "--describe", line.split()[0]).returncode == 0
+
+
+def test_an_upgrade_keeps_sessions(spliced):
+    """In place: the same process runs another program. An instance goes along; the swarm verifies every byte."""
+    spliced.write(ROUTES)
+    spliced.systemctl("reload")
+    shutil.copy(service.CONF, "/etc/spliced/one.conf")
+    with open("/etc/spliced/one.conf", "w", encoding="utf-8") as file:
+        file.write(harness.config_text({"routes": {"one": {"listen": f"tcp4://127.0.0.1:{OTHER}", "target": f"tcp4://127.0.0.1:{BACK}"}}})[2:-1])
+    run("systemctl", "start", "spliced@one")
+    keeper, other = spliced.keeper, service.show("spliced@one", "MainPID")
+    with Words() as words:
+        swarms = [Running("swarm", "--to", f"tcp://127.0.0.1:{port}", "--parallel", 8, "--seconds", 100) for port in (PORT, OTHER)]
+        for number in range(1, 3):
+            said = install("spliced")
+            assert "goes on as it was" not in said, said
+            words.lives()
+            assert spliced.keeper == keeper and status()["worker"]["starts"]["upgrade"] == number
+        for swarm in swarms:
+            assert swarm.running(), "it was there all the time"
+            told, code = swarm.stop()
+            assert code == 0, told
+        assert os.readlink(f"/proc/{keeper}/exe") == "/usr/sbin/spliced", "it is the file that was installed last"
+        # And a restart, for what a unit says.
+        spliced.systemctl("restart")
+        words.lives()
+    assert service.show("spliced@one", "MainPID") == other
+    run("systemctl", "stop", "spliced@one")
+    os.unlink("/etc/spliced/one.conf")
+
+
+def test_an_upgrade_that_cannot_be(spliced):
+    """A file that is wrong by now: the old program goes on, and installing says why."""
+    with Words() as words:
+        keeper, upgrades = spliced.keeper, status()["worker"]["starts"]["upgrade"]
+        with open(service.CONF, "a", encoding="utf-8") as file:
+            file.write("routes2: { };\n")
+        said = install("spliced")
+        assert "routes2" in said and "goes on as it was" in said, said
+        words.lives()
+        assert spliced.keeper == keeper and status()["worker"]["starts"]["upgrade"] == upgrades
+        spliced.write(ROUTES)
+        run("splicectl", "upgrade")
+        words.lives()
+
+
+def test_a_plugin_of_its_own_package(spliced):
+    """The daemon that runs takes it up when it is installed, without losing a session."""
+    with Words() as words:
+        upgrades = status()["worker"]["starts"]["upgrade"]
+        install("spliced-bluetooth")
+        assert run("spliced", "--describe", "bluetooth").returncode == 0
+        assert status()["worker"]["starts"]["upgrade"] == upgrades + 1
+        spliced.write({**ROUTES, "serial": {"listen": "tcp4://127.0.0.1:7303", "target": "rfcomm://00:00:00:00:00:01/1"}})
+        spliced.systemctl("reload")
+        words.lives()
+        spliced.write(ROUTES)
+        spliced.systemctl("reload")
+        run("dpkg", "--purge", "spliced-bluetooth")
+        words.lives()
+
+
+def test_a_family_by_somebody_else():
+    """The header and the example: a plugin is built, put into the directory, and found."""
+    install("spliced-dev")
+    directory = next(os.path.dirname(path) for path in installed_files("spliced-dev") if path.endswith("tipc.c"))
+    shutil.copytree(directory, "/tmp/tipc")
+    run("make", "-C", "/tmp/tipc")
+    plugins = run("pkg-config", "--variable=plugindir", "spliced").stdout.strip()
+    shutil.copy("/tmp/tipc/tipc.so", plugins)
+    assert "tipc" in run("spliced", "--describe", "tipc").stdout
+    os.unlink(os.path.join(plugins, "tipc.so"))
+
+
+def test_removing_it(spliced):
+    sock = socket.create_connection(("127.0.0.1", PORT))
+    run("dpkg", "--remove", "spliced-dev", "spliced")
+    with pytest.raises(ConnectionResetError):
+        sock.settimeout(harness.PATIENCE)
+        sock.recv(1)
+    until("the unit is gone", lambda: spliced.show("LoadState") == "not-found")
+    assert os.path.exists(service.CONF), "an operator's file stays"
+    done = subprocess.run(["dpkg", "--purge", "spliced"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and not os.path.exists("/etc/spliced"), done.stdout + done.stderr
+    assert not glob.glob("/usr/lib/*/spliced") and not os.path.exists("/run/spliced")
