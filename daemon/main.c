@@ -29,7 +29,8 @@ static const char usage_text[] =
 	"usage: spliced [-c FILE] [--single] [--plugin-dir DIR]   run in the foreground\n"
 	"       spliced -t [-c FILE] [--as PATH]                  check FILE, as if it were PATH\n"
 	"       spliced -T [-c FILE] [--as PATH]                  check FILE, and print it as understood\n"
-	"       spliced --describe [FAMILY] [--json]              what families there are, and what they take\n"
+	"       spliced --describe [FAMILY] [--json]              what families there are, and what they take; of the\n"
+	"                                                         configuration: file, daemon, route, endpoint\n"
 	"       spliced --version | --help\n";
 
 static int usage(void)

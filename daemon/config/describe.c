@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a family takes, from its tables: for people, and as JSON for programs. Both say the same.
+ * What a family takes, from its tables, and what the file itself takes, from the schema's: for people, and as JSON for
+ * programs. Both say the same.
  */
 #include "config/config.h"
+#include "config/schema.h"
 #include "config/value.h"
 
 #include "base/report.h"
@@ -87,17 +89,27 @@ static bool needs_protocol(const struct family *family, const struct spliced_row
 	       family_row(family, row->type, NULL) != row;
 }
 
+/* How an endpoint string of the row reads. */
+static const char *row_written(const struct family *family, const struct spliced_row *row,
+			       char *text, size_t size)
+{
+	bool named = needs_protocol(family, row);
+	char scheme[64];
+
+	snprintf(text, size, "%s://%s%s%s", row_scheme(family, row, scheme, sizeof(scheme)),
+		 row->pattern, named ? "?protocol=" : "", named ? row->name : "");
+	return text;
+}
+
 static void print_row(FILE *file, const struct family *family, const struct spliced_row *row)
 {
 	const char *separator = "";
-	char scheme[64];
+	char written[256];
 
 	fputs("  ", file);
 	print_row_name(file, row);
-	fprintf(file, "\n    written as    %s://%s",
-		row_scheme(family, row, scheme, sizeof(scheme)), row->pattern);
-	if (needs_protocol(family, row))
-		fprintf(file, "?protocol=%s", row->name);
+	fprintf(file, "\n    written as    %s",
+		row_written(family, row, written, sizeof(written)));
 	fputs("\n    capabilities  ", file);
 	for (unsigned i = 0; i < CAPABILITIES; i++) {
 		if (!(row->capabilities & UINT64_C(1) << i))
@@ -129,8 +141,7 @@ static void print_rows(FILE *file, const struct family *family, uint64_t rows)
 	fputc('\n', file);
 }
 
-static void print_option(FILE *file, const struct family *family,
-			 const struct spliced_option *option)
+static void print_value(FILE *file, const struct spliced_option *option)
 {
 	char expects[640];
 
@@ -142,12 +153,23 @@ static void print_option(FILE *file, const struct family *family,
 	else if (option->default_text)
 		fprintf(file, "    default       %s\n",
 			*option->default_text ? option->default_text : "\"\"");
+}
+
+static void print_change(FILE *file, const struct spliced_option *option)
+{
+	fprintf(file, "    a change      %s\n",
+		option->flags & SPLICED_LIVE ? "applies to the open socket" : "takes a new socket");
+}
+
+static void print_option(FILE *file, const struct family *family,
+			 const struct spliced_option *option)
+{
+	print_value(file, option);
 	if (option->roles == SPLICED_LISTEN || option->roles == SPLICED_CONNECT)
 		fprintf(file, "    only for      %s\n",
 			option->roles == SPLICED_LISTEN ? "listen" : "target, dial");
 	print_rows(file, family, option->rows);
-	fprintf(file, "    a change      %s\n",
-		option->flags & SPLICED_LIVE ? "applies to the open socket" : "takes a new socket");
+	print_change(file, option);
 }
 
 static void print_format(FILE *file, const struct family *family,
@@ -187,12 +209,13 @@ static void set_text(json_t *object, const char *key, const char *text)
 static json_t *row_to_json(const struct family *family, const struct spliced_row *row)
 {
 	json_t *object = json_object(), *capabilities = json_array();
-	char scheme[64];
+	char text[256];
 
 	set_text(object, "type", row_type(row));
 	set_text(object, "protocol", row->name);
-	set_text(object, "scheme", row_scheme(family, row, scheme, sizeof(scheme)));
+	set_text(object, "scheme", row_scheme(family, row, text, sizeof(text)));
 	set_text(object, "pattern", row->pattern);
+	set_text(object, "written", row_written(family, row, text, sizeof(text)));
 	for (unsigned i = 0; i < CAPABILITIES; i++)
 		if (row->capabilities & UINT64_C(1) << i)
 			json_array_append_new(capabilities, json_string(capability_names[i]));
@@ -223,16 +246,16 @@ static json_t *format_to_json(const struct family *family, const struct spliced_
 	return object;
 }
 
-static json_t *option_to_json(const struct family *family, const struct spliced_option *option)
+/* What there is to say of an option, whosever it is. */
+static json_t *value_to_json(const struct spliced_option *option)
 {
-	json_t *object = json_object(), *roles = json_array(), *words = json_array();
+	json_t *object = json_object(), *words = json_array();
 
 	set_text(object, "name", option->name);
 	set_text(object, "doc", option->doc);
 	set_text(object, "type", type_name(option));
 	set_text(object, "default", option->default_text);
 	json_object_set_new(object, "required", json_boolean(option->flags & SPLICED_REQUIRED));
-	set_text(object, "change", option->flags & SPLICED_LIVE ? "live" : "reopen");
 	if (option->min || option->max) {
 		json_object_set_new(object, "min", json_integer(option->min));
 		json_object_set_new(object, "max", json_integer(option->max));
@@ -240,6 +263,19 @@ static json_t *option_to_json(const struct family *family, const struct spliced_
 	for (const char *const *word = option->words; word && *word; word++)
 		json_array_append_new(words, json_string(*word));
 	json_object_set_new(object, "words", words);
+	return object;
+}
+
+static void set_change(json_t *object, const struct spliced_option *option)
+{
+	set_text(object, "change", option->flags & SPLICED_LIVE ? "live" : "reopen");
+}
+
+static json_t *option_to_json(const struct family *family, const struct spliced_option *option)
+{
+	json_t *object = value_to_json(option), *roles = json_array();
+
+	set_change(object, option);
 	if (has_role(option, SPLICED_LISTEN))
 		json_array_append_new(roles, json_string("listen"));
 	if (has_role(option, SPLICED_CONNECT))
@@ -281,6 +317,74 @@ static int print_json(FILE *file, json_t *json)
 	return r;
 }
 
+/* What is no family's: the groups of a file. Keys are those without a table: groups, lists, endpoints. */
+static const struct part {
+	const char *name, *summary;
+	const char *const *keys;
+	const struct spliced_option *options;
+	size_t n_options;
+	bool is_socket; /* a change of an option is one of a socket */
+} parts[] = {
+	{"file", "A configuration file", schema_root_keys, NULL, 0, false},
+	{"daemon", "The daemon itself, a group of the file", NULL, schema_daemon, DAEMON_OPTIONS, false},
+	{"route", "A route; defaults take the same, without endpoints", schema_route_keys, schema_route,
+	 ROUTE_OPTIONS, false},
+	{"endpoint", "An endpoint of any family", schema_endpoint_keys, schema_endpoint, ENDPOINT_OPTIONS,
+	 true},
+};
+
+static const struct part *find_part(const char *name)
+{
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (strcmp(name, parts[i].name) == 0)
+			return &parts[i];
+	return NULL;
+}
+
+static void print_part(FILE *file, const struct part *part)
+{
+	fprintf(file, "%s: %s\n", part->name, part->summary);
+	if (part->keys)
+		fputs("\nKeys\n", file);
+	for (const char *const *key = part->keys; key && *key; key++)
+		fprintf(file, "  %s\n", *key);
+	if (part->n_options)
+		fputs("\nOptions\n", file);
+	for (size_t i = 0; i < part->n_options; i++) {
+		print_value(file, &part->options[i]);
+		if (part->is_socket)
+			print_change(file, &part->options[i]);
+	}
+}
+
+static json_t *part_to_json(const struct part *part)
+{
+	json_t *object = json_object(), *keys = json_array(), *options = json_array();
+
+	set_text(object, "name", part->name);
+	set_text(object, "summary", part->summary);
+	for (const char *const *key = part->keys; key && *key; key++)
+		json_array_append_new(keys, json_string(*key));
+	for (size_t i = 0; i < part->n_options; i++) {
+		json_t *option = value_to_json(&part->options[i]);
+
+		if (part->is_socket)
+			set_change(option, &part->options[i]);
+		json_array_append_new(options, option);
+	}
+	json_object_set_new(object, "keys", keys);
+	json_object_set_new(object, "options", options);
+	return object;
+}
+
+static int describe_part(const struct part *part, bool json, FILE *file)
+{
+	if (json)
+		return print_json(file, part_to_json(part));
+	print_part(file, part);
+	return ferror(file) ? -EIO : 0;
+}
+
 static int describe_all(struct families *families, bool json, FILE *file, struct report *report)
 {
 	json_t *array = json ? json_array() : NULL;
@@ -317,6 +421,8 @@ int config_describe(struct families *families, const char *name, bool json, FILE
 
 	if (!name)
 		return describe_all(families, json, file, report);
+	if (find_part(name))
+		return describe_part(find_part(name), json, file);
 	if (strcmp(name, "ip") == 0) {
 		report_add(report, "ip is inet6 and inet together; describe one of these");
 		return -ENOENT;

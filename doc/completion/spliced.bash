@@ -8,7 +8,7 @@ _spliced()
 	case $previous in
 	-c | --config | --as) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
 	--plugin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
-	--describe) mapfile -t COMPREPLY < <(compgen -W "$(spliced --describe 2>/dev/null | sed -n 's/^\([a-z0-9]*\): .*/\1/p')" -- "$current") ;;
+	--describe) mapfile -t COMPREPLY < <(compgen -W "file daemon route endpoint $(spliced --describe 2>/dev/null | awk '{ print $1 }')" -- "$current") ;;
 	*) mapfile -t COMPREPLY < <(compgen -W "-c --config -t --check -T --print --as --describe --json --single --plugin-dir --version --help" -- "$current") ;;
 	esac
 }

@@ -19,8 +19,11 @@ def verbs():
 
 def ask(function, line, script):
     """What bash would offer at the end of a line."""
-    program = f'source "$1"; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); {function}; printf "%s\\n" "${{COMPREPLY[@]}}"'
-    done = subprocess.run(["bash", "-c", program, "bash", os.path.join(PLACE, script)], capture_output=True, text=True, check=True,
+    # The build's families are in no place that the program knows.
+    program = f"""source "$1"; plugins=$2; spliced() {{ command spliced --plugin-dir "$plugins" "$@"; }}
+        COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); {function}; printf "%s\\n" "${{COMPREPLY[@]}}\""""
+    done = subprocess.run(["bash", "-c", program, "bash", os.path.join(PLACE, script), harness.plugin_dir()],
+                          capture_output=True, text=True, check=True,
                           env={**os.environ, "PATH": os.path.dirname(harness.splicectl()) + ":" + os.environ["PATH"]})
     assert not done.stderr, done.stderr
     return done.stdout.split()
@@ -37,6 +40,7 @@ def test_bash_offers_the_daemon_s_options():
     text = subprocess.run([harness.spliced(), "--help"], capture_output=True, text=True, check=True).stdout
     offered = set(ask("_spliced", 'spliced ""', "spliced.bash"))
     assert set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", text)) <= offered
+    assert {"inet", "unix", "ip", "route"} <= set(ask("_spliced", 'spliced --describe ""', "spliced.bash"))
 
 
 @pytest.mark.parametrize("script, pattern", (("_splicectl", r"^\t\t'([a-z-]+):"), ("splicectl.fish", r"-a ([a-z-]+) -d")))

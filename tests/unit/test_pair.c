@@ -338,6 +338,32 @@ START_TEST(formats_are_described)
 }
 END_TEST
 
+/* So is what the file itself takes. */
+START_TEST(parts_are_described)
+{
+	static const struct {
+		const char *name, *shown[2];
+	} described[] = {
+		{"file", {"Keys\n  daemon\n  defaults\n", "\"options\": []"}},
+		{"daemon", {"  control.mode\n", "\"control.mode\""}},
+		{"route", {"  retry.attempts\n    connections", "\"max\": 1000"}},
+		{"endpoint", {"default       64K\n    a change      applies", "\"change\": \"reopen\""}},
+	};
+
+	for (size_t i = 0; i < 2 * sizeof described / sizeof *described; i++) {
+		const char *shown = described[i / 2].shown[i % 2];
+		char *text = NULL;
+		size_t len;
+		FILE *file = open_memstream(&text, &len);
+
+		ck_assert_int_eq(config_describe(&families, described[i / 2].name, i % 2, file, &report), 0);
+		fclose(file);
+		ck_assert_msg(strstr(text, shown), "\"%s\" is not in %s", shown, text);
+		free(text);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("pair");
@@ -352,6 +378,7 @@ int main(void)
 	tcase_add_test(cases, digests_of_routes);
 	tcase_add_test(cases, framing_keeps_the_socket);
 	tcase_add_test(cases, formats_are_described);
+	tcase_add_test(cases, parts_are_described);
 	suite_add_tcase(suite, cases);
 	return suite_run(suite);
 }
