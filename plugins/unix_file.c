@@ -173,20 +173,23 @@ int unix_reclaim(const struct spliced_options *options, const struct sockaddr *a
 }
 
 /* Whether the file bears the mark of the one socket that has its name. Accepted sockets have the
- * name too, but a state of their own; two that wait for clients, and we cannot tell which is us. */
+ * name too, but a state of their own; two that wait for clients, and we cannot tell which is us.
+ * A datagram socket to which anybody connected, is_dead() above too, is in that state for ever. */
 static int is_ours(const struct spliced_options *options, const struct stat *st)
 {
 	FILE *table = fopen("/proc/thread-self/net/unix", "re");
 	unsigned long inode, found = 0;
-	unsigned state, n = 0;
+	unsigned type, state, n = 0;
 	char line[512];
 	int at;
 
 	while (table && fgets(line, sizeof line, table)) {
 		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%*s %*s %*s %*s %*s %x %lu %n", &state, &inode, &at) != 2)
+		if (sscanf(line, "%*s %*s %*s %*s %x %x %lu %n", &type, &state, &inode, &at) != 3)
 			continue;
-		if (state != SS_UNCONNECTED || strcmp(line + at, unix_path(options)) != 0)
+		if (state != SS_UNCONNECTED && !(type == SOCK_DGRAM && state == SS_CONNECTED))
+			continue;
+		if (strcmp(line + at, unix_path(options)) != 0)
 			continue;
 		found = inode;
 		n++;

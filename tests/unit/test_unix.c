@@ -127,9 +127,9 @@ END_TEST
 
 /* socket, prepare, bind with reclaim, bound, listen: as the daemon does. Returns the descriptor or
  * negative errno. */
-static int listener(const struct spliced_options *options, struct address *ret)
+static int listener_of_type(int type, const struct spliced_options *options, struct address *ret)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
+	int fd = socket(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), r;
 
 	r = address(options, ret);
 	if (!r)
@@ -143,12 +143,17 @@ static int listener(const struct spliced_options *options, struct address *ret)
 	}
 	if (!r)
 		r = family->plugin.bound(fd, options);
-	if (!r && listen(fd, 16) < 0)
+	if (!r && type != SOCK_DGRAM && listen(fd, 16) < 0)
 		r = -errno;
 	if (!r)
 		return fd;
 	close(fd);
 	return r;
+}
+
+static int listener(const struct spliced_options *options, struct address *ret)
+{
+	return listener_of_type(SOCK_STREAM, options, ret);
 }
 
 /* Binds without any care, as another program does. */
@@ -421,6 +426,30 @@ START_TEST(the_end_removes_our_file)
 }
 END_TEST
 
+/* The kernel calls it connected as soon as one client is, and for ever. */
+START_TEST(the_end_removes_a_file_of_datagrams)
+{
+	struct address at;
+	int fd = listener_of_type(SOCK_DGRAM, make(SPLICED_LISTEN, "path", path), &at), client;
+
+	ck_assert_int_ge(fd, 0);
+	client = socket(AF_UNIX, SOCK_DGRAM, 0);
+	ck_assert_int_eq(connect(client, address_sockaddr(&at), at.len), 0);
+	unbind();
+	ck_assert(!exists());
+	close(fd);
+	close(client);
+	/* Not that of a stranger who took its place. */
+	fd = listener_of_type(SOCK_DGRAM, make(SPLICED_LISTEN, "path", path), &at);
+	ck_assert_int_eq(unlink(path), 0);
+	client = stranger(SOCK_DGRAM, false);
+	unbind();
+	ck_assert(exists());
+	close(client);
+	close(fd);
+}
+END_TEST
+
 START_TEST(the_end_removes_nobody_elses)
 {
 	const struct spliced_options *options = make(SPLICED_LISTEN, "path", path);
@@ -597,6 +626,7 @@ int main(void)
 	tcase_add_test(tcase, another_file_never_is);
 	tcase_add_test(tcase, unlink_is_the_operators_word);
 	tcase_add_test(tcase, the_end_removes_our_file);
+	tcase_add_test(tcase, the_end_removes_a_file_of_datagrams);
 	tcase_add_test(tcase, the_end_removes_nobody_elses);
 	tcase_add_test(tcase, an_abstract_socket_has_no_file);
 	tcase_add_test(tcase, needs_capabilities);
