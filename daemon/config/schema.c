@@ -31,7 +31,7 @@ const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 		{.name = "workers",
 		 .type = SPLICED_NUMBER,
 		 .default_text = "0",
-		 .max = 256,
+		 .max = 128,
 		 .doc = "threads that move traffic; 0 is one for each CPU that the daemon may use"},
 	[DAEMON_MAX_SESSIONS] = {.name = "max_sessions",
 				 .type = SPLICED_NUMBER,
