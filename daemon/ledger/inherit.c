@@ -18,8 +18,11 @@ enum {
 
 static bool is_sound(const struct ledger_header *header, uint64_t size)
 {
-	if (memcmp(header->magic, "SPLICED", 8) != 0 || header->version < FIRST_VERSION || header->size != size ||
-	    header->n_sections < LEDGER_FLOWS + 1 || header->n_sections > LEDGER_SECTIONS)
+	if (memcmp(header->magic, "SPLICED", 8) != 0 || header->size != size)
+		return false;
+	/* A later version is one in which what we know has come to mean something else. */
+	if (header->version < FIRST_VERSION || header->version > LEDGER_VERSION || header->n_sections < LEDGER_FLOWS + 1 ||
+	    header->n_sections > LEDGER_SECTIONS)
 		return false;
 	for (uint32_t i = 0; i < header->n_sections; i++) {
 		const struct ledger_section *section = &header->sections[i];

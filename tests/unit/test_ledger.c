@@ -276,6 +276,7 @@ START_TEST(what_is_no_ledger_is_refused)
 {
 	struct ledger old;
 	struct ledger_header wrong = *ledger.header;
+	uint32_t later = LEDGER_VERSION + 1;
 	int fd = memfd_create("none", MFD_CLOEXEC);
 
 	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO);
@@ -285,6 +286,13 @@ START_TEST(what_is_no_ledger_is_refused)
 	ck_assert_int_eq(pwrite(fd, &wrong, sizeof wrong, 0), sizeof wrong);
 	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO); /* its sections are not in it */
 	close(fd);
+	fd = make_older(&ledger, 8);
+	ck_assert_int_eq(pwrite(fd, &later, sizeof later, offsetof(struct ledger_header, version)), sizeof later);
+	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO);
+	later = LEDGER_VERSION;
+	ck_assert_int_eq(pwrite(fd, &later, sizeof later, offsetof(struct ledger_header, version)), sizeof later);
+	ck_assert_int_eq(ledger_open(&old, fd), 0);
+	ledger_done(&old);
 }
 END_TEST
 
