@@ -22,6 +22,7 @@ BACK = 7101
 FRONT = f"tcp4://127.0.0.1:{PORT}"
 ROUTES = {"web": {"listen": FRONT, "target": f"tcp4://127.0.0.1:{BACK}"}}
 UNIT = "/usr/local/lib/systemd/system/spliced.service"
+EXAMPLE = "/usr/local/share/doc/spliced/examples/systemd/harden-ip-unix.conf"
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -92,6 +93,8 @@ def test_what_harden_prints_fits():
     with Service(routes) as spliced:
         text = spliced.ctl("harden").stdout
         assert exposure(merged(text)) <= 1.4, text
+        with open(EXAMPLE, encoding="utf-8") as file:
+            assert file.read().endswith(text), "the example is what it prints"
         drop_in("harden", text)
         try:
             spliced.systemctl("restart")
