@@ -127,15 +127,22 @@ class End:
         """The endpoint as a route with messages at its other end takes it."""
         return self.text + "?framing=length16" if self.kind in STREAMS else self.text
 
+    @property
+    def is_datagram(self):
+        return socket_type(self.kind) == socket.SOCK_DGRAM
+
     def socket(self):
         return socket.socket(family(self.kind), socket_type(self.kind))
+
+    def wire(self, sock):
+        return Wire(self.kind, sock)
 
     def client(self, named=True):
         sock = self.socket()
         if self.kind == "unix-dgram" and named:
             sock.bind("")
         sock.connect(self.address)
-        return Wire(self.kind, sock)
+        return self.wire(sock)
 
     def server(self):
         """A bound socket, listening where there are connections."""
@@ -148,7 +155,7 @@ class End:
         elif socket_type(self.kind) == socket.SOCK_STREAM:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(self.address)
-        if socket_type(self.kind) != socket.SOCK_DGRAM:
+        if not self.is_datagram:
             sock.listen(64)
         return sock
 
@@ -194,14 +201,14 @@ class Echo:
             except (TimeoutError, socket.timeout):
                 continue
             self.asked.append(peer)
-            wire = Wire(self.end.kind, sock)
+            wire = self.end.wire(sock)
             wire.sock.settimeout(None)
             self.wires.append(wire)
             threading.Thread(target=self._connection, args=(wire,), daemon=True).start()
 
     def __enter__(self):
         self.sock = self.end.server()
-        run = self._datagrams if socket_type(self.end.kind) == socket.SOCK_DGRAM else self._accept
+        run = self._datagrams if self.end.is_datagram else self._accept
         self.ended = False
         self.thread = threading.Thread(target=run, daemon=True)
         self.thread.start()

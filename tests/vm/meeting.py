@@ -64,15 +64,22 @@ class End:
             return socket.socket(socket.AF_TIPC, TYPES[self.kind])
         return bluetooth.far_socket(self.kind, None)
 
+    @property
+    def is_datagram(self):
+        return self.kind in DATAGRAMS
+
+    def wire(self, sock):
+        return Wire(self.kind, sock)
+
     def client(self):
         if self.kind in ("rfcomm", "l2cap"):
-            return Wire(self.kind, bluetooth.connect(self.kind, Adapters.get(), self.number))
+            return self.wire(bluetooth.connect(self.kind, Adapters.get(), self.number))
         sock = self.socket()
         sock.settimeout(harness.PATIENCE)
         if self.kind in DATAGRAMS:
             sock.bind((socket.TIPC_ADDR_NAMESEQ, self.service + 10000, 0, 0))  # a name of its own is no must, but none is dropped early
         sock.connect((socket.TIPC_ADDR_NAME, self.service, 0, 0) if self.kind.startswith("tipc") else self.address)
-        return Wire(self.kind, sock)
+        return self.wire(sock)
 
     def server(self):
         sock = self.socket()
@@ -82,7 +89,7 @@ class End:
             sock.bind((socket.TIPC_ADDR_NAMESEQ, self.service, 0, 0, socket.TIPC_NODE_SCOPE))
         else:
             sock.bind((self.far, self.number))
-        if self.kind not in DATAGRAMS:
+        if not self.is_datagram:
             sock.listen(16)
         return sock
 
@@ -96,33 +103,3 @@ class Wire(messages.Wire):
         """The next message; None at the end."""
         data = super().hear()
         return None if data == b"" and self.kind not in STREAMS else data
-
-
-class Echo(messages.Echo):
-    """For ends of either sort."""
-
-    def __enter__(self):
-        if not isinstance(self.end, End):
-            return super().__enter__()
-        self.sock = self.end.server()
-        self.ended = False
-        run = self._datagrams if self.end.kind in DATAGRAMS else self._accept
-        self.thread = messages.threading.Thread(target=run, daemon=True)
-        self.thread.start()
-        return self
-
-    def _accept(self):
-        if not isinstance(self.end, End):
-            super()._accept()
-            return
-        self.sock.settimeout(0.2)
-        while not self.ended:
-            try:
-                sock, peer = self.sock.accept()
-            except (TimeoutError, socket.timeout):
-                continue
-            self.asked.append(peer)
-            wire = Wire(self.end.kind, sock)
-            wire.sock.settimeout(None)
-            self.wires.append(wire)
-            messages.threading.Thread(target=self._connection, args=(wire,), daemon=True).start()

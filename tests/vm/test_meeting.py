@@ -103,7 +103,7 @@ def in_tries(pair, function):
 
 def there_and_back(daemon, pair, front, back):
     said = [os.urandom(size) for size in SIZES if fits(pair, size)]
-    with meeting.Echo(back), front.client() as client:
+    with messages.Echo(back), front.client() as client:
         for data in said:
             client.say(data)
             assert client.hear() == data
@@ -126,7 +126,7 @@ def test_events_and_frames(kind, plugins, directory):
     for name in ("v0", "v1"):
         subprocess.run(["ethtool", "-K", name, "tx", "off", "gso", "off", "gro", "off"], check=True, capture_output=True)
     try:
-        with meeting.Echo(back), meeting.Echo(behind), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x88b5)) as far, daemon_of({
+        with messages.Echo(back), messages.Echo(behind), socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x88b5)) as far, daemon_of({
                 "events": {"listen": front.framed, "target": events}, "feed": {"listen": events, "target": back.framed},
                 "frames": {"listen": framed.framed, "target": frames}, "wire": {"listen": frames, "target": behind.framed}}, plugins) as daemon:
             far.bind(("v1", 0x88b5))
@@ -170,7 +170,7 @@ def test_reliable_datagrams_lose_nothing(back, plugins, directory):
 
 def test_to_reliable_datagrams(plugins, directory):
     front, target = messages.End("unix-seqpacket", directory), meeting.End("tipc-rdm", False)
-    with daemon_of({"r": {"listen": front.text, "target": target.text}}, plugins) as daemon, meeting.Echo(target), front.client() as client:
+    with daemon_of({"r": {"listen": front.text, "target": target.text}}, plugins) as daemon, messages.Echo(target), front.client() as client:
         for first in range(0, MESSAGES_SENT, 30):
             numbers = range(first, first + 30)
             for number in numbers:
