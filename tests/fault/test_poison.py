@@ -5,16 +5,12 @@ tests' own crashes, or hangs, where it is told to."""
 import os
 import shutil
 import socket
-import subprocess
 
 import pytest
 
 import harness
 from harness import Daemon, Endpoint, free_port, until
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-SOURCE = os.path.join(HERE, "..", "plugins", "crashy.c")
-HEADERS = os.path.join(HERE, "..", "..", "include")
 HANG_PATIENCE = float(os.environ.get("SPLICED_HANG_PATIENCE", "60"))
 
 
@@ -23,11 +19,7 @@ def plugins(place):
     """The families, and the one that crashes."""
     for name in ("inet.so", "unix.so"):
         shutil.copy(os.path.join(harness.plugin_dir(), name), place)
-    try:
-        subprocess.run([os.environ.get("CC", "cc").split()[0], "-std=gnu11", "-D_GNU_SOURCE", "-I", HEADERS, "-fPIC",
-                        "-shared", "-fvisibility=default", SOURCE, "-o", os.path.join(place, "crashy.so")], check=True)
-    except OSError as error:
-        raise harness.Skip(f"no compiler here: {error}") from error
+    harness.compile_crashy(place)
     for name in os.listdir(place):
         os.chmod(os.path.join(place, name), 0o755)
     return place

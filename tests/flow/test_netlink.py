@@ -5,12 +5,11 @@ import json
 import os
 import signal
 import socket
-import subprocess
-import threading
 
 import pytest
 
 import harness
+from follower import Follower, addresses, from_ip, key_of, same
 from harness import Daemon, until
 from messages import KINDS, MESSAGES, End, Wire, route, socket_type
 from namespace import Namespace, ip, ip_batch
@@ -24,60 +23,6 @@ def namespace():
         pytest.skip("no netlink here")
     with Namespace():
         yield
-
-
-def from_ip(*words):
-    done = subprocess.run(["ip", "-json", *words], check=True, capture_output=True, text=True)
-    return json.loads(done.stdout or "[]")
-
-
-def key_of(kind, event):
-    if kind == "link":
-        return event["ifindex"]
-    if kind == "address":
-        return event["ifindex"], event["local"], event["prefixlen"], event.get("address")
-    if kind == "neighbour":
-        return event.get("dst"), event.get("dev"), "proxy" in event
-    return tuple(str(event.get(key)) for key in ("family", "table", "dst", "type", "metric", "dev", "gateway", "tos",
-                                                 "nexthops"))
-
-
-class Follower(threading.Thread):
-    """Keeps the state that the events tell of, and counts them."""
-
-    def __init__(self, sock):
-        super().__init__(daemon=True)
-        self.file = sock.makefile("rb")
-        self.sock = sock
-        self.state = {}
-        self.counts = {}
-        self.reasons = []
-        self.ends = 0
-        self.start()
-
-    def run(self):
-        try:
-            for line in self.file:
-                self.take(json.loads(line))
-        except (OSError, ValueError):
-            pass
-
-    def take(self, event):
-        name, kind = event.pop("event"), event.pop("kind")
-        assert event.pop("time").endswith("Z")
-        self.counts[name] = self.counts.get(name, 0) + 1
-        if name == "lost":
-            self.reasons.append(event["reason"])
-            self.state = {}
-        elif name == "snapshot-end":
-            self.ends += 1
-        elif name in ("snapshot", "new"):
-            self.state[kind, key_of(kind, event)] = event
-        elif name == "del":
-            self.state.pop((kind, key_of(kind, event)), None)
-
-    def known(self, kind):
-        return {key[1]: event for key, event in list(self.state.items()) if key[0] == kind}
 
 
 class Route:
@@ -120,22 +65,6 @@ def furnish():
     ip_batch(f"addr add 10.{number // 250}.{number % 250}.1/32 dev br0" for number in range(300))
     until("no address is tentative any more",
           lambda: not any("tentative" in one for link in from_ip("addr") for one in link["addr_info"]))
-
-
-def addresses():
-    return [dict(address, ifindex=link["ifindex"], ifname=link["ifname"])
-            for link in from_ip("addr") for address in link["addr_info"]]
-
-
-def same(ours, theirs, kind, extra=()):
-    """Every key that ip has, with its value; of ours, the extra ones may be more."""
-    theirs = {key_of(kind, one): one for one in theirs}
-    assert set(ours) == set(theirs), set(ours) ^ set(theirs)
-    for key, one in theirs.items():
-        known = {name: value for name, value in ours[key].items() if name not in extra}
-        # A life time goes by between two looks.
-        one = {name: value for name, value in one.items() if name not in extra}
-        assert known == one, (known, one)
 
 
 def test_the_snapshot_is_what_ip_says():

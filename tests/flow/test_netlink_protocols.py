@@ -12,10 +12,10 @@ import time
 import pytest
 
 import harness
+from follower import from_ip
 from harness import Daemon, until
 from messages import route
 from namespace import Namespace, ip
-from test_netlink import from_ip
 
 
 @pytest.fixture(autouse=True)

@@ -104,6 +104,19 @@ class Wire:
         self.close()
 
 
+class Answering(Wire):
+    """A bound datagram socket that many may send to: what it says goes to whom it heard last."""
+
+    peer = None
+
+    def say(self, data):
+        self.sock.sendto(data, self.peer)
+
+    def hear(self):
+        data, self.peer = self.sock.recvfrom(1 << 20)
+        return data
+
+
 class End:
     """An address of a kind, and its endpoint string."""
 
