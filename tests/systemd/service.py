@@ -9,6 +9,7 @@ from harness import until
 
 CONF = "/usr/local/etc/spliced/spliced.conf"
 DROP_INS = "/etc/systemd/system/spliced.service.d"
+PLUGINS = "/usr/local/lib/spliced"
 
 
 def run(*words, check=True, timeout=120):
@@ -57,8 +58,8 @@ class Service:
             print(self.log())
         run("systemctl", "stop", self.unit, check=False)
 
-    def systemctl(self, verb, check=True):
-        return run("systemctl", verb, self.unit, check=check)
+    def systemctl(self, *words, check=True):
+        return run("systemctl", *words, self.unit, check=check)
 
     def show(self, name):
         return show(self.unit, name)

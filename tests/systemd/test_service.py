@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The service under a real systemd: start, reload, watchdog, deaths of the worker and of the keeper, what its sandbox leaves it."""
+"""The service under a real systemd: start, reload, watchdog, what its sandbox leaves it. What traffic notices: test_promise.py."""
 
-import json
 import os
 import re
 import resource
 import signal
 import socket
-import subprocess
 import time
 
 import pytest
@@ -200,48 +198,6 @@ def test_a_bad_configuration_does_not_start():
         spliced.systemctl("stop", check=False)
 
 
-def test_a_killed_worker():
-    with Service(ROUTES) as spliced:
-        swarming = swarm(3)
-        for _ in range(20):
-            time.sleep(0.1)
-            os.kill(spliced.worker, signal.SIGKILL)
-        all_well(swarming)
-        assert spliced.show("NRestarts") == "0"
-
-
-def test_a_killed_keeper():
-    """Sessions end; the listeners are back at once."""
-    with Service(ROUTES) as spliced:
-        before = spliced.keeper
-        sock = client()
-        os.kill(before, signal.SIGKILL)
-        with pytest.raises(OSError):
-            assert sock.recv(1) == b""
-            raise OSError
-        until("another keeper serves", lambda: spliced.show("ActiveState") == "active" and spliced.keeper not in (0, before))
-        client().close()
-
-
-@pytest.mark.parametrize("verb", ("restart", "upgrade"))
-def test_nothing_is_lost(verb):
-    """Not by a restart of the service, which is another process, nor by an upgrade, which is the same."""
-    with Service(ROUTES) as spliced:
-        before = spliced.keeper
-        with client() as sock:
-            sock.sendall(b"early")
-            swarming = swarm(5)
-            for _ in range(8):
-                time.sleep(0.4)
-                done = spliced.systemctl("restart", check=False) if verb == "restart" else spliced.ctl("upgrade")
-                assert done.returncode == 0, done.stderr + spliced.log()
-            all_well(swarming)
-        assert (spliced.keeper == before) == (verb == "upgrade")
-        status = json.loads(spliced.ctl("--json", "status").stdout)
-        assert status["worker"]["starts"]["upgrade"] == 8 and status["sessions"]["total"] > 16, status
-        until("nothing of it is left", lambda: spliced.show("NFileDescriptorStore") == "1")
-
-
 def test_many_sessions_wait_for_the_next_start():
     """More than one message of descriptors; each of them with bytes on their way, and one in a pipe."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
@@ -305,17 +261,6 @@ def test_the_watchdog():
     finally:
         os.unlink(os.path.join(service.DROP_INS, "watchdog.conf"))
         run("systemctl", "daemon-reload")
-
-
-def test_a_hung_worker_is_a_hiccup():
-    with Service(ROUTES) as spliced:
-        keeper, worker = spliced.keeper, spliced.worker
-        with client() as sock:
-            os.kill(worker, signal.SIGSTOP)
-            until("another worker is there", lambda: spliced.worker != worker, 60)
-            sock.close()
-            client().close()
-        assert spliced.keeper == keeper and spliced.show("NRestarts") == "0"
 
 
 def test_no_core_and_no_ledger_in_one():
