@@ -454,9 +454,11 @@ def furnished():
     os.makedirs(DIRECTORY, exist_ok=True)
     Frames.furnish()
     Changes.furnish()
-    yield
-    for name in ("v0", "w0", Changes.link):
-        ip("link", "del", name)
+    try:
+        yield
+    finally:
+        for name in ("v0", "w0", Changes.link):
+            ip("link", "del", name)
 
 
 def flows():
