@@ -274,7 +274,7 @@ def memory_kib(pid):
 
 
 def session_members(sid):
-    """Live processes of a process session, zombies left out."""
+    """Live processes of a process session. A zombie is none, once its last thread has ended: until then its descriptors are open."""
     found = []
     for name in os.listdir("/proc"):
         if not name.isdigit():
@@ -284,7 +284,7 @@ def session_members(sid):
                 words = file.read().rsplit(")", 1)[1].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(words[3]) == sid and words[0] != "Z":
+        if int(words[3]) == sid and (words[0] != "Z" or int(words[17]) > 1):
             found.append(int(name))
     return found
 
