@@ -385,6 +385,8 @@ static int describe_part(const struct part *part, bool json, FILE *file)
 	return ferror(file) ? -EIO : 0;
 }
 
+static const char ip_summary[] = "inet6 and inet together";
+
 static int describe_all(struct families *families, bool json, FILE *file, struct report *report)
 {
 	json_t *array = json ? json_array() : NULL;
@@ -408,30 +410,55 @@ static int describe_all(struct families *families, bool json, FILE *file, struct
 		return printed < 0 ? printed : r;
 	}
 	if (families->first)
-		fprintf(file, "%-10s  %s\n", "ip", "inet6 and inet together");
+		fprintf(file, "%-10s  %s\n", "ip", ip_summary);
 	return r;
+}
+
+static int load(struct families *families, const char *name, const struct family **ret, struct report *report)
+{
+	char *why = NULL;
+	int r = family_load(families, name, ret, &why);
+
+	if (r < 0)
+		report_add(report, "%s", why ? why : strerror(-r));
+	free(why);
+	return r;
+}
+
+/* No family of its own, but two. */
+static int describe_ip(struct families *families, bool json, FILE *file, struct report *report)
+{
+	const struct family *six, *four;
+	int r = load(families, "inet6", &six, report);
+
+	if (!r)
+		r = load(families, "inet", &four, report);
+	if (r)
+		return r;
+	if (json)
+		return print_json(file, json_pack("{s:s, s:s, s:[o, o]}", "name", "ip", "summary", ip_summary, "families",
+						  family_to_json(six), family_to_json(four)));
+	fprintf(file, "ip: %s, written as tcp://HOST:PORT and udp://HOST:PORT\n\n", ip_summary);
+	print_family(file, six);
+	fputc('\n', file);
+	print_family(file, four);
+	return ferror(file) ? -EIO : 0;
 }
 
 int config_describe(struct families *families, const char *name, bool json, FILE *file,
 		    struct report *report)
 {
 	const struct family *family;
-	char *why = NULL;
 	int r;
 
 	if (!name)
 		return describe_all(families, json, file, report);
 	if (find_part(name))
 		return describe_part(find_part(name), json, file);
-	if (strcmp(name, "ip") == 0) {
-		report_add(report, "ip is inet6 and inet together; describe one of these");
-		return -ENOENT;
-	}
-	r = family_load(families, name, &family, &why);
-	if (r < 0)
-		report_add(report, "%s", why ? why : strerror(-r));
-	free(why);
-	if (r < 0)
+	if (strcmp(name, "ip") == 0)
+		return describe_ip(families, json, file, report);
+	r = load(families, name, &family, report);
+	if (r)
 		return r;
 	if (json)
 		return print_json(file, family_to_json(family));

@@ -108,10 +108,10 @@ def test_installing_is_all(spliced):
 def test_what_it_needs_comes_with_it():
     """Manual pages say the paths that are; the completions are where the shells look."""
     pages = run("zcat", *(path for path in installed_files("spliced") if "/man/man" in path)).stdout
-    plugins = [path for path in installed_files("spliced") if path.endswith(".so")]
-    assert os.path.dirname(plugins[0]) in pages and "@plugindir@" not in pages
-    for path in plugins:
-        assert run("spliced", "--describe", os.path.basename(path).removesuffix(".so")).returncode == 0
+    plugins = os.path.dirname(next(path for path in installed_files("spliced") if path.endswith("inet.so")))
+    assert plugins in pages and "@plugindir@" not in pages
+    for line in run("spliced", "--describe").stdout.splitlines():
+        assert run("spliced", "--describe", line.split()[0]).returncode == 0
     assert run("spliced", "--describe", "bluetooth", check=False).returncode == 69, "it has a package of its own"
     assert run("bash", "-c", "source /usr/share/bash-completion/completions/splicectl; complete -p splicectl").returncode == 0
 

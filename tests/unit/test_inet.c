@@ -2,6 +2,8 @@
 /* The families inet and inet6: addresses and their texts, rules, and what the kernel makes of their
  * options. */
 #include "../plugins/endpoint.h"
+#include "base/report.h"
+#include "config/config.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -649,6 +651,26 @@ START_TEST(says_when_any_call_fails)
 }
 END_TEST
 
+START_TEST(both_are_described_as_ip)
+{
+	static const char *const shown[2][3] = {{"written as tcp://HOST:PORT", "tcp6://HOST", "tcp4://HOST"},
+						{"\"name\": \"ip\"", "\"name\": \"inet6\"", "\"name\": \"inet\""}};
+	struct report report = {0};
+
+	for (int json = 0; json < 2; json++) {
+		char *text = NULL;
+		size_t len;
+		FILE *file = open_memstream(&text, &len);
+
+		ck_assert_int_eq(config_describe(&families, "ip", json, file, &report), 0);
+		fclose(file);
+		for (int i = 0; i < 3; i++)
+			ck_assert_msg(strstr(text, shown[json][i]), "\"%s\" is not in %s", shown[json][i], text);
+		free(text);
+	}
+}
+END_TEST
+
 #define ADD_ROWS(tcase, test, table)                                                               \
 	tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
 
@@ -679,6 +701,7 @@ int main(void)
 	tcase_add_test(tcase, connects_from_a_source);
 	ADD_ROWS(tcase, says_what_cannot_be_set, failures);
 	tcase_add_test(tcase, says_when_any_call_fails);
+	tcase_add_test(tcase, both_are_described_as_ip);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
