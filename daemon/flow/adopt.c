@@ -70,8 +70,8 @@ static void end_record(struct ledger_session *record)
 	for (int k = 0; k < 2; k++) {
 		int fd = record->fd[k], pipe = record->direction[k].pipe, stage = record->stage[k];
 
-		if (fd >= 0 && record->state == SESSION_ABORTING)
-			socket_set_abort(fd);
+		if (fd >= 0)
+			(record->state == SESSION_ABORTING ? socket_set_abort : socket_clear_abort)(fd);
 		record->fd[k] = record->direction[k].pipe = record->stage[k] = -1;
 		if (fd >= 0)
 			close(fd);

@@ -221,9 +221,18 @@ static bool prepare_exchange(struct session *session)
 	return !r;
 }
 
+/* Should all of the service die at once, the kernel closes: what it cuts must not look complete. A good end takes it back. */
+static void arm_resets(const struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++)
+		if (session_row(session, side)->capabilities & SPLICED_RESET)
+			socket_set_abort(session_fd(session, side));
+}
+
 void session_relay(struct session *session)
 {
 	session_set_state(session, SESSION_RELAYING);
+	arm_resets(session);
 	session_record(session)->active = session->thread->loop.now;
 	if (!prepare_exchange(session))
 		return;

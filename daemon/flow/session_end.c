@@ -171,6 +171,8 @@ static void close_sockets(struct session *session)
 			continue;
 		if (needs_mark(session, side))
 			socket_set_abort(fd);
+		else if (session_row(session, side)->capabilities & SPLICED_RESET)
+			socket_clear_abort(fd);
 		take_leave(session, side, fd);
 		record->fd[side] = -1;
 		close(fd);

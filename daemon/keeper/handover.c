@@ -95,13 +95,14 @@ static int load_one(int32_t *fd, void *data)
 	return cargo->count == BATCH ? send_batch(cargo) : 0;
 }
 
-/* If nobody comes for it: what was cut must not look complete. Not so a listener's, which those that it accepts would inherit. */
-static void each_session(const struct ledger *ledger, void (*change)(int fd))
+/* If nobody comes for it: what was cut must not look complete; a good end takes it back. Not so a listener's, which those that it
+ * accepts would inherit. */
+static void arm_resets(const struct ledger *ledger)
 {
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		for (int k = 0; ledger->sessions[i].state != SESSION_FREE && k < 2; k++)
 			if (ledger->sessions[i].fd[k] >= 0)
-				change(ledger->sessions[i].fd[k]);
+				socket_set_abort(ledger->sessions[i].fd[k]);
 }
 
 /* What a feed's socket asked of the kernel beyond its own life. */
@@ -139,7 +140,7 @@ bool handover_send(struct ledger *ledger)
 
 	if (boat < 0)
 		return false;
-	each_session(ledger, socket_set_abort);
+	arm_resets(ledger);
 	r = send_batch(&cargo);
 	if (!r)
 		r = manifest_visit(ledger, load_one, &cargo);
@@ -233,7 +234,6 @@ static int take_boat(int fd, struct ledger *old)
 		give_up(old);
 		return -EPROTO;
 	}
-	each_session(old, socket_clear_abort);
 	return 1;
 }
 

@@ -2,6 +2,7 @@
 """Netlink beside links and addresses: rules, next hops, devices, processes, generic families; and as a capture."""
 
 import json
+import os
 import select
 import shutil
 import socket
@@ -136,10 +137,15 @@ def tell(word):
     return struct.pack("=IHHIIIIIIHHI", 40, 3, 0, 0, 0, 1, 1, 0, 0, 4, 0, word)
 
 
+FIRST_PID_NAMESPACE = 0xEFFFFFFC  # PROC_PID_INIT_INO
+
+
 @pytest.fixture
 def processes(namespace):
     """Outside of the namespace: processes are told of in the first one alone."""
     namespace.leave()
+    if os.stat("/proc/self/ns/pid").st_ino != FIRST_PID_NAMESPACE:
+        pytest.skip("processes have other numbers here than the kernel tells: this is a PID namespace")
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 11) as probe:
         probe.settimeout(1)
         try:

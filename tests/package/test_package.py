@@ -136,7 +136,7 @@ def test_an_upgrade_keeps_sessions(spliced):
             assert swarm.running(), "it was there all the time"
             told, code = swarm.stop()
             assert code == 0, told
-        assert os.readlink(f"/proc/{keeper}/exe") == "/usr/sbin/spliced", "it is the file that was installed last"
+        assert os.readlink(f"/proc/{keeper}/exe").endswith("/usr/sbin/spliced"), "it is the file that was installed last"
         # And a restart, for what a unit says.
         spliced.systemctl("restart")
         words.lives()
