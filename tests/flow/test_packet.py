@@ -212,6 +212,9 @@ def test_tunnel_without_headers(machines, udp_port):
 # ---- captures ----
 
 
+SMALLEST = "256K"  # two blocks, of 10 ms each: a reader who stands still for longer loses frames
+
+
 class Capture(threading.Thread):
     """What a client of a capture gets, into a file."""
 
@@ -246,7 +249,14 @@ def capture_routes(**options):
     return port, {"capture": {"listen": f"tcp4://127.0.0.1:{port}", "target": {"family": "packet", "interface": "left", **options}}}
 
 
-@pytest.mark.parametrize("form, ring", (("pcap", "4M"), ("pcapng", "256K"), ("pcap", "0")))
+def missing_from(path, expected):
+    """How many frames of a capture are not in another, which has no others, and all in order."""
+    frames, rest = fields(path, "frame.len", "frame.md5_hash"), iter(expected)
+    assert all(frame in rest for frame in frames), "a frame that is not there, or not in its place"
+    return len(expected) - len(frames)
+
+
+@pytest.mark.parametrize("form, ring", (("pcap", "4M"), ("pcapng", SMALLEST), ("pcap", "0")))
 def test_capture_is_what_a_direct_one_is(machines, tmp_path, form, ring):
     left, _ = machines
     ip("addr", "add", SUBNET + "3/24", "dev", "left")
@@ -264,13 +274,13 @@ def test_capture_is_what_a_direct_one_is(machines, tmp_path, form, ring):
             left.run("ping", "-q", "-n", "-i", "0.002", "-c", "250", "-s", "56", SUBNET + "3")
             time.sleep(1)
             dumpcap.send_signal(signal.SIGINT)
-        assert route(daemon, "capture")["lost"] == 0
-        for one in early, late:
-            one.stop()
         expected = fields(direct, "frame.len", "frame.md5_hash")
         assert len(expected) == 1000
-        assert fields(early.path, "frame.len", "frame.md5_hash") == expected
-        assert fields(late.path, "frame.len", "frame.md5_hash") == expected[-500:]
+        missing = missing_from(early.path, expected) + missing_from(late.path, expected[-500:])
+        assert not missing or ring == SMALLEST
+        until("what is missing is counted", lambda: route(daemon, "capture")["lost"] == missing)
+        for one in early, late:
+            one.stop()
         times = [float(line[0]) for line in fields(early.path, "frame.time_epoch")]
         assert times == sorted(times) and abs(times[-1] - time.time()) < 60
 

@@ -429,16 +429,22 @@ class Daemon:
         assert not left, f"processes were left behind: {left}"
 
     def kill(self):
-        """Ends whatever is left of it, and waits until it is gone: the descriptors close with the last of its processes."""
+        """Ends whatever is left of it, and what that may start meanwhile; and waits until all is gone: the descriptors close with the
+        last of its processes."""
         if not self.process:
             return
-        for pid in session_members(self.process.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+
+        def gone():
+            members = session_members(self.process.pid)
+            for pid in members:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+            return not members
+
+        until("its last process is gone", gone)
         self.process.wait()
-        until("its last process is gone", lambda: not session_members(self.process.pid))
 
     def log(self):
         try:
