@@ -57,7 +57,7 @@ def test_frames_for_every_kind_of_client(place, far, kind):
 def test_frames_for_every_kind_of_target(place, far, kind):
     back = End(kind, place)
     with Echo(back), Daemon({"r": {"listen": end(), "target": back.framed}}) as daemon:
-        harness.until("it relays", lambda: any(one["state"] == "relaying" for one in daemon.sessions()))
+        harness.until("it relays", daemon.relays)
         for text in (b"one", b"two", b"three"):
             far.send(frame(text))
             assert far.recv(2048) == frame(text)
@@ -71,7 +71,7 @@ def test_frames_between_interfaces(far):
             socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(0x88b5)) as other:
         other.bind(("w1", 0x88b5))
         other.settimeout(harness.PATIENCE)
-        harness.until("it relays", lambda: any(one["state"] == "relaying" for one in daemon.sessions()))
+        harness.until("it relays", daemon.relays)
         far.send(frame(b"there"))
         assert other.recv(2048) == frame(b"there")
         other.send(frame(b"back"))

@@ -202,7 +202,7 @@ def test_events_are_pushed_to_a_target_that_comes_and_goes(place):
     with Daemon(routes) as daemon:
         for address in ("10.5.5.1", "10.5.5.2"):
             with target() as sock:
-                until("the feed has its session", lambda: any(one["state"] == "relaying" for one in daemon.sessions()))
+                until("the feed has its session", daemon.relays)
                 ip("addr", "add", address + "/32", "dev", "lo")
                 heard = json.loads(sock.recv(65536))
                 assert (heard["event"], heard["kind"], heard["local"]) == ("new", "address", address)
@@ -222,7 +222,7 @@ def test_only_the_kernel_is_heard(place):
         sock.settimeout(harness.PATIENCE)
         sock.bind(path)
         with Daemon(routes) as daemon:
-            until("the feed has its session", lambda: any(one["state"] == "relaying" for one in daemon.sessions()))
+            until("the feed has its session", daemon.relays)
             with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as liar:
                 liar.sendto(bytes(16), (4711, 0))
             until("the forgery is dropped", lambda: route(daemon, "push")["dropped"].get("sender") == 1)

@@ -35,7 +35,7 @@ class Events:
 
     def connect(self, daemon):
         sock = socket.create_connection(("127.0.0.1", self.port))
-        until("the client is a session", lambda: daemon.sessions())
+        until("the client is heard, and its target", daemon.relays)
         return sock
 
 

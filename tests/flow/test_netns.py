@@ -66,7 +66,7 @@ def test_netlink_elsewhere():
         with Daemon({"events": {"listen": f"tcp4://127.0.0.1:{port}", "target": target}}) as daemon:
             client = socket.create_connection(("127.0.0.1", port))
             client.settimeout(10)
-            until("it follows", lambda: daemon.sessions())
+            until("it follows", daemon.relays)
             elsewhere.run("ip", "link", "add", "there0", "type", "veth", "peer", "name", "there1")
             names = set()
             for line in client.makefile():

@@ -500,6 +500,10 @@ class Daemon:
         answer = self.ctl("sessions")
         return answer.get("sessions", []) if isinstance(answer, dict) else answer or []
 
+    def relays(self):
+        """Whether a session is past connecting: what its target says is heard from then on."""
+        return any(one["state"] == "relaying" for one in self.sessions())
+
     def reload(self, routes=None):
         """Writes the routes and reloads; returns when the heir has adopted."""
         if routes is not None:
