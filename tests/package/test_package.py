@@ -5,7 +5,6 @@ The tests are one story, in this order. $SPLICED_PACKAGES is the directory with 
 """
 
 import glob
-import json
 import os
 import shutil
 import socket
@@ -19,13 +18,13 @@ sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "
 import harness  # noqa: E402
 import service  # noqa: E402
 from harness import Running, Serve, until  # noqa: E402
-from service import Service, run  # noqa: E402
+from service import WORDS, Service, Words, run  # noqa: E402
 
 PACKAGES = os.environ["SPLICED_PACKAGES"]
 PORT, BACK, OTHER = 7300, 7301, 7302
 ROUTES = {
     "web": {"listen": f"tcp4://127.0.0.1:{PORT}", "target": f"tcp4://127.0.0.1:{BACK}"},
-    "words": {"listen": "unix-seqpacket:///run/spliced/words", "target": "unix-seqpacket://@words"},
+    "words": WORDS,
 }
 
 service.CONF = "/etc/spliced/spliced.conf"
@@ -47,16 +46,10 @@ def installed_files(name):
     return [line for line in run("dpkg", "-L", name).stdout.splitlines() if not os.path.isdir(line)]
 
 
-def status():
-    return json.loads(run("splicectl", "--json", "status", check=False).stdout)
-
-
 @pytest.fixture(scope="module")
 def spliced():
     """The service, whose life is the packages'."""
-    one = Service.__new__(Service)
-    one.unit, one.settings = "spliced", {"log": {"sessions": False}}
-    return one
+    return Service(None)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,33 +59,6 @@ def server():
         os.unlink("/usr/sbin/policy-rc.d")
     with Serve(f"tcp://127.0.0.1:{BACK}") as serving:
         yield serving
-
-
-class Words:
-    """A session of messages, whose target is the test."""
-
-    def __init__(self):
-        self.server = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.server.bind("\0words")
-        self.server.listen()
-        self.server.settimeout(harness.PATIENCE)
-        self.client = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.client.settimeout(harness.PATIENCE)
-        self.client.connect("/run/spliced/words")
-        self.target = self.server.accept()[0]
-        self.target.settimeout(harness.PATIENCE)
-
-    def lives(self):
-        for one, other in ((self.client, self.target), (self.target, self.client)):
-            one.send(b"alive")
-            assert other.recv(100) == b"alive"
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        for sock in (self.client, self.target, self.server):
-            sock.close()
 
 
 def test_installing_is_all(spliced):
@@ -131,7 +97,7 @@ def test_an_upgrade_keeps_sessions(spliced):
             said = install("spliced")
             assert "goes on as it was" not in said, said
             words.lives()
-            assert spliced.keeper == keeper and status()["worker"]["starts"]["upgrade"] == number
+            assert spliced.keeper == keeper and spliced.status()["worker"]["starts"]["upgrade"] == number
         for swarm in swarms:
             assert swarm.running(), "it was there all the time"
             told, code = swarm.stop()
@@ -148,13 +114,13 @@ def test_an_upgrade_keeps_sessions(spliced):
 def test_an_upgrade_that_cannot_be(spliced):
     """A file that is wrong by now: the old program goes on, and installing says why."""
     with Words() as words:
-        keeper, upgrades = spliced.keeper, status()["worker"]["starts"]["upgrade"]
+        keeper, upgrades = spliced.keeper, spliced.status()["worker"]["starts"]["upgrade"]
         with open(service.CONF, "a", encoding="utf-8") as file:
             file.write("routes2: { };\n")
         said = install("spliced")
         assert "routes2" in said and "goes on as it was" in said, said
         words.lives()
-        assert spliced.keeper == keeper and status()["worker"]["starts"]["upgrade"] == upgrades
+        assert spliced.keeper == keeper and spliced.status()["worker"]["starts"]["upgrade"] == upgrades
         spliced.write(ROUTES)
         run("splicectl", "upgrade")
         words.lives()
@@ -163,10 +129,10 @@ def test_an_upgrade_that_cannot_be(spliced):
 def test_a_plugin_of_its_own_package(spliced):
     """The daemon that runs takes it up when it is installed, without losing a session."""
     with Words() as words:
-        upgrades = status()["worker"]["starts"]["upgrade"]
+        upgrades = spliced.status()["worker"]["starts"]["upgrade"]
         install("spliced-bluetooth")
         assert run("spliced", "--describe", "bluetooth").returncode == 0
-        assert status()["worker"]["starts"]["upgrade"] == upgrades + 1
+        assert spliced.status()["worker"]["starts"]["upgrade"] == upgrades + 1
         spliced.write({**ROUTES, "serial": {"listen": "tcp4://127.0.0.1:7303", "target": "rfcomm://00:00:00:00:00:01/1"}})
         spliced.systemctl("reload")
         words.lives()

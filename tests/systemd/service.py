@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The installed service, and what a test does with it."""
 
+import json
 import os
+import socket
 import subprocess
 
 import harness
@@ -10,6 +12,7 @@ from harness import until
 CONF = "/usr/local/etc/spliced/spliced.conf"
 DROP_INS = "/etc/systemd/system/spliced.service.d"
 PLUGINS = "/usr/local/lib/spliced"
+WORDS = {"listen": "unix-seqpacket:///run/spliced/words", "target": "unix-seqpacket://@words"}
 
 
 def run(*words, check=True, timeout=120):
@@ -35,11 +38,12 @@ def drop_in(name, text):
 
 
 class Service:
-    """spliced.service, with a configuration, from start to stop."""
+    """spliced.service, with a configuration, from start to stop. routes: None leaves the file as it is."""
 
     def __init__(self, routes, settings=None, unit="spliced"):
         self.unit, self.settings = unit, settings or {"log": {"sessions": False}}
-        self.write(routes)
+        if routes is not None:
+            self.write(routes)
 
     def write(self, routes):
         text = harness.config_text({"daemon": self.settings, "routes": routes})[2:-1]
@@ -76,5 +80,39 @@ class Service:
     def ctl(self, *words):
         return run("splicectl", *words, check=False)
 
+    def status(self):
+        return json.loads(self.ctl("--json", "status").stdout)
+
     def log(self):
         return run("journalctl", "-u", self.unit, "-o", "cat", "--no-pager", "-n", "60", check=False).stdout
+
+
+class Words:
+    """A session of messages, whose target is the test; through the route WORDS."""
+
+    def __init__(self):
+        self.server = self._socket()
+        self.server.bind("\0words")
+        self.server.listen()
+        self.client = self._socket()
+        self.client.connect("/run/spliced/words")
+        self.target = self.server.accept()[0]
+        self.target.settimeout(harness.PATIENCE)
+
+    @staticmethod
+    def _socket():
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        sock.settimeout(harness.PATIENCE)
+        return sock
+
+    def lives(self):
+        for one, other in ((self.client, self.target), (self.target, self.client)):
+            one.send(b"alive")
+            assert other.recv(100) == b"alive"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        for sock in (self.client, self.target, self.server):
+            sock.close()

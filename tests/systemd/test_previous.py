@@ -12,13 +12,13 @@ import pytest
 import harness
 import service
 from harness import Running, Serve, until
-from service import Service
+from service import WORDS, Service, Words
 
 PREVIOUS = os.environ.get("SPLICED_PREVIOUS")
 PORT, BACK, UDP, UDP_BACK, MORE = 7400, 7401, 7402, 7403, 7404
 ROUTES = {
     "web": {"listen": f"tcp4://127.0.0.1:{PORT}", "target": f"tcp4://127.0.0.1:{BACK}"},
-    "words": {"listen": "unix-seqpacket:///run/spliced/words", "target": "unix-seqpacket://@words"},
+    "words": WORDS,
     "datagrams": {"listen": f"udp4://127.0.0.1:{UDP}", "target": f"udp4://127.0.0.1:{UDP_BACK}", "timeout": {"idle": "10min"}},
     "framed": {"listen": "unix-dgram:///run/spliced/framed", "target": "unix://@framed?framing=length16"},
     "links": {"listen": "unix:///run/spliced/links", "target": "netlink://route?groups=link&dump=true&format=json"},
@@ -64,22 +64,17 @@ class Sessions:
     """One of each kind, with both of its ends."""
 
     def __init__(self):
-        self.listening = [unix(socket.SOCK_SEQPACKET, "\0words", True), unix(socket.SOCK_STREAM, "\0framed", True)]
-        self.words = unix(socket.SOCK_SEQPACKET, "/run/spliced/words", False)
-        self.words_target = self._accept(0)
+        self.words = Words()
+        self.listening = unix(socket.SOCK_STREAM, "\0framed", True)
         self.framed = unix(socket.SOCK_DGRAM, "/run/spliced/framed", False)
         self.framed.send(b"first")
-        self.framed_target = self._accept(1)
+        self.framed_target = self.listening.accept()[0]
+        self.framed_target.settimeout(harness.PATIENCE)
         assert self.framed_target.recv(7, socket.MSG_WAITALL) == b"\0\5first"
         self.datagrams, self.datagrams_target = udp(("127.0.0.1", UDP), True), udp(("127.0.0.1", UDP_BACK), False)
         self.links = unix(socket.SOCK_STREAM, "/run/spliced/links", False).makefile("rb")
         self.hears_links("snapshot-end")
         self.peer = None
-
-    def _accept(self, number):
-        sock = self.listening[number].accept()[0]
-        sock.settimeout(harness.PATIENCE)
-        return sock
 
     def hears_links(self, event):
         """Until that one is told."""
@@ -87,9 +82,7 @@ class Sessions:
             pass
 
     def live(self):
-        for one, other in ((self.words, self.words_target), (self.words_target, self.words)):
-            one.send(b"alive")
-            assert other.recv(10) == b"alive"
+        self.words.lives()
         self.framed.send(b"alive")
         assert self.framed_target.recv(7, socket.MSG_WAITALL) == b"\0\5alive"
         self.datagrams.send(b"alive")
@@ -106,13 +99,9 @@ class Sessions:
         return self
 
     def __exit__(self, *exception):
-        for sock in (*self.listening, self.words, self.words_target, self.framed, self.framed_target, self.datagrams,
-                     self.datagrams_target, self.links):
+        self.words.__exit__(*exception)
+        for sock in (self.listening, self.framed, self.framed_target, self.datagrams, self.datagrams_target, self.links):
             sock.close()
-
-
-def version(spliced):
-    return json.loads(spliced.ctl("--json", "status").stdout)["version"]
 
 
 def hand_over(spliced, verb):
@@ -124,16 +113,16 @@ def hand_over(spliced, verb):
 def test_this_release_takes_over(verb):
     service.install(PREVIOUS)
     with Service(ROUTES) as spliced, Sessions() as sessions:
-        before = version(spliced)
+        before = spliced.status()["version"]
         sessions.live()
         # An earlier generation is lived in: the routes of the sessions above are those of a file that is no more.
         spliced.write({**ROUTES, "more": {"listen": f"tcp4://127.0.0.1:{MORE}", "target": f"tcp4://127.0.0.1:{BACK}"}})
         spliced.systemctl("reload")
         swarm = Running("swarm", "--to", f"tcp://127.0.0.1:{PORT}", "--parallel", 16, "--seconds", 100)
-        until("the swarm is there", lambda: json.loads(spliced.ctl("--json", "status").stdout)["sessions"]["active"] > 16)
+        until("the swarm is there", lambda: spliced.status()["sessions"]["active"] > 16)
         service.install()
         hand_over(spliced, verb)
-        assert version(spliced) != before
+        assert spliced.status()["version"] != before
         sessions.live()
         # What it took over survives its worker, another reload, and the next change of hands.
         os.kill(spliced.worker, signal.SIGKILL)

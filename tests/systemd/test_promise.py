@@ -3,7 +3,6 @@
 it happens some times over; then each cell is judged. Reliable datagrams of TIPC take a kernel that has it: tests/vm/test_meeting.py."""
 
 import collections
-import json
 import os
 import signal
 import socket
@@ -132,7 +131,7 @@ class Course:
 
     def _look(self):
         self.keepers.append(self.service.keeper)
-        self.status = json.loads(self.service.ctl("--json", "status").stdout)
+        self.status = self.service.status()
         return self.status["worker"]["starts"]
 
     def _traffic_flows(self):
