@@ -7,6 +7,7 @@
 #include "../plugins/compile.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "described.h"
 #include "suite.h"
 
 #include <errno.h>
@@ -315,10 +316,6 @@ END_TEST
 /* What a plugin offers is shown, for people and for programs. */
 START_TEST(formats_are_described)
 {
-	char *text = NULL;
-	size_t len;
-	FILE *file;
-
 	compile_plugin(dir, "odd", "odd", FEED);
 	for (int json = 0; json < 2; json++) {
 		static const char *const shown[2][4] = {
@@ -328,12 +325,7 @@ START_TEST(formats_are_described)
 			{"\"feed\"", "\"framing\": \"line\"", "\"framing\": \"none\"", "\"scheme\": \"odd-seqpacket\""},
 		};
 
-		file = open_memstream(&text, &len);
-		ck_assert_int_eq(config_describe(&families, "odd", json, file, &report), 0);
-		fclose(file);
-		for (int i = 0; i < 4; i++)
-			ck_assert_msg(strstr(text, shown[json][i]), "\"%s\" is not in %s", shown[json][i], text);
-		free(text);
+		described_says(&families, "odd", json, shown[json], 4);
 	}
 }
 END_TEST
@@ -350,17 +342,9 @@ START_TEST(parts_are_described)
 		{"endpoint", {"default       64K\n    a change      applies", "\"change\": \"reopen\""}},
 	};
 
-	for (size_t i = 0; i < 2 * sizeof described / sizeof *described; i++) {
-		const char *shown = described[i / 2].shown[i % 2];
-		char *text = NULL;
-		size_t len;
-		FILE *file = open_memstream(&text, &len);
-
-		ck_assert_int_eq(config_describe(&families, described[i / 2].name, i % 2, file, &report), 0);
-		fclose(file);
-		ck_assert_msg(strstr(text, shown), "\"%s\" is not in %s", shown, text);
-		free(text);
-	}
+	for (size_t i = 0; i < sizeof described / sizeof *described; i++)
+		for (int json = 0; json < 2; json++)
+			described_says(&families, described[i].name, json, &described[i].shown[json], 1);
 }
 END_TEST
 
