@@ -38,7 +38,7 @@ static json_t *list_answer(const char *name, json_t *list)
 }
 
 /* Bytes of sessions that have not ended are in their records, not in the counters. */
-static void add_live_bytes(const struct ledger *ledger, struct generation *generations, uint16_t slot,
+static void add_live_bytes(const struct ledger *ledger, struct generation *generations, uint32_t slot,
 			   struct status_sums *sums)
 {
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
@@ -93,7 +93,7 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	const struct config *config = generations->config;
 	const struct config_route *route = &config->routes[index];
 	const char *title = route->values[ROUTE_TITLE].value.text;
-	uint16_t slot = generations->route_slots[index];
+	uint32_t slot = generations->route_slots[index];
 	json_t *listen = json_array(), *dial = json_array();
 	struct status_sums sums;
 	uint64_t refused = 0;

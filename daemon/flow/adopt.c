@@ -170,7 +170,7 @@ static void count_records(struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;
 
-	for (uint32_t i = 0; i < LEDGER_ROUTES_MAX; i++)
+	for (uint32_t i = 0; i < ledger->keeper->routes_high; i++)
 		if (ledger->routes[i].used)
 			ledger->routes[i].active = 0;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)

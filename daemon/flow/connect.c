@@ -196,9 +196,9 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	if (fd < 0)
 		return fd;
 	if (side)
-		record->connect_leg = (uint8_t)leg;
+		record->connect_leg = (uint16_t)leg;
 	else
-		record->leg = (uint8_t)leg;
+		record->leg = (uint16_t)leg;
 	record->fd[side] = fd;
 	r = is_bound(session) ? look_at_side(session, side) : socket_connect(fd, &address);
 	if (r && r != -EINPROGRESS)
@@ -251,8 +251,7 @@ static void choose(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	record->target = (uint16_t)target_choose(session->thread, session->generation, record->route, record->first,
-						 record->attempts);
+	record->target = target_choose(session->thread, session->generation, record->route, record->first, record->attempts);
 	/* Messages that are handed in meanwhile may be framed for it already. */
 	if (record->front == FRONT_FED)
 		exchange_plan(session);

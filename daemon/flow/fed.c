@@ -40,7 +40,7 @@ struct fed {
 	uint32_t index;
 	const struct config_route *route;
 	const struct config_leg *leg;
-	uint16_t route_slot;
+	uint32_t route_slot;
 };
 
 static void drop(const struct fed *fed, enum ledger_drop why, uint64_t count)

@@ -30,7 +30,7 @@ enum {
 
 static struct ledger_route *route_record(const struct session *session)
 {
-	uint16_t slot = session->generation->route_slots[session_record(session)->route];
+	uint32_t slot = session->generation->route_slots[session_record(session)->route];
 
 	return &session->thread->worker->ledger->routes[slot];
 }

@@ -66,8 +66,8 @@ void slot_accept(struct ledger_session *record, const struct ledger_listener *li
 {
 	record->generation = listener->generation;
 	record->route = listener->route;
-	record->endpoint = (uint8_t)listener->endpoint;
-	record->leg = (uint8_t)listener->leg;
+	record->endpoint = listener->endpoint;
+	record->leg = listener->leg;
 	record->fd[0] = fd;
 }
 
@@ -75,7 +75,7 @@ void slot_feed(struct ledger_session *record, const struct ledger_listener *list
 {
 	slot_accept(record, listener, -1);
 	record->front = FRONT_FED;
-	record->listener = (uint16_t)index;
+	record->listener = index;
 	record->admitted = 1;
 }
 

@@ -26,7 +26,7 @@ struct standing {
 	struct thread *thread;
 	const struct generation *generation;
 	uint32_t listener; /* of a feed; NO_LISTENER: a dial */
-	uint16_t route, dial;
+	uint32_t route, dial;
 	uint32_t failures;
 	bool has_session, relayed, left;
 };
@@ -60,7 +60,7 @@ static void fill(struct standing *standing, struct session *session)
 	} else {
 		record->generation = standing->generation->number;
 		record->route = standing->route;
-		record->endpoint = (uint8_t)standing->dial;
+		record->endpoint = standing->dial;
 		record->front = FRONT_DIALED;
 	}
 	record->admitted = 1;
@@ -167,7 +167,7 @@ static void add_dials(struct thread *thread)
 		for (unsigned k = 0; route->enabled && k < route->n_dial; k++)
 			if (is_mine(thread, newest->route_slots[i] + k))
 				add(thread, &(struct standing){.listener = NO_LISTENER, .generation = newest,
-							       .route = (uint16_t)i, .dial = (uint16_t)k});
+							       .route = i, .dial = k});
 	}
 }
 

@@ -29,13 +29,15 @@ struct wanted {
 	const struct config_route *route;
 	const struct config_endpoint *endpoint;
 	const struct config_leg *leg;
-	uint16_t route_index, endpoint_index, leg_index;
+	uint32_t route_index, endpoint_index;
+	uint16_t leg_index;
 };
 
 /* By record of the ledger: the place in the prepared generation that it is kept for. */
 static struct {
 	bool kept;
-	uint16_t route, endpoint, leg;
+	uint32_t route, endpoint;
+	uint16_t leg;
 } plan[LEDGER_LISTENERS_MAX];
 
 typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
@@ -53,7 +55,7 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 		for (unsigned k = 0; route->enabled && k < route->n_listen; k++)
 			for (unsigned l = 0; l < route->listen[k].n_legs; l++) {
 				struct wanted wanted = {config, route, &route->listen[k], &route->listen[k].legs[l],
-							(uint16_t)i, (uint16_t)k, (uint16_t)l};
+							i, k, (uint16_t)l};
 				r = function(ledger, &wanted, generation, report);
 				if (r < 0 && !first)
 					first = r;

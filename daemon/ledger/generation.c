@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static int find_slots(struct generation *generation, struct ledger *ledger)
@@ -29,8 +30,8 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 		r = ledger_route_slot(ledger, route->name);
 		if (r < 0)
 			return r;
-		generation->route_slots[i] = (uint16_t)r;
-		generation->target_slots[i] = calloc(route->n_targets + route->n_dial + 1, sizeof(uint16_t));
+		generation->route_slots[i] = (uint32_t)r;
+		generation->target_slots[i] = calloc(route->n_targets + route->n_dial + 1, sizeof(uint32_t));
 		if (!generation->target_slots[i])
 			return -ENOMEM;
 		for (unsigned k = 0; k < route->n_targets + route->n_dial; k++) {
@@ -41,7 +42,7 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 			r = ledger_target_slot(ledger, name);
 			if (r < 0)
 				return r;
-			generation->target_slots[i][k] = (uint16_t)r;
+			generation->target_slots[i][k] = (uint32_t)r;
 		}
 	}
 	return 0;
@@ -119,10 +120,8 @@ static void retain_slots(struct generation *newest, struct ledger *ledger)
 {
 	static bool routes[LEDGER_ROUTES_MAX], targets[LEDGER_TARGETS_MAX];
 
-	for (int i = 0; i < LEDGER_ROUTES_MAX; i++)
-		routes[i] = false;
-	for (int i = 0; i < LEDGER_TARGETS_MAX; i++)
-		targets[i] = false;
+	memset(routes, 0, ledger->keeper->routes_high * sizeof *routes);
+	memset(targets, 0, ledger->keeper->targets_high * sizeof *targets);
 	for (const struct generation *g = newest; g; g = g->next)
 		for (unsigned i = 0; i < g->config->n_routes; i++) {
 			routes[g->route_slots[i]] = true;

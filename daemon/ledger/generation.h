@@ -19,8 +19,8 @@ struct generation {
 	uint32_t number;
 	int fd; /* the memfd; recorded as the keeper's own */
 	struct config *config;
-	uint16_t *route_slots;   /* [route]: its record in the ledger */
-	uint16_t **target_slots; /* [route][target], and behind the targets the route's dials: their records in the ledger */
+	uint32_t *route_slots;   /* [route]: its record in the ledger */
+	uint32_t **target_slots; /* [route][target], and behind the targets the route's dials: their records in the ledger */
 };
 
 /* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in the ledger for its

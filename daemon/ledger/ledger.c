@@ -10,31 +10,34 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
-enum { SECTION_VERSION = 1, SECTION_ALIGN = 4096 };
+enum { SECTION_ALIGN = 4096 };
 
 static const char ledger_magic[8] = "SPLICED";
 
 _Static_assert(sizeof(struct ledger_thread) == 64, "a cache line a thread");
 _Static_assert(sizeof(struct ledger_session) == 128, "two cache lines a session");
 
-static void lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions)
+void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions)
 {
 	const struct {
+		uint32_t version;
 		size_t stride;
 		uint32_t count;
 	} sizes[LEDGER_SECTIONS] = {
-		[LEDGER_KEEPER] = {sizeof(struct ledger_keeper), 1},
-		[LEDGER_THREADS] = {sizeof(struct ledger_thread), threads + 1},
-		[LEDGER_SESSIONS] = {sizeof(struct ledger_session), sessions},
-		[LEDGER_LISTENERS] = {sizeof(struct ledger_listener), LEDGER_LISTENERS_MAX},
-		[LEDGER_ROUTES] = {sizeof(struct ledger_route), LEDGER_ROUTES_MAX},
-		[LEDGER_TARGETS] = {sizeof(struct ledger_target), LEDGER_TARGETS_MAX},
-		[LEDGER_COUNTERS] = {sizeof(struct ledger_counter), (threads + 1) * LEDGER_ROUTES_MAX},
-		[LEDGER_CONTROLS] = {sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
-		[LEDGER_TEXT] = {1, LEDGER_TEXT_MAX},
-		[LEDGER_FLOWS] = {sizeof(struct ledger_flow), sessions},
-		[LEDGER_GENERATIONS] = {sizeof(struct ledger_generation), LEDGER_GENERATIONS_MAX},
+		[LEDGER_KEEPER] = {1, sizeof(struct ledger_keeper), 1},
+		[LEDGER_THREADS] = {1, sizeof(struct ledger_thread), threads + 1},
+		[LEDGER_SESSIONS] = {2, sizeof(struct ledger_session), sessions},
+		[LEDGER_LISTENERS] = {2, sizeof(struct ledger_listener), LEDGER_LISTENERS_MAX},
+		[LEDGER_ROUTES] = {2, sizeof(struct ledger_route), LEDGER_ROUTES_MAX},
+		[LEDGER_TARGETS] = {2, sizeof(struct ledger_target), LEDGER_TARGETS_MAX},
+		[LEDGER_COUNTERS] = {2, sizeof(struct ledger_counter), (threads + 1) * LEDGER_ROUTES_MAX},
+		[LEDGER_CONTROLS] = {1, sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
+		[LEDGER_TEXT] = {1, 1, LEDGER_TEXT_MAX},
+		[LEDGER_FLOWS] = {1, sizeof(struct ledger_flow), sessions},
+		[LEDGER_GENERATIONS] = {1, sizeof(struct ledger_generation), LEDGER_GENERATIONS_MAX},
 	};
 	uint64_t offset = sizeof *header;
 
@@ -44,7 +47,7 @@ static void lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 	for (uint32_t i = 0; i < LEDGER_SECTIONS; i++) {
 		offset = (offset + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
 		header->sections[i] = (struct ledger_section){
-			.id = i, .version = SECTION_VERSION, .stride = (uint32_t)sizes[i].stride,
+			.id = i, .version = sizes[i].version, .stride = (uint32_t)sizes[i].stride,
 			.count = sizes[i].count, .offset = offset};
 		offset += (uint64_t)sizes[i].stride * sizes[i].count;
 	}
@@ -77,7 +80,7 @@ int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
 	int fd, r;
 
 	assert(threads > 0 && threads < LEDGER_THREADS_MAX);
-	lay_out(&header, threads, sessions);
+	ledger_lay_out(&header, threads, sessions);
 	fd = memfd_create("spliced-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
@@ -150,58 +153,77 @@ void ledger_forget_fd(struct ledger *ledger, int fd)
 			ledger->keeper->fds[i] = -1;
 }
 
+uint64_t ledger_digest(const char *name)
+{
+	uint64_t digest = XXH3_64bits(name, strlen(name));
+
+	return digest ? digest : 1;
+}
+
+static void raise_high(_Atomic uint32_t *high, uint32_t slot)
+{
+	if (*high <= slot)
+		*high = slot + 1;
+}
+
 int ledger_route_slot(struct ledger *ledger, const char *name)
 {
-	int spare = -ENOSPC;
+	uint64_t digest = ledger_digest(name);
+	uint32_t high = ledger->keeper->routes_high, slot = high;
+	struct ledger_route *route;
 
-	for (int i = 0; i < LEDGER_ROUTES_MAX; i++) {
-		struct ledger_route *route = &ledger->routes[i];
-
-		if (route->used && !strncmp(route->name, name, sizeof route->name - 1))
-			return i;
-		if (!route->used && spare < 0)
-			spare = i;
+	for (uint32_t i = high; i-- > 0;) {
+		if (ledger->routes[i].used && ledger->routes[i].digest == digest)
+			return (int)i;
+		if (!ledger->routes[i].used)
+			slot = i;
 	}
-	if (spare < 0)
-		return spare;
-	memset(&ledger->routes[spare], 0, sizeof ledger->routes[spare]);
+	if (slot >= LEDGER_ROUTES_MAX)
+		return -ENOSPC;
+	route = &ledger->routes[slot];
+	memset(route, 0, sizeof *route);
 	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++)
-		memset(ledger_counter(ledger, thread, (uint32_t)spare), 0, sizeof(struct ledger_counter));
-	strncpy(ledger->routes[spare].name, name, LEDGER_NAME_MAX - 1);
-	ledger->routes[spare].used = 1;
-	return spare;
+		memset(ledger_counter(ledger, thread, slot), 0, sizeof(struct ledger_counter));
+	route->digest = digest;
+	strncpy(route->name, name, LEDGER_NAME_MAX - 1);
+	route->used = 1;
+	raise_high(&ledger->keeper->routes_high, slot);
+	return (int)slot;
 }
 
 int ledger_target_slot(struct ledger *ledger, const char *name)
 {
-	int spare = -ENOSPC;
+	uint64_t digest = ledger_digest(name);
+	uint32_t high = ledger->keeper->targets_high, slot = high;
+	struct ledger_target *target;
 
-	for (int i = 0; i < LEDGER_TARGETS_MAX; i++) {
-		struct ledger_target *target = &ledger->targets[i];
-
-		if (target->used && !strncmp(target->name, name, sizeof target->name - 1))
-			return i;
-		if (!target->used && spare < 0)
-			spare = i;
+	for (uint32_t i = high; i-- > 0;) {
+		if (ledger->targets[i].used && ledger->targets[i].digest == digest)
+			return (int)i;
+		if (!ledger->targets[i].used)
+			slot = i;
 	}
-	if (spare < 0)
-		return spare;
-	memset(&ledger->targets[spare], 0, sizeof ledger->targets[spare]);
-	strncpy(ledger->targets[spare].name, name, LEDGER_NAME_MAX - 1);
-	ledger->targets[spare].used = 1;
-	return spare;
+	if (slot >= LEDGER_TARGETS_MAX)
+		return -ENOSPC;
+	target = &ledger->targets[slot];
+	memset(target, 0, sizeof *target);
+	target->digest = digest;
+	strncpy(target->name, name, LEDGER_NAME_MAX - 1);
+	target->used = 1;
+	raise_high(&ledger->keeper->targets_high, slot);
+	return (int)slot;
 }
 
 void ledger_routes_retain(struct ledger *ledger, const bool *keep)
 {
-	for (int i = 0; i < LEDGER_ROUTES_MAX; i++)
+	for (uint32_t i = 0; i < ledger->keeper->routes_high; i++)
 		if (!keep[i])
 			ledger->routes[i].used = 0;
 }
 
 void ledger_targets_retain(struct ledger *ledger, const bool *keep)
 {
-	for (int i = 0; i < LEDGER_TARGETS_MAX; i++)
+	for (uint32_t i = 0; i < ledger->keeper->targets_high; i++)
 		if (!keep[i])
 			ledger->targets[i].used = 0;
 }

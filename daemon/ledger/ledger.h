@@ -26,11 +26,12 @@
 #include <sys/types.h>
 
 enum {
-	LEDGER_VERSION = 3,
+	LEDGER_VERSION = 4,
 	LEDGER_THREADS_MAX = 129,   /* 128 that carry traffic, and the clerk */
-	LEDGER_LISTENERS_MAX = 2048,
-	LEDGER_ROUTES_MAX = 2048,
-	LEDGER_TARGETS_MAX = 4096,
+	/* More than one configuration has: while an earlier one is still in use, both have their records. */
+	LEDGER_LISTENERS_MAX = 32768,
+	LEDGER_ROUTES_MAX = 32768,
+	LEDGER_TARGETS_MAX = 98304,
 	LEDGER_CONTROLS_MAX = 64,
 	LEDGER_ADDRESSES_MAX = 16,  /* of one target's name */
 	LEDGER_KEEPER_FDS = 64,
@@ -54,6 +55,8 @@ enum ledger_section_id {
 	LEDGER_SECTIONS,
 };
 
+/* A section's version is raised, and the one before converted (convert.c), when what its records say comes to mean something else. Records
+ * that only grow at their tails keep it. */
 struct ledger_section {
 	uint32_t id, version, stride, count;
 	uint64_t offset; /* from the start of the memfd */
@@ -111,6 +114,7 @@ struct ledger_keeper {
 		char name[PASSED_NAME_MAX]; /* empty: none */
 		int32_t fd;
 	} passed[PASSED_MAX];           /* sockets from the service manager */
+	_Atomic uint32_t routes_high, targets_high; /* records from here on were never used */
 };
 
 /* What a thread has in hand. */
@@ -149,25 +153,28 @@ struct ledger_direction {
 /* Descriptors, and everything else in pairs: [0] is the client, [1] the target; directions by their source. */
 struct ledger_session {
 	_Atomic uint32_t state; /* enum ledger_session_state */
-	uint32_t generation;
-	uint16_t thread, route, target, deaths; /* route and target: in the generation's config; target: UINT16_MAX: none */
-	int32_t fd[2];
-	uint8_t endpoint, leg, connect_leg; /* the listening endpoint and leg; the target's leg */
-	uint8_t attempts;                   /* CONNECTING: targets tried */
 	uint32_t serial;
-	_Atomic uint32_t kill; /* it is to be ended, and why (enum session_end of the flow room) */
+	/* its configuration, and its route there: one aligned word */
+	_Alignas(8) uint32_t generation;
+	uint32_t route;
+	uint32_t target;         /* among the route's */
+	_Atomic uint32_t kill;   /* it is to be ended, and why (enum session_end of the flow room) */
+	int32_t fd[2];
 	struct ledger_direction direction[2];
 	uint64_t opened, active; /* accepted; last moved anything */
 	uint64_t deadline;       /* CONNECTING: of this attempt, or the time of the next */
+	int32_t stage[2];        /* pipes, by source, of bytes that are to become frames and cannot be peeked at; -1: none */
+	uint32_t endpoint;       /* the listening one; DIALED: the dial */
+	uint32_t listener;       /* FED: index of the listener that its messages come from */
 	uint32_t first;          /* CONNECTING: the target that the first attempt went to */
-	uint8_t address, addresses; /* CONNECTING: of the target's addresses, how many were tried in this attempt */
+	uint32_t attempts;       /* CONNECTING: targets tried */
+	uint16_t leg, connect_leg; /* of the listening endpoint, or the dial; of the target */
+	uint16_t thread, deaths;
+	uint16_t address;        /* CONNECTING: of the target's addresses, how many were tried in this attempt */
 	uint8_t admitted;        /* it has passed allow and deny */
 	uint8_t front;           /* enum ledger_front */
-	uint16_t listener;       /* FED: index of the listener that its messages come from */
 	uint8_t fronted;         /* DIALED: the front is connected */
-	uint8_t reserved[1];
-	int32_t stage[2];        /* pipes, by source, of bytes that are to become frames and cannot be peeked at; -1: none */
-	uint8_t reserved2[12];
+	uint8_t reserved[3];
 };
 
 /* Where a session's front comes from. */
@@ -212,14 +219,18 @@ enum ledger_pause { PAUSE_NONE, PAUSE_SESSIONS, PAUSE_LIMIT, PAUSE_DESCRIPTORS, 
 
 struct ledger_listener {
 	_Atomic uint32_t state; /* enum ledger_listener_state */
-	uint32_t generation;    /* whose meaning new sessions get */
-	uint16_t route, endpoint, leg, deaths;
+	uint32_t n_fds;         /* one, or one a thread */
+	/* whose meaning new sessions get, and its route there: one aligned word */
+	_Alignas(8) uint32_t generation;
+	uint32_t route;
+	uint32_t endpoint;
+	uint16_t leg, deaths;
 	uint64_t digest, live_digest; /* config_leg_digest() */
 	_Atomic uint32_t paused;      /* enum ledger_pause */
-	uint32_t n_fds;               /* one, or one a thread */
-	_Atomic uint64_t accepted;
 	uint32_t skip;                /* the message at the head of its queue is not to be touched again */
+	_Atomic uint64_t accepted;
 	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
+	uint32_t reserved;
 	int32_t fds[LEDGER_THREADS_MAX - 1];
 };
 
@@ -229,7 +240,8 @@ struct ledger_route {
 	_Atomic uint32_t active; /* sessions; recomputed when adopted */
 	_Atomic uint32_t turn;   /* roundrobin */
 	_Atomic int32_t waits;   /* errno: no listener, because family or device are not there; 0: all are open */
-	char name[LEDGER_NAME_MAX];
+	uint64_t digest;         /* ledger_digest() of the whole name: it identifies the route */
+	char name[LEDGER_NAME_MAX]; /* for people */
 };
 
 struct ledger_address {
@@ -240,14 +252,15 @@ struct ledger_address {
 /* A target by ROUTE/NAME: health, and what its name resolved to last. */
 struct ledger_target {
 	_Atomic uint32_t used;
-	_Atomic uint32_t failures;         /* failed connects in a row */
-	uint32_t reserved;
-	_Atomic uint32_t turn;             /* among the addresses */
+	_Atomic uint32_t failures; /* failed connects in a row */
 	_Atomic uint64_t down_until;
-	_Atomic uint32_t sequence;         /* odd while addresses are written */
+	_Atomic uint32_t turn;     /* among the addresses */
+	_Atomic uint32_t sequence; /* odd while addresses are written */
 	uint32_t n_addresses;
+	uint32_t reserved;
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
-	char name[LEDGER_NAME_MAX];
+	uint64_t digest;           /* ledger_digest() of the whole name: it identifies the target */
+	char name[LEDGER_NAME_MAX]; /* for people */
 };
 
 /* Closed set: why a session was refused or ended; a column each. */
@@ -276,14 +289,19 @@ enum ledger_drop {
 	DROPPED_REASONS,
 };
 
+/* Places for reasons that later releases may add: an array in the middle of a record cannot grow. */
+enum { LEDGER_REFUSALS = 24, LEDGER_DROPS = 40 };
+
+_Static_assert((int)REFUSED_REASONS <= (int)LEDGER_REFUSALS && (int)DROPPED_REASONS <= (int)LEDGER_DROPS, "a column for each reason");
+
 /* One thread's counts of one route. */
 struct ledger_counter {
 	_Atomic uint64_t sessions, ended, aborted;
 	_Atomic uint64_t bytes[2];
 	_Atomic uint64_t connect_errors, idle_timeouts, killed;
-	_Atomic uint64_t refused[REFUSED_REASONS];
+	_Atomic uint64_t refused[LEDGER_REFUSALS];
 	_Atomic uint64_t messages[2];
-	_Atomic uint64_t dropped[DROPPED_REASONS];
+	_Atomic uint64_t dropped[LEDGER_DROPS];
 	_Atomic uint64_t lost; /* times that a feed's socket said ENOBUFS */
 	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
 };
@@ -330,14 +348,19 @@ struct ledger {
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions);
 void ledger_done(struct ledger *ledger);
 
+/* Writes the header of an empty ledger for so many threads (the clerk's is added) and sessions; header->size: bytes of the whole. */
+void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions);
+
 /* Points the view at the sections that the header tells of. */
 void ledger_find_sections(struct ledger *ledger);
 
-/* Maps a ledger that another process made, whose memfd it owns from now on. -EPROTO: it is none, or its layout is not known here. */
+/* Opens a ledger that another process made, whose memfd it owns from now on. One of another layout (the release before, or records that
+ * have grown since) is read into private memory in today's layout: what is then written to it, the memfd does not see. -EPROTO: it is
+ * none, or its layout is not known here; -ENOMEM. On error the memfd is still the caller's. */
 int ledger_open(struct ledger *ledger, int fd);
 
-/* Takes over all that an older ledger says: records of another size, or of more or fewer threads. No worker runs. -ENOSPC: there are
- * more records than this one has places for. */
+/* Takes over all that another ledger says, of more or fewer threads or sessions. No worker runs. -ENOSPC: there are more records than this
+ * one has places for. */
 int ledger_inherit(struct ledger *ledger, const struct ledger *old);
 
 /* Records a generation, unless an earlier keeper has, or forgets it. -ENOSPC. */
@@ -347,6 +370,9 @@ void ledger_forget_generation(struct ledger *ledger, uint32_t number);
 /* Records a descriptor as the keeper's own, or forgets it. -ENOSPC. */
 int ledger_keep_fd(struct ledger *ledger, int fd);
 void ledger_forget_fd(struct ledger *ledger, int fd);
+
+/* What identifies a route or a target: its whole name, however long. Never 0. */
+uint64_t ledger_digest(const char *name);
 
 /* The record with this name, made where there is none; -ENOSPC when the table is full. */
 int ledger_route_slot(struct ledger *ledger, const char *name);

@@ -47,7 +47,7 @@ END_TEST
 
 START_TEST(slots_go_by_name)
 {
-	bool keep[LEDGER_ROUTES_MAX] = {false};
+	static bool keep[LEDGER_ROUTES_MAX];
 	char name[32];
 	int first = ledger_route_slot(&ledger, "web"), second = ledger_route_slot(&ledger, "mail");
 
@@ -58,12 +58,29 @@ START_TEST(slots_go_by_name)
 	ledger_routes_retain(&ledger, keep);
 	ck_assert_int_eq(ledger_route_slot(&ledger, "other"), second);
 	ck_assert_uint_eq(ledger_counter(&ledger, 1, (uint32_t)second)->sessions, 0);
-	for (int i = 2; i < LEDGER_ROUTES_MAX; i++) {
+	for (int i = 2; i < 2000; i++) {
 		snprintf(name, sizeof name, "route%d", i);
 		ck_assert_int_ge(ledger_route_slot(&ledger, name), 0);
 	}
+	for (int i = 2000; i < LEDGER_ROUTES_MAX; i++)
+		ledger.routes[i] = (struct ledger_route){.used = 1, .digest = (uint64_t)i};
+	ledger.keeper->routes_high = LEDGER_ROUTES_MAX;
 	ck_assert_int_lt(ledger_route_slot(&ledger, "one-too-many"), 0);
 	ck_assert_int_eq(ledger_route_slot(&ledger, "web"), first);
+}
+END_TEST
+
+START_TEST(names_are_told_apart_to_their_last_byte)
+{
+	char one[400], other[400];
+
+	memset(one, 'x', sizeof one);
+	one[sizeof one - 1] = '\0';
+	memcpy(other, one, sizeof one);
+	other[sizeof other - 2] = 'y';
+	ck_assert_int_ne(ledger_route_slot(&ledger, one), ledger_route_slot(&ledger, other));
+	ck_assert_int_ne(ledger_target_slot(&ledger, one), ledger_target_slot(&ledger, other));
+	ck_assert_int_eq(ledger_target_slot(&ledger, one), 0);
 }
 END_TEST
 
@@ -304,6 +321,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, open_ledger, close_ledger);
 	tcase_add_test(tcase, sections_do_not_overlap);
 	tcase_add_test(tcase, slots_go_by_name);
+	tcase_add_test(tcase, names_are_told_apart_to_their_last_byte);
 	tcase_add_test(tcase, keeper_fds_are_bounded);
 	tcase_add_test(tcase, another_process_sees_it);
 	tcase_add_test(tcase, audit_finds_what_is_missing);
