@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of peers: chains of session slots, hashed by XXH3. It keeps nothing that the records do not say, so that an heir makes
- * it anew.
+ * The table of peers: chains of session slots, hashed by XXH3 under a seed that each worker draws: a sender chooses his address and port,
+ * and who knew the hash could choose thousands that share one chain. It keeps nothing that the records do not say, so that an heir
+ * makes it anew, under a seed of its own.
  */
 #include "flow/peers.h"
 
@@ -33,6 +34,11 @@ int peers_init(struct thread *thread)
 	thread->peers = mmap(NULL, buckets * sizeof *thread->peers, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	return thread->peers == MAP_FAILED ? -ENOMEM : 0;
+}
+
+uint32_t peers_hash(uint64_t seed, const void *key, size_t len)
+{
+	return (uint32_t)XXH3_64bits_withSeed(key, len, seed);
 }
 
 static void make_key(const struct family *family, uint32_t listener, const struct sockaddr *address, socklen_t len,
@@ -78,7 +84,7 @@ struct session *peers_find(struct thread *thread, const struct family *family, c
 	uint32_t hash, next;
 
 	make_key(family, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len, &key);
-	hash = (uint32_t)XXH3_64bits(key.bytes, key.len);
+	hash = peers_hash(thread->worker->seed, key.bytes, key.len);
 	for (next = thread->peers[hash & thread->peers_mask]; next; next = session_at(thread, next - 1)->peer_next)
 		if (has_key(session_at(thread, next - 1), hash, &key))
 			return session_at(thread, next - 1);
@@ -92,7 +98,7 @@ void peers_add(struct session *session)
 	struct key key;
 
 	session_key(session, &key);
-	session->peer_hash = (uint32_t)XXH3_64bits(key.bytes, key.len);
+	session->peer_hash = peers_hash(thread->worker->seed, key.bytes, key.len);
 	session->peer_known = true;
 	bucket = &thread->peers[session->peer_hash & thread->peers_mask];
 	session->peer_next = *bucket;

@@ -23,6 +23,9 @@ struct peer {
 	_Alignas(8) uint8_t reply[LEDGER_REPLY_MAX]; /* what the family's reply() made of the message */
 };
 
+/* Which chain a key belongs to, under a worker's seed. */
+uint32_t peers_hash(uint64_t seed, const void *key, size_t len);
+
 /* Makes the table. -ENOMEM. */
 int peers_init(struct thread *thread);
 

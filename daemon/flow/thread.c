@@ -22,6 +22,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum {
@@ -189,6 +190,16 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	return loop_add(&thread->loop, thread->wake_fd, EPOLLIN, KIND_WAKE, 0);
 }
 
+uint64_t worker_draw_seed(void)
+{
+	uint64_t seed;
+
+	/* It refuses only before the machine has any randomness: then the clock and where memory lies must do. */
+	if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed)
+		return seed;
+	return clock_monotonic() ^ (uint64_t)(uintptr_t)&seed << 20;
+}
+
 int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations)
 {
 	int r = 0;
@@ -196,6 +207,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	worker->ledger = ledger;
 	worker->generations = generations;
 	worker->n_threads = ledger->n_threads;
+	worker->seed = worker_draw_seed();
 	worker->log_sessions = generations->config->daemon[DAEMON_LOG_SESSIONS].value.number != 0;
 	worker->threads = calloc(worker->n_threads + 1, sizeof *worker->threads);
 	worker->sessions = map((size_t)ledger->n_sessions * sizeof *worker->sessions);

@@ -55,10 +55,14 @@ struct worker {
 	struct session *sessions;       /* [n_sessions], mapped, touched where used */
 	struct thread *threads;         /* n_threads, and the clerk */
 	uint32_t n_threads;
+	uint64_t seed; /* of the tables whose keys strangers choose */
 	bool log_sessions;
 	bool planned; /* the one before this stopped in good order */
 	_Atomic bool stop;
 };
+
+/* A seed that nobody can guess. */
+uint64_t worker_draw_seed(void);
 
 /* Makes the worker's tables. 0 or negative errno. */
 int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations);

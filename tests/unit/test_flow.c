@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pieces of the flow and net rooms that can be held in the hand: pipes, and what a socket tells of its past. */
+#include "flow/peers.h"
 #include "flow/pipe.h"
+#include "flow/thread.h"
 #include "net/socket.h"
 #include "suite.h"
 
@@ -196,6 +198,55 @@ START_TEST(a_leaving_listener_takes_no_new_syn)
 }
 END_TEST
 
+/* What a stranger chooses of a key: address and port, behind the listener and before the address of ours that he asked. */
+enum { KEY_BYTES = 42, KEY_CHOSEN = 6, KEY_AT = 4, CHAINS = 4096, COLLIDING = 1000, CHAIN_MAX = 10 };
+
+static void choose_key(uint8_t key[KEY_BYTES], uint64_t number)
+{
+	memset(key, 0, KEY_BYTES);
+	memcpy(key + KEY_AT, &number, KEY_CHOSEN);
+}
+
+/* The longest of the chains that so many keys make under a seed. */
+static unsigned longest_chain(const uint64_t *numbers, uint64_t seed)
+{
+	static unsigned lengths[CHAINS];
+	uint8_t key[KEY_BYTES];
+	unsigned longest = 0;
+
+	memset(lengths, 0, sizeof lengths);
+	for (unsigned i = 0; i < COLLIDING; i++) {
+		unsigned *length;
+
+		choose_key(key, numbers[i]);
+		length = &lengths[peers_hash(seed, key, sizeof key) % CHAINS];
+		longest = ++*length > longest ? *length : longest;
+	}
+	return longest;
+}
+
+START_TEST(peers_chosen_to_collide_do_not_under_a_seed_that_is_drawn)
+{
+	static uint64_t numbers[COLLIDING];
+	uint64_t seeds[2], number = 0;
+	uint8_t key[KEY_BYTES];
+
+	for (unsigned found = 0; found < COLLIDING; number++) {
+		choose_key(key, number);
+		if (peers_hash(0, key, sizeof key) % CHAINS == 0)
+			numbers[found++] = number;
+	}
+	ck_assert_uint_eq(longest_chain(numbers, 0), COLLIDING);
+	for (int i = 0; i < 2; i++) {
+		seeds[i] = worker_draw_seed();
+		ck_assert_uint_le(longest_chain(numbers, seeds[i]), CHAIN_MAX);
+	}
+	/* Each worker has its own. */
+	ck_assert_uint_ne(seeds[0], seeds[1]);
+	ck_assert_uint_ne(peers_hash(seeds[0], key, sizeof key), peers_hash(seeds[1], key, sizeof key));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("flow");
@@ -209,6 +260,7 @@ int main(void)
 	tcase_add_test(tcase, sockets_that_listen_are_not_accepted);
 	tcase_add_test(tcase, addresses_fit_their_listener);
 	tcase_add_test(tcase, a_leaving_listener_takes_no_new_syn);
+	tcase_add_test(tcase, peers_chosen_to_collide_do_not_under_a_seed_that_is_drawn);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
