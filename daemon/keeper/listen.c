@@ -330,6 +330,19 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	return r;
 }
 
+void listen_take_over(struct ledger *ledger, struct generation *newest)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		struct ledger_listener *record = &ledger->listeners[i];
+		const struct config_endpoint *endpoint = record->state == LISTENER_FREE ? NULL : generation_listens(newest, record);
+
+		if (!endpoint)
+			continue;
+		record->digest = config_leg_digest(endpoint, &endpoint->legs[record->leg]);
+		record->live_digest = config_leg_live_digest(endpoint, &endpoint->legs[record->leg]);
+	}
+}
+
 /* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
 static void remove_traces(const struct ledger_listener *record, struct generation *newest)
 {

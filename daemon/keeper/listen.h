@@ -11,6 +11,9 @@ struct generation;
 struct ledger;
 struct report;
 
+/* After a ledger was taken over: what each listener means is told in this release's words, which another may have counted otherwise. */
+void listen_take_over(struct ledger *ledger, struct generation *newest);
+
 /* Finds, for each listening leg of the generation, the open socket that fits, and opens those that are missing. On any
  * failure what was opened is closed again, report says why, and a negative errno is returned. */
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report);

@@ -314,8 +314,10 @@ static int take_over(struct start *start, const struct config *boot, int log_fd,
 	note_passed(&start->ledger);
 	start->took_over = true;
 	r = take_generations(start, report);
-	if (!r)
+	if (!r) {
+		listen_take_over(&start->ledger, start->generations);
 		start_apply(start, start->generations->config);
+	}
 	if (!r && strcmp(start->control_path, start->ledger.keeper->control_path) != 0)
 		r = move_control(start, boot, report);
 	return r;
