@@ -136,6 +136,14 @@ static void answer(struct keeper *keeper, bool ok, bool changed, const struct re
 	service_ready(keeper->ledger, keeper->start->generations);
 }
 
+/* Nothing of what was prepared is left: its records are free again, and whoever had none before. */
+static void refuse_reload(struct keeper *keeper, struct generation *generation, const struct report *report)
+{
+	generation_free(generation, keeper->ledger);
+	generations_trim(keeper->start->generations, keeper->ledger);
+	answer(keeper, false, false, report);
+}
+
 static void begin_reload(struct keeper *keeper)
 {
 	struct report report = {0};
@@ -239,9 +247,7 @@ static void end_prepare(struct keeper *keeper, int status)
 		if (keeper->state == KEEPER_RUNNING)
 			stop_worker(keeper, KEEPER_STOPPING);
 	} else {
-		if (r >= 0)
-			generation_free(generation, keeper->ledger);
-		answer(keeper, false, false, &report);
+		refuse_reload(keeper, r >= 0 ? generation : NULL, &report);
 	}
 	report_done(&report);
 }
@@ -477,7 +483,7 @@ static void act(struct keeper *keeper)
 		keeper->next_tick = now + TICK_MS * NSEC_PER_MSEC;
 		tick(keeper);
 	}
-	if (keeper->checked && may_open(keeper)) {
+	if (keeper->checked && may_open(keeper) && keeper->state != KEEPER_ENDING) {
 		keeper->checked = false;
 		if (keeper->upgrade.checking)
 			end_check(keeper, keeper->check_status);
@@ -557,6 +563,10 @@ static int run_kept(struct start *start)
 		turn(&keeper);
 	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
+	if (keeper.prepared) {
+		listen_cancel(keeper.ledger, keeper.prepared);
+		generation_free(keeper.prepared, keeper.ledger);
+	}
 	companion_stop();
 	start->handed_over = handover_send(keeper.ledger);
 	if (!start->handed_over)

@@ -191,16 +191,21 @@ static void fill_record(struct ledger_listener *record, const struct wanted *wan
 		record->fds[k] = -1;
 }
 
+/* Whether several sockets may be bound to its address: those of our threads, and one that leaves beside one that comes. */
+static bool shares_port(const struct wanted *wanted)
+{
+	return wanted->leg->row->capabilities & SPLICED_READERS && !is_passed(wanted->endpoint);
+}
+
 /* Whether each thread gets a socket of its own. */
 static bool is_for_each(const struct wanted *wanted)
 {
-	return wanted->leg->row->capabilities & SPLICED_READERS && !is_multicast(&wanted->leg->address) && !is_passed(wanted->endpoint);
+	return shares_port(wanted) && !is_multicast(&wanted->leg->address);
 }
 
 static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
 {
 	struct socket_options common = endpoint_socket_options(wanted->endpoint);
-	int backlog = endpoint_backlog(wanted->endpoint, wanted->leg_index);
 	struct socket_failure failure = {.call = "socket"};
 
 	for (uint32_t k = 0; k < record->n_fds; k++) {
@@ -208,8 +213,8 @@ static int open_sockets(struct ledger_listener *record, const struct wanted *wan
 		int fd;
 
 		config_hear(wanted->config, wanted->route, wanted->endpoint, wanted->leg, report);
-		fd = socket_listen(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common,
-				   is_for_each(wanted), backlog, &failure);
+		fd = socket_bind(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common,
+				 shares_port(wanted), &failure);
 		config_hear_nothing();
 		if (fd < 0)
 			return report->count > errors ? fd : complain(wanted, failure.call, fd, report);
@@ -229,25 +234,52 @@ static struct ledger_route *route_of(struct ledger *ledger, const struct wanted 
 	return &ledger->routes[generation->route_slots[wanted->route_index]];
 }
 
+/* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
+static void remove_traces(const struct ledger_listener *record, struct generation *newest)
+{
+	const struct config_endpoint *endpoint = generation_listens(newest, record);
+	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
+
+	if (leg && leg->family->plugin.unbound && !is_passed(endpoint))
+		leg->family->plugin.unbound(&leg->options, address_sockaddr_const(&leg->address), leg->address.len);
+	for (uint32_t k = 0; leg && leg->family->plugin.leave && k < record->n_fds; k++)
+		if (record->fds[k] >= 0)
+			leg->family->plugin.leave(record->fds[k], &leg->options);
+}
+
+/* What was not bound left nothing; another's may stand there. */
+static void take_back(struct ledger_listener *record, struct generation *generation)
+{
+	if (record->fds[0] >= 0)
+		remove_traces(record, generation);
+	close_record(record);
+}
+
+void listen_cancel(struct ledger *ledger, struct generation *generation)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		if (ledger->listeners[i].state == LISTENER_PENDING)
+			take_back(&ledger->listeners[i], generation);
+}
+
 static int try_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
 {
-	bool many = is_for_each(wanted);
 	struct socket_options common = endpoint_socket_options(wanted->endpoint);
 	struct ledger_listener *record = free_record(ledger);
 	int r = 0;
 
 	if (!record)
 		return complain(wanted, "listen", -ENOSPC, report);
-	fill_record(record, wanted, generation, many ? ledger->n_threads : 1);
+	fill_record(record, wanted, generation, is_for_each(wanted) ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
-	if (many && !port_is_ours(ledger, &wanted->leg->address))
+	if (shares_port(wanted) && !port_is_ours(ledger, &wanted->leg->address))
 		r = socket_probe(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common);
 	if (r)
 		complain(wanted, "bind", r, report);
 	else
 		r = open_sockets(record, wanted, report);
 	if (r)
-		close_record(record);
+		take_back(record, generation);
 	return r;
 }
 
@@ -293,7 +325,7 @@ bool listen_has_come(struct ledger *ledger, struct generation *newest)
 	struct report ignored = {0};
 	bool come = listen_is_waiting(ledger, newest) && for_each_leg(ledger, newest, &ignored, try_waiting) < 0;
 
-	listen_cancel(ledger);
+	listen_cancel(ledger, newest);
 	report_done(&ignored);
 	return come;
 }
@@ -326,7 +358,7 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	for_each_leg(ledger, generation, report, forget_waiting);
 	r = for_each_leg(ledger, generation, report, find_or_open);
 	if (r < 0)
-		listen_cancel(ledger);
+		listen_cancel(ledger, generation);
 	return r;
 }
 
@@ -341,25 +373,6 @@ void listen_take_over(struct ledger *ledger, struct generation *newest)
 		record->digest = config_leg_digest(endpoint, &endpoint->legs[record->leg]);
 		record->live_digest = config_leg_live_digest(endpoint, &endpoint->legs[record->leg]);
 	}
-}
-
-/* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
-static void remove_traces(const struct ledger_listener *record, struct generation *newest)
-{
-	const struct config_endpoint *endpoint = generation_listens(newest, record);
-	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
-
-	if (leg && leg->family->plugin.unbound && !is_passed(endpoint))
-		leg->family->plugin.unbound(&leg->options, address_sockaddr_const(&leg->address), leg->address.len);
-	for (uint32_t k = 0; leg && leg->family->plugin.leave && k < record->n_fds; k++)
-		leg->family->plugin.leave(record->fds[k], &leg->options);
-}
-
-void listen_cancel(struct ledger *ledger)
-{
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
-		if (ledger->listeners[i].state == LISTENER_PENDING)
-			close_record(&ledger->listeners[i]);
 }
 
 /* LIVE options on an open socket. A refusal is the log's: the generation runs already. */
@@ -414,26 +427,40 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 	atomic_store(&record->state, LISTENER_LEAVING);
 }
 
+/* What was prepared is opened to clients. Who took its place in the meantime keeps it. */
+static void go(struct ledger_listener *record, struct generation *newest)
+{
+	const struct config_route *route = &newest->config->routes[record->route];
+	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
+	const struct config_leg *leg = &endpoint->legs[record->leg];
+	struct socket_failure failure = {.call = "listen"};
+	int r = 0;
+
+	for (uint32_t k = 0; k < record->n_fds && !r && !is_passed(endpoint); k++)
+		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg),
+				  &failure);
+	if (!r) {
+		atomic_store(&record->state, LISTENER_OPEN);
+		return;
+	}
+	log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text, strerror(-r));
+	take_back(record, newest);
+}
+
+/* What comes listens before what goes does not. */
 void listen_commit(struct ledger *ledger, struct generation *newest)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
-		struct ledger_listener *record = &ledger->listeners[i];
+	uint32_t high = ledger->keeper->listeners_high;
 
-		switch ((enum ledger_listener_state)record->state) {
-		case LISTENER_FREE:
-		case LISTENER_LEAVING:
-			break;
-		case LISTENER_PENDING:
-			atomic_store(&record->state, LISTENER_OPEN);
-			break;
-		case LISTENER_OPEN:
-			if (plan[i].kept)
-				keep(record, i, newest);
-			else
-				leave(record, newest);
-			break;
-		}
-	}
+	for (uint32_t i = 0; i < high; i++)
+		if (ledger->listeners[i].state == LISTENER_OPEN && plan[i].kept)
+			keep(&ledger->listeners[i], i, newest);
+	for (uint32_t i = 0; i < high; i++)
+		if (ledger->listeners[i].state == LISTENER_PENDING)
+			go(&ledger->listeners[i], newest);
+	for (uint32_t i = 0; i < high; i++)
+		if (ledger->listeners[i].state == LISTENER_OPEN && ledger->listeners[i].generation != newest->number)
+			leave(&ledger->listeners[i], newest);
 }
 
 void listen_end(struct ledger *ledger, struct generation *newest)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Listening sockets across generations. Prepared while the old worker runs, committed between two workers; until then a new
- * socket is PENDING in the ledger and nobody accepts from it.
+ * socket is PENDING in the ledger, and no client reaches it: it can be taken back.
  */
 #pragma once
 
@@ -25,8 +25,8 @@ bool listen_is_waiting(const struct ledger *ledger, const struct generation *new
 /* Whether one of those could be opened now: by a reload. */
 bool listen_has_come(struct ledger *ledger, struct generation *newest);
 
-/* Takes back what listen_prepare() opened. */
-void listen_cancel(struct ledger *ledger);
+/* Takes back what listen_prepare() opened for the generation. */
+void listen_cancel(struct ledger *ledger, struct generation *generation);
 
 /* No worker runs: new sockets open, kept ones get the new generation's meaning, the others are left. `newest` is the
  * prepared generation, the ones before it behind it. */

@@ -144,9 +144,49 @@ static int take_passed(const struct family *family, const struct spliced_options
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
-int socket_listen(const struct family *family, const struct spliced_options *options, const struct address *address,
-		  const struct socket_options *common, bool reuse_port, int backlog, struct socket_failure *failure)
+/* UDP: bound, a socket gets its share of what comes, though nobody may ever read it. */
+static bool is_bound_late(const struct family *family, const struct spliced_row *row)
 {
+	uint64_t both = SPLICED_CONNECTIONLESS | SPLICED_READERS;
+
+	return (row->capabilities & both) == both && (family->plugin.domain == AF_INET || family->plugin.domain == AF_INET6);
+}
+
+/* Whether a socket could be bound there: to a port that nobody sends to. */
+static int try_host(const struct family *family, const struct spliced_options *options, const struct address *address,
+		    const struct socket_options *common)
+{
+	struct address host = *address;
+	int fd = socket_open(family, options, common), r;
+
+	if (fd < 0)
+		return fd;
+	if (host.storage.ss_family == AF_INET)
+		((struct sockaddr_in *)&host.storage)->sin_port = 0;
+	else
+		((struct sockaddr_in6 *)&host.storage)->sin6_port = 0;
+	r = bind(fd, address_sockaddr_const(&host), host.len) < 0 ? -errno : 0;
+	close(fd);
+	return r;
+}
+
+/* ... then what the family does to it. */
+static int bind_for_good(int fd, const struct family *family, const struct spliced_options *options, const struct address *address,
+			 struct socket_failure *failure)
+{
+	int r = bind_address(fd, family, options, address);
+
+	failure->call = "bind";
+	if (r < 0)
+		return r;
+	failure->call = "setting up what was bound";
+	return family->plugin.bound ? family->plugin.bound(fd, options) : 0;
+}
+
+int socket_bind(const struct family *family, const struct spliced_options *options, const struct address *address,
+		const struct socket_options *common, bool reuse_port, struct socket_failure *failure)
+{
+	struct address own;
 	int fd, r;
 
 	if (common && common->passed) {
@@ -162,15 +202,32 @@ int socket_listen(const struct family *family, const struct spliced_options *opt
 		if (r < 0)
 			return fail(failure, "setsockopt(SO_REUSEPORT)", fd, r);
 	}
-	r = bind_address(fd, family, options, address);
+	if (is_bound_late(family, options->row)) {
+		r = try_host(family, options, address, common);
+		return r < 0 ? fail(failure, "bind", fd, r) : fd;
+	}
+	r = bind_for_good(fd, family, options, address, failure);
 	if (r < 0)
-		return fail(failure, "bind", fd, r);
-	r = family->plugin.bound ? family->plugin.bound(fd, options) : 0;
-	if (r < 0)
-		return fail(failure, "setting up what was bound", fd, r);
-	if (!socket_has_no_connections(options->row) && listen(fd, backlog) < 0)
-		return fail(failure, "listen", fd, -errno);
+		return fail(NULL, NULL, fd, r);
+	/* Who sends to it meanwhile is refused: it has a peer, and that is itself. */
+	if (options->row->capabilities & SPLICED_CONNECTIONLESS && !socket_local_address(fd, &own))
+		socket_connect(fd, &own);
 	return fd;
+}
+
+int socket_listen(int fd, const struct family *family, const struct spliced_options *options, const struct address *address,
+		  int backlog, struct socket_failure *failure)
+{
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	if (is_bound_late(family, options->row))
+		return bind_for_good(fd, family, options, address, failure);
+	failure->call = "listen";
+	if (!socket_has_no_connections(options->row))
+		return listen(fd, backlog) < 0 ? -errno : 0;
+	if (options->row->capabilities & SPLICED_CONNECTIONLESS)
+		connect(fd, &nobody, sizeof nobody);
+	return 0;
 }
 
 int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address,
@@ -314,10 +371,15 @@ void socket_stop_datagrams(int fd)
 
 	if (socket_local_address(fd, &own) < 0)
 		return;
-	if (own.storage.ss_family == AF_UNIX)
+	if (own.storage.ss_family == AF_UNIX) {
 		shutdown(fd, SHUT_RD);
-	else
-		socket_connect(fd, &own);
+		return;
+	}
+	/* To be bound to a device anew, even to none, takes it out of its SO_REUSEPORT group: the others keep their shares when it is
+	 * closed. A socket that is bound to one needs CAP_NET_RAW for that. */
+	if (own.storage.ss_family == AF_INET || own.storage.ss_family == AF_INET6)
+		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0);
+	socket_connect(fd, &own);
 }
 
 /* A sender's view of a UNIX datagram socket that is bound to this address: full when it would have to wait. */

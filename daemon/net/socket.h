@@ -28,10 +28,16 @@ struct socket_failure {
 	const char *call; /* "bind", ... */
 };
 
-/* A listening socket: socket, prepare, bind (with the family's reclaim), bound, listen (where the row has connections). reuse_port shares the address with
- * other sockets of this daemon. Returns the descriptor, or negative errno with *failure set. */
-int socket_listen(const struct family *family, const struct spliced_options *options, const struct address *address,
-		  const struct socket_options *common, bool reuse_port, int backlog, struct socket_failure *failure);
+/* A socket that is going to listen: socket, prepare, bind (with the family's reclaim), bound. Nobody reaches it before socket_listen(): it
+ * can be closed without harm to anyone. (UDP: whether it can be bound is found out by another one.) reuse_port shares the address with
+ * other sockets of this daemon. A socket that was passed is taken as it is: it listens already. Returns the descriptor, or negative errno
+ * with *failure set. */
+int socket_bind(const struct family *family, const struct spliced_options *options, const struct address *address,
+		const struct socket_options *common, bool reuse_port, struct socket_failure *failure);
+
+/* Opens it to clients: listen(2), where the row has connections. 0, or negative errno with *failure set: somebody else was quicker. */
+int socket_listen(int fd, const struct family *family, const struct spliced_options *options, const struct address *address,
+		  int backlog, struct socket_failure *failure);
 
 /* Whether a listening socket of this kind is not accepted from: datagrams, and feeds. */
 bool socket_has_no_connections(const struct spliced_row *row);
@@ -89,7 +95,7 @@ bool socket_address_fits(const struct address *listening, const struct address *
 void socket_stop_syn(int fd);
 
 /* No new datagrams reach a bound socket, whose queue can still be read and which can still send: a socket of the same address gets
- * them (UDP: it is connected to itself), or their senders an error (UNIX: SHUT_RD). */
+ * them (UDP: it is connected to itself), or their senders an error (UNIX: SHUT_RD). For good. */
 void socket_stop_datagrams(int fd);
 
 /* How much room a receive queue has. Crowded: half full by SO_MEMINFO; a UNIX datagram socket, whose messages are charged to their senders,

@@ -6,6 +6,7 @@
  *   crash = match    on what listens: match() of a peer with that address or port raises SIGSEGV
  *   crash = connect  on a target with that host or port: prepare() raises SIGSEGV
  *   crash = hang     instead of raising a signal, the same places never return
+ *   crash = check    address() raises SIGSEGV, wherever the configuration is read
  *
  * Rules are "any", which is the least specific, or one address.
  */
@@ -22,9 +23,9 @@
 #include <unistd.h>
 
 enum { OPTION_HOST, OPTION_PORT, OPTION_CRASH };
-enum crash { CRASH_NEVER, CRASH_MATCH, CRASH_CONNECT, CRASH_HANG };
+enum crash { CRASH_NEVER, CRASH_MATCH, CRASH_CONNECT, CRASH_HANG, CRASH_CHECK };
 
-static const char *const crashes[] = {"never", "match", "connect", "hang", NULL};
+static const char *const crashes[] = {"never", "match", "connect", "hang", "check", NULL};
 
 /* clang-format off */
 static const struct spliced_row rows[] = {
@@ -69,6 +70,8 @@ static int crashy_address(const struct spliced_options *options, struct sockaddr
 	const struct spliced_value *host = spliced_value(options, OPTION_HOST);
 	struct sockaddr_in in = {.sin_family = AF_INET};
 
+	if (spliced_value(options, OPTION_CRASH)->number == CRASH_CHECK)
+		raise(SIGSEGV);
 	if (host->host && host->host_len != sizeof in.sin_addr)
 		return -EAFNOSUPPORT;
 	if (host->host)
