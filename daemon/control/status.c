@@ -159,6 +159,16 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger, 
 		}
 }
 
+/* Family or device is not there. One endpoint of both IP families has two listeners. */
+static void judge_waiting(struct verdict *verdict, const struct ledger_listener *record, const struct config *config)
+{
+	const struct config_route *route = &config->routes[record->route];
+	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
+
+	add_reason(verdict, "%s: %s%s%s waits (%s)", route->name, endpoint->text, endpoint->n_legs > 1 ? " by " : "",
+		   endpoint->n_legs > 1 ? endpoint->legs[record->leg].family->name : "", strerror(record->waits));
+}
+
 static void judge_listeners(struct verdict *verdict, const struct ledger *ledger, struct generation *generations,
 			    uint32_t *listening, uint32_t *paused)
 {
@@ -167,6 +177,8 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 		const struct ledger_listener *record = &ledger->listeners[i];
 		const struct generation *generation = generation_find(generations, record->generation);
 
+		if (record->state == LISTENER_WAITING && generation)
+			judge_waiting(verdict, record, generation->config);
 		if (record->state != LISTENER_OPEN || !generation)
 			continue;
 		*listening += 1;
@@ -199,18 +211,6 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 				add_reason(verdict, "%s: %s waits (%s)", route->name,
 					   side ? route->targets[record->target].text : front->text, strerror(error));
 		}
-	}
-}
-
-/* Listeners whose family, or whose device, is not there. */
-static void judge_routes(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
-{
-	for (unsigned i = 0; i < generation->config->n_routes; i++) {
-		int error = ledger->routes[generation->route_slots[i]].waits;
-
-		if (error)
-			add_reason(verdict, "%s: %s waits (%s)", generation->config->routes[i].name,
-				   generation->config->routes[i].listen[0].text, strerror(error));
 	}
 }
 
@@ -275,7 +275,6 @@ static void judge(struct verdict *verdict, const struct ledger *ledger, struct g
 	judge_targets(verdict, ledger, generations);
 	judge_listeners(verdict, ledger, generations, listening, paused);
 	judge_places(verdict, ledger, generations);
-	judge_routes(verdict, ledger, generations);
 	if (ledger->keeper->reload_at && !ledger->keeper->reload_ok)
 		add_reason(verdict, "the last reload was refused");
 	if (ledger->keeper->audit_broken)

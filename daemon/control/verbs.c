@@ -138,13 +138,15 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 {
 	const struct config_route *route = &generation->config->routes[record->route];
 	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
-	const char *state = record->state == LISTENER_LEAVING ? "leaving" : record->paused ? "paused" : "listening";
+	bool waits = record->state == LISTENER_WAITING;
+	const char *state = record->state == LISTENER_LEAVING ? "leaving" : waits ? "waiting" : record->paused ? "paused" : "listening";
 	char address[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 64];
 
 	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
 		 address_describe(leg->family, leg->row, &leg->address, address, sizeof address));
 	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:I}", "route", route->name, "address", text, "state", state, "reason",
-			 record->paused ? json_string(listener_pause_name(record->paused)) : json_null(), "sockets",
+			 waits ? json_string(strerror(record->waits))
+			       : record->paused ? json_string(listener_pause_name(record->paused)) : json_null(), "sockets",
 			 (int)record->n_fds, "accepted", (json_int_t)record->accepted);
 }
 
@@ -158,7 +160,7 @@ static json_t *verb_listeners(struct thread *clerk, const json_t *request)
 		const struct ledger_listener *record = &ledger->listeners[i];
 		const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
 
-		if ((record->state == LISTENER_OPEN || record->state == LISTENER_LEAVING) && generation)
+		if (record->state != LISTENER_FREE && record->state != LISTENER_PENDING && generation)
 			json_array_append_new(list, listener_object(record, generation));
 	}
 	return list_answer("listeners", list);

@@ -14,6 +14,7 @@
 #include "keeper/blame.h"
 #include "keeper/companion.h"
 #include "keeper/handover.h"
+#include "keeper/hearts.h"
 #include "keeper/heir.h"
 #include "keeper/listen.h"
 #include "keeper/prepare.h"
@@ -35,8 +36,6 @@
 
 enum {
 	TICK_MS = 1000,
-	HANG_TICKS = 5,         /* a heart that does not beat for so long belongs to a hung thread */
-	STILL_TICKS = 2,        /* ... and is not told to be alive after so many */
 	STOP_SECONDS = 5,       /* a planned stop that takes longer becomes a kill */
 	BACKOFF_MS = 100,       /* after the second death of the worker's own making, doubled up to */
 	BACKOFF_MAX_MS = 10000,
@@ -69,8 +68,7 @@ struct keeper {
 	struct generation *prepared; /* good, and waiting for the old worker to stop */
 	uint64_t asked;            /* the newest reload request that the one under way answers */
 	bool answer_due;           /* ... when the heir is ready */
-	uint64_t seen_beats[LEDGER_THREADS_MAX];
-	unsigned still[LEDGER_THREADS_MAX];
+	bool come;                 /* listeners that waited are PENDING, until the old worker has stopped */
 	uint64_t next_tick;
 	unsigned ticks;
 };
@@ -95,7 +93,7 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 	struct ledger_keeper *record = keeper->ledger->keeper;
 	pid_t pid;
 
-	memset(keeper->still, 0, sizeof keeper->still);
+	hearts_forget();
 	keeper->hung = false;
 	record->struck = 0;
 	keeper->reason = reason;
@@ -225,6 +223,16 @@ static void stop_worker(struct keeper *keeper, enum keeper_state state)
 	kill(keeper->worker, SIGTERM);
 }
 
+/* Listeners that waited for a family, or a device. */
+static void look_for_absent(struct keeper *keeper)
+{
+	if (!listen_try(keeper->ledger, keeper->start->generations))
+		return;
+	log_notice("what was waited for is there: it is listened on");
+	keeper->come = true;
+	stop_worker(keeper, KEEPER_STOPPING);
+}
+
 /* The child has checked the file. */
 static void end_prepare(struct keeper *keeper, int status)
 {
@@ -238,10 +246,12 @@ static void end_prepare(struct keeper *keeper, int status)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
 				   &report);
 	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
-	    !keeper->renew && !listen_is_waiting(keeper->ledger, start->generations)) {
+	    !keeper->renew) {
 		start_note_files(start, generation->config);
 		generation_free(generation, keeper->ledger);
 		answer(keeper, true, false, NULL);
+		if (keeper->state == KEEPER_RUNNING)
+			look_for_absent(keeper);
 	} else if (r >= 0 && listen_prepare(keeper->ledger, generation, &report) >= 0) {
 		keeper->prepared = generation;
 		if (keeper->state == KEEPER_RUNNING)
@@ -267,7 +277,18 @@ static void commit(struct keeper *keeper)
 	start_apply(start, generation->config);
 	start->settled = true;
 	generations_trim(generation, keeper->ledger);
+	keeper->ticks = ABSENCE_TICKS - 1;
 	keeper->answer_due = true;
+}
+
+/* No worker runs: what was waiting for that happens. */
+static void settle(struct keeper *keeper)
+{
+	if (keeper->prepared)
+		commit(keeper);
+	if (keeper->come)
+		listen_open(keeper->ledger, keeper->start->generations);
+	keeper->come = false;
 }
 
 /* Deaths. */
@@ -275,7 +296,7 @@ static void commit(struct keeper *keeper)
 static const char *describe_death(int status, bool hung, char *text, size_t size)
 {
 	if (hung)
-		snprintf(text, size, "hung for %d s and was killed", HANG_TICKS);
+		snprintf(text, size, "hung for %d s and was killed", HEARTS_HANG_TICKS);
 	else if (WIFSIGNALED(status))
 		snprintf(text, size, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
@@ -333,10 +354,9 @@ static void worker_ended(struct keeper *keeper, int status)
 		return;
 	if (!planned)
 		wait = back_off(keeper, !outside);
-	if (keeper->prepared) {
-		commit(keeper);
+	if (keeper->prepared || keeper->come)
 		reason = START_RELOAD;
-	}
+	settle(keeper);
 	if (keeper->upgrade.leaving && planned)
 		become_new(keeper);
 	if (!wait) {
@@ -348,36 +368,19 @@ static void worker_ended(struct keeper *keeper, int status)
 	keeper->deadline = clock_monotonic() + wait * NSEC_PER_MSEC;
 }
 
-/* A heart that has not beaten for HANG_TICKS of our own: on a machine that stood still, so did we. */
 static void check_hearts(struct keeper *keeper)
 {
-	struct ledger *ledger = keeper->ledger;
-
 	if (keeper->state != KEEPER_RUNNING || keeper->hung)
 		return;
-	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
-		uint64_t beats = atomic_load(&ledger->threads[i].beats);
-
-		keeper->still[i] = beats == keeper->seen_beats[i] ? keeper->still[i] + 1 : 0;
-		keeper->seen_beats[i] = beats;
-		if (keeper->still[i] < HANG_TICKS)
-			continue;
-		keeper->hung = true;
-		ledger->threads[i].crashed = SIGKILL;
-	}
+	keeper->hung = hearts_check(keeper->ledger);
 	if (keeper->hung)
 		kill(keeper->worker, SIGKILL);
 }
 
-/* A heart that misses a beat or two, and what the keeper itself waits for, is nothing to be restarted for. */
+/* What the keeper itself waits for is nothing to be restarted for. */
 static bool is_alive(const struct keeper *keeper)
 {
-	if (keeper->state != KEEPER_RUNNING)
-		return true;
-	for (uint32_t i = 0; i <= keeper->ledger->n_threads; i++)
-		if (keeper->still[i] > STILL_TICKS)
-			return false;
-	return true;
+	return keeper->state != KEEPER_RUNNING || hearts_beat(keeper->ledger);
 }
 
 static void reap(struct keeper *keeper)
@@ -471,8 +474,8 @@ static void tick(struct keeper *keeper)
 	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid)
 		return;
 	companion_tick(keeper->ledger, newest);
-	if (++keeper->ticks % ABSENCE_TICKS == 0 && listen_has_come(keeper->ledger, newest))
-		keeper->wanted = true;
+	if (++keeper->ticks % ABSENCE_TICKS == 0)
+		look_for_absent(keeper);
 }
 
 static void act(struct keeper *keeper)
@@ -502,8 +505,7 @@ static void act(struct keeper *keeper)
 			begin_reload(keeper);
 		return;
 	case KEEPER_WAITING:
-		if (keeper->prepared)
-			commit(keeper);
+		settle(keeper);
 		if (now >= keeper->deadline)
 			start_worker(keeper, keeper->reason, false);
 		return;
@@ -563,10 +565,8 @@ static int run_kept(struct start *start)
 		turn(&keeper);
 	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
-	if (keeper.prepared) {
-		listen_cancel(keeper.ledger, keeper.prepared);
-		generation_free(keeper.prepared, keeper.ledger);
-	}
+	listen_cancel(keeper.ledger, keeper.prepared ? keeper.prepared : start->generations);
+	generation_free(keeper.prepared, keeper.ledger);
 	companion_stop();
 	start->handed_over = handover_send(keeper.ledger);
 	if (!start->handed_over)

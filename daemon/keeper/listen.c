@@ -203,21 +203,31 @@ static bool is_for_each(const struct wanted *wanted)
 	return shares_port(wanted) && !is_multicast(&wanted->leg->address);
 }
 
+/* What a family has to say of it is said in its place. */
+static int open_socket(const struct wanted *wanted, bool probe, struct report *report)
+{
+	const struct config_leg *leg = wanted->leg;
+	struct socket_options common = endpoint_socket_options(wanted->endpoint);
+	struct socket_failure failure = {.call = "bind"};
+	unsigned errors = report->count;
+	int fd;
+
+	config_hear(wanted->config, wanted->route, wanted->endpoint, leg, report);
+	if (probe)
+		fd = socket_probe(leg->family, &leg->options, &leg->address, &common);
+	else
+		fd = socket_bind(leg->family, &leg->options, &leg->address, &common, shares_port(wanted), &failure);
+	config_hear_nothing();
+	return fd < 0 && report->count == errors ? complain(wanted, failure.call, fd, report) : fd;
+}
+
 static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
 {
-	struct socket_options common = endpoint_socket_options(wanted->endpoint);
-	struct socket_failure failure = {.call = "socket"};
-
 	for (uint32_t k = 0; k < record->n_fds; k++) {
-		unsigned errors = report->count;
-		int fd;
+		int fd = open_socket(wanted, false, report);
 
-		config_hear(wanted->config, wanted->route, wanted->endpoint, wanted->leg, report);
-		fd = socket_bind(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common,
-				 shares_port(wanted), &failure);
-		config_hear_nothing();
 		if (fd < 0)
-			return report->count > errors ? fd : complain(wanted, failure.call, fd, report);
+			return fd;
 		record->fds[k] = fd;
 	}
 	return 0;
@@ -227,11 +237,6 @@ static int open_sockets(struct ledger_listener *record, const struct wanted *wan
 static bool is_absence(int error)
 {
 	return error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT || error == -ENODEV;
-}
-
-static struct ledger_route *route_of(struct ledger *ledger, const struct wanted *wanted, const struct generation *generation)
-{
-	return &ledger->routes[generation->route_slots[wanted->route_index]];
 }
 
 /* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
@@ -262,36 +267,44 @@ void listen_cancel(struct ledger *ledger, struct generation *generation)
 			take_back(&ledger->listeners[i], generation);
 }
 
-static int try_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+/* Opens what a record is for, and leaves it PENDING; or takes back what was opened. */
+static int try_record(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, struct generation *generation,
+		      struct report *report)
 {
-	struct socket_options common = endpoint_socket_options(wanted->endpoint);
-	struct ledger_listener *record = free_record(ledger);
 	int r = 0;
 
-	if (!record)
-		return complain(wanted, "listen", -ENOSPC, report);
 	fill_record(record, wanted, generation, is_for_each(wanted) ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
 	if (shares_port(wanted) && !port_is_ours(ledger, &wanted->leg->address))
-		r = socket_probe(wanted->leg->family, &wanted->leg->options, &wanted->leg->address, &common);
-	if (r)
-		complain(wanted, "bind", r, report);
-	else
+		r = open_socket(wanted, true, report);
+	if (!r)
 		r = open_sockets(record, wanted, report);
 	if (r)
 		take_back(record, generation);
 	return r;
 }
 
-/* A route whose family or device is not there keeps no other from its work. */
+/* In place of sockets, what is waited for. */
+static void wait_for(struct ledger_listener *record, int error)
+{
+	record->n_fds = 0;
+	record->waits = -error;
+	atomic_store(&record->state, LISTENER_PENDING);
+}
+
+/* What is not there keeps no other listener from its work. */
 static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
 {
+	struct ledger_listener *record = free_record(ledger);
 	struct report own = {0};
-	int r = try_leg(ledger, wanted, generation, &own);
+	int r;
 
+	if (!record)
+		return complain(wanted, "listen", -ENOSPC, report);
+	r = try_record(ledger, record, wanted, generation, &own);
 	if (is_absence(r)) {
 		log_lines(LOG_WARNING, "", own.text);
-		route_of(ledger, wanted, generation)->waits = -r;
+		wait_for(record, r);
 		r = 0;
 	} else if (own.text) {
 		report_add(report, "%.*s", (int)(own.len - 1), own.text);
@@ -300,34 +313,12 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 	return r;
 }
 
-static int forget_waiting(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+static void keep_for(uint32_t index, const struct wanted *wanted)
 {
-	(void)report;
-	route_of(ledger, wanted, generation)->waits = 0;
-	return 0;
-}
-
-static int try_waiting(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
-{
-	return route_of(ledger, wanted, generation)->waits && !try_leg(ledger, wanted, generation, report) ? -EAGAIN : 0;
-}
-
-bool listen_is_waiting(const struct ledger *ledger, const struct generation *newest)
-{
-	for (unsigned i = 0; i < newest->config->n_routes; i++)
-		if (ledger->routes[newest->route_slots[i]].waits)
-			return true;
-	return false;
-}
-
-bool listen_has_come(struct ledger *ledger, struct generation *newest)
-{
-	struct report ignored = {0};
-	bool come = listen_is_waiting(ledger, newest) && for_each_leg(ledger, newest, &ignored, try_waiting) < 0;
-
-	listen_cancel(ledger, newest);
-	report_done(&ignored);
-	return come;
+	plan[index].kept = true;
+	plan[index].route = wanted->route_index;
+	plan[index].endpoint = wanted->endpoint_index;
+	plan[index].leg = wanted->leg_index;
 }
 
 static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
@@ -338,14 +329,14 @@ static int find_or_open(struct ledger *ledger, const struct wanted *wanted, stru
 	uint32_t readers = is_for_each(wanted) ? ledger->n_threads : 1;
 
 	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
-		if (ledger->listeners[i].state != LISTENER_OPEN || plan[i].kept || ledger->listeners[i].digest != digest ||
-		    ledger->listeners[i].n_fds != readers)
+		const struct ledger_listener *record = &ledger->listeners[i];
+
+		if (plan[i].kept || record->digest != digest)
 			continue;
-		plan[i].kept = true;
-		plan[i].route = wanted->route_index;
-		plan[i].endpoint = wanted->endpoint_index;
-		plan[i].leg = wanted->leg_index;
-		return 0;
+		if (record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->n_fds == readers)) {
+			keep_for(i, wanted);
+			return 0;
+		}
 	}
 	return open_leg(ledger, wanted, generation, report);
 }
@@ -355,7 +346,6 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	int r;
 
 	memset(plan, 0, sizeof plan);
-	for_each_leg(ledger, generation, report, forget_waiting);
 	r = for_each_leg(ledger, generation, report, find_or_open);
 	if (r < 0)
 		listen_cancel(ledger, generation);
@@ -427,14 +417,14 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 	atomic_store(&record->state, LISTENER_LEAVING);
 }
 
-/* What was prepared is opened to clients. Who took its place in the meantime keeps it. */
+/* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is waited for. */
 static void go(struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_route *route = &newest->config->routes[record->route];
 	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
 	const struct config_leg *leg = &endpoint->legs[record->leg];
 	struct socket_failure failure = {.call = "listen"};
-	int r = 0;
+	int r = -record->waits;
 
 	for (uint32_t k = 0; k < record->n_fds && !r && !is_passed(endpoint); k++)
 		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg),
@@ -443,8 +433,19 @@ static void go(struct ledger_listener *record, struct generation *newest)
 		atomic_store(&record->state, LISTENER_OPEN);
 		return;
 	}
-	log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text, strerror(-r));
-	take_back(record, newest);
+	if (record->n_fds) {
+		log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text, strerror(-r));
+		take_back(record, newest);
+		wait_for(record, r);
+	}
+	atomic_store(&record->state, LISTENER_WAITING);
+}
+
+void listen_open(struct ledger *ledger, struct generation *newest)
+{
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		if (ledger->listeners[i].state == LISTENER_PENDING)
+			go(&ledger->listeners[i], newest);
 }
 
 /* What comes listens before what goes does not. */
@@ -453,14 +454,49 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 	uint32_t high = ledger->keeper->listeners_high;
 
 	for (uint32_t i = 0; i < high; i++)
-		if (ledger->listeners[i].state == LISTENER_OPEN && plan[i].kept)
+		if (ledger->listeners[i].state != LISTENER_FREE && plan[i].kept)
 			keep(&ledger->listeners[i], i, newest);
-	for (uint32_t i = 0; i < high; i++)
-		if (ledger->listeners[i].state == LISTENER_PENDING)
-			go(&ledger->listeners[i], newest);
-	for (uint32_t i = 0; i < high; i++)
-		if (ledger->listeners[i].state == LISTENER_OPEN && ledger->listeners[i].generation != newest->number)
-			leave(&ledger->listeners[i], newest);
+	listen_open(ledger, newest);
+	for (uint32_t i = 0; i < high; i++) {
+		struct ledger_listener *record = &ledger->listeners[i];
+
+		if (record->generation == newest->number)
+			continue;
+		if (record->state == LISTENER_OPEN)
+			leave(record, newest);
+		else if (record->state == LISTENER_WAITING)
+			atomic_store(&record->state, LISTENER_FREE);
+	}
+}
+
+bool listen_try(struct ledger *ledger, struct generation *newest)
+{
+	const struct config *config = newest->config;
+	bool come = false;
+
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+		struct ledger_listener *record = &ledger->listeners[i];
+		const struct config_route *route = &config->routes[record->route];
+		struct wanted wanted = {.config = config, .route = route, .route_index = record->route, .endpoint_index = record->endpoint,
+					.leg_index = record->leg};
+		struct report report = {0};
+		int r, before = record->waits;
+
+		if (record->state != LISTENER_WAITING)
+			continue;
+		wanted.endpoint = &route->listen[record->endpoint];
+		wanted.leg = &wanted.endpoint->legs[record->leg];
+		r = try_record(ledger, record, &wanted, newest, &report);
+		if (r) {
+			wait_for(record, r);
+			atomic_store(&record->state, LISTENER_WAITING);
+		}
+		if (r && r != -before)
+			log_lines(LOG_WARNING, "", report.text);
+		come |= !r;
+		report_done(&report);
+	}
+	return come;
 }
 
 void listen_end(struct ledger *ledger, struct generation *newest)

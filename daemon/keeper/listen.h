@@ -18,15 +18,15 @@ void listen_take_over(struct ledger *ledger, struct generation *newest);
  * failure what was opened is closed again, report says why, and a negative errno is returned. */
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report);
 
-/* Whether a route has no listener because this kernel lacks the family, or the device is not there: its record in the ledger says so,
- * and the other routes run without it. */
-bool listen_is_waiting(const struct ledger *ledger, const struct generation *newest);
+/* Tries to open those listeners of the generation that wait: this kernel lacks the family, or the device is not there; the others run
+ * without them. True: some are PENDING now. */
+bool listen_try(struct ledger *ledger, struct generation *newest);
 
-/* Whether one of those could be opened now: by a reload. */
-bool listen_has_come(struct ledger *ledger, struct generation *newest);
-
-/* Takes back what listen_prepare() opened for the generation. */
+/* Takes back what is PENDING for the generation. */
 void listen_cancel(struct ledger *ledger, struct generation *generation);
+
+/* No worker runs: what is PENDING opens, and nothing else changes. */
+void listen_open(struct ledger *ledger, struct generation *newest);
 
 /* No worker runs: new sockets open, kept ones get the new generation's meaning, the others are left. `newest` is the
  * prepared generation, the ones before it behind it. */

@@ -146,7 +146,6 @@ static void convert_route(void *to, const void *from)
 	record->used = old->used;
 	record->active = old->active;
 	record->turn = old->turn;
-	record->waits = old->waits;
 	convert_name(record->name, old->name, &record->digest);
 }
 

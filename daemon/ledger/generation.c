@@ -100,7 +100,8 @@ struct generation *generation_find(struct generation *newest, uint32_t number)
 
 const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record)
 {
-	const struct generation *generation = generation_find(newest, record->generation);
+	/* What a free record still says is of a generation that may have been refused, and its number another's since. */
+	const struct generation *generation = record->state == LISTENER_FREE ? NULL : generation_find(newest, record->generation);
 
 	return generation ? &generation->config->routes[record->route].listen[record->endpoint] : NULL;
 }

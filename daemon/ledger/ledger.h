@@ -213,6 +213,7 @@ enum ledger_listener_state {
 	LISTENER_PENDING, /* opened for a generation that does not run yet */
 	LISTENER_OPEN,
 	LISTENER_LEAVING, /* accepted from until it is empty, then closed */
+	LISTENER_WAITING, /* has no socket: family or device is not there, or its address another's; tried now and then */
 };
 
 enum ledger_pause { PAUSE_NONE, PAUSE_SESSIONS, PAUSE_LIMIT, PAUSE_DESCRIPTORS, PAUSE_MEMORY, PAUSE_ERROR, PAUSE_DEATHS };
@@ -230,7 +231,7 @@ struct ledger_listener {
 	uint32_t skip;                /* the message at the head of its queue is not to be touched again */
 	_Atomic uint64_t accepted;
 	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
-	uint32_t reserved;
+	_Atomic int32_t waits;        /* WAITING, or PENDING to be so: errno of the last try */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
 };
 
@@ -239,7 +240,7 @@ struct ledger_route {
 	_Atomic uint32_t used;
 	_Atomic uint32_t active; /* sessions; recomputed when adopted */
 	_Atomic uint32_t turn;   /* roundrobin */
-	_Atomic int32_t waits;   /* errno: no listener, because family or device are not there; 0: all are open */
+	int32_t reserved;
 	uint64_t digest;         /* ledger_digest() of the whole name: it identifies the route */
 	char name[LEDGER_NAME_MAX]; /* for people */
 };

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Hearts. What was seen of them is the keeper's own. */
+#include "keeper/hearts.h"
+
+#include "ledger/ledger.h"
+
+#include <signal.h>
+#include <string.h>
+
+static uint64_t seen[LEDGER_THREADS_MAX];
+static unsigned still[LEDGER_THREADS_MAX];
+
+void hearts_forget(void)
+{
+	memset(still, 0, sizeof still);
+}
+
+bool hearts_check(struct ledger *ledger)
+{
+	bool hung = false;
+
+	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
+		uint64_t beats = atomic_load(&ledger->threads[i].beats);
+
+		still[i] = beats == seen[i] ? still[i] + 1 : 0;
+		seen[i] = beats;
+		if (still[i] < HEARTS_HANG_TICKS)
+			continue;
+		hung = true;
+		ledger->threads[i].crashed = SIGKILL;
+	}
+	return hung;
+}
+
+bool hearts_beat(const struct ledger *ledger)
+{
+	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+		if (still[i] > HEARTS_STILL_TICKS)
+			return false;
+	return true;
+}
