@@ -216,8 +216,7 @@ int config_describe(struct families *families, const char *name, bool json, FILE
 		    struct report *report);
 
 /* Digest of an endpoint leg's options that need a new socket when they change: family, row, address
- * and REOPEN options, and sndbuf, rcvbuf, mark of the endpoint. Equal digests may share a listening
- * socket. */
+ * and REOPEN options. Equal digests may share a listening socket. */
 uint64_t config_leg_digest(const struct config_endpoint *endpoint, const struct config_leg *leg);
 /* The same of the LIVE options. */
 uint64_t config_leg_live_digest(const struct config_endpoint *endpoint,

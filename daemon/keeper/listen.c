@@ -313,6 +313,23 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 	return r;
 }
 
+/* Whether LIVE options that have changed can be set, which may take a privilege: on a socket that nobody will see. */
+static int try_options(const struct wanted *wanted, struct report *report)
+{
+	const struct config_leg *leg = wanted->leg;
+	struct socket_options common = endpoint_socket_options(wanted->endpoint);
+	unsigned errors = report->count;
+	int fd;
+
+	config_hear(wanted->config, wanted->route, wanted->endpoint, leg, report);
+	fd = socket_open(leg->family, &leg->options, &common);
+	config_hear_nothing();
+	if (fd < 0)
+		return report->count == errors ? complain(wanted, "setsockopt", fd, report) : fd;
+	close(fd);
+	return 0;
+}
+
 static void keep_for(uint32_t index, const struct wanted *wanted)
 {
 	plan[index].kept = true;
@@ -333,10 +350,12 @@ static int find_or_open(struct ledger *ledger, const struct wanted *wanted, stru
 
 		if (plan[i].kept || record->digest != digest)
 			continue;
-		if (record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->n_fds == readers)) {
-			keep_for(i, wanted);
-			return 0;
-		}
+		if (record->state != LISTENER_WAITING && (record->state != LISTENER_OPEN || record->n_fds != readers))
+			continue;
+		keep_for(i, wanted);
+		return record->state == LISTENER_WAITING || record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg)
+			       ? 0
+			       : try_options(wanted, report);
 	}
 	return open_leg(ledger, wanted, generation, report);
 }
@@ -371,10 +390,13 @@ static void apply_live(struct ledger_listener *record, struct generation *newest
 	const struct config_route *route = &newest->config->routes[record->route];
 	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
 	const struct config_leg *leg = &endpoint->legs[record->leg];
+	struct socket_options common = endpoint_socket_options(endpoint);
 
 	for (uint32_t k = 0; k < record->n_fds; k++) {
-		int r = leg->family->plugin.prepare ? leg->family->plugin.prepare(record->fds[k], &leg->options) : 0;
+		int r = socket_change(record->fds[k], leg->family, leg->row, &common);
 
+		if (!r && leg->family->plugin.prepare)
+			r = leg->family->plugin.prepare(record->fds[k], &leg->options);
 		if (!r && leg->family->plugin.bound)
 			r = leg->family->plugin.bound(record->fds[k], &leg->options);
 		if (!r && !socket_has_no_connections(leg->row) && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)

@@ -25,6 +25,16 @@
 /* The kernel's, which is longer than the C library's. */
 #include <linux/tcp.h>
 
+#ifndef SO_BUF_LOCK
+#define SO_BUF_LOCK 72
+#endif
+
+/* In the kernel since 5.14, of the C library's headers since later. */
+#ifndef SOCK_SNDBUF_LOCK
+#define SOCK_SNDBUF_LOCK 1
+#define SOCK_RCVBUF_LOCK 2
+#endif
+
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
@@ -69,6 +79,51 @@ static int apply_common(int fd, const struct socket_options *common)
 	if (!r && common->priority >= 0)
 		r = set_int(fd, SOL_SOCKET, SO_PRIORITY, common->priority);
 	return r;
+}
+
+/* What a socket of this kind has before anybody asks for something else. */
+static int usual(const struct family *family, const struct spliced_row *row, const struct socket_options *common, int option)
+{
+	int before = -1, fd, value = -1;
+
+	if (common->netns && netns_enter(common->netns, &before) < 0)
+		return -1;
+	fd = socket(family->plugin.domain, row->type | SOCK_CLOEXEC, row->protocol);
+	if (common->netns)
+		netns_leave(before);
+	if (fd < 0)
+		return -1;
+	value = get_int(fd, option);
+	close(fd);
+	return value;
+}
+
+/* Back to where the kernel sizes it (SO_BUF_LOCK, socket(7)). Setting a size doubles it. */
+static void free_buffer(int fd, const struct family *family, const struct spliced_row *row, const struct socket_options *common, int option,
+			int lock)
+{
+	int locks = get_int(fd, SO_BUF_LOCK), size;
+
+	if (locks < 0 || !(locks & lock))
+		return;
+	size = usual(family, row, common, option);
+	if (size > 0 && !set_int(fd, SOL_SOCKET, option, size / 2))
+		set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock);
+}
+
+int socket_change(int fd, const struct family *family, const struct spliced_row *row, const struct socket_options *common)
+{
+	struct socket_options now = *common;
+
+	if (!now.sndbuf)
+		free_buffer(fd, family, row, common, SO_SNDBUF, SOCK_SNDBUF_LOCK);
+	if (!now.rcvbuf)
+		free_buffer(fd, family, row, common, SO_RCVBUF, SOCK_RCVBUF_LOCK);
+	if (now.mark < 0 && get_int(fd, SO_MARK) > 0)
+		now.mark = 0;
+	if (now.priority < 0 && get_int(fd, SO_PRIORITY) > 0)
+		now.priority = 0;
+	return apply_common(fd, &now);
 }
 
 static int open_here(const struct family *family, const struct spliced_options *options, const struct socket_options *common)

@@ -50,6 +50,10 @@ int socket_probe(const struct family *family, const struct spliced_options *opti
 /* A socket ready to be connected: socket, options, prepare. Returns the descriptor or negative errno. */
 int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common);
 
+/* Sets what every family takes on a socket that is open already; what is unset goes back to what it was. What a listening socket has
+ * got is for those that it will accept. 0 or negative errno. */
+int socket_change(int fd, const struct family *family, const struct spliced_row *row, const struct socket_options *common);
+
 /* connect(2). 0: connected; -EINPROGRESS: under way; other negative errno: not. */
 int socket_connect(int fd, const struct address *address);
 
