@@ -5,15 +5,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "control/held.h"
 #include "flow/listener.h"
+#include "flow/thread.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #define XXH_INLINE_ALL
@@ -214,18 +214,6 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 	}
 }
 
-static uint32_t count_descriptors(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	uint32_t count = 0;
-
-	while (dir && readdir(dir))
-		count++;
-	if (dir)
-		closedir(dir);
-	return count > 3 ? count - 3 : 0; /* ".", "..", and the directory's own */
-}
-
 static json_t *refusals(const struct ledger *ledger, const struct generation *generation)
 {
 	json_t *array = json_array();
@@ -290,25 +278,24 @@ void status_verdict(const struct ledger *ledger, struct generation *generations,
 	snprintf(text, size, "%s", verdict.reasons ? verdict.text : "OK");
 }
 
-json_t *status_object(const struct ledger *ledger, struct generation *generations)
+json_t *status_object(const struct worker *worker)
 {
+	const struct ledger *ledger = worker->ledger;
+	struct generation *generations = worker->generations;
 	const struct ledger_keeper *keeper = ledger->keeper;
 	struct verdict verdict = {0};
-	struct rlimit limit = {0};
 	uint32_t listening, paused;
 	bool differs = status_files_digest(generations->config) != keeper->file_digest;
 
-	getrlimit(RLIMIT_NOFILE, &limit);
 	judge(&verdict, ledger, generations, &listening, &paused);
-	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:{s:i, s:I}, s:i, s:{s:i, s:i}, "
+	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i}, "
 			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I}",
 			 "ok", 1, "verdict", verdict.reasons ? verdict.text : "OK", "degraded", verdict.reasons != 0,
 			 "version", PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
 			 (int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker", worker_object(keeper), "sessions",
 			 "active", (int)keeper->sessions_active, "total", (json_int_t)keeper->sessions_total, "limit",
-			 (int)ledger->n_sessions, "descriptors", "open", (int)count_descriptors(), "limit",
-			 (json_int_t)limit.rlim_cur, "routes", (int)generations->config->n_routes, "listeners",
-			 "listening", (int)listening, "paused", (int)paused, "reload", reload_object(ledger), "file",
+			 (int)ledger->n_sessions, "descriptors", held_descriptors(worker), "records", held_records(worker), "routes",
+			 (int)generations->config->n_routes, "listeners", "listening", (int)listening, "paused", (int)paused, "reload", reload_object(ledger), "file",
 			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
 			 keeper->control_path,
 			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost());

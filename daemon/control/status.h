@@ -9,9 +9,10 @@
 
 struct config;
 struct generation;
+struct worker;
 
 /* The `status` answer. */
-json_t *status_object(const struct ledger *ledger, struct generation *generations);
+json_t *status_object(const struct worker *worker);
 
 /* Its first line, NUL-terminated: "OK", or what is not. */
 void status_verdict(const struct ledger *ledger, struct generation *generations, char *text, size_t size);

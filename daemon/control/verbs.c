@@ -144,10 +144,10 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 
 	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
 		 address_describe(leg->family, leg->row, &leg->address, address, sizeof address));
-	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:I}", "route", route->name, "address", text, "state", state, "reason",
+	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", text, "state", state, "reason",
 			 waits ? json_string(strerror(record->waits))
 			       : record->paused ? json_string(listener_pause_name(record->paused)) : json_null(), "sockets",
-			 (int)record->n_fds, "accepted", (json_int_t)record->accepted);
+			 (int)record->n_fds, "accepted", (json_int_t)record->accepted, "generation", (int)record->generation);
 }
 
 static json_t *verb_listeners(struct thread *clerk, const json_t *request)
@@ -304,7 +304,7 @@ static json_t *verb_log_level(struct thread *clerk, const json_t *request)
 static json_t *verb_status(struct thread *clerk, const json_t *request)
 {
 	(void)request;
-	return status_object(clerk->worker->ledger, clerk->worker->generations);
+	return status_object(clerk->worker);
 }
 
 /* Reached only where there is no keeper to ask. */

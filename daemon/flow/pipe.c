@@ -24,6 +24,11 @@ void pipes_done(struct pipes *pipes)
 		close(pipes->spare[--pipes->n_spare]);
 }
 
+static void tell(struct pipes *pipes)
+{
+	atomic_store_explicit(&pipes->pooled, pipes->n_large + pipes->n_spare, memory_order_relaxed);
+}
+
 /* One read-write descriptor in place of two. */
 static int pipe_make(void)
 {
@@ -96,7 +101,10 @@ static int lend_any(struct pipes *pipes, uint32_t *size)
 
 int pipe_lend(struct pipes *pipes, uint32_t at_least, uint32_t *size)
 {
-	return fit(pipes, lend_any(pipes, size), at_least, size);
+	int fd = lend_any(pipes, size);
+
+	tell(pipes);
+	return fit(pipes, fd, at_least, size);
 }
 
 void pipe_return(struct pipes *pipes, int fd, uint32_t size)
@@ -107,6 +115,7 @@ void pipe_return(struct pipes *pipes, int fd, uint32_t size)
 		pipes->spare[pipes->n_spare++] = fd;
 	else
 		pipe_discard(pipes, fd, size);
+	tell(pipes);
 }
 
 void pipe_discard(struct pipes *pipes, int fd, uint32_t size)

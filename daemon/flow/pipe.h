@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 enum {
@@ -22,6 +23,7 @@ struct pipes {
 	int large[PIPES_LARGE_MAX], spare[PIPES_SPARE_MAX];
 	uint32_t n_large, n_spare;
 	uint32_t large_made, large_most; /* with those that are lent */
+	_Atomic uint32_t pooled;         /* n_large and n_spare, for other threads to see */
 };
 
 /* most: large pipes that this thread may make. */

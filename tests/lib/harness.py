@@ -5,9 +5,9 @@
         …
         daemon.ctl("status")
 
-Leaving the block stops the daemon and asserts that it ended well and left no process behind; an exception
-inside it prints the daemon's log. Nothing here sleeps to be safe: until() waits for a condition, and fails with
-its name. Needs only the standard library, so that it runs in a bare virtual machine too.
+Leaving the block waits for the daemon to be at rest (rest.py), stops it and asserts that it ended well and left no
+process behind; an exception inside it prints the daemon's log. Nothing here sleeps to be safe: until() waits for a
+condition, and fails with its name. Needs only the standard library, so that it runs in a bare virtual machine too.
 """
 
 import atexit
@@ -23,6 +23,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import rest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 BUILD = os.environ.get("SPLICED_BUILD", os.path.join(HERE, "..", "..", "build"))
@@ -324,9 +326,10 @@ def config_text(value, depth=0):
 
 class Daemon:
     """`spliced -c FILE` and its control socket. routes: {name: {"listen": …, "target": …, …}}; Endpoint objects and
-    their text both serve; a list is a tuple for ( … ), a Python list for [ … ]."""
+    their text both serve; a list is a tuple for ( … ), a Python list for [ … ]. unrest: why this daemon does not come to rest."""
 
-    def __init__(self, routes, settings=None, single=False, wrap=(), top=None, limit_nofile=None, wait=True):
+    def __init__(self, routes, settings=None, single=False, wrap=(), top=None, limit_nofile=None, wait=True,
+                 unrest=None):
         self.directory = tempfile.mkdtemp(prefix="spliced-")
         os.chmod(self.directory, 0o755)
         self.file = os.path.join(self.directory, "spliced.conf")
@@ -340,6 +343,7 @@ class Daemon:
         self.wrap = list(wrap)
         self.limit_nofile = limit_nofile
         self.wait = wait
+        self.unrest = unrest
         self.process = None
         self.routes = routes
         self.write(routes)
@@ -415,10 +419,16 @@ class Daemon:
     def signal(self, number):
         os.kill(self.keeper, number)
 
+    def at_rest(self, patience=PATIENCE, parts=rest.ALL):
+        """Waits until nothing runs but for timers that are due, and nothing is left behind of what ended."""
+        rest.wait(self.control, patience, lambda: self.process.poll() is not None, parts)
+
     def stop(self):
-        """SIGTERM; asserts status 0, and that no process is left of it."""
+        """It comes to rest; SIGTERM; asserts status 0, and that no process is left of it."""
         sid = self.process.pid
         if self.process.poll() is None:
+            if not self.unrest:
+                self.at_rest()
             self.signal(signal.SIGTERM)
         try:
             status = self.process.wait(PATIENCE)

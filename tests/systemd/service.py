@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 import harness
+import rest
 from harness import until
 
 CONF = "/usr/local/etc/spliced/spliced.conf"
@@ -58,9 +59,21 @@ class Service:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind:
-            print(self.log())
-        run("systemctl", "stop", self.unit, check=False)
+        try:
+            if not kind:
+                self.at_rest()
+        except rest.NotAtRest:
+            kind = rest.NotAtRest
+            raise
+        finally:
+            if kind:
+                print(self.log())
+            run("systemctl", "stop", self.unit, check=False)
+
+    def at_rest(self):
+        """Waits until it is at rest, where it runs, and is of a version that tells."""
+        if self.show("ActiveState") == "active" and "records" in self.status():
+            rest.wait(self.status()["control"]["path"], harness.PATIENCE, lambda: self.show("ActiveState") != "active")
 
     def systemctl(self, *words, check=True):
         return run("systemctl", *words, self.unit, check=check)
