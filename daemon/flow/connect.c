@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connecting. Where it stands is in the record: which target, how many were tried, the attempt's deadline; an heir goes on
- * from there. A descriptor is in the record before connect(2) is called on it. What surprised us: a UNIX socket whose
+ * Connecting. Where it stands is in the record: which target, how many were tried, which member of the pool is next, how often it
+ * was gone through, the attempt's deadline; an heir goes on from there, with a round of its own. Always true: between two rounds there is
+ * a pause, whatever the pool's size. A descriptor is in the record before connect(2) is called on it. What surprised us: a UNIX socket whose
  * backlog is full says EAGAIN at once and tells nobody when there is room, so that it is asked again.
  */
 #include "flow/connect.h"
@@ -30,7 +31,8 @@ enum {
 	FULL_BACKLOG_MS = 5,
 	NO_DESCRIPTOR_MS = 50,
 	BACKOFF_DOUBLINGS_MAX = 20,
-	ATTEMPTS_COUNTED = 250, /* no further: the record has a byte for them */
+	ROUNDS_COUNTED = BACKOFF_DOUBLINGS_MAX + 1, /* the pauses grow no longer */
+	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
 };
 
 unsigned connect_side(const struct session *session)
@@ -85,14 +87,36 @@ static void close_attempt(struct session *session)
 		close(fd);
 }
 
-/* When the pool has been tried once more: how long to wait before the next round. */
-static uint64_t pause_length(const struct session *session, unsigned round)
+/* Behind the pool's last member, or with nobody left to try: how long the next round waits. */
+static uint64_t pause_length(const struct session *session)
 {
 	const struct config_route *route = session->route;
-	unsigned doublings = round - 1 < BACKOFF_DOUBLINGS_MAX ? round - 1 : BACKOFF_DOUBLINGS_MAX;
-	uint64_t length = route->backoff << doublings;
+	uint64_t length = route->backoff << (session_record(session)->rounds - 1);
 
-	return length < route->max_backoff ? length : route->max_backoff;
+	if (length > route->max_backoff)
+		length = route->max_backoff;
+	return length > PAUSE_MIN_MS * NSEC_PER_MSEC ? length : PAUSE_MIN_MS * NSEC_PER_MSEC;
+}
+
+static void end_round(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	session->pool_left = 0;
+	if (record->rounds < ROUNDS_COUNTED)
+		record->rounds++;
+	wait_until(session, session->thread->loop.now + pause_length(session));
+}
+
+void connect_forget(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	record->attempts = 0;
+	record->rounds = 0;
+	record->address = 0;
+	record->deadline = 0;
+	session->pool_left = 0;
 }
 
 /* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
@@ -116,12 +140,7 @@ static bool given_up(const struct session *session)
 	       (route->retry_total && session->thread->loop.now - record->opened > route->retry_total);
 }
 
-static unsigned pool_size(const struct session *session)
-{
-	return connect_side(session) ? session->route->n_targets : 1;
-}
-
-/* No address of this target answered. True: the next may be tried now. */
+/* No address of this target answered. True: the next of this round may be tried now. */
 static bool next_target(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
@@ -129,7 +148,7 @@ static bool next_target(struct session *session, int error)
 
 	target_failed(target_of(session), session->thread->loop.now);
 	ledger_count(&counter->connect_errors, 1);
-	if (record->attempts < ATTEMPTS_COUNTED)
+	if (record->attempts < UINT32_MAX)
 		record->attempts++;
 	record->address = 0;
 	record->deadline = 0;
@@ -137,9 +156,9 @@ static bool next_target(struct session *session, int error)
 		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
 		return false;
 	}
-	if (record->attempts % pool_size(session))
+	if (session->pool_left)
 		return true;
-	wait_until(session, session->thread->loop.now + pause_length(session, record->attempts / pool_size(session)));
+	end_round(session);
 	return false;
 }
 
@@ -153,8 +172,7 @@ static void connected(struct session *session)
 		return;
 	}
 	/* The front of a dialed session; now its target. */
-	record->attempts = record->address = 0;
-	record->deadline = 0;
+	connect_forget(session);
 	record->fronted = 1;
 	connect_begin(session);
 }
@@ -247,14 +265,39 @@ static int try_target(struct session *session)
 	}
 }
 
-static void choose(struct session *session)
+/* The next member of the pool: those that are known to be down are passed over, unless all are. A round tries one at least. False: none
+ * is left in this one. */
+static bool next_member(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
+	uint32_t count = session->route->n_targets;
+	bool begins = !session->pool_left;
 
-	record->target = target_choose(session->thread, session->generation, record->route, record->first, record->attempts);
+	if (begins) {
+		session->pool_left = count;
+		session->pool_down = target_all_down(session->thread, session->generation, record->route);
+	}
+	while (session->pool_left) {
+		uint32_t member = record->cursor % count;
+
+		record->cursor = member + 1;
+		session->pool_left--;
+		if (!session->pool_down && (!begins || session->pool_left) && target_is_down(session->thread, session->generation, record->route, member))
+			continue;
+		record->target = member;
+		return true;
+	}
+	return false;
+}
+
+static bool choose(struct session *session)
+{
+	if (!next_member(session))
+		return false;
 	/* Messages that are handed in meanwhile may be framed for it already. */
-	if (record->front == FRONT_FED)
+	if (session_record(session)->front == FRONT_FED)
 		exchange_plan(session);
+	return true;
 }
 
 void connect_continue(struct session *session)
@@ -263,8 +306,10 @@ void connect_continue(struct session *session)
 	int error;
 
 	do {
-		if (!record->deadline && connect_side(session))
-			choose(session);
+		if (!record->deadline && connect_side(session) && !choose(session)) {
+			end_round(session);
+			return;
+		}
 		error = try_target(session);
 		if (!error) {
 			if (connect_fd(session) >= 0)
@@ -279,7 +324,7 @@ void connect_begin(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	if (connect_side(session))
-		record->first = target_next_turn(session->thread, session->generation, record->route);
+		record->cursor = target_next_turn(session->thread, session->generation, record->route);
 	connect_continue(session);
 }
 

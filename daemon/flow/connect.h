@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connecting a session to its target: the next address of the target, the next target of the pool, then a pause, until
- * one answers or `retry` is used up.
+ * Connecting a session to its target: the next address of the target, the next target of the pool, and when the whole pool
+ * was gone through once, a pause that doubles; until one answers or `retry` is used up.
  */
 #pragma once
 
@@ -16,6 +16,9 @@ int connect_fd(const struct session *session);
 
 /* The target is gone: closes its socket, and begins again. */
 void connect_anew(struct session *session);
+
+/* What was tried so far counts no more. */
+void connect_forget(struct session *session);
 
 /* A new session: chooses where in the pool to begin, and goes on. */
 void connect_begin(struct session *session);

@@ -248,8 +248,8 @@ void session_reconnect(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	session_set_state(session, SESSION_CONNECTING);
-	record->attempts = record->address = 0;
-	record->deadline = 0;
+	connect_forget(session);
+	record->cursor = record->target;
 	connect_anew(session);
 }
 
@@ -274,6 +274,9 @@ static void adopt_connecting(struct session *session)
 	struct ledger_session *record = session_record(session);
 	uint64_t now = session->thread->loop.now;
 
+	/* Whether it waits for ever depends on what becomes of its messages. */
+	if (record->front == FRONT_FED)
+		exchange_plan(session);
 	/* Between two attempts it is not known how long the pause was to be: it is over. */
 	timer_set(&session->thread->loop.timers, &session->timer,
 		  connect_fd(session) >= 0 && record->deadline > now ? record->deadline : now);

@@ -70,6 +70,8 @@ struct session {
 	bool readable[2], writable[2]; /* by side: may be; false once the kernel said EAGAIN */
 	bool hangup[2];        /* by side: a FIN or an end was announced: read until it is seen */
 	bool failed[2];        /* by side: EPOLLERR: an error waits to be taken */
+	uint32_t pool_left;    /* CONNECTING: members of the pool that are to be tried before the next pause; 0: a round begins */
+	bool pool_down;        /* ... all were known to be down when it began, and are tried nevertheless */
 	bool queued;           /* on the thread's ready list */
 	bool starved;          /* waits for a pipe */
 	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */

@@ -20,21 +20,19 @@ uint32_t target_next_turn(struct thread *thread, const struct generation *genera
 	return atomic_fetch_add_explicit(&record->turn, 1, memory_order_relaxed);
 }
 
-static bool is_down(const struct thread *thread, unsigned slot)
+bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)
 {
-	return atomic_load(&thread->worker->ledger->targets[slot].down_until) > thread->loop.now;
+	unsigned slot = generation->target_slots[route][target];
+
+	return atomic_load_explicit(&thread->worker->ledger->targets[slot].down_until, memory_order_relaxed) > thread->loop.now;
 }
 
-unsigned target_choose(const struct thread *thread, const struct generation *generation, unsigned route, uint32_t first,
-		       unsigned attempt)
+bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route)
 {
-	unsigned count = generation->config->routes[route].n_targets;
-	unsigned wanted = (first + attempt) % count;
-
-	for (unsigned i = 0; i < count; i++)
-		if (!is_down(thread, generation->target_slots[route][(wanted + i) % count]))
-			return (wanted + i) % count;
-	return wanted;
+	for (unsigned i = 0; i < generation->config->routes[route].n_targets; i++)
+		if (!target_is_down(thread, generation, route, i))
+			return false;
+	return true;
 }
 
 static bool has_name(const struct config_endpoint *endpoint)

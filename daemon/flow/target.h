@@ -25,10 +25,9 @@ enum {
 /* The place among a route's targets where the next session begins: roundrobin. */
 uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route);
 
-/* The target for attempt number `attempt` of a session that began at `first`: those that are down are passed over, unless
- * all are. */
-unsigned target_choose(const struct thread *thread, const struct generation *generation, unsigned route, uint32_t first,
-		       unsigned attempt);
+/* Whether a target of the route is known to be down, and whether all are. */
+bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target);
+bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route);
 
 /* How many addresses the target has now (0: its name has not resolved), and number `index` of them, beginning with the one
  * that answered last. */

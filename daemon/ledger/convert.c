@@ -93,7 +93,7 @@ static void convert_session(void *to, const void *from)
 	record->deadline = old->deadline;
 	record->endpoint = old->endpoint;
 	record->listener = old->listener;
-	record->first = old->first;
+	record->cursor = old->first + old->attempts;
 	record->attempts = old->attempts;
 	record->leg = old->leg;
 	record->connect_leg = old->connect_leg;

@@ -166,7 +166,7 @@ struct ledger_session {
 	int32_t stage[2];        /* pipes, by source, of bytes that are to become frames and cannot be peeked at; -1: none */
 	uint32_t endpoint;       /* the listening one; DIALED: the dial */
 	uint32_t listener;       /* FED: index of the listener that its messages come from */
-	uint32_t first;          /* CONNECTING: the target that the first attempt went to */
+	uint32_t cursor;         /* CONNECTING: the member of the pool that is tried next, modulo their number */
 	uint32_t attempts;       /* CONNECTING: targets tried */
 	uint16_t leg, connect_leg; /* of the listening endpoint, or the dial; of the target */
 	uint16_t thread, deaths;
@@ -174,7 +174,8 @@ struct ledger_session {
 	uint8_t admitted;        /* it has passed allow and deny */
 	uint8_t front;           /* enum ledger_front */
 	uint8_t fronted;         /* DIALED: the front is connected */
-	uint8_t reserved[3];
+	uint8_t rounds;          /* CONNECTING: how often the whole pool was gone through; counted as far as the pauses grow */
+	uint8_t reserved[2];
 };
 
 /* Where a session's front comes from. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Room base: timers fire in order, the loop tells what happened, levels have names. */
 #include "base/clock.h"
+#include "base/index.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/report.h"
@@ -172,6 +173,47 @@ START_TEST(report_counts_past_its_bound)
 }
 END_TEST
 
+/* Few hashes, so that many numbers share one, and places run into each other. */
+START_TEST(index_finds_what_is_there)
+{
+	enum { NUMBERS = 3000, HASHES = 700 };
+	static bool there[NUMBERS];
+	struct index index = {0};
+	uint32_t number;
+
+	srand(1);
+	memset(there, 0, sizeof there);
+	ck_assert(!index_next(&index, 0, &(size_t){0}, &number));
+	for (int i = 0; i < 40 * NUMBERS; i++) {
+		uint32_t one = (uint32_t)rand() % NUMBERS;
+		uint64_t hash = one % HASHES * UINT64_C(0x100000001);
+		unsigned found = 0, expected = 0;
+
+		if (there[one] || i > 36 * NUMBERS) {
+			index_remove(&index, hash, one);
+			there[one] = false;
+		} else {
+			ck_assert_int_eq(index_add(&index, hash, one), 0);
+			there[one] = true;
+		}
+		for (size_t at = 0; index_next(&index, hash, &at, &number); found++)
+			ck_assert(there[number] && number % HASHES == one % HASHES);
+		for (uint32_t k = one % HASHES; k < NUMBERS; k += HASHES)
+			expected += there[k];
+		ck_assert_uint_eq(found, expected);
+	}
+	index_done(&index);
+}
+END_TEST
+
+START_TEST(index_hashes_depend_on_what_came_before)
+{
+	ck_assert(index_hash_text("a", 0) == index_hash_text("a", 0));
+	ck_assert(index_hash_text("a", 0) != index_hash_text("b", 0));
+	ck_assert(index_hash_text("a", index_hash_text("b", 0)) != index_hash_text("b", index_hash_text("a", 0)));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("base");
@@ -184,6 +226,8 @@ int main(void)
 	tcase_add_test(tcase, loop_wakes_for_a_timer);
 	tcase_add_test(tcase, levels_have_names);
 	tcase_add_test(tcase, report_counts_past_its_bound);
+	tcase_add_test(tcase, index_finds_what_is_there);
+	tcase_add_test(tcase, index_hashes_depend_on_what_came_before);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
