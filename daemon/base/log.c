@@ -4,67 +4,115 @@
  * libsystemd's sd_journal_send() caches a descriptor of its own, and where one descriptor table serves several
  * processes, a cached number that somebody closed soon is somebody else's connection. Hence the two datagram protocols
  * here, journald's native one (systemd.io/JOURNAL_NATIVE_PROTOCOL) and syslog(3)'s.
+ *
+ * No line waits for its reader. Standard error is shared with whoever started us, so that O_NONBLOCK is not ours to set on it: a pipe or a
+ * terminal is opened once more, for an open file description of our own; a socket is sent to with MSG_DONTWAIT; what can be neither, as
+ * a file, is polled first. A datagram socket whose reader was restarted is connected anew, on the same descriptor.
  */
 #include "base/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024 };
+enum { LINE_MAX_BYTES = 1024, HEAD_MAX_BYTES = 96 };
+
+/* How standard error is written to. */
+enum stderr_way { STDERR_POLLED, STDERR_OWN, STDERR_SOCKET };
 
 static enum log_to log_target = LOG_TO_STDERR;
-static int log_fd = -1;
+static enum stderr_way stderr_way = STDERR_POLLED;
+static int log_fd = -1; /* of the datagram socket, or STDERR_OWN's */
 static bool log_prefixed; /* standard error leads to journald: <N> before the line, sd-daemon(3) */
 static _Atomic int log_default_level = LOG_INFO;
 static _Atomic int *log_level_at = &log_default_level;
-static _Atomic uint64_t log_lost_lines;
+static struct log_losses log_own_losses, *log_losses = &log_own_losses;
 
 static const char *const level_names[] = {
 	[LOG_ERR] = "error", [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
 	[LOG_INFO] = "info", [LOG_DEBUG] = "debug",
 };
 
-static int connect_datagram(const char *path)
+static const char *datagram_path(void)
+{
+	return log_target == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log";
+}
+
+static int connect_datagram(int fd)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	strncpy(address.sun_path, datagram_path(), sizeof address.sun_path - 1);
+	return connect(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
+}
+
+static int open_datagram(enum log_to to)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), r;
 
 	if (fd < 0)
 		return -errno;
-	strncpy(address.sun_path, path, sizeof address.sun_path - 1);
-	if (connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-		int r = -errno;
-		close(fd);
-		return r;
+	log_target = to;
+	r = connect_datagram(fd);
+	if (!r)
+		return fd;
+	log_target = LOG_TO_STDERR;
+	close(fd);
+	return r;
+}
+
+/* The descriptor that was opened for it, or -1. */
+static int open_stderr(void)
+{
+	struct stat status;
+	int fd;
+
+	stderr_way = STDERR_POLLED;
+	if (fstat(STDERR_FILENO, &status) < 0)
+		return -1;
+	if (S_ISSOCK(status.st_mode)) {
+		stderr_way = STDERR_SOCKET;
+		return -1;
 	}
+	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
+		return -1;
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	if (fd >= 0)
+		stderr_way = STDERR_OWN;
 	return fd;
 }
 
 int log_open(enum log_to to, int *fd)
 {
-	int r = -1;
-
 	*fd = -1;
 	log_prefixed = getenv("JOURNAL_STREAM") != NULL;
 	if (to != LOG_TO_STDERR) {
-		r = connect_datagram(to == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log");
-		if (r < 0)
+		*fd = open_datagram(to);
+		if (*fd < 0) {
+			int r = *fd;
+
+			*fd = log_fd = open_stderr();
 			return r;
-		log_fd = *fd = r;
+		}
+	} else {
+		*fd = open_stderr();
 	}
-	log_target = to;
+	log_fd = *fd;
 	return 0;
 }
 
-void log_set_level_at(_Atomic int *level)
+void log_share(_Atomic int *level, struct log_losses *losses)
 {
 	log_level_at = level;
+	log_losses = losses;
 }
 
 int log_level(void)
@@ -87,59 +135,107 @@ const char *log_level_name(int level)
 
 uint64_t log_lost(void)
 {
-	return atomic_load(&log_lost_lines);
+	return atomic_load(&log_losses->lost);
 }
 
-static void send_datagram(const char *head, size_t head_len, const char *line, size_t len)
+/* The reader was restarted: its socket is another one at the same path. */
+static bool is_parted(int error)
 {
-	struct iovec parts[] = {
-		{.iov_base = (void *)head, .iov_len = head_len},
-		{.iov_base = (void *)line, .iov_len = len},
-		{.iov_base = (void *)"\n", .iov_len = log_target == LOG_TO_JOURNAL},
-	};
-	struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 3};
+	return error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE;
+}
 
-	/* A journal that stands still must not hold up traffic. */
-	if (sendmsg(log_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		atomic_fetch_add(&log_lost_lines, 1);
+/* 0 or negative errno; never waits. */
+static int send_datagram(const struct iovec *parts, size_t count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
+
+	if (sendmsg(log_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+		return 0;
+	if (!is_parted(errno) || connect_datagram(log_fd) < 0)
+		return -errno;
+	return sendmsg(log_fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+static int write_stderr(const struct iovec *parts, size_t count)
+{
+	struct msghdr msg = {.msg_iov = (struct iovec *)parts, .msg_iovlen = count};
+	struct pollfd look = {.fd = STDERR_FILENO, .events = POLLOUT};
+	ssize_t n = -1;
+
+	switch (stderr_way) {
+	case STDERR_SOCKET:
+		n = sendmsg(STDERR_FILENO, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+		break;
+	case STDERR_OWN:
+		n = writev(log_fd, parts, (int)count);
+		break;
+	case STDERR_POLLED:
+		if (poll(&look, 1, 0) != 1 || !(look.revents & POLLOUT))
+			return -EAGAIN;
+		n = writev(STDERR_FILENO, parts, (int)count);
+		break;
+	}
+	return n < 0 ? -errno : 0;
+}
+
+static int write_line(int level, const char *line, size_t len)
+{
+	char head[HEAD_MAX_BYTES];
+	struct iovec parts[] = {{head, 0}, {(void *)line, len}, {(void *)"\n", 1}};
+	int n = 0;
+
+	switch (log_target) {
+	case LOG_TO_JOURNAL:
+		n = snprintf(head, sizeof head, "PRIORITY=%d\nSYSLOG_IDENTIFIER=spliced\nMESSAGE=", level);
+		break;
+	case LOG_TO_SYSLOG:
+		n = snprintf(head, sizeof head, "<%d>spliced[%d]: ", LOG_DAEMON | level, getpid());
+		break;
+	case LOG_TO_STDERR:
+		n = log_prefixed ? snprintf(head, sizeof head, "<%d>", level) : snprintf(head, sizeof head, "spliced: ");
+		break;
+	}
+	parts[0].iov_len = (size_t)n;
+	if (log_target == LOG_TO_STDERR)
+		return write_stderr(parts, 3);
+	return send_datagram(parts, log_target == LOG_TO_JOURNAL ? 3 : 2);
+}
+
+/* What was lost is told before the next line that finds its way. */
+static int tell_losses(void)
+{
+	uint64_t lost = atomic_load(&log_losses->lost), told = atomic_load(&log_losses->told);
+	char line[LINE_MAX_BYTES];
+	int len, r;
+
+	if (lost == told)
+		return 0;
+	len = snprintf(line, sizeof line, "%llu lines of this log were lost: its reader did not keep up, or its disk is full",
+		       (unsigned long long)(lost - told));
+	r = write_line(LOG_WARNING, line, (size_t)len);
+	if (!r)
+		atomic_compare_exchange_strong(&log_losses->told, &told, lost);
+	return r;
 }
 
 void log_write(int level, const char *format, ...)
 {
-	char line[LINE_MAX_BYTES], head[96];
+	char line[LINE_MAX_BYTES];
 	va_list args;
-	int len, head_len;
+	int len;
 
 	va_start(args, format);
-	len = vsnprintf(line, sizeof line - 1, format, args);
+	len = vsnprintf(line, sizeof line, format, args);
 	va_end(args);
 	if (len < 0)
 		return;
-	if ((size_t)len > sizeof line - 2)
-		len = sizeof line - 2;
+	if ((size_t)len > sizeof line - 1)
+		len = sizeof line - 1;
 	for (int i = 0; i < len; i++)
 		if ((unsigned char)line[i] < ' ')
 			line[i] = ' ';
-
-	switch (log_target) {
-	case LOG_TO_JOURNAL:
-		head_len = snprintf(head, sizeof head, "PRIORITY=%d\nSYSLOG_IDENTIFIER=spliced\nMESSAGE=",
-				    level);
-		send_datagram(head, (size_t)head_len, line, (size_t)len);
-		return;
-	case LOG_TO_SYSLOG:
-		head_len = snprintf(head, sizeof head, "<%d>spliced[%d]: ", LOG_DAEMON | level, getpid());
-		send_datagram(head, (size_t)head_len, line, (size_t)len);
-		return;
-	case LOG_TO_STDERR:
-		line[len++] = '\n';
-		head_len = log_prefixed ? snprintf(head, sizeof head, "<%d>", level)
-					: snprintf(head, sizeof head, "spliced: ");
-		struct iovec parts[] = {{head, (size_t)head_len}, {line, (size_t)len}};
-		if (writev(STDERR_FILENO, parts, 2) < 0)
-			atomic_fetch_add(&log_lost_lines, 1);
-		return;
-	}
+	if (tell_losses() < 0 || write_line(level, line, (size_t)len) < 0)
+		atomic_fetch_add(&log_losses->lost, 1);
 }
 
 void log_lines(int level, const char *prefix, const char *text)

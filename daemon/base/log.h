@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The log: one line an event, to the journal, to syslog or to standard error; without a line of its own when nobody
- * reads. A line is formatted on the stack and leaves in one system call that never blocks a socket; a line that does not
- * fit is cut, one that cannot be sent is counted. Rooms base and net, and plugins, never log.
+ * reads. A line is formatted on the stack and leaves in one system call that never waits; a line that does not fit is cut, one
+ * that cannot be written is counted, and the count is told before the next line that can. Rooms base and net, and plugins, never log.
  */
 #pragma once
 
@@ -16,19 +16,24 @@ enum log_to { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
 
 /* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared between processes here, so
  * that whoever opens one records it. -ENOENT and the like where journald or syslog is not there; the log then goes to
- * standard error. */
+ * standard error, for which *fd may be open all the same. */
 int log_open(enum log_to to, int *fd);
 
-/* The level, LOG_ERR to LOG_DEBUG, lives where the caller says (in shared memory, so that one store changes it for every
- * process); until then it is LOG_INFO. */
-void log_set_level_at(_Atomic int *level);
+/* Lines that found no way, ever; of which so many were told of. */
+struct log_losses {
+	_Atomic uint64_t lost, told;
+};
+
+/* The level, LOG_ERR to LOG_DEBUG, and the losses live where the caller says: in shared memory, so that one store changes the level for
+ * every process, and no death forgets a loss. Until then the level is LOG_INFO. */
+void log_share(_Atomic int *level, struct log_losses *losses);
 int log_level(void);
 
 /* "error", "warning", "notice", "info", "debug" to LOG_ERR ... LOG_DEBUG; -EINVAL for others. And back. */
 int log_level_from_name(const char *name);
 const char *log_level_name(int level);
 
-/* Lines lost because the reader did not keep up. */
+/* Lines lost: the reader did not keep up, or there was no room for them. */
 uint64_t log_lost(void);
 
 void log_write(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));

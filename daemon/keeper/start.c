@@ -194,7 +194,7 @@ static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions,
 	ledger->keeper->started_at = clock_realtime();
 	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s", start->path);
 	ledger->keeper->log_level = start->log_level;
-	log_set_level_at(&ledger->keeper->log_level);
+	log_share(&ledger->keeper->log_level, &ledger->keeper->log_losses);
 	ledger_keep_fd(ledger, start->signal_fd);
 	if (log_fd >= 0)
 		ledger_keep_fd(ledger, log_fd);

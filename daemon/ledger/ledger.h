@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "base/log.h"
 #include "net/passed.h"
 
 #include <stdatomic.h>
@@ -115,6 +116,7 @@ struct ledger_keeper {
 		int32_t fd;
 	} passed[PASSED_MAX];           /* sockets from the service manager */
 	_Atomic uint32_t routes_high, targets_high; /* records from here on were never used */
+	struct log_losses log_losses;
 };
 
 /* What a thread has in hand. */
