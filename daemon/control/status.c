@@ -24,6 +24,7 @@ static const char *const refusal_names[REFUSED_REASONS] = {
 	[REFUSED_UNREACHABLE] = "unreachable",
 	[REFUSED_TIMEOUT] = "connect-timeout",
 	[REFUSED_POISON] = "poison",
+	[REFUSED_LOOP] = "loop",
 };
 
 static const char *const drop_names[DROPPED_REASONS] = {
@@ -39,6 +40,7 @@ static const char *const drop_names[DROPPED_REASONS] = {
 	[DROPPED_NO_SESSION] = "no-session",
 	[DROPPED_POISON] = "poison",
 	[DROPPED_FORBIDDEN] = "forbidden",
+	[DROPPED_LOOP] = "loop",
 };
 
 json_t *status_dropped(const struct status_sums *sums)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "flow/chain.h"
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
 #include "flow/look.h"
@@ -81,6 +82,7 @@ static void close_attempt(struct session *session)
 	unsigned side = connect_side(session);
 	int fd = record->fd[side];
 
+	chain_forget(session, side);
 	record->fd[side] = -1;
 	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = false;
 	if (fd >= 0)
@@ -218,7 +220,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	else
 		record->leg = (uint16_t)leg;
 	record->fd[side] = fd;
-	r = is_bound(session) ? look_at_side(session, side) : socket_connect(fd, &address);
+	r = is_bound(session) ? look_at_side(session, side) : chain_connect(session, fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
 	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */

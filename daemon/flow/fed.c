@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "flow/access.h"
 #include "flow/buffers.h"
+#include "flow/chain.h"
 #include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/listener.h"
@@ -87,12 +88,19 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 	struct ledger *ledger = fed->thread->worker->ledger;
 	struct address address = {.len = peer->len};
 	struct session *session;
+	struct chain chain;
 
 	*why = DROPPED_NO_SESSION;
 	memcpy(&address.storage, peer->address, peer->len);
 	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, &address)) {
 		ledger_count(&ledger_counter(ledger, fed->thread->index, fed->route_slot)->refused[REFUSED_DENIED], 1);
 		*why = -1;
+		return NULL;
+	}
+	chain_find(fed->thread, fed->index, fed->leg, -1, &address, fed->route_slot, &chain);
+	if (chain.is_loop) {
+		chain_report(fed->thread, fed->route, fed->route_slot, &chain);
+		*why = DROPPED_LOOP;
 		return NULL;
 	}
 	if (!listener_take_place(fed->thread, fed->index, fed->listener->generation))
@@ -106,6 +114,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 	session->route = fed->route;
 	fill_flow(session, peer);
 	slot_feed(session_record(session), &ledger->listeners[fed->index], fed->index);
+	chain_join(session, &chain);
 	atomic_fetch_add_explicit(&ledger->listeners[fed->index].accepted, 1, memory_order_relaxed);
 	peers_add(session);
 	session_begin(session, &address);
@@ -274,11 +283,11 @@ static bool overflow(const struct fed *fed, struct session *session, int why)
 {
 	if (why == -1)
 		return true;
-	if (holds_back(fed)) {
+	if (holds_back(fed) && why != DROPPED_LOOP) {
 		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
 		return false;
 	}
-	if (fed->route->overflow == OVERFLOW_DROP_OLD &&
+	if (fed->route->overflow == OVERFLOW_DROP_OLD && why != DROPPED_LOOP &&
 	    !exchange_gives_up(fed->listener->fd, fed->thread->loop.now, &fed->listener->stuck)) {
 		listener_hold_back(fed->listener, fed->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 		return false;

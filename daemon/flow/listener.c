@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/access.h"
+#include "flow/chain.h"
 #include "flow/fed.h"
 #include "flow/session.h"
 #include "flow/slot.h"
@@ -185,17 +186,50 @@ static void reset(int fd)
 	close(fd);
 }
 
+/* Gives back what was taken for a client that is refused. */
+static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum ledger_refusal why)
+{
+	uint32_t slot = session->generation->route_slots[record_of(thread, index)->route];
+
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->refused[why], 1);
+	atomic_fetch_sub(&counts_of(thread, index, session->generation)->active, 1);
+	slot_release(session);
+	reset(fd);
+}
+
+/* Whether one of our own sessions came back to where it has been; else it is noted where the client comes from. */
+static bool is_loop(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer,
+		    struct chain *chain)
+{
+	const struct ledger_listener *record = record_of(thread, index);
+	const struct config_route *route = route_of(thread, index, session->generation);
+	uint32_t slot = session->generation->route_slots[record->route];
+
+	chain_find(thread, index, &route->listen[record->endpoint].legs[record->leg], fd, peer, slot, chain);
+	if (!chain->is_loop)
+		return false;
+	chain_report(thread, route, slot, chain);
+	chain_end(thread, chain);
+	return true;
+}
+
 /* With a slot and a place taken. */
 static void admit(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer)
 {
 	const struct ledger_listener *record = record_of(thread, index);
 	const struct config_route *route = route_of(thread, index, session->generation);
 	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
+	struct chain chain;
 	char text[ADDRESS_TEXT_MAX];
 
 	if (access_allowed(route, leg->family, fd, peer)) {
+		if (is_loop(thread, index, session, fd, peer, &chain)) {
+			turn_away(thread, index, session, fd, REFUSED_LOOP);
+			return;
+		}
 		session->route = route;
 		slot_accept(session_record(session), record, fd);
+		chain_join(session, &chain);
 		session_record(session)->admitted = 1;
 		session_begin(session, peer);
 		ledger_hold(thread->record, HAND_LISTENER, index);
@@ -203,13 +237,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 	}
 	log_debug("route %s: %s refused by allow or deny", route->name,
 		  address_describe(leg->family, leg->row, peer, text, sizeof text));
-	ledger_count(&ledger_counter(thread->worker->ledger, thread->index,
-				     session->generation->route_slots[record->route])
-			      ->refused[REFUSED_DENIED],
-		     1);
-	atomic_fetch_sub(&counts_of(thread, index, session->generation)->active, 1);
-	slot_release(session);
-	reset(fd);
+	turn_away(thread, index, session, fd, REFUSED_DENIED);
 }
 
 /* A slot and a place, or why there is none. */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/access.h"
+#include "flow/chain.h"
 #include "flow/connect.h"
 #include "flow/exchange.h"
 #include "flow/format.h"
@@ -355,6 +356,9 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	r = watch(session, 0);
 	if (!r && record->fd[1] >= 0)
 		r = watch(session, 1);
+	chain_adopt(session, 1);
+	if (record->front == FRONT_DIALED)
+		chain_adopt(session, 0);
 	if (r)
 		session_end(session, END_ERROR, r);
 	else if (record->kill)
@@ -452,6 +456,10 @@ void session_service(struct session *session)
 {
 	int to_target, to_client;
 
+	if (chain_is_ended(session)) {
+		session_end(session, END_LOOP, -ELOOP);
+		return;
+	}
 	look_for_errors(session);
 	to_target = step(session, 0);
 	to_client = step(session, 1);

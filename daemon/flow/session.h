@@ -52,6 +52,7 @@ enum session_end {
 	END_AGED,        /* a datagram session that was idle */
 	END_FRAMING,     /* the bytes are no frame, or a longer one than max_frame */
 	END_RELOAD,      /* its route, or its listener, was taken away or changed */
+	END_LOOP,        /* its target leads back to its own route */
 };
 
 struct session {
@@ -90,6 +91,11 @@ struct session {
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
 	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
 	struct standing *standing; /* NULL: somebody asked for it */
+	/* chain.h */
+	uint64_t own_key[2];   /* by side: under which the socket is known as ours; 0: it is not */
+	uint64_t front_key;    /* under which the client was looked up in vain, */
+	uint32_t front_looked; /* ... and when */
+	_Atomic uint32_t looped; /* the serial of the session that is to end for it; 0: none */
 	/* peers.h: of a session that a listener feeds */
 	uint32_t peer_hash, peer_next;
 	bool peer_known;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/chain.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/ring.h"
@@ -53,6 +54,7 @@ const char *session_end_name(enum session_end why)
 	case END_AGED: return "idle";
 	case END_FRAMING: return "not a frame, or one larger than max_frame";
 	case END_RELOAD: return "taken away by a reload";
+	case END_LOOP: return "its target leads back to its own route";
 	}
 	return "?";
 }
@@ -61,7 +63,7 @@ static const char *error_text(const struct session *session, enum session_end wh
 {
 	const struct ledger_session *record = session_record(session);
 
-	if (!error || why == END_CLIENT_RESET || why == END_TARGET_RESET)
+	if (!error || why == END_CLIENT_RESET || why == END_TARGET_RESET || why == END_LOOP)
 		return "";
 	if (error == -EADDRNOTAVAIL && session->route->targets[record->target].legs[0].host_name)
 		return "its name has no address";
@@ -125,6 +127,7 @@ static void account(struct session *session, enum session_end why)
 	case END_STOP:
 	case END_ERROR:
 	case END_FRAMING:
+	case END_LOOP:
 		break;
 	}
 	ledger_count(&counter->aborted, 1);
@@ -174,6 +177,7 @@ static void close_sockets(struct session *session)
 		else if (session_row(session, side)->capabilities & SPLICED_RESET)
 			socket_clear_abort(fd);
 		take_leave(session, side, fd);
+		chain_forget(session, side);
 		record->fd[side] = -1;
 		close(fd);
 	}
@@ -210,7 +214,7 @@ static void finish(struct session *session)
 	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
 	standing_ended(session);
 	/* A free slot's flow is zero; those that only relay never touch theirs. */
-	if (session->exchanges || session_record(session)->front == FRONT_FED)
+	if (session->exchanges || session_record(session)->front == FRONT_FED || session_record(session)->chained)
 		memset(session_flow(session), 0, sizeof(struct ledger_flow));
 	slot_release(session);
 	listeners_resume(session->thread);

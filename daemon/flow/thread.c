@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/chain.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/session.h"
@@ -213,6 +214,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	worker->sessions = map((size_t)ledger->n_sessions * sizeof *worker->sessions);
 	if (!worker->threads || !worker->sessions)
 		return -ENOMEM;
+	r = chains_init(worker);
 	for (uint32_t i = 0; !r && i <= worker->n_threads; i++)
 		r = thread_init(&worker->threads[i], worker, i);
 	return r;

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct buffers;
+struct chains;
 struct generation;
 struct listener;
 struct session;
@@ -56,6 +57,7 @@ struct worker {
 	struct thread *threads;         /* n_threads, and the clerk */
 	uint32_t n_threads;
 	uint64_t seed; /* of the tables whose keys strangers choose */
+	struct chains *chains; /* chain.h */
 	bool log_sessions;
 	bool planned; /* the one before this stopped in good order */
 	_Atomic bool stop;

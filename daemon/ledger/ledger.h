@@ -177,7 +177,8 @@ struct ledger_session {
 	uint8_t front;           /* enum ledger_front */
 	uint8_t fronted;         /* DIALED: the front is connected */
 	uint8_t rounds;          /* CONNECTING: how often the whole pool was gone through; counted as far as the pauses grow */
-	uint8_t reserved[2];
+	uint8_t chained;         /* its front is the target of another session: the flow's chain tells */
+	uint8_t reserved[1];
 };
 
 /* Where a session's front comes from. */
@@ -209,6 +210,10 @@ struct ledger_flow {
 	_Atomic uint32_t format_now;   /* which of the two states below counts: the other one may be half written */
 	uint32_t format_reserved;
 	_Alignas(8) uint8_t format[2][LEDGER_FORMAT_STATE_MAX];
+	/* of a chained session, flow/chain.h; routes are slots */
+	uint32_t chain_root, chain_mark, chain_depth;
+	uint32_t chain_slot, chain_serial; /* the session before it */
+	uint32_t chain_reserved;
 };
 
 enum ledger_listener_state {
@@ -273,6 +278,7 @@ enum ledger_refusal {
 	REFUSED_UNREACHABLE, /* no target answered */
 	REFUSED_TIMEOUT,     /* ... in time */
 	REFUSED_POISON,
+	REFUSED_LOOP,        /* a session of ours, of a chain that was on this route before */
 	REFUSED_REASONS,
 };
 
@@ -290,6 +296,7 @@ enum ledger_drop {
 	DROPPED_NO_SESSION,   /* a new peer's, and no session to be had: limit.sessions, max_sessions, descriptors */
 	DROPPED_POISON,       /* in hand at two deaths of the worker */
 	DROPPED_FORBIDDEN,    /* towards a socket whose family does not let it pass */
+	DROPPED_LOOP,         /* a session of ours sent it, and it came back */
 	DROPPED_REASONS,
 };
 

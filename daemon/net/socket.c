@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 /* The kernel's, which is longer than the C library's. */
@@ -37,6 +38,12 @@
 
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
+#endif
+#ifndef SO_NETNS_COOKIE
+#define SO_NETNS_COOKIE 71
+#endif
+#ifndef SO_ORIGINAL_DST
+#define SO_ORIGINAL_DST 80 /* IP6T_SO_ORIGINAL_DST too */
 #endif
 
 static int fail(struct socket_failure *failure, const char *call, int fd, int r)
@@ -543,4 +550,29 @@ int socket_peer_address(int fd, struct address *ret)
 {
 	ret->len = sizeof ret->storage;
 	return getpeername(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
+}
+
+/* An IPv6 socket asks of IPv4 in IPv6 dress as IPv4. */
+int socket_original_address(int fd, struct address *ret)
+{
+	ret->len = sizeof(struct sockaddr_in6);
+	if (!getsockopt(fd, SOL_IPV6, SO_ORIGINAL_DST, &ret->storage, &ret->len))
+		return 0;
+	ret->len = sizeof(struct sockaddr_in);
+	return getsockopt(fd, SOL_IP, SO_ORIGINAL_DST, &ret->storage, &ret->len) < 0 ? -errno : 0;
+}
+
+uint64_t socket_netns(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof cookie;
+
+	return getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
+int socket_take_name(int fd)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+
+	return bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) < 0 ? -errno : 0;
 }

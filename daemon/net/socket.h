@@ -126,3 +126,12 @@ bool socket_peer_in_group(int fd, gid_t gid);
 /* Puts the local, or the peer's, address into *ret. 0 or negative errno. */
 int socket_local_address(int fd, struct address *ret);
 int socket_peer_address(int fd, struct address *ret);
+
+/* Where a connection that was redirected on its way here meant to go (SO_ORIGINAL_DST). 0 or negative errno: it was not. */
+int socket_original_address(int fd, struct address *ret);
+
+/* A number for the socket's network namespace, never that of another (SO_NETNS_COOKIE); 0: this kernel has none. */
+uint64_t socket_netns(int fd);
+
+/* Gives a UNIX socket a name that nobody else has (autobind, unix(7)). 0 or negative errno. */
+int socket_take_name(int fd);
