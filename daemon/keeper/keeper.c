@@ -419,8 +419,7 @@ static void handle_signals(struct keeper *keeper)
 			break;
 		case SIGTERM:
 		case SIGINT:
-			if (may_open(keeper))
-				service_stopping();
+			service_stopping();
 			if (keeper->worker)
 				stop_worker(keeper, KEEPER_ENDING);
 			keeper->state = KEEPER_ENDING;
@@ -466,8 +465,7 @@ static void tick(struct keeper *keeper)
 	struct generation *newest = keeper->start->generations;
 
 	check_hearts(keeper);
-	if (may_open(keeper))
-		service_tick(keeper->ledger, newest, is_alive(keeper));
+	service_tick(keeper->ledger, newest, is_alive(keeper));
 	/* What the worker inherited of it is the worker's own. */
 	if (newest->next && !keeper->prepared)
 		generations_trim(newest, keeper->ledger);
@@ -554,7 +552,7 @@ static int run_kept(struct start *start)
 {
 	struct keeper keeper = {.start = start, .ledger = &start->ledger};
 
-	service_init();
+	service_init(keeper.ledger);
 	if (start->took_over) {
 		/* A request that came with the ledger is answered by the reload that follows. */
 		keeper.asked = keeper.ledger->keeper->reload_answered;

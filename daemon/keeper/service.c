@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the service manager is told. */
+/*
+ * What the service manager is told. sd_notify(3) opens a socket for each message, which is refused when no descriptor is left, and must not
+ * happen while an heir sweeps: this one is open from the start. A manager that does not read holds up nobody; what it is to
+ * know is said again at the next tick.
+ */
 #include "keeper/service.h"
 
 #include "base/clock.h"
@@ -9,29 +13,86 @@
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 
+#include <errno.h>
 #include <inttypes.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
-enum { STATUS_MAX = 256 };
+enum { STATUS_MAX = 256, MESSAGE_MAX = STATUS_MAX + 128 };
 
 static struct {
 	bool is_asked;       /* somebody listens */
 	bool feeds;          /* and wants to be fed */
 	bool is_ready;
+	int fd;              /* connected to the manager's socket */
+	char unsent[MESSAGE_MAX]; /* a state that it could not be told of; empty: none */
 	char status[STATUS_MAX]; /* as it was told last */
 } service;
 
-void service_init(void)
+/* The socket that NOTIFY_SOCKET names, sd_notify(3): a path, or with @ an abstract name. Its descriptor, or negative errno. */
+static int connect_manager(const char *name)
 {
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	size_t len = strlen(name);
+	int fd, r;
+
+	if ((*name != '/' && *name != '@') || len < 2 || len >= sizeof address.sun_path)
+		return -EINVAL;
+	memcpy(address.sun_path, name, len);
+	if (*name == '@')
+		address.sun_path[0] = '\0';
+	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	if (!connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)))
+		return fd;
+	r = -errno;
+	close(fd);
+	return r;
+}
+
+void service_init(struct ledger *ledger)
+{
+	const char *name = getenv("NOTIFY_SOCKET");
 	uint64_t usec = 0;
 
-	service.is_asked = getenv("NOTIFY_SOCKET") != NULL;
+	service.fd = name ? connect_manager(name) : -1;
+	if (name && service.fd < 0)
+		log_error("the service manager's socket %s: %s: it is told nothing", name, strerror(-service.fd));
+	service.is_asked = service.fd >= 0 && !ledger_keep_fd(ledger, service.fd);
 	service.feeds = service.is_asked && sd_watchdog_enabled(0, &usec) > 0;
 	if (service.feeds && usec < 2000000)
 		log_warning("WatchdogSec= of %" PRIu64 " ms is too short: spliced tells each second that it lives", usec / 1000);
+}
+
+static bool send_message(const char *text)
+{
+	ssize_t n;
+
+	do
+		n = send(service.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	return n >= 0;
+}
+
+/* A state: what comes later replaces what could not be told. */
+static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void tell(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(service.unsent, sizeof service.unsent, format, args);
+	va_end(args);
+	if (send_message(service.unsent))
+		service.unsent[0] = '\0';
 }
 
 static void describe(const struct ledger *ledger, struct generation *newest, char *text)
@@ -56,20 +117,20 @@ void service_ready(const struct ledger *ledger, struct generation *newest)
 	if (!service.is_asked)
 		return;
 	describe(ledger, newest, service.status);
-	sd_notifyf(0, "READY=1\nSTATUS=%s", service.status);
+	tell("READY=1\nSTATUS=%s", service.status);
 }
 
 void service_reloading(void)
 {
 	if (service.is_asked && service.is_ready)
-		sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reading the configuration again",
-			   clock_monotonic() / 1000);
+		tell("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reading the configuration again",
+		     clock_monotonic() / 1000);
 }
 
 void service_stopping(void)
 {
 	if (service.is_asked)
-		sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+		tell("STOPPING=1\nSTATUS=Stopping");
 }
 
 void service_tick(const struct ledger *ledger, struct generation *newest, bool alive)
@@ -77,12 +138,14 @@ void service_tick(const struct ledger *ledger, struct generation *newest, bool a
 	char now[STATUS_MAX];
 
 	if (service.feeds && alive)
-		sd_notify(0, "WATCHDOG=1");
+		send_message("WATCHDOG=1");
+	if (service.is_asked && *service.unsent && send_message(service.unsent))
+		service.unsent[0] = '\0';
 	if (!service.is_asked || !service.is_ready)
 		return;
 	describe(ledger, newest, now);
-	if (strcmp(now, service.status) == 0)
+	if (strcmp(now, service.status) == 0 || *service.unsent)
 		return;
 	memcpy(service.status, now, sizeof now);
-	sd_notifyf(0, "STATUS=%s", now);
+	tell("STATUS=%s", now);
 }

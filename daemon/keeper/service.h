@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What the service manager is told, sd_notify(3): that we are ready, how it goes, that we reload or stop, and that we live. All of
- * these do nothing where nobody asked (NOTIFY_SOCKET), and open a socket for a moment: never while an heir sweeps.
+ * these do nothing where nobody asked (NOTIFY_SOCKET). None waits, and none opens a descriptor but service_init().
  */
 #pragma once
 
@@ -10,8 +10,8 @@
 struct generation;
 struct ledger;
 
-/* Reads the environment, before the first thread. */
-void service_init(void);
+/* Reads the environment, and opens a socket, which the ledger records as the keeper's: before the first worker. */
+void service_init(struct ledger *ledger);
 
 /* The first worker serves. */
 void service_ready(const struct ledger *ledger, struct generation *newest);
