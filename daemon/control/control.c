@@ -2,7 +2,9 @@
 /*
  * Control connections. A connection's descriptor is its record's; what is here is the answer on its way out. A request is
  * peeked until it is whole, and consumed then, so that a worker's death in between loses none of it. An answer that
- * nobody reads is kept for a minute.
+ * nobody reads is kept for a minute. Where all places are taken, a newcomer gets that of the connection that has asked nothing for
+ * the longest time, else of the one whose answer has not been read for the longest time; never that of a reload that is waited for.
+ * Each has a moment in which nobody takes its place, for which newcomers wait in the kernel's queue.
  */
 #include "control/control.h"
 
@@ -23,18 +25,26 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { CONNECTION_SECONDS = 60, BACKLOG = 16 };
+enum {
+	CONNECTION_SECONDS = 60,
+	BACKLOG = 16,
+	UNDISTURBED_MS = 50, /* before a connection gives way to a newcomer, if nothing was asked, or read, meanwhile */
+	SHORTAGE_MS = 100,   /* before accept(2) is tried again without a descriptor */
+};
 
 struct connection {
 	struct timer timer;
 	struct control *control;
 	char *answer;
 	size_t len, sent;
+	uint64_t since; /* it came, or last read something, CLOCK_MONOTONIC ns */
 };
 
 struct control {
+	struct timer timer; /* while nobody is accepted: when to look again */
 	struct thread *clerk;
 	struct ledger *ledger;
+	bool full;          /* nobody is accepted now */
 	struct connection connections[LEDGER_CONTROLS_MAX];
 	char request[CONTROL_REQUEST_MAX + 1];
 };
@@ -122,6 +132,29 @@ static struct ledger_control *record_of(const struct connection *connection)
 	return &connection->control->ledger->controls[index_of(connection)];
 }
 
+static void accept_again(struct control *control)
+{
+	if (!control->full)
+		return;
+	control->full = false;
+	timer_clear(&control->clerk->loop.timers, &control->timer);
+	loop_change(&control->clerk->loop, control->ledger->keeper->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
+}
+
+static void look_again(struct timer *timer)
+{
+	accept_again((struct control *)((char *)timer - offsetof(struct control, timer)));
+}
+
+/* Nobody is accepted until then, or until a connection ends; 0: until one ends. */
+static void hold_back(struct control *control, uint64_t until)
+{
+	control->full = true;
+	loop_change(&control->clerk->loop, control->ledger->keeper->control_fd, 0, KIND_CONTROL_LISTENER, 0);
+	if (until)
+		timer_set(&control->clerk->loop.timers, &control->timer, until);
+}
+
 static void end(struct connection *connection)
 {
 	struct ledger_control *record = record_of(connection);
@@ -134,6 +167,7 @@ static void end(struct connection *connection)
 	record->fd = -1;
 	atomic_store(&record->state, CONTROL_FREE);
 	close(fd);
+	accept_again(connection->control);
 }
 
 static void expire(struct timer *timer)
@@ -151,6 +185,7 @@ static void send_on(struct connection *connection)
 		if (n < 0 && errno != EINTR)
 			break;
 		connection->sent += n > 0 ? (size_t)n : 0;
+		connection->since = connection->control->clerk->loop.now;
 	}
 	end(connection);
 }
@@ -167,6 +202,7 @@ static void reply(struct connection *connection, json_t *object)
 		end(connection);
 		return;
 	}
+	connection->since = loop->now;
 	connection->len = strlen(connection->answer);
 	connection->answer[connection->len++] = '\n'; /* in place of the NUL */
 	loop_change(loop, record_of(connection)->fd, EPOLLOUT, KIND_CONTROL, index_of(connection));
@@ -276,38 +312,93 @@ static int watch(struct control *control, uint32_t index)
 	int r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET, KIND_CONTROL,
 			 index);
 
+	connection->since = clock_monotonic();
 	if (!r && control->ledger->controls[index].state == CONTROL_READING)
 		timer_set(&loop->timers, &connection->timer, clock_monotonic() + CONNECTION_SECONDS * NSEC_PER_SEC);
 	return r;
 }
 
-static void accept_connection(struct control *control, uint32_t index)
+static bool accept_connection(struct control *control, uint32_t index)
 {
 	struct ledger_control *record = &control->ledger->controls[index];
 	int fd = accept4(control->ledger->keeper->control_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0)
-		return;
+		return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
 	record->fd = fd;
 	atomic_store(&record->state, CONTROL_READING);
 	if (watch(control, index) < 0)
 		end(&control->connections[index]);
+	return true;
+}
+
+static struct connection *oldest(struct control *control, enum ledger_control_state state)
+{
+	struct connection *found = NULL;
+
+	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
+		if (control->ledger->controls[i].state == state && (!found || control->connections[i].since < found->since))
+			found = &control->connections[i];
+	return found;
+}
+
+/* Ends what has to give way, unless its request has come and was only not yet told. */
+static void give_way(struct connection *connection)
+{
+	bool answering = record_of(connection)->state == CONTROL_ANSWERING;
+
+	if (!answering)
+		read_request(connection, true);
+	if (answering || record_of(connection)->state == CONTROL_READING)
+		end(connection);
+}
+
+/* 0: there is a place now; else until when none can be had, CLOCK_MONOTONIC ns; UINT64_MAX: until a connection ends. */
+static uint64_t make_room(struct control *control)
+{
+	for (int i = 0; i < LEDGER_CONTROLS_MAX; i++) {
+		struct connection *connection = oldest(control, CONTROL_READING);
+		uint64_t due;
+
+		if (!connection)
+			connection = oldest(control, CONTROL_ANSWERING);
+		if (!connection)
+			return UINT64_MAX;
+		due = connection->since + UNDISTURBED_MS * NSEC_PER_MSEC;
+		if (due > control->clerk->loop.now)
+			return due;
+		give_way(connection);
+		if (record_of(connection)->state == CONTROL_FREE)
+			return 0;
+	}
+	return UINT64_MAX;
+}
+
+static bool accept_into_free(struct control *control, bool *shortage)
+{
+	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
+		if (control->ledger->controls[i].state == CONTROL_FREE) {
+			*shortage = !accept_connection(control, i);
+			return true;
+		}
+	return false;
 }
 
 static void handle_listener(void *context, uint32_t unused, uint32_t events)
 {
 	struct control *control = context;
-	int fd;
+	bool shortage = false;
+	uint64_t due;
 
 	(void)unused, (void)events;
-	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
-		if (control->ledger->controls[i].state == CONTROL_FREE) {
-			accept_connection(control, i);
-			return;
-		}
-	fd = accept4(control->ledger->keeper->control_fd, NULL, NULL, SOCK_CLOEXEC);
-	if (fd >= 0)
-		close(fd);
+	if (accept_into_free(control, &shortage) && !shortage)
+		return;
+	due = make_room(control);
+	if (!due && accept_into_free(control, &shortage) && !shortage)
+		return;
+	if (shortage)
+		due = control->clerk->loop.now + SHORTAGE_MS * NSEC_PER_MSEC;
+	hold_back(control, due == UINT64_MAX ? 0 : due);
 }
 
 static void handle_keeper(void *context, uint32_t unused, uint32_t events)
@@ -342,6 +433,7 @@ int control_new(struct control **ret, struct thread *clerk)
 		return -ENOMEM;
 	control->clerk = clerk;
 	control->ledger = clerk->worker->ledger;
+	control->timer.fire = look_again;
 	loop_handle(&clerk->loop, KIND_CONTROL_LISTENER, handle_listener, control);
 	loop_handle(&clerk->loop, KIND_CONTROL, handle_connection, control);
 	loop_handle(&clerk->loop, KIND_KEEPER, handle_keeper, control);
