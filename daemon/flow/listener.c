@@ -29,6 +29,7 @@ enum {
 	PAUSE_MS = 100,           /* before a paused listener is tried again */
 	PAUSE_ERROR_MS = 1000,
 	LEAVE_POLL_MS = 50,
+	LEAVE_OLD_POLL_MS = 1000, /* nothing but its sessions keeps it */
 	LEAVE_EMPTY_SECONDS = 1,  /* a leaving listener is closed when it has been asked for so long */
 };
 
@@ -74,12 +75,19 @@ const char *listener_pause_name(uint32_t pause)
 	return "?";
 }
 
-static int watch(struct listener *listener)
+/* A UNIX datagram socket whose reading side was shut down is readable for ever: of one that leaves only news are told. */
+static uint32_t interest(const struct listener *listener)
 {
 	const struct ledger_listener *record = record_of(listener->thread, index_of(listener));
-	uint32_t events = EPOLLIN | (record->n_fds == 1 && !listener->fed ? EPOLLEXCLUSIVE : 0);
 
-	return loop_add(&listener->thread->loop, listener->fd, events, KIND_LISTENER, index_of(listener));
+	if (!listener->fed)
+		return EPOLLIN | (record->n_fds == 1 ? EPOLLEXCLUSIVE : 0);
+	return EPOLLIN | (record->state == LISTENER_LEAVING ? EPOLLET : 0);
+}
+
+static int watch(struct listener *listener)
+{
+	return loop_add(&listener->thread->loop, listener->fd, interest(listener), KIND_LISTENER, index_of(listener));
 }
 
 static void pause_for(struct listener *listener, uint32_t why, uint64_t ms)
@@ -175,7 +183,7 @@ void listener_go_on(struct thread *thread, uint32_t index)
 	if (!listener->thread || !listener->held_back)
 		return;
 	listener->held_back = false;
-	loop_change(&thread->loop, listener->fd, EPOLLIN, KIND_LISTENER, index);
+	loop_change(&thread->loop, listener->fd, interest(listener), KIND_LISTENER, index);
 	if (record_of(thread, index)->state != LISTENER_LEAVING)
 		timer_clear(&thread->loop.timers, &listener->timer);
 }
@@ -371,14 +379,18 @@ static bool is_feed(const struct listener *listener)
 	return leg_of(listener)->row->capabilities & SPLICED_FEED;
 }
 
-/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say still leaves through it. */
+/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say still leaves through it. What it holds
+ * is received at once, a batch a turn. */
 static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index, uint32_t since)
 {
-	if (!receive(thread, listener, index) && !listener->sessions && !listener->held_back &&
-	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS)
+	bool more = receive(thread, listener, index);
+	bool old = thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && !listener->held_back;
+	uint64_t wait = (old ? LEAVE_OLD_POLL_MS : LEAVE_POLL_MS) * NSEC_PER_MSEC;
+
+	if (old && !more && !listener->sessions)
 		leave(thread, listener, index);
 	else
-		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + (more ? 1 : wait));
 }
 
 static void listener_timer(struct timer *timer)

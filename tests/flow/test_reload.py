@@ -7,7 +7,9 @@ import signal
 import pytest
 
 import harness
-from harness import Daemon, Endpoint
+import rest
+from harness import Daemon, Endpoint, until
+from messages import Echo, End
 
 
 class Held:
@@ -121,6 +123,20 @@ def test_a_busy_port_changes_nothing(place):
         assert daemon.ctl_run("reload").returncode == 1
         assert held.alive()
         held.close()
+
+
+@pytest.mark.parametrize("kind", ("udp4", "unix-dgram"))
+def test_datagram_sessions_of_a_route_that_is_gone(place, kind):
+    """They end when they are idle, as ever, and cost nothing until then."""
+    front, back = End(kind, place), End(kind, place)
+    with Echo(back), Daemon({"r": {"listen": str(front), "target": str(back), "timeout": {"idle": "3s"}}}) as daemon:
+        with front.client() as client:
+            client.say(b"there and back")
+            assert client.hear() == b"there and back"
+            daemon.reload({})
+            until("nobody runs", lambda: not rest.busy((daemon.keeper, daemon.worker), daemon.control, harness.PATIENCE))
+            assert len(daemon.sessions()) == 1
+        until("its listener leaves with the session", lambda: not daemon.ctl("listeners")["listeners"])
 
 
 def test_reload_under_load(place):
