@@ -11,6 +11,7 @@
 
 #include "config/check.h"
 #include "config/config.h"
+#include "net/callback.h"
 
 static const char choices[] = "length16, length32, line, netstring, octet-count, slip, or none if "
 			      "the edges of messages do not matter";
@@ -23,11 +24,13 @@ static bool has(const struct config_leg *leg, uint64_t capability)
 /* A capture is read; nobody writes frames in its format. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
-	const struct spliced_plugin *plugin = &leg->family->plugin;
 
 	if (has(leg, SPLICED_FEED) && endpoint->format)
 		return true;
-	return has(leg, SPLICED_RECEIVE_ONLY) && !(plugin->outgoing && plugin->outgoing(&leg->options, NULL, 0) >= 0);
+	if (!has(leg, SPLICED_RECEIVE_ONLY))
+		return false;
+	return !leg->family->plugin.outgoing ||
+	       CALLBACK(leg->family, outgoing, leg->family->plugin.outgoing(&leg->options, NULL, 0)) < 0;
 }
 
 static bool is_message(const struct config_leg *leg)

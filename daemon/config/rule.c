@@ -10,6 +10,7 @@
 #include "config/check.h"
 #include "config/node.h"
 #include "config/owner.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -138,7 +139,7 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	char text[256] = "";
 
 	if (!family->plugin.rule ||
-	    family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)) < 0) {
+	    CALLBACK(family, rule, family->plugin.rule(rule->text, &rule->rule, text, sizeof(text))) < 0) {
 		if (!*why)
 			memcpy(why, text, size < sizeof(text) ? size : sizeof(text));
 		return 0;

@@ -10,6 +10,7 @@
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "net/callback.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,6 +188,9 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 		if (!record->paused)
 			continue;
 		*paused += 1;
+		/* A route that is paused says why: judge_routes(). */
+		if (record->paused == PAUSE_DEATHS && ledger->routes[generation->route_slots[record->route]].paused)
+			continue;
 		add_reason(verdict, "%s paused (%s)", generation->config->routes[record->route].name,
 			   listener_pause_name(record->paused));
 	}
@@ -213,6 +217,27 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 				add_reason(verdict, "%s: %s waits (%s)", route->name,
 					   side ? route->targets[record->target].text : front->text, strerror(error));
 		}
+	}
+}
+
+void status_route_pause(const struct ledger_route *route, char text[STATUS_PAUSE_MAX])
+{
+	*text = '\0';
+	if (route->paused && route->callback)
+		snprintf(text, STATUS_PAUSE_MAX, "its family %s %s in %s() %u times", route->family, route->hung ? "hung" : "crashed",
+			 callback_name(route->callback), route->deaths);
+	else if (route->paused)
+		snprintf(text, STATUS_PAUSE_MAX, "in hand at %u deaths of the worker", route->deaths);
+}
+
+static void judge_routes(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
+{
+	for (unsigned i = 0; i < generation->config->n_routes; i++) {
+		char pause[STATUS_PAUSE_MAX];
+
+		status_route_pause(&ledger->routes[generation->route_slots[i]], pause);
+		if (*pause)
+			add_reason(verdict, "route %s paused until a reload: %s", generation->config->routes[i].name, pause);
 	}
 }
 
@@ -265,6 +290,7 @@ static void judge(struct verdict *verdict, const struct ledger *ledger, struct g
 	judge_targets(verdict, ledger, generations);
 	judge_listeners(verdict, ledger, generations, listening, paused);
 	judge_places(verdict, ledger, generations);
+	judge_routes(verdict, ledger, generations);
 	if (ledger->keeper->reload_at && !ledger->keeper->reload_ok)
 		add_reason(verdict, "the last reload was refused");
 	if (ledger->keeper->audit_broken)

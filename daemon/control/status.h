@@ -30,6 +30,10 @@ struct status_sums {
 };
 void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret);
 
+/* Why a route is paused: "its family crashy crashed in encode() 3 times"; empty: it is not. */
+enum { STATUS_PAUSE_MAX = 128 };
+void status_route_pause(const struct ledger_route *route, char text[STATUS_PAUSE_MAX]);
+
 /* Drops by reason, those that there were. */
 json_t *status_dropped(const struct status_sums *sums);
 

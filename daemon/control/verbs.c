@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "config/needs.h"
 #include "control/status.h"
+#include "flow/hand.h"
 #include "flow/listener.h"
 #include "flow/session.h"
 #include "flow/target.h"
@@ -97,8 +98,9 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	json_t *listen = json_array(), *dial = json_array();
 	struct status_sums sums;
 	uint64_t refused = 0;
-	char place[512];
+	char place[512], pause[STATUS_PAUSE_MAX];
 
+	status_route_pause(&ledger->routes[slot], pause);
 	status_sum_route(ledger, slot, &sums);
 	add_live_bytes(ledger, generations, slot, &sums);
 	for (int i = 0; i < REFUSED_REASONS; i++)
@@ -107,7 +109,7 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(listen, json_string(route->listen[i].text));
 	for (unsigned i = 0; i < route->n_dial; i++)
 		json_array_append_new(dial, json_string(route->dial[i].text));
-	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:{s:i, s:I, s:i}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I}", "name",
+	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:{s:i, s:I, s:i}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
 			 route->name,
 			 "title", title ? title : "", "enabled", route->enabled, "place",
 			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "dial", dial, "targets",
@@ -116,7 +118,8 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 			 "from_target", (json_int_t)sums.bytes[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
 			 (json_int_t)sums.messages[1], "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
 			 "descriptors", (json_int_t)sums.descriptors, "refused", (json_int_t)refused, "connect_errors",
-			 (json_int_t)sums.connect_errors);
+			 (json_int_t)sums.connect_errors, "deaths", (json_int_t)ledger->routes[slot].deaths_total, "paused",
+			 *pause ? json_string(pause) : json_null());
 }
 
 static json_t *verb_routes(struct thread *clerk, const json_t *request)
@@ -160,8 +163,11 @@ static json_t *verb_listeners(struct thread *clerk, const json_t *request)
 		const struct ledger_listener *record = &ledger->listeners[i];
 		const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
 
-		if (record->state != LISTENER_FREE && record->state != LISTENER_PENDING && generation)
+		if (record->state != LISTENER_FREE && record->state != LISTENER_PENDING && generation) {
+			hand_route(clerk, generation->route_slots[record->route]);
 			json_array_append_new(list, listener_object(record, generation));
+			hand_empty(clerk);
+		}
 	}
 	return list_answer("listeners", list);
 }
@@ -238,7 +244,9 @@ static void append_session(json_t *list, const struct thread *clerk, uint32_t sl
 	if (record->state < SESSION_CONNECTING || !generation)
 		return;
 	route = &generation->config->routes[record->route];
+	hand_route(clerk, generation->route_slots[record->route]);
 	peer_text(clerk->worker->ledger, slot, route, peer, sizeof peer);
+	hand_empty(clerk);
 	if ((filter->route && strcmp(filter->route, route->name)) ||
 	    (filter->peer && strncmp(filter->peer, peer, strlen(filter->peer))))
 		return;

@@ -244,6 +244,15 @@ static bool find_listener(const struct ledger *ledger, int fd, uint32_t *ret)
 	return false;
 }
 
+/* Whether the worker died of what came from the listener: that its connection was in hand then counts. */
+static bool killed_by(const struct ledger *ledger, uint32_t listener)
+{
+	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+		if (ledger->threads[i].crashed == CRASH_BLAMED && ledger->threads[i].hand == ((uint64_t)HAND_LISTENER << 32 | listener))
+			return true;
+	return false;
+}
+
 /* A connection that a worker accepted in its last instant becomes a session; its thread looks at who it is. */
 static bool adopt_orphan(struct ledger *ledger, int fd)
 {
@@ -261,6 +270,7 @@ static bool adopt_orphan(struct ledger *ledger, int fd)
 		ledger->keeper->sessions_high = slot;
 	slot_init(record, (uint16_t)((slot - 1) % ledger->n_threads));
 	slot_accept(record, &ledger->listeners[index], fd);
+	record->deaths = killed_by(ledger, index);
 	record->opened = record->active = clock_monotonic();
 	atomic_store(&record->state, SESSION_CONNECTING);
 	return true;
@@ -313,6 +323,7 @@ void adopt_ledger(struct worker *worker)
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		ledger->threads[i].hand = 0;
 		ledger->threads[i].crashed = 0;
+		ledger->threads[i].callback = 0;
 	}
 	ledger->keeper->adopt_ns_last = clock_monotonic() - began;
 	if (ledger->keeper->adopt_ns_last > ledger->keeper->adopt_ns_max)

@@ -15,6 +15,7 @@
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/callback.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -83,7 +84,7 @@ static size_t identify(const struct family *family, const struct address *addres
 		return sizeof vm->svm_port;
 	}
 	if (family->plugin.canonical)
-		n = family->plugin.canonical(address_sockaddr_const(address), address->len, bytes, IDENTITY_MAX);
+		n = (int)CALLBACK(family, canonical, family->plugin.canonical(address_sockaddr_const(address), address->len, bytes, IDENTITY_MAX));
 	if (n >= 0)
 		return (size_t)n;
 	memcpy(bytes, &address->storage, len);

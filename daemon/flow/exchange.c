@@ -217,7 +217,7 @@ static int move_large(struct session *session, unsigned s)
 			return r;
 	}
 	source_take(session_fd(session, s));
-	session_leg(session, s)->family->plugin.consume(session->ring[s], 1);
+	ring_consume(session, s, 1);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include "flow/chain.h"
 #include "flow/exchange.h"
 #include "flow/format.h"
+#include "flow/hand.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/relay.h"
@@ -23,6 +24,7 @@
 #include "flow/source.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <string.h>
@@ -118,7 +120,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 	atomic_fetch_add_explicit(&ledger->listeners[fed->index].accepted, 1, memory_order_relaxed);
 	peers_add(session);
 	session_begin(session, &address);
-	ledger_hold(fed->thread->record, HAND_LISTENER, fed->index);
+	hand_listener(fed->thread, fed->index);
 	return session;
 }
 
@@ -130,14 +132,15 @@ static bool is_alive(const struct session *session)
 
 static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer *peer)
 {
+	const struct family *family = fed->leg->family;
 	int n = 0;
 
 	peer->listener = fed->index;
 	peer->address = header->msg_name;
 	/* A UNIX socket without a name has an address of its family alone. */
 	peer->len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0;
-	if (fed->leg->family->plugin.reply)
-		n = fed->leg->family->plugin.reply(header, peer->reply, sizeof peer->reply);
+	if (family->plugin.reply)
+		n = (int)CALLBACK(family, reply, family->plugin.reply(header, peer->reply, sizeof peer->reply));
 	peer->reply_len = n > 0 ? (uint32_t)n : 0;
 }
 
@@ -205,10 +208,11 @@ static void hand_in_run(const struct fed *fed, struct session *session, int why,
 /* Negative: the family refuses it; it is counted. */
 static int mend(const struct fed *fed, const struct msghdr *header, struct spliced_message *message)
 {
+	const struct config_leg *leg = fed->leg;
 	int r = 0;
 
-	if (fed->leg->family->plugin.received)
-		r = fed->leg->family->plugin.received(&fed->leg->options, header, message);
+	if (leg->family->plugin.received)
+		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)
 		drop(fed, format_drop_reason(r), 1);
 	return r;

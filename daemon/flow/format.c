@@ -12,6 +12,7 @@
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/thread.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <string.h>
@@ -40,15 +41,17 @@ struct maker {
 static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state, void *frame)
 {
 	const struct spliced_format *format = session->format[s];
+	const struct family *family = session_leg(session, s)->family;
 	struct spliced_consumer consumer = consumer_of(session, s, state);
+	size_t size = BUFFERS_FRAME_MAX;
 	int n = 0;
 
 	if (maker->message)
-		n = format->encode(&consumer, maker->message, frame, BUFFERS_FRAME_MAX);
+		n = (int)CALLBACK(family, encode, format->encode(&consumer, maker->message, frame, size));
 	else if (maker->why)
-		n = format->resync ? format->resync(&consumer, maker->why, frame, BUFFERS_FRAME_MAX) : 0;
+		n = format->resync ? (int)CALLBACK(family, resync, format->resync(&consumer, maker->why, frame, size)) : 0;
 	else
-		n = format->preamble ? format->preamble(&consumer, frame, BUFFERS_FRAME_MAX) : 0;
+		n = format->preamble ? (int)CALLBACK(family, preamble, format->preamble(&consumer, frame, size)) : 0;
 	if (consumer.wake && (!session->wake || consumer.wake < session->wake)) {
 		session->wake = consumer.wake;
 		session_look_again(session, consumer.wake);
@@ -58,7 +61,12 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 
 enum ledger_drop format_drop_reason(int error)
 {
-	return error == -EPERM ? DROPPED_SENDER : error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FORMAT;
+	switch (error) {
+	case -EPERM: return DROPPED_SENDER;
+	case -EMSGSIZE: return DROPPED_OVERSIZE;
+	case CALLBACK_REFUSED: return DROPPED_POISON;
+	}
+	return DROPPED_FORMAT;
 }
 
 /* Makes frames until there are no more, and sends them; the state is kept as far as they are on their way. 0: all; positive: why
@@ -177,14 +185,14 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 	struct buffers *buffers = session->thread->buffers;
 	struct spliced_ring *ring = session->ring[s];
 	struct batch batch = {0};
-	unsigned taken = 0;
+	unsigned taken = 0, done;
 	int r = 0;
 
 	memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now], LEDGER_FORMAT_STATE_MAX);
 	do {
 		struct spliced_message message = {.size = sizeof message};
 
-		*more = leg->family->plugin.next(ring, &leg->options, &message) > 0;
+		*more = CALLBACK(leg->family, next, leg->family->plugin.next(ring, &leg->options, &message)) > 0;
 		if (!*more)
 			break;
 		*more = add_frames(session, s, &message, &batch);
@@ -198,7 +206,8 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 		r = 0;
 	}
 	keep_state(session, buffers->states[taken]);
-	leg->family->plugin.consume(ring, taken < batch.count ? batch.message[taken] : batch.messages);
+	done = taken < batch.count ? batch.message[taken] : batch.messages;
+	CALLBACK_VOID(leg->family, consume, leg->family->plugin.consume(ring, done));
 	return r;
 }
 

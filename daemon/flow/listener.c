@@ -13,6 +13,7 @@
 #include "flow/access.h"
 #include "flow/chain.h"
 #include "flow/fed.h"
+#include "flow/hand.h"
 #include "flow/session.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
@@ -240,7 +241,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 		chain_join(session, &chain);
 		session_record(session)->admitted = 1;
 		session_begin(session, peer);
-		ledger_hold(thread->record, HAND_LISTENER, index);
+		hand_listener(thread, index);
 		return;
 	}
 	log_debug("route %s: %s refused by allow or deny", route->name,
@@ -322,7 +323,7 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 {
 	int r = 0;
 
-	ledger_hold(thread->record, HAND_LISTENER, index);
+	hand_listener(thread, index);
 	for (int i = 0; !r && i < LISTENER_BATCH; i++)
 		r = accept_one(thread, listener, index);
 	return r;
@@ -331,7 +332,7 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 /* True: there may be more. */
 static bool receive(struct thread *thread, struct listener *listener, uint32_t index)
 {
-	ledger_hold(thread->record, HAND_LISTENER, index);
+	hand_listener(thread, index);
 	if (record_of(thread, index)->skip) {
 		fed_skip(thread, listener, index);
 		record_of(thread, index)->skip = 0;
@@ -383,7 +384,7 @@ static bool is_feed(const struct listener *listener)
  * is received at once, a batch a turn. */
 static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index, uint32_t since)
 {
-	bool more = receive(thread, listener, index);
+	bool more = listener->paused != PAUSE_DEATHS && receive(thread, listener, index);
 	bool old = thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && !listener->held_back;
 	uint64_t wait = (old ? LEAVE_OLD_POLL_MS : LEAVE_POLL_MS) * NSEC_PER_MSEC;
 
@@ -414,7 +415,7 @@ static void listener_timer(struct timer *timer)
 		leave_datagrams(thread, listener, index, since);
 		return;
 	}
-	if (accept_batch(thread, listener, index) == -EAGAIN &&
+	if ((listener->paused == PAUSE_DEATHS || accept_batch(thread, listener, index) == -EAGAIN) &&
 	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS)
 		leave(thread, listener, index);
 	else

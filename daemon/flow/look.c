@@ -8,6 +8,7 @@
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/callback.h"
 
 #include <string.h>
 
@@ -45,8 +46,10 @@ int look_at_side(struct session *session, unsigned side)
 	if (!wants_looks(session, side))
 		return 0;
 	config_hear(session->generation->config, session->route, session_endpoint(session, side), leg, &report);
-	r = leg->family->plugin.look(session_fd(session, side), &leg->options, &lost);
+	r = (int)CALLBACK(leg->family, look, leg->family->plugin.look(session_fd(session, side), &leg->options, &lost));
 	config_hear_nothing();
+	if (r == CALLBACK_REFUSED)
+		return r;
 	ledger_count(&session_counter(session)->lost, lost);
 	tell(session, side, r, &report);
 	report_done(&report);

@@ -10,6 +10,7 @@
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <string.h>
@@ -49,7 +50,7 @@ static void make_key(const struct family *family, uint32_t listener, const struc
 	memcpy(key->bytes, &listener, sizeof listener);
 	key->len = sizeof listener;
 	if (len && family->plugin.canonical)
-		n = family->plugin.canonical(address, len, key->bytes + key->len, LEDGER_PEER_MAX);
+		n = (int)CALLBACK(family, canonical, family->plugin.canonical(address, len, key->bytes + key->len, LEDGER_PEER_MAX));
 	if (n < 0) {
 		n = len < LEDGER_PEER_MAX ? (int)len : LEDGER_PEER_MAX;
 		memcpy(key->bytes + key->len, address, (size_t)n);

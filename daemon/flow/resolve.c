@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/hand.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 
@@ -32,6 +33,7 @@ struct job {
 	struct resolver *resolver;
 	const struct config_endpoint *endpoint;
 	struct ledger_target *target;
+	uint32_t route; /* its slot in the ledger */
 	unsigned pending, failures;
 	unsigned n_found[LEGS_MAX];
 	struct ledger_address found[LEGS_MAX][LEDGER_ADDRESSES_MAX];
@@ -150,14 +152,17 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	struct ledger_address *found = &job->found[leg_index][job->n_found[leg_index]];
 	const void *bytes;
 	struct address address;
+	int r;
 
 	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX || node->ai_family != leg->family->plugin.domain)
 		return;
 	bytes = node->ai_family == AF_INET ? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
 					   : (const void *)&((struct sockaddr_in6 *)(void *)node->ai_addr)->sin6_addr;
-	if (address_from_options(leg->family, &leg->options, leg->family->host_option, bytes,
-				 node->ai_family == AF_INET ? 4 : 16, 0, &address) < 0 ||
-	    address.len > sizeof found->bytes)
+	hand_route(job->resolver->clerk, job->route);
+	r = address_from_options(leg->family, &leg->options, leg->family->host_option, bytes, node->ai_family == AF_INET ? 4 : 16, 0,
+				 &address);
+	hand_empty(job->resolver->clerk);
+	if (r < 0 || address.len > sizeof found->bytes)
 		return;
 	*found = (struct ledger_address){.leg = (uint8_t)leg_index, .len = (uint8_t)address.len};
 	memcpy(found->bytes, &address.storage, address.len);
@@ -230,6 +235,7 @@ static void add_jobs(struct resolver *resolver, const struct generation *generat
 			resolver->n_jobs++;
 			job->resolver = resolver;
 			job->endpoint = endpoint;
+			job->route = generation->route_slots[i];
 			job->target = &ledger->targets[generation->target_slots[i][k]];
 			job->timer.fire = look_up;
 			timer_set(&resolver->clerk->loop.timers, &job->timer, 0);

@@ -9,6 +9,7 @@
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/thread.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -27,7 +28,7 @@ int ring_map(struct session *session, unsigned side)
 	if (!ring)
 		return -ENOMEM;
 	ring->size = sizeof *ring;
-	r = leg->family->plugin.map(session_fd(session, side), &leg->options, ring);
+	r = (int)CALLBACK(leg->family, map, leg->family->plugin.map(session_fd(session, side), &leg->options, ring));
 	if (!r && ring->memory)
 		session->ring[side] = ring;
 	else
@@ -45,6 +46,13 @@ void ring_unmap(struct session *session)
 			munmap(ring->memory, ring->len);
 		free(ring);
 	}
+}
+
+void ring_consume(struct session *session, unsigned s, unsigned count)
+{
+	const struct family *family = session_leg(session, s)->family;
+
+	CALLBACK_VOID(family, consume, family->plugin.consume(session->ring[s], count));
 }
 
 static int nothing_now(struct session *session, unsigned s)
@@ -71,7 +79,7 @@ static int send_from_ring(struct session *session, unsigned s, unsigned count)
 		taken = count;
 		r = 0;
 	}
-	session_leg(session, s)->family->plugin.consume(session->ring[s], taken);
+	ring_consume(session, s, taken);
 	return r;
 }
 
@@ -87,7 +95,7 @@ int ring_move(struct session *session, unsigned s)
 	while (count < BUFFERS_BATCH) {
 		struct spliced_message message = {.size = sizeof message};
 
-		n = leg->family->plugin.next(session->ring[s], &leg->options, &message);
+		n = (int)CALLBACK(leg->family, next, leg->family->plugin.next(session->ring[s], &leg->options, &message));
 		if (n <= 0)
 			break;
 		messages[count++] = (struct iovec){(void *)message.data, message.len};
@@ -99,6 +107,6 @@ int ring_move(struct session *session, unsigned s)
 	if (n == 0)
 		return nothing_now(session, s);
 	sink_drop(session, format_drop_reason(n), 1);
-	leg->family->plugin.consume(session->ring[s], 1);
+	ring_consume(session, s, 1);
 	return 0;
 }

@@ -16,5 +16,8 @@ enum ring_result {
 int ring_map(struct session *session, unsigned side);
 void ring_unmap(struct session *session);
 
+/* The kernel may have the room of the first messages that were read from a side's ring. */
+void ring_consume(struct session *session, unsigned side, unsigned count);
+
 /* Moves a batch. 0: go on; positive: as exchange_step(), or RING_LARGE. */
 int ring_move(struct session *session, unsigned side);

@@ -14,6 +14,7 @@
 #include "flow/connect.h"
 #include "flow/exchange.h"
 #include "flow/format.h"
+#include "flow/hand.h"
 #include "flow/listener.h"
 #include "flow/look.h"
 #include "flow/peers.h"
@@ -145,7 +146,7 @@ void session_begin(struct session *session, const struct address *peer)
 	if (is_handed_in(session))
 		listener_adopt_session(session->thread, record->listener, 1);
 	session_set_state(session, SESSION_CONNECTING);
-	ledger_hold(session->thread->record, HAND_SESSION, session_slot(session));
+	hand_session(session);
 	atomic_fetch_add_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&ledger->keeper->sessions_total, 1, memory_order_relaxed);
 	ledger_count(&session_counter(session)->sessions, 1);
@@ -154,6 +155,7 @@ void session_begin(struct session *session, const struct address *peer)
 		session_end(session, END_ERROR, r);
 	else
 		connect_begin(session);
+	hand_settle(session);
 }
 
 /* One side has said its last, and the other, whose family has no half-close, cannot be told without being cut off. */
@@ -344,6 +346,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	record = session_record(session);
 	session->generation = generation;
 	session->route = &generation->config->routes[record->route];
+	hand_session(session);
 	learn_peer(session, &peer);
 	remember_peer(session, &peer);
 	if (is_handed_in(session)) {
@@ -351,7 +354,6 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 		if (!(session_flow(session)->flags & FLOW_SUPERSEDED))
 			peers_add(session);
 	}
-	ledger_hold(thread->record, HAND_SESSION, slot);
 	adopt_pipes(session);
 	r = watch(session, 0);
 	if (!r && record->fd[1] >= 0)
@@ -371,6 +373,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 		adopt_connecting(session);
 	else
 		adopt_relaying(session);
+	hand_settle(session);
 }
 
 /* A side that has already said FIN is not read any more: only its pending error tells that it was reset since. */
@@ -515,7 +518,7 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 	if (session->thread != thread)
 		return; /* an event of a session that has ended; another thread has the slot */
 	record = session_record(session);
-	ledger_hold(thread->record, HAND_SESSION, session_slot(session));
+	hand_session(session);
 	note_events(session, side, events);
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_CONNECTING:
@@ -523,17 +526,18 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 			connect_check(session);
 		else if (side == 0 && record->fd[0] >= 0 && events & EPOLLERR && socket_take_error(record->fd[0]))
 			session_end(session, END_CLIENT_RESET, -ECONNRESET);
-		return;
+		break;
 	case SESSION_RELAYING:
 		record->active = thread->loop.now;
 		session_service(session);
-		return;
+		break;
 	case SESSION_FREE:
 	case SESSION_CLAIMED:
 	case SESSION_ENDING:
 	case SESSION_ABORTING:
 		return;
 	}
+	hand_settle(session);
 }
 
 /* Idle for too long: the end of a datagram session, and of what is left of a client that said its last; else a failure. */
@@ -573,14 +577,14 @@ static void session_timer(struct timer *timer)
 {
 	struct session *session = (struct session *)((char *)timer - offsetof(struct session, timer));
 
-	ledger_hold(session->thread->record, HAND_SESSION, session_slot(session));
+	hand_session(session);
 	switch ((enum ledger_session_state)session_record(session)->state) {
 	case SESSION_CONNECTING:
 		connect_timer(session);
-		return;
+		break;
 	case SESSION_RELAYING:
 		relay_timer(session);
-		return;
+		break;
 	case SESSION_ABORTING:
 		session_end_wait(session);
 		return;
@@ -589,4 +593,5 @@ static void session_timer(struct timer *timer)
 	case SESSION_ENDING:
 		return;
 	}
+	hand_settle(session);
 }

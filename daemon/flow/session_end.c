@@ -17,6 +17,7 @@
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/callback.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -47,7 +48,7 @@ const char *session_end_name(enum session_end why)
 	case END_CONNECT_TIMEOUT: return "no target answered in time";
 	case END_IDLE: return "idle for too long";
 	case END_KILLED: return "killed by the operator";
-	case END_POISON: return "in hand at two deaths of the worker";
+	case END_POISON: return "in hand at repeated deaths of the worker";
 	case END_AUDIT: return "bytes missing after a crash";
 	case END_STOP: return "spliced stops";
 	case END_ERROR: return "the kernel refused";
@@ -160,7 +161,7 @@ static void take_leave(const struct session *session, unsigned side, int fd)
 	const struct config_leg *leg = session_leg(session, side);
 
 	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
-		leg->family->plugin.leave(fd, &leg->options);
+		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(fd, &leg->options));
 }
 
 static void close_sockets(struct session *session)
@@ -267,8 +268,12 @@ static bool ends_well(const struct session *session, enum session_end why)
 
 void session_end(struct session *session, enum session_end why, int error)
 {
-	bool reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
+	bool reset;
 
+	/* What went wrong then went wrong because of that. */
+	if (callback_state.refused)
+		why = END_POISON;
+	reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
 	if (session->thread->worker->log_sessions && log_level() >= LOG_INFO)
 		log_end(session, why, error);
 	account(session, why);

@@ -2,6 +2,7 @@
 /* Sessions that had more to do than a turn allows, in the order in which they came to that. */
 #include "flow/session.h"
 
+#include "flow/hand.h"
 #include "flow/slot.h"
 #include "flow/thread.h"
 #include "ledger/ledger.h"
@@ -34,7 +35,8 @@ void session_serve_ready(struct thread *thread)
 			slot_release(session);
 		if (session_record(session)->state != SESSION_RELAYING)
 			continue;
-		ledger_hold(thread->record, HAND_SESSION, session_slot(session));
+		hand_session(session);
 		session_service(session);
+		hand_settle(session);
 	}
 }

@@ -14,6 +14,7 @@
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/thread.h"
+#include "net/callback.h"
 #include "net/framing.h"
 #include "net/socket.h"
 
@@ -182,7 +183,7 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
 		const struct iovec *message = &messages[*taken];
 		unsigned sent = 0;
 
-		if (leg->family->plugin.outgoing(&leg->options, message->iov_base, message->iov_len) < 0) {
+		if (CALLBACK(leg->family, outgoing, leg->family->plugin.outgoing(&leg->options, message->iov_base, message->iov_len)) < 0) {
 			sink_drop(session, DROPPED_FORBIDDEN, 1);
 			++*taken;
 			continue;

@@ -20,6 +20,7 @@
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/thread.h"
+#include "net/callback.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -132,7 +133,7 @@ int source_mend(struct session *session, unsigned s, const struct msghdr *header
 	int r = 0;
 
 	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
-		r = leg->family->plugin.received(&leg->options, header, message);
+		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)
 		sink_drop(session, format_drop_reason(r), 1);
 	return r;

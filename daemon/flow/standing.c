@@ -157,6 +157,11 @@ static void add_feeds(struct thread *thread)
 	}
 }
 
+static bool is_paused(const struct thread *thread, uint32_t slot)
+{
+	return thread->worker->ledger->routes[slot].paused;
+}
+
 static void add_dials(struct thread *thread)
 {
 	const struct generation *newest = thread->worker->generations;
@@ -165,7 +170,7 @@ static void add_dials(struct thread *thread)
 		const struct config_route *route = &newest->config->routes[i];
 
 		for (unsigned k = 0; route->enabled && k < route->n_dial; k++)
-			if (is_mine(thread, newest->route_slots[i] + k))
+			if (is_mine(thread, newest->route_slots[i] + k) && !is_paused(thread, newest->route_slots[i]))
 				add(thread, &(struct standing){.listener = NO_LISTENER, .generation = newest,
 							       .route = i, .dial = k});
 	}

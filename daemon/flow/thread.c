@@ -10,11 +10,13 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/chain.h"
+#include "flow/hand.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/session.h"
 #include "flow/standing.h"
 #include "ledger/generation.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -55,8 +57,10 @@ static void take_kill(struct thread *thread)
 		return;
 	record = session_record(session);
 	if (record->serial == wanted >> 32 &&
-	    (record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING))
+	    (record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING)) {
+		hand_session(session);
 		session_end(session, END_KILLED, 0);
+	}
 }
 
 static void woken(void *context, uint32_t index, uint32_t events)
@@ -93,14 +97,22 @@ static void note_crash(int number, siginfo_t *info, void *context)
 	raise(number);
 }
 
+/* A callback that calls exit(3) ends the worker as a signal does. */
+static void note_exit(void)
+{
+	if (self)
+		self->record->crashed = CRASH_EXIT;
+}
+
 static void catch_crashes(struct ledger_keeper *keeper)
 {
-	static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS};
+	static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
 	struct sigaction action = {.sa_sigaction = note_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	crash_record = keeper;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
 		sigaction(numbers[i], &action, NULL);
+	atexit(note_exit);
 }
 
 static void use_signal_stack(void)
@@ -134,7 +146,7 @@ static void turn(struct thread *thread)
 	loop_dispatch(&thread->loop, count > 0 ? count : 0);
 	if (thread->ready_first)
 		session_serve_ready(thread);
-	ledger_hold(thread->record, HAND_EMPTY, 0);
+	hand_empty(thread);
 }
 
 static void *thread_run(void *argument)
@@ -144,6 +156,7 @@ static void *thread_run(void *argument)
 	char name[16];
 
 	self = thread;
+	callback_state.word = &thread->record->callback;
 	snprintf(name, sizeof name, thread->index == worker->n_threads ? "spliced-clerk" : "spliced-%u", thread->index);
 	pthread_setname_np(pthread_self(), name);
 	use_signal_stack();
@@ -153,7 +166,7 @@ static void *thread_run(void *argument)
 		adopt_sessions(thread);
 		if (standing_adopt(thread) < 0)
 			log_error("no memory for feeds and dials: they rest until a reload");
-		ledger_hold(thread->record, HAND_EMPTY, 0);
+		hand_empty(thread);
 	}
 	while (!atomic_load_explicit(&worker->stop, memory_order_acquire))
 		turn(thread);
@@ -201,12 +214,13 @@ uint64_t worker_draw_seed(void)
 	return clock_monotonic() ^ (uint64_t)(uintptr_t)&seed << 20;
 }
 
-int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations)
+int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations, const struct families *families)
 {
-	int r = 0;
+	int r;
 
 	worker->ledger = ledger;
 	worker->generations = generations;
+	worker->families = families;
 	worker->n_threads = ledger->n_threads;
 	worker->seed = worker_draw_seed();
 	worker->log_sessions = generations->config->daemon[DAEMON_LOG_SESSIONS].value.number != 0;
@@ -215,6 +229,8 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	if (!worker->threads || !worker->sessions)
 		return -ENOMEM;
 	r = chains_init(worker);
+	if (!r)
+		r = hands_init(worker);
 	for (uint32_t i = 0; !r && i <= worker->n_threads; i++)
 		r = thread_init(&worker->threads[i], worker, i);
 	return r;

@@ -19,6 +19,7 @@
 
 struct buffers;
 struct chains;
+struct families;
 struct generation;
 struct listener;
 struct session;
@@ -53,6 +54,8 @@ struct thread {
 struct worker {
 	struct ledger *ledger;
 	struct generation *generations; /* newest first */
+	const struct families *families;
+	uint32_t *barred;               /* [route slot]: hand.h; NULL: nothing is */
 	struct session *sessions;       /* [n_sessions], mapped, touched where used */
 	struct thread *threads;         /* n_threads, and the clerk */
 	uint32_t n_threads;
@@ -67,7 +70,7 @@ struct worker {
 uint64_t worker_draw_seed(void);
 
 /* Makes the worker's tables. 0 or negative errno. */
-int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations);
+int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations, const struct families *families);
 
 static inline struct thread *worker_clerk(struct worker *worker)
 {

@@ -2,61 +2,267 @@
 /* Blame. It runs in the keeper, between the death of a worker and the birth of its heir, when nobody else writes. */
 #include "keeper/blame.h"
 
+#include "base/clock.h"
 #include "base/log.h"
+#include "config/config.h"
 #include "flow/session.h"
+#include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "net/callback.h"
 
-enum { DEATHS_FORGIVEN = 1, DEATHS_LISTENER_SKIPS = 2, DEATHS_LISTENER_PAUSES = 3 };
+#include <stdio.h>
+#include <string.h>
 
-static void blame_session(struct ledger *ledger, uint32_t slot)
+enum {
+	DEATHS_FORGIVEN = 1,
+	DEATHS_LISTENER_SKIPS = 2,
+	DEATHS_PAUSE = 3,
+	QUIET_SECONDS = 300, /* a route that lived so long begins anew */
+};
+
+/* What the keeper knows besides the ledger. */
+struct blame {
+	struct ledger *ledger;
+	struct generation *newest;
+	const struct families *families;
+	bool hung;
+};
+
+/* What a thread died of. */
+struct culprit {
+	const char *family; /* "": no family's code ran */
+	uint32_t callback;
+};
+
+static struct culprit culprit_of(const struct blame *blame, const struct ledger_thread *thread)
 {
-	struct ledger_session *record = &ledger->sessions[slot];
+	const struct family *family = family_numbered(blame->families, thread->callback >> CALLBACK_BITS);
+	uint32_t callback = thread->callback & ((1 << CALLBACK_BITS) - 1);
 
-	if (record->state != SESSION_CONNECTING && record->state != SESSION_RELAYING)
-		return;
-	if (++record->deaths <= DEATHS_FORGIVEN)
-		return;
-	log_error("session %u.%u was in hand at %u deaths of the worker: it is dropped", slot, record->serial,
-		  record->deaths);
-	record->kill = END_POISON;
+	return family && callback ? (struct culprit){family->name, callback} : (struct culprit){"", CALLBACK_NONE};
 }
 
-static void blame_listener(struct ledger *ledger, uint32_t index)
+/* Where a record's route is counted; NULL where its generation is gone. */
+static struct ledger_route *route_of(const struct blame *blame, uint32_t number, uint32_t route)
 {
-	struct ledger_listener *record = &ledger->listeners[index];
+	const struct generation *generation = generation_find(blame->newest, number);
 
-	if (record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING)
-		return;
-	if (++record->deaths == DEATHS_LISTENER_SKIPS)
-		record->skip = 1;
-	if (record->deaths < DEATHS_LISTENER_PAUSES)
-		return;
-	log_error("a listener was in hand at %u deaths of the worker: it is paused until a reload", record->deaths);
-	record->paused = PAUSE_DEATHS;
+	if (!generation || route >= generation->config->n_routes)
+		return NULL;
+	return &blame->ledger->routes[generation->route_slots[route]];
 }
 
-static void blame_thread(struct ledger *ledger, const struct ledger_thread *thread)
+static bool is_open(const struct ledger_listener *record)
 {
-	uint64_t hand = thread->hand;
-	uint32_t index = (uint32_t)hand;
+	return record->state == LISTENER_OPEN || record->state == LISTENER_LEAVING;
+}
 
-	switch ((enum ledger_hand)(hand >> 32)) {
-	case HAND_EMPTY:
+static bool is_alive(const struct ledger_session *record)
+{
+	return record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING;
+}
+
+/* ---- the route ---- */
+
+static void pause_listeners(const struct blame *blame, const struct ledger_route *route)
+{
+	for (uint32_t i = 0; i < blame->ledger->keeper->listeners_high; i++) {
+		struct ledger_listener *record = &blame->ledger->listeners[i];
+
+		if (is_open(record) && route_of(blame, record->generation, record->route) == route)
+			record->paused = PAUSE_DEATHS;
+	}
+}
+
+static void end_sessions(const struct blame *blame, const struct ledger_route *route)
+{
+	for (uint32_t i = 0; i < blame->ledger->keeper->sessions_high; i++) {
+		struct ledger_session *record = &blame->ledger->sessions[i];
+
+		if (is_alive(record) && route_of(blame, record->generation, record->route) == route)
+			record->kill = END_POISON;
+	}
+}
+
+/* "family crashy, encode()", or that it was none. */
+static const char *culprit_text(const struct ledger_route *route, char *text, size_t size)
+{
+	if (route->callback)
+		snprintf(text, size, "family %s, %s()", route->family, callback_name(route->callback));
+	else
+		snprintf(text, size, "no callback of a family");
+	return text;
+}
+
+static void stop_route(const struct blame *blame, struct ledger_route *route)
+{
+	char text[96];
+
+	culprit_text(route, text, sizeof text);
+	switch ((enum ledger_route_pause)route->paused) {
+	case ROUTE_RUNS:
+		route->paused = ROUTE_PAUSED;
+		pause_listeners(blame, route);
+		log_error("route %s: %s: in hand at %u deaths of the worker: the route is paused until a reload", route->name, text,
+			  route->deaths);
 		return;
-	case HAND_SESSION:
-		if (index < ledger->n_sessions)
-			blame_session(ledger, index);
+	case ROUTE_PAUSED:
+		route->paused = ROUTE_BARRED;
+		log_error("route %s: %s: in hand again: its sessions that need a callback are ended", route->name, text);
 		return;
-	case HAND_LISTENER:
-		if (index < LEDGER_LISTENERS_MAX)
-			blame_listener(ledger, index);
+	case ROUTE_BARRED:
+	case ROUTE_CLOSED:
+		route->paused = ROUTE_CLOSED;
+		end_sessions(blame, route);
+		log_error("route %s: %s: in hand again: its sessions are ended", route->name, text);
 		return;
 	}
 }
 
-void blame_hands(struct ledger *ledger)
+static void blame_route(const struct blame *blame, struct ledger_route *route, const struct culprit *culprit)
 {
+	uint64_t now = clock_monotonic();
+	char text[96];
+
+	if (!route->paused && now - route->died > QUIET_SECONDS * NSEC_PER_SEC)
+		route->deaths = 0;
+	route->died = now;
+	route->deaths++;
+	route->deaths_total++;
+	/* What is barred stays barred. */
+	if (route->paused != ROUTE_PAUSED) {
+		route->callback = culprit->callback;
+		route->hung = blame->hung;
+		snprintf(route->family, sizeof route->family, "%s", culprit->family);
+	}
+	if (route->deaths >= DEATHS_PAUSE)
+		stop_route(blame, route);
+	else
+		log_error("route %s: %s: in hand at death %u of the worker", route->name, culprit_text(route, text, sizeof text),
+			  route->deaths);
+}
+
+/* ---- what was in hand ---- */
+
+static struct ledger_route *blame_session(const struct blame *blame, uint32_t slot, const struct culprit *culprit)
+{
+	struct ledger_session *record = &blame->ledger->sessions[slot];
+	struct ledger_route *route = NULL;
+
+	if (record->state >= SESSION_CONNECTING)
+		route = route_of(blame, record->generation, record->route);
+	if (!route)
+		return NULL;
+	blame_route(blame, route, culprit);
+	if (!is_alive(record) || (++record->deaths <= DEATHS_FORGIVEN && !route->paused))
+		return route;
+	log_error("session %u.%u of route %s was in hand at %u of them: it is dropped", slot, record->serial, route->name,
+		  record->deaths);
+	record->kill = END_POISON;
+	return route;
+}
+
+static struct ledger_route *blame_listener(const struct blame *blame, uint32_t index, const struct culprit *culprit)
+{
+	struct ledger_listener *record = &blame->ledger->listeners[index];
+	struct ledger_route *route = is_open(record) ? route_of(blame, record->generation, record->route) : NULL;
+
+	if (!route)
+		return NULL;
+	if (++record->deaths == DEATHS_LISTENER_SKIPS)
+		record->skip = 1;
+	blame_route(blame, route, culprit);
+	return route;
+}
+
+static struct ledger_route *blame_index(const struct blame *blame, enum ledger_hand hand, uint32_t index, const struct culprit *culprit)
+{
+	switch (hand) {
+	case HAND_EMPTY:
+		return NULL;
+	case HAND_SESSION:
+		return index < blame->ledger->n_sessions ? blame_session(blame, index, culprit) : NULL;
+	case HAND_LISTENER:
+		return index < LEDGER_LISTENERS_MAX ? blame_listener(blame, index, culprit) : NULL;
+	case HAND_ROUTE:
+		if (index >= LEDGER_ROUTES_MAX || !blame->ledger->routes[index].used)
+			return NULL;
+		blame_route(blame, &blame->ledger->routes[index], culprit);
+		return &blame->ledger->routes[index];
+	}
+	return NULL;
+}
+
+static bool blame_thread(const struct blame *blame, struct ledger_thread *thread)
+{
+	struct culprit culprit = culprit_of(blame, thread);
+	uint64_t hand = thread->hand;
+	bool found = blame_index(blame, (enum ledger_hand)(hand >> 32), (uint32_t)hand, &culprit) != NULL;
+
+	if (!found && culprit.callback)
+		log_error("family %s, %s(): running at a death of the worker, for no route", culprit.family,
+			  callback_name(culprit.callback));
+	thread->crashed = CRASH_BLAMED;
+	return found;
+}
+
+bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families, bool hung)
+{
+	const struct blame blame = {ledger, newest, families, hung};
+	bool known = false, found = false;
+
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
-		if (ledger->threads[i].crashed)
-			blame_thread(ledger, &ledger->threads[i]);
+		known |= ledger->threads[i].crashed != 0;
+	/* _exit(2), and a signal that is not caught, do not tell which thread it was: one that ran a family's code. */
+	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
+		struct ledger_thread *thread = &ledger->threads[i];
+
+		if (known ? thread->crashed && thread->crashed != CRASH_BLAMED : thread->callback != 0)
+			found |= blame_thread(&blame, thread);
+	}
+	return found;
+}
+
+/* ---- reload ---- */
+
+/* Whether the configuration before this one says the same of the route. */
+static bool is_unchanged(const struct generation *newest, const struct config_route *route)
+{
+	const struct config *before = newest->next ? newest->next->config : NULL;
+
+	for (unsigned i = 0; before && i < before->n_routes; i++)
+		if (!strcmp(before->routes[i].name, route->name))
+			return before->routes[i].digest == route->digest;
+	return false;
+}
+
+void blame_forgive(struct ledger *ledger, struct generation *newest, bool asked)
+{
+	for (unsigned i = 0; i < newest->config->n_routes; i++) {
+		struct ledger_route *route = &ledger->routes[newest->route_slots[i]];
+
+		if (!asked && is_unchanged(newest, &newest->config->routes[i]))
+			continue;
+		if (route->paused)
+			log_notice("route %s is no longer paused", route->name);
+		route->paused = ROUTE_RUNS;
+		route->deaths = 0;
+	}
+}
+
+void blame_pause(struct ledger *ledger, struct generation *newest)
+{
+	const struct blame blame = {.ledger = ledger, .newest = newest};
+
+	for (unsigned i = 0; i < newest->config->n_routes; i++)
+		if (ledger->routes[newest->route_slots[i]].paused)
+			pause_listeners(&blame, &ledger->routes[newest->route_slots[i]]);
+}
+
+bool blame_is_pausing(const struct ledger *ledger, const struct generation *generation)
+{
+	for (unsigned i = 0; i < generation->config->n_routes; i++)
+		if (ledger->routes[generation->route_slots[i]].paused)
+			return true;
+	return false;
 }

@@ -1,12 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Blame: what a dead worker's threads had in hand. A session in hand at two deaths of the worker's own making is given up. A
- * connection that kills while it is accepted becomes a session of the heir, and so is given up too; the listener it came from
- * is paused at the third such death.
+ * Blame: what a dead worker's threads had in hand, and which callback of which family they ran.
+ *
+ * A session in hand at two deaths of the worker's own making is given up. A connection that kills while it is accepted becomes a session of
+ * the heir that has one death already; of a datagram listener, the message at the head of the queue is skipped at the second.
+ *
+ * The route counts too, whatever of it was in hand, and whatever became of that: at the third death its listeners, feeds and dials rest
+ * until a reload, and the callback is barred for it, so that its sessions live on as long as they do without. Each further death goes
+ * a step on: enum ledger_route_pause.
  */
 #pragma once
 
+#include <stdbool.h>
+
+struct families;
+struct generation;
 struct ledger;
 
-/* The worker died of its own making: looks at the hands of the threads that crashed, or hung. */
-void blame_hands(struct ledger *ledger);
+/* The worker died of its own making, or hung: looks at the hands of the threads that did it. True: a route was found, so that
+ * the same cannot happen for ever. */
+bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families, bool hung);
+
+/* A generation begins to run: the routes of it that are paused go on, and all deaths are forgotten. Not asked (the program became
+ * another): what the generation before says the same of stays as it is. blame_pause() follows. */
+void blame_forgive(struct ledger *ledger, struct generation *newest, bool asked);
+
+/* What is listened on since is paused as its route is. */
+void blame_pause(struct ledger *ledger, struct generation *newest);
+
+/* Whether a route of the generation is paused. */
+bool blame_is_pausing(const struct ledger *ledger, const struct generation *generation);

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -27,7 +28,7 @@ static struct companion {
 static bool is_wanted(const struct ledger_listener *record, const struct config_leg *leg)
 {
 	return record->state == LISTENER_OPEN && leg && leg->family->plugin.companion &&
-	       leg->family->plugin.companion(&leg->options, 0) > 0;
+	       CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 0)) > 0;
 }
 
 static struct companion *find(uint32_t listener, uint64_t digest)
@@ -59,7 +60,7 @@ _Noreturn static void run(const struct config_leg *leg)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
-	_exit(leg->family->plugin.companion(&leg->options, 1) < 0 ? 1 : 0);
+	_exit(CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 1)) < 0 ? 1 : 0);
 }
 
 static void start(struct companion *companion, const struct config_leg *leg)

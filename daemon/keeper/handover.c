@@ -13,6 +13,7 @@
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
+#include "net/callback.h"
 #include "net/passed.h"
 #include "net/socket.h"
 
@@ -116,7 +117,7 @@ static void take_leave(const struct ledger_session *record, unsigned side, struc
 		return;
 	leg = side ? &route->targets[record->target].legs[record->connect_leg] : &route->dial[record->endpoint].legs[record->leg];
 	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
-		leg->family->plugin.leave(record->fd[side], &leg->options);
+		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fd[side], &leg->options));
 }
 
 void handover_abandon(struct ledger *ledger, struct generation *newest)

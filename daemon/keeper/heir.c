@@ -50,10 +50,9 @@ static void wake_keeper(struct ledger *ledger)
 		return; /* full: it is being woken already */
 }
 
-static int start(struct worker *worker, struct ledger *ledger, struct generation *generations,
-		 struct resolver **resolver, struct control **control)
+static int start(struct worker *worker, const struct families *families, struct resolver **resolver, struct control **control)
 {
-	int r = worker_init(worker, ledger, generations);
+	int r = worker_init(worker, worker->ledger, worker->generations, families);
 
 	if (!r)
 		r = resolver_new(resolver, worker_clerk(worker));
@@ -64,7 +63,7 @@ static int start(struct worker *worker, struct ledger *ledger, struct generation
 	return r;
 }
 
-int heir_run(struct ledger *ledger, struct generation *generations, bool planned)
+int heir_run(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned)
 {
 	struct worker worker = {.ledger = ledger, .generations = generations, .planned = planned};
 	struct resolver *resolver = NULL;
@@ -74,7 +73,7 @@ int heir_run(struct ledger *ledger, struct generation *generations, bool planned
 
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
 	adopt_ledger(&worker);
-	r = start(&worker, ledger, generations, &resolver, &control);
+	r = start(&worker, families, &resolver, &control);
 	if (r < 0) {
 		log_error("the worker cannot start: %s", strerror(-r));
 		return EXIT_FAILURE;
@@ -95,7 +94,7 @@ int heir_run(struct ledger *ledger, struct generation *generations, bool planned
 	return EXIT_SUCCESS;
 }
 
-pid_t heir_start(struct ledger *ledger, struct generation *generations, bool planned)
+pid_t heir_start(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned)
 {
 	pid_t keeper = getpid(), pid;
 
@@ -114,5 +113,5 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, bool pla
 	prctl(PR_SET_NAME, "spliced-worker");
 	atomic_store(&ledger->keeper->worker_pid, getpid());
 	privilege_limit(generations);
-	_exit(heir_run(ledger, generations, planned));
+	_exit(heir_run(ledger, generations, families, planned));
 }

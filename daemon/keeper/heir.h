@@ -5,14 +5,15 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+struct families;
 struct generation;
 struct ledger;
 
 /* Starts a worker that adopts what the ledger says is open. planned: the one before stopped in good order, and nothing need
  * be audited. The worker says by the ledger's worker_state, and the eventfd keeper_wake, when it is ready. Returns its pid or
  * negative errno. */
-pid_t heir_start(struct ledger *ledger, struct generation *generations, bool planned);
+pid_t heir_start(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned);
 
 /* The worker's life, in the calling process: adopts, starts its threads, waits for SIGTERM, stops. Returns an exit status.
  * Where there is no keeper (--single), the caller's own. */
-int heir_run(struct ledger *ledger, struct generation *generations, bool planned);
+int heir_run(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned);

@@ -11,6 +11,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "control/status.h"
+#include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/companion.h"
 #include "keeper/handover.h"
@@ -37,9 +38,6 @@
 enum {
 	TICK_MS = 1000,
 	STOP_SECONDS = 5,       /* a planned stop that takes longer becomes a kill */
-	BACKOFF_MS = 100,       /* after the second death of the worker's own making, doubled up to */
-	BACKOFF_MAX_MS = 10000,
-	BACKOFF_FORGET_SECONDS = 60, /* a worker that lived so long begins anew */
 	ABSENCE_TICKS = 5,      /* between two looks for a family, or a device, that was not there */
 };
 
@@ -53,9 +51,11 @@ struct keeper {
 	enum ledger_start reason;  /* why the worker that runs, or is about to, was started */
 	uint64_t deadline;         /* STOPPING, ENDING: of the stop; WAITING: of the back-off */
 	uint64_t born;             /* CLOCK_MONOTONIC ns, the worker */
-	unsigned own_deaths;       /* in a row */
+	struct backoff backoff;
 	bool hung;                 /* we killed it for that */
 	bool wanted;               /* a reload was asked for by SIGHUP */
+	bool took_over;            /* the next reload is that of another program's successor */
+	bool own_idea;             /* nobody asked for the reload that is under way */
 	struct prepare prepare;
 	bool checked;              /* its child has ended, with */
 	int check_status;
@@ -97,7 +97,7 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 	keeper->hung = false;
 	record->struck = 0;
 	keeper->reason = reason;
-	pid = heir_start(keeper->ledger, keeper->start->generations, planned);
+	pid = heir_start(keeper->ledger, keeper->start->generations, &keeper->start->families, planned);
 	if (pid < 0) {
 		log_error("cannot start a worker: %s; trying again", strerror(-pid));
 		keeper->state = KEEPER_WAITING;
@@ -148,7 +148,8 @@ static void begin_reload(struct keeper *keeper)
 	int r;
 
 	service_reloading();
-	keeper->wanted = false;
+	keeper->own_idea = keeper->took_over;
+	keeper->wanted = keeper->took_over = false;
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
 	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
 	if (!r)
@@ -246,7 +247,7 @@ static void end_prepare(struct keeper *keeper, int status)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
 				   &report);
 	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
-	    !keeper->renew) {
+	    !keeper->renew && !blame_is_pausing(keeper->ledger, start->generations)) {
 		start_note_files(start, generation->config);
 		generation_free(generation, keeper->ledger);
 		answer(keeper, true, false, NULL);
@@ -274,6 +275,7 @@ static void commit(struct keeper *keeper)
 	start->generations = generation;
 	keeper->ledger->keeper->generation = generation->number;
 	listen_commit(keeper->ledger, generation);
+	blame_forgive(keeper->ledger, generation, !keeper->own_idea);
 	start_apply(start, generation->config);
 	start->settled = true;
 	generations_trim(generation, keeper->ledger);
@@ -288,6 +290,7 @@ static void settle(struct keeper *keeper)
 		commit(keeper);
 	if (keeper->come)
 		listen_open(keeper->ledger, keeper->start->generations);
+	blame_pause(keeper->ledger, keeper->start->generations);
 	keeper->come = false;
 }
 
@@ -321,39 +324,33 @@ static void note_death(struct keeper *keeper, int status)
 	       "worker %d %s; its sessions go on with the next", keeper->worker, record->last_death);
 }
 
-/* How long to wait before the next start, in ms. */
-static uint64_t back_off(struct keeper *keeper, bool own_making)
+/* A callback may have called exit(3) meanwhile. */
+static bool was_planned(const struct keeper *keeper, int status)
 {
-	uint64_t ms = BACKOFF_MS;
+	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS && keeper->state != KEEPER_RUNNING &&
+	       keeper->ledger->keeper->worker_state == WORKER_STOPPED;
+}
 
-	if (!own_making)
+/* Finds out who was to blame. How long to wait before the next start, in ms. */
+static uint64_t judge_death(struct keeper *keeper, int status)
+{
+	note_death(keeper, status);
+	if (was_struck(keeper, status) ||
+	    blame_hands(keeper->ledger, keeper->start->generations, &keeper->start->families, keeper->hung))
 		return 0;
-	if (clock_monotonic() - keeper->born > BACKOFF_FORGET_SECONDS * NSEC_PER_SEC)
-		keeper->own_deaths = 0;
-	if (keeper->own_deaths++ == 0)
-		return 0;
-	for (unsigned i = 2; i < keeper->own_deaths && ms < BACKOFF_MAX_MS; i++)
-		ms *= 2;
-	return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+	return backoff_next(&keeper->backoff, clock_monotonic() - keeper->born);
 }
 
 static void worker_ended(struct keeper *keeper, int status)
 {
-	bool planned = WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS && keeper->state != KEEPER_RUNNING;
-	bool outside = was_struck(keeper, status);
+	bool planned = was_planned(keeper, status);
 	enum ledger_start reason = keeper->hung ? START_HANG : START_CRASH;
-	uint64_t wait = 0;
+	uint64_t wait = planned ? 0 : judge_death(keeper, status);
 
-	if (!planned)
-		note_death(keeper, status);
-	if (!planned && !outside)
-		blame_hands(keeper->ledger);
 	keeper->worker = 0;
 	atomic_store(&keeper->ledger->keeper->worker_pid, 0);
 	if (keeper->state == KEEPER_ENDING)
 		return;
-	if (!planned)
-		wait = back_off(keeper, !outside);
 	if (keeper->prepared || keeper->come)
 		reason = START_RELOAD;
 	settle(keeper);
@@ -542,7 +539,7 @@ static void turn(struct keeper *keeper)
 
 static int run_single(struct start *start)
 {
-	int r = heir_run(&start->ledger, start->generations, true);
+	int r = heir_run(&start->ledger, start->generations, &start->families, true);
 
 	handover_abandon(&start->ledger, start->generations);
 	return r;
@@ -556,7 +553,7 @@ static int run_kept(struct start *start)
 	if (start->took_over) {
 		/* A request that came with the ledger is answered by the reload that follows. */
 		keeper.asked = keeper.ledger->keeper->reload_answered;
-		keeper.wanted = keeper.renew = true;
+		keeper.wanted = keeper.took_over = keeper.renew = true;
 	}
 	start_worker(&keeper, start->took_over ? START_UPGRADE : START_FIRST, true);
 	while (keeper.state != KEEPER_ENDING || keeper.worker)

@@ -14,6 +14,7 @@
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "net/callback.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -244,12 +245,13 @@ static void remove_traces(const struct ledger_listener *record, struct generatio
 {
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
 	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
+	const struct sockaddr *bytes = leg ? address_sockaddr_const(&leg->address) : NULL;
 
 	if (leg && leg->family->plugin.unbound && !is_passed(endpoint))
-		leg->family->plugin.unbound(&leg->options, address_sockaddr_const(&leg->address), leg->address.len);
+		CALLBACK_VOID(leg->family, unbound, leg->family->plugin.unbound(&leg->options, bytes, leg->address.len));
 	for (uint32_t k = 0; leg && leg->family->plugin.leave && k < record->n_fds; k++)
 		if (record->fds[k] >= 0)
-			leg->family->plugin.leave(record->fds[k], &leg->options);
+			CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fds[k], &leg->options));
 }
 
 /* What was not bound left nothing; another's may stand there. */
@@ -390,15 +392,16 @@ static void apply_live(struct ledger_listener *record, struct generation *newest
 	const struct config_route *route = &newest->config->routes[record->route];
 	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
 	const struct config_leg *leg = &endpoint->legs[record->leg];
+	const struct family *family = leg->family;
 	struct socket_options common = endpoint_socket_options(endpoint);
 
 	for (uint32_t k = 0; k < record->n_fds; k++) {
-		int r = socket_change(record->fds[k], leg->family, leg->row, &common);
+		int r = socket_change(record->fds[k], family, leg->row, &common);
 
-		if (!r && leg->family->plugin.prepare)
-			r = leg->family->plugin.prepare(record->fds[k], &leg->options);
-		if (!r && leg->family->plugin.bound)
-			r = leg->family->plugin.bound(record->fds[k], &leg->options);
+		if (!r && family->plugin.prepare)
+			r = (int)CALLBACK(family, prepare, family->plugin.prepare(record->fds[k], &leg->options));
+		if (!r && family->plugin.bound)
+			r = (int)CALLBACK(family, bound, family->plugin.bound(record->fds[k], &leg->options));
 		if (!r && !socket_has_no_connections(leg->row) && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
 			r = -errno;
 		if (r < 0)

@@ -38,6 +38,7 @@ enum {
 	LEDGER_KEEPER_FDS = 64,
 	LEDGER_GENERATIONS_MAX = 1024, /* that are lived in */
 	LEDGER_NAME_MAX = 128,
+	LEDGER_FAMILY_MAX = 32,
 	LEDGER_TEXT_MAX = 64 * 1024,
 };
 
@@ -119,15 +120,19 @@ struct ledger_keeper {
 	struct log_losses log_losses;
 };
 
-/* What a thread has in hand. */
-enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER };
+/* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */
+enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER, HAND_ROUTE };
+
+/* How a thread ended the worker, beside a signal. BLAMED: all that follows from it is done. */
+enum ledger_crash { CRASH_EXIT = 1000, CRASH_BLAMED };
 
 struct ledger_thread {
 	_Atomic uint64_t hand;    /* enum ledger_hand << 32 | index of the record */
 	_Atomic uint64_t beats;   /* turns begun */
-	_Atomic uint32_t crashed; /* a fatal signal struck this thread: its number */
+	_Atomic uint32_t crashed; /* a fatal signal struck this thread: its number, or enum ledger_crash */
 	_Atomic uint32_t sessions;
-	uint8_t pad[40];          /* a cache line a thread */
+	_Atomic uint32_t callback; /* net/callback.h: the family's callback that runs, 0: none */
+	uint8_t pad[36];          /* a cache line a thread */
 };
 
 enum ledger_session_state {
@@ -243,6 +248,14 @@ struct ledger_listener {
 	int32_t fds[LEDGER_THREADS_MAX - 1];
 };
 
+/* How far a route is stopped because the worker died with it in hand, each time a step more. */
+enum ledger_route_pause {
+	ROUTE_RUNS,
+	ROUTE_PAUSED, /* its listeners, feeds and dials rest; the callback that was running is barred */
+	ROUTE_BARRED, /* no callback of any family runs for it */
+	ROUTE_CLOSED, /* and its sessions are ended */
+};
+
 /* A route by name, whatever its generation: what is counted of it. */
 struct ledger_route {
 	_Atomic uint32_t used;
@@ -251,6 +264,14 @@ struct ledger_route {
 	int32_t reserved;
 	uint64_t digest;         /* ledger_digest() of the whole name: it identifies the route */
 	char name[LEDGER_NAME_MAX]; /* for people */
+	_Atomic uint32_t paused; /* enum ledger_route_pause */
+	uint32_t deaths;         /* of the worker's own making, with the route in hand; forgotten after a while, and by a reload */
+	uint64_t died;           /* CLOCK_MONOTONIC ns, the newest of them */
+	_Atomic uint64_t deaths_total;
+	/* what ran at the newest of them: net/callback.h; 0: nobody's */
+	uint32_t callback;
+	uint32_t hung;           /* it did not return */
+	char family[LEDGER_FAMILY_MAX];
 };
 
 struct ledger_address {
@@ -294,7 +315,7 @@ enum ledger_drop {
 	DROPPED_FORMAT,       /* the format made nothing of it */
 	DROPPED_SENDER,       /* from somebody who is not to be heard */
 	DROPPED_NO_SESSION,   /* a new peer's, and no session to be had: limit.sessions, max_sessions, descriptors */
-	DROPPED_POISON,       /* in hand at two deaths of the worker */
+	DROPPED_POISON,       /* in hand at repeated deaths of the worker */
 	DROPPED_FORBIDDEN,    /* towards a socket whose family does not let it pass */
 	DROPPED_LOOP,         /* a session of ours sent it, and it came back */
 	DROPPED_REASONS,

@@ -5,6 +5,7 @@
  */
 #include "net/address.h"
 
+#include "net/callback.h"
 #include "net/family.h"
 
 #include <assert.h>
@@ -19,8 +20,9 @@ bool address_equal(const struct address *a, const struct address *b)
 const char *address_describe(const struct family *family, const struct spliced_row *row,
 			     const struct address *address, char *text, size_t size)
 {
-	if (!address->len || family->plugin.describe(row, address_sockaddr_const(address),
-						     address->len, text, size) < 0)
+	const struct sockaddr *bytes = address_sockaddr_const(address);
+
+	if (!address->len || CALLBACK(family, describe, family->plugin.describe(row, bytes, address->len, text, size)) < 0)
 		snprintf(text, size, "?");
 	return text;
 }
@@ -34,7 +36,7 @@ int address_from_options(const struct family *family, const struct spliced_optio
 
 	memset(ret, 0, sizeof *ret);
 	if (!host || host_option < 0)
-		return family->plugin.address(options, &ret->storage, &ret->len);
+		return (int)CALLBACK(family, address, family->plugin.address(options, &ret->storage, &ret->len));
 	/* A copy: other threads resolve the same options to other addresses. */
 	assert(options->n_values <= FAMILY_OPTIONS_MAX &&
 	       (uint32_t)host_option < options->n_values);
@@ -45,5 +47,5 @@ int address_from_options(const struct family *family, const struct spliced_optio
 	values[host_option].host_scope = scope;
 	resolved.values = values;
 	resolved.value_stride = sizeof *values;
-	return family->plugin.address(&resolved, &ret->storage, &ret->len);
+	return (int)CALLBACK(family, address, family->plugin.address(&resolved, &ret->storage, &ret->len));
 }

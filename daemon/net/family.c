@@ -108,6 +108,14 @@ const struct family *family_find(const struct families *families, const char *na
 	return NULL;
 }
 
+const struct family *family_numbered(const struct families *families, uint32_t number)
+{
+	for (const struct family *family = families->first; family; family = family->next)
+		if (family->number == number)
+			return family;
+	return NULL;
+}
+
 /* [a-z][a-z0-9_]*, as long as it fits. */
 static bool name_is_sane(const char *name, size_t len)
 {
@@ -276,6 +284,7 @@ static void add_family(struct families *families, struct family *family)
 		place = &(*place)->next;
 	family->next = *place;
 	*place = family;
+	family->number = ++families->count;
 }
 
 int family_load(struct families *families, const char *name, const struct family **ret, char **why)

@@ -10,13 +10,14 @@
 
 struct report;
 
-/* Most rows, options and formats that a family may have. */
-enum { FAMILY_ROWS_MAX = 64, FAMILY_OPTIONS_MAX = 64, FAMILY_FORMATS_MAX = 16 };
+/* Bytes of a family's name with its NUL; most rows, options and formats that it may have. */
+enum { FAMILY_NAME_MAX = 32, FAMILY_ROWS_MAX = 64, FAMILY_OPTIONS_MAX = 64, FAMILY_FORMATS_MAX = 16 };
 
 /* A loaded family. The plugin's tables are copied with their strides undone, so that rows[i] and options[i] index as C does. */
 struct family {
 	struct family *next;
-	char name[32];
+	char name[FAMILY_NAME_MAX];
+	uint32_t number;               /* from 1 on, in the order in which they were loaded */
 	char *path;                    /* the file it came from */
 	void *handle;                  /* dlopen(3); never closed */
 	struct spliced_plugin plugin;  /* as far as the plugin's own size goes; what it lacks is zero */
@@ -30,6 +31,7 @@ struct families {
 	char *dir;      /* where FAMILY.so lie */
 	uid_t owner;    /* besides root, who may own directory and file */
 	struct family *first;
+	uint32_t count;
 };
 
 /* dir is copied. owner: the uid that the daemon was started with. */
@@ -50,6 +52,7 @@ int families_load_all(struct families *families, struct report *report);
 
 /* NULL where not loaded. */
 const struct family *family_find(const struct families *families, const char *name);
+const struct family *family_numbered(const struct families *families, uint32_t number);
 
 /* The name of a socket type ("stream", "dgram", "seqpacket", "rdm", "raw"), and back (-1: none). */
 const char *family_type_name(int type);

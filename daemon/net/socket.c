@@ -6,6 +6,7 @@
  */
 #include "net/socket.h"
 
+#include "net/callback.h"
 #include "net/family.h"
 #include "net/netns.h"
 #include "net/passed.h"
@@ -143,7 +144,7 @@ static int open_here(const struct family *family, const struct spliced_options *
 		return -errno;
 	r = apply_common(fd, common);
 	if (!r && family->plugin.prepare)
-		r = family->plugin.prepare(fd, options);
+		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
@@ -180,7 +181,7 @@ static int bind_address(int fd, const struct family *family, const struct splice
 		return 0;
 	if (errno != EADDRINUSE || !family->plugin.reclaim)
 		return -errno;
-	if (family->plugin.reclaim(options, address_sockaddr_const(address), address->len) < 0)
+	if (CALLBACK(family, reclaim, family->plugin.reclaim(options, address_sockaddr_const(address), address->len)) < 0)
 		return -EADDRINUSE;
 	return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
 }
@@ -202,7 +203,7 @@ static int take_passed(const struct family *family, const struct spliced_options
 		return -errno;
 	r = apply_common(fd, common);
 	if (!r && family->plugin.prepare)
-		r = family->plugin.prepare(fd, options);
+		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
@@ -242,7 +243,7 @@ static int bind_for_good(int fd, const struct family *family, const struct splic
 	if (r < 0)
 		return r;
 	failure->call = "setting up what was bound";
-	return family->plugin.bound ? family->plugin.bound(fd, options) : 0;
+	return family->plugin.bound ? (int)CALLBACK(family, bound, family->plugin.bound(fd, options)) : 0;
 }
 
 int socket_bind(const struct family *family, const struct spliced_options *options, const struct address *address,

@@ -72,15 +72,20 @@ def plugin_dir():
     return os.path.abspath(found if os.path.isdir(found) else BUILD)
 
 
-def compile_crashy(directory):
-    """The family that crashes where it is told to, into a directory of plugins."""
+def compile_family(directory, name):
+    """A family of tests/plugins, into a directory of plugins."""
     top = os.path.join(HERE, "..", "..")
     try:
         subprocess.run([os.environ.get("CC", "cc").split()[0], "-std=gnu11", "-D_GNU_SOURCE", "-I", os.path.join(top, "include"), "-fPIC",
-                        "-shared", "-fvisibility=default", os.path.join(top, "tests", "plugins", "crashy.c"),
-                        "-o", os.path.join(directory, "crashy.so")], check=True)
+                        "-shared", "-fvisibility=default", os.path.join(top, "tests", "plugins", name + ".c"),
+                        "-o", os.path.join(directory, name + ".so")], check=True)
     except OSError as error:
         raise Skip(f"no compiler here: {error}") from error
+
+
+def compile_crashy(directory):
+    """The family that crashes where it is told to."""
+    compile_family(directory, "crashy")
 
 
 _peers = None

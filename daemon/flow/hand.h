@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a thread has in hand: written down before it is touched, so that a death of the worker's own making can be blamed on it; and
+ * which callbacks are barred meanwhile, because they killed the worker too often for the route that it belongs to.
+ */
+#pragma once
+
+#include <stdint.h>
+
+struct session;
+struct thread;
+struct worker;
+
+/* Looks up which callbacks are barred, for a worker's life. 0 or -ENOMEM. */
+int hands_init(struct worker *worker);
+
+/* A session whose generation and route are known; a listener of the thread's worker; a route's slot, where its records are only looked at;
+ * nothing. */
+void hand_session(const struct session *session);
+void hand_listener(const struct thread *thread, uint32_t index);
+void hand_route(const struct thread *thread, uint32_t slot);
+void hand_empty(const struct thread *thread);
+
+/* The session in hand came to a callback that is barred: it is ended, END_POISON, unless it has ended already. */
+void hand_settle(struct session *session);
