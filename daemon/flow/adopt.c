@@ -12,6 +12,7 @@
 #include "flow/slot.h"
 #include "flow/thread.h"
 #include "ledger/audit.h"
+#include "ledger/closing.h"
 #include "ledger/generation.h"
 #include "ledger/manifest.h"
 #include "net/socket.h"
@@ -64,17 +65,31 @@ static void own_all(struct owned *owned, struct ledger *ledger)
 	manifest_visit(ledger, own_one, owned);
 }
 
-/* The session was being ended: goes on with it. What its record still names is open. */
-static void end_record(struct ledger_session *record)
+/* By a reset only where that was meant. A generation that is gone tells nothing: its sockets are closed as they are. */
+static void choose_end(const struct worker *worker, const struct ledger_session *record, unsigned side)
 {
-	for (int k = 0; k < 2; k++) {
-		int fd = record->fd[k], pipe = record->direction[k].pipe, stage = record->stage[k];
+	const struct config_leg *leg = generation_leg(worker->generations, record, side);
 
-		if (fd >= 0)
-			(record->state == SESSION_ABORTING ? socket_set_abort : socket_clear_abort)(fd);
-		record->fd[k] = record->direction[k].pipe = record->stage[k] = -1;
-		if (fd >= 0)
-			close(fd);
+	if (record->state == SESSION_ENDING)
+		socket_clear_abort(record->fd[side]);
+	else if (leg && leg->row->capabilities & SPLICED_RESET)
+		socket_set_abort(record->fd[side]);
+}
+
+/* The session was being ended: goes on with it. What its record still names is open. In the clerk's record stands what is being
+ * closed: the other threads' may still say what the dead worker did. */
+static void end_record(const struct worker *worker, struct ledger_session *record)
+{
+	struct ledger_thread *clerk = &worker->ledger->threads[worker->ledger->n_threads];
+
+	for (unsigned k = 0; k < 2; k++) {
+		int pipe = record->direction[k].pipe, stage = record->stage[k];
+
+		if (record->fd[k] >= 0) {
+			choose_end(worker, record, k);
+			closing_close(clerk, &record->fd[k], closing_name(record->fd[k]));
+		}
+		record->direction[k].pipe = record->stage[k] = -1;
 		if (pipe >= 0)
 			close(pipe);
 		if (stage >= 0)
@@ -83,20 +98,27 @@ static void end_record(struct ledger_session *record)
 	record->state = SESSION_FREE;
 }
 
-/* What was being begun is freed: the descriptor of a claimed record is nobody's yet. What was being ended is ended. */
+/* What was being begun is freed: the descriptor of a claimed record is nobody's yet. */
+static void free_claimed(struct ledger_session *record, struct ledger_flow *flow)
+{
+	if (record->state != SESSION_CLAIMED)
+		return;
+	memset(flow, 0, sizeof *flow);
+	record->state = SESSION_FREE;
+}
+
+/* What was being ended is ended. Only once the sweep is over: whoever dies here leaves an orphan that the next heir must still
+ * find named. */
 static void settle_record(const struct worker *worker, struct ledger_session *record, struct ledger_flow *flow)
 {
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_FREE:
-		return;
 	case SESSION_CLAIMED:
-		memset(flow, 0, sizeof *flow);
-		record->state = SESSION_FREE;
 		return;
 	case SESSION_ENDING:
 	case SESSION_ABORTING:
 		memset(flow, 0, sizeof *flow);
-		end_record(record);
+		end_record(worker, record);
 		return;
 	case SESSION_CONNECTING:
 	case SESSION_RELAYING:
@@ -104,7 +126,7 @@ static void settle_record(const struct worker *worker, struct ledger_session *re
 			return;
 		memset(flow, 0, sizeof *flow);
 		record->state = SESSION_ABORTING;
-		end_record(record);
+		end_record(worker, record);
 		return;
 	}
 }
@@ -190,6 +212,18 @@ static void count_records(struct worker *worker)
 	atomic_fetch_add(&ledger->keeper->adopted_total, ledger->keeper->adopted_last);
 }
 
+/* MPTCP answers TCP_INFO too, for one of its subflows: its counts prove nothing. */
+static bool can_audit(const struct worker *worker, const struct ledger_session *record)
+{
+	for (unsigned side = 0; side < 2; side++) {
+		const struct config_leg *leg = generation_leg(worker->generations, record, side);
+
+		if (!leg || !(leg->row->capabilities & SPLICED_TCP_INFO))
+			return false;
+	}
+	return !moves_messages(worker, record);
+}
+
 /* A session that fails is reset, not passed on wrong; if many do, it is the audit that is wrong. */
 static void audit_records(const struct worker *worker)
 {
@@ -201,7 +235,7 @@ static void audit_records(const struct worker *worker)
 		struct ledger_session *record = &ledger->sessions[i];
 		enum audit_result result;
 
-		if (record->state != SESSION_RELAYING || moves_messages(worker, record))
+		if (record->state != SESSION_RELAYING || !can_audit(worker, record))
 			continue;
 		result = audit_session(record, &missing);
 		known += result != AUDIT_UNKNOWN;
@@ -234,7 +268,8 @@ static bool find_listener(const struct ledger *ledger, int fd, uint32_t *ret)
 			continue;
 		own_address.len = 0;
 		for (uint32_t k = 0; k < listener->n_fds && !own_address.len; k++)
-			if (listener->fds[k] < 0 || socket_local_address(listener->fds[k], &own_address) < 0)
+			if (listener->fds[k] < 0 || socket_netns(listener->fds[k]) != socket_netns(fd) ||
+			    socket_local_address(listener->fds[k], &own_address) < 0)
 				own_address.len = 0;
 		if (!own_address.len || !socket_address_fits(&own_address, &local))
 			continue;
@@ -259,7 +294,7 @@ static bool adopt_orphan(struct ledger *ledger, int fd)
 	struct ledger_session *record = NULL;
 	uint32_t index, slot;
 
-	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || !find_listener(ledger, fd, &index))
+	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || closing_names(ledger, fd) || !find_listener(ledger, fd, &index))
 		return false;
 	for (slot = 0; slot < ledger->n_sessions && !record; slot++)
 		if (ledger->sessions[slot].state == SESSION_FREE)
@@ -307,11 +342,13 @@ void adopt_ledger(struct worker *worker)
 
 	owned.bits = calloc(1, (size_t)owned.size / 8);
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
-		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);
+		free_claimed(&ledger->sessions[i], &ledger->flows[i]);
 	own_all(&owned, ledger);
 	if (owned.bits)
 		sweep(ledger, &owned);
 	free(owned.bits);
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);
 	count_records(worker);
 	if (!worker->planned) {
 		audit_records(worker);
@@ -322,6 +359,7 @@ void adopt_ledger(struct worker *worker)
 			renew_record(worker, &ledger->sessions[i], &ledger->flows[i]);
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		ledger->threads[i].hand = 0;
+		ledger->threads[i].closing = 0;
 		ledger->threads[i].crashed = 0;
 		ledger->threads[i].callback = 0;
 	}

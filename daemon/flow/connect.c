@@ -78,15 +78,11 @@ static struct ledger_target *target_of(const struct session *session)
 
 static void close_attempt(struct session *session)
 {
-	struct ledger_session *record = session_record(session);
 	unsigned side = connect_side(session);
-	int fd = record->fd[side];
 
 	chain_forget(session, side);
-	record->fd[side] = -1;
 	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = false;
-	if (fd >= 0)
-		close(fd);
+	session_close(session, side);
 }
 
 /* Behind the pool's last member, or with nobody left to try: how long the next round waits. */

@@ -160,6 +160,9 @@ void session_service(struct session *session);
 /* Ends the session: by FIN where all was said, else by RST where the family has one. `error`: 0 or negative errno. */
 void session_end(struct session *session, enum session_end why, int error);
 
+/* Takes a side's socket, if there is one, out of the record and closes it. */
+void session_close(struct session *session, unsigned side);
+
 /* ABORTING: closes, once what was sent before the reset has arrived, or its time is up. */
 void session_end_wait(struct session *session);
 

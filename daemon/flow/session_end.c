@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The end of a session: said to the peers, counted, logged, and its descriptors given back. A descriptor leaves its
- * record before it is closed; what an heir might take for a fresh connection is marked before that.
+ * record before it is closed.
  */
 #include "flow/session.h"
 
@@ -16,6 +16,7 @@
 #include "flow/stage.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
+#include "ledger/closing.h"
 #include "ledger/generation.h"
 #include "net/callback.h"
 #include "net/socket.h"
@@ -147,12 +148,23 @@ static void close_pipes(struct session *session)
 	}
 }
 
-/* Whether a socket that is about to be closed would look, to an heir, like one that was just accepted: then it is marked.
- * TCP tells the difference by its state. */
-static bool needs_mark(const struct session *session, unsigned side)
+/* Under which name a side's socket is closed. A TCP socket that we connected has a port that nobody listens at. */
+static uint64_t closing_name_at(const struct session *session, unsigned side)
 {
-	return session_record(session)->state == SESSION_ABORTING ||
-	       !(session_row(session, side)->capabilities & SPLICED_TCP_INFO);
+	struct address peer = {.len = session->peer_len};
+	int fd = session_record(session)->fd[side];
+
+	if (fd < 0 || !(session_row(session, side)->capabilities & SPLICED_TCP_INFO))
+		return fd < 0 ? 0 : closing_name(fd);
+	if (side || session_record(session)->front != FRONT_ACCEPTED)
+		return 0;
+	memcpy(&peer.storage, session->peer, session->peer_len);
+	return peer.len ? closing_name_of_peer(fd, &peer) : closing_name(fd);
+}
+
+void session_close(struct session *session, unsigned side)
+{
+	closing_close(session->thread->record, &session_record(session)->fd[side], closing_name_at(session, side));
 }
 
 /* What the socket asked of the kernel beyond its own life. */
@@ -173,14 +185,11 @@ static void close_sockets(struct session *session)
 
 		if (fd < 0)
 			continue;
-		if (needs_mark(session, side))
-			socket_set_abort(fd);
-		else if (session_row(session, side)->capabilities & SPLICED_RESET)
-			socket_clear_abort(fd);
+		if (session_row(session, side)->capabilities & SPLICED_RESET)
+			(record->state == SESSION_ABORTING ? socket_set_abort : socket_clear_abort)(fd);
 		take_leave(session, side, fd);
 		chain_forget(session, side);
-		record->fd[side] = -1;
-		close(fd);
+		session_close(session, side);
 	}
 }
 

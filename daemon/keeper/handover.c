@@ -96,52 +96,41 @@ static int load_one(int32_t *fd, void *data)
 	return cargo->count == BATCH ? send_batch(cargo) : 0;
 }
 
-/* If nobody comes for it: what was cut must not look complete; a good end takes it back. Not so a listener's, which those that it
- * accepts would inherit. */
-static void arm_resets(const struct ledger *ledger)
+/* What is cut must not look complete, where the family can say so; a good end takes it back. Not so a listener's, which those that it
+ * accepts would inherit. leave: also take back what the socket asked of the kernel beyond its own life. */
+static void cut(const struct ledger_session *record, unsigned side, struct generation *newest, bool leave)
 {
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
-		for (int k = 0; ledger->sessions[i].state != SESSION_FREE && k < 2; k++)
-			if (ledger->sessions[i].fd[k] >= 0)
-				socket_set_abort(ledger->sessions[i].fd[k]);
+	const struct config_leg *leg = generation_leg(newest, record, side);
+
+	if (record->fd[side] < 0 || !leg)
+		return;
+	if (leave && leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
+		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fd[side], &leg->options));
+	if (leg->row->capabilities & SPLICED_RESET)
+		socket_set_abort(record->fd[side]);
 }
 
-/* What a feed's socket asked of the kernel beyond its own life. */
-static void take_leave(const struct ledger_session *record, unsigned side, struct generation *newest)
+static void cut_all(const struct ledger *ledger, struct generation *newest, bool leave)
 {
-	struct generation *generation = generation_find(newest, record->generation);
-	const struct config_route *route = generation ? &generation->config->routes[record->route] : NULL;
-	const struct config_leg *leg;
-
-	if (!route || (side ? record->target >= route->n_targets : record->front != FRONT_DIALED))
-		return;
-	leg = side ? &route->targets[record->target].legs[record->connect_leg] : &route->dial[record->endpoint].legs[record->leg];
-	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
-		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fd[side], &leg->options));
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		for (unsigned side = 0; ledger->sessions[i].state != SESSION_FREE && side < 2; side++)
+			cut(&ledger->sessions[i], side, newest, leave);
 }
 
 void handover_abandon(struct ledger *ledger, struct generation *newest)
 {
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
-		const struct ledger_session *record = &ledger->sessions[i];
-
-		for (unsigned side = 0; record->state != SESSION_FREE && side < 2; side++) {
-			if (record->fd[side] < 0)
-				continue;
-			take_leave(record, side, newest);
-			socket_set_abort(record->fd[side]);
-		}
-	}
+	cut_all(ledger, newest, true);
 }
 
-bool handover_send(struct ledger *ledger)
+bool handover_send(struct ledger *ledger, struct generation *newest)
 {
 	struct cargo cargo = {.socket = boat, .count = 1, .fds = {ledger->fd}};
 	int r;
 
 	if (boat < 0)
 		return false;
-	arm_resets(ledger);
+	/* If nobody comes for them. */
+	cut_all(ledger, newest, false);
 	r = send_batch(&cargo);
 	if (!r)
 		r = manifest_visit(ledger, load_one, &cargo);

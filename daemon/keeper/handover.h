@@ -25,7 +25,7 @@ int handover_take(struct ledger *old, struct report *report);
 void handover_launch(struct ledger *ledger);
 
 /* Sends all into the lifeboat, if there is one. False: there is none, or it failed: handover_abandon() is next. */
-bool handover_send(struct ledger *ledger);
+bool handover_send(struct ledger *ledger, struct generation *newest);
 
 /* Nobody takes over. A stream that is cut must not look complete: what is still open is reset when the process ends. */
 void handover_abandon(struct ledger *ledger, struct generation *newest);

@@ -563,7 +563,7 @@ static int run_kept(struct start *start)
 	listen_cancel(keeper.ledger, keeper.prepared ? keeper.prepared : start->generations);
 	generation_free(keeper.prepared, keeper.ledger);
 	companion_stop();
-	start->handed_over = handover_send(keeper.ledger);
+	start->handed_over = handover_send(keeper.ledger, start->generations);
 	if (!start->handed_over)
 		handover_abandon(keeper.ledger, start->generations);
 	return EX_OK;

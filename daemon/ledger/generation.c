@@ -106,6 +106,19 @@ const struct config_endpoint *generation_listens(struct generation *newest, cons
 	return generation ? &generation->config->routes[record->route].listen[record->endpoint] : NULL;
 }
 
+const struct config_leg *generation_leg(struct generation *newest, const struct ledger_session *record, unsigned side)
+{
+	const struct generation *generation = generation_find(newest, record->generation);
+	const struct config_route *route = generation ? &generation->config->routes[record->route] : NULL;
+
+	if (!route)
+		return NULL;
+	if (side)
+		return record->target < route->n_targets ? &route->targets[record->target].legs[record->connect_leg] : NULL;
+	return record->front == FRONT_DIALED ? &route->dial[record->endpoint].legs[record->leg]
+					     : &route->listen[record->endpoint].legs[record->leg];
+}
+
 static bool lived_in(const struct ledger *ledger, uint32_t number)
 {
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)

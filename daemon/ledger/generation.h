@@ -9,9 +9,11 @@
 
 struct config;
 struct config_endpoint;
+struct config_leg;
 struct families;
 struct ledger;
 struct ledger_listener;
+struct ledger_session;
 struct report;
 
 struct generation {
@@ -34,6 +36,9 @@ struct generation *generation_find(struct generation *newest, uint32_t number);
 
 /* The endpoint that a listener is open for; NULL where its generation is gone. */
 const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record);
+
+/* What is open at a session's side (0: client, 1: target); NULL where its generation is gone. */
+const struct config_leg *generation_leg(struct generation *newest, const struct ledger_session *record, unsigned side);
 
 /* Frees the generations that no session lives in, but the newest. */
 void generations_trim(struct generation *newest, struct ledger *ledger);

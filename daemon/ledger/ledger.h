@@ -132,7 +132,9 @@ struct ledger_thread {
 	_Atomic uint32_t crashed; /* a fatal signal struck this thread: its number, or enum ledger_crash */
 	_Atomic uint32_t sessions;
 	_Atomic uint32_t callback; /* net/callback.h: the family's callback that runs, 0: none */
-	uint8_t pad[36];          /* a cache line a thread */
+	uint32_t reserved;
+	_Atomic uint64_t closing; /* closing.h: the socket that it takes out of its record and closes; 0: none */
+	uint8_t pad[24];          /* a cache line a thread */
 };
 
 enum ledger_session_state {

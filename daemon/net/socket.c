@@ -365,14 +365,18 @@ void socket_clear_abort(int fd)
 	setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
+uint64_t socket_cookie(int fd)
+{
+	uint64_t cookie = 0;
+	socklen_t len = sizeof cookie;
+
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &len) < 0 ? 0 : cookie;
+}
+
 bool socket_is_fresh(int fd)
 {
-	struct linger linger = {0};
-	socklen_t len = sizeof linger;
 	int state = socket_tcp_state(fd);
 
-	if (!getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &len) && linger.l_onoff)
-		return false;
 	/* A FIN of ours leaves ESTABLISHED and CLOSE_WAIT behind. */
 	return state < 0 || state == SOCKET_TCP_ESTABLISHED ||
 	       state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_SYN_RECV;

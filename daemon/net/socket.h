@@ -81,11 +81,14 @@ int socket_tcp_state(int fd);
 /* Bytes not yet acknowledged by the peer (SIOCOUTQ), 0 where the family cannot tell. */
 int socket_unsent(int fd);
 
-/* Makes close(2) an abort: the peer sees a reset (SO_LINGER with 0 s). Also a mark: see socket_is_fresh(). */
+/* Makes close(2) an abort: the peer sees a reset (SO_LINGER with 0 s). For sockets of rows that have one. */
 void socket_set_abort(int fd);
 void socket_clear_abort(int fd);
 
-/* Whether an accepted socket is as accept(2) gave it: nothing was shut down on it and no abort set. */
+/* SO_COOKIE: a number that no other socket of this system ever gets; 0: the kernel knows none. */
+uint64_t socket_cookie(int fd);
+
+/* Whether an accepted TCP socket is as accept(2) gave it: not shut down by us, nor reset. True where there are no TCP states. */
 bool socket_is_fresh(int fd);
 
 /* Whether a descriptor is a connection-oriented socket that has a peer, or had one, and does not listen. */

