@@ -287,13 +287,6 @@ static void adopt_connecting(struct session *session)
 		connect_adopt(session);
 }
 
-/* Release 0.2 marked sockets by an abort, those of families too whose peers see it. */
-static void forget_abort(const struct session *session, unsigned side)
-{
-	if (session_record(session)->fd[side] >= 0 && !(session_row(session, side)->capabilities & SPLICED_RESET))
-		socket_clear_abort(session_record(session)->fd[side]);
-}
-
 static void adopt_relaying(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -303,7 +296,7 @@ static void adopt_relaying(struct session *session)
 	expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
 		session->hangup[side] = session->failed[side] = true;
-		forget_abort(session, side);
+		session_forget_abort(session, side);
 		if (record->direction[side].flags & DIRECTION_FIN_SENT &&
 		    session_row(session, !side)->capabilities & SPLICED_HALF_CLOSE)
 			shutdown(record->fd[!side], SHUT_WR);

@@ -163,6 +163,9 @@ void session_end(struct session *session, enum session_end why, int error);
 /* Takes a side's socket, if there is one, out of the record and closes it. */
 void session_close(struct session *session, unsigned side);
 
+/* Release 0.2 marked sockets by an abort (SO_LINGER), also of rows without SPLICED_RESET: it is taken back. */
+void session_forget_abort(const struct session *session, unsigned side);
+
 /* ABORTING: closes, once what was sent before the reset has arrived, or its time is up. */
 void session_end_wait(struct session *session);
 

@@ -176,6 +176,12 @@ static void take_leave(const struct session *session, unsigned side, int fd)
 		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(fd, &leg->options));
 }
 
+void session_forget_abort(const struct session *session, unsigned side)
+{
+	if (session_record(session)->fd[side] >= 0 && !(session_row(session, side)->capabilities & SPLICED_RESET))
+		socket_clear_abort(session_record(session)->fd[side]);
+}
+
 static void close_sockets(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
