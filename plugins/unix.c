@@ -267,4 +267,5 @@ const struct spliced_plugin spliced_plugin = {
 	.bound = unix_bound,
 	.unbound = unix_unbound,
 	.needs = unix_needs,
+	.leave = unix_leave,
 };

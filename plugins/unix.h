@@ -34,3 +34,4 @@ int unix_reclaim(const struct spliced_options *options, const struct sockaddr *a
 int unix_bound(int fd, const struct spliced_options *options);
 void unix_unbound(const struct spliced_options *options, const struct sockaddr *address,
 		  socklen_t len);
+void unix_leave(int fd, const struct spliced_options *options);

@@ -216,3 +216,20 @@ void unix_unbound(const struct spliced_options *options, const struct sockaddr *
 		remove_file(options, &st);
 	close(file);
 }
+
+/* With the socket at hand there is no doubt, whoever else has its name: the sockets that an earlier reload has left, too. */
+void unix_leave(int fd, const struct spliced_options *options)
+{
+	struct stat st = {0}, own;
+	int file;
+
+	if (unix_is_abstract(options) || options->role != SPLICED_LISTEN ||
+	    !spliced_value(options, UNIX_OPTION_UNLINK)->number || fstat(fd, &own) < 0)
+		return;
+	file = open_file(options, &st);
+	if (file < 0)
+		return;
+	if (S_ISSOCK(st.st_mode) && st.st_mtim.tv_nsec == mark_of(own.st_ino))
+		remove_file(options, &st);
+	close(file);
+}

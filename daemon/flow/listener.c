@@ -358,16 +358,21 @@ void listener_handle(void *context, uint32_t index, uint32_t events)
 		pause_for(listener, (uint32_t)r, r == PAUSE_ERROR ? PAUSE_ERROR_MS : PAUSE_MS);
 }
 
-/* The thread's part of a leaving listener is done with. */
+/* The thread's part of a leaving listener is done with. One that has a place in a group is closed by the keeper, who moves the others. */
 static void leave(struct thread *thread, struct listener *listener, uint32_t index)
 {
 	struct ledger_listener *record = record_of(thread, index);
+	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
 	int fd = listener->fd;
 
 	timer_clear(&thread->loop.timers, &listener->timer);
 	loop_remove(&thread->loop, fd);
 	listener->thread = NULL;
-	record->fds[record->n_fds == 1 ? 0 : thread->index] = -1;
+	if (record->placed == PLACES_KNOWN && record->group) {
+		atomic_store(&record->let_go[place], 1);
+		return;
+	}
+	record->fds[place] = -1;
 	close(fd);
 	for (uint32_t i = 0; i < record->n_fds; i++)
 		if (record->fds[i] >= 0)
@@ -431,7 +436,7 @@ static void adopt(struct thread *thread, uint32_t index)
 	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
 	uint64_t capabilities;
 
-	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0)
+	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0 || record->let_go[place])
 		return;
 	capabilities = generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row->capabilities;
 	/* Messages have one reader; and whoever closes a socket must be its only one. */
@@ -444,8 +449,12 @@ static void adopt(struct thread *thread, uint32_t index)
 		listener->paused = PAUSE_DEATHS;
 	else if (!(capabilities & SPLICED_FEED) && watch(listener) < 0)
 		pause_for(listener, PAUSE_MEMORY, PAUSE_MS);
+	/* Where reloads follow each other quickly, no worker lives long enough to wait. */
 	if (record->state == LISTENER_LEAVING)
-		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now / NSEC_PER_SEC > record->leaving_since + LEAVE_EMPTY_SECONDS
+				  ? thread->loop.now
+				  : thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
 }
 
 void listeners_adopt(struct thread *thread)

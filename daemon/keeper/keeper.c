@@ -14,6 +14,7 @@
 #include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/companion.h"
+#include "keeper/group.h"
 #include "keeper/handover.h"
 #include "keeper/hearts.h"
 #include "keeper/heir.h"
@@ -147,6 +148,7 @@ static void begin_reload(struct keeper *keeper)
 	struct report report = {0};
 	int r;
 
+	group_close(keeper->ledger);
 	service_reloading();
 	keeper->own_idea = keeper->took_over;
 	keeper->wanted = keeper->took_over = false;
@@ -462,6 +464,9 @@ static void tick(struct keeper *keeper)
 	struct generation *newest = keeper->start->generations;
 
 	check_hearts(keeper);
+	/* A child that checks has them open, too, until it has closed what it does not need. */
+	if (may_open(keeper) && !keeper->prepare.pid)
+		group_close(keeper->ledger);
 	service_tick(keeper->ledger, newest, is_alive(keeper));
 	/* What the worker inherited of it is the worker's own. */
 	if (newest->next && !keeper->prepared)

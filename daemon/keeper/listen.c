@@ -11,6 +11,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "flow/endpoint.h"
+#include "keeper/group.h"
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
@@ -247,9 +248,11 @@ static void remove_traces(const struct ledger_listener *record, struct generatio
 	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
 	const struct sockaddr *bytes = leg ? address_sockaddr_const(&leg->address) : NULL;
 
-	if (leg && leg->family->plugin.unbound && !is_passed(endpoint))
+	if (!leg || is_passed(endpoint))
+		return;
+	if (leg->family->plugin.unbound)
 		CALLBACK_VOID(leg->family, unbound, leg->family->plugin.unbound(&leg->options, bytes, leg->address.len));
-	for (uint32_t k = 0; leg && leg->family->plugin.leave && k < record->n_fds; k++)
+	for (uint32_t k = 0; leg->family->plugin.leave && k < record->n_fds; k++)
 		if (record->fds[k] >= 0)
 			CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fds[k], &leg->options));
 }
@@ -384,6 +387,7 @@ void listen_take_over(struct ledger *ledger, struct generation *newest)
 		record->digest = config_leg_digest(endpoint, &endpoint->legs[record->leg]);
 		record->live_digest = config_leg_live_digest(endpoint, &endpoint->legs[record->leg]);
 	}
+	group_take_over(ledger);
 }
 
 /* LIVE options on an open socket. A refusal is the log's: the generation runs already. */
@@ -435,7 +439,7 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 	for (uint32_t k = 0; k < record->n_fds && !(endpoint && is_passed(endpoint)); k++) {
 		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
 			socket_stop_datagrams(record->fds[k]);
-		else
+		else if (!record->group)
 			socket_stop_syn(record->fds[k]);
 	}
 	record->leaving_since = (uint32_t)(clock_monotonic() / NSEC_PER_SEC);
@@ -455,6 +459,7 @@ static void go(struct ledger_listener *record, struct generation *newest)
 		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg),
 				  &failure);
 	if (!r) {
+		group_join(record);
 		atomic_store(&record->state, LISTENER_OPEN);
 		return;
 	}
@@ -466,11 +471,17 @@ static void go(struct ledger_listener *record, struct generation *newest)
 	atomic_store(&record->state, LISTENER_WAITING);
 }
 
-void listen_open(struct ledger *ledger, struct generation *newest)
+static void open_pending(struct ledger *ledger, struct generation *newest)
 {
 	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
 			go(&ledger->listeners[i], newest);
+}
+
+void listen_open(struct ledger *ledger, struct generation *newest)
+{
+	open_pending(ledger, newest);
+	group_settle(ledger);
 }
 
 /* What comes listens before what goes does not. */
@@ -481,7 +492,7 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 	for (uint32_t i = 0; i < high; i++)
 		if (ledger->listeners[i].state != LISTENER_FREE && plan[i].kept)
 			keep(&ledger->listeners[i], i, newest);
-	listen_open(ledger, newest);
+	open_pending(ledger, newest);
 	for (uint32_t i = 0; i < high; i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
 
@@ -492,6 +503,7 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 		else if (record->state == LISTENER_WAITING)
 			atomic_store(&record->state, LISTENER_FREE);
 	}
+	group_settle(ledger);
 }
 
 bool listen_try(struct ledger *ledger, struct generation *newest)

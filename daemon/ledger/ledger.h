@@ -248,6 +248,11 @@ struct ledger_listener {
 	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
 	_Atomic int32_t waits;        /* WAITING, or PENDING to be so: errno of the last try */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
+	/* its SO_REUSEPORT group, and where in it each of its sockets stands: the keeper steers around those that leave, and closes them */
+	uint64_t group;   /* 0: in none */
+	uint32_t placed;  /* enum ledger_places */
+	uint16_t places[LEDGER_THREADS_MAX - 1];
+	_Atomic uint8_t let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
 };
 
 /* How far a route is stopped because the worker died with it in hand, each time a step more. */
@@ -257,6 +262,9 @@ enum ledger_route_pause {
 	ROUTE_BARRED, /* no callback of any family runs for it */
 	ROUTE_CLOSED, /* and its sessions are ended */
 };
+
+/* Whether the places of a listener's sockets are known: only of those that this release has opened. */
+enum ledger_places { PLACES_NONE, PLACES_KNOWN, PLACES_LOST };
 
 /* A route by name, whatever its generation: what is counted of it. */
 struct ledger_route {

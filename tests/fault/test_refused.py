@@ -178,7 +178,8 @@ def test_nothing_is_left_and_nobody_notices(place, plugins, kind):
         assert status == 0, count
         until("the sessions have ended", lambda: len(daemon.sessions()) == 1)
         assert tables(daemon) == before
-        assert kept_open(daemon) == kept
+        now = kept_open(daemon)
+        assert all(count <= kept.get(kind, 0) for kind, count in now.items()), (now, kept)
         assert socket_files(place) == files
         daemon.reload({**house.routes("true"), **house.more()})
         assert daemon.status()["reload"]["ok"] is True
@@ -196,7 +197,7 @@ def test_between_prepare_and_commit(place, ends):
         with socket.create_connection(house.front.address) as held:
             os.kill(worker, signal.SIGSTOP)
             daemon.signal(signal.SIGHUP)
-            until("new sockets are bound", lambda: socket_files(place) != files)
+            until("new sockets are bound", lambda: len(socket_files(place)) == len(files) + 3)
             if ends == "killed":
                 os.kill(worker, signal.SIGKILL)
                 assert daemon.worker_after(worker)
@@ -219,7 +220,7 @@ def test_what_is_bound_already_takes_no_client(place):
         os.kill(worker, signal.SIGSTOP)
         try:
             daemon.signal(signal.SIGHUP)
-            until("new sockets are bound", lambda: socket_files(place) != files)
+            until("new sockets are bound", lambda: len(socket_files(place)) == len(files) + 3)
             new = [path for path in socket_files(place) if path not in files]
             for path in new:
                 kind = socket.SOCK_DGRAM if "messages" in path else socket.SOCK_SEQPACKET if "packets" in path else socket.SOCK_STREAM

@@ -53,6 +53,7 @@ def tables(daemon):
                  (("listeners", LISTENERS), ("routes", ROUTES), ("targets", TARGETS), ("generations", GENERATIONS))}
     finally:
         ledger.file.close()
+    found["generations"] = sum(found["generations"].values())  # which, is another matter
     found["listens"] = sorted((one["route"], one["address"], one["state"]) for one in daemon.ctl("listeners")["listeners"])
     return found
 
