@@ -130,7 +130,10 @@ static int check_routes(struct check *check, struct node *group,
 		return -ENOMEM;
 	for (struct node *node = group->first; node && r == 0; node = node->next)
 		r = check_route(check, node, defaults, &config->routes[config->n_routes++]);
-	return r < 0 ? r : route_check_conflicts(check);
+	if (r == 0)
+		r = route_check_conflicts(check);
+	/* What was right once, by another release's judgement, is lived in until its last session ends. */
+	return r < 0 || check->generation ? r : route_check_loops(check);
 }
 
 int check_tree(struct check *check, struct node *root, bool daemon_only)

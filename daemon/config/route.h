@@ -21,3 +21,6 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 
 /* Reports routes that listen where another one does. 0 or -ENOMEM. */
 int route_check_conflicts(struct check *check);
+
+/* Reports routes whose targets lead back to them. 0 or -ENOMEM. */
+int route_check_loops(struct check *check);

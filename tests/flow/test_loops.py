@@ -383,6 +383,19 @@ def test_kills_in_the_middle_of_a_loop_leave_nothing_going(namespace, place):
         stays(daemon, routes)
 
 
+def test_a_reload_that_would_make_a_loop_is_refused(place):
+    way, back = Unix(place), End("tcp4")
+    routes = {"r": {"listen": way.listen(0), "target": str(back)}}
+    with Echo(back), Daemon(routes, QUIET) as daemon, socket.socket(socket.AF_UNIX) as client:
+        client.connect(way.front()[1])
+        wire = back.wire(client)
+        daemon.write({"r": {"listen": way.listen(0), "target": "unix://" + way.front()[1]}})
+        done = daemon.ctl_run("reload")
+        assert done.returncode == 1 and "route r: its target" in done.stdout + done.stderr and "a loop" in done.stdout + done.stderr
+        wire.say(b"as before")
+        assert wire.hear() == b"as before"
+
+
 # ---- datagrams ----
 
 class UdpByInterface(ByInterface):
