@@ -17,7 +17,7 @@ from namespace import Namespace, ip
 
 QUIET = {"log": {"to": "stderr", "level": "warning"}}
 OWN = "10.98.7.6"  # an interface's address, in a namespace of its own
-REQUESTS = 5
+REQUESTS = 3
 STILL = 0.3        # s for which nothing more may happen
 LATE = 32          # most times round that a race between accept(2) and connect(2) may cost a request of TCP
 
@@ -173,7 +173,7 @@ def stays(daemon, names):
 
 # ---- streams ----
 
-@pytest.mark.parametrize("length", (1, 2, 3, 7))
+@pytest.mark.parametrize("length", (1, 2, 7))
 @pytest.mark.parametrize("kind", STREAM_WAYS)
 def test_a_loop_of_streams_is_refused(namespace, place, kind, length):
     way = kind(place)
@@ -244,7 +244,10 @@ def test_a_client_that_leaves_at_once_keeps_nothing_going(namespace, place, kind
         for how in (harness.reset, socket.socket.close):
             for _ in range(20):
                 client = socket.socket(family, socket.SOCK_STREAM)
-                client.connect(address)
+                try:
+                    client.connect(address)
+                except ConnectionResetError:
+                    continue  # refused before connect(2) came back
                 if family != socket.AF_UNIX or how is socket.socket.close:
                     how(client)
                 client.close()
@@ -264,7 +267,10 @@ def test_many_at_once_go_round_once(namespace, place, kind):
         for _ in range(200):
             clients.append(socket.socket(family, socket.SOCK_STREAM))
             clients[-1].settimeout(harness.PATIENCE)
-            clients[-1].connect(address)
+            try:
+                clients[-1].connect(address)
+            except ConnectionResetError:
+                clients.pop().close()  # refused before connect(2) came back
         for client in clients:
             assert harness.read_all(client)[0] == b""
             client.close()
@@ -274,7 +280,7 @@ def test_many_at_once_go_round_once(namespace, place, kind):
 
 # ---- chains that leave ----
 
-@pytest.mark.parametrize("depth", (1, 2, 40))
+@pytest.mark.parametrize("depth", (2, 30))
 @pytest.mark.parametrize("kind", STREAM_WAYS)
 def test_a_chain_that_leaves_is_legal(namespace, place, kind, depth):
     way, back = kind(place), End("tcp4")
@@ -424,8 +430,7 @@ class Dgram(Unix):
 DATAGRAM_WAYS = [UdpByInterface, UdpByName, UdpBySix, UdpByRedirect, Dgram]
 
 
-@pytest.mark.parametrize("replies", (None, 0, 1))
-@pytest.mark.parametrize("length", (1, 2, 3))
+@pytest.mark.parametrize("length, replies", ((1, None), (1, 0), (2, 1), (3, None)))
 @pytest.mark.parametrize("kind", DATAGRAM_WAYS)
 def test_a_datagram_that_comes_back_is_dropped(namespace, place, kind, length, replies):
     way = kind(place)
@@ -447,7 +452,7 @@ def test_a_datagram_that_comes_back_is_dropped(namespace, place, kind, length, r
         assert dropped(daemon, routes) == REQUESTS
 
 
-@pytest.mark.parametrize("depth", (1, 2, 20))
+@pytest.mark.parametrize("depth", (2, 20))
 @pytest.mark.parametrize("kind", DATAGRAM_WAYS)
 def test_datagrams_of_a_chain_that_leaves_arrive(namespace, place, kind, depth):
     way, back = kind(place), End("udp4")
