@@ -113,6 +113,7 @@ struct config_endpoint {
 	enum spliced_framing framing;	     /* as said; UNSET where nothing was */
 	uint32_t max_frame;		     /* bytes, with header and end */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
+	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same, wherever they stand */
 };
 
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID };
@@ -151,6 +152,7 @@ struct config_route {
 	int64_t replies;	       /* for each message of a datagram session; -1: not said */
 	enum config_overflow overflow;
 	uint64_t digest; /* of the canonical text: a route that means the same has the same */
+	uint64_t own_digest; /* ... of it without its endpoints */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
 	uint32_t attempts, limit_sessions;	    /* 0: no limit */
 };

@@ -219,34 +219,84 @@ int config_print(const struct config *config, FILE *file)
 	return print_config(config, file, NULL);
 }
 
-/* The digest of what is printed of a route, or where that is NULL, of the config. */
-static int digest_text(const struct config *config, const struct config_route *route, uint64_t *ret)
+static int digest_config(struct config *config)
 {
-	struct printer printer = {0};
 	char *text = NULL;
 	size_t len;
-	int r = 0;
+	FILE *file = open_memstream(&text, &len);
+	int r;
 
-	printer.file = open_memstream(&text, &len);
-	if (!printer.file)
+	if (!file)
 		return -ENOMEM;
-	if (route)
-		print_route(&printer, route);
-	else
-		r = print_config(config, printer.file, NULL);
-	if (fclose(printer.file) != 0 || r < 0)
+	r = print_config(config, file, NULL);
+	if (fclose(file) != 0 || r < 0)
 		r = -ENOMEM;
 	else
-		*ret = XXH3_64bits(text, len);
+		config->digest = XXH3_64bits(text, len);
 	free(text);
 	return r;
 }
 
+/* Text of which parts are digested: what was printed since the part before. */
+struct parts {
+	struct printer printer;
+	char *text;
+	size_t len, taken;
+};
+
+/* 0: no memory. */
+static uint64_t digest_part(struct parts *parts)
+{
+	size_t from = parts->taken;
+
+	if (fflush(parts->printer.file) != 0)
+		return 0;
+	parts->taken = parts->len;
+	return XXH3_64bits(parts->text + from, parts->len - from);
+}
+
+static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoints, unsigned n, XXH3_state_t *whole)
+{
+	for (unsigned i = 0; i < n; i++) {
+		print_endpoint(&parts->printer, &endpoints[i], true);
+		endpoints[i].digest = digest_part(parts);
+		XXH3_64bits_update(whole, &endpoints[i].digest, sizeof(endpoints[i].digest));
+	}
+	XXH3_64bits_update(whole, &n, sizeof(n));
+}
+
+static void digest_route(struct parts *parts, struct config_route *route)
+{
+	XXH3_state_t whole;
+
+	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, route->values);
+	if (route->has_allow)
+		print_rules(&parts->printer, "allow", route->allow, route->n_allow);
+	if (route->n_deny)
+		print_rules(&parts->printer, "deny", route->deny, route->n_deny);
+	route->own_digest = digest_part(parts);
+	XXH3_64bits_reset(&whole);
+	XXH3_64bits_update(&whole, route->name, strlen(route->name));
+	XXH3_64bits_update(&whole, &route->own_digest, sizeof(route->own_digest));
+	digest_endpoints(parts, route->listen, route->n_listen, &whole);
+	digest_endpoints(parts, route->dial, route->n_dial, &whole);
+	digest_endpoints(parts, route->targets, route->n_targets, &whole);
+	route->digest = XXH3_64bits_digest(&whole);
+}
+
 int build_digest(struct config *config)
 {
-	int r = digest_text(config, NULL, &config->digest);
+	struct parts parts = {0};
+	int r = digest_config(config);
 
-	for (unsigned i = 0; i < config->n_routes && r == 0; i++)
-		r = digest_text(config, &config->routes[i], &config->routes[i].digest);
+	if (r < 0)
+		return r;
+	parts.printer.file = open_memstream(&parts.text, &parts.len);
+	if (!parts.printer.file)
+		return -ENOMEM;
+	for (unsigned i = 0; i < config->n_routes; i++)
+		digest_route(&parts, &config->routes[i]);
+	r = fclose(parts.printer.file) != 0 ? -ENOMEM : 0;
+	free(parts.text);
 	return r;
 }

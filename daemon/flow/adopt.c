@@ -10,11 +10,13 @@
 #include "config/config.h"
 #include "flow/session.h"
 #include "flow/slot.h"
+#include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/audit.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
 #include "ledger/manifest.h"
+#include "ledger/renewal.h"
 #include "net/socket.h"
 
 #include <dirent.h>
@@ -133,29 +135,34 @@ static void settle_record(const struct worker *worker, struct ledger_session *re
 
 /* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the route means the same, they go on as
  * its own; else a new session takes the place of a standing one, and of a datagram session at the next message of its peer. */
-static void renew_record(const struct worker *worker, struct ledger_session *record, struct ledger_flow *flow)
+static void renew_record(const struct worker *worker, struct renewal *renewal, uint32_t slot)
 {
-	const struct generation *newest = worker->generations;
+	struct ledger_session *record = &worker->ledger->sessions[slot];
+	struct ledger_flow *flow = &worker->ledger->flows[slot];
 	const struct generation *own = generation_find(worker->generations, record->generation);
 	const struct config_route *route = &own->config->routes[record->route];
-	const struct config_route *now = NULL;
 
-	if (own == newest || record->front == FRONT_ACCEPTED)
+	if (own == worker->generations || record->front == FRONT_ACCEPTED || flow->flags & FLOW_SUPERSEDED)
 		return;
-	for (unsigned i = 0; i < newest->config->n_routes && !now; i++)
-		if (!strcmp(newest->config->routes[i].name, route->name))
-			now = &newest->config->routes[i];
-	if (now && now->enabled && now->digest == route->digest) {
-		/* One store: a record that two changes were made to could be found with one. */
-		if (now == &newest->config->routes[record->route])
-			record->generation = newest->number;
+	if (renewal && renewal_take(renewal, worker->ledger, slot))
 		return;
-	}
 	if (record->front == FRONT_DIALED ||
 	    route->listen[record->endpoint].legs[record->leg].row->capabilities & SPLICED_FEED)
 		record->kill = record->kill ? record->kill : END_RELOAD;
 	else
 		flow->flags |= FLOW_SUPERSEDED;
+}
+
+/* Without memory for the map, as if all had changed. */
+static void renew_records(const struct worker *worker)
+{
+	const struct ledger *ledger = worker->ledger;
+	struct renewal *renewal = renewal_new(worker->generations);
+
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		if (ledger->sessions[i].state != SESSION_FREE)
+			renew_record(worker, renewal, i);
+	renewal_free(renewal);
 }
 
 /* Whether what leaves is not byte for byte what came: messages, and frames that are framed anew. */
@@ -340,6 +347,7 @@ void adopt_ledger(struct worker *worker)
 	uint64_t began = clock_monotonic();
 	struct owned owned = {.size = 1 << 20};
 
+	renewal_finish(ledger);
 	owned.bits = calloc(1, (size_t)owned.size / 8);
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		free_claimed(&ledger->sessions[i], &ledger->flows[i]);
@@ -354,9 +362,8 @@ void adopt_ledger(struct worker *worker)
 		audit_records(worker);
 		mark_broken(worker);
 	}
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
-		if (ledger->sessions[i].state != SESSION_FREE)
-			renew_record(worker, &ledger->sessions[i], &ledger->flows[i]);
+	renew_records(worker);
+	standing_find_owners(worker);
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		ledger->threads[i].hand = 0;
 		ledger->threads[i].closing = 0;

@@ -162,6 +162,40 @@ static bool is_paused(const struct thread *thread, uint32_t slot)
 	return thread->worker->ledger->routes[slot].paused;
 }
 
+static uint64_t place_hash(uint32_t listener, uint32_t route, uint32_t dial)
+{
+	const uint32_t place[] = {listener, route, dial};
+
+	return index_hash(place, sizeof place, 0);
+}
+
+/* A thread keeps its sessions for life. */
+void standing_find_owners(struct worker *worker)
+{
+	const struct ledger *ledger = worker->ledger;
+
+	for (uint32_t slot = 0; slot < ledger->keeper->sessions_high; slot++) {
+		const struct ledger_session *record = &ledger->sessions[slot];
+
+		if ((record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING) && record->front == FRONT_DIALED &&
+		    !record->kill && record->generation == worker->generations->number &&
+		    index_add(&worker->dials, place_hash(NO_LISTENER, record->route, record->endpoint), record->thread) < 0)
+			return;
+	}
+}
+
+/* Where a dial stands in its list decides nothing. */
+static uint32_t dial_owner(const struct worker *worker, uint32_t route, uint32_t dial)
+{
+	const struct generation *newest = worker->generations;
+	uint32_t owner;
+	size_t at = 0;
+
+	if (index_next(&worker->dials, place_hash(NO_LISTENER, route, dial), &at, &owner))
+		return owner;
+	return (uint32_t)(newest->config->routes[route].dial[dial].digest + newest->route_slots[route]) % worker->n_threads;
+}
+
 static void add_dials(struct thread *thread)
 {
 	const struct generation *newest = thread->worker->generations;
@@ -170,33 +204,42 @@ static void add_dials(struct thread *thread)
 		const struct config_route *route = &newest->config->routes[i];
 
 		for (unsigned k = 0; route->enabled && k < route->n_dial; k++)
-			if (is_mine(thread, newest->route_slots[i] + k) && !is_paused(thread, newest->route_slots[i]))
+			if (dial_owner(thread->worker, i, k) == thread->index && !is_paused(thread, newest->route_slots[i]))
 				add(thread, &(struct standing){.listener = NO_LISTENER, .generation = newest,
 							       .route = i, .dial = k});
 	}
 }
 
-/* A session of an older generation stands for the same if its route still means the same. */
-static bool stands_for(const struct standing *standing, const struct session *session)
+/* What goes on has its place in the newest generation (adopt.c); what has not is ended. */
+static void find_standing(struct thread *thread, const struct index *index, struct session *session)
 {
 	const struct ledger_session *record = session->record;
+	uint64_t hash;
+	uint32_t number;
 
-	if (standing->has_session || standing->route != record->route)
-		return false;
-	if (record->front == FRONT_FED)
-		return standing->listener == record->listener;
-	return record->front == FRONT_DIALED && standing->listener == NO_LISTENER && standing->dial == record->endpoint &&
-	       !strcmp(route_of(standing)->name, session->route->name);
+	if (record->generation != thread->worker->generations->number || record->front == FRONT_ACCEPTED)
+		return;
+	hash = record->front == FRONT_FED ? place_hash(record->listener, record->route, 0)
+					  : place_hash(NO_LISTENER, record->route, record->endpoint);
+	for (size_t at = 0; index_next(index, hash, &at, &number);) {
+		struct standing *standing = &thread->standing[number];
+
+		if (standing->has_session)
+			continue;
+		session->standing = standing;
+		standing->has_session = true;
+		standing->relayed = record->state == SESSION_RELAYING;
+		return;
+	}
 }
 
-static void find_standing(struct thread *thread, struct session *session)
+static int index_all(const struct thread *thread, struct index *index)
 {
-	for (uint32_t i = 0; i < thread->n_standing && !session->standing; i++)
-		if (stands_for(&thread->standing[i], session)) {
-			session->standing = &thread->standing[i];
-			session->standing->has_session = true;
-			session->standing->relayed = session->record->state == SESSION_RELAYING;
-		}
+	int r = 0;
+
+	for (uint32_t i = 0; i < thread->n_standing && !r; i++)
+		r = index_add(index, place_hash(thread->standing[i].listener, thread->standing[i].route, thread->standing[i].dial), i);
+	return r;
 }
 
 static uint32_t count_all(const struct thread *thread)
@@ -212,19 +255,26 @@ static uint32_t count_all(const struct thread *thread)
 int standing_adopt(struct thread *thread)
 {
 	const struct ledger *ledger = thread->worker->ledger;
+	struct index index = {0};
 
 	thread->standing = calloc(count_all(thread) + 1, sizeof *thread->standing);
 	if (!thread->standing)
 		return -ENOMEM;
 	add_feeds(thread);
 	add_dials(thread);
+	if (index_all(thread, &index) < 0) {
+		thread->n_standing = 0;
+		index_done(&index);
+		return -ENOMEM;
+	}
 	for (uint32_t slot = 0; thread->n_standing && slot < ledger->keeper->sessions_high; slot++) {
 		struct session *session = session_at(thread, slot);
 
 		if (ledger->sessions[slot].thread == thread->index && session->thread == thread &&
 		    (ledger->sessions[slot].state == SESSION_CONNECTING || ledger->sessions[slot].state == SESSION_RELAYING))
-			find_standing(thread, session);
+			find_standing(thread, &index, session);
 	}
+	index_done(&index);
 	for (uint32_t i = 0; i < thread->n_standing; i++)
 		if (!thread->standing[i].has_session)
 			begin_after(thread, &thread->standing[i], 0);

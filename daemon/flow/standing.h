@@ -9,6 +9,10 @@
 
 struct session;
 struct thread;
+struct worker;
+
+/* Before there are threads: whose the sessions of dials are. */
+void standing_find_owners(struct worker *worker);
 
 /* Once every session is adopted: finds those that stand already, and begins the others. -ENOMEM. */
 int standing_adopt(struct thread *thread);

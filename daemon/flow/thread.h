@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include "base/index.h"
 #include "base/loop.h"
 #include "flow/pipe.h"
 #include "ledger/ledger.h"
@@ -59,6 +60,7 @@ struct worker {
 	struct session *sessions;       /* [n_sessions], mapped, touched where used */
 	struct thread *threads;         /* n_threads, and the clerk */
 	uint32_t n_threads;
+	struct index dials; /* standing.c: the threads of those that have sessions, as these were found */
 	uint64_t seed; /* of the tables whose keys strangers choose */
 	struct chains *chains; /* chain.h */
 	bool log_sessions;

@@ -24,6 +24,7 @@
 #include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "ledger/renewal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -248,6 +249,8 @@ static void end_prepare(struct keeper *keeper, int status)
 	if (fd >= 0)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
 				   &report);
+	if (r >= 0)
+		generation->next = start->generations; /* what is kept is theirs */
 	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
 	    !keeper->renew && !blame_is_pausing(keeper->ledger, start->generations)) {
 		start_note_files(start, generation->config);
@@ -351,6 +354,7 @@ static void worker_ended(struct keeper *keeper, int status)
 
 	keeper->worker = 0;
 	atomic_store(&keeper->ledger->keeper->worker_pid, 0);
+	renewal_finish(keeper->ledger);
 	if (keeper->state == KEEPER_ENDING)
 		return;
 	if (keeper->prepared || keeper->come)

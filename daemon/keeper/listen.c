@@ -7,11 +7,13 @@
 #include "keeper/listen.h"
 
 #include "base/clock.h"
+#include "base/index.h"
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
 #include "flow/endpoint.h"
 #include "keeper/group.h"
+#include "keeper/ports.h"
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
@@ -42,6 +44,12 @@ static struct {
 	uint16_t leg;
 } plan[LEDGER_LISTENERS_MAX];
 
+/* While a generation is prepared. */
+static struct {
+	struct index records; /* those that may be kept, by their digests */
+	uint32_t first_free;  /* no record before it is free */
+} search;
+
 typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
 			       struct report *report);
 
@@ -66,19 +74,6 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 	return first;
 }
 
-static uint16_t port_of(const struct address *address)
-{
-	const void *storage = &address->storage;
-
-	switch (address->storage.ss_family) {
-	case AF_INET:
-		return ((const struct sockaddr_in *)storage)->sin_port;
-	case AF_INET6:
-		return ((const struct sockaddr_in6 *)storage)->sin6_port;
-	}
-	return 0;
-}
-
 /* Each socket of a SO_REUSEPORT group would get every datagram. */
 static bool is_multicast(const struct address *address)
 {
@@ -89,22 +84,6 @@ static bool is_multicast(const struct address *address)
 		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)storage)->sin_addr.s_addr));
 	case AF_INET6:
 		return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)storage)->sin6_addr);
-	}
-	return false;
-}
-
-static bool port_is_ours(const struct ledger *ledger, const struct address *address)
-{
-	struct address other;
-
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
-		const struct ledger_listener *record = &ledger->listeners[i];
-
-		for (uint32_t k = 0; record->state != LISTENER_FREE && k < record->n_fds; k++)
-			if (record->fds[k] >= 0 && !socket_local_address(record->fds[k], &other) &&
-			    other.storage.ss_family == address->storage.ss_family &&
-			    port_of(&other) == port_of(address))
-				return true;
 	}
 	return false;
 }
@@ -156,9 +135,10 @@ static int complain(const struct wanted *wanted, const char *call, int error, st
 
 static struct ledger_listener *free_record(struct ledger *ledger)
 {
-	for (uint32_t i = 0; i < LEDGER_LISTENERS_MAX; i++) {
+	for (uint32_t i = search.first_free; i < LEDGER_LISTENERS_MAX; i++) {
 		if (ledger->listeners[i].state != LISTENER_FREE)
 			continue;
+		search.first_free = i + 1;
 		if (i >= ledger->keeper->listeners_high)
 			ledger->keeper->listeners_high = i + 1;
 		return &ledger->listeners[i];
@@ -280,12 +260,14 @@ static int try_record(struct ledger *ledger, struct ledger_listener *record, con
 
 	fill_record(record, wanted, generation, is_for_each(wanted) ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
-	if (shares_port(wanted) && !port_is_ours(ledger, &wanted->leg->address))
+	if (shares_port(wanted) && !ports_has(ledger, &wanted->leg->address))
 		r = open_socket(wanted, true, report);
 	if (!r)
 		r = open_sockets(record, wanted, report);
 	if (r)
 		take_back(record, generation);
+	else
+		ports_note(record);
 	return r;
 }
 
@@ -343,26 +325,81 @@ static void keep_for(uint32_t index, const struct wanted *wanted)
 	plan[index].leg = wanted->leg_index;
 }
 
+/* An upgrade may have brought more threads. */
+static bool fits(const struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
+{
+	uint32_t readers = is_for_each(wanted) ? ledger->n_threads : 1;
+
+	return record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->n_fds == readers);
+}
+
+/* Several may fit, as feeds do: each route keeps its own, and its sessions with it. */
+static bool is_its_own(const struct ledger_listener *record, const struct wanted *wanted, struct generation *generation)
+{
+	const struct generation *before = generation_find(generation->next, record->generation);
+	const struct config_route *route = before ? &before->config->routes[record->route] : NULL;
+
+	return route && !strcmp(route->name, wanted->route->name) && route->listen[record->endpoint].digest == wanted->endpoint->digest;
+}
+
+static int find_its_own(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+{
+	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
+	uint32_t i;
+
+	(void)report;
+	for (size_t at = 0; index_next(&search.records, digest, &at, &i);)
+		if (!plan[i].kept && fits(ledger, &ledger->listeners[i], wanted) && is_its_own(&ledger->listeners[i], wanted, generation)) {
+			keep_for(i, wanted);
+			return 0;
+		}
+	return 0;
+}
+
+static bool is_kept_for(uint32_t index, const struct wanted *wanted)
+{
+	return plan[index].kept && plan[index].route == wanted->route_index && plan[index].endpoint == wanted->endpoint_index &&
+	       plan[index].leg == wanted->leg_index;
+}
+
 static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
 			struct report *report)
 {
 	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
-	/* An upgrade may have brought more threads. */
-	uint32_t readers = is_for_each(wanted) ? ledger->n_threads : 1;
+	const struct ledger_listener *record = NULL;
+	uint32_t found = 0, i;
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
-		const struct ledger_listener *record = &ledger->listeners[i];
-
-		if (plan[i].kept || record->digest != digest)
+	for (size_t at = 0; index_next(&search.records, digest, &at, &i);) {
+		if (!is_kept_for(i, wanted) && (record || plan[i].kept || !fits(ledger, &ledger->listeners[i], wanted)))
 			continue;
-		if (record->state != LISTENER_WAITING && (record->state != LISTENER_OPEN || record->n_fds != readers))
-			continue;
-		keep_for(i, wanted);
-		return record->state == LISTENER_WAITING || record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg)
-			       ? 0
-			       : try_options(wanted, report);
+		record = &ledger->listeners[i];
+		found = i;
+		if (is_kept_for(i, wanted))
+			break;
 	}
-	return open_leg(ledger, wanted, generation, report);
+	if (!record)
+		return open_leg(ledger, wanted, generation, report);
+	keep_for(found, wanted);
+	return record->state == LISTENER_WAITING || record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg)
+		       ? 0
+		       : try_options(wanted, report);
+}
+
+static void end_search(void)
+{
+	index_done(&search.records);
+	ports_forget();
+	search.first_free = 0;
+}
+
+static int begin_search(const struct ledger *ledger)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high && !r; i++)
+		if (ledger->listeners[i].state == LISTENER_OPEN || ledger->listeners[i].state == LISTENER_WAITING)
+			r = index_add(&search.records, ledger->listeners[i].digest, i);
+	return r;
 }
 
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report)
@@ -370,9 +407,14 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	int r;
 
 	memset(plan, 0, sizeof plan);
-	r = for_each_leg(ledger, generation, report, find_or_open);
+	r = begin_search(ledger);
+	if (!r)
+		r = for_each_leg(ledger, generation, report, find_its_own);
+	if (!r)
+		r = for_each_leg(ledger, generation, report, find_or_open);
 	if (r < 0)
 		listen_cancel(ledger, generation);
+	end_search();
 	return r;
 }
 
@@ -533,6 +575,7 @@ bool listen_try(struct ledger *ledger, struct generation *newest)
 		come |= !r;
 		report_done(&report);
 	}
+	end_search();
 	return come;
 }
 

@@ -118,6 +118,11 @@ struct ledger_keeper {
 	} passed[PASSED_MAX];           /* sockets from the service manager */
 	_Atomic uint32_t routes_high, targets_high; /* records from here on were never used */
 	struct log_losses log_losses;
+	/* a session that is taking its place in another generation (renewal.h): what its record is to say */
+	struct {
+		_Atomic uint32_t slot; /* plus one; 0: none */
+		uint32_t generation, route, endpoint, target;
+	} renewal;
 };
 
 /* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The ports that our own listening sockets are bound to, while a generation is prepared. */
+#pragma once
+
+#include <stdbool.h>
+
+struct address;
+struct ledger;
+struct ledger_listener;
+
+/* Whether one of our sockets has the port of this address, at whatever address. The first to ask has all sockets looked at. */
+bool ports_has(const struct ledger *ledger, const struct address *address);
+
+/* Sockets that were opened since. */
+void ports_note(const struct ledger_listener *record);
+
+/* What was looked at is not looked at again until now. */
+void ports_forget(void);
