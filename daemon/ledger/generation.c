@@ -14,10 +14,21 @@
 #include <string.h>
 #include <unistd.h>
 
+static int find_target(struct ledger *ledger, const char *route, const char *kind, const char *name)
+{
+	char *whole;
+	int r;
+
+	if (asprintf(&whole, "%s/%s%s", route, kind, name) < 0)
+		return -ENOMEM;
+	r = ledger_target_slot(ledger, whole);
+	free(whole);
+	return r;
+}
+
 static int find_slots(struct generation *generation, struct ledger *ledger)
 {
 	const struct config *config = generation->config;
-	char name[LEDGER_NAME_MAX * 2];
 	int r;
 
 	generation->route_slots = calloc(config->n_routes + 1, sizeof *generation->route_slots);
@@ -38,8 +49,7 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 			const struct config_endpoint *endpoint = k < route->n_targets ? &route->targets[k]
 										      : &route->dial[k - route->n_targets];
 
-			snprintf(name, sizeof name, k < route->n_targets ? "%s/%s" : "%s/dial %s", route->name, endpoint->name);
-			r = ledger_target_slot(ledger, name);
+			r = find_target(ledger, route->name, k < route->n_targets ? "" : "dial ", endpoint->name);
 			if (r < 0)
 				return r;
 			generation->target_slots[i][k] = (uint32_t)r;

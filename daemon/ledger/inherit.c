@@ -133,6 +133,7 @@ int ledger_inherit(struct ledger *ledger, const struct ledger *old)
 	copy_section(ledger, old, LEDGER_LISTENERS, old->keeper->listeners_high);
 	copy_section(ledger, old, LEDGER_ROUTES, old->keeper->routes_high);
 	copy_section(ledger, old, LEDGER_TARGETS, old->keeper->targets_high);
+	ledger_forget_slots(ledger);
 	copy_section(ledger, old, LEDGER_CONTROLS, LEDGER_CONTROLS_MAX);
 	copy_section(ledger, old, LEDGER_TEXT, LEDGER_TEXT_MAX);
 	copy_section(ledger, old, LEDGER_GENERATIONS, LEDGER_GENERATIONS_MAX);

@@ -108,6 +108,7 @@ void ledger_done(struct ledger *ledger)
 {
 	if (!ledger->header)
 		return;
+	ledger_forget_slots(ledger);
 	munmap(ledger->header, ledger->header->size);
 	close(ledger->fd);
 	*ledger = (struct ledger){.fd = -1};
@@ -158,72 +159,4 @@ uint64_t ledger_digest(const char *name)
 	uint64_t digest = XXH3_64bits(name, strlen(name));
 
 	return digest ? digest : 1;
-}
-
-static void raise_high(_Atomic uint32_t *high, uint32_t slot)
-{
-	if (*high <= slot)
-		*high = slot + 1;
-}
-
-int ledger_route_slot(struct ledger *ledger, const char *name)
-{
-	uint64_t digest = ledger_digest(name);
-	uint32_t high = ledger->keeper->routes_high, slot = high;
-	struct ledger_route *route;
-
-	for (uint32_t i = high; i-- > 0;) {
-		if (ledger->routes[i].used && ledger->routes[i].digest == digest)
-			return (int)i;
-		if (!ledger->routes[i].used)
-			slot = i;
-	}
-	if (slot >= LEDGER_ROUTES_MAX)
-		return -ENOSPC;
-	route = &ledger->routes[slot];
-	memset(route, 0, sizeof *route);
-	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++)
-		memset(ledger_counter(ledger, thread, slot), 0, sizeof(struct ledger_counter));
-	route->digest = digest;
-	strncpy(route->name, name, LEDGER_NAME_MAX - 1);
-	route->used = 1;
-	raise_high(&ledger->keeper->routes_high, slot);
-	return (int)slot;
-}
-
-int ledger_target_slot(struct ledger *ledger, const char *name)
-{
-	uint64_t digest = ledger_digest(name);
-	uint32_t high = ledger->keeper->targets_high, slot = high;
-	struct ledger_target *target;
-
-	for (uint32_t i = high; i-- > 0;) {
-		if (ledger->targets[i].used && ledger->targets[i].digest == digest)
-			return (int)i;
-		if (!ledger->targets[i].used)
-			slot = i;
-	}
-	if (slot >= LEDGER_TARGETS_MAX)
-		return -ENOSPC;
-	target = &ledger->targets[slot];
-	memset(target, 0, sizeof *target);
-	target->digest = digest;
-	strncpy(target->name, name, LEDGER_NAME_MAX - 1);
-	target->used = 1;
-	raise_high(&ledger->keeper->targets_high, slot);
-	return (int)slot;
-}
-
-void ledger_routes_retain(struct ledger *ledger, const bool *keep)
-{
-	for (uint32_t i = 0; i < ledger->keeper->routes_high; i++)
-		if (!keep[i])
-			ledger->routes[i].used = 0;
-}
-
-void ledger_targets_retain(struct ledger *ledger, const bool *keep)
-{
-	for (uint32_t i = 0; i < ledger->keeper->targets_high; i++)
-		if (!keep[i])
-			ledger->targets[i].used = 0;
 }

@@ -17,6 +17,7 @@
  */
 #pragma once
 
+#include "base/index.h"
 #include "base/log.h"
 #include "net/passed.h"
 
@@ -373,6 +374,13 @@ struct ledger_generation {
 	int32_t fd;      /* its memfd */
 };
 
+/* Where the slots of names are: a process's own knowledge (slots.c). */
+struct ledger_slots {
+	struct index routes, targets; /* by digest */
+	uint32_t free_route, free_target;
+	bool known;
+};
+
 /* A process's view of the ledger. */
 struct ledger {
 	int fd;
@@ -389,6 +397,7 @@ struct ledger {
 	struct ledger_generation *generations;
 	char *text; /* what the last reload had to say, NUL-terminated */
 	uint32_t n_threads, n_sessions;
+	struct ledger_slots slots;
 };
 
 /* Makes an empty ledger for so many threads (the clerk's is added) and sessions. 0 or negative errno. */
@@ -421,9 +430,12 @@ void ledger_forget_fd(struct ledger *ledger, int fd);
 /* What identifies a route or a target: its whole name, however long. Never 0. */
 uint64_t ledger_digest(const char *name);
 
-/* The record with this name, made where there is none; -ENOSPC when the table is full. */
+/* The record with this name, made where there is none; -ENOSPC when the table is full, or -ENOMEM. */
 int ledger_route_slot(struct ledger *ledger, const char *name);
 int ledger_target_slot(struct ledger *ledger, const char *name);
+
+/* The tables have been written to by others: what is known of the slots is looked up again. */
+void ledger_forget_slots(struct ledger *ledger);
 
 /* Gives back the slots whose flag in `keep` (indexed by slot) is not set. */
 void ledger_routes_retain(struct ledger *ledger, const bool *keep);

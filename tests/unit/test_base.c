@@ -176,7 +176,7 @@ END_TEST
 /* Few hashes, so that many numbers share one, and places run into each other. */
 START_TEST(index_finds_what_is_there)
 {
-	enum { NUMBERS = 3000, HASHES = 700 };
+	enum { NUMBERS = 600, HASHES = 140 };
 	static bool there[NUMBERS];
 	struct index index = {0};
 	uint32_t number;
