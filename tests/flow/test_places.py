@@ -124,7 +124,9 @@ def test_what_is_not_edited_keeps_its_sessions_and_sockets(place, killed):
             routes = edited(world.routes, edit, place)
             daemon.reload(routes)
             if killed:
-                os.kill(daemon.worker, signal.SIGKILL)
+                worker = daemon.worker
+                os.kill(worker, signal.SIGKILL)
+                daemon.worker_after(worker)
             assert known(daemon) == before, edit
             assert open_before <= sockets(daemon), edit
             world.speak()

@@ -154,7 +154,9 @@ def test_a_pool_that_is_down_for_many_rounds(place, kind):
             for pool in pools:
                 pool.open(stack)
         wait_for_rounds(daemon, pools, ROUNDS)
-        os.kill(daemon.worker, signal.SIGKILL)
+        worker = daemon.worker
+        os.kill(worker, signal.SIGKILL)
+        daemon.worker_after(worker)
         wait_for_rounds(daemon, pools, 10)
         daemon.reload({"first": Streams(place, "first", 2).route(), **routes})
         wait_for_rounds(daemon, pools, 10)
