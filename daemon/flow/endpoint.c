@@ -7,7 +7,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { FRAMES_BUFFERED = 4 };
+enum {
+	FRAMES_BUFFERED = 4,
+	FRAMED_BUFFER_MIN = 256 << 10, /* bytes: several of the pieces that TCP keeps whole until all of a piece is read */
+};
 
 static int64_t number_or(const struct config_endpoint *endpoint, enum config_endpoint_option option, int64_t otherwise)
 {
@@ -18,14 +21,17 @@ static int64_t number_or(const struct config_endpoint *endpoint, enum config_end
 
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint)
 {
-	int64_t least = 0;
+	int64_t rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, 0), least = 0;
 
-	/* A whole frame must be there to be peeked, and a socket's buffer holds more than bytes. */
+	/* A whole frame must be there to be peeked, and a socket's buffer holds more than bytes. Of a piece of 64 KiB that was read up to the
+	 * last frame in it, all counts as unread: a smaller buffer would have no window for the rest of that frame, for ever. */
 	if (endpoint->framing > SPLICED_FRAMING_NONE)
 		least = (int64_t)FRAMES_BUFFERED * endpoint->max_frame;
+	if (least && least < FRAMED_BUFFER_MIN)
+		least = FRAMED_BUFFER_MIN;
 	return (struct socket_options){
 		.sndbuf = number_or(endpoint, ENDPOINT_SNDBUF, 0),
-		.rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, least),
+		.rcvbuf = rcvbuf > least ? rcvbuf : least,
 		.mark = number_or(endpoint, ENDPOINT_MARK, -1),
 		.priority = number_or(endpoint, ENDPOINT_PRIORITY, -1),
 		.netns = endpoint->values[ENDPOINT_NETNS].value.text,
