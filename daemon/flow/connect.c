@@ -20,6 +20,7 @@
 #include "flow/target.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -230,11 +231,6 @@ fail:
 	return r;
 }
 
-static bool is_shortage(int error)
-{
-	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -ENOBUFS;
-}
-
 /* Tries addresses until one is on its way. 0: one is, or a timer is set; else the last error. */
 static int try_target(struct session *session)
 {
@@ -255,7 +251,7 @@ static int try_target(struct session *session)
 		error = try_address(session, record->address, count);
 		if (!error)
 			return 0;
-		if (error == -EAGAIN || is_shortage(error)) {
+		if (error == -EAGAIN || fault_of(-error) == FAULT_SHORTAGE) {
 			wait_ms(session, error == -EAGAIN ? FULL_BACKLOG_MS : NO_DESCRIPTOR_MS);
 			return 0;
 		}

@@ -17,6 +17,7 @@
 #include "flow/stage.h"
 #include "flow/thread.h"
 #include "net/framing.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -146,6 +147,27 @@ static int overflow(struct session *session, unsigned s, int why)
 	return source_consume(session, s);
 }
 
+/* What the source said in place of messages, as exchange_step(). 0: it may say more. */
+static int without_message(int said)
+{
+	if (said < 0)
+		return said;
+	switch ((enum source_result)said) {
+	case SOURCE_NOTHING:
+		return RELAY_BLOCKED;
+	case SOURCE_END:
+		return RELAY_DONE;
+	case SOURCE_SHORT:
+		return RELAY_STARVED;
+	case SOURCE_MESSAGE:
+	case SOURCE_AGAIN:
+	case SOURCE_LOST:
+	case SOURCE_REFUSED:
+		break;
+	}
+	return 0;
+}
+
 /* ---- message sources ---- */
 
 static int pass_on(struct session *session, unsigned s, const struct spliced_message *message)
@@ -168,23 +190,17 @@ static int move_peeked(struct session *session, unsigned s)
 	if (session->unpeekable[s] && !sink_has_room(session, s))
 		return RELAY_BLOCKED;
 	r = source_peek(session, s, &message, &len);
-
-	switch (r) {
-	case SOURCE_NOTHING:
+	if (r == SOURCE_NOTHING) {
 		r = format_resync(session, s, SPLICED_DRAINED);
 		session->readable[s] = r; /* what it had to say is still to be said */
 		return r ? r : RELAY_BLOCKED;
-	case SOURCE_LOST:
-		return format_lost(session, s);
-	case SOURCE_AGAIN:
-		return 0;
-	case SOURCE_END:
-		return RELAY_DONE;
-	case SOURCE_RESET:
-		return RELAY_SOURCE_RESET;
-	case SOURCE_REFUSED:
-		return source_consume(session, s);
 	}
+	if (r == SOURCE_LOST)
+		return format_lost(session, s);
+	if (r == SOURCE_REFUSED)
+		return source_consume(session, s);
+	if (r != SOURCE_MESSAGE)
+		return without_message(r);
 	if (len > BUFFERS_MESSAGE_MAX) {
 		sink_drop(session, DROPPED_OVERSIZE, 1);
 	} else {
@@ -204,6 +220,8 @@ static int move_large(struct session *session, unsigned s)
 	size_t len = 0;
 	int r = source_peek(session, s, &message, &len);
 
+	if (r < 0 || r == SOURCE_SHORT)
+		return without_message(r);
 	if (r == SOURCE_MESSAGE && len <= BUFFERS_MESSAGE_MAX) {
 		struct iovec part = {(void *)message.data, message.len};
 		unsigned taken;
@@ -216,9 +234,10 @@ static int move_large(struct session *session, unsigned s)
 		if (r)
 			return r;
 	}
-	source_take(session_fd(session, s));
-	ring_consume(session, s, 1);
-	return 0;
+	r = source_consume(session, s);
+	if (!session->owed[s])
+		ring_consume(session, s, 1);
+	return r;
 }
 
 static void prepare_receive(const struct session *session, unsigned s, unsigned i)
@@ -249,8 +268,9 @@ static int move_batch(struct session *session, unsigned s)
 	n = recvmmsg(session_fd(session, s), buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
 	if (n < 0) {
 		r = source_judge(session, s, errno);
-		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
+		return without_message(r);
 	}
+	session->moved |= n > 0;
 	for (int i = 0; i < n; i++) {
 		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
 						  .len = buffers->in[i].msg_len};
@@ -284,6 +304,7 @@ static int discard(struct session *session, unsigned s)
 {
 	ssize_t n = recv(session_fd(session, s), session->thread->buffers->bytes, BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
 
+	session->moved |= n >= 0;
 	if (n > 0) {
 		sink_drop(session, DROPPED_RECEIVE_ONLY, 1);
 		return 0;
@@ -292,13 +313,7 @@ static int discard(struct session *session, unsigned s)
 		session_record(session)->direction[s].flags |= DIRECTION_EOF;
 		return RELAY_DONE;
 	}
-	switch (source_judge(session, s, errno)) {
-	case SOURCE_NOTHING:
-		return RELAY_BLOCKED;
-	case SOURCE_RESET:
-		return RELAY_SOURCE_RESET;
-	}
-	return 0;
+	return without_message(source_judge(session, s, errno));
 }
 
 static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
@@ -312,19 +327,24 @@ static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
 	return n < 0 ? -errno : n;
 }
 
-/* Takes bytes off a stream that were peeked and are on their way. */
+/* Takes bytes off a stream that were peeked and are on their way: these, and what was owed. RELAY_STARVED: they are owed. */
 static int take_off(struct session *session, unsigned s, size_t bytes)
 {
-	if (stage_is_used(session, s))
-		return stage_take(session, s, bytes);
-	while (bytes) {
-		ssize_t n = recv(session_fd(session, s), session->thread->buffers->scratch,
-				 bytes < BUFFERS_SCRATCH ? bytes : BUFFERS_SCRATCH, MSG_DONTWAIT);
+	uint8_t *scratch = session->thread->buffers->scratch;
+	ssize_t n;
 
-		if (n > 0)
-			bytes -= (size_t)n;
-		else if (n == 0 || errno != EINTR)
+	session->moved |= bytes > 0;
+	session->owed[s] += (uint32_t)bytes;
+	while (session->owed[s]) {
+		size_t part = session->owed[s] < BUFFERS_SCRATCH ? session->owed[s] : BUFFERS_SCRATCH;
+
+		n = stage_is_used(session, s) ? stage_take(session, s, scratch, part)
+					      : recv(session_fd(session, s), scratch, part, MSG_DONTWAIT);
+		if (n == 0)
 			return -EIO;
+		if (n < 0)
+			return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
+		session->owed[s] -= (uint32_t)n;
 	}
 	return 0;
 }
@@ -350,6 +370,7 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 	if (len)
 		sink_drop(session, DROPPED_FRAMING, 1);
 	session_record(session)->direction[s].flags |= DIRECTION_EOF;
+	session->moved = true;
 	/* Bytes that nobody has read would make close(2) a reset. */
 	take_off(session, s, len);
 	return RELAY_DONE;
@@ -378,12 +399,8 @@ static int move_frames(struct session *session, unsigned s)
 	if (at_most > sizeof buffers->bytes)
 		at_most = sizeof buffers->bytes;
 	n = peek_stream(session, s, at_most);
-	if (n == -EMFILE)
-		return RELAY_STARVED;
-	if (n < 0) {
-		r = source_judge(session, s, (int)-n);
-		return r == SOURCE_NOTHING ? RELAY_BLOCKED : r == SOURCE_RESET ? RELAY_SOURCE_RESET : 0;
-	}
+	if (n < 0)
+		return without_message(source_judge(session, s, (int)-n));
 	while (count < most) {
 		r = framing_decode(session->framing[s], buffers->bytes + at, (size_t)n - at, limit, &found);
 		if (r <= 0)
@@ -403,13 +420,30 @@ static int move_frames(struct session *session, unsigned s)
 		sent = 0;
 	}
 	r = take_off(session, s, bytes);
-	return r < 0 ? r : sent;
+	return r ? r : sent;
 }
 
 /* ---- a step ---- */
 
+static bool has(const struct session *session, unsigned d, uint32_t flag)
+{
+	return session_record(session)->direction[d].flags & flag;
+}
+
+/* What is on its way already is taken out of the source's queue, where that was not possible before. */
+static int pay(struct session *session, unsigned s)
+{
+	int r = is_message(session, s) ? source_consume(session, s) : take_off(session, s, 0);
+
+	if (session->ring[s] && !session->owed[s])
+		ring_consume(session, s, 1);
+	return r;
+}
+
 static int move_once(struct session *session, unsigned s)
 {
+	if (session->owed[s])
+		return pay(session, s);
 	if (!is_message(session, s))
 		return sink_is_void(session, s) ? discard(session, s) : move_frames(session, s);
 	if (session->ring[s]) {
@@ -423,16 +457,15 @@ static int move_once(struct session *session, unsigned s)
 /* The source has said its last, and all of it is in the sink. A sink without connections has no end to be told. */
 static int end(struct session *session, unsigned d)
 {
+	if (session->lost[d] && !has(session, d, DIRECTION_RESET))
+		relay_note_reset(session, d, -socket_take_error(session_fd(session, d)));
+	if (has(session, d, DIRECTION_RESET))
+		return RELAY_SOURCE_RESET;
 	if (session->receive_only[!d] || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
 		session_record(session)->direction[d].flags |= DIRECTION_FIN_SENT;
 		return RELAY_DONE;
 	}
 	return relay_finish(session, d);
-}
-
-static bool has(const struct session *session, unsigned d, uint32_t flag)
-{
-	return session_record(session)->direction[d].flags & flag;
 }
 
 /* Whether there is anything to move: while the sink takes nothing, only a source whose messages are then dropped. */
@@ -441,24 +474,21 @@ static bool may_move(const struct session *session, unsigned d)
 	return (session->readable[d] || session->stage_news[d]) && !has(session, d, DIRECTION_EOF);
 }
 
-static bool is_handed_in(const struct session *session, unsigned s)
-{
-	return s == 0 && session_record(session)->front == FRONT_FED && !is(session, 0, SPLICED_FEED);
-}
-
 int exchange_step(struct session *session, unsigned d)
 {
 	int rounds = takes_batches(session, d) ? EXCHANGE_BATCHES : EXCHANGE_ROUNDS;
 	int r;
 
 	if (has(session, d, DIRECTION_FIN_SENT))
-		return RELAY_DONE;
-	if (has(session, !d, DIRECTION_RESET))
+		return has(session, d, DIRECTION_RESET) ? RELAY_SOURCE_RESET : RELAY_DONE;
+	if (session_is_gone(session, !d)) {
+		relay_discard_pipe(session, d);
 		return RELAY_SINK_RESET;
+	}
 	r = sink_drain(session, d);
-	if (r == RELAY_SINK_RESET)
+	if (r < 0 || r == RELAY_SINK_RESET)
 		return r;
-	if (is_handed_in(session, d))
+	if (d == 0 && session_is_handed_in(session))
 		return r ? r : RELAY_BLOCKED;
 	if (!r)
 		r = session->writable[!d] ? format_greet(session, d) : RELAY_BLOCKED;

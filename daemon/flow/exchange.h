@@ -11,22 +11,18 @@
  */
 #pragma once
 
+#include "flow/step.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
 struct session;
 
-/* Beside enum relay_result and sink_result. */
-enum exchange_result {
-	EXCHANGE_BAD_FRAME = 64, /* the source stream holds no frame, or one larger than max_frame */
-};
-
 /* How a session moves its traffic, by its two rows and what the config says of its ends: filled in once both are known. */
 void exchange_plan(struct session *session);
 
-/* Moves one direction (0: from the client, 1: from the target) as far as it goes. Positive: enum relay_result, sink_result or
- * exchange_result; negative errno: the kernel refused what it never should. */
+/* Moves one direction (0: from the client, 1: from the target) as far as it goes: enum step_result, or negative errno. */
 int exchange_step(struct session *session, unsigned direction);
 
 /* Whether messages from this side stay with the kernel while the sink takes none. */

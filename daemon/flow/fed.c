@@ -25,6 +25,7 @@
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/callback.h"
+#include "net/fault.h"
 
 #include <errno.h>
 #include <string.h>
@@ -34,6 +35,7 @@ enum {
 	FED_MESSAGES = 64, /* peeked ones a turn */
 	FED_BATCHES = 4,
 	FED_WAIT_MS = 20,  /* before a listener that is held back looks again, untold */
+	ERRORS_PASSED = 16, /* in a row */
 };
 
 /* A listener while it is read. */
@@ -175,7 +177,12 @@ static void act(struct session *session, int r)
 {
 	if (r == SINK_RECONNECT)
 		session_reconnect(session);
+	else if (r < 0)
+		session_end(session, END_ERROR, r);
 	else if (r == RELAY_SINK_RESET)
+		session_service(session); /* what the target had said is still for its peer */
+	/* The message in hand is for the next session. */
+	if (r == RELAY_SINK_RESET && is_alive(session))
 		session_end(session, END_TARGET_RESET, -ECONNRESET);
 }
 
@@ -268,6 +275,27 @@ static void hand_in_batch(const struct fed *fed, int n)
 	}
 }
 
+/* An error of an earlier datagram is taken with the call that tells of it; others stay, and are not asked about all the time. True: the
+ * call may be repeated. */
+static bool read_failed(const struct fed *fed, int error)
+{
+	switch (fault_of(error)) {
+	case FAULT_BLOCKED:
+		return false;
+	case FAULT_PEER:
+	case FAULT_MESSAGE:
+		if (fed->listener->errors++ < ERRORS_PASSED)
+			return true;
+		break;
+	case FAULT_INTERRUPTED:
+	case FAULT_SHORTAGE:
+	case FAULT_CALL:
+		break;
+	}
+	listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
+	return false;
+}
+
 /* True: there may be more. */
 static bool receive_batch(const struct fed *fed)
 {
@@ -277,9 +305,11 @@ static bool receive_batch(const struct fed *fed)
 	for (unsigned i = 0; i < BUFFERS_BATCH; i++)
 		aim(buffers, i, BUFFERS_SLOT);
 	n = recvmmsg(fed->listener->fd, buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
-	if (n > 0)
+	if (n > 0) {
+		fed->listener->errors = 0;
 		hand_in_batch(fed, n);
-	return n == BUFFERS_BATCH || (n < 0 && errno == EINTR);
+	}
+	return n < 0 ? read_failed(fed, errno) : n == BUFFERS_BATCH;
 }
 
 /* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
@@ -300,6 +330,17 @@ static bool overflow(const struct fed *fed, struct session *session, int why)
 	return true;
 }
 
+/* The message at the head is done with. False: it could not be taken out of the queue, and is not to be handed in again. */
+static bool consume(const struct fed *fed)
+{
+	unsigned lost;
+
+	fed->listener->owed = !source_take(fed->listener->fd, &lost);
+	if (fed->listener->owed)
+		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
+	return !fed->listener->owed;
+}
+
 /* One message: peeked, handed in, consumed. True: there may be more. */
 static bool receive_peeked(const struct fed *fed)
 {
@@ -310,10 +351,13 @@ static bool receive_peeked(const struct fed *fed)
 	int why = DROPPED_NO_SESSION;
 	ssize_t n;
 
+	if (fed->listener->owed)
+		return consume(fed);
 	aim(buffers, 0, BUFFERS_HEADROOM + BUFFERS_MESSAGE_MAX);
 	n = recvmsg(fed->listener->fd, header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
 	if (n < 0)
-		return errno != EAGAIN;
+		return read_failed(fed, errno);
+	fed->listener->errors = 0;
 	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = (size_t)n};
 	if (n > BUFFERS_MESSAGE_MAX) {
 		drop(fed, DROPPED_OVERSIZE, 1);
@@ -323,8 +367,7 @@ static bool receive_peeked(const struct fed *fed)
 		if ((!session || hand_in(fed, session, buffers->messages, 1)) && !overflow(fed, session, why))
 			return false;
 	}
-	source_take(fed->listener->fd);
-	return true;
+	return consume(fed);
 }
 
 bool fed_receive(struct thread *thread, struct listener *listener, uint32_t index)
@@ -344,7 +387,7 @@ void fed_skip(struct thread *thread, struct listener *listener, uint32_t index)
 	struct fed fed;
 
 	init(&fed, thread, listener, index);
-	source_take(listener->fd);
+	consume(&fed);
 	drop(&fed, DROPPED_POISON, 1);
 	log_error("route %s: a message that was in hand at two deaths of the worker is dropped", fed.route->name);
 }

@@ -206,6 +206,7 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 		r = 0;
 	}
 	keep_state(session, buffers->states[taken]);
+	session->moved |= batch.messages > 0;
 	done = taken < batch.count ? batch.message[taken] : batch.messages;
 	CALLBACK_VOID(leg->family, consume, leg->family->plugin.consume(ring, done));
 	return r;

@@ -19,6 +19,7 @@
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -88,7 +89,9 @@ static uint32_t interest(const struct listener *listener)
 
 static int watch(struct listener *listener)
 {
-	return loop_add(&listener->thread->loop, listener->fd, interest(listener), KIND_LISTENER, index_of(listener));
+	int r = loop_add(&listener->thread->loop, listener->fd, interest(listener), KIND_LISTENER, index_of(listener));
+
+	return r == -EEXIST ? 0 : r; /* what could not be removed when it paused */
 }
 
 static void pause_for(struct listener *listener, uint32_t why, uint64_t ms)
@@ -172,8 +175,7 @@ void listener_hold_back(struct listener *listener, uint64_t until)
 	struct loop *loop = &listener->thread->loop;
 
 	if (!listener->held_back)
-		loop_change(loop, listener->fd, 0, KIND_LISTENER, index_of(listener));
-	listener->held_back = true;
+		listener->held_back = loop_change(loop, listener->fd, 0, KIND_LISTENER, index_of(listener)) == 0;
 	timer_set(&loop->timers, &listener->timer, until);
 }
 
@@ -183,8 +185,11 @@ void listener_go_on(struct thread *thread, uint32_t index)
 
 	if (!listener->thread || !listener->held_back)
 		return;
+	if (loop_change(&thread->loop, listener->fd, interest(listener), KIND_LISTENER, index)) {
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + PAUSE_MS * NSEC_PER_MSEC);
+		return;
+	}
 	listener->held_back = false;
-	loop_change(&thread->loop, listener->fd, interest(listener), KIND_LISTENER, index);
 	if (record_of(thread, index)->state != LISTENER_LEAVING)
 		timer_clear(&thread->loop.timers, &listener->timer);
 }
@@ -270,33 +275,23 @@ static int prepare(struct thread *thread, uint32_t index, const struct generatio
 /* What an error of accept(2) means: 0, try the next connection; else why to pause. */
 static uint32_t judge(int error)
 {
-	switch (error) {
-	case EMFILE:
-	case ENFILE:
-		return PAUSE_DESCRIPTORS;
-	case ENOBUFS:
-	case ENOMEM:
-		return PAUSE_MEMORY;
-	/* Errors of the connection, not of the listener: accept(2). */
-	case EINTR:
-	case ECONNABORTED:
-	case EPROTO:
-	case EPERM:
-	case ENETDOWN:
-	case ENOPROTOOPT:
-	case EHOSTDOWN:
-	case ENONET:
-	case EHOSTUNREACH:
-	case EOPNOTSUPP:
-	case ENETUNREACH:
-	case ETIMEDOUT:
+	switch (fault_of(error)) {
+	case FAULT_SHORTAGE:
+		return error == EMFILE || error == ENFILE ? PAUSE_DESCRIPTORS : PAUSE_MEMORY;
+	case FAULT_BLOCKED:
+	case FAULT_INTERRUPTED:
+	case FAULT_PEER:
+	case FAULT_MESSAGE:
 		return PAUSE_NONE;
+	case FAULT_CALL:
+		break;
 	}
-	return PAUSE_ERROR;
+	/* Errors of the connection, not of the listener: accept(2). */
+	return error == EPERM || error == ENOPROTOOPT || error == EOPNOTSUPP ? PAUSE_NONE : PAUSE_ERROR;
 }
 
 /* One connection. 0: accepted; -EAGAIN: no more; positive: pause. */
-static int accept_one(struct thread *thread, struct listener *listener, uint32_t index)
+static int accept_one(struct thread *thread, struct listener *listener, uint32_t index, bool *accepted)
 {
 	struct session *session;
 	struct address peer = {.len = sizeof peer.storage};
@@ -308,6 +303,7 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		atomic_fetch_add_explicit(&record_of(thread, index)->accepted, 1, memory_order_relaxed);
+		*accepted = true;
 		admit(thread, index, session, fd, &peer);
 		return 0;
 	}
@@ -321,12 +317,14 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 
 static int accept_batch(struct thread *thread, struct listener *listener, uint32_t index)
 {
+	bool accepted = false;
 	int r = 0;
 
 	hand_listener(thread, index);
 	for (int i = 0; !r && i < LISTENER_BATCH; i++)
-		r = accept_one(thread, listener, index);
-	return r;
+		r = accept_one(thread, listener, index, &accepted);
+	/* Nothing but errors of connections: those that stay at the head of the queue would be told of for ever. */
+	return r || accepted ? r : PAUSE_ERROR;
 }
 
 /* True: there may be more. */

@@ -46,6 +46,13 @@ static int pipe_make(void)
 	return fd;
 }
 
+static uint32_t size_of(int fd)
+{
+	int size = fcntl(fd, F_GETPIPE_SZ);
+
+	return size > 0 ? (uint32_t)size : PIPE_SLOT_BYTES;
+}
+
 static uint32_t grow(struct pipes *pipes, int fd)
 {
 	int size;
@@ -58,8 +65,7 @@ static uint32_t grow(struct pipes *pipes, int fd)
 		}
 		pipes->large_most = pipes->large_made; /* the kernel grants no more of them */
 	}
-	size = fcntl(fd, F_GETPIPE_SZ);
-	return size > 0 ? (uint32_t)size : PIPE_SLOT_BYTES;
+	return size_of(fd);
 }
 
 /* A frame goes into a pipe whole or not at all. */
@@ -90,7 +96,7 @@ static int lend_any(struct pipes *pipes, uint32_t *size)
 	}
 	if (pipes->large_made >= pipes->large_most && pipes->n_spare) {
 		fd = pipes->spare[--pipes->n_spare];
-		*size = (uint32_t)fcntl(fd, F_GETPIPE_SZ);
+		*size = size_of(fd);
 		return fd;
 	}
 	fd = pipe_make();

@@ -14,6 +14,7 @@
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "net/family.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -68,7 +69,7 @@ void relay_note_reset(struct session *session, unsigned side, int error)
 {
 	session_record(session)->direction[side].flags |=
 		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
-	session->readable[side] = true;
+	session->readable[side] = session->moved = true;
 }
 
 /* The source's read said 0. FIN, or what is left of a reset? */
@@ -85,6 +86,28 @@ static void note_end(struct session *session, unsigned d)
 	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
 		relay_note_reset(session, d, -socket_take_error(record->fd[d]));
 	direction->flags |= DIRECTION_EOF;
+	session->moved = true;
+}
+
+/* The source did not give anything. 0: it may be asked again, or its end is noted; else as relay_step(). */
+static int read_failed(struct session *session, unsigned d, int error)
+{
+	switch (fault_of(error)) {
+	case FAULT_BLOCKED:
+		session_believe_unreadable(session, d);
+		return 0;
+	case FAULT_INTERRUPTED:
+	case FAULT_SHORTAGE:
+		return RELAY_STARVED;
+	case FAULT_MESSAGE:
+	case FAULT_PEER:
+		relay_note_reset(session, d, error);
+		session_record(session)->direction[d].flags |= DIRECTION_EOF;
+		return 0;
+	case FAULT_CALL:
+		break;
+	}
+	return -error;
 }
 
 /* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
@@ -101,23 +124,42 @@ static int fill_pipe(struct session *session, unsigned d)
 	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (n > 0) {
+		session->moved = true;
 		session->fill[d] = (uint32_t)n;
 		slots = session->pipe_size[d] / PIPE_SLOT_BYTES;
 		if (n < slots && !session->hangup[d])
 			session->readable[d] = false;
 		return 0;
 	}
-	if (n == 0)
-		note_end(session, d);
-	else if (errno == EAGAIN)
-		session->readable[d] = false;
-	else if (errno == ENOMEM || errno == ENOBUFS)
-		return RELAY_STARVED;
-	else if (errno != EINTR) {
-		relay_note_reset(session, d, errno);
-		record->direction[d].flags |= DIRECTION_EOF;
-	}
+	if (n < 0)
+		return read_failed(session, d, errno);
+	note_end(session, d);
 	return 0;
+}
+
+/* The sink did not take anything: why, as relay_step(). */
+static int write_failed(struct session *session, unsigned d, int error)
+{
+	int pending;
+
+	switch (fault_of(error)) {
+	case FAULT_BLOCKED:
+		session_believe_unwritable(session, !d);
+		return RELAY_BLOCKED;
+	case FAULT_INTERRUPTED:
+	case FAULT_SHORTAGE:
+		session_retry(session);
+		return RELAY_STARVED;
+	case FAULT_MESSAGE:
+	case FAULT_PEER:
+		/* UNIX refuses what is written by EPIPE, also where it has another error for who reads. */
+		pending = socket_take_error(session_record(session)->fd[!d]);
+		relay_note_reset(session, !d, pending ? -pending : error);
+		return RELAY_SINK_RESET;
+	case FAULT_CALL:
+		break;
+	}
+	return -error;
 }
 
 int relay_drain_pipe(struct session *session, unsigned d)
@@ -129,19 +171,11 @@ int relay_drain_pipe(struct session *session, unsigned d)
 	while (session->fill[d]) {
 		n = splice(direction->pipe, NULL, record->fd[!d], NULL, session->fill[d],
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
-		if (n > 0) {
-			session->fill[d] -= (uint32_t)n;
-			ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
-			continue;
-		}
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN) {
-			session->writable[!d] = false;
-			return RELAY_BLOCKED;
-		}
-		relay_note_reset(session, !d, n < 0 ? errno : EPIPE);
-		return RELAY_SINK_RESET;
+		if (n <= 0)
+			return write_failed(session, d, n < 0 ? errno : EPIPE);
+		session->moved = true;
+		session->fill[d] -= (uint32_t)n;
+		ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
 	}
 	return 0;
 }
@@ -153,19 +187,29 @@ static bool close_says_it(const struct session *session, unsigned d)
 	       session_row(session, !d)->capabilities & SPLICED_TCP_INFO;
 }
 
+/* A sink that is not connected any more was reset, and will say so itself. */
+static int say_end(struct session *session, unsigned d)
+{
+	int fd = session_record(session)->fd[!d];
+
+	if (!shutdown(fd, SHUT_WR) || (fault_of(errno) == FAULT_PEER && socket_said_fin(fd)))
+		return RELAY_DONE;
+	return -errno;
+}
+
 int relay_finish(struct session *session, unsigned d)
 {
-	struct ledger_session *record = session_record(session);
-	struct ledger_direction *direction = &record->direction[d];
+	struct ledger_direction *direction = &session_record(session)->direction[d];
 
 	if (has(direction, DIRECTION_RESET))
 		return RELAY_SOURCE_RESET;
-	if (!has(direction, DIRECTION_FIN_SENT)) {
-		direction->flags |= DIRECTION_FIN_SENT;
-		/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a moment, session.c. */
-		if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE && !close_says_it(session, d))
-			shutdown(record->fd[!d], SHUT_WR);
-	}
+	if (has(direction, DIRECTION_FIN_SENT))
+		return RELAY_DONE;
+	direction->flags |= DIRECTION_FIN_SENT;
+	session->moved = true;
+	/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a moment, session_serve.c. */
+	if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE && !close_says_it(session, d))
+		return say_end(session, d);
 	return RELAY_DONE;
 }
 
@@ -195,8 +239,10 @@ int relay_step(struct session *session, unsigned d)
 
 	if (has(direction, DIRECTION_FIN_SENT))
 		return relay_finish(session, d);
-	if (has(&session_record(session)->direction[!d], DIRECTION_RESET))
+	if (session_is_gone(session, !d)) {
+		relay_discard_pipe(session, d);
 		return RELAY_SINK_RESET;
+	}
 	r = move(session, d);
 	if (direction->pipe >= 0 && !session->fill[d])
 		relay_give_pipe_back(session, d);

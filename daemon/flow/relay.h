@@ -7,21 +7,13 @@
  */
 #pragma once
 
+#include "flow/step.h"
+
 #include <stdint.h>
 
 struct session;
 
-enum relay_result {
-	RELAY_BLOCKED = 1, /* nothing more can be moved now */
-	RELAY_MORE,        /* the turn's share is used up, and there may be more */
-	RELAY_DONE,        /* the source's FIN was passed on */
-	RELAY_SOURCE_RESET, /* all that the source sent before its reset was passed on */
-	RELAY_SINK_RESET,
-	RELAY_STARVED,     /* no pipe to be had */
-};
-
-/* Moves one direction (0: from the client, 1: from the target) as far as it goes. Positive: enum relay_result; negative
- * errno: the kernel refused what it never should. */
+/* Moves one direction (0: from the client, 1: from the target) as far as it goes: enum step_result, or negative errno. */
 int relay_step(struct session *session, unsigned direction);
 
 /* A side was reset, as the kernel said by `error` (positive errno; EPIPE: after its FIN). What it had sent before can still be

@@ -79,6 +79,7 @@ static int send_from_ring(struct session *session, unsigned s, unsigned count)
 		taken = count;
 		r = 0;
 	}
+	session->moved |= taken > 0;
 	ring_consume(session, s, taken);
 	return r;
 }
@@ -106,6 +107,7 @@ int ring_move(struct session *session, unsigned s)
 		return RING_LARGE;
 	if (n == 0)
 		return nothing_now(session, s);
+	session->moved = true;
 	sink_drop(session, format_drop_reason(n), 1);
 	ring_consume(session, s, 1);
 	return 0;

@@ -7,7 +7,7 @@
 
 struct session;
 
-/* Beside enum relay_result and sink_result. */
+/* Beside enum step_result. */
 enum ring_result {
 	RING_LARGE = 96, /* the next message was too large for the ring: it is the first in the socket's queue, and consumed in both */
 };

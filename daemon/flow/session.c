@@ -25,6 +25,7 @@
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <assert.h>
@@ -32,11 +33,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-enum {
-	STARVED_MS = 20,      /* between two tries for a pipe */
-	LAST_WORDS_MS = 2000, /* an end that cannot be told that the other has said its last, may be silent for so long */
-};
 
 struct session *session_at(const struct thread *thread, uint32_t slot)
 {
@@ -113,20 +109,21 @@ void session_attach(struct session *session, struct thread *thread)
 	session->timer.fire = session_timer;
 }
 
-/* A datagram listener's socket is watched by the listener, for all its peers. */
-static bool is_handed_in(const struct session *session)
+bool session_is_handed_in(const struct session *session)
 {
 	return session_record(session)->front == FRONT_FED && !(session_row(session, 0)->capabilities & SPLICED_FEED);
 }
 
-static int watch(struct session *session, unsigned side)
+int session_watch(struct session *session, unsigned side)
 {
-	int fd = session_fd(session, side);
+	int fd = session_fd(session, side), r;
 
-	if (fd < 0 || (side == 0 && is_handed_in(session)))
+	if (fd < 0 || (side == 0 && session_is_handed_in(session)))
 		return 0;
-	return loop_add(&session->thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
-			session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
+	r = loop_add(&session->thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
+		     session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
+	session->unwatched[side] = r < 0 && fault_of(-r) == FAULT_SHORTAGE;
+	return session->unwatched[side] ? 0 : r;
 }
 
 static void remember_peer(struct session *session, const struct address *peer)
@@ -143,70 +140,19 @@ void session_begin(struct session *session, const struct address *peer)
 
 	record->opened = record->active = session->thread->loop.now;
 	remember_peer(session, peer);
-	if (is_handed_in(session))
+	if (session_is_handed_in(session))
 		listener_adopt_session(session->thread, record->listener, 1);
 	session_set_state(session, SESSION_CONNECTING);
 	hand_session(session);
 	atomic_fetch_add_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&ledger->keeper->sessions_total, 1, memory_order_relaxed);
 	ledger_count(&session_counter(session)->sessions, 1);
-	r = watch(session, 0);
+	r = session_watch(session, 0);
 	if (r)
 		session_end(session, END_ERROR, r);
 	else
 		connect_begin(session);
 	hand_settle(session);
-}
-
-/* One side has said its last, and the other, whose family has no half-close, cannot be told without being cut off. */
-static bool hears_last_words(const struct session *session)
-{
-	for (unsigned d = 0; d < 2; d++)
-		if (session_record(session)->direction[d].flags & DIRECTION_FIN_SENT && !session->receive_only[!d] &&
-		    !(session_row(session, !d)->capabilities & (SPLICED_HALF_CLOSE | SPLICED_CONNECTIONLESS | SPLICED_FEED)))
-			return true;
-	return false;
-}
-
-/* How long the session may be idle; 0: for ever. A datagram session has no other end, and nor has a client that said its last
- * to a target without connections. */
-static uint64_t idle_of(const struct session *session)
-{
-	bool feed = session->receive_only[1];
-
-	if (hears_last_words(session))
-		return LAST_WORDS_MS * NSEC_PER_MSEC;
-	if (is_handed_in(session))
-		return session->route->message_idle_timeout;
-	if (session->exchanges && !feed && session_record(session)->direction[0].flags & DIRECTION_EOF &&
-	    session_row(session, 1)->capabilities & SPLICED_CONNECTIONLESS)
-		return session->route->message_idle_timeout;
-	return session->route->idle_timeout;
-}
-
-void session_look_again(struct session *session, uint64_t at)
-{
-	if (!timer_is_set(&session->timer) || session->timer.at > at)
-		timer_set(&session->thread->loop.timers, &session->timer, at);
-}
-
-static void arm_idle(struct session *session)
-{
-	uint64_t idle = idle_of(session);
-
-	timer_clear(&session->thread->loop.timers, &session->timer);
-	if (idle)
-		session_look_again(session, session_record(session)->active + idle);
-	if (session->wake)
-		session_look_again(session, session->wake);
-	if (session->exchanges)
-		look_when_due(session);
-}
-
-static void expect_everything(struct session *session)
-{
-	for (unsigned side = 0; side < 2; side++)
-		session->readable[side] = session->writable[side] = true;
 }
 
 /* False: the session is over. */
@@ -240,9 +186,9 @@ void session_relay(struct session *session)
 	if (!prepare_exchange(session))
 		return;
 	standing_relays(session);
-	/* A client has mostly spoken already; what a target says is told by an edge, before this (note_events()) or after. */
+	/* A client has mostly spoken already; what a target says is told by an edge, before this (session_note_events()) or after. */
 	session->readable[0] = session->writable[0] = session->writable[1] = true;
-	arm_idle(session);
+	session_arm(session);
 	session_service(session);
 }
 
@@ -256,9 +202,11 @@ void session_reconnect(struct session *session)
 	connect_anew(session);
 }
 
-static void adopt_pipes(struct session *session)
+/* 0, or why what was in flight is lost. */
+static int adopt_pipes(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
+	int r = 0;
 
 	for (unsigned d = 0; d < 2; d++) {
 		int bytes = record->direction[d].pipe < 0 ? 0
@@ -266,10 +214,13 @@ static void adopt_pipes(struct session *session)
 								       &session->pipe_size[d]);
 
 		session->fill[d] = bytes > 0 ? (uint32_t)bytes : 0;
-		if (bytes < 0)
+		if (bytes < 0) {
 			record->direction[d].pipe = -1;
+			r = bytes;
+		}
 		stage_adopt(session, d);
 	}
+	return r;
 }
 
 static void adopt_connecting(struct session *session)
@@ -293,7 +244,7 @@ static void adopt_relaying(struct session *session)
 
 	/* An edge may have been eaten by the worker before: look at everything. A FIN that was written down may not have been
 	 * sent: shutdown(2) may be called twice. */
-	expect_everything(session);
+	session_expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
 		session->hangup[side] = session->failed[side] = true;
 		session_forget_abort(session, side);
@@ -303,7 +254,7 @@ static void adopt_relaying(struct session *session)
 	}
 	if (!prepare_exchange(session))
 		return;
-	arm_idle(session);
+	session_arm(session);
 	session_service(session);
 }
 
@@ -350,15 +301,16 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	hand_session(session);
 	learn_peer(session, &peer);
 	remember_peer(session, &peer);
-	if (is_handed_in(session)) {
+	if (session_is_handed_in(session)) {
 		listener_adopt_session(thread, record->listener, 1);
 		if (!(session_flow(session)->flags & FLOW_SUPERSEDED))
 			peers_add(session);
 	}
-	adopt_pipes(session);
-	r = watch(session, 0);
+	r = adopt_pipes(session);
+	if (!r)
+		r = session_watch(session, 0);
 	if (!r && record->fd[1] >= 0)
-		r = watch(session, 1);
+		r = session_watch(session, 1);
 	chain_adopt(session, 1);
 	if (record->front == FRONT_DIALED)
 		chain_adopt(session, 0);
@@ -377,138 +329,6 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	hand_settle(session);
 }
 
-/* A side that has already said FIN is not read any more: only its pending error tells that it was reset since. */
-static void look_for_reset(struct session *session, unsigned side)
-{
-	struct ledger_session *record = session_record(session);
-	struct ledger_direction *direction = &record->direction[side];
-	bool gone;
-
-	if (!(direction->flags & DIRECTION_EOF)) {
-		session->readable[side] = true;
-		return;
-	}
-	session->failed[side] = false;
-	gone = socket_take_error(record->fd[side]) != 0 ||
-	       (session_row(session, side)->capabilities & SPLICED_TCP_INFO &&
-		!(record->direction[!side].flags & DIRECTION_FIN_SENT) &&
-		socket_tcp_state(record->fd[side]) == SOCKET_TCP_CLOSE);
-	if (gone)
-		direction->flags |= DIRECTION_RESET | DIRECTION_FIN_FIRST;
-}
-
-static void wait_for_pipe(struct session *session)
-{
-	session->starved = true;
-	timer_set(&session->thread->loop.timers, &session->timer,
-		  session->thread->loop.now + STARVED_MS * NSEC_PER_MSEC);
-}
-
-/* Whether the session is over although only direction d has said its last: the other end has no end to say. */
-static bool is_last_word(const struct session *session, unsigned d)
-{
-	uint64_t other = session_row(session, !d)->capabilities;
-
-	if (session->gone[d])
-		return true;
-	/* A client that only listens has said its FIN at once: nc(1) does. */
-	if (session->receive_only[!d] || other & SPLICED_FEED)
-		return false;
-	return d == 1 && other & SPLICED_CONNECTIONLESS;
-}
-
-static bool is_over(const struct session *session, int to_target, int to_client)
-{
-	if (to_target == SINK_SATISFIED || to_client == SINK_SATISFIED)
-		return true;
-	if (to_target == RELAY_DONE && to_client == RELAY_DONE)
-		return true;
-	return session->exchanges && ((to_target == RELAY_DONE && is_last_word(session, 0)) ||
-				      (to_client == RELAY_DONE && is_last_word(session, 1)));
-}
-
-/* What its listener waited for may be possible now. */
-static void let_listener_go_on(struct session *session)
-{
-	if (is_handed_in(session) && session->writable[1] && !session->fill[0])
-		listener_go_on(session->thread, session_record(session)->listener);
-}
-
-static void look_for_errors(struct session *session)
-{
-	for (unsigned side = 0; side < 2; side++) {
-		if (!session->failed[side])
-			continue;
-		if (session_row(session, side)->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))
-			session->readable[side] = true; /* the next call reports it */
-		else
-			look_for_reset(session, side);
-	}
-}
-
-static int step(struct session *session, unsigned d)
-{
-	return session->exchanges ? exchange_step(session, d) : relay_step(session, d);
-}
-
-static bool has_result(int a, int b, int result)
-{
-	return a == result || b == result;
-}
-
-void session_service(struct session *session)
-{
-	int to_target, to_client;
-
-	if (chain_is_ended(session)) {
-		session_end(session, END_LOOP, -ELOOP);
-		return;
-	}
-	look_for_errors(session);
-	to_target = step(session, 0);
-	to_client = step(session, 1);
-	if (to_target == RELAY_SOURCE_RESET)
-		session_end(session, END_CLIENT_RESET, -ECONNRESET);
-	else if (to_client == RELAY_SOURCE_RESET)
-		session_end(session, END_TARGET_RESET, -ECONNRESET);
-	else if (has_result(to_target, to_client, EXCHANGE_BAD_FRAME))
-		session_end(session, END_FRAMING, 0);
-	else if (to_target < 0 || to_client < 0)
-		session_end(session, END_ERROR, to_target < 0 ? to_target : to_client);
-	else if (is_over(session, to_target, to_client))
-		session_end(session, END_DONE, 0);
-	else if (session->exchanges && to_target == RELAY_SINK_RESET)
-		session_end(session, END_TARGET_RESET, -ECONNRESET);
-	else if (session->exchanges && to_client == RELAY_SINK_RESET)
-		session_end(session, END_CLIENT_RESET, -ECONNRESET);
-	else if (to_target == SINK_RECONNECT)
-		session_reconnect(session);
-	else if (has_result(to_target, to_client, RELAY_MORE))
-		session_queue(session);
-	else if (has_result(to_target, to_client, RELAY_STARVED))
-		wait_for_pipe(session);
-	/* A sink that was reset while to_target was run may have left something to read. */
-	else if (has_result(to_target, to_client, RELAY_SINK_RESET)) {
-		if (session->readable[0] || session->readable[1])
-			session_queue(session);
-	} else {
-		if (session->exchanges)
-			let_listener_go_on(session);
-		if (hears_last_words(session) || (session->exchanges && to_target == RELAY_DONE && !timer_is_set(&session->timer)))
-			arm_idle(session);
-	}
-}
-
-/* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
-static void note_events(struct session *session, unsigned side, uint32_t events)
-{
-	session->readable[side] |= (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-	session->writable[side] |= (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
-	session->gone[side] |= (events & EPOLLHUP) != 0;
-}
-
 void session_handle(void *context, uint32_t index, uint32_t events)
 {
 	struct thread *thread = context;
@@ -520,7 +340,7 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 		return; /* an event of a session that has ended; another thread has the slot */
 	record = session_record(session);
 	hand_session(session);
-	note_events(session, side, events);
+	session_note_events(session, side, events);
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_CONNECTING:
 		if (side == connect_side(session) && record->fd[side] >= 0)
@@ -541,39 +361,6 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 	hand_settle(session);
 }
 
-/* Idle for too long: the end of a datagram session, and of what is left of a client that said its last; else a failure. */
-static void end_idle(struct session *session)
-{
-	bool aged = is_handed_in(session) || hears_last_words(session) || idle_of(session) != session->route->idle_timeout;
-
-	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
-}
-
-/* What waits for no event but a time: a pipe, a sink that cannot tell when there is room, a format. */
-static void look_again(struct session *session)
-{
-	session->starved = false;
-	expect_everything(session);
-	for (unsigned side = 0; side < 2; side++)
-		if (session->wake && session->wake <= session->thread->loop.now && session->format[side])
-			format_wake(session, side);
-	arm_idle(session);
-	session_service(session);
-}
-
-static void relay_timer(struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-	uint64_t idle = idle_of(session);
-
-	if (idle && record->active + idle <= session->thread->loop.now && !session->starved)
-		end_idle(session);
-	else if (session->exchanges || session->starved)
-		look_again(session);
-	else
-		arm_idle(session);
-}
-
 static void session_timer(struct timer *timer)
 {
 	struct session *session = (struct session *)((char *)timer - offsetof(struct session, timer));
@@ -584,7 +371,7 @@ static void session_timer(struct timer *timer)
 		connect_timer(session);
 		break;
 	case SESSION_RELAYING:
-		relay_timer(session);
+		session_expire(session);
 		break;
 	case SESSION_ABORTING:
 		session_end_wait(session);

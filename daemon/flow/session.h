@@ -74,8 +74,15 @@ struct session {
 	uint32_t pool_left;    /* CONNECTING: members of the pool that are to be tried before the next pause; 0: a round begins */
 	bool pool_down;        /* ... all were known to be down when it began, and are tried nevertheless */
 	bool queued;           /* on the thread's ready list */
-	bool starved;          /* waits for a pipe */
+	bool moved;            /* in this turn something moved, or was learnt: what may be served again at once */
+	uint8_t vain;          /* turns in a row that the ready list gave it for nothing */
+	bool starved;          /* waits for what the kernel lacks: a pipe, memory */
+	bool unwatched[2];     /* by side: ... a place in the epoll set */
 	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
+	bool lost[2];          /* by side: it was reset, and behind what is still to be read of it the kernel will say so */
+	uint8_t believed;      /* enum session_belief: EAGAIN, and nothing else has been heard since */
+	uint64_t doubt;        /* when to ask whether that still holds, CLOCK_MONOTONIC ns; 0: never */
+	uint64_t lost_at, patience; /* a side is gone: since then; and the other may be silent until then, CLOCK_MONOTONIC ns; 0 */
 	/* what the exchange needs to know of each side: exchange_plan() */
 	bool planned;
 	bool exchanges;        /* else it relays */
@@ -85,7 +92,10 @@ struct session {
 	const struct spliced_format *format[2]; /* of messages from that side */
 	bool receive_only[2];  /* that side takes nothing */
 	bool unpeekable[2];    /* this kernel cannot show that side's messages without taking them away */
+	bool peeked[2];        /* it has shown one */
+	uint8_t unshown[2];    /* ... and has not, so often in a row */
 	bool taken[2];         /* the message in hand is out of that side's queue already */
+	uint32_t owed[2];      /* of what is on its way already, messages or bytes that are still to be taken out of that side's queue */
 	struct spliced_ring *ring[2]; /* that side's messages are read from it; NULL: by recvmsg(2) */
 	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
@@ -130,6 +140,26 @@ int session_fd(const struct session *session, unsigned side);
 /* Services the session at that time, if nothing happens before. */
 void session_look_again(struct session *session, uint64_t at);
 
+/* ... in a moment: the kernel lacked something, and tells nobody when it has it again. */
+void session_retry(struct session *session);
+
+/* The kernel said EAGAIN: that side cannot be read, or written to, until an event tells. Where none comes, it is asked again. */
+enum session_belief { BELIEF_READ = 1, BELIEF_WRITE = 2, BELIEF_SIDE_BITS = 2 };
+void session_believe_unreadable(struct session *session, unsigned side);
+void session_believe_unwritable(struct session *session, unsigned side);
+
+/* Whether nobody is at that side any more who could take anything; what he had said before may still be there. */
+static inline bool session_is_gone(const struct session *session, unsigned side)
+{
+	return session->lost[side] || session->record->direction[side].flags & DIRECTION_RESET;
+}
+
+/* A datagram listener's socket is watched by the listener, for all its peers. */
+bool session_is_handed_in(const struct session *session);
+
+/* Registers a side's socket; where there is no room for it now, it is tried again later. 0 or negative errno. */
+int session_watch(struct session *session, unsigned side);
+
 /* Its target's socket is gone, and the target may be back at its address: RELAYING to CONNECTING. */
 void session_reconnect(struct session *session);
 
@@ -156,6 +186,12 @@ void session_relay(struct session *session);
 
 /* Moves what can be moved; ends the session when all is said. */
 void session_service(struct session *session);
+
+/* RELAYING: an event of the loop is written down; the timer is set for all that waits for a time, or has fired. */
+void session_note_events(struct session *session, unsigned side, uint32_t events);
+void session_expect_everything(struct session *session);
+void session_arm(struct session *session);
+void session_expire(struct session *session);
 
 /* Ends the session: by FIN where all was said, else by RST where the family has one. `error`: 0 or negative errno. */
 void session_end(struct session *session, enum session_end why, int error);

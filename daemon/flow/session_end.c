@@ -261,7 +261,7 @@ void session_end_wait(struct session *session)
 		finish(session);
 }
 
-/* The side that was reset had said FIN before: its peer hears that first, as on a direct connection. */
+/* The side that was reset had said FIN before: its peer hears that first, as on a direct connection, if it has all that came before. */
 static void pass_fin_before_reset(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -270,7 +270,7 @@ static void pass_fin_before_reset(struct session *session)
 		uint32_t flags = record->direction[side].flags;
 
 		if (flags & DIRECTION_RESET && flags & DIRECTION_FIN_FIRST && !(flags & DIRECTION_FIN_SENT) &&
-		    record->fd[!side] >= 0)
+		    flags & DIRECTION_EOF && !session->fill[side] && record->fd[!side] >= 0)
 			shutdown(record->fd[!side], SHUT_WR);
 	}
 }

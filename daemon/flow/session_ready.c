@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sessions that had more to do than a turn allows, in the order in which they came to that. */
+/* Sessions that had more to do than a turn allows, in the order in which they came to that. One that got its turn for nothing does not
+ * come back by itself: else it would come back for ever. */
 #include "flow/session.h"
 
 #include "flow/hand.h"
 #include "flow/slot.h"
 #include "flow/thread.h"
 #include "ledger/ledger.h"
+
+#include <assert.h>
+
+enum { VAIN_MAX = 2 }; /* turns for nothing, in a row */
 
 void session_queue(struct session *session)
 {
@@ -36,6 +41,8 @@ void session_serve_ready(struct thread *thread)
 		if (session_record(session)->state != SESSION_RELAYING)
 			continue;
 		hand_session(session);
+		session->vain++;
+		assert(session->vain <= VAIN_MAX);
 		session_service(session);
 		hand_settle(session);
 	}

@@ -16,6 +16,7 @@
 #include "flow/thread.h"
 #include "net/callback.h"
 #include "net/framing.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -39,18 +40,12 @@ bool sink_is_void(const struct session *session, unsigned d)
 	return session->receive_only[!d];
 }
 
-/* Whether the front is one peer of many at a listener's socket, and replies need his address. */
-static bool has_peer(const struct session *session)
-{
-	return session_record(session)->front == FRONT_FED && !(session_row(session, 0)->capabilities & SPLICED_FEED);
-}
-
 /* Why a message is dropped before it is sent, or -1. */
 static int refuse(const struct session *session, unsigned d)
 {
 	if (sink_is_void(session, d))
 		return DROPPED_RECEIVE_ONLY;
-	if (d == 0 || !has_peer(session))
+	if (d == 0 || !session_is_handed_in(session))
 		return -1;
 	if (session->route->replies == 0)
 		return DROPPED_UNEXPECTED;
@@ -70,7 +65,7 @@ static bool is_satisfied(const struct session *session, unsigned d)
 	const struct ledger_flow *flow = session_flow(session);
 	int64_t replies = session->route->replies;
 
-	return d == 1 && replies > 0 && has_peer(session) &&
+	return d == 1 && replies > 0 && session_is_handed_in(session) &&
 	       flow->messages[1] >= flow->messages[0] * (uint64_t)replies;
 }
 
@@ -83,7 +78,7 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 	memset(header, 0, sizeof *header);
 	header->msg_hdr.msg_iov = (struct iovec *)message;
 	header->msg_hdr.msg_iovlen = 1;
-	if (d == 0 || !has_peer(session))
+	if (d == 0 || !session_is_handed_in(session))
 		return;
 	header->msg_hdr.msg_name = flow->peer;
 	header->msg_hdr.msg_namelen = flow->peer_len;
@@ -95,8 +90,8 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 
 static int blocked(struct session *session, unsigned d, bool tells)
 {
-	session->writable[!d] = false;
-	if (!tells || (d == 1 && has_peer(session)))
+	session_believe_unwritable(session, !d);
+	if (!tells || (d == 1 && session_is_handed_in(session)))
 		session_look_again(session, session->thread->loop.now + POLL_MS * NSEC_PER_MSEC);
 	return RELAY_BLOCKED;
 }
@@ -111,25 +106,30 @@ bool sink_has_room(struct session *session, unsigned d)
 	return false;
 }
 
-/* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; positive: as sink_send(). */
+/* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; else as sink_send(). */
 static int judge(struct session *session, unsigned d, int error, bool second)
 {
 	uint64_t capabilities = session_row(session, !d)->capabilities;
+	enum fault fault = fault_of(error);
 
-	switch (error) {
-	case EINTR:
-		return -EAGAIN;
-	case EAGAIN:
+	switch (fault) {
+	case FAULT_INTERRUPTED:
+		return second ? blocked(session, d, false) : -EAGAIN;
+	case FAULT_BLOCKED:
 		/* A connected netlink socket says that its peer's buffer is full, and never that there is room again. */
 		return blocked(session, d, capabilities & SPLICED_RELIABLE || !(capabilities & SPLICED_CONNECTIONLESS));
-	case ENOBUFS:
-	case ENOMEM:
+	case FAULT_SHORTAGE:
 		return blocked(session, d, false);
-	case EMSGSIZE:
+	case FAULT_MESSAGE:
 		sink_drop(session, DROPPED_OVERSIZE, 1);
 		return 0;
+	case FAULT_PEER:
+	case FAULT_CALL:
+		break;
 	}
 	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))) {
+		if (fault == FAULT_CALL)
+			return -error;
 		relay_note_reset(session, !d, error);
 		return RELAY_SINK_RESET;
 	}
@@ -157,6 +157,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 		for (int i = 0; i < n; i++)
 			bytes += messages[*taken + (unsigned)i].iov_len;
 		if (n > 0) {
+			session->moved = true;
 			count_sent(session, d, (uint64_t)n, bytes);
 			*taken += (unsigned)n;
 			second = false;
@@ -165,9 +166,9 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 			continue;
 		}
 		r = judge(session, d, errno, second);
-		if (r > 0)
+		if (r && r != -EAGAIN)
 			return r;
-		second = r == -EAGAIN && errno != EINTR;
+		second = r == -EAGAIN;
 		*taken += r == 0;
 	}
 	return 0;
@@ -198,6 +199,8 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
  * length. */
 static int hold(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
 {
+	ssize_t n;
+
 	if (relay_borrow_pipe(session, d, HELD_BYTES))
 		return RELAY_STARVED;
 	for (; *taken < count; ++*taken) {
@@ -207,11 +210,15 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 		/* One page may be shared with what was written before. */
 		if (session->fill[d] + sizeof len + len > HELD_BYTES - PIPE_SLOT_BYTES)
 			return RELAY_BLOCKED;
-		if (writev(session_record(session)->direction[d].pipe, parts, 2) != (ssize_t)(sizeof len + len)) {
-			relay_discard_pipe(session, d);
+		n = writev(session_record(session)->direction[d].pipe, parts, 2);
+		if (n < 0)
+			return RELAY_STARVED;
+		/* What was cut is not taken, and nothing may follow it: release() leaves it out. */
+		if (n != (ssize_t)(sizeof len + len)) {
+			session->fill[d] = HELD_BYTES;
 			return RELAY_STARVED;
 		}
-		session->fill[d] += (uint32_t)(sizeof len + len);
+		session->fill[d] += (uint32_t)n;
 	}
 	return 0;
 }
@@ -225,13 +232,20 @@ static int release(struct session *session, unsigned d)
 	uint32_t len;
 	int r = 0;
 
+	if (n < 0) {
+		session_retry(session);
+		return RELAY_STARVED;
+	}
 	session->fill[d] = 0;
-	for (; n > 0 && at + sizeof len <= (size_t)n; at += len) {
+	session->moved = true;
+	for (; at + sizeof len <= (size_t)n; at += len) {
 		struct iovec message;
 		unsigned taken;
 
 		memcpy(&len, bytes + at, sizeof len);
 		at += sizeof len;
+		if (len > (size_t)n - at)
+			break;
 		message = (struct iovec){bytes + at, len};
 		if (!r)
 			r = sink_send(session, d, &message, 1, &taken);
@@ -262,6 +276,7 @@ struct gathered {
 	unsigned parts;
 	size_t bytes, scratch;
 	uint64_t messages, payload;
+	uint64_t oversize, unfit; /* messages that are left out */
 };
 
 static bool has_room(const struct gathered *gathered, size_t scratch)
@@ -280,7 +295,7 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	int n;
 
 	if (message->iov_len > session->max_frame[!d]) {
-		sink_drop(session, DROPPED_OVERSIZE, 1);
+		gathered->oversize++;
 		return 1;
 	}
 	scratch = framing_scratch(session->framing[!d], message->iov_len);
@@ -289,7 +304,7 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	n = framing_encode(session->framing[!d], message->iov_base, message->iov_len, session->max_frame[!d],
 			   buffers->scratch + gathered->scratch, parts);
 	if (n < 0) {
-		sink_drop(session, n == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FRAMING, 1);
+		*(n == -EMSGSIZE ? &gathered->oversize : &gathered->unfit) += 1;
 		return 1;
 	}
 	for (int i = 0; i < n; i++)
@@ -304,38 +319,51 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	return 1;
 }
 
-/* The kernel had no memory for all of it: what is in the pipe would be a cut frame. */
-static int cut(struct session *session, unsigned d)
+/* All of it into the pipe, which is empty, or nothing: where the kernel had no memory for the rest, what is in the pipe would be a cut
+ * frame. Nothing of it has left yet. */
+static int put(struct session *session, unsigned d, const struct gathered *gathered)
 {
-	relay_note_reset(session, !d, EPIPE);
-	return RELAY_SINK_RESET;
+	ssize_t n = gathered->bytes ? writev(session_record(session)->direction[d].pipe, session->thread->buffers->parts,
+					     (int)gathered->parts)
+				    : 0;
+
+	if (n < 0)
+		return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
+	if (n != (ssize_t)gathered->bytes) {
+		relay_discard_pipe(session, d);
+		return RELAY_STARVED;
+	}
+	session->fill[d] = (uint32_t)n;
+	session->moved = true;
+	ledger_count(&session_flow(session)->messages[d], gathered->messages);
+	ledger_count(&session_counter(session)->messages[d], gathered->messages);
+	sink_drop(session, DROPPED_OVERSIZE, gathered->oversize);
+	sink_drop(session, DROPPED_FRAMING, gathered->unfit);
+	return 0;
 }
 
 static int send_frames(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
 		       unsigned *taken)
 {
-	struct thread *thread = session->thread;
 	int r = sink_drain(session, d);
 
 	while (!r && *taken < count) {
 		struct gathered gathered = {0};
-		ssize_t n;
+		unsigned before = *taken;
 
 		if (relay_borrow_pipe(session, d, session->max_frame[!d]))
 			return RELAY_STARVED;
 		while (*taken < count && gather(session, d, &messages[*taken], session->pipe_size[d], &gathered))
 			++*taken;
-		if (gathered.bytes) {
-			n = writev(session_record(session)->direction[d].pipe, thread->buffers->parts, (int)gathered.parts);
-			if (n != (ssize_t)gathered.bytes)
-				return cut(session, d);
-			session->fill[d] = (uint32_t)n;
-			ledger_count(&session_flow(session)->messages[d], gathered.messages);
-			ledger_count(&session_counter(session)->messages[d], gathered.messages);
+		r = put(session, d, &gathered);
+		if (r) {
+			*taken = before;
+			return r;
 		}
 		r = sink_drain(session, d);
 	}
-	if (r == RELAY_BLOCKED && *taken == count)
+	/* What is in the pipe is on its way; a shortage there is looked at again. */
+	if (*taken == count && (r == RELAY_BLOCKED || r == RELAY_STARVED))
 		return 0;
 	return r;
 }

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "flow/step.h"
 #include "ledger/ledger.h"
 
 #include <stdbool.h>
@@ -13,15 +14,9 @@
 
 struct session;
 
-/* Beside enum relay_result. */
-enum sink_result {
-	SINK_RECONNECT = 32, /* the target's datagram socket is gone: what follows goes to the next one at its address */
-	SINK_SATISFIED,      /* all the replies that were expected are through: the session is over */
-};
-
 /*
- * Sends messages, in order. *taken: how many are done with, on their way or dropped and counted. 0: all of them; positive:
- * why not more (RELAY_BLOCKED, RELAY_STARVED, RELAY_SINK_RESET, enum sink_result). A sink that is not connected yet takes what
+ * Sends messages, in order. *taken: how many are done with, on their way or dropped and counted. 0: all of them; else
+ * why not more: enum step_result, or negative errno. A sink that is not connected yet takes what
  * fits into its pipe; one of messages only what would else be dropped.
  */
 int sink_send(struct session *session, unsigned direction, const struct iovec *messages, unsigned count, unsigned *taken);

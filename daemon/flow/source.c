@@ -21,54 +21,90 @@
 #include "flow/sink.h"
 #include "flow/thread.h"
 #include "net/callback.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 
-enum { ERRORS_PASSED = 16 };
+enum {
+	ERRORS_PASSED = 16,
+	UNSHOWN_MAX = 8, /* a first message that cannot be peeked at so often in a row, with pauses, cannot be at all */
+};
 
 static bool is(const struct session *session, unsigned side, uint64_t capability)
 {
 	return session_row(session, side)->capabilities & capability;
 }
 
-unsigned source_take(int fd)
+/* An empty queue is believed at the second time only: the message that was seen in it cannot have gone. */
+bool source_take(int fd, unsigned *lost)
 {
-	unsigned lost = 0;
+	bool empty = false;
 	char byte;
 
-	for (int i = 0; i < ERRORS_PASSED && recv(fd, &byte, sizeof byte, MSG_DONTWAIT | MSG_TRUNC) < 0 && errno != EAGAIN; i++)
-		lost += errno == ENOBUFS;
-	return lost;
+	*lost = 0;
+	for (int i = 0; i < ERRORS_PASSED; i++) {
+		if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT | MSG_TRUNC) >= 0)
+			return true;
+		if (errno == EAGAIN && empty)
+			return true;
+		empty = errno == EAGAIN;
+		*lost += errno == ENOBUFS;
+	}
+	return false;
 }
 
 int source_consume(struct session *session, unsigned s)
 {
-	unsigned lost = session->unpeekable[s] || session->taken[s] ? 0 : source_take(session_fd(session, s));
+	unsigned lost = 0;
+	bool taken = session->unpeekable[s] || session->taken[s] || source_take(session_fd(session, s), &lost);
 	int r = 0;
 
 	session->taken[s] = false;
-	ledger_count(&session_counter(session)->lost, lost);
-	for (unsigned i = 0; i < lost && !r; i++)
-		r = format_lost(session, s);
-	return r;
+	session->owed[s] = !taken;
+	session->moved |= taken;
+	if (is(session, s, SPLICED_FEED)) {
+		ledger_count(&session_counter(session)->lost, lost);
+		for (unsigned i = 0; i < lost && !r; i++)
+			r = format_lost(session, s);
+	}
+	return taken ? r : RELAY_STARVED;
+}
+
+/* The side is gone. Messages that came before are still there where the kernel told the error first, as it does of datagrams. */
+static int note_reset(struct session *session, unsigned s, int error)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[s];
+	bool again = direction->flags & DIRECTION_RESET;
+
+	relay_note_reset(session, s, error);
+	if (is(session, s, SPLICED_BOUNDARIES) && !again)
+		return SOURCE_AGAIN;
+	direction->flags |= DIRECTION_EOF;
+	return SOURCE_END;
 }
 
 int source_judge(struct session *session, unsigned s, int error)
 {
-	switch (error) {
-	case EAGAIN:
-		session->readable[s] = false;
+	enum fault fault = fault_of(error);
+
+	switch (fault) {
+	case FAULT_BLOCKED:
+		session_believe_unreadable(session, s);
 		return SOURCE_NOTHING;
-	case EINTR:
+	case FAULT_INTERRUPTED:
 		return SOURCE_AGAIN;
-	case ENOBUFS:
+	case FAULT_SHORTAGE:
+		if (error != ENOBUFS || !is(session, s, SPLICED_FEED))
+			return SOURCE_SHORT;
 		ledger_count(&session_counter(session)->lost, 1);
 		return SOURCE_LOST;
-	case ENOMEM:
-		return SOURCE_NOTHING;
+	case FAULT_MESSAGE:
+	case FAULT_PEER:
+	case FAULT_CALL:
+		break;
 	}
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
 		/* An earlier datagram found nobody. */
@@ -77,8 +113,7 @@ int source_judge(struct session *session, unsigned s, int error)
 	}
 	if (is(session, s, SPLICED_FEED))
 		return SOURCE_AGAIN;
-	relay_note_reset(session, s, error);
-	return SOURCE_RESET;
+	return fault == FAULT_CALL ? -error : note_reset(session, s, error);
 }
 
 static bool has_credentials(struct msghdr *header)
@@ -113,10 +148,14 @@ static bool is_past_end(const struct session *session, unsigned s)
 	       socket_poll(session_fd(session, s), POLLIN) & POLLHUP;
 }
 
-/* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10, which has no better word. */
-static bool is_unpeekable(const struct session *session, unsigned s, int error)
+/* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better word than ENOMEM, which elsewhere passes. */
+static bool is_unpeekable(struct session *session, unsigned s, int error)
 {
-	return error == EOPNOTSUPP || (error == ENOMEM && session_row(session, s)->type == SOCK_SEQPACKET);
+	if (error == EOPNOTSUPP)
+		return true;
+	if (error != ENOMEM || session->peeked[s] || session_row(session, s)->type != SOCK_SEQPACKET)
+		return false;
+	return ++session->unshown[s] == UNSHOWN_MAX;
 }
 
 /* From now on each message of this side is taken before it is sent: one that finds no way after all is lost. */
@@ -161,6 +200,7 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		session_record(session)->direction[s].flags |= DIRECTION_EOF;
 		return SOURCE_END;
 	}
+	session->peeked[s] = true;
 	if (header.msg_flags & MSG_CTRUNC)
 		ledger_count(&session_counter(session)->descriptors, 1);
 	*len = (size_t)n;

@@ -7,6 +7,7 @@
 
 #include <spliced/plugin.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct session;
@@ -14,24 +15,26 @@ struct session;
 enum source_result {
 	SOURCE_MESSAGE = 0,
 	SOURCE_NOTHING, /* the queue is empty */
-	SOURCE_END,     /* and stays so; noted in the record */
+	SOURCE_END,     /* and stays so; noted in the record, be it an end or a reset */
 	SOURCE_AGAIN,
 	SOURCE_LOST,    /* the kernel had no room and dropped some; counted */
-	SOURCE_RESET,   /* noted for the relay */
 	SOURCE_REFUSED, /* the family does not want it; counted */
+	SOURCE_SHORT,   /* the kernel has no memory for it now */
 };
 
 /* Looks at the first message of side `s`. SOURCE_MESSAGE: it is in *ret, as far as there was room, until the thread's buffers are used
- * next; *len is its true length in bytes. */
+ * next; *len is its true length in bytes. Else enum source_result, or as source_judge(). */
 int source_peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len);
 
-/* Consumes it. 0; or what sink_send() said of the loss that showed on the way. */
+/* Consumes it. 0; or what sink_send() said of the loss that showed on the way. RELAY_STARVED: it could not be, and is owed: nothing else
+ * may be taken from that side before. */
 int source_consume(struct session *session, unsigned s);
 
-/* The same for any socket, past the errors that wait before it. Returns how often that was ENOBUFS. */
-unsigned source_take(int fd);
+/* The same for any socket, past the errors that wait before it; *lost: how often that was ENOBUFS. Whether it is out of the queue. */
+bool source_take(int fd, unsigned *lost);
 
-/* What an error (errno) of recv(2) on side `s` means: enum source_result. */
+/* What an error (errno) of recv(2) on side `s` means: enum source_result. SOURCE_END: it was reset, which is noted. Negative errno: the
+ * kernel refused what it never should. */
 int source_judge(struct session *session, unsigned s, int error);
 
 /* What the kernel took out of a feed's message is put back by its family. Negative: it is dropped and counted. */

@@ -8,8 +8,10 @@
 
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/thread.h"
+#include "net/fault.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -55,11 +57,13 @@ static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t 
 		return -EMFILE;
 	n = tee(*stage_of(session, s), copy, at_most, SPLICE_F_NONBLOCK);
 	len = n > 0 ? read(copy, bytes, (size_t)n) : n;
-	if (n <= 0 || len != n) {
-		pipe_discard(pipes, copy, size);
-		return -EIO;
+	if (n > 0 && len == n) {
+		pipe_return(pipes, copy, size);
+		return n;
 	}
-	pipe_return(pipes, copy, size);
+	/* There is something in the stage: EAGAIN and EINTR are not for the caller. */
+	n = len >= 0 || fault_of(errno) <= FAULT_SHORTAGE ? -ENOMEM : -errno;
+	pipe_discard(pipes, copy, size);
 	return n;
 }
 
@@ -79,7 +83,7 @@ static int compact(struct session *session, unsigned s)
 		return -EMFILE;
 	if (n != (ssize_t)session->staged[s] || write(fresh, bytes, (size_t)n) != n) {
 		pipe_discard(pipes, fresh, size);
-		return -EIO;
+		return -ENOMEM;
 	}
 	session->stage_size[s] = size;
 	*stage = fresh;
@@ -99,12 +103,16 @@ static int fill(struct session *session, unsigned s)
 
 		if (n > 0) {
 			session->staged[s] += (uint32_t)n;
-			session->stage_news[s] = true;
+			session->stage_news[s] = session->moved = true;
 		} else if (n == 0) {
 			session->stage_end[s] = true;
 			return 0;
+		} else if (fault_of(errno) == FAULT_PEER) {
+			relay_note_reset(session, s, errno);
+			session->stage_end[s] = true;
+			return 0;
 		} else if (errno != EAGAIN) {
-			r = errno == EINTR ? 0 : -errno;
+			r = -errno;
 		} else if (!(socket_poll(fd, POLLIN) & POLLIN)) {
 			session->readable[s] = false;
 			return 0;
@@ -133,18 +141,13 @@ ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t a
 	return look(session, s, bytes, at_most);
 }
 
-int stage_take(struct session *session, unsigned s, size_t bytes)
+ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
-	while (bytes) {
-		size_t part = bytes < BUFFERS_SCRATCH ? bytes : BUFFERS_SCRATCH;
-		ssize_t n = read(*stage_of(session, s), session->thread->buffers->scratch, part);
+	ssize_t n = read(*stage_of(session, s), bytes, at_most);
 
-		if (n <= 0)
-			return -EIO;
-		bytes -= (size_t)n;
+	if (n > 0)
 		session->staged[s] -= (uint32_t)n;
-	}
-	return 0;
+	return n;
 }
 
 void stage_adopt(struct session *session, unsigned s)

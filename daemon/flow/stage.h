@@ -16,12 +16,12 @@ struct session;
 /* Whether side `s` is read by way of its stage: a stream with frames that cannot be peeked at. */
 bool stage_is_used(const struct session *session, unsigned s);
 
-/* As recv(2) with MSG_PEEK, of all that has come; at_most: bytes, no less than the largest frame. -EAGAIN: nothing has come; -EMFILE: no
- * pipe is to be had now; 0: the end. */
+/* As recv(2) with MSG_PEEK, of all that has come; at_most: bytes, no less than the largest frame. -EAGAIN: nothing has come; -EMFILE and
+ * its like: no pipe is to be had now; 0: the end. */
 ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t at_most);
 
-/* Takes off what was peeked. Negative errno: it never should. */
-int stage_take(struct session *session, unsigned s, size_t bytes);
+/* Takes off what was peeked, into `bytes`: as read(2), with errno. */
+ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t at_most);
 
 /* A stage that another worker left. */
 void stage_adopt(struct session *session, unsigned s);

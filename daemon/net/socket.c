@@ -351,6 +351,13 @@ int socket_unsent(int fd)
 	return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
+int socket_unread(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCINQ, &bytes) < 0 ? 0 : bytes;
+}
+
 void socket_set_abort(int fd)
 {
 	struct linger linger = {.l_onoff = 1, .l_linger = 0};

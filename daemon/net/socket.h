@@ -81,6 +81,9 @@ int socket_tcp_state(int fd);
 /* Bytes not yet acknowledged by the peer (SIOCOUTQ), 0 where the family cannot tell. */
 int socket_unsent(int fd);
 
+/* Bytes that wait to be read (SIOCINQ), 0 where the family cannot tell. */
+int socket_unread(int fd);
+
 /* Makes close(2) an abort: the peer sees a reset (SO_LINGER with 0 s). For sockets of rows that have one. */
 void socket_set_abort(int fd);
 void socket_clear_abort(int fd);
