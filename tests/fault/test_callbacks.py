@@ -333,6 +333,78 @@ def test_a_callback_that_hangs(plugins, place, sink):
     play(plugins, place, sink, (("encode", "feed"),), ("hang",))
 
 
+class Source:
+    """A client of a route whose target is a feed with a format: what is sent to the target's port, it is told."""
+
+    def __init__(self, daemon, case):
+        self.case = case
+        self.client = socket.create_connection(("127.0.0.1", case.near), timeout=PATIENCE)
+        port = self.client.getsockname()[1]
+        until("the client's session relays", lambda: any(
+            one["state"] == "relaying" and one["peer"].endswith(f":{port}") for one in ask(daemon, "sessions")["sessions"]), PATIENCE)
+
+    def tell(self):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"told", ("127.0.0.1", self.case.port))
+
+    def ends(self):
+        """Whether it is reset; told meanwhile, since of sockets that share a port one gets each message."""
+        def reset():
+            self.tell()
+            self.client.settimeout(0.1)
+            try:
+                return not self.client.recv(100)
+            except socket.timeout:
+                return False
+            except ConnectionResetError:
+                return True
+
+        return until("the client is reset", reset, PATIENCE)
+
+
+def one_route(plugins, place, neighbour, case, **changes):
+    daemon = start(plugins, place, neighbour, [case], ["crash"])
+    daemon.routes[case.name].update(changes)
+    daemon.write()
+    return daemon
+
+
+def test_sessions_of_a_paused_route(plugins, place, sink):
+    """One that needs no callback goes on; one that comes to the callback is reset, and kills nobody any more."""
+    case = Case(0, "encode", "source", sink.port)
+    with Neighbour(place) as neighbour, one_route(plugins, place, neighbour, case) as daemon:
+        neighbour.begin()
+        clients = [Source(daemon, case) for _ in range(6)]
+        until("the route is paused", lambda: clients[0].tell() or route(daemon, case.name)["paused"], PATIENCE)
+        deaths = own_deaths(daemon)
+        assert deaths == DEATHS
+        left = {one["peer"] for one in ask(daemon, "sessions")["sessions"] if one["route"] == case.name}
+        survivors = [one for one in clients if f"127.0.0.1:{one.client.getsockname()[1]}" in left]
+        assert len(survivors) >= 3, left
+        assert all(one.ends() for one in survivors)
+        assert own_deaths(daemon) == deaths
+        assert sum(row["count"] for row in ask(daemon, "status")["refused"] if row["reason"] == "poison") == len(clients)
+        neighbour.end()
+
+
+def test_another_callback_of_a_paused_route(plugins, place, sink):
+    """What goes on to kill bars every callback of the route; then its sessions need none."""
+    case = Case(0, "match", "accept", sink.port)
+    target = Case(1, "encode", "source", sink.port)
+    with Neighbour(place) as neighbour, \
+            one_route(plugins, place, neighbour, case, target=target.hostile("crash", "feed", format="lines")) as daemon:
+        neighbour.begin()
+        case.near, target.near = case.port, case.port
+        clients = [Source(daemon, target) for _ in range(3)]
+        until("the route is paused", lambda: case.provoke() or route(daemon, case.name)["paused"], PATIENCE)
+        assert "match" in route(daemon, case.name)["paused"] and own_deaths(daemon) == DEATHS
+        assert all(one.ends() for one in clients)
+        assert own_deaths(daemon) == DEATHS + 1
+        assert f"route {case.name}: family hostile, match(): in hand again" in daemon.log()
+        rest(daemon, [case])
+        neighbour.end()
+
+
 @pytest.mark.skipif(os.environ.get("SPLICED_CALLBACKS") != "all", reason="the whole table takes minutes: SPLICED_CALLBACKS=all")
 @pytest.mark.parametrize("how", (*HOWS, "hang"))
 def test_the_whole_table(plugins, place, sink, how):
