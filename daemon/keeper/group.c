@@ -150,6 +150,31 @@ static void stop_those_that_leave(struct ledger *ledger, const struct member *fr
 	}
 }
 
+static bool all_leave(struct ledger *ledger, const struct member *from, const struct member *end)
+{
+	for (; from < end; from++)
+		if (record_of(ledger, from)->state != LISTENER_LEAVING)
+			return false;
+	return true;
+}
+
+/* Takes a whole group out of sight. Whoever comes to its address later is in another group: the kernel's are of one device. */
+static bool hide(struct ledger *ledger, const struct member *from, const struct member *end)
+{
+	bool hidden = true;
+
+	for (const struct member *member = from; member < end; member++) {
+		const struct ledger_listener *record = record_of(ledger, member);
+
+		for (uint32_t k = 0; k < record->n_fds; k++)
+			if (record->fds[k] >= 0 && steer_hide(record->fds[k]) < 0)
+				hidden = false;
+	}
+	for (; hidden && from < end; from++)
+		record_of(ledger, from)->group = 0;
+	return hidden;
+}
+
 void group_join(struct ledger_listener *record)
 {
 	record->group = record->n_fds ? steer_group(record->fds[0]) : 0;
@@ -163,6 +188,8 @@ void group_settle(struct ledger *ledger)
 	for (const struct member *from = members, *next; from < end; from = next) {
 		next = end_of(from, end);
 		place(ledger, from, next);
+		if (all_leave(ledger, from, next) && hide(ledger, from, next))
+			continue;
 		if (!is_known(ledger, from, next) || steer(ledger, from, next, NULL) < 0)
 			stop_those_that_leave(ledger, from, next);
 	}

@@ -11,8 +11,8 @@ struct ledger_listener;
 /* The listener's sockets have just begun to listen, in their order. */
 void group_join(struct ledger_listener *record);
 
-/* No worker runs, and listeners have come or left: gives places to those that joined, and steers around those that leave. Those that nobody
- * takes the place of, or whose place is not known, take no new connection by themselves. */
+/* No worker runs, and listeners have come or left: gives places to those that joined, and steers around those that leave. A group of which
+ * all leave is hidden; those whose place is not known take no new connection by themselves. */
 void group_settle(struct ledger *ledger);
 
 /* Closes the sockets that their threads have let go. */

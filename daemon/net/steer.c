@@ -93,3 +93,11 @@ int steer_to(int fd, const uint16_t *places, unsigned count)
 	program.len = (unsigned short)n;
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? -errno : 0;
 }
+
+int steer_hide(int fd)
+{
+	/* By name it would have to be there. */
+	int nowhere = INT32_MAX;
+
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof nowhere) < 0 ? -errno : 0;
+}

@@ -11,3 +11,8 @@ uint64_t steer_group(int fd);
  * (SO_ATTACH_REUSEPORT_CBPF). A place is the number of sockets that were there before, but the last takes that of one that is closed. Without
  * places: to all of them. 0 or negative errno. */
 int steer_to(int fd, const uint16_t *places, unsigned count);
+
+/* No new connection finds the socket any more, as if it were bound to a device that is nowhere: those of its address get it, or a client is
+ * refused. Handshakes under way finish. Others of its group would still share with it: it is for whole groups. -EPERM: it is bound to a
+ * device, and CAP_NET_RAW lacks. */
+int steer_hide(int fd);

@@ -122,14 +122,15 @@ def none_is_left(daemon):
     return all(one["state"] == "listening" for one in daemon.ctl("listeners")["listeners"])
 
 
-@pytest.mark.parametrize("where, workers", (("127.0.0.1", 1), ("127.0.0.1", 3), ("[::1]", 2), ("0.0.0.0", 2), ("[::]", 1)))
-def test_no_connection_waits(space, place, where, workers):
+@pytest.mark.parametrize("where, workers, option", (("127.0.0.1", 1, "freebind"), ("127.0.0.1", 3, "freebind"), ("[::1]", 2, "freebind"),
+                                                    ("0.0.0.0", 2, "freebind"), ("[::]", 1, "freebind"), ("[::]", 2, "v6only")))
+def test_no_connection_waits(space, place, where, workers, option):
     port, back = free_port(), Endpoint("unix", place)
     version = 6 if ":" in where else 4
     front = f"tcp{version}://{'[::1]' if version == 6 else '127.0.0.1'}:{port}"
 
-    def routes(freebind):
-        return {"r": {"listen": f"tcp{version}://{where}:{port}?freebind={str(freebind).lower()}", "target": back}}
+    def routes(on):
+        return {"r": {"listen": f"tcp{version}://{where}:{port}?{option}={str(on).lower()}", "target": back}}
     with Serve(back), Daemon(routes(False), settings={"workers": workers, **QUIET}) as daemon:
         baseline = tables(daemon)
         swarm = Running("swarm", "--to", front, "--seconds", 3600, "--parallel", 16)
@@ -147,6 +148,50 @@ def test_no_connection_waits(space, place, where, workers):
         daemon.reload(routes(False))
         until("those that leave have gone", lambda: none_is_left(daemon))
         assert tables(daemon) == baseline
+
+
+@pytest.mark.parametrize("family", ("inet", "inet6"))
+def test_a_route_that_goes_refuses_at_once(space, place, family):
+    """Nobody says SYN in vain to a socket that only drains; what was queued is taken."""
+    gone, back = Endpoint(family, place), Endpoint("unix", place)
+    with back.listen() as listener, Daemon({"r": {"listen": gone, "target": back}}, settings=QUIET) as daemon:
+        before, worker = counters(), daemon.worker
+        os.kill(worker, signal.SIGSTOP)
+        with gone.connect() as queued:
+            queued.sendall(b"queued")
+            daemon.write({"other": {"listen": f"unix://{place}/other", "target": back}})
+            daemon.signal(signal.SIGHUP)
+            until("it is prepared", lambda: os.path.exists(os.path.join(place, "other")))
+            os.kill(worker, signal.SIGCONT)
+            until("it runs", lambda: daemon.status()["reload"]["generation"] == 2)
+            with pytest.raises(ConnectionRefusedError):
+                gone.connect()
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.settimeout(harness.PATIENCE)
+                assert accepted.recv(100) == b"queued"
+        assert counters()["TcpExt:TCPSynRetrans"] == before["TcpExt:TCPSynRetrans"]
+
+
+def test_more_threads(space, place):
+    """An upgrade that brings more threads has new sockets for all of them."""
+    port, back = free_port(), Endpoint("unix", place)
+    front = f"tcp4://127.0.0.1:{port}"
+    with Serve(back), Daemon({"r": {"listen": front, "target": back}}, settings={"workers": 1, **QUIET}) as daemon:
+        swarm = Running("swarm", "--to", front, "--seconds", 3600, "--parallel", 16)
+        before = counters()
+        try:
+            for workers in (2, 3):
+                daemon.settings["workers"] = workers
+                daemon.write()
+                daemon.ctl("upgrade")
+                until("each thread has a socket", lambda: workers in {one["sockets"] for one in daemon.ctl("listeners")["listeners"]})
+            until("those that leave have gone", lambda: none_is_left(daemon))
+            now = counters()
+        finally:
+            count, status = swarm.stop()
+        assert status == 0, count
+        assert {name: now[name] - before[name] for name in WAITS if now.get(name, 0) != before.get(name, 0)} == {}
 
 
 @pytest.mark.parametrize("where", ("127.0.0.1", "[::1]", "0.0.0.0", "[::]"))
