@@ -457,9 +457,10 @@ class Daemon:
     def stop(self):
         """It comes to rest; SIGTERM; asserts status 0, and that no process is left of it."""
         sid = self.process.pid
+        if self.process.poll() is None and not self.unrest:
+            self.at_rest()
+        # It may have been told before, and have ended meanwhile.
         if self.process.poll() is None:
-            if not self.unrest:
-                self.at_rest()
             self.signal(signal.SIGTERM)
         try:
             status = self.process.wait(PATIENCE)
