@@ -356,6 +356,27 @@ void listener_handle(void *context, uint32_t index, uint32_t events)
 		pause_for(listener, (uint32_t)r, r == PAUSE_ERROR ? PAUSE_ERROR_MS : PAUSE_MS);
 }
 
+static void wake_keeper(const struct thread *thread)
+{
+	uint64_t one = 1;
+
+	if (write(thread->worker->ledger->keeper->keeper_wake, &one, sizeof one) < 0)
+		return; /* full: it is being woken already */
+}
+
+/* Where one socket stays among several that leave, one of these goes at a time: for a moment new connections may come to the others, which
+ * must still be accepted from. */
+static bool has_turn(const struct thread *thread, uint32_t index)
+{
+	const struct ledger *ledger = thread->worker->ledger;
+	const struct ledger_listener *own = &ledger->listeners[index];
+
+	for (uint32_t i = 0; own->group && own->n_fds == 1 && i < index; i++)
+		if (ledger->listeners[i].state == LISTENER_LEAVING && ledger->listeners[i].group == own->group)
+			return false;
+	return true;
+}
+
 /* The thread's part of a leaving listener is done with. One that has a place in a group is closed by the keeper, who moves the others. */
 static void leave(struct thread *thread, struct listener *listener, uint32_t index)
 {
@@ -368,6 +389,7 @@ static void leave(struct thread *thread, struct listener *listener, uint32_t ind
 	listener->thread = NULL;
 	if (record->placed == PLACES_KNOWN && record->group) {
 		atomic_store(&record->let_go[place], 1);
+		wake_keeper(thread);
 		return;
 	}
 	record->fds[place] = -1;
@@ -419,7 +441,7 @@ static void listener_timer(struct timer *timer)
 		return;
 	}
 	if ((listener->paused == PAUSE_DEATHS || accept_batch(thread, listener, index) == -EAGAIN) &&
-	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS)
+	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && has_turn(thread, index))
 		leave(thread, listener, index);
 	else
 		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);

@@ -226,8 +226,8 @@ static void close_one(struct ledger *ledger, const struct member *from, const st
 	atomic_store(&record->state, LISTENER_FREE);
 }
 
-/* One that stays, among several that leave, has no place that is right before and after: for a moment the kernel's hash decides. What it then
- * gives to a socket that is about to be closed is not taken, and comes again. */
+/* One that stays, among several that leave, has no place that is right before and after: for a moment the kernel's hash decides. The others that
+ * leave are still accepted from then, for they let go one at a time; what came to this one would come again. */
 static void stop_those_let_go(struct ledger *ledger, const struct member *from, const struct member *end)
 {
 	for (; from < end; from++) {

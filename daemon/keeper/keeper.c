@@ -149,7 +149,6 @@ static void begin_reload(struct keeper *keeper)
 	struct report report = {0};
 	int r;
 
-	group_close(keeper->ledger);
 	service_reloading();
 	keeper->own_idea = keeper->took_over;
 	keeper->wanted = keeper->took_over = false;
@@ -430,12 +429,20 @@ static void handle_signals(struct keeper *keeper)
 		}
 }
 
+/* A child that checks has these sockets open, too, until it has closed what it does not need. */
+static void close_left(const struct keeper *keeper)
+{
+	if (may_open(keeper) && !keeper->prepare.pid)
+		group_close(keeper->ledger);
+}
+
 static void handle_worker_news(struct keeper *keeper)
 {
 	uint64_t count;
 
 	if (read(keeper->ledger->keeper->keeper_wake, &count, sizeof count) < 0)
 		return;
+	close_left(keeper);
 	if (keeper->ledger->keeper->worker_state != WORKER_READY)
 		return;
 	if (keeper->answer_due) {
@@ -445,11 +452,6 @@ static void handle_worker_news(struct keeper *keeper)
 	/* After a takeover the reload that follows tells. */
 	if (!service_is_ready() && !keeper->renew)
 		service_ready(keeper->ledger, keeper->start->generations);
-}
-
-static bool reload_is_asked(const struct keeper *keeper)
-{
-	return keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked;
 }
 
 static bool upgrade_is_asked(const struct keeper *keeper)
@@ -468,9 +470,7 @@ static void tick(struct keeper *keeper)
 	struct generation *newest = keeper->start->generations;
 
 	check_hearts(keeper);
-	/* A child that checks has them open, too, until it has closed what it does not need. */
-	if (may_open(keeper) && !keeper->prepare.pid)
-		group_close(keeper->ledger);
+	close_left(keeper);
 	service_tick(keeper->ledger, newest, is_alive(keeper));
 	/* What the worker inherited of it is the worker's own. */
 	if (newest->next && !keeper->prepared)
@@ -505,7 +505,7 @@ static void act(struct keeper *keeper)
 			stop_worker(keeper, KEEPER_STOPPING);
 		else if (upgrade_is_asked(keeper) && is_free(keeper))
 			begin_upgrade(keeper);
-		else if (reload_is_asked(keeper) && is_free(keeper))
+		else if ((keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked) && is_free(keeper))
 			begin_reload(keeper);
 		return;
 	case KEEPER_WAITING:
