@@ -110,7 +110,8 @@ static int complain(const struct wanted *wanted, const char *call, int error, st
 	const char *remedy = "";
 
 	if (error == -EADDRINUSE)
-		remedy = "; another program listens there: stop it, or choose another address";
+		remedy = "; another program listens there, or a listener of ours that this one would replace and cannot share with: stop it, "
+			 "or take it away by a reload of its own, or choose another address";
 	else if (error == -EACCES || error == -EPERM)
 		remedy = lacks(wanted->endpoint, missing, sizeof missing);
 	else if (error == -EADDRNOTAVAIL)
