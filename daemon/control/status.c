@@ -20,6 +20,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+enum { LIMIT_SECONDS = 5 }; /* a limit is told of for so long after it refused something */
+
 static const char *const refusal_names[REFUSED_REASONS] = {
 	[REFUSED_DENIED] = "denied",
 	[REFUSED_UNREACHABLE] = "unreachable",
@@ -121,6 +123,7 @@ void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_
 			ret->dropped[i] += counter->dropped[i];
 		ret->lost += counter->lost;
 		ret->descriptors += counter->descriptors;
+		ret->evicted += counter->evicted;
 	}
 }
 
@@ -172,6 +175,11 @@ static void judge_waiting(struct verdict *verdict, const struct ledger_listener 
 		   endpoint->n_legs > 1 ? endpoint->legs[record->leg].family->name : "", strerror(record->waits));
 }
 
+static bool is_limit(uint32_t why)
+{
+	return why == PAUSE_SESSIONS || why == PAUSE_LIMIT || why == PAUSE_DESCRIPTORS || why == PAUSE_SHARE || why == PAUSE_PIPES;
+}
+
 static void judge_listeners(struct verdict *verdict, const struct ledger *ledger, struct generation *generations,
 			    uint32_t *listening, uint32_t *paused)
 {
@@ -191,8 +199,25 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 		/* A route that is paused says why: judge_routes(). */
 		if (record->paused == PAUSE_DEATHS && ledger->routes[generation->route_slots[record->route]].paused)
 			continue;
+		if (is_limit(record->paused))
+			continue; /* judge_limits() tells it */
 		add_reason(verdict, "%s paused (%s)", generation->config->routes[record->route].name,
 			   listener_pause_name(record->paused));
+	}
+}
+
+/* Routes that were refused something a moment ago. A paused listener asks several times a second. */
+static void judge_limits(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
+{
+	uint64_t now = clock_monotonic();
+
+	for (unsigned i = 0; i < generation->config->n_routes; i++) {
+		const struct ledger_route *route = &ledger->routes[generation->route_slots[i]];
+		uint64_t at = route->limit_at;
+
+		if (at && now < at + LIMIT_SECONDS * NSEC_PER_SEC && is_limit(route->limit))
+			add_reason(verdict, "%s: %s (%u of %u sessions)", generation->config->routes[i].name,
+				   listener_pause_name(route->limit), route->active, ledger->keeper->places);
 	}
 }
 
@@ -289,6 +314,7 @@ static void judge(struct verdict *verdict, const struct ledger *ledger, struct g
 {
 	judge_targets(verdict, ledger, generations);
 	judge_listeners(verdict, ledger, generations, listening, paused);
+	judge_limits(verdict, ledger, generations);
 	judge_places(verdict, ledger, generations);
 	judge_routes(verdict, ledger, generations);
 	if (ledger->keeper->reload_at && !ledger->keeper->reload_ok)
@@ -322,7 +348,7 @@ json_t *status_object(const struct worker *worker)
 			 "version", PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
 			 (int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker", worker_object(keeper), "sessions",
 			 "active", (int)keeper->sessions_active, "total", (json_int_t)keeper->sessions_total, "limit",
-			 (int)ledger->n_sessions, "descriptors", held_descriptors(worker), "records", held_records(worker), "routes",
+			 (int)keeper->places, "descriptors", held_descriptors(worker), "records", held_records(worker), "routes",
 			 (int)generations->config->n_routes, "listeners", "listening", (int)listening, "paused", (int)paused, "reload", reload_object(ledger), "file",
 			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
 			 keeper->control_path,
@@ -338,7 +364,7 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 	judge(&verdict, ledger, generations, &listening, &paused);
 	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
 	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in all, %u listeners (%u paused)",
-		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, ledger->n_sessions,
+		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, keeper->places,
 		   (unsigned long long)keeper->sessions_total, listening, paused);
 	for (unsigned i = 0; i < generations->config->n_routes; i++) {
 		struct status_sums sums;

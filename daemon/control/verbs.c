@@ -109,12 +109,12 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(listen, json_string(route->listen[i].text));
 	for (unsigned i = 0; i < route->n_dial; i++)
 		json_array_append_new(dial, json_string(route->dial[i].text));
-	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:{s:i, s:I, s:i}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
+	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
 			 route->name,
 			 "title", title ? title : "", "enabled", route->enabled, "place",
 			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "dial", dial, "targets",
 			 targets_of(ledger, generations, index, sessions), "sessions", "active", (int)ledger->routes[slot].active,
-			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "bytes", "to_target", (json_int_t)sums.bytes[0],
+			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "evicted", (json_int_t)sums.evicted, "bytes", "to_target", (json_int_t)sums.bytes[0],
 			 "from_target", (json_int_t)sums.bytes[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
 			 (json_int_t)sums.messages[1], "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
 			 "descriptors", (json_int_t)sums.descriptors, "refused", (json_int_t)refused, "connect_errors",

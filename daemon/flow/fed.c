@@ -15,10 +15,12 @@
 #include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/hand.h"
+#include "flow/idle.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/relay.h"
 #include "flow/session.h"
+#include "flow/share.h"
 #include "flow/sink.h"
 #include "flow/slot.h"
 #include "flow/source.h"
@@ -36,6 +38,7 @@ enum {
 	FED_BATCHES = 4,
 	FED_WAIT_MS = 20,  /* before a listener that is held back looks again, untold */
 	ERRORS_PASSED = 16, /* in a row */
+	FED_IDLE_MS = 1000, /* a session gives way to a peer that is held back only after so long without a message */
 };
 
 /* A listener while it is read. */
@@ -86,6 +89,19 @@ static void fill_flow(struct session *session, const struct peer *peer)
 	memcpy(flow->reply, peer->reply, peer->reply_len);
 }
 
+/* A place; where there is none, that of the session that was idle for the longest time. */
+static struct session *claim(const struct fed *fed)
+{
+	struct session *session;
+	uint64_t at_least = holds_back(fed) ? FED_IDLE_MS * NSEC_PER_MSEC : 0;
+
+	if (!share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session))
+		return session;
+	if (!idle_evict(fed->thread, fed->route_slot, at_least))
+		return NULL;
+	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
+}
+
 /* A new session for a peer; NULL with *why: enum ledger_drop, or -1 where it was refused and counted. */
 static struct session *begin(const struct fed *fed, const struct peer *peer, int *why)
 {
@@ -107,13 +123,9 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 		*why = DROPPED_LOOP;
 		return NULL;
 	}
-	if (!listener_take_place(fed->thread, fed->index, fed->listener->generation))
+	session = claim(fed);
+	if (!session)
 		return NULL;
-	session = slot_claim(fed->thread);
-	if (!session) {
-		listener_give_place(fed->thread, fed->index, fed->listener->generation);
-		return NULL;
-	}
 	session->generation = fed->listener->generation;
 	session->route = fed->route;
 	fill_flow(session, peer);
@@ -121,6 +133,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 	chain_join(session, &chain);
 	atomic_fetch_add_explicit(&ledger->listeners[fed->index].accepted, 1, memory_order_relaxed);
 	peers_add(session);
+	idle_add(session);
 	session_begin(session, &address);
 	hand_listener(fed->thread, fed->index);
 	return session;
@@ -193,6 +206,7 @@ static unsigned hand_in(const struct fed *fed, struct session *session, const st
 	int r;
 
 	session_record(session)->active = fed->thread->loop.now;
+	idle_touch(session);
 	r = sink_send(session, 0, messages, count, &taken);
 	act(session, r);
 	return count - taken;

@@ -15,6 +15,7 @@
 #include "flow/fed.h"
 #include "flow/hand.h"
 #include "flow/session.h"
+#include "flow/share.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
@@ -30,6 +31,7 @@
 enum {
 	PAUSE_MS = 100,           /* before a paused listener is tried again */
 	PAUSE_ERROR_MS = 1000,
+	PAUSE_LOG_SECONDS = 10,
 	LEAVE_POLL_MS = 50,
 	LEAVE_OLD_POLL_MS = 1000, /* nothing but its sessions keeps it */
 	LEAVE_EMPTY_SECONDS = 1,  /* a leaving listener is closed when it has been asked for so long */
@@ -58,9 +60,9 @@ static const struct config_route *route_of(const struct thread *thread, uint32_t
 	return &generation->config->routes[record_of(thread, index)->route];
 }
 
-static struct ledger_route *counts_of(const struct thread *thread, uint32_t index, const struct generation *generation)
+static uint32_t route_slot(const struct thread *thread, uint32_t index, const struct generation *generation)
 {
-	return &thread->worker->ledger->routes[generation->route_slots[record_of(thread, index)->route]];
+	return generation->route_slots[record_of(thread, index)->route];
 }
 
 const char *listener_pause_name(uint32_t pause)
@@ -73,6 +75,8 @@ const char *listener_pause_name(uint32_t pause)
 	case PAUSE_MEMORY: return "no memory left";
 	case PAUSE_ERROR: return "accept failed";
 	case PAUSE_DEATHS: return "in hand at repeated deaths of the worker";
+	case PAUSE_SHARE: return "its share of the sessions reached";
+	case PAUSE_PIPES: return "no pipe left";
 	}
 	return "?";
 }
@@ -94,19 +98,51 @@ static int watch(struct listener *listener)
 	return r == -EEXIST ? 0 : r; /* what could not be removed when it paused */
 }
 
+/* What a session's end may give. */
+static bool waits_for_session(uint32_t why)
+{
+	return why == PAUSE_SESSIONS || why == PAUSE_LIMIT || why == PAUSE_SHARE || why == PAUSE_DESCRIPTORS;
+}
+
+static void wait_for_session(struct listener *listener)
+{
+	struct thread *thread = listener->thread;
+
+	if (listener->on_paused_list)
+		return;
+	listener->on_paused_list = true;
+	listener->paused_next = NULL;
+	if (thread->paused_last)
+		thread->paused_last->paused_next = listener;
+	else
+		thread->paused_first = listener;
+	thread->paused_last = listener;
+}
+
+/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it again: one line in a while. */
+static void log_pause(struct listener *listener, uint32_t why)
+{
+	uint64_t now = listener->thread->loop.now;
+
+	if (listener->logged && now < listener->logged + PAUSE_LOG_SECONDS * NSEC_PER_SEC)
+		return;
+	listener->logged = now;
+	log_at(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, "route %s: accepting pauses: %s",
+	       route_of(listener->thread, index_of(listener), listener->generation)->name, listener_pause_name(why));
+}
+
 static void pause_for(struct listener *listener, uint32_t why, uint64_t ms)
 {
 	struct thread *thread = listener->thread;
-	uint32_t index = index_of(listener);
 
 	if (!listener->paused) {
 		loop_remove(&thread->loop, listener->fd);
-		if (atomic_exchange(&record_of(thread, index)->paused, why) != why)
-			log_at(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, "route %s: accepting pauses: %s",
-			       route_of(thread, index, listener->generation)->name, listener_pause_name(why));
+		if (atomic_exchange(&record_of(thread, index_of(listener))->paused, why) != why)
+			log_pause(listener, why);
 	}
 	listener->paused = why;
-	thread->listeners_paused = true;
+	if (waits_for_session(why))
+		wait_for_session(listener);
 	if (why != PAUSE_DEATHS)
 		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + ms * NSEC_PER_MSEC);
 }
@@ -124,40 +160,19 @@ static void resume(struct listener *listener)
 
 void listeners_resume(struct thread *thread)
 {
-	uint32_t high;
+	struct listener *listener;
 
-	if (!thread->listeners_paused)
-		return;
-	thread->listeners_paused = false;
-	high = thread->worker->ledger->keeper->listeners_high;
-	for (uint32_t i = 0; i < high; i++) {
-		struct listener *listener = &thread->listeners[i];
-
-		if (listener->thread && (listener->paused == PAUSE_SESSIONS || listener->paused == PAUSE_LIMIT))
-			resume(listener);
-		else if (listener->thread && listener->paused)
-			thread->listeners_paused = true;
+	for (int i = 0; i < LISTENER_RESUMED && (listener = thread->paused_first);) {
+		thread->paused_first = listener->paused_next;
+		if (!thread->paused_first)
+			thread->paused_last = NULL;
+		listener->on_paused_list = false;
+		/* One that has gone on by its timer, or left, is on the list still. */
+		if (!listener->thread || !waits_for_session(listener->paused))
+			continue;
+		resume(listener);
+		i++;
 	}
-}
-
-static bool take_place(const struct config_route *route, struct ledger_route *counts)
-{
-	uint32_t before = atomic_fetch_add(&counts->active, 1);
-
-	if (!route->limit_sessions || before < route->limit_sessions)
-		return true;
-	atomic_fetch_sub(&counts->active, 1);
-	return false;
-}
-
-bool listener_take_place(struct thread *thread, uint32_t index, const struct generation *generation)
-{
-	return take_place(route_of(thread, index, generation), counts_of(thread, index, generation));
-}
-
-void listener_give_place(struct thread *thread, uint32_t index, const struct generation *generation)
-{
-	atomic_fetch_sub(&counts_of(thread, index, generation)->active, 1);
 }
 
 int listener_fd(const struct thread *thread, uint32_t index)
@@ -203,11 +218,10 @@ static void reset(int fd)
 /* Gives back what was taken for a client that is refused. */
 static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum ledger_refusal why)
 {
-	uint32_t slot = session->generation->route_slots[record_of(thread, index)->route];
+	uint32_t slot = route_slot(thread, index, session->generation);
 
 	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->refused[why], 1);
-	atomic_fetch_sub(&counts_of(thread, index, session->generation)->active, 1);
-	slot_release(session);
+	share_abandon(session, slot);
 	reset(fd);
 }
 
@@ -254,22 +268,15 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 	turn_away(thread, index, session, fd, REFUSED_DENIED);
 }
 
-/* A slot and a place, or why there is none. */
+/* A slot and a place: 0, or why there is none (enum ledger_pause). */
 static int prepare(struct thread *thread, uint32_t index, const struct generation *generation, struct session **ret)
 {
-	struct ledger_route *counts = counts_of(thread, index, generation);
-	struct session *session;
+	const struct config_route *route = route_of(thread, index, generation);
+	int why = share_claim(thread, route_slot(thread, index, generation), route->limit_sessions, ret);
 
-	if (!take_place(route_of(thread, index, generation), counts))
-		return PAUSE_LIMIT;
-	session = slot_claim(thread);
-	if (!session) {
-		atomic_fetch_sub(&counts->active, 1);
-		return PAUSE_SESSIONS;
-	}
-	session->generation = generation;
-	*ret = session;
-	return 0;
+	if (!why)
+		(*ret)->generation = generation;
+	return why;
 }
 
 /* What an error of accept(2) means: 0, try the next connection; else why to pause. */
@@ -310,8 +317,7 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 	pause = errno == EAGAIN ? -EAGAIN : (int)judge(errno);
 	if (pause == PAUSE_ERROR)
 		log_error("route %s: accept: %m", route_of(thread, index, listener->generation)->name);
-	atomic_fetch_sub(&counts_of(thread, index, listener->generation)->active, 1);
-	slot_release(session);
+	share_abandon(session, route_slot(thread, index, listener->generation));
 	return pause;
 }
 

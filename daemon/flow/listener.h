@@ -2,7 +2,7 @@
 /*
  * Listeners: what one thread sees of a listening socket.
  *
- *              +-- sessions, limit, descriptors, memory ---+
+ *              +-- sessions, share, descriptors, memory ---+
  *              |                                           v
  *     OPEN: listening                                    paused
  *              ^                                           |
@@ -23,6 +23,7 @@ struct thread;
 
 enum {
 	LISTENER_BATCH = 64, /* connections accepted a turn */
+	LISTENER_RESUMED = 16, /* paused listeners that go on when a session ends */
 };
 
 struct listener {
@@ -30,6 +31,9 @@ struct listener {
 	struct thread *thread; /* NULL: not this thread's */
 	const struct generation *generation;
 	uint32_t paused; /* enum ledger_pause */
+	struct listener *paused_next; /* of the thread's, while on_paused_list */
+	bool on_paused_list;
+	uint64_t logged; /* when its pause was last logged */
 	uint32_t sessions; /* that it feeds */
 	int fd;
 	bool fed;        /* a datagram socket: its messages are read here */
@@ -45,15 +49,11 @@ void listeners_adopt(struct thread *thread);
 /* An event of the loop. */
 void listener_handle(void *thread, uint32_t index, uint32_t events);
 
-/* A session of the thread has ended: what was paused for want of room may go on. */
+/* A session of the thread has ended: what was paused for want of room may go on, those first that have waited for the longest time. */
 void listeners_resume(struct thread *thread);
 
 /* The socket of a listener in this thread, -1 where it has none. */
 int listener_fd(const struct thread *thread, uint32_t index);
-
-/* A place within the route's limit.sessions; the session's end gives it back. */
-bool listener_take_place(struct thread *thread, uint32_t index, const struct generation *generation);
-void listener_give_place(struct thread *thread, uint32_t index, const struct generation *generation);
 
 /* A datagram listener feeds one session more, or one less. */
 void listener_adopt_session(struct thread *thread, uint32_t index, int more);

@@ -12,7 +12,9 @@
 #include "flow/relay.h"
 
 #include "flow/session.h"
+#include "flow/share.h"
 #include "flow/thread.h"
+#include "ledger/generation.h"
 #include "net/family.h"
 #include "net/fault.h"
 #include "net/socket.h"
@@ -59,8 +61,10 @@ int relay_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
 	if (direction->pipe >= 0)
 		return 0;
 	fd = pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
-	if (fd < 0)
+	if (fd < 0) {
+		share_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
 		return RELAY_STARVED;
+	}
 	direction->pipe = fd;
 	return 0;
 }

@@ -15,6 +15,7 @@
 #include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/hand.h"
+#include "flow/idle.h"
 #include "flow/listener.h"
 #include "flow/look.h"
 #include "flow/peers.h"
@@ -299,6 +300,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	session->generation = generation;
 	session->route = &generation->config->routes[record->route];
 	hand_session(session);
+	share_adopt(session);
 	learn_peer(session, &peer);
 	remember_peer(session, &peer);
 	if (session_is_handed_in(session)) {
@@ -350,6 +352,7 @@ void session_handle(void *context, uint32_t index, uint32_t events)
 		break;
 	case SESSION_RELAYING:
 		record->active = thread->loop.now;
+		idle_touch(session);
 		session_service(session);
 		break;
 	case SESSION_FREE:

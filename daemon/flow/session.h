@@ -53,6 +53,7 @@ enum session_end {
 	END_FRAMING,     /* the bytes are no frame, or a longer one than max_frame */
 	END_RELOAD,      /* its route, or its listener, was taken away or changed */
 	END_LOOP,        /* its target leads back to its own route */
+	END_EVICTED,     /* a datagram session that gave way to a newer peer */
 };
 
 struct session {
@@ -106,9 +107,12 @@ struct session {
 	uint64_t front_key;    /* under which the client was looked up in vain, */
 	uint32_t front_looked; /* ... and when */
 	_Atomic uint32_t looped; /* the serial of the session that is to end for it; 0: none */
+	uint32_t share;        /* share.h: record of the route whose place it has, + 1; 0: none */
 	/* peers.h: of a session that a listener feeds */
 	uint32_t peer_hash, peer_next;
 	bool peer_known;
+	uint32_t idle_before, idle_after; /* idle.h: slots + 1 */
+	uint64_t idle_at;      /* where it stands there; 0: nowhere */
 	uint8_t peer_len;      /* of the client's address, for the log: the kernel forgets it before we do; 0: longer */
 	uint8_t peer[30];
 };

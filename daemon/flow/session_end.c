@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/chain.h"
+#include "flow/idle.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/ring.h"
@@ -57,6 +58,7 @@ const char *session_end_name(enum session_end why)
 	case END_FRAMING: return "not a frame, or one larger than max_frame";
 	case END_RELOAD: return "taken away by a reload";
 	case END_LOOP: return "its target leads back to its own route";
+	case END_EVICTED: return "gave way to a newer peer";
 	}
 	return "?";
 }
@@ -104,6 +106,7 @@ static void account(struct session *session, enum session_end why)
 	case END_DONE:
 	case END_AGED:
 	case END_RELOAD:
+	case END_EVICTED:
 		return;
 	case END_DENIED:
 		ledger_count(&counter->refused[REFUSED_DENIED], 1);
@@ -278,7 +281,7 @@ static void pass_fin_before_reset(struct session *session)
 /* By FIN, not by RST. */
 static bool ends_well(const struct session *session, enum session_end why)
 {
-	return why == END_DONE || ((why == END_AGED || why == END_RELOAD) && session_record(session)->state == SESSION_RELAYING);
+	return why == END_DONE || ((why == END_AGED || why == END_RELOAD || why == END_EVICTED) && session_record(session)->state == SESSION_RELAYING);
 }
 
 void session_end(struct session *session, enum session_end why, int error)
@@ -292,6 +295,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	if (session->thread->worker->log_sessions && log_level() >= LOG_INFO)
 		log_end(session, why, error);
 	account(session, why);
+	idle_remove(session);
 	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);
 	if (!reset) {
 		finish(session);

@@ -6,6 +6,7 @@
 #include "flow/slot.h"
 
 #include "flow/session.h"
+#include "flow/share.h"
 #include "flow/thread.h"
 #include "ledger/ledger.h"
 
@@ -107,6 +108,7 @@ void slot_release(struct session *session)
 
 	if (session->queued)
 		return;
+	share_give(session);
 	session_set_state(session, SESSION_FREE);
 	atomic_fetch_sub(&thread->worker->ledger->keeper->sessions_active, 1);
 	if (thread->n_free < thread->worker->ledger->n_sessions)

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "flow/listener.h"
 #include "flow/session.h"
+#include "flow/share.h"
 #include "flow/slot.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -70,9 +71,8 @@ static void begin(struct timer *timer)
 {
 	struct standing *standing = (struct standing *)((char *)timer - offsetof(struct standing, timer));
 	struct thread *thread = standing->thread;
-	struct ledger *ledger = thread->worker->ledger;
 	struct address nobody = {.len = 0};
-	struct session *session = slot_claim(thread);
+	struct session *session = share_claim_standing(thread, standing->generation->route_slots[standing->route]);
 
 	if (!session) {
 		begin_after(thread, standing, NO_PLACE_MS * NSEC_PER_MSEC);
@@ -84,7 +84,6 @@ static void begin(struct timer *timer)
 	standing->has_session = true;
 	standing->relayed = false;
 	fill(standing, session);
-	atomic_fetch_add(&ledger->routes[standing->generation->route_slots[standing->route]].active, 1);
 	session_begin(session, &nobody);
 }
 

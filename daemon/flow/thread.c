@@ -11,6 +11,7 @@
 #include "flow/buffers.h"
 #include "flow/chain.h"
 #include "flow/hand.h"
+#include "flow/idle.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/session.h"
@@ -72,6 +73,7 @@ static void woken(void *context, uint32_t index, uint32_t events)
 	if (read(thread->wake_fd, &count, sizeof count) < 0)
 		return;
 	take_kill(thread);
+	idle_obey(thread);
 }
 
 void thread_wake(struct thread *thread)
@@ -190,7 +192,8 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	thread->listeners = map(LEDGER_LISTENERS_MAX * sizeof *thread->listeners);
 	thread->free_slots = map((size_t)ledger->n_sessions * sizeof *thread->free_slots);
 	thread->buffers = map(sizeof *thread->buffers);
-	if (!thread->listeners || !thread->free_slots || !thread->buffers)
+	thread->idle = map(LEDGER_ROUTES_MAX * sizeof *thread->idle);
+	if (!thread->listeners || !thread->free_slots || !thread->buffers || !thread->idle)
 		return -ENOMEM;
 	r = peers_init(thread);
 	if (r < 0)
@@ -231,6 +234,8 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	r = chains_init(worker);
 	if (!r)
 		r = hands_init(worker);
+	if (!r)
+		r = share_init(&worker->share, ledger, generations);
 	for (uint32_t i = 0; !r && i <= worker->n_threads; i++)
 		r = thread_init(&worker->threads[i], worker, i);
 	return r;

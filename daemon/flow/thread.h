@@ -11,6 +11,7 @@
 #include "base/index.h"
 #include "base/loop.h"
 #include "flow/pipe.h"
+#include "flow/share.h"
 #include "ledger/ledger.h"
 
 #include <pthread.h>
@@ -22,6 +23,7 @@ struct buffers;
 struct chains;
 struct families;
 struct generation;
+struct idle_list;
 struct listener;
 struct session;
 struct standing;
@@ -38,7 +40,10 @@ struct thread {
 	struct loop loop;
 	struct pipes pipes;
 	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
-	bool listeners_paused;      /* some wait for a session to end */
+	struct listener *paused_first, *paused_last; /* those that wait for a session to end, or did */
+	struct idle_list *idle;     /* idle.h, by record of the route, mapped */
+	uint32_t idle_turn;         /* the thread that was asked last */
+	_Atomic uint32_t idle_wanted; /* record of a route, + 1, whose oldest session another thread asks for; 0: none */
 	/* session slots: freed ones first, then the thread's own share from the cursor on */
 	uint32_t *free_slots;
 	uint32_t n_free, cursor;
@@ -58,6 +63,7 @@ struct worker {
 	const struct families *families;
 	uint32_t *barred;               /* [route slot]: hand.h; NULL: nothing is */
 	struct session *sessions;       /* [n_sessions], mapped, touched where used */
+	struct share share;
 	struct thread *threads;         /* n_threads, and the clerk */
 	uint32_t n_threads;
 	struct index dials; /* standing.c: the threads of those that have sessions, as these were found */

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "control/control.h"
 #include "control/status.h"
+#include "flow/share.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
@@ -34,9 +35,6 @@
 
 enum {
 	DESCRIPTORS_RESERVED = 256, /* for listeners, pools, plugins, log, control */
-	/* Of the rest: two sockets a session, and a pipe for every second one. */
-	DESCRIPTORS_SHARE = 5,
-	SESSIONS_SHARE = 2,
 	SESSIONS_MIN = 16,
 };
 
@@ -125,7 +123,7 @@ static uint32_t count_sessions(const struct config *config)
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
 	room = limit.rlim_cur > DESCRIPTORS_RESERVED
-		       ? (limit.rlim_cur - DESCRIPTORS_RESERVED) * SESSIONS_SHARE / DESCRIPTORS_SHARE
+		       ? (limit.rlim_cur - DESCRIPTORS_RESERVED) / SHARE_DESCRIPTORS
 		       : 0;
 	if (room < SESSIONS_MIN)
 		room = SESSIONS_MIN;

@@ -124,6 +124,7 @@ struct ledger_keeper {
 		_Atomic uint32_t slot; /* plus one; 0: none */
 		uint32_t generation, route, endpoint, target;
 	} renewal;
+	uint32_t places; /* for sessions: what max_sessions and the descriptors allow (share.h of the flow room) */
 };
 
 /* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */
@@ -237,7 +238,18 @@ enum ledger_listener_state {
 	LISTENER_WAITING, /* has no socket: family or device is not there, or its address another's; tried now and then */
 };
 
-enum ledger_pause { PAUSE_NONE, PAUSE_SESSIONS, PAUSE_LIMIT, PAUSE_DESCRIPTORS, PAUSE_MEMORY, PAUSE_ERROR, PAUSE_DEATHS };
+/* Also what a route's `limit` says. */
+enum ledger_pause {
+	PAUSE_NONE,
+	PAUSE_SESSIONS,
+	PAUSE_LIMIT,
+	PAUSE_DESCRIPTORS,
+	PAUSE_MEMORY,
+	PAUSE_ERROR,
+	PAUSE_DEATHS,
+	PAUSE_SHARE, /* the rest is left to other routes */
+	PAUSE_PIPES, /* no listener's: a frame finds no pipe that is large enough */
+};
 
 struct ledger_listener {
 	_Atomic uint32_t state; /* enum ledger_listener_state */
@@ -277,7 +289,7 @@ struct ledger_route {
 	_Atomic uint32_t used;
 	_Atomic uint32_t active; /* sessions; recomputed when adopted */
 	_Atomic uint32_t turn;   /* roundrobin */
-	int32_t reserved;
+	_Atomic uint32_t limit;  /* enum ledger_pause: what it was refused at limit_at */
 	uint64_t digest;         /* ledger_digest() of the whole name: it identifies the route */
 	char name[LEDGER_NAME_MAX]; /* for people */
 	_Atomic uint32_t paused; /* enum ledger_route_pause */
@@ -288,6 +300,7 @@ struct ledger_route {
 	uint32_t callback;
 	uint32_t hung;           /* it did not return */
 	char family[LEDGER_FAMILY_MAX];
+	_Atomic uint64_t limit_at;  /* CLOCK_MONOTONIC ns, 0: never */
 };
 
 struct ledger_address {
@@ -352,6 +365,7 @@ struct ledger_counter {
 	_Atomic uint64_t dropped[LEDGER_DROPS];
 	_Atomic uint64_t lost; /* times that a feed's socket said ENOBUFS */
 	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
+	_Atomic uint64_t evicted; /* datagram sessions that gave way to a newer peer's */
 };
 
 enum ledger_control_state {

@@ -104,19 +104,26 @@ def test_an_unnamed_client_is_told_as_such_and_its_replies_are_counted(place):
 
 
 def test_sessions_are_bounded():
+    """At the limit the peer that was silent for the longest time gives way to a new one."""
     front, back = End("udp4"), End("udp4")
     clients = [udp(front.address) for _ in range(5)]
-    with Echo(back), daemon_for(front, back, limit={"sessions": 3}) as daemon:
+    # One thread: the order of two threads' sessions is each its own.
+    limited = {"r": {"listen": str(front), "target": str(back), "limit": {"sessions": 3}}}
+    with Echo(back), Daemon(limited, {**QUIET, "workers": 1}) as daemon:
         for client in clients[:3]:
             client.send(b"x")
             assert client.recv(10) == b"x"
+        clients[0].send(b"y")
+        assert clients[0].recv(10) == b"y"
         for client in clients[3:]:
             client.send(b"x")
-        until("the others are dropped", lambda: counts(daemon)["dropped"] == {"no-session": 2})
-        for client in clients[:3]:
-            client.send(b"y")
-            assert client.recv(10) == b"y"
+            assert client.recv(10) == b"x"
+        assert counts(daemon)["sessions"]["evicted"] == 2
+        left = {one["peer"].rsplit(":", 1)[1] for one in daemon.sessions()}
+        assert left == {str(clients[number].getsockname()[1]) for number in (0, 3, 4)}
         assert counts(daemon)["sessions"]["active"] == 3
+        assert counts(daemon)["dropped"] == {}
+        assert "limit.sessions reached" in daemon.status()["verdict"]
     for client in clients:
         client.close()
 

@@ -20,9 +20,9 @@ def test_the_limit_pauses_accepting(place, family):
             Daemon({"r": {"listen": front, "target": back, "limit": {"sessions": 2}}}) as daemon:
         first, second = front.connect(), front.connect()
         servers = [listener.accept()[0], listener.accept()[0]]
-        harness.until("the listener is paused", lambda: paused(daemon))
         third = front.connect()
         third.sendall(b"third")
+        harness.until("the listener is paused", lambda: paused(daemon))
         listener.setblocking(False)
 
         def nobody_comes():

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Datagram sessions of a thread, by route, in the order in which something last moved in them: under a flood of new peers the oldest
+ * gives way. A busy session is moved to the end every IDLE_GRAIN_MS, so that its messages cost nothing; where it still stands among the
+ * oldest, and for an heir, which finds the sessions in no order, the first IDLE_LOOKS are looked at, and the one of them in which
+ * nothing has moved for the longest time gives way. That is all that is looked at for one message.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+struct thread;
+
+enum { IDLE_GRAIN_MS = 50, IDLE_LOOKS = 8, IDLE_LOG_SECONDS = 10 };
+
+struct idle_list {
+	uint32_t first, last; /* slots + 1; the first is the oldest */
+	uint32_t evicted;     /* since the last line in the log */
+	uint64_t logged;      /* CLOCK_MONOTONIC, ns; 0: never */
+};
+
+/* A datagram listener's session is begun or adopted, something moved in it, it ends. Of other sessions nothing is kept. */
+void idle_add(struct session *session);
+void idle_touch(struct session *session);
+void idle_remove(struct session *session);
+
+/* Ends the oldest session of the route (its record in the ledger) in which nothing has moved for so long. False: this thread has none;
+ * then another thread is asked for one, which takes a moment. */
+bool idle_evict(struct thread *thread, uint32_t route, uint64_t at_least);
+
+/* What another thread has asked for. */
+void idle_obey(struct thread *thread);
