@@ -12,7 +12,7 @@ import pytest
 
 import harness
 from harness import Daemon, Endpoint, Running, Serve, free_port, until
-from namespace import Namespace
+from namespace import Namespace, ip
 from tables import tables
 
 QUIET = {"log": {"to": "stderr", "sessions": False}}
@@ -210,6 +210,26 @@ def test_no_datagram_is_lost(space, where):
         finally:
             asker.stop()
         assert asker.asked > ROUNDS
+
+
+def test_a_group_is_heard_once(space):
+    """A listener of a multicast group is replaced, too: each socket of such an address hears all, but one that leaves."""
+    ip("link", "set", "lo", "multicast", "on")
+    ip("route", "add", "224.0.0.0/4", "dev", "lo")
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        target.bind(("127.0.0.1", 0))
+        target.settimeout(harness.PATIENCE)
+        client.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("127.0.0.1"))
+
+        def routes(broadcast):
+            return {"r": {"listen": f"udp4://239.1.2.3:{port}?interface=lo&broadcast={str(broadcast).lower()}",
+                          "target": f"udp4://127.0.0.1:{target.getsockname()[1]}", "replies": 0}}
+        with Daemon(routes(False), settings=QUIET) as daemon:
+            for number in range(ROUNDS):
+                daemon.reload(routes(number % 2 == 0))
+                client.sendto(b"%d" % number, ("239.1.2.3", port))
+                assert target.recv(100) == b"%d" % number, "lost, or heard twice"
 
 
 @pytest.mark.parametrize("kind", ("stream", "dgram"))
