@@ -36,6 +36,12 @@ struct own_listener {
 	uint64_t file; /* UNIX: which file or abstract name it has; 0: another family's */
 };
 
+/* ... and by what it is called. */
+struct own_file {
+	uint64_t file; /* 0: free */
+	uint32_t route; /* slot */
+};
+
 struct told {
 	_Atomic uint32_t at, count; /* s, CLOCK_MONOTONIC, 0: never; refusals since */
 };
@@ -43,7 +49,7 @@ struct told {
 struct chains {
 	struct own_table table;
 	struct own_listener *listeners; /* [LEDGER_LISTENERS_MAX] */
-	uint64_t *files;                /* a set of what the listeners above have; 0: free */
+	struct own_file *files;         /* hashed: what the listeners above have */
 	uint32_t files_mask;
 	uint32_t kinds;                 /* bit kind_of(): a listener of ours could be at the other end */
 	_Atomic uint64_t netns;         /* this process's; 0: not known yet */
@@ -138,29 +144,29 @@ static uint64_t netns_of(const struct session *session, unsigned side, int fd)
 
 /* ---- listeners of ours ---- */
 
-static bool is_ours(const struct chains *chains, uint64_t file)
+/* Where a file stands in the table, or would. */
+static struct own_file *place_of(const struct chains *chains, uint64_t file)
 {
 	uint32_t at = (uint32_t)file & chains->files_mask;
 
-	for (; file && chains->files[at]; at = (at + 1) & chains->files_mask)
-		if (chains->files[at] == file)
-			return true;
-	return false;
+	while (chains->files[at].file && chains->files[at].file != file)
+		at = (at + 1) & chains->files_mask;
+	return &chains->files[at];
 }
 
-static void add_file(struct chains *chains, uint64_t file)
+/* The listener of ours that has this file; NULL: none. */
+static const struct own_file *find_file(const struct chains *chains, uint64_t file)
 {
-	uint32_t at = (uint32_t)file & chains->files_mask;
+	const struct own_file *found = file ? place_of(chains, file) : NULL;
 
-	while (chains->files[at] && chains->files[at] != file)
-		at = (at + 1) & chains->files_mask;
-	chains->files[at] = file;
+	return found && found->file ? found : NULL;
 }
 
 static void note_listener(const struct worker *worker, struct chains *chains, uint32_t index)
 {
 	const struct ledger_listener *record = &worker->ledger->listeners[index];
 	const struct config_endpoint *endpoint = generation_listens(worker->generations, record);
+	const struct generation *generation = generation_find(worker->generations, record->generation);
 	struct own_listener *own = &chains->listeners[index];
 	struct address address;
 	int fd = -1;
@@ -176,7 +182,7 @@ static void note_listener(const struct worker *worker, struct chains *chains, ui
 	if (endpoint->legs[record->leg].family->plugin.domain == AF_UNIX && !socket_local_address(fd, &address))
 		own->file = hash_file(worker, own->netns, &address);
 	if (own->file)
-		add_file(chains, own->file);
+		*place_of(chains, own->file) = (struct own_file){own->file, generation->route_slots[record->route]};
 }
 
 int chains_init(struct worker *worker)
@@ -228,14 +234,14 @@ static bool is_same(const struct family *family, const struct address *a, const 
 	return n && identify(family, b, other) == n && !memcmp(one, other, n);
 }
 
-static void add(struct session *session, unsigned side, uint64_t key, uint64_t remote, uint32_t begun)
+/* What is to be known of a socket that the session connects. */
+static struct own_socket describe(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 	const struct ledger_flow *flow = session_flow(session);
 	uint32_t route = session->generation->route_slots[record->route];
-	struct own_socket own = {.remote = remote, .root = route, .mark = route, .route = route, .slot = session_slot(session),
-				 .serial = record->serial, .front = session->front_key, .accepted = session->front_looked,
-				 .begun = begun};
+	struct own_socket own = {.root = route, .mark = route, .route = route, .slot = session_slot(session), .serial = record->serial,
+				 .front = session->front_key, .accepted = session->front_looked};
 
 	if (record->chained) {
 		own.front = 0;
@@ -243,6 +249,15 @@ static void add(struct session *session, unsigned side, uint64_t key, uint64_t r
 		own.mark = flow->chain_mark;
 		own.depth = flow->chain_depth;
 	}
+	return own;
+}
+
+static void add(struct session *session, unsigned side, uint64_t key, uint64_t remote, uint32_t begun)
+{
+	struct own_socket own = describe(session);
+
+	own.remote = remote;
+	own.begun = begun;
 	session->own_key[side] = key;
 	own_add(&session->thread->worker->chains->table, key, &own);
 }
@@ -267,34 +282,55 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 	key = chains->kinds & kind_of(leg) ? hash_address(session->thread, leg, netns_of(session, side, fd), &local) : 0;
 	if (key)
 		add(session, side, key,
-		    file                           ? file
-		    : is_connectionless(leg->row) ? 0
-						   : hash_address(session->thread, leg, 0, &there),
+		    is_connectionless(leg->row) ? 0
+		    : file                       ? file
+						 : hash_address(session->thread, leg, 0, &there),
 		    begun);
 	return 0;
 }
 
-/* Only a listener of ours will see the name. */
-static uint64_t take_name(struct session *session, unsigned side, int fd, const struct address *address)
+/* Whether a session of this route, behind that one, would close a loop. */
+static bool closes(const struct own_socket *own, uint32_t route_slot)
+{
+	return own->root == route_slot || own->mark == route_slot || own->route == route_slot || own->depth >= LEDGER_ROUTES_MAX;
+}
+
+/* The listener of ours that a UNIX socket goes to; NULL: none. */
+static const struct own_file *find_listener(const struct session *session, unsigned side, int fd, const struct address *address)
 {
 	const struct worker *worker = session->thread->worker;
 	const struct config_leg *leg = session_leg(session, side);
-	uint64_t file = 0;
 
-	if (leg->family->plugin.domain != AF_UNIX || is_connectionless(leg->row) || !(worker->chains->kinds & kind_of(leg)))
-		return 0;
-	file = hash_file(worker, netns_of(session, side, fd), address);
-	return is_ours(worker->chains, file) && !socket_take_name(fd) ? file : 0;
+	if (leg->family->plugin.domain != AF_UNIX || !(worker->chains->kinds & kind_of(leg)))
+		return NULL;
+	return find_file(worker->chains, hash_file(worker, netns_of(session, side, fd), address));
+}
+
+/* Datagrams that come back are dropped where they come to. Not so reliable ones: whoever should read them might be waiting
+ * for room in a queue that only their dropping makes. They are not sent. */
+static void judge(struct session *session, unsigned side, const struct own_file *listener)
+{
+	struct own_socket own = describe(session);
+	struct chain chain = {.route = own.route};
+
+	session->leads_back = listener && side && is_connectionless(session_row(session, side)) && closes(&own, listener->route);
+	if (session->leads_back)
+		chain_report(session->thread, listener->route, &chain);
 }
 
 int chain_connect(struct session *session, int fd, const struct address *address)
 {
 	unsigned side = connect_side(session);
-	uint64_t file = take_name(session, side, fd, address);
+	const struct own_file *listener = find_listener(session, side, fd, address);
+	uint64_t file = 0;
 	uint32_t begun = own_now(&session->thread->worker->chains->table);
 	int r, noted = 0;
 
-	if (file) /* whose name is known before anybody can accept */
+	judge(session, side, listener);
+	/* Only a listener of ours will see the name, and it is known before anybody can accept. */
+	if (listener && !is_connectionless(session_row(session, side)) && !socket_take_name(fd))
+		file = listener->file;
+	if (file)
 		note(session, side, fd, address, file, begun);
 	r = socket_connect(fd, address);
 	if (r && r != -EINPROGRESS)
@@ -309,14 +345,14 @@ int chain_connect(struct session *session, int fd, const struct address *address
 void chain_adopt(struct session *session, unsigned side)
 {
 	int fd = session_record(session)->fd[side];
+	const struct own_file *listener;
 	struct address remote;
-	uint64_t file = 0;
 
 	if (fd < 0 || socket_peer_address(fd, &remote) < 0)
 		return;
-	if (session_leg(session, side)->family->plugin.domain == AF_UNIX)
-		file = hash_file(session->thread->worker, netns_of(session, side, fd), &remote);
-	note(session, side, fd, &remote, is_ours(session->thread->worker->chains, file) ? file : 0, 0);
+	listener = find_listener(session, side, fd, &remote);
+	judge(session, side, listener);
+	note(session, side, fd, &remote, listener ? listener->file : 0, 0);
 }
 
 /* Of a stream the entry stays: see own.h. What a datagram socket was called may be another's name at once. */
@@ -354,12 +390,6 @@ static bool is_of_this_machine(const struct address *peer)
 static bool is_power_of_two(uint32_t number)
 {
 	return !(number & (number - 1));
-}
-
-/* Whether a session of this route, behind that one, would close a loop. */
-static bool closes(const struct own_socket *own, uint32_t route_slot)
-{
-	return own->root == route_slot || own->mark == route_slot || own->route == route_slot || own->depth >= LEDGER_ROUTES_MAX;
 }
 
 /* A root that was accepted while a session of ours was in connect(2) under the client's very address is that one's child. True: it should have
@@ -443,7 +473,7 @@ void chain_end(const struct thread *thread, const struct chain *chain)
 	}
 }
 
-void chain_report(const struct thread *thread, const struct config_route *route, uint32_t route_slot, const struct chain *chain)
+void chain_report(const struct thread *thread, uint32_t route_slot, const struct chain *chain)
 {
 	struct told *told = &thread->worker->chains->told[route_slot];
 	uint32_t now = (uint32_t)(thread->loop.now / NSEC_PER_SEC) + 1, at = atomic_load(&told->at);
@@ -453,7 +483,7 @@ void chain_report(const struct thread *thread, const struct config_route *route,
 		return;
 	log_warning("route %s: a target of route %s leads back to it: a loop; refused, and counted as loop, %u times since this was last "
 		    "said; let one of the routes on the way lead elsewhere",
-		    route->name, thread->worker->ledger->routes[chain->route].name, atomic_exchange(&told->count, 0));
+		    thread->worker->ledger->routes[route_slot].name, thread->worker->ledger->routes[chain->route].name, atomic_exchange(&told->count, 0));
 }
 
 bool chain_is_ended(const struct session *session)

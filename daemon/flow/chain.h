@@ -26,7 +26,6 @@
 
 struct address;
 struct config_leg;
-struct config_route;
 struct session;
 struct thread;
 struct worker;
@@ -63,7 +62,7 @@ void chain_find(const struct thread *thread, uint32_t listener, const struct con
 void chain_join(struct session *session, const struct chain *chain);
 
 /* The loop is logged, from time to time. */
-void chain_report(const struct thread *thread, const struct config_route *route, uint32_t route_slot, const struct chain *chain);
+void chain_report(const struct thread *thread, uint32_t route_slot, const struct chain *chain);
 
 /* The front will be closed: the sessions that led there are to end with an error, and not as if the far end had said its last. */
 void chain_end(const struct thread *thread, const struct chain *chain);

@@ -119,7 +119,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 	}
 	chain_find(fed->thread, fed->index, fed->leg, -1, &address, fed->route_slot, &chain);
 	if (chain.is_loop) {
-		chain_report(fed->thread, fed->route, fed->route_slot, &chain);
+		chain_report(fed->thread, fed->route_slot, &chain);
 		*why = DROPPED_LOOP;
 		return NULL;
 	}

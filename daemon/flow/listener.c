@@ -236,7 +236,7 @@ static bool is_loop(struct thread *thread, uint32_t index, struct session *sessi
 	chain_find(thread, index, &route->listen[record->endpoint].legs[record->leg], fd, peer, slot, chain);
 	if (!chain->is_loop)
 		return false;
-	chain_report(thread, route, slot, chain);
+	chain_report(thread, slot, chain);
 	chain_end(thread, chain);
 	return true;
 }

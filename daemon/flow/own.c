@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The table is an array of sets; a key belongs to one set, and takes the oldest of its places. A writer claims a place by putting
- * OWN_BUSY in place of the key that it saw there, so that two never write one place; a reader looks at the key before and after.
+ * OWN_BUSY in place of the key that it saw there, so that two never write one place; a reader looks at key and stamp before and after.
  */
 #include "flow/own.h"
 
@@ -102,15 +102,18 @@ void own_add(struct own_table *table, uint64_t key, const struct own_socket *soc
 bool own_find(const struct own_table *table, uint64_t key, struct own_socket *ret)
 {
 	const struct own_place *place = find(table, clean(key));
+	uint32_t stamp;
 
 	if (!place)
 		return false;
+	stamp = atomic_load_explicit(&place->stamp, memory_order_acquire);
 	*ret = (struct own_socket){
 		.remote = place->remote, .front = place->front, .accepted = place->accepted, .root = place->root, .mark = place->mark,
 		.depth = place->depth, .route = place->route, .slot = place->slot, .serial = place->serial, .begun = place->begun,
-		.stamp = place->stamp};
+		.stamp = stamp};
 	atomic_thread_fence(memory_order_acquire);
-	return atomic_load_explicit(&place->key, memory_order_relaxed) == clean(key);
+	return atomic_load_explicit(&place->key, memory_order_relaxed) == clean(key) &&
+	       atomic_load_explicit(&place->stamp, memory_order_relaxed) == stamp;
 }
 
 void own_remove(struct own_table *table, uint64_t key)

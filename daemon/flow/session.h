@@ -106,6 +106,7 @@ struct session {
 	uint64_t own_key[2];   /* by side: under which the socket is known as ours; 0: it is not */
 	uint64_t front_key;    /* under which the client was looked up in vain, */
 	uint32_t front_looked; /* ... and when */
+	bool leads_back;       /* the target is a listener that a datagram of this session has been to */
 	_Atomic uint32_t looped; /* the serial of the session that is to end for it; 0: none */
 	uint32_t share;        /* share.h: record of the route whose place it has, + 1; 0: none */
 	/* peers.h: of a session that a listener feeds */

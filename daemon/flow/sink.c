@@ -45,6 +45,8 @@ static int refuse(const struct session *session, unsigned d)
 {
 	if (sink_is_void(session, d))
 		return DROPPED_RECEIVE_ONLY;
+	if (d == 0 && session->leads_back)
+		return DROPPED_LOOP;
 	if (d == 0 || !session_is_handed_in(session))
 		return -1;
 	if (session->route->replies == 0)

@@ -447,9 +447,30 @@ def test_a_datagram_that_comes_back_is_dropped(namespace, place, kind, length, r
             client.send(b"round and round")
             until("it is dropped", lambda: dropped(daemon, routes) == request)
         assert total(daemon, routes) == length
-        assert sum(one["messages"]["to_target"] for one in told(daemon, routes)) == REQUESTS * length
+        assert sum(one["messages"]["to_target"] for one in told(daemon, routes)) == REQUESTS * (length - (kind is Dgram))
         stays(daemon, routes)
         assert dropped(daemon, routes) == REQUESTS
+
+
+@pytest.mark.parametrize("overflow", (None, "block", "drop-old"))
+@pytest.mark.parametrize("length", (1, 2, 3))
+def test_reliable_datagrams_that_come_back_hold_nobody_up(place, length, overflow):
+    """More than all queues take: who waits for room must not be whom the others wait for."""
+    way, count = Dgram(place), 300
+    routes = cycle(way, length)
+    for one in routes.values():
+        one.update({} if overflow is None else {"overflow": overflow})
+    with Daemon(routes, QUIET) as daemon, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
+        client.settimeout(harness.PATIENCE)
+        client.bind("")
+        client.connect(way.front()[1])
+        for number in range(count):
+            client.send(b"%d" % number)
+        until("all are dropped", lambda: sum(sum(one["dropped"].values()) for one in told(daemon, routes)) >= count)
+        if overflow != "drop-old":
+            assert dropped(daemon, routes) == count
+        assert total(daemon, routes) == length
+        stays(daemon, routes)
 
 
 @pytest.mark.parametrize("depth", (2, 20))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pieces of the flow and net rooms that can be held in the hand: pipes, and what a socket tells of its past. */
+#include "flow/own.h"
 #include "flow/peers.h"
 #include "flow/pipe.h"
 #include "flow/thread.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -280,6 +282,74 @@ START_TEST(peers_chosen_to_collide_do_not_under_a_seed_that_is_drawn)
 }
 END_TEST
 
+enum { OWN_SESSIONS = 256, OWN_KEYS = 100000 };
+
+/* What a thread puts in of itself: a reader can tell whether it is whole. */
+static struct own_socket own_of(uint64_t key)
+{
+	return (struct own_socket){.remote = key * 3, .root = (uint32_t)key, .slot = (uint32_t)key + 1, .serial = (uint32_t)key + 2};
+}
+
+static bool own_is_whole(uint64_t key, const struct own_socket *own)
+{
+	return own->remote == key * 3 && own->root == (uint32_t)key && own->slot == (uint32_t)key + 1 && own->serial == (uint32_t)key + 2;
+}
+
+static void *put_in(void *argument)
+{
+	struct own_table *table = argument;
+
+	for (uint64_t key = 2; key < OWN_KEYS; key++) {
+		struct own_socket own = own_of(key % 977 + 2);
+
+		own_add(table, key % 977 + 2, &own);
+		if (key % 7 == 0)
+			own_remove(table, key % 977 + 2);
+	}
+	return NULL;
+}
+
+START_TEST(own_sockets_are_found_whole_or_not_at_all)
+{
+	struct own_table table;
+	struct own_socket own;
+	pthread_t threads[2];
+
+	ck_assert_int_eq(own_init(&table, OWN_SESSIONS), 0);
+	for (int i = 0; i < 2; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, put_in, &table), 0);
+	for (uint64_t key = 2; key < OWN_KEYS; key++)
+		if (own_find(&table, key % 977 + 2, &own))
+			ck_assert(own_is_whole(key % 977 + 2, &own));
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	own_done(&table);
+}
+END_TEST
+
+START_TEST(own_sockets_of_the_last_are_known_and_the_oldest_give_way)
+{
+	struct own_table table;
+	struct own_socket own;
+	unsigned known = 0;
+
+	ck_assert_int_eq(own_init(&table, OWN_SESSIONS), 0);
+	/* 0 and 1 are keys like others. */
+	for (uint64_t key = 0; key < 16L * OWN_SESSIONS; key++) {
+		own = own_of(key);
+		own_add(&table, key, &own);
+		ck_assert(own_find(&table, key, &own) && own_is_whole(key, &own));
+	}
+	for (uint64_t key = 15L * OWN_SESSIONS; key < 16L * OWN_SESSIONS; key++)
+		known += own_find(&table, key, &own);
+	ck_assert_uint_eq(known, OWN_SESSIONS);
+	ck_assert(!own_find(&table, 5, &own));
+	own_remove(&table, 16L * OWN_SESSIONS - 1);
+	ck_assert(!own_find(&table, 16L * OWN_SESSIONS - 1, &own));
+	own_done(&table);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("flow");
@@ -295,6 +365,8 @@ int main(void)
 	tcase_add_test(tcase, addresses_fit_their_listener);
 	tcase_add_test(tcase, a_leaving_listener_takes_no_new_syn);
 	tcase_add_test(tcase, peers_chosen_to_collide_do_not_under_a_seed_that_is_drawn);
+	tcase_add_test(tcase, own_sockets_are_found_whole_or_not_at_all);
+	tcase_add_test(tcase, own_sockets_of_the_last_are_known_and_the_oldest_give_way);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
