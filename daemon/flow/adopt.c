@@ -12,6 +12,7 @@
 #include "flow/slot.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
+#include "flow/urgent.h"
 #include "ledger/audit.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -358,6 +359,9 @@ void adopt_ledger(struct worker *worker)
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);
 	count_records(worker);
+	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+		if (ledger->sessions[i].state == SESSION_RELAYING)
+			urgent_settle(&ledger->sessions[i]);
 	if (!worker->planned) {
 		audit_records(worker);
 		mark_broken(worker);

@@ -16,6 +16,7 @@
 #include "flow/source.h"
 #include "flow/stage.h"
 #include "flow/thread.h"
+#include "flow/urgent.h"
 #include "net/framing.h"
 #include "net/fault.h"
 #include "net/socket.h"
@@ -408,6 +409,10 @@ static int move_frames(struct session *session, unsigned s)
 		at += found.consumed;
 		ends[count] = at;
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
+	}
+	if (!count && !r && n && !stage_is_used(session, s) && urgent_hides(session, s, (size_t)n)) {
+		session->unpeeked[s] = true;
+		return 0;
 	}
 	if (!count)
 		return r < 0 ? bad_frame(session, r) : wait_for_rest(session, s, (size_t)n);

@@ -14,6 +14,7 @@
 #include "flow/session.h"
 #include "flow/share.h"
 #include "flow/thread.h"
+#include "flow/urgent.h"
 #include "ledger/generation.h"
 #include "net/family.h"
 #include "net/fault.h"
@@ -114,6 +115,12 @@ static int read_failed(struct session *session, unsigned d, int error)
 	return -error;
 }
 
+/* Whether nothing was moved, maybe because of an urgent byte. */
+static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
+{
+	return n == 0 || (n < 0 && errno == EAGAIN && session->urgent[d]);
+}
+
 /* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
 static int fill_pipe(struct session *session, unsigned d)
 {
@@ -127,11 +134,17 @@ static int fill_pipe(struct session *session, unsigned d)
 		return r;
 	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	if (stopped_early(session, d, n)) {
+		r = urgent_take(session, d, record->direction[d].pipe, &session->fill[d], false);
+		if (r != URGENT_NONE)
+			return r == URGENT_NO_ROOM ? RELAY_STARVED : 0;
+		errno = EAGAIN;
+	}
 	if (n > 0) {
 		session->moved = true;
 		session->fill[d] = (uint32_t)n;
 		slots = session->pipe_size[d] / PIPE_SLOT_BYTES;
-		if (n < slots && !session->hangup[d])
+		if (n < slots && !session->hangup[d] && !session->urgent[d])
 			session->readable[d] = false;
 		return 0;
 	}

@@ -247,8 +247,8 @@ static void adopt_relaying(struct session *session)
 	 * sent: shutdown(2) may be called twice. */
 	session_expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
-		session->hangup[side] = session->failed[side] = true;
-		session_forget_abort(session, side);
+		session->hangup[side] = session->failed[side] = session->urgent[side] = true;
+		session_renew_socket(session, side);
 		if (record->direction[side].flags & DIRECTION_FIN_SENT &&
 		    session_row(session, !side)->capabilities & SPLICED_HALF_CLOSE)
 			shutdown(record->fd[!side], SHUT_WR);

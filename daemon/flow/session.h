@@ -79,6 +79,8 @@ struct session {
 	uint8_t vain;          /* turns in a row that the ready list gave it for nothing */
 	bool starved;          /* waits for what the kernel lacks: a pipe, memory */
 	bool unwatched[2];     /* by side: ... a place in the epoll set */
+	bool urgent[2];        /* by side: an urgent byte may be next (EPOLLPRI) */
+	bool unpeeked[2];      /* by side: one hides what is behind it from MSG_PEEK: the stage is used */
 	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
 	bool lost[2];          /* by side: it was reset, and behind what is still to be read of it the kernel will say so */
 	uint8_t believed;      /* enum session_belief: EAGAIN, and nothing else has been heard since */
@@ -119,7 +121,7 @@ struct session {
 };
 
 /* Registered once, for both directions of a socket, edge-triggered. */
-#define SESSION_EVENTS ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET))
+#define SESSION_EVENTS ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET))
 #define SESSION_TARGET_BIT (1u << 31)
 
 struct session *session_at(const struct thread *thread, uint32_t slot);
@@ -204,8 +206,9 @@ void session_end(struct session *session, enum session_end why, int error);
 /* Takes a side's socket, if there is one, out of the record and closes it. */
 void session_close(struct session *session, unsigned side);
 
-/* Release 0.2 marked sockets by an abort (SO_LINGER), also of rows without SPLICED_RESET: it is taken back. */
-void session_forget_abort(const struct session *session, unsigned side);
+/* What is set on a socket otherwise than release 0.2 did: it marked sockets by an abort (SO_LINGER), also those of rows without
+ * SPLICED_RESET, and knew nothing of urgent data. */
+void session_renew_socket(const struct session *session, unsigned side);
 
 /* ABORTING: closes, once what was sent before the reset has arrived, or its time is up. */
 void session_end_wait(struct session *session);

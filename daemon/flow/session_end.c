@@ -179,10 +179,15 @@ static void take_leave(const struct session *session, unsigned side, int fd)
 		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(fd, &leg->options));
 }
 
-void session_forget_abort(const struct session *session, unsigned side)
+void session_renew_socket(const struct session *session, unsigned side)
 {
-	if (session_record(session)->fd[side] >= 0 && !(session_row(session, side)->capabilities & SPLICED_RESET))
-		socket_clear_abort(session_record(session)->fd[side]);
+	uint64_t capabilities = session_row(session, side)->capabilities;
+	int fd = session_record(session)->fd[side];
+
+	if (fd >= 0 && !(capabilities & SPLICED_RESET))
+		socket_clear_abort(fd);
+	if (fd >= 0 && capabilities & SPLICED_TCP_INFO)
+		socket_keep_urgent(fd);
 }
 
 static void close_sockets(struct session *session)

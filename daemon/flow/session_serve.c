@@ -67,11 +67,12 @@ void session_believe_unwritable(struct session *session, unsigned side)
 /* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
 void session_note_events(struct session *session, unsigned side, uint32_t events)
 {
-	bool readable = (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	bool readable = (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
 
 	session->readable[side] |= readable;
 	session->writable[side] |= writable;
+	session->urgent[side] |= (events & EPOLLPRI) != 0;
 	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
 	session->gone[side] |= (events & EPOLLHUP) != 0;

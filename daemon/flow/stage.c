@@ -12,6 +12,7 @@
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "net/fault.h"
+#include "flow/urgent.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -21,7 +22,8 @@
 
 bool stage_is_used(const struct session *session, unsigned s)
 {
-	return session->framing[s] && session_row(session, s)->capabilities & SPLICED_SHORT_PEEK;
+	return session->framing[s] && (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK || session->unpeeked[s] ||
+				       session_record(session)->stage[s] >= 0);
 }
 
 static int *stage_of(struct session *session, unsigned s)
@@ -104,7 +106,21 @@ static int fill(struct session *session, unsigned s)
 		if (n > 0) {
 			session->staged[s] += (uint32_t)n;
 			session->stage_news[s] = session->moved = true;
-		} else if (n == 0) {
+			continue;
+		}
+		if (n == 0 || errno == EAGAIN) {
+			int taken = urgent_take(session, s, *stage_of(session, s), &session->staged[s], true);
+
+			if (taken == URGENT_UNSETTLED)
+				return -ENOMEM; /* as if there were none: a moment later */
+			if (taken == URGENT_MOVED) {
+				session->stage_news[s] = true;
+				continue;
+			}
+			n = taken == URGENT_NO_ROOM ? -1 : n;
+			errno = EAGAIN;
+		}
+		if (n == 0) {
 			session->stage_end[s] = true;
 			return 0;
 		} else if (fault_of(errno) == FAULT_PEER) {

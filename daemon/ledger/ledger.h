@@ -158,6 +158,10 @@ enum ledger_direction_flag {
 	DIRECTION_FIN_SENT = 2, /* written before shutdown(2) of the sink */
 	DIRECTION_RESET = 4,    /* the source was reset */
 	DIRECTION_FIN_FIRST = 8, /* ... after its FIN */
+	/* flow/urgent.h; the upper half has a count then */
+	DIRECTION_URGENT = 16,        /* an urgent byte goes into the pipe, and then out of the source */
+	DIRECTION_URGENT_ODD = 32,    /* with it the pipe's length is odd */
+	DIRECTION_URGENT_STAGED = 64, /* the pipe is the stage */
 };
 
 struct ledger_direction {

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets of any family. It owns nothing: descriptors belong to whoever asked. What surprised us: TCP_INFO keeps
- * answering after a reset, and its state CLOSE without a FIN of ours is the only thing that tells a reset from an end
- * once the error has been taken; SIOCOUTQ and TCP_INFO are two looks at a moving thing and are compared until they agree.
+ * Sockets of any family. It owns nothing: descriptors belong to whoever asked.
  */
 #include "net/socket.h"
 
@@ -23,9 +21,6 @@
 #include <sys/ioctl.h>
 #include <sys/un.h>
 #include <unistd.h>
-
-/* The kernel's, which is longer than the C library's. */
-#include <linux/tcp.h>
 
 #ifndef SO_BUF_LOCK
 #define SO_BUF_LOCK 72
@@ -145,6 +140,8 @@ static int open_here(const struct family *family, const struct spliced_options *
 	r = apply_common(fd, common);
 	if (!r && family->plugin.prepare)
 		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
+	if (!r && options->row->capabilities & SPLICED_TCP_INFO)
+		socket_keep_urgent(fd);
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
@@ -204,6 +201,8 @@ static int take_passed(const struct family *family, const struct spliced_options
 	r = apply_common(fd, common);
 	if (!r && family->plugin.prepare)
 		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
+	if (!r && options->row->capabilities & SPLICED_TCP_INFO)
+		socket_keep_urgent(fd);
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
@@ -334,28 +333,6 @@ short socket_poll(int fd, short events)
 	struct pollfd look = {.fd = fd, .events = events};
 
 	return poll(&look, 1, 0) == 1 ? look.revents : 0;
-}
-
-int socket_tcp_state(int fd)
-{
-	struct tcp_info info;
-	socklen_t len = sizeof info;
-
-	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ? -1 : info.tcpi_state;
-}
-
-int socket_unsent(int fd)
-{
-	int bytes = 0;
-
-	return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
-}
-
-int socket_unread(int fd)
-{
-	int bytes = 0;
-
-	return ioctl(fd, SIOCINQ, &bytes) < 0 ? 0 : bytes;
 }
 
 void socket_set_abort(int fd)
@@ -492,36 +469,6 @@ bool socket_said_fin(int fd)
 void socket_want_credentials(int fd)
 {
 	set_int(fd, SOL_SOCKET, SO_PASSCRED, 1);
-}
-
-/* One count, looked at around the queue's length until it stood still; a connection that moves on meanwhile is being
- * written to by its peer, at most for a few rounds. */
-static bool steady_count(int fd, unsigned long queue, bool received, uint64_t *ret)
-{
-	for (int i = 0; i < 64; i++) {
-		struct tcp_info before = {0}, after = {0};
-		socklen_t len = sizeof before;
-		int waiting = 0;
-		uint64_t a, b;
-
-		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len) < 0 || ioctl(fd, queue, &waiting) < 0)
-			return false;
-		len = sizeof after;
-		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) < 0)
-			return false;
-		a = received ? before.tcpi_bytes_received : before.tcpi_bytes_acked;
-		b = received ? after.tcpi_bytes_received : after.tcpi_bytes_acked;
-		if (a != b)
-			continue;
-		*ret = received ? a - (uint64_t)waiting : a + (uint64_t)waiting;
-		return true;
-	}
-	return false;
-}
-
-bool socket_tcp_counts(int fd, uint64_t *taken, uint64_t *put)
-{
-	return steady_count(fd, SIOCINQ, true, taken) && steady_count(fd, SIOCOUTQ, false, put);
 }
 
 int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid)

@@ -72,7 +72,10 @@ enum socket_tcp_state {
 	SOCKET_TCP_SYN_SENT = 2,
 	SOCKET_TCP_SYN_RECV = 3,
 	SOCKET_TCP_CLOSE = 7,
+	SOCKET_TCP_TIME_WAIT = 6,
 	SOCKET_TCP_CLOSE_WAIT = 8,
+	SOCKET_TCP_LAST_ACK = 9,
+	SOCKET_TCP_CLOSING = 11,
 };
 
 /* TCP_INFO's state, or -1 where there is none. */
@@ -122,6 +125,22 @@ void socket_want_credentials(int fd);
 /* Bytes that were ever taken out of, and put into, a TCP connection (TCP_INFO with SIOCINQ, SIOCOUTQ); false where the
  * kernel cannot tell. */
 bool socket_tcp_counts(int fd, uint64_t *taken, uint64_t *put);
+
+/* Urgent data stays in its place in the stream (SO_OOBINLINE), and SIOCINQ tells of it. For TCP, which loses some of it
+ * otherwise: set before any can come; what a listening socket accepts has it too. */
+void socket_keep_urgent(int fd);
+
+/* Whether an urgent byte is next (SIOCATMARK). */
+bool socket_is_at_mark(int fd);
+
+/* How many bytes were ever taken out of a TCP connection; a FIN that has come is counted as one. False: it does not hold still, or
+ * the kernel cannot tell. */
+struct socket_consumed {
+	uint64_t bytes;
+	bool fin;   /* a FIN has come */
+	bool reset; /* the connection was reset: nobody can tell whether a FIN had come */
+};
+bool socket_tcp_consumed(int fd, struct socket_consumed *ret);
 
 /* A peer's uid and gid, SO_PEERCRED. 0 or negative errno. */
 int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid);

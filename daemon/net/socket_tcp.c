@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What only TCP tells. What surprised us: TCP_INFO keeps answering after a reset, and its state CLOSE without a FIN of ours is the only
+ * thing that tells a reset from an end once the error has been taken; SIOCOUTQ and TCP_INFO are two looks at a moving thing and are
+ * compared until they agree.
+ */
+#include "net/socket.h"
+
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+/* The kernel's, which is longer than the C library's. */
+#include <linux/tcp.h>
+
+int socket_tcp_state(int fd)
+{
+	struct tcp_info info;
+	socklen_t len = sizeof info;
+
+	return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ? -1 : info.tcpi_state;
+}
+
+int socket_unsent(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
+}
+
+/* One count, looked at around the queue's length until it stood still; a connection that moves on meanwhile is being
+ * written to by its peer, at most for a few rounds. */
+static bool steady_count(int fd, unsigned long queue, bool received, uint64_t *ret)
+{
+	for (int i = 0; i < 64; i++) {
+		struct tcp_info before = {0}, after = {0};
+		socklen_t len = sizeof before;
+		int waiting = 0;
+		uint64_t a, b;
+
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len) < 0 || ioctl(fd, queue, &waiting) < 0)
+			return false;
+		len = sizeof after;
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) < 0)
+			return false;
+		a = received ? before.tcpi_bytes_received : before.tcpi_bytes_acked;
+		b = received ? after.tcpi_bytes_received : after.tcpi_bytes_acked;
+		if (a != b)
+			continue;
+		*ret = received ? a - (uint64_t)waiting : a + (uint64_t)waiting;
+		return true;
+	}
+	return false;
+}
+
+bool socket_tcp_counts(int fd, uint64_t *taken, uint64_t *put)
+{
+	return steady_count(fd, SIOCINQ, true, taken) && steady_count(fd, SIOCOUTQ, false, put);
+}
+
+void socket_keep_urgent(int fd)
+{
+	int on = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_OOBINLINE, &on, sizeof on);
+}
+
+bool socket_is_at_mark(int fd)
+{
+	int answer = 0;
+
+	return !ioctl(fd, SIOCATMARK, &answer) && answer;
+}
+
+int socket_unread(int fd)
+{
+	int bytes = 0;
+
+	return ioctl(fd, SIOCINQ, &bytes) < 0 ? 0 : bytes;
+}
+
+static bool has_said_fin(int state)
+{
+	return state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_LAST_ACK || state == SOCKET_TCP_CLOSING ||
+	       state == SOCKET_TCP_TIME_WAIT;
+}
+
+/* The kernel counts a FIN as a byte that was received, and not as one that can be read. */
+bool socket_tcp_consumed(int fd, struct socket_consumed *ret)
+{
+	for (int i = 0; i < 64; i++) {
+		int before = socket_tcp_state(fd);
+		uint64_t bytes;
+
+		if (before < 0 || !steady_count(fd, SIOCINQ, true, &bytes))
+			return false;
+		if (socket_tcp_state(fd) != before)
+			continue;
+		ret->bytes = bytes;
+		ret->reset = before == SOCKET_TCP_CLOSE && socket_poll(fd, 0) & POLLERR;
+		ret->fin = has_said_fin(before) || (before == SOCKET_TCP_CLOSE && !ret->reset);
+		return true;
+	}
+	return false;
+}
