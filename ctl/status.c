@@ -79,9 +79,13 @@ static void counts_print(const json_t *answer)
 	key_write("routes");
 	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "routes"));
 	key_write("listeners");
-	printf("%" JSON_INTEGER_FORMAT " listening, %" JSON_INTEGER_FORMAT " paused\n",
+	printf("%" JSON_INTEGER_FORMAT " listening, %" JSON_INTEGER_FORMAT " paused",
 	       member_number(answer, "listeners.listening"),
 	       member_number(answer, "listeners.paused"));
+	if (member_number(answer, "listeners.shared") > 0)
+		printf(", %" JSON_INTEGER_FORMAT " with one socket for all threads: descriptors are short",
+		       member_number(answer, "listeners.shared"));
+	putchar('\n');
 }
 
 static void configuration_print(const json_t *answer)

@@ -7,6 +7,7 @@
 
 #include "base/report.h"
 #include "config/group.h"
+#include "config/limit.h"
 #include "config/node.h"
 #include "config/owner.h"
 #include "config/route.h"
@@ -132,6 +133,8 @@ static int check_routes(struct check *check, struct node *group,
 		r = check_route(check, node, defaults, &config->routes[config->n_routes++]);
 	if (r == 0)
 		r = route_check_conflicts(check);
+	if (r == 0 && !check->generation)
+		r = limit_check(check);
 	/* What was right once, by another release's judgement, is lived in until its last session ends. */
 	return r < 0 || check->generation ? r : route_check_loops(check);
 }

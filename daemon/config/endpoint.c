@@ -5,6 +5,7 @@
  */
 #include "config/endpoint.h"
 
+#include "base/index.h"
 #include "config/check.h"
 #include "config/frame.h"
 #include "config/group.h"
@@ -210,23 +211,38 @@ static void check_types(struct check *check, const struct list *list)
 				    family_type_name(type));
 }
 
-/* A target is ROUTE/NAME to counters and splicectl. */
-static void check_names(struct check *check, const struct list *list)
+static const struct config_endpoint *find_name(const struct list *list, const struct index *index, const char *name, uint64_t hash)
 {
-	char text[320];
+	uint32_t number;
 
-	for (unsigned i = 1; i < list->n && list->role == SPLICED_CONNECT; i++)
-		for (unsigned j = 0; j < i; j++) {
-			if (strcmp(list->endpoints[i].name, list->endpoints[j].name) != 0)
-				continue;
+	for (size_t at = 0; index_next(index, hash, &at, &number);)
+		if (strcmp(list->endpoints[number].name, name) == 0)
+			return &list->endpoints[number];
+	return NULL;
+}
+
+/* A target is ROUTE/NAME to counters and splicectl. 0 or -ENOMEM. */
+static int check_names(struct check *check, const struct list *list)
+{
+	struct index index = {0};
+	char text[320];
+	int r = 0;
+
+	for (unsigned i = 0; i < list->n && list->role == SPLICED_CONNECT && r == 0; i++) {
+		const char *name = list->endpoints[i].name;
+		uint64_t hash = index_hash_text(name, 0);
+		const struct config_endpoint *other = find_name(list, &index, name, hash);
+
+		if (other)
 			check_error(check, list->endpoints[i].place,
 				    "%s \"%s\" has the name of the one at %s; give it a name "
 				    "of its own",
-				    list->key, list->endpoints[i].name,
-				    config_place_text(check->config, list->endpoints[j].place, text,
-						      sizeof(text)));
-			break;
-		}
+				    list->key, name, config_place_text(check->config, other->place, text, sizeof(text)));
+		else
+			r = index_add(&index, hash, i);
+	}
+	index_done(&index);
+	return r;
 }
 
 int endpoint_read_list(struct check *check, const struct config_route *route, const char *key,
@@ -242,7 +258,9 @@ int endpoint_read_list(struct check *check, const struct config_route *route, co
 	if (r < 0)
 		return r;
 	check_types(check, &list);
-	check_names(check, &list);
+	r = check_names(check, &list);
+	if (r < 0)
+		return r;
 	*endpoints = list.endpoints;
 	*n_endpoints = list.n;
 	*well = check->errors == errors;

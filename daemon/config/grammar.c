@@ -14,6 +14,11 @@
 #include <stdbool.h>
 #include <string.h>
 
+void grammar_done(struct grammar *grammar)
+{
+	index_done(&grammar->index);
+}
+
 void grammar_init(struct grammar *grammar, struct check *check)
 {
 	*grammar = (struct grammar){.check = check};
@@ -106,7 +111,7 @@ static int open_bracket(struct grammar *grammar, const struct scan_word *word,
 		return GRAMMAR_BROKEN;
 	}
 	grammar->brackets[grammar->n_brackets++] = (struct grammar_bracket){
-		.open = *word->text, .place = place, .n_names = grammar->n_names};
+		.open = *word->text, .place = place, .group = ++grammar->groups};
 	grammar->state = *word->text == '{' ? GRAMMAR_NAME : GRAMMAR_FIRST;
 	return 0;
 }
@@ -134,7 +139,6 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 	if (late)
 		check_error(grammar->check, place, "a comma stands before '%c'; take it away",
 			    close);
-	grammar->n_names = last->n_names;
 	grammar->n_brackets--;
 	end_value(grammar);
 	return late ? GRAMMAR_LATE : 0;
@@ -169,21 +173,29 @@ static int take_punctuation(struct grammar *grammar, const struct scan_word *wor
 	}
 }
 
+static bool find_name(const struct grammar *grammar, const struct scan_word *word, uint64_t group,
+		      uint64_t hash, uint32_t *ret)
+{
+	for (size_t at = 0; index_next(&grammar->index, hash, &at, ret);)
+		if (grammar->names[*ret].group == group && grammar->names[*ret].len == word->len &&
+		    memcmp(grammar->names[*ret].text, word->text, word->len) == 0)
+			return true;
+	return false;
+}
+
 /* The name of a setting: once in its group. */
 static int take_name(struct grammar *grammar, const struct scan_word *word,
 		     struct config_place place)
 {
-	size_t i = grammar->n_brackets ? innermost(grammar)->n_names : 0;
+	uint64_t group = grammar->n_brackets ? innermost(grammar)->group : 0;
+	uint64_t hash = index_hash(word->text, word->len, group);
+	uint32_t i;
 	char text[320];
 
 	if (grammar->state != GRAMMAR_NAME && grammar->state != GRAMMAR_END)
 		return refuse(grammar, word, place);
 	grammar->state = GRAMMAR_EQUALS;
-	for (; i < grammar->n_names; i++)
-		if (grammar->names[i].len == word->len &&
-		    memcmp(grammar->names[i].text, word->text, word->len) == 0)
-			break;
-	if (i < grammar->n_names) {
+	if (find_name(grammar, word, group, hash, &i)) {
 		check_error(grammar->check, place,
 			    "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
 			    word->text,
@@ -193,10 +205,10 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 	}
 	grammar->names = owner_grow(grammar->check->scratch, grammar->names, grammar->n_names,
 				    sizeof(*grammar->names));
-	if (!grammar->names)
+	if (!grammar->names || index_add(&grammar->index, hash, (uint32_t)grammar->n_names) < 0)
 		return -ENOMEM;
 	grammar->names[grammar->n_names++] =
-		(struct grammar_name){.text = word->text, .len = word->len, .place = place};
+		(struct grammar_name){.text = word->text, .len = word->len, .group = group, .place = place};
 	return 0;
 }
 

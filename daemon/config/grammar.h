@@ -3,6 +3,7 @@
  * not. */
 #pragma once
 
+#include "base/index.h"
 #include "config/scan.h"
 #include "config/source.h"
 
@@ -22,12 +23,13 @@ struct grammar_bracket {
 	char open;
 	enum scan_kind kind; /* of an array's elements; END: none yet */
 	struct config_place place;
-	size_t n_names; /* how many names there were before it */
+	uint64_t group; /* its number */
 };
 
 struct grammar_name {
 	const char *text;
 	size_t len;
+	uint64_t group; /* that it stands in */
 	struct config_place place;
 };
 
@@ -36,8 +38,10 @@ struct grammar {
 	enum grammar_state state;
 	struct grammar_bracket brackets[SOURCE_NESTING_MAX];
 	unsigned n_brackets;
-	struct grammar_name *names; /* in all open groups */
+	struct grammar_name *names; /* of all groups so far */
 	size_t n_names;
+	struct index index;         /* of them, by group and name */
+	uint64_t groups;            /* how many were opened; the outermost is 0 */
 };
 
 enum {
@@ -51,6 +55,8 @@ void grammar_init(struct grammar *grammar, struct check *check);
 
 /* Takes the next word; its text must stay until the end. 0, one of the above, or -ENOMEM. */
 int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place);
+
+void grammar_done(struct grammar *grammar);
 
 /* The text is over. 0 or GRAMMAR_BROKEN. */
 int grammar_end(struct grammar *grammar, struct config_place place);

@@ -431,7 +431,10 @@ int source_read(struct source *source, struct check *check, const char *path, co
 	*source = (struct source){0};
 	grammar_init(&loader.grammar, check);
 	r = load_file(&loader, path, NULL);
-	return r < 0 ? r : finish(&loader, end);
+	if (r >= 0)
+		r = finish(&loader, end);
+	grammar_done(&loader.grammar);
+	return r;
 }
 
 int source_read_text(struct source *source, struct check *check, const char *text, size_t len,
@@ -448,5 +451,8 @@ int source_read_text(struct source *source, struct check *check, const char *tex
 	*source = (struct source){0};
 	grammar_init(&loader.grammar, check);
 	r = load_part(&loader, &part);
-	return r < 0 ? r : finish(&loader, (struct config_place){0});
+	if (r >= 0)
+		r = finish(&loader, (struct config_place){0});
+	grammar_done(&loader.grammar);
+	return r;
 }

@@ -161,7 +161,7 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger, 
 			const struct ledger_target *target = &ledger->targets[generation->target_slots[i][k]];
 
 			if (target->down_until > now)
-				add_reason(verdict, "%s down", target->name);
+				add_reason(verdict, "%s/%s down", generation->config->routes[i].name, generation->config->routes[i].targets[k].name);
 		}
 }
 
@@ -332,6 +332,16 @@ void status_verdict(const struct ledger *ledger, struct generation *generations,
 	snprintf(text, size, "%s", verdict.reasons ? verdict.text : "OK");
 }
 
+/* Those whose threads have one socket for all, because RLIMIT_NOFILE leaves no more. */
+static uint32_t count_shared(const struct ledger *ledger)
+{
+	uint32_t count = 0;
+
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		count += ledger->listeners[i].state == LISTENER_OPEN && ledger->listeners[i].shared;
+	return count;
+}
+
 json_t *status_object(const struct worker *worker)
 {
 	const struct ledger *ledger = worker->ledger;
@@ -342,14 +352,15 @@ json_t *status_object(const struct worker *worker)
 	bool differs = status_files_digest(generations->config) != keeper->file_digest;
 
 	judge(&verdict, ledger, generations, &listening, &paused);
-	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i}, "
+	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
 			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I}",
 			 "ok", 1, "verdict", verdict.reasons ? verdict.text : "OK", "degraded", verdict.reasons != 0,
 			 "version", PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
 			 (int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker", worker_object(keeper), "sessions",
 			 "active", (int)keeper->sessions_active, "total", (json_int_t)keeper->sessions_total, "limit",
 			 (int)keeper->places, "descriptors", held_descriptors(worker), "records", held_records(worker), "routes",
-			 (int)generations->config->n_routes, "listeners", "listening", (int)listening, "paused", (int)paused, "reload", reload_object(ledger), "file",
+			 (int)generations->config->n_routes, "listeners", "listening", (int)listening, "paused", (int)paused,
+			 "shared", (int)count_shared(ledger), "reload", reload_object(ledger), "file",
 			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
 			 keeper->control_path,
 			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost());

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "config/limit.h"
 #include "flow/endpoint.h"
 #include "keeper/group.h"
 #include "keeper/ports.h"
@@ -21,7 +22,6 @@
 #include "net/socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -48,6 +48,7 @@ static struct {
 static struct {
 	struct index records; /* those that may be kept, by their digests */
 	uint32_t first_free;  /* no record before it is free */
+	int64_t spare;        /* sockets that there may be beyond one for each listener */
 } search;
 
 typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
@@ -72,20 +73,6 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 			}
 	}
 	return first;
-}
-
-/* Each socket of a SO_REUSEPORT group would get every datagram. */
-static bool is_multicast(const struct address *address)
-{
-	const void *storage = &address->storage;
-
-	switch (address->storage.ss_family) {
-	case AF_INET:
-		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)storage)->sin_addr.s_addr));
-	case AF_INET6:
-		return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)storage)->sin6_addr);
-	}
-	return false;
 }
 
 /* Whether the socket is the service manager's, who goes on with it when we leave it. */
@@ -162,7 +149,10 @@ static void close_record(struct ledger_listener *record)
 static void fill_record(struct ledger_listener *record, const struct wanted *wanted,
 			const struct generation *generation, uint32_t readers)
 {
+	uint32_t shared = record->shared;
+
 	memset(record, 0, sizeof *record);
+	record->shared = shared;
 	record->generation = generation->number;
 	record->route = wanted->route_index;
 	record->endpoint = wanted->endpoint_index;
@@ -183,7 +173,7 @@ static bool shares_port(const struct wanted *wanted)
 /* Whether each thread gets a socket of its own. */
 static bool is_for_each(const struct wanted *wanted)
 {
-	return shares_port(wanted) && !is_multicast(&wanted->leg->address);
+	return shares_port(wanted) && !ports_is_multicast(&wanted->leg->address);
 }
 
 /* What a family has to say of it is said in its place. */
@@ -259,7 +249,7 @@ static int try_record(struct ledger *ledger, struct ledger_listener *record, con
 {
 	int r = 0;
 
-	fill_record(record, wanted, generation, is_for_each(wanted) ? ledger->n_threads : 1);
+	fill_record(record, wanted, generation, is_for_each(wanted) && !record->shared ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
 	if (shares_port(wanted) && !ports_has(ledger, &wanted->leg->address))
 		r = open_socket(wanted, true, report);
@@ -289,6 +279,9 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 
 	if (!record)
 		return complain(wanted, "listen", -ENOSPC, report);
+	record->shared = is_for_each(wanted) && search.spare < ledger->n_threads - 1;
+	if (is_for_each(wanted) && !record->shared)
+		search.spare -= ledger->n_threads - 1;
 	r = try_record(ledger, record, wanted, generation, &own);
 	if (is_absence(r)) {
 		log_lines(LOG_WARNING, "", own.text);
@@ -331,7 +324,8 @@ static bool fits(const struct ledger *ledger, const struct ledger_listener *reco
 {
 	uint32_t readers = is_for_each(wanted) ? ledger->n_threads : 1;
 
-	return record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->n_fds == readers);
+	return record->state == LISTENER_WAITING ||
+	       (record->state == LISTENER_OPEN && (record->n_fds == readers || (record->shared && record->n_fds == 1)));
 }
 
 /* Several may fit, as feeds do: each route keeps its own, and its sessions with it. */
@@ -403,6 +397,17 @@ static int begin_search(const struct ledger *ledger)
 	return r;
 }
 
+/* What is kept keeps its sockets, whatever there would be for it now. */
+static void count_spare(const struct ledger *ledger, const struct generation *generation)
+{
+	uint32_t listeners = limit_count_listeners(generation->config);
+
+	search.spare = (int64_t)limit_sockets(limit_descriptors(), listeners) - listeners;
+	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+		if (ledger->listeners[i].state == LISTENER_OPEN && ledger->listeners[i].n_fds)
+			search.spare -= ledger->listeners[i].n_fds - 1;
+}
+
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report)
 {
 	int r;
@@ -411,6 +416,7 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	r = begin_search(ledger);
 	if (!r)
 		r = for_each_leg(ledger, generation, report, find_its_own);
+	count_spare(ledger, generation);
 	if (!r)
 		r = for_each_leg(ledger, generation, report, find_or_open);
 	if (r < 0)

@@ -16,3 +16,6 @@ void ports_note(const struct ledger_listener *record);
 
 /* What was looked at is not looked at again until now. */
 void ports_forget(void);
+
+/* Each socket of a SO_REUSEPORT group that is bound to such an address would get every datagram. */
+bool ports_is_multicast(const struct address *address);

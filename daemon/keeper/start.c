@@ -9,9 +9,9 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "config/limit.h"
 #include "control/control.h"
 #include "control/status.h"
-#include "flow/share.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
@@ -32,11 +32,6 @@
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
-
-enum {
-	DESCRIPTORS_RESERVED = 256, /* for listeners, pools, plugins, log, control */
-	SESSIONS_MIN = 16,
-};
 
 static const struct spliced_value *setting(const struct config *config, enum config_daemon_option option)
 {
@@ -113,25 +108,26 @@ static uint32_t count_threads(const struct config *config)
 	return threads < LEDGER_THREADS_MAX ? (uint32_t)threads : LEDGER_THREADS_MAX - 1;
 }
 
-static uint32_t count_sessions(const struct config *config)
+static void raise_descriptors(void)
 {
-	uint64_t wanted = (uint64_t)setting(config, DAEMON_MAX_SESSIONS)->number, room;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit))
-		return SESSIONS_MIN;
+		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-	room = limit.rlim_cur > DESCRIPTORS_RESERVED
-		       ? (limit.rlim_cur - DESCRIPTORS_RESERVED) / SHARE_DESCRIPTORS
-		       : 0;
-	if (room < SESSIONS_MIN)
-		room = SESSIONS_MIN;
+}
+
+static uint32_t count_sessions(const struct config *config, uint32_t listeners, uint32_t threads)
+{
+	uint32_t wanted = (uint32_t)setting(config, DAEMON_MAX_SESSIONS)->number;
+	uint32_t room = limit_sessions(limit_descriptors(), listeners, threads);
+
 	if (wanted <= room)
-		return (uint32_t)wanted;
-	log_notice("max_sessions is %llu, but RLIMIT_NOFILE (%llu) allows %llu: LimitNOFILE= of the unit raises it",
-		   (unsigned long long)wanted, (unsigned long long)limit.rlim_cur, (unsigned long long)room);
-	return (uint32_t)room;
+		return wanted;
+	log_notice("max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u beside %u listeners: LimitNOFILE= of the unit raises it", wanted,
+		   limit_descriptors(), room, listeners);
+	return room;
 }
 
 /* Where the control socket goes: as configured; or into the directory that a unit makes (RuntimeDirectory=, systemd.exec(5)), of
@@ -215,13 +211,18 @@ static int open_control(struct start *start, const struct config *boot, struct r
 	return fd < 0 ? fd : 0;
 }
 
+/* Before there is a ledger, whose size depends on it. */
+static int read_generation(struct start *start, struct report *report)
+{
+	int fd = prepare_wait(start->path, &start->families, NULL, report);
+
+	return fd < 0 ? fd : generation_read(&start->generations, 1, fd, &start->families, report);
+}
+
 static int first_generation(struct start *start, struct report *report)
 {
-	int fd = prepare_wait(start->path, &start->families, &start->ledger, report), r;
+	int r = generation_enter(start->generations, &start->ledger, report);
 
-	if (fd < 0)
-		return fd;
-	r = generation_new(&start->generations, 1, fd, &start->families, &start->ledger, report);
 	if (r < 0)
 		return r;
 	r = listen_prepare(&start->ledger, start->generations, report);
@@ -294,7 +295,7 @@ static void note_passed(struct ledger *ledger)
 /* What another process of this program left goes on here. */
 static int take_over(struct start *start, const struct config *boot, int log_fd, struct ledger *old, struct report *report)
 {
-	uint32_t threads = count_threads(boot), sessions = count_sessions(boot);
+	uint32_t threads = count_threads(boot), sessions;
 	int r;
 
 	/* Each of its threads may have listening sockets of its own, whose queues only a thread in its place serves. */
@@ -302,6 +303,7 @@ static int take_over(struct start *start, const struct config *boot, int log_fd,
 		log_notice("daemon.workers is %u: the %u there were stay until the sessions may end, at a stop", threads, old->n_threads);
 		threads = old->n_threads;
 	}
+	sessions = count_sessions(boot, old->keeper->listeners_high, threads);
 	r = make_ledger(start, threads, sessions > old->keeper->sessions_high ? sessions : old->keeper->sessions_high, log_fd);
 	if (!r)
 		r = ledger_inherit(&start->ledger, old);
@@ -344,13 +346,16 @@ static int read_boot_config(struct start *start, struct config **ret, struct rep
 
 static int start_anew(struct start *start, const struct config *boot, int log_fd, struct report *report)
 {
+	uint32_t threads = count_threads(boot);
 	int r;
 
 	/* What is said here already is of another's ledger. */
 	if (report->text)
 		log_lines(LOG_ERR, "", report->text);
 	report_done(report);
-	r = make_ledger(start, count_threads(boot), count_sessions(boot), log_fd);
+	r = read_generation(start, report);
+	if (!r)
+		r = make_ledger(start, threads, count_sessions(boot, limit_count_listeners(start->generations->config), threads), log_fd);
 	if (!r)
 		note_passed(&start->ledger);
 	if (!r)
@@ -370,6 +375,7 @@ int start_up(struct start *start, const struct keeper_options *options)
 
 	start->path = options->config_path;
 	start->arguments = options->arguments;
+	raise_descriptors();
 	r = take_signals(start);
 	if (!r)
 		r = read_boot_config(start, &boot, &report);

@@ -58,8 +58,7 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 	return 0;
 }
 
-int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
-		   struct report *report)
+int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families, struct report *report)
 {
 	struct generation *generation = calloc(1, sizeof *generation);
 	int r;
@@ -71,19 +70,37 @@ int generation_new(struct generation **ret, uint32_t number, int fd, struct fami
 	generation->number = number;
 	generation->fd = fd;
 	r = config_read_generation(fd, families, &generation->config, report);
-	if (!r)
-		r = find_slots(generation, ledger);
+	if (r < 0)
+		generation_free(generation, NULL);
+	else
+		*ret = generation;
+	return r;
+}
+
+int generation_enter(struct generation *generation, struct ledger *ledger, struct report *report)
+{
+	int r = find_slots(generation, ledger);
+
 	if (r == -ENOSPC)
-		report_add(report, "more than %d routes or %d targets; run a second instance for some of them",
-			   LEDGER_ROUTES_MAX, LEDGER_TARGETS_MAX);
-	if (!r)
-		r = ledger_note_generation(ledger, number, fd);
-	if (r < 0) {
-		generation_free(generation, ledger);
+		report_add(report, "no place for %u routes and their targets beside those of earlier configurations that are in use; wait "
+				   "until some of their sessions have ended", generation->config->n_routes);
+	return r < 0 ? r : ledger_note_generation(ledger, generation->number, generation->fd);
+}
+
+int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
+		   struct report *report)
+{
+	struct generation *generation;
+	int r = generation_read(&generation, number, fd, families, report);
+
+	if (r < 0)
 		return r;
-	}
-	*ret = generation;
-	return 0;
+	r = generation_enter(generation, ledger, report);
+	if (r < 0)
+		generation_free(generation, ledger);
+	else
+		*ret = generation;
+	return r;
 }
 
 struct generation *generation_free(struct generation *generation, struct ledger *ledger)
@@ -95,7 +112,8 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 	free(generation->target_slots);
 	free(generation->route_slots);
 	config_free(generation->config);
-	ledger_forget_generation(ledger, generation->number);
+	if (ledger)
+		ledger_forget_generation(ledger, generation->number);
 	close(generation->fd);
 	free(generation);
 	return NULL;

@@ -29,6 +29,10 @@ struct generation {
  * routes and targets. 0; or negative errno, with report saying why. */
 int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
 		   struct report *report);
+/* The same in two steps, where the ledger is made in between. On error of the second the generation is still the caller's. */
+int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families, struct report *report);
+int generation_enter(struct generation *generation, struct ledger *ledger, struct report *report);
+/* `ledger` may be NULL for one that was only read. */
 struct generation *generation_free(struct generation *generation, struct ledger *ledger);
 
 /* The one with this number, or NULL. */

@@ -5,6 +5,8 @@
  */
 #include "ledger/ledger.h"
 
+#include "config/limit.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
@@ -18,6 +20,9 @@ enum { SECTION_ALIGN = 4096 };
 static const char ledger_magic[8] = "SPLICED";
 
 _Static_assert(sizeof(struct ledger_thread) == 64, "a cache line a thread");
+_Static_assert((int)LEDGER_ROUTES_MAX >= 2 * (int)LIMIT_ROUTES && (int)LEDGER_TARGETS_MAX >= 2 * (int)LIMIT_TARGETS &&
+		       (int)LEDGER_LISTENERS_MAX >= 2 * (int)LIMIT_LISTENERS,
+	       "places for two configurations");
 _Static_assert(sizeof(struct ledger_session) == 128, "two cache lines a session");
 
 void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions)

@@ -275,6 +275,7 @@ struct ledger_listener {
 	uint32_t placed;  /* enum ledger_places */
 	uint16_t places[LEDGER_THREADS_MAX - 1];
 	_Atomic uint8_t let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
+	uint32_t shared; /* one socket for all threads, because descriptors are short */
 };
 
 /* How far a route is stopped because the worker died with it in hand, each time a step more. */

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config/limit.h"
+
+#include "config/check.h"
+
+#include <sys/resource.h>
+
+enum {
+	RESERVED = 256, /* for pools, plugins, log, control */
+	SESSION_DESCRIPTORS = 4, /* a socket and a pipe each way */
+	LISTENERS_SHARE = 4, /* the part that listeners may have without being asked whether they need it */
+};
+
+/* What is counted through the whole configuration. */
+struct count {
+	struct check *check;
+	uint32_t routes, targets, listeners, sockets; /* sockets: how many there can be */
+};
+
+uint32_t limit_descriptors(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit))
+		return 0;
+	return limit.rlim_max < UINT32_MAX ? (uint32_t)limit.rlim_max : UINT32_MAX;
+}
+
+static uint32_t behind_reserve(uint32_t descriptors)
+{
+	return descriptors > RESERVED ? descriptors - RESERVED : 0;
+}
+
+uint32_t limit_sockets(uint32_t descriptors, uint32_t listeners)
+{
+	uint32_t quarter = behind_reserve(descriptors) / LISTENERS_SHARE;
+
+	return listeners > quarter ? listeners : quarter;
+}
+
+uint32_t limit_sessions(uint32_t descriptors, uint32_t listeners, uint32_t threads)
+{
+	uint32_t room = behind_reserve(descriptors), most = limit_sockets(descriptors, listeners);
+	uint64_t wanted = (uint64_t)listeners * threads;
+	uint32_t sockets = wanted < most ? (uint32_t)wanted : most;
+	uint64_t sessions = room > sockets ? (room - sockets) / SESSION_DESCRIPTORS : 0;
+
+	return sessions > LIMIT_SESSIONS_MIN ? (uint32_t)sessions : LIMIT_SESSIONS_MIN;
+}
+
+static uint32_t count_legs(const struct config_route *route)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < route->n_listen && route->enabled; i++)
+		n += route->listen[i].n_legs;
+	return n;
+}
+
+uint32_t limit_count_listeners(const struct config *config)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++)
+		n += count_legs(&config->routes[i]);
+	return n;
+}
+
+/* Says it once, where the first stands that is too many. */
+static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most, struct config_place place, const char *what,
+		  const char *remedy)
+{
+	if (*sum <= most && *sum + more > most)
+		check_error(check, place, "more than %u %s; %s", most, what, remedy);
+	*sum += more;
+}
+
+static void count_route(struct count *counts, const struct config_route *route)
+{
+	static const char instance[] = "run a second instance for some of them";
+	struct check *check = counts->check;
+
+	count(check, &counts->routes, 1, LIMIT_ROUTES, route->place, "routes", instance);
+	for (unsigned i = 0; i < route->n_targets; i++)
+		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].place, "targets", instance);
+	for (unsigned i = 0; i < route->n_dial; i++)
+		count(check, &counts->targets, 1, LIMIT_TARGETS, route->dial[i].place, "targets", instance);
+	for (unsigned i = 0; i < route->n_listen && route->enabled; i++) {
+		uint32_t before = counts->listeners;
+
+		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS, route->listen[i].place, "listeners", instance);
+		count(check, &before, route->listen[i].n_legs, counts->sockets, route->listen[i].place,
+		      "listeners, for which RLIMIT_NOFILE leaves sockets", "raise it (LimitNOFILE= of the unit), or take some away");
+	}
+}
+
+int limit_check(struct check *check)
+{
+	struct count counts = {.check = check};
+	uint32_t room = behind_reserve(limit_descriptors()), least = LIMIT_SESSIONS_MIN * SESSION_DESCRIPTORS;
+
+	counts.sockets = room > least ? room - least : 0;
+	for (unsigned i = 0; i < check->config->n_routes; i++)
+		count_route(&counts, &check->config->routes[i]);
+	return 0;
+}
