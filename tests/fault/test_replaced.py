@@ -118,6 +118,14 @@ def alternate(daemon, routes):
             until("the next worker runs", lambda: daemon.ctl_run("status").returncode in (0, 1))
 
 
+def go_on(worker):
+    """One that stood still for too long was taken for hung, and has an heir already."""
+    try:
+        os.kill(worker, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+
+
 def none_is_left(daemon):
     return all(one["state"] == "listening" for one in daemon.ctl("listeners")["listeners"])
 
@@ -146,8 +154,7 @@ def test_no_connection_waits(space, place, where, workers, option):
         assert {name: now[name] - before[name] for name in WAITS if now.get(name, 0) != before.get(name, 0)} == {}
         until("the sessions have ended", lambda: not daemon.sessions())
         daemon.reload(routes(False))
-        until("those that leave have gone", lambda: none_is_left(daemon))
-        assert tables(daemon) == baseline
+        until("all is as it was", lambda: tables(daemon) == baseline)
 
 
 @pytest.mark.parametrize("family", ("inet", "inet6"))
@@ -162,7 +169,7 @@ def test_a_route_that_goes_refuses_at_once(space, place, family):
             daemon.write({"other": {"listen": f"unix://{place}/other", "target": back}})
             daemon.signal(signal.SIGHUP)
             until("it is prepared", lambda: os.path.exists(os.path.join(place, "other")))
-            os.kill(worker, signal.SIGCONT)
+            go_on(worker)
             until("it runs", lambda: daemon.status()["reload"]["generation"] == 2)
             with pytest.raises(ConnectionRefusedError):
                 gone.connect()
@@ -271,7 +278,7 @@ def test_a_unix_socket_moves(place, kind):
                     daemon.write(routes(number % 2 == 0))
                     daemon.signal(signal.SIGHUP)
                     until("the new one is bound", lambda: os.path.exists(paths[1 - number % 2]))
-                    os.kill(worker, signal.SIGCONT)
+                    go_on(worker)
                     hear(number)
                 until("it runs", lambda: daemon.status()["reload"]["generation"] == number + 2)
                 assert not os.path.exists(paths[number % 2])
