@@ -315,20 +315,21 @@ def test_two_routes_may_have_one_target(namespace, place):
 
 
 def test_a_stranger_with_the_port_of_a_socket_of_ours_is_no_loop(namespace, place):
-    """One local port serves two connections: one of ours to elsewhere, and a client's to our listener."""
+    """There is one local port: it serves the connection of ours to elsewhere, and a client's to our listener."""
     way = ByInterface(place)
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        routes = {"r": {"listen": way.listen(0), "target": f"tcp4://127.0.0.1:{server.getsockname()[1]}"}}
-        with Daemon(routes, QUIET) as daemon, socket.create_connection(way.front()[1]) as first:
-            accepted, ours = server.accept()
-            with socket.socket() as second:
-                second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                try:
-                    second.bind(ours)
-                except OSError:
-                    pytest.skip("this kernel does not let a port be shared so")
-                second.connect(way.front()[1])
-                again, _ = server.accept()
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other, socket.socket() as first:
+        routes = {"r": {"listen": way.listen(0), "target": tuple(f"tcp4://127.0.0.1:{end.getsockname()[1]}" for end in (one, other))}}
+        first.bind(("127.0.0.1", free_port()))
+        only = free_port()
+        with open("/proc/sys/net/ipv4/ip_local_port_range", "w", encoding="ascii") as file:
+            file.write(f"{only} {only}")
+        with Daemon(routes, QUIET) as daemon:
+            first.connect(way.front()[1])
+            accepted, ours = one.accept()
+            with socket.create_connection(way.front()[1], harness.PATIENCE) as second:
+                assert second.getsockname() == ours, "the port is not shared"
+                other.settimeout(harness.PATIENCE)
+                again, _ = other.accept()
                 second.sendall(b"hello")
                 assert again.recv(5, socket.MSG_WAITALL) == b"hello"
                 again.close()
