@@ -113,6 +113,16 @@ int pipe_lend(struct pipes *pipes, uint32_t at_least, uint32_t *size)
 	return fit(pipes, fd, at_least, size);
 }
 
+int pipe_lend_small(struct pipes *pipes, uint32_t at_least, uint32_t *size)
+{
+	int fd = pipes->n_spare ? pipes->spare[--pipes->n_spare] : pipe_make();
+
+	if (fd >= 0)
+		*size = size_of(fd);
+	tell(pipes);
+	return fit(pipes, fd, at_least, size);
+}
+
 void pipe_return(struct pipes *pipes, int fd, uint32_t size)
 {
 	if (size >= PIPE_LARGE_BYTES && pipes->n_large < PIPES_LARGE_MAX)

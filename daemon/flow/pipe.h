@@ -34,6 +34,9 @@ void pipes_done(struct pipes *pipes);
  * -ENOMEM; -EPERM: the kernel grants no pipe so large now. */
 int pipe_lend(struct pipes *pipes, uint32_t at_least, uint32_t *size);
 
+/* The same, but not from among the large ones: of 64 KiB, or of at_least bytes, or, where at_least is 0, as small as the kernel grants now. */
+int pipe_lend_small(struct pipes *pipes, uint32_t at_least, uint32_t *size);
+
 /* Takes an empty pipe back, or closes it where there are spare ones enough. */
 void pipe_return(struct pipes *pipes, int fd, uint32_t size);
 

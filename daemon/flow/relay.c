@@ -61,7 +61,8 @@ int relay_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
 
 	if (direction->pipe >= 0)
 		return 0;
-	fd = pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
+	fd = session->proof[d] && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->pipe_size[d])
+					    : pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
 	if (fd < 0) {
 		share_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
 		return RELAY_STARVED;
@@ -132,7 +133,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	r = relay_borrow_pipe(session, d, 0);
 	if (r)
 		return r;
-	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, RELAY_CHUNK,
+	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->proof[d] ? PIPE_SMALL_BYTES : RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (stopped_early(session, d, n)) {
 		r = urgent_take(session, d, record->direction[d].pipe, &session->fill[d], false);
@@ -162,6 +163,8 @@ static int write_failed(struct session *session, unsigned d, int error)
 	switch (fault_of(error)) {
 	case FAULT_BLOCKED:
 		session_believe_unwritable(session, !d);
+		session->proof[d] = session->proof[d] ? LEASE_PROOF : 0;
+		lease_note(session, d);
 		return RELAY_BLOCKED;
 	case FAULT_INTERRUPTED:
 	case FAULT_SHORTAGE:
@@ -193,6 +196,7 @@ int relay_drain_pipe(struct session *session, unsigned d)
 		session->moved = true;
 		session->fill[d] -= (uint32_t)n;
 		ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
+		session->proof[d] -= (size_t)n < session->proof[d] ? (uint32_t)n : session->proof[d];
 	}
 	return 0;
 }

@@ -110,6 +110,8 @@ struct session {
 	uint32_t front_looked; /* ... and when */
 	bool leads_back;       /* the target is a listener that a datagram of this session has been to */
 	_Atomic uint32_t looped; /* the serial of the session that is to end for it; 0: none */
+	bool leased[2];        /* lease.h, by source: the large pipe it has is watched */
+	uint32_t proof[2];     /* ... and bytes that are to pass before it gets one again */
 	uint32_t share;        /* share.h: record of the route whose place it has, + 1; 0: none */
 	/* peers.h: of a session that a listener feeds */
 	uint32_t peer_hash, peer_next;

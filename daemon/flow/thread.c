@@ -185,6 +185,7 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	thread->index = index;
 	thread->record = &ledger->threads[index];
 	thread->cursor = index;
+	leases_init(&thread->leases, thread);
 	r = loop_init(&thread->loop, ledger->n_sessions + 2 * LEDGER_LISTENERS_MAX + 2 * LEDGER_TARGETS_MAX + LEDGER_CONTROLS_MAX + 64);
 	if (r < 0)
 		return r;

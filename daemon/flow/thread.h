@@ -10,6 +10,7 @@
 
 #include "base/index.h"
 #include "base/loop.h"
+#include "flow/lease.h"
 #include "flow/pipe.h"
 #include "flow/share.h"
 #include "ledger/ledger.h"
@@ -39,6 +40,7 @@ struct thread {
 	struct ledger_thread *record;
 	struct loop loop;
 	struct pipes pipes;
+	struct leases leases;
 	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
 	struct listener *paused_first, *paused_last; /* those that wait for a session to end, or did */
 	struct idle_list *idle;     /* idle.h, by record of the route, mapped */

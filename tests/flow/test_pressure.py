@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A reader that does not read holds its writer back: the daemon keeps no more than a pipe of it."""
 
+import fcntl
+import os
 import select
+import signal
+import struct
+import termios
 
 import pytest
 
@@ -114,3 +119,48 @@ def test_both_directions_stuck_at_once(joined):
         sock.settimeout(harness.PATIENCE)
     read_back(server, there)
     read_back(client, back)
+
+
+LARGE = 1 << 20
+F_GETPIPE_SZ = 1032
+
+
+def large_pipes_with_bytes(pid):
+    """How many large pipes of a process hold anything."""
+    count = 0
+    for number, leads_to in harness.descriptors(pid).items():
+        if not leads_to.startswith("pipe:"):
+            continue
+        try:
+            fd = os.open(f"/proc/{pid}/fd/{number}", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError:
+            continue
+        waiting = struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
+        count += waiting > 0 and fcntl.fcntl(fd, F_GETPIPE_SZ) >= LARGE
+        os.close(fd)
+    return count
+
+
+@pytest.mark.parametrize("kill", (False, True), ids=("", "kill"))
+def test_blocked_sessions_give_their_large_pipes_back(place, kill):
+    """However many do not read: no large pipe stays with them, and not a byte is lost by that."""
+    front, back = Endpoint("inet", place), Endpoint("inet", place)
+    with back.listen() as listener, Daemon({"r": {"listen": front, "target": back}}) as daemon:
+        pairs = []
+        for _ in range(24):
+            client = front.connect(receive_buffer=1 << 16)
+            pairs.append((client, listener.accept()[0]))
+        harness.until("all relay", lambda: sum(one["state"] == "relaying" for one in daemon.sessions()) == len(pairs))
+        sent = [send_until_blocked(server) for _, server in pairs]
+        if kill:
+            worker = daemon.worker
+            os.kill(worker, signal.SIGKILL)
+            daemon.worker_after(worker)
+        harness.until("no large pipe is held", lambda: not large_pipes_with_bytes(daemon.worker))
+        assert sum(one["waits_for"] == "the client to read" for one in daemon.sessions()) > len(pairs) // 2
+        for (client, server), bytes_sent in zip(pairs, sent):
+            client.settimeout(harness.PATIENCE)
+            read_back(client, bytes_sent)
+            server.close()
+            assert harness.read_all(client) == (b"", "end")
+            client.close()
