@@ -6,8 +6,7 @@
 #include <sys/resource.h>
 
 enum {
-	RESERVED = 256, /* for pools, plugins, log, control */
-	SESSION_DESCRIPTORS = 4, /* a socket and a pipe each way */
+	RESERVED = 256, /* for pools, plugins, log, control; half, where there are fewer than twice as many */
 	LISTENERS_SHARE = 4, /* the part that listeners may have without being asked whether they need it */
 };
 
@@ -28,7 +27,7 @@ uint32_t limit_descriptors(void)
 
 static uint32_t behind_reserve(uint32_t descriptors)
 {
-	return descriptors > RESERVED ? descriptors - RESERVED : 0;
+	return descriptors > 2 * RESERVED ? descriptors - RESERVED : descriptors / 2;
 }
 
 uint32_t limit_sockets(uint32_t descriptors, uint32_t listeners)
@@ -43,7 +42,7 @@ uint32_t limit_sessions(uint32_t descriptors, uint32_t listeners, uint32_t threa
 	uint32_t room = behind_reserve(descriptors), most = limit_sockets(descriptors, listeners);
 	uint64_t wanted = (uint64_t)listeners * threads;
 	uint32_t sockets = wanted < most ? (uint32_t)wanted : most;
-	uint64_t sessions = room > sockets ? (room - sockets) / SESSION_DESCRIPTORS : 0;
+	uint64_t sessions = room > sockets ? (room - sockets) / LIMIT_SESSION_DESCRIPTORS : 0;
 
 	return sessions > LIMIT_SESSIONS_MIN ? (uint32_t)sessions : LIMIT_SESSIONS_MIN;
 }
@@ -97,9 +96,9 @@ static void count_route(struct count *counts, const struct config_route *route)
 int limit_check(struct check *check)
 {
 	struct count counts = {.check = check};
-	uint32_t room = behind_reserve(limit_descriptors()), least = LIMIT_SESSIONS_MIN * SESSION_DESCRIPTORS;
+	uint32_t room = behind_reserve(limit_descriptors()), least = LIMIT_SESSIONS_MIN * LIMIT_SESSION_DESCRIPTORS;
 
-	counts.sockets = room > least ? room - least : 0;
+	counts.sockets = room > 2 * least ? room - least : room / 2;
 	for (unsigned i = 0; i < check->config->n_routes; i++)
 		count_route(&counts, &check->config->routes[i]);
 	return 0;

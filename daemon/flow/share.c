@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "config/limit.h"
 #include "flow/idle.h"
 #include "flow/session.h"
 #include "flow/slot.h"
@@ -43,7 +44,7 @@ static uint32_t count_places(const struct ledger *ledger)
 		return ledger->n_sessions;
 	if (operators > limit.rlim_cur / OPERATOR_PART)
 		operators = limit.rlim_cur / OPERATOR_PART;
-	places = limit.rlim_cur > others + operators ? (limit.rlim_cur - others - operators) / SHARE_DESCRIPTORS : 0;
+	places = limit.rlim_cur > others + operators ? (limit.rlim_cur - others - operators) / LIMIT_SESSION_DESCRIPTORS : 0;
 	if (places < SHARE_PLACES_MIN)
 		places = SHARE_PLACES_MIN;
 	return places < ledger->n_sessions ? (uint32_t)places : ledger->n_sessions;

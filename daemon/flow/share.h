@@ -31,7 +31,6 @@ enum {
 	SHARE_RESERVE_MAX = 16,
 	SHARE_ALPHA = 8,
 	SHARE_OPERATOR = 96,  /* 64 control connections, and what a reload opens */
-	SHARE_DESCRIPTORS = 4, /* of a session */
 	SHARE_PLACES_MIN = 4,
 };
 
