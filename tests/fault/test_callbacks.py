@@ -8,6 +8,7 @@ take five seconds a death."""
 
 import json
 import os
+import selectors
 import shutil
 import socket
 import threading
@@ -24,52 +25,59 @@ VERDICT_MAX = 900  # bytes: of many reasons not all are told
 
 
 class Sink:
-    """Takes every connection, and every datagram, and throws away what comes."""
+    """Takes every connection, and every datagram, and throws away what comes; counts the words."""
 
     def __init__(self, port):
+        self.port = port
         self.stream = socket.create_server(("127.0.0.1", port), backlog=128)
         self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.datagrams.bind(("127.0.0.1", port))
         self.seen = {}
         self.lock = threading.Lock()
-        for target in (self._accept, self._receive):
-            threading.Thread(target=target, daemon=True).start()
-
-    def _note(self, data):
-        with self.lock:
-            for word in data.split():
-                self.seen[word] = self.seen.get(word, 0) + 1
+        self.selector = selectors.DefaultSelector()
+        self.ends, self.end = socket.socketpair()
+        for sock in (self.stream, self.datagrams, self.ends):
+            self._watch(sock)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
 
     def has(self, word):
         with self.lock:
             return self.seen.get(word, 0)
 
-    def _drain(self, client):
+    def _watch(self, sock):
+        sock.setblocking(False)
+        self.selector.register(sock, selectors.EVENT_READ)
+
+    def _read(self, sock):
         try:
-            while data := client.recv(4096):
-                self._note(data)
+            data = sock.recv(4096)
         except OSError:
-            pass
-        client.close()
+            data = b""
+        with self.lock:
+            for word in data.split():
+                self.seen[word] = self.seen.get(word, 0) + 1
+        if not data and sock is not self.datagrams:
+            self.selector.unregister(sock)
+            sock.close()
 
-    def _accept(self):
+    def _run(self):
         while True:
-            try:
-                client, _ = self.stream.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._drain, args=(client,), daemon=True).start()
-
-    def _receive(self):
-        while True:
-            try:
-                self._note(self.datagrams.recv(4096))
-            except OSError:
-                return
+            for key, _ in self.selector.select():
+                if key.fileobj is self.ends:
+                    return
+                if key.fileobj is self.stream:
+                    self._watch(self.stream.accept()[0])
+                else:
+                    self._read(key.fileobj)
 
     def close(self):
-        self.stream.close()
-        self.datagrams.close()
+        """No thread is left that waits for a number which is soon another socket's."""
+        self.end.close()
+        self.thread.join()
+        for key in list(self.selector.get_map().values()):
+            key.fileobj.close()
+        self.selector.close()
 
 
 class Case:
@@ -175,9 +183,7 @@ def plugins(place, monkeypatch):
 
 @pytest.fixture
 def sink():
-    port = free_port()
-    found = Sink(port)
-    found.port = port
+    found = Sink(free_port())
     yield found
     found.close()
 
