@@ -32,6 +32,7 @@
 enum {
 	FULL_BACKLOG_MS = 5,
 	NO_DESCRIPTOR_MS = 50,
+	UNWATCHED_MS = 20,
 	BACKOFF_DOUBLINGS_MAX = 20,
 	ROUNDS_COUNTED = BACKOFF_DOUBLINGS_MAX + 1, /* the pauses grow no longer */
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
@@ -82,7 +83,7 @@ static void close_attempt(struct session *session)
 	unsigned side = connect_side(session);
 
 	chain_forget(session, side);
-	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = false;
+	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = session->unwatched[side] = false;
 	session_close(session, side);
 }
 
@@ -221,10 +222,13 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	if (r && r != -EINPROGRESS)
 		goto fail;
 	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
-	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION, session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
+	r = session_watch(session, side);
 	if (r)
 		goto fail;
-	wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
+	if (session->unwatched[side])
+		wait_ms(session, UNWATCHED_MS);
+	else
+		wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
 	return 0;
 fail:
 	close_attempt(session);
@@ -415,9 +419,28 @@ void connect_check(struct session *session)
 	wait_ms(session, 1);
 }
 
+/* There was no room for it in the epoll set: nobody tells how it fares. */
+static void watch_again(struct session *session)
+{
+	unsigned side = connect_side(session);
+	int r = session_watch(session, side);
+
+	if (r || session->thread->loop.now >= session_record(session)->deadline) {
+		next_address(session, r ? r : -ETIMEDOUT);
+		return;
+	}
+	if (session->unwatched[side])
+		wait_ms(session, UNWATCHED_MS);
+	else
+		wait_until(session, session_record(session)->deadline);
+	connect_check(session);
+}
+
 void connect_timer(struct session *session)
 {
-	if (connect_fd(session) >= 0)
+	if (connect_fd(session) >= 0 && session->unwatched[connect_side(session)])
+		watch_again(session);
+	else if (connect_fd(session) >= 0)
 		next_address(session, -ETIMEDOUT);
 	else
 		connect_continue(session);

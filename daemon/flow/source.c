@@ -141,11 +141,19 @@ static bool is_end(struct session *session, unsigned s)
 	return !session->taken[s];
 }
 
-/* TIPC says the end once; afterwards nothing, as if more could come. */
+/* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for the end stays so. */
 static bool is_past_end(const struct session *session, unsigned s)
 {
-	return errno == EAGAIN && session->hangup[s] && !is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED) &&
-	       socket_poll(session_fd(session, s), POLLIN) & POLLHUP;
+	int fd = session_fd(session, s);
+	char byte;
+
+	if (errno != EAGAIN || !session->hangup[s] || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
+		return false;
+	if (!(socket_poll(fd, POLLIN) & POLLHUP) || recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0) {
+		errno = EAGAIN;
+		return false;
+	}
+	return errno == EAGAIN;
 }
 
 /* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better word than ENOMEM, which elsewhere passes. */

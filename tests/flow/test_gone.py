@@ -114,6 +114,8 @@ def check(case, pair, routes):
     wanted = {routes.model(goes)[str(case)], routes.model(stays)[str(case)]}
     if stays != "inet":
         wanted.add(("end", True) if case.way != "fin" else ("end", False))
+    if not case.is_refused():
+        wanted |= {(ending, False) for ending, _ in wanted}
     assert gone.seen(case) in wanted, f"{case}: it saw {gone.seen(case)}, and directly {wanted}"
     complete = goes != "inet" or (stays == "inet" and case.stayer.ending == "end") or case.way == "fin" or \
         (case.way == "fin-close" and not case.has_unread())
