@@ -313,6 +313,7 @@ const struct spliced_plugin spliced_plugin = {
 	.summary = "Bluetooth: serial lines (RFCOMM), packets (L2CAP), voice (SCO), captures (HCI)",
 	.address = bluetooth_address,
 	.describe = bluetooth_describe,
+	.fits = bluetooth_fits,
 	.prepare = bluetooth_prepare,
 	.bound = bluetooth_bound,
 	.rule = bluetooth_rule,

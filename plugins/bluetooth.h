@@ -39,6 +39,8 @@ int bluetooth_find(const char *text, bdaddr_t *address);
 
 /* Callbacks. */
 int bluetooth_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len);
+int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len, const struct sockaddr *local,
+		   socklen_t local_len);
 int bluetooth_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size);
 int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
 int bluetooth_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);

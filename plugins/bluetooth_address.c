@@ -207,6 +207,30 @@ int bluetooth_describe(const struct spliced_row *row, const struct sockaddr *add
 	return (size_t)n < size ? 0 : -ENOSPC;
 }
 
+static bool adapter_fits(const bdaddr_t *listening, const bdaddr_t *local)
+{
+	static const bdaddr_t any;
+
+	return !memcmp(listening, &any, sizeof any) || !memcmp(listening, local, sizeof *local);
+}
+
+/* The kinds of address differ in length. */
+int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len, const struct sockaddr *local,
+		   socklen_t local_len)
+{
+	const struct sockaddr_rc *rc = (const struct sockaddr_rc *)listening, *own_rc = (const struct sockaddr_rc *)local;
+	const struct sockaddr_l2 *l2 = (const struct sockaddr_l2 *)listening, *own_l2 = (const struct sockaddr_l2 *)local;
+	const struct sockaddr_sco *sco = (const struct sockaddr_sco *)listening, *own_sco = (const struct sockaddr_sco *)local;
+
+	if (listening_len != local_len)
+		return 0;
+	if (row->protocol == BTPROTO_RFCOMM && local_len == sizeof *rc)
+		return rc->rc_channel == own_rc->rc_channel && adapter_fits(&rc->rc_bdaddr, &own_rc->rc_bdaddr);
+	if (row->protocol == BTPROTO_L2CAP && local_len == sizeof *l2)
+		return l2->l2_psm == own_l2->l2_psm && adapter_fits(&l2->l2_bdaddr, &own_l2->l2_bdaddr);
+	return row->protocol == BTPROTO_SCO && local_len == sizeof *sco && adapter_fits(&sco->sco_bdaddr, &own_sco->sco_bdaddr);
+}
+
 /* ---- rules ---- */
 
 int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size)

@@ -82,6 +82,16 @@ static uint64_t vsock_needs(const struct spliced_options *options)
 		       : 0;
 }
 
+static int vsock_fits(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len,
+		      const struct sockaddr *local, socklen_t local_len)
+{
+	const struct sockaddr_vm *at = (const struct sockaddr_vm *)listening, *own = (const struct sockaddr_vm *)local;
+
+	(void)row;
+	return listening_len >= sizeof *at && local_len >= sizeof *own && own->svm_family == AF_VSOCK && at->svm_port == own->svm_port &&
+	       (at->svm_cid == VMADDR_CID_ANY || at->svm_cid == own->svm_cid);
+}
+
 const struct spliced_plugin spliced_plugin = {
 	.abi_major = SPLICED_ABI_MAJOR,
 	.abi_minor = SPLICED_ABI_MINOR,
@@ -99,4 +109,5 @@ const struct spliced_plugin spliced_plugin = {
 	.address = vsock_address,
 	.describe = vsock_describe,
 	.needs = vsock_needs,
+	.fits = vsock_fits,
 };

@@ -18,6 +18,7 @@
 #include "ledger/generation.h"
 #include "ledger/manifest.h"
 #include "ledger/renewal.h"
+#include "net/callback.h"
 #include "net/socket.h"
 
 #include <dirent.h>
@@ -260,9 +261,26 @@ static void audit_records(const struct worker *worker)
 			ledger->sessions[i].kill = 0;
 }
 
-/* The listener that a dead thread was accepting from, if this descriptor is one of its connections. */
-static bool find_listener(const struct ledger *ledger, int fd, uint32_t *ret)
+/* By what the family says of addresses that stand for many: then only a connection counts, not a socket that was just opened. */
+static bool fits(const struct worker *worker, const struct ledger_listener *listener, int fd, const struct address *own,
+		 const struct address *local)
 {
+	const struct config_endpoint *endpoint = generation_listens(worker->generations, listener);
+	const struct config_leg *leg = endpoint ? &endpoint->legs[listener->leg] : NULL;
+
+	if (socket_address_fits(own, local))
+		return true;
+	if (!leg || !leg->family->plugin.fits || own->storage.ss_family != local->storage.ss_family || !socket_is_connected(fd))
+		return false;
+	return CALLBACK(leg->family, fits,
+			leg->family->plugin.fits(leg->row, address_sockaddr_const(own), own->len, address_sockaddr_const(local),
+						 local->len)) > 0;
+}
+
+/* The listener that a dead thread was accepting from, if this descriptor is one of its connections. */
+static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
+{
+	const struct ledger *ledger = worker->ledger;
 	struct address local, own_address;
 
 	if (socket_local_address(fd, &local) < 0)
@@ -279,7 +297,7 @@ static bool find_listener(const struct ledger *ledger, int fd, uint32_t *ret)
 			if (listener->fds[k] < 0 || socket_netns(listener->fds[k]) != socket_netns(fd) ||
 			    socket_local_address(listener->fds[k], &own_address) < 0)
 				own_address.len = 0;
-		if (!own_address.len || !socket_address_fits(&own_address, &local))
+		if (!own_address.len || !fits(worker, listener, fd, &own_address, &local))
 			continue;
 		*ret = index;
 		return true;
@@ -297,12 +315,13 @@ static bool killed_by(const struct ledger *ledger, uint32_t listener)
 }
 
 /* A connection that a worker accepted in its last instant becomes a session; its thread looks at who it is. */
-static bool adopt_orphan(struct ledger *ledger, int fd)
+static bool adopt_orphan(const struct worker *worker, int fd)
 {
+	struct ledger *ledger = worker->ledger;
 	struct ledger_session *record = NULL;
 	uint32_t index, slot;
 
-	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || closing_names(ledger, fd) || !find_listener(ledger, fd, &index))
+	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || closing_names(ledger, fd) || !find_listener(worker, fd, &index))
 		return false;
 	for (slot = 0; slot < ledger->n_sessions && !record; slot++)
 		if (ledger->sessions[slot].state == SESSION_FREE)
@@ -319,8 +338,9 @@ static bool adopt_orphan(struct ledger *ledger, int fd)
 	return true;
 }
 
-static void sweep(struct ledger *ledger, const struct owned *owned)
+static void sweep(const struct worker *worker, const struct owned *owned)
 {
+	struct ledger *ledger = worker->ledger;
 	DIR *dir = opendir("/proc/self/fd");
 	struct dirent *entry;
 
@@ -329,7 +349,7 @@ static void sweep(struct ledger *ledger, const struct owned *owned)
 
 		if (entry->d_name[0] == '.' || fd == dirfd(dir) || is_owned(owned, fd))
 			continue;
-		if (adopt_orphan(ledger, fd)) {
+		if (adopt_orphan(worker, fd)) {
 			atomic_fetch_add(&ledger->keeper->orphans_adopted, 1);
 		} else {
 			close(fd);
@@ -354,7 +374,7 @@ void adopt_ledger(struct worker *worker)
 		free_claimed(&ledger->sessions[i], &ledger->flows[i]);
 	own_all(&owned, ledger);
 	if (owned.bits)
-		sweep(ledger, &owned);
+		sweep(worker, &owned);
 	free(owned.bits);
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);

@@ -24,6 +24,7 @@
  *   1.1  messages: SPLICED_FEED, reply, formats
  *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came, and how long it was
  *   1.3  outgoing, leave, companion; rings: map, next, consume; a note on a message
+ *   1.4  fits
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
  * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
@@ -40,7 +41,7 @@ extern "C" {
 #endif
 
 #define SPLICED_ABI_MAJOR 1
-#define SPLICED_ABI_MINOR 3
+#define SPLICED_ABI_MINOR 4
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
 enum spliced_role {
@@ -375,6 +376,14 @@ struct spliced_plugin {
 
 	/* The first `count` messages that next() gave are done with, and the kernel may have their room; next() goes on behind them. */
 	void (*consume)(struct spliced_ring *ring, unsigned count);
+
+	/* since 1.4 */
+
+	/* Whether a connection whose own end has the address `local` can have been accepted by a socket that listens at `listening`: 1 or 0.
+	 * For families with an address that stands for many, as vsock's "any"; absent: the two are equal. A worker asks when it takes over
+	 * what another had just accepted. */
+	int (*fits)(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len, const struct sockaddr *local,
+		    socklen_t local_len);
 };
 
 enum { SPLICED_HEADROOM = 64 };

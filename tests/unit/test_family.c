@@ -184,11 +184,11 @@ static const struct {
 	int r;
 	const char *says;
 } refused[] = {
-	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.3, this spliced speaks 1.3: upgrade spliced"},
+	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.4, this spliced speaks 1.4: upgrade spliced"},
 	{"-DABI_MAJOR=0 -DABI_MINOR=9", -EPROTO,
-	 "built for ABI 0.9, this spliced speaks 1.3: upgrade the plugin"},
+	 "built for ABI 0.9, this spliced speaks 1.4: upgrade the plugin"},
 	{"-DABI_MINOR=9 -DABI_NEEDS=8", -EPROTO,
-	 "needs ABI 1.8, this spliced speaks 1.3: upgrade spliced"},
+	 "needs ABI 1.8, this spliced speaks 1.4: upgrade spliced"},
 	{"-DSIZE=40", -EINVAL, "its size (40)"},
 	{"-DSIZE=1000000", -EINVAL, "its size (1000000)"},
 	{"-DTAIL=100000", -EINVAL, "strides"},

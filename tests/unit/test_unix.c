@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/vm_sockets.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -601,6 +602,26 @@ START_TEST(says_when_calls_fail)
 }
 END_TEST
 
+/* Of another family, and as short: what an heir asks about a connection under a wildcard that is not IP. */
+START_TEST(any_vsock_context_fits)
+{
+	const struct family *vsock = endpoint_family(&families, "vsock");
+	struct sockaddr_vm any = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 7000};
+	struct sockaddr_vm one = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 7000};
+	struct sockaddr_vm two = {.svm_family = AF_VSOCK, .svm_cid = 4, .svm_port = 7000};
+	struct sockaddr_vm port = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 7001};
+
+#define fits(a, b) \
+	vsock->plugin.fits(&vsock->plugin.rows[0], (struct sockaddr *)&(a), sizeof(a), (struct sockaddr *)&(b), sizeof(b))
+	ck_assert_int_eq(fits(any, one), 1);
+	ck_assert_int_eq(fits(one, one), 1);
+	ck_assert_int_eq(fits(one, two), 0);
+	ck_assert_int_eq(fits(one, any), 0);
+	ck_assert_int_eq(fits(any, port), 0);
+#undef fits
+}
+END_TEST
+
 #define ADD_ROWS(tcase, test, table)                                                               \
 	tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
 
@@ -632,6 +653,7 @@ int main(void)
 	tcase_add_test(tcase, needs_capabilities);
 	tcase_add_test(tcase, capabilities_hold);
 	tcase_add_test(tcase, says_when_calls_fail);
+	tcase_add_test(tcase, any_vsock_context_fits);
 	suite_add_tcase(suite, tcase);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
