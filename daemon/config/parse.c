@@ -18,10 +18,15 @@
 #include <libconfig.h>
 #include <string.h>
 
+enum { MEMBERS_AT_ONCE = 64 };
+
 struct walk {
 	struct check *check;
 	const struct source *source;
 	size_t value; /* the next of source->values */
+	size_t lines; /* of the source before the text that libconfig has */
+	size_t cut;   /* the next of source->cuts */
+	bool broken;
 };
 
 static struct config_place place_of(const struct source *source, unsigned line)
@@ -48,6 +53,9 @@ static enum node_type type_of(const config_setting_t *setting)
 }
 
 static int copy_setting(struct walk *walk, const config_setting_t *setting, struct node *parent);
+static bool is_large(const struct source *source, size_t cut);
+static size_t end_of_group(const struct source *source, size_t cut);
+static int parse_group(struct walk *walk, struct node *group);
 
 static int copy_children(struct walk *walk, const config_setting_t *setting, struct node *node)
 {
@@ -85,10 +93,25 @@ static int copy_value(struct walk *walk, const config_setting_t *setting, struct
 	return 0;
 }
 
+/* Whether it is the outermost group that the next cut is of. */
+static bool is_next_group(const struct walk *walk, const struct node *parent, const struct node *node)
+{
+	const struct source_cut *cut = walk->source->cuts + walk->cut;
+
+	return node->type == NODE_GROUP && !parent->name && walk->cut < walk->source->n_cuts && node->name &&
+	       strlen(node->name) == cut->group_len && memcmp(node->name, cut->group, cut->group_len) == 0;
+}
+
+static int skip_group(struct walk *walk, const config_setting_t *setting, struct node *node)
+{
+	walk->cut = end_of_group(walk->source, walk->cut) + 1;
+	return copy_children(walk, setting, node);
+}
+
 static int copy_setting(struct walk *walk, const config_setting_t *setting, struct node *parent)
 {
 	const char *name = config_setting_name(setting);
-	struct config_place place = place_of(walk->source, config_setting_source_line(setting));
+	struct config_place place = place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(setting));
 	struct node *node;
 
 	if (name) {
@@ -100,6 +123,8 @@ static int copy_setting(struct walk *walk, const config_setting_t *setting, stru
 	if (!node)
 		return -ENOMEM;
 	node->brackets = config_setting_type(setting) == CONFIG_TYPE_ARRAY;
+	if (is_next_group(walk, parent, node))
+		return is_large(walk->source, walk->cut) ? parse_group(walk, node) : skip_group(walk, setting, node);
 	if (node->type == NODE_GROUP || node->type == NODE_LIST)
 		return copy_children(walk, setting, node);
 	return copy_value(walk, setting, node);
@@ -121,17 +146,87 @@ static void report_syntax(struct check *check, const struct source *source, unsi
 		    what, end - text > 60 ? 60 : (int)(end - text), text);
 }
 
+/* Members of a large group, from one cut to another, as a text of their own. */
+static int parse_members(struct walk *walk, const struct source_cut *from, const struct source_cut *to, struct node *group)
+{
+	char *end = walk->source->text + to->at, last = *end;
+	config_t libconfig;
+	int r = 0;
+
+	config_init(&libconfig);
+	*end = '\0';
+	walk->lines = from->line - 1;
+	if (config_read_string(&libconfig, walk->source->text + from->at) == CONFIG_TRUE) {
+		r = copy_children(walk, config_root_setting(&libconfig), group);
+	} else {
+		*end = last;
+		walk->broken = true;
+		report_syntax(walk->check, walk->source, (unsigned)(walk->lines + (size_t)config_error_line(&libconfig)),
+			      config_error_text(&libconfig));
+	}
+	walk->lines = 0;
+	*end = last;
+	config_destroy(&libconfig);
+	return r;
+}
+
+/* The cut that ends the group of this one. */
+static size_t end_of_group(const struct source *source, size_t cut)
+{
+	while (!source->cuts[cut].end)
+		cut++;
+	return cut;
+}
+
+/* libconfig looks through all members of a group for each that it adds: of large ones it gets some at a time. */
+static int parse_group(struct walk *walk, struct node *group)
+{
+	const struct source *source = walk->source;
+	size_t end = end_of_group(source, walk->cut);
+	int r = 0;
+
+	for (size_t from = walk->cut; from < end && r == 0 && !walk->broken; from += MEMBERS_AT_ONCE) {
+		size_t to = from + MEMBERS_AT_ONCE < end ? from + MEMBERS_AT_ONCE : end;
+
+		r = parse_members(walk, &source->cuts[from], &source->cuts[to], group);
+	}
+	walk->cut = end + 1;
+	return r;
+}
+
+static bool is_large(const struct source *source, size_t cut)
+{
+	return end_of_group(source, cut) - cut > MEMBERS_AT_ONCE;
+}
+
+/* The text without the members of large groups; the lines stay. */
+static char *hide_members(struct check *check, const struct source *source)
+{
+	char *text = owner_copy(check->scratch, source->text ? source->text : "", source->len);
+
+	for (size_t cut = 0, end; text && cut < source->n_cuts; cut = end + 1) {
+		end = end_of_group(source, cut);
+		for (size_t at = source->cuts[cut].at; end - cut > MEMBERS_AT_ONCE && at < source->cuts[end].at; at++)
+			text[at] = text[at] == '\n' ? '\n' : ' ';
+	}
+	return text;
+}
+
 int parse_source(struct check *check, const struct source *source, struct node **ret)
 {
 	struct walk walk = {.check = check, .source = source};
 	config_t libconfig;
+	char *text;
 	int r;
 
 	*ret = NULL;
 	if (source->broken)
 		return 0;
+	text = hide_members(check, source);
+	if (!text)
+		return -ENOMEM;
 	config_init(&libconfig);
-	if (config_read_string(&libconfig, source->text ? source->text : "") != CONFIG_TRUE) {
+	if (config_read_string(&libconfig, text) != CONFIG_TRUE) {
 		report_syntax(check, source, (unsigned)config_error_line(&libconfig),
 			      config_error_text(&libconfig));
 		config_destroy(&libconfig);
@@ -140,5 +235,7 @@ int parse_source(struct check *check, const struct source *source, struct node *
 	*ret = node_add(check->scratch, NULL, NODE_GROUP, NULL, place_of(source, 1));
 	r = *ret ? copy_children(&walk, config_root_setting(&libconfig), *ret) : -ENOMEM;
 	config_destroy(&libconfig);
+	if (walk.broken)
+		*ret = NULL;
 	return r;
 }

@@ -35,6 +35,7 @@ struct loader {
 	unsigned depth;		 /* of includes */
 	bool stop;		 /* a syntax error: nothing that follows can be trusted */
 	enum scan_kind previous; /* word */
+	struct scan_word outermost; /* the last name outside of all groups */
 };
 
 /* One file of them. */
@@ -291,8 +292,41 @@ static bool is_joined(const struct loader *loader, const struct scan_word *word)
 	return word->kind == SCAN_STRING && loader->previous == SCAN_STRING;
 }
 
+static int add_cut(struct loader *loader, struct part *part, const struct scan_word *word, bool end)
+{
+	struct source *source = loader->source;
+	int r = copy_to(loader, part, (size_t)(word->text - part->text));
+
+	if (r < 0)
+		return r;
+	source->cuts = owner_grow(loader->check->scratch, source->cuts, source->n_cuts, sizeof(*source->cuts));
+	if (!source->cuts)
+		return -ENOMEM;
+	source->cuts[source->n_cuts++] = (struct source_cut){.at = source->len,
+							     .line = source->n_lines + loader->line_begins,
+							     .group = loader->outermost.text,
+							     .group_len = loader->outermost.len,
+							     .end = end};
+	return 0;
+}
+
+/* Notes members of outermost groups, once the grammar has taken the word. */
+static int note_cut(struct loader *loader, struct part *part, const struct scan_word *word, unsigned depth)
+{
+	const struct grammar *grammar = &loader->grammar;
+
+	if (word->kind == SCAN_NAME && grammar->n_brackets == 0)
+		loader->outermost = *word;
+	if (word->kind == SCAN_NAME && grammar->n_brackets == 1)
+		return add_cut(loader, part, word, false);
+	if (depth == 1 && grammar->n_brackets == 0 && *word->text == '}')
+		return add_cut(loader, part, word, true);
+	return 0;
+}
+
 static int check_word(struct loader *loader, struct part *part, const struct scan_word *word)
 {
+	unsigned depth = loader->grammar.n_brackets;
 	int r;
 
 	if (is_joined(loader, word))
@@ -304,6 +338,8 @@ static int check_word(struct loader *loader, struct part *part, const struct sca
 		return drop_comma(loader, part, word);
 	if (r == GRAMMAR_REPEATED)
 		loader->source->broken = true;
+	if (r == 0)
+		r = note_cut(loader, part, word, depth);
 	return r < 0 ? r : take_word(loader, part, word);
 }
 

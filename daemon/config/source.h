@@ -12,6 +12,15 @@ struct source_value {
 	bool damaged; /* an error was reported; what libconfig reads here means nothing */
 };
 
+/* Where in the text a member of an outermost group begins, and where the group ends. */
+struct source_cut {
+	size_t at;
+	size_t line; /* from 1 */
+	const char *group; /* its name; not NUL-terminated */
+	size_t group_len;
+	bool end;
+};
+
 struct source {
 	char *text; /* NUL-terminated */
 	size_t len, size;
@@ -20,6 +29,8 @@ struct source {
 	struct source_value
 		*values; /* strings, numbers, true and false, in the order of the text */
 	size_t n_values;
+	struct source_cut *cuts; /* in the order of the text */
+	size_t n_cuts;
 	bool broken; /* libconfig could not read it, or would read it wrong: do not ask it */
 };
 

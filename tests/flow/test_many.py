@@ -71,6 +71,17 @@ def test_many_routes_start_reload_and_answer(place):
         assert daemon.status()["routes"] == len(half)
 
 
+def test_errors_are_told_at_their_places_among_many(place):
+    routes = many(place, 1, 1000)
+    for number in (0, 63, 64, 65, 777, 999):
+        routes[f"r{number}"]["frobnicate"] = number
+    daemon = Daemon(routes, QUIET)
+    with open(daemon.file, encoding="utf-8") as file:
+        lines = [number for number, line in enumerate(file, 1) if "frobnicate" in line]
+    assert [int(line.split(":")[1]) for line in check(daemon).stderr.splitlines()] == lines
+    harness.shutil.rmtree(daemon.directory)
+
+
 def test_where_descriptors_are_short_threads_share_a_socket(place):
     port, count = harness.free_port(), 300
     last = End("unix", place)
@@ -91,8 +102,6 @@ def test_where_descriptors_are_short_threads_share_a_socket(place):
 
 @pytest.mark.parametrize("what", ("routes", "targets", "sockets"))
 def test_what_is_beyond_a_limit_is_refused_with_its_place(place, what):
-    if what == "routes" and ROUTES < 10000:
-        pytest.skip("takes a minute and more: by hand, with SPLICED_ROUTES=10000")
     if what == "routes":
         routes = {f"r{i}": {"listen": "tcp4://127.0.0.1:1", "enabled": False, "target": "unix:///x"} for i in range(16385)}
         said = "more than 16384 routes"
