@@ -11,9 +11,12 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+enum { LARGE_ASKED_EVERY = 1024 };
+
 void pipes_init(struct pipes *pipes, uint32_t most)
 {
 	*pipes = (struct pipes){.large_most = most < PIPES_LARGE_MAX ? most : PIPES_LARGE_MAX};
+	pipes->large_wanted = pipes->large_most;
 }
 
 void pipes_done(struct pipes *pipes)
@@ -63,7 +66,8 @@ static uint32_t grow(struct pipes *pipes, int fd)
 			pipes->large_made++;
 			return (uint32_t)size;
 		}
-		pipes->large_most = pipes->large_made; /* the kernel grants no more of them */
+		pipes->large_most = pipes->large_made; /* the kernel grants no more of them now */
+		pipes->refused = 0;
 	}
 	return size_of(fd);
 }
@@ -86,10 +90,18 @@ static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
 	return fd;
 }
 
+/* The kernel grants large pipes by user: what was refused while others held them may be had later. */
+static void ask_again(struct pipes *pipes)
+{
+	if (pipes->large_most < pipes->large_wanted && ++pipes->refused > LARGE_ASKED_EVERY)
+		pipes->large_most = pipes->large_wanted;
+}
+
 static int lend_any(struct pipes *pipes, uint32_t *size)
 {
 	int fd;
 
+	ask_again(pipes);
 	if (pipes->n_large) {
 		*size = PIPE_LARGE_BYTES;
 		return pipes->large[--pipes->n_large];

@@ -23,6 +23,8 @@ struct pipes {
 	int large[PIPES_LARGE_MAX], spare[PIPES_SPARE_MAX];
 	uint32_t n_large, n_spare;
 	uint32_t large_made, large_most; /* with those that are lent */
+	uint32_t large_wanted;           /* large_most, unless the kernel has refused one */
+	uint32_t refused;                /* pipes lent since then: now and then it is asked again */
 	_Atomic uint32_t pooled;         /* n_large and n_spare, for other threads to see */
 };
 

@@ -46,6 +46,28 @@ START_TEST(pipes_large_ones_first_then_small)
 }
 END_TEST
 
+/* A user's share of large pipes may be held by others for a while. */
+START_TEST(pipes_large_ones_are_asked_for_again)
+{
+	struct pipes pipes;
+	uint32_t size = 0;
+	int fd = -1;
+
+	pipes_init(&pipes, 2);
+	pipes.large_most = 0; /* as after a refusal */
+	for (int i = 0; i < 2000 && size < PIPE_LARGE_BYTES; i++) {
+		if (fd >= 0)
+			pipe_return(&pipes, fd, size);
+		fd = pipe_lend(&pipes, 0, &size);
+		ck_assert_int_ge(fd, 0);
+		ck_assert_int_eq(i < 1000 && size >= PIPE_LARGE_BYTES, 0);
+	}
+	ck_assert_uint_ge(size, PIPE_LARGE_BYTES);
+	pipe_return(&pipes, fd, size);
+	pipes_done(&pipes);
+}
+END_TEST
+
 START_TEST(pipes_one_descriptor_is_both_ends)
 {
 	struct pipes pipes;
@@ -356,6 +378,7 @@ int main(void)
 	TCase *tcase = tcase_create("flow");
 
 	tcase_add_test(tcase, pipes_large_ones_first_then_small);
+	tcase_add_test(tcase, pipes_large_ones_are_asked_for_again);
 	tcase_add_test(tcase, pipes_one_descriptor_is_both_ends);
 	tcase_add_test(tcase, pipes_tell_when_there_are_none);
 	tcase_add_test(tcase, pipes_adopt_refuses_what_is_none);
