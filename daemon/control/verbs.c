@@ -16,6 +16,7 @@
 #include "net/socket.h"
 
 #include <cap-ng.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,35 +39,35 @@ static json_t *list_answer(const char *name, json_t *list)
 	return json_pack("{s:b, s:o}", "ok", 1, name, list);
 }
 
-/* Bytes of sessions that have not ended are in their records, not in the counters. */
-static void add_live_bytes(const struct ledger *ledger, struct generation *generations, uint32_t slot,
-			   struct status_sums *sums)
-{
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
-		const struct ledger_session *record = &ledger->sessions[i];
-		const struct generation *generation;
+/* What sessions that have not ended add, counted in one pass over them. Bytes of theirs are in their records, not in the counters. */
+struct live {
+	uint64_t (*bytes)[2]; /* by route's record */
+	uint32_t *sessions;   /* by target's record; a target of an older generation counts where it still stands */
+};
 
-		if (record->state != SESSION_RELAYING)
-			continue;
-		generation = generation_find(generations, record->generation);
-		if (!generation || generation->route_slots[record->route] != slot)
-			continue;
-		sums->bytes[0] += record->direction[0].bytes;
-		sums->bytes[1] += record->direction[1].bytes;
-	}
+static void live_done(struct live *live)
+{
+	free(live->bytes);
+	free(live->sessions);
 }
 
-/* Sessions of a route by target; a target of an older generation counts where it still stands. */
-static void count_sessions(const struct ledger *ledger, struct generation *generations, uint32_t *ret)
+/* 0 or -ENOMEM. */
+static int live_count(struct live *live, const struct ledger *ledger, struct generation *generations)
 {
-	memset(ret, 0, LEDGER_TARGETS_MAX * sizeof *ret);
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+	live->bytes = calloc(LEDGER_ROUTES_MAX, sizeof *live->bytes);
+	live->sessions = calloc(LEDGER_TARGETS_MAX, sizeof *live->sessions);
+	for (uint32_t i = 0; live->bytes && live->sessions && i < ledger->keeper->sessions_high; i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
-		const struct generation *generation = generation_find(generations, record->generation);
+		const struct generation *generation =
+			record->state == SESSION_RELAYING ? generation_find(generations, record->generation) : NULL;
 
-		if (record->state == SESSION_RELAYING && generation)
-			ret[generation->target_slots[record->route][record->target]]++;
+		if (!generation)
+			continue;
+		live->sessions[generation->target_slots[record->route][record->target]]++;
+		for (int d = 0; d < 2; d++)
+			live->bytes[generation->route_slots[record->route]][d] += record->direction[d].bytes;
 	}
+	return live->bytes && live->sessions ? 0 : -ENOMEM;
 }
 
 static json_t *targets_of(const struct ledger *ledger, const struct generation *generation, unsigned route,
@@ -88,8 +89,7 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 	return list;
 }
 
-static json_t *route_object(const struct ledger *ledger, struct generation *generations, unsigned index,
-			    const uint32_t *sessions)
+static json_t *route_object(const struct ledger *ledger, struct generation *generations, unsigned index, const struct live *live)
 {
 	const struct config *config = generations->config;
 	const struct config_route *route = &config->routes[index];
@@ -102,7 +102,8 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 
 	status_route_pause(&ledger->routes[slot], pause);
 	status_sum_route(ledger, slot, &sums);
-	add_live_bytes(ledger, generations, slot, &sums);
+	for (int d = 0; d < 2; d++)
+		sums.bytes[d] += live->bytes[slot][d];
 	for (int i = 0; i < REFUSED_REASONS; i++)
 		refused += sums.refused[i];
 	for (unsigned i = 0; i < route->n_listen; i++)
@@ -113,7 +114,7 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 			 route->name,
 			 "title", title ? title : "", "enabled", route->enabled, "place",
 			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "dial", dial, "targets",
-			 targets_of(ledger, generations, index, sessions), "sessions", "active", (int)ledger->routes[slot].active,
+			 targets_of(ledger, generations, index, live->sessions), "sessions", "active", (int)ledger->routes[slot].active,
 			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "evicted", (json_int_t)sums.evicted, "bytes", "to_target", (json_int_t)sums.bytes[0],
 			 "from_target", (json_int_t)sums.bytes[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
 			 (json_int_t)sums.messages[1], "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
@@ -126,14 +127,13 @@ static json_t *verb_routes(struct thread *clerk, const json_t *request)
 {
 	struct worker *worker = clerk->worker;
 	json_t *list = json_array();
-	uint32_t *sessions = calloc(LEDGER_TARGETS_MAX, sizeof *sessions);
+	struct live live = {0};
+	int r = live_count(&live, worker->ledger, worker->generations);
 
 	(void)request;
-	if (sessions)
-		count_sessions(worker->ledger, worker->generations, sessions);
-	for (unsigned i = 0; sessions && i < worker->generations->config->n_routes; i++)
-		json_array_append_new(list, route_object(worker->ledger, worker->generations, i, sessions));
-	free(sessions);
+	for (unsigned i = 0; !r && i < worker->generations->config->n_routes; i++)
+		json_array_append_new(list, route_object(worker->ledger, worker->generations, i, &live));
+	live_done(&live);
 	return list_answer("routes", list);
 }
 
