@@ -75,6 +75,7 @@ struct session {
 	uint32_t pool_left;    /* CONNECTING: members of the pool that are to be tried before the next pause; 0: a round begins */
 	bool pool_down;        /* ... all were known to be down when it began, and are tried nevertheless */
 	bool queued;           /* on the thread's ready list */
+	uint8_t polls[2];      /* by source: how often a sink that cannot tell has taken nothing, in a row */
 	bool moved;            /* in this turn something moved, or was learnt: what may be served again at once */
 	uint8_t vain;          /* turns in a row that the ready list gave it for nothing */
 	bool starved;          /* waits for what the kernel lacks: a pipe, memory */

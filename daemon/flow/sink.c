@@ -26,7 +26,8 @@
 #include <unistd.h>
 
 enum {
-	POLL_MS = 2,            /* before a sink that cannot tell is asked again */
+	POLL_MS = 2,            /* before a sink that cannot tell is asked again, doubled each time that it takes nothing, */
+	POLL_DOUBLINGS = 5,     /* so often */
 	HELD_BYTES = 128 << 10, /* of messages for a target that is being connected */
 };
 
@@ -56,6 +57,7 @@ static int refuse(const struct session *session, unsigned d)
 
 static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
 {
+	session->polls[d] = 0;
 	ledger_count(&session_flow(session)->messages[d], messages);
 	ledger_count(&session_counter(session)->messages[d], messages);
 	ledger_count((_Atomic uint64_t *)&session_record(session)->direction[d].bytes, bytes);
@@ -93,8 +95,11 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 static int blocked(struct session *session, unsigned d, bool tells)
 {
 	session_believe_unwritable(session, !d);
-	if (!tells || (d == 1 && session_is_handed_in(session)))
-		session_look_again(session, session->thread->loop.now + POLL_MS * NSEC_PER_MSEC);
+	if (!tells || (d == 1 && session_is_handed_in(session))) {
+		session_look_again(session, session->thread->loop.now + (POLL_MS * NSEC_PER_MSEC << session->polls[d]));
+		if (session->polls[d] < POLL_DOUBLINGS)
+			session->polls[d]++;
+	}
 	return RELAY_BLOCKED;
 }
 
