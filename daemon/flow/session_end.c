@@ -251,9 +251,9 @@ static bool still_carries(const struct session *session)
 	const struct ledger_session *record = session_record(session);
 
 	for (unsigned side = 0; side < 2; side++)
-		/* Elsewhere than in TCP the count says what the peer has not read, not what it has not got. */
+		/* Where there are no resets the count says what the peer has not read, not what it has not got. */
 		if (record->fd[side] >= 0 && !(record->direction[side].flags & DIRECTION_RESET) &&
-		    session_row(session, side)->capabilities & SPLICED_TCP_INFO &&
+		    session_row(session, side)->capabilities & SPLICED_RESET &&
 		    socket_unsent(record->fd[side]) > 0)
 			return true;
 	return false;

@@ -67,7 +67,7 @@ enum spliced_capability {
 	SPLICED_CREDENTIALS = 1 << 10,    /* SO_PEERCRED tells a peer's uid and gid, unix(7) */
 	SPLICED_RECEIVE_ONLY = 1 << 11,   /* nothing can be sent, unless outgoing() lets it pass: what comes for it is read, dropped
 	                                   * and counted */
-	SPLICED_RESET = 1 << 12,          /* SO_LINGER with a time of 0 turns close(2) into an abort that the peer sees */
+	SPLICED_RESET = 1 << 12,          /* SO_LINGER with a time of 0 turns close(2) into an abort that the peer sees; SIOCOUTQ tells what an abort would overtake */
 	SPLICED_TCP_INFO = 1 << 13,       /* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
 	SPLICED_FEED = 1 << 14,           /* listened on, it is not accepted from and knows no peers: messages simply come, as
 	                                   * from netlink(7) and packet(7); with a format it is only received from */

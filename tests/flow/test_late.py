@@ -133,6 +133,23 @@ def test_everything_arrives(routes, pair, late, early_end, kills):
         assert ending == "end"
 
 
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair[0] != "unix"], ids="-".join)
+def test_what_came_before_a_reset_arrives_before_it(routes, pair):
+    """The target speaks, reads nothing and closes: a reset, behind all that it said. The client begins to read only then, so that not
+    all of it has found room with him yet."""
+    data = text(150_000)
+    client, server = routes.session(pair)
+    with client:
+        client.sendall(b"nobody reads this")
+        until("the target has it", lambda: server.recv(1, socket.MSG_PEEK))
+        server.sendall(data)
+        until("all of it is on its way", lambda: any(one["bytes"]["from_target"] == len(data) for one in routes.daemon.sessions()))
+        server.close()
+        got, how = harness.read_all(client)
+    assert len(got) == len(data) and got == data
+    assert how == "ECONNRESET"
+
+
 def open_sockets(daemon):
     return sum(name.startswith("socket:") for name in harness.descriptors(daemon.worker).values())
 
