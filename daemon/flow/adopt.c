@@ -267,14 +267,13 @@ static bool fits(const struct worker *worker, const struct ledger_listener *list
 {
 	const struct config_endpoint *endpoint = generation_listens(worker->generations, listener);
 	const struct config_leg *leg = endpoint ? &endpoint->legs[listener->leg] : NULL;
+	const struct sockaddr *a = address_sockaddr_const(own), *b = address_sockaddr_const(local);
 
 	if (socket_address_fits(own, local))
 		return true;
 	if (!leg || !leg->family->plugin.fits || own->storage.ss_family != local->storage.ss_family || !socket_is_connected(fd))
 		return false;
-	return CALLBACK(leg->family, fits,
-			leg->family->plugin.fits(leg->row, address_sockaddr_const(own), own->len, address_sockaddr_const(local),
-						 local->len)) > 0;
+	return CALLBACK(leg->family, fits, leg->family->plugin.fits(leg->row, a, own->len, b, local->len)) > 0;
 }
 
 /* The listener that a dead thread was accepting from, if this descriptor is one of its connections. */

@@ -105,13 +105,13 @@ def refuse(daemon, routes):
     assert daemon.ctl_run("reload").returncode == 1
 
 
-def alternate(daemon, routes):
+def alternate(daemon, routes, deaths=True):
     """Reloads that each take new sockets; refused ones and deaths of the worker in between."""
     for number in range(ROUNDS):
         daemon.reload(routes(number % 2 == 0))
         if number % 5 == 2:
             refuse(daemon, routes(number % 2 == 1))
-        if number % 7 == 4:
+        if deaths and number % 7 == 4:
             worker = daemon.worker
             os.kill(worker, signal.SIGKILL)
             daemon.worker_after(worker)
@@ -213,7 +213,7 @@ def test_no_datagram_is_lost(space, where):
     with Echo(host, back), Daemon(routes(False), settings=QUIET) as daemon:
         asker = Asker(host, port)
         try:
-            alternate(daemon, routes)
+            alternate(daemon, routes, deaths=False)  # which may lose the batch in hand
         finally:
             asker.stop()
         assert asker.asked > ROUNDS
