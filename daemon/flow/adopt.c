@@ -23,13 +23,18 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
 	AUDIT_TOLERANCE = 100,            /* more than one in so many wrong: the audit itself is */
 	AUDIT_FEW = 20,                   /* ... and more than so many */
+	DIRECTORY_BYTES = 8192,
+	DESCRIPTORS_MIN = 1 << 20,        /* bits, whatever RLIMIT_NOFILE says: it may have been higher before */
+	DESCRIPTORS_MAX = 1 << 26,
 };
 
 /* A bit for each descriptor number that somebody owns. */
@@ -337,26 +342,49 @@ static bool adopt_orphan(const struct worker *worker, int fd)
 	return true;
 }
 
+static void sweep_one(const struct worker *worker, const struct owned *owned, int fd)
+{
+	struct ledger_keeper *keeper = worker->ledger->keeper;
+
+	if (is_owned(owned, fd))
+		return;
+	if (adopt_orphan(worker, fd)) {
+		atomic_fetch_add(&keeper->orphans_adopted, 1);
+	} else {
+		close(fd);
+		atomic_fetch_add(&keeper->orphans_closed, 1);
+	}
+}
+
+/* No descriptor may be left to look with: the directory is open from the start; without it each number is asked. */
 static void sweep(const struct worker *worker, const struct owned *owned)
 {
-	struct ledger *ledger = worker->ledger;
-	DIR *dir = opendir("/proc/self/fd");
-	struct dirent *entry;
+	int dir = worker->ledger->table_fd;
+	_Alignas(struct dirent64) char entries[DIRECTORY_BYTES];
+	ssize_t n = dir >= 0 && lseek(dir, 0, SEEK_SET) == 0 ? 0 : -1;
 
-	while (dir && (entry = readdir(dir))) {
-		int fd = atoi(entry->d_name);
+	while (n >= 0 && (n = getdents64(dir, entries, sizeof entries)) > 0)
+		for (ssize_t at = 0; at < n;) {
+			const struct dirent64 *entry = (const void *)(entries + at);
 
-		if (entry->d_name[0] == '.' || fd == dirfd(dir) || is_owned(owned, fd))
-			continue;
-		if (adopt_orphan(worker, fd)) {
-			atomic_fetch_add(&ledger->keeper->orphans_adopted, 1);
-		} else {
-			close(fd);
-			atomic_fetch_add(&ledger->keeper->orphans_closed, 1);
+			if (entry->d_name[0] != '.')
+				sweep_one(worker, owned, atoi(entry->d_name));
+			at += entry->d_reclen;
 		}
-	}
-	if (dir)
-		closedir(dir);
+	for (int fd = STDERR_FILENO + 1; n < 0 && fd < owned->size; fd++)
+		if (fcntl(fd, F_GETFD) >= 0)
+			sweep_one(worker, owned, fd);
+}
+
+/* The highest number there can be, and a bit for each. */
+static void owned_init(struct owned *owned)
+{
+	struct rlimit limit;
+
+	owned->size = DESCRIPTORS_MIN;
+	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_max > DESCRIPTORS_MIN)
+		owned->size = limit.rlim_max < DESCRIPTORS_MAX ? (int)limit.rlim_max : DESCRIPTORS_MAX;
+	owned->bits = calloc(1, (size_t)owned->size / 8 + 1);
 }
 
 /* The dead threads' hand words are needed, by this heir and by the next if this one dies here, until the last orphan has a
@@ -365,10 +393,10 @@ void adopt_ledger(struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;
 	uint64_t began = clock_monotonic();
-	struct owned owned = {.size = 1 << 20};
+	struct owned owned;
 
 	renewal_finish(ledger);
-	owned.bits = calloc(1, (size_t)owned.size / 8);
+	owned_init(&owned);
 	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
 		free_claimed(&ledger->sessions[i], &ledger->flows[i]);
 	own_all(&owned, ledger);

@@ -72,6 +72,7 @@ static int take_signals(struct start *start)
 		sigaddset(&set, numbers[i]);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a log that has reached RLIMIT_FSIZE is an error of write(2) */
 	start->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 	return start->signal_fd < 0 ? -errno : 0;
 }
@@ -189,6 +190,7 @@ static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions,
 	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s", start->path);
 	ledger->keeper->log_level = start->log_level;
 	log_share(&ledger->keeper->log_level, &ledger->keeper->log_losses);
+	ledger_open_table(ledger);
 	ledger_keep_fd(ledger, start->signal_fd);
 	if (log_fd >= 0)
 		ledger_keep_fd(ledger, log_fd);

@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -89,13 +90,15 @@ int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
 	fd = memfd_create("spliced-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	*ledger = (struct ledger){.fd = fd, .n_threads = threads, .n_sessions = sessions};
+	*ledger = (struct ledger){.fd = fd, .table_fd = -1, .n_threads = threads, .n_sessions = sessions};
 	if (ftruncate(fd, (off_t)header.size) < 0)
 		goto fail;
 	ledger->header = mmap(NULL, header.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	if (ledger->header == MAP_FAILED)
 		goto fail;
 	madvise(ledger->header, header.size, MADV_DONTDUMP);
+	/* Whoever shares it may write in it, but not take it away. */
+	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	*ledger->header = header;
 	ledger_find_sections(ledger);
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
@@ -116,7 +119,7 @@ void ledger_done(struct ledger *ledger)
 	ledger_forget_slots(ledger);
 	munmap(ledger->header, ledger->header->size);
 	close(ledger->fd);
-	*ledger = (struct ledger){.fd = -1};
+	*ledger = (struct ledger){.fd = -1, .table_fd = -1};
 }
 
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
@@ -140,6 +143,15 @@ void ledger_forget_generation(struct ledger *ledger, uint32_t number)
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		if (ledger->generations[i].number == number)
 			ledger->generations[i] = (struct ledger_generation){0};
+}
+
+void ledger_open_table(struct ledger *ledger)
+{
+	ledger->table_fd = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ledger->table_fd < 0 || !ledger_keep_fd(ledger, ledger->table_fd))
+		return;
+	close(ledger->table_fd);
+	ledger->table_fd = -1;
 }
 
 int ledger_keep_fd(struct ledger *ledger, int fd)

@@ -403,6 +403,7 @@ struct ledger_slots {
 /* A process's view of the ledger. */
 struct ledger {
 	int fd;
+	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;
@@ -441,6 +442,9 @@ int ledger_inherit(struct ledger *ledger, const struct ledger *old);
 /* Records a generation, unless an earlier keeper has, or forgets it. -ENOSPC. */
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd);
 void ledger_forget_generation(struct ledger *ledger, uint32_t number);
+
+/* Opens the directory of this process' descriptors, and of all that share them, for whoever sweeps later; it is the keeper's own. */
+void ledger_open_table(struct ledger *ledger);
 
 /* Records a descriptor as the keeper's own, or forgets it. -ENOSPC. */
 int ledger_keep_fd(struct ledger *ledger, int fd);

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Out of descriptors or memory: listeners pause, nothing spins, and all goes on when there is some again."""
 
+import os
 import resource
+import signal
 import time
 
 import pytest
@@ -10,6 +12,7 @@ import harness
 from harness import Daemon, Endpoint, Injected, Running, Serve, peers_run
 
 SPIN = 0.3        # CPU seconds a second that are too many for a daemon that can do nothing
+THREADS = 4       # of a worker: its main one, two that relay, the clerk
 CALLS_MAX = 150   # a second and client: a failing call may be tried again so often, no more
 
 
@@ -63,6 +66,36 @@ def test_no_descriptor_left(joined, spare):
         for client in clients:
             client.close()
     works(front)
+
+
+def test_a_worker_dies_when_no_descriptor_is_left(joined):
+    """Its heir needs none to find out what nobody owns: what the dead worker had is enough to begin with."""
+    daemon, front = joined
+    works(front)
+    clients = [front.connect() for _ in range(40)]
+    for client in clients:
+        client.sendall(b"no request, but bytes on their way")
+    harness.until("all are relayed", lambda: len(daemon.sessions()) == len(clients))
+    before = resource.prlimit(daemon.keeper, resource.RLIMIT_NOFILE)
+    for _ in range(3):
+        worker, used = daemon.worker, harness.descriptors(daemon.keeper)
+        none_left = next(number for number in range(len(used) + 1) if number not in used)
+        for pid in (daemon.keeper, worker):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (none_left, before[1]))
+        os.kill(worker, signal.SIGKILL)
+        heir = daemon.worker_after(worker)
+        harness.until("the heir has its threads", lambda: len(os.listdir(f"/proc/{heir}/task")) == THREADS)
+        for pid in (daemon.keeper, heir):
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        assert len(daemon.sessions()) == len(clients)
+    # One that has known no other limit than this.
+    os.kill(heir, signal.SIGKILL)
+    daemon.worker_after(heir)
+    for client in clients[::2]:
+        client.close()
+    works(front)
+    for client in clients:
+        client.close()
 
 
 def test_waiting_clients_are_served_when_there_are_some_again(joined):

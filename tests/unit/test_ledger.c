@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,6 +108,19 @@ START_TEST(another_process_sees_it)
 	ck_assert_int_eq(waitpid(pid, &status, 0), pid);
 	ck_assert_uint_eq(ledger.threads[1].hand, (uint64_t)HAND_SESSION << 32 | 42);
 	ck_assert_uint_eq(ledger.sessions[99].state, SESSION_RELAYING);
+}
+END_TEST
+
+START_TEST(nobody_takes_it_away)
+{
+	struct stat status;
+
+	ck_assert_int_eq(fstat(ledger.fd, &status), 0);
+	ck_assert_int_lt(ftruncate(ledger.fd, 0), 0);
+	ck_assert_int_eq(errno, EPERM);
+	ck_assert_int_lt(ftruncate(ledger.fd, status.st_size * 2), 0);
+	ck_assert_int_lt(fcntl(ledger.fd, F_ADD_SEALS, F_SEAL_WRITE), 0);
+	ledger.keeper->reload_asked = 7;
 }
 END_TEST
 
@@ -463,6 +477,7 @@ int main(void)
 	tcase_add_test(tcase, names_are_told_apart_to_their_last_byte);
 	tcase_add_test(tcase, keeper_fds_are_bounded);
 	tcase_add_test(tcase, another_process_sees_it);
+	tcase_add_test(tcase, nobody_takes_it_away);
 	tcase_add_test(tcase, audit_finds_what_is_missing);
 	tcase_add_test(tcase, audit_counts_the_pipe);
 	tcase_add_test(tcase, audit_says_when_it_cannot_tell);
