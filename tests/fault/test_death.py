@@ -4,6 +4,7 @@ ends, and nothing is left behind."""
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -64,6 +65,50 @@ def test_a_crash(held, name):
     assert spoken(sessions), "a session noticed the crash"
     after = starts(daemon)
     assert after["crash"] == before["crash"] + 1, (before, after)
+
+
+def everywhere(kind, place):
+    """Where to listen so that an address stands for many, and a client of it."""
+    port = harness.free_port()
+    if kind == "unix":
+        front = Endpoint("unix", place)
+        return front, front.socket, front.address
+    if kind == "vsock":
+        try:
+            socket.socket(socket.AF_VSOCK).bind((socket.VMADDR_CID_ANY, port))
+            with socket.socket(socket.AF_VSOCK) as probe:
+                probe.connect((1, port))
+        except ConnectionResetError:
+            pass  # nobody listens, but somebody could
+        except (AttributeError, OSError) as error:
+            raise harness.Skip(f"no vsock over loopback here: {error}")
+        return f"vsock://any:{port}", lambda: socket.socket(socket.AF_VSOCK), (1, port)
+    if kind == "inet6":
+        if not harness.has_ipv6():
+            raise harness.Skip("no IPv6 here")
+        return f"tcp6://[::]:{port}", lambda: socket.socket(socket.AF_INET6), ("::1", port)
+    return f"tcp4://0.0.0.0:{port}", socket.socket, ("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("kind", ("inet", "inet6", "unix", "vsock"))
+def test_a_death_in_accept(place, kind):
+    """accept(2) has returned, and no record names what it gave."""
+    back = Endpoint("unix", place)
+    listen, make, address = everywhere(kind, place)
+    with back.listen() as listener, Daemon({"r": {"listen": listen, "target": back}}, settings={"workers": 1}) as daemon, make() as client:
+        worker, before = daemon.worker, len(harness.descriptors(daemon.worker))
+        client.settimeout(HANG_PATIENCE)
+        with harness.Injected(daemon, "accept4", "delay_exit=60000000"):
+            client.connect(address)
+            harness.until("it is accepted", lambda: len(harness.descriptors(worker)) > before)
+            os.kill(worker, signal.SIGKILL)
+        daemon.worker_after(worker)
+        server, _ = listener.accept()
+        with server:
+            server.settimeout(HANG_PATIENCE)
+            client.sendall(b"to the server")
+            server.sendall(b"to the client")
+            assert (server.recv(100), client.recv(100)) == (b"to the server", b"to the client")
 
 
 def test_crashes_again_and_again(held):
