@@ -181,11 +181,11 @@ json_t *held_records(const struct worker *worker)
 		controls += ledger->controls[i].state != CONTROL_FREE;
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		generations += ledger->generations[i].number != 0;
-	for (int i = 0; i < LEDGER_ROUTES_MAX; i++) {
+	for (uint32_t i = 0; i < ledger->keeper->routes_high; i++) {
 		routes += ledger->routes[i].used != 0;
 		places += ledger->routes[i].used ? (int)ledger->routes[i].active : 0;
 	}
-	for (int i = 0; i < LEDGER_TARGETS_MAX; i++)
+	for (uint32_t i = 0; i < ledger->keeper->targets_high; i++)
 		targets += ledger->targets[i].used != 0;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		of_threads += (int)ledger->threads[i].sessions;
