@@ -582,7 +582,12 @@ class Injected:
 
     def __exit__(self, *exception):
         self.process.terminate()
-        self.process.wait()
+        try:
+            self.process.wait(3)
+        except subprocess.TimeoutExpired:
+            # A thread that was killed while its call was held up stays in its exit stop until the delay is over: strace waits for it.
+            self.process.kill()
+            self.process.wait()
         self.process.stderr.close()
 
 
