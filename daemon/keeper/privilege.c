@@ -128,9 +128,12 @@ int privilege_drop(const struct privilege *privilege, struct report *report)
 		return give_up("setresuid", report);
 	if (capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT))
 		return give_up("capabilities", report);
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return give_up("no_new_privs", report);
 	return 0;
+}
+
+int privilege_renounce(void)
+{
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;
 }
 
 static uint64_t permitted(void)

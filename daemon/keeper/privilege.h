@@ -20,6 +20,9 @@ struct privilege {
 	uint64_t capabilities; /* bit N: CAP number N */
 };
 
+/* The calling process, and all that come of it, gain nothing by a program that they run: PR_SET_NO_NEW_PRIVS. 0 or negative errno. */
+int privilege_renounce(void);
+
 /* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */
 int privilege_find(struct privilege *privilege, const struct config *config, struct report *report);
 

@@ -378,9 +378,13 @@ int start_up(struct start *start, const struct keeper_options *options)
 	start->path = options->config_path;
 	start->arguments = options->arguments;
 	raise_descriptors();
-	r = take_signals(start);
+	r = privilege_renounce(); /* before any plugin's code runs */
+	if (!r)
+		r = take_signals(start);
 	if (!r)
 		r = read_boot_config(start, &boot, &report);
+	if (r < 0 && !report.count)
+		report_add(&report, "cannot start: %s", strerror(-r));
 	if (r < 0)
 		return fail(&report, exit_status(r));
 	plugin_dir = options->plugin_dir ? options->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
