@@ -255,7 +255,8 @@ static int promise(int fd, const struct spliced_options *options, int index)
 	return r;
 }
 
-static int settle(int fd, const struct spliced_options *options, int index)
+/* joins: it is a member of its fanout group from now on, and hears. One that only might be used yet would take frames away from the others. */
+static int settle(int fd, const struct spliced_options *options, int index, bool joins)
 {
 	int group = (int)spliced_value(options, PACKET_OPTION_FANOUT)->number | PACKET_FANOUT_HASH << 16, r = 0;
 	unsigned hardware = hardware_of(fd, options);
@@ -272,8 +273,8 @@ static int settle(int fd, const struct spliced_options *options, int index)
 	if (!r)
 		r = promise(fd, options, index);
 	if (!r)
-		r = bind_to(fd, bound_protocol(options), index);
-	if (!r && group & 0xffff)
+		r = bind_to(fd, group & 0xffff && !joins ? htons(PROTOCOL_NONE) : bound_protocol(options), index);
+	if (!r && group & 0xffff && joins)
 		r = set(fd, options, PACKET_OPTION_FANOUT, PACKET_FANOUT, group);
 	return r;
 }
@@ -295,7 +296,7 @@ static int index_of(int fd, const struct spliced_options *options)
 	return is_any(options) || ioctl(fd, SIOCGIFINDEX, &request) < 0 ? 0 : request.ifr_ifindex;
 }
 
-static int packet_look(int fd, const struct spliced_options *options, uint64_t *lost)
+static int look(int fd, const struct spliced_options *options, bool joins, uint64_t *lost)
 {
 	int index = index_of(fd, options), r;
 	union tpacket_stats_u statistics = {0};
@@ -314,18 +315,23 @@ static int packet_look(int fd, const struct spliced_options *options, uint64_t *
 		return -ENODEV;
 	}
 	if (own.sll_ifindex != index || own.sll_protocol != bound_protocol(options)) {
-		r = settle(fd, options, index);
+		r = settle(fd, options, index, joins);
 		if (r < 0)
 			return r;
 	}
 	return is_up(fd, options) ? 0 : -ENETDOWN;
 }
 
-/* A listener's socket. What is not there is waited for. */
+static int packet_look(int fd, const struct spliced_options *options, uint64_t *lost)
+{
+	return look(fd, options, true, lost);
+}
+
+/* A listener's socket, that a reload may still take back. What is not there is waited for. */
 static int packet_bound(int fd, const struct spliced_options *options)
 {
 	uint64_t lost = 0;
-	int r = packet_look(fd, options, &lost);
+	int r = look(fd, options, false, &lost);
 
 	return r == -ENODEV || r == -ENETDOWN ? 0 : r;
 }

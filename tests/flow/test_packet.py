@@ -425,6 +425,72 @@ def test_nothing_comes_unfiltered(machines, tmp_path):
         flood.wait()
 
 
+# ---- fanout ----
+
+
+FLOWS = 300
+
+
+def shared_out(sinks):
+    """What came of one datagram of each of many flows: the numbers, by sink."""
+    seen = [[] for _ in sinks]
+
+    def came(count):
+        for numbers, sink in zip(seen, sinks):
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    numbers.append(struct.unpack("=I", sink.recv(2000)[-NUMBERED:][:4])[0])
+        return sum(map(len, seen)) >= count
+
+    for number in range(FLOWS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            sender.sendto(struct.pack("=I", number).ljust(NUMBERED), ("127.0.0.1", 9))
+        until("the frame came", lambda: came(number + 1))
+    assert sorted(seen[0] + seen[1]) == list(range(FLOWS))
+    return seen
+
+
+def fanout_route(path):
+    return {"listen": {"family": "packet", "interface": "lo", "direction": "in", "filter": "udp port 9",
+                       "vnet_header": True, "fanout": 7},
+            "target": f"unix-dgram://{path}"}
+
+
+def test_fanout_is_joined_by_what_is_used(place):
+    """Two routes of one group share frames out. A socket of a reload that is refused is at no time a member: it would take some away."""
+    paths = [os.path.join(place, name) for name in ("a", "b")]
+    with contextlib.ExitStack() as stack:
+        sinks = [stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)) for _ in paths]
+        for sink, path in zip(sinks, paths):
+            sink.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            sink.bind(path)
+            os.chmod(path, 0o777)
+        routes = {os.path.basename(path): fanout_route(path) for path in paths}
+        daemon = stack.enter_context(Daemon(routes))
+        until("both have begun", lambda: [one["state"] for one in daemon.sessions()] == ["relaying"] * 2)
+        assert all(shared_out(sinks))
+        busy = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        refused = {"c": fanout_route(paths[0]), "busy": {"listen": f"tcp4://127.0.0.1:{busy.getsockname()[1]}", "target": "tcp4://127.0.0.1:9"}}
+        log = os.path.join(place, "calls")
+        tracer = subprocess.Popen(["strace", "-f", "-e", "trace=bind,setsockopt", "-o", log, "-p", str(daemon.keeper)],
+                                  stderr=subprocess.PIPE, text=True)
+        assert "attached" in tracer.stderr.readline()
+        try:
+            daemon.write({**routes, **refused})
+            assert daemon.ctl_run("reload").returncode != 0
+        finally:
+            tracer.terminate()
+            tracer.wait()
+            tracer.stderr.close()
+        with open(log, encoding="utf-8", errors="replace") as file:
+            calls = file.read()
+        assert "AF_PACKET" in calls and "PACKET_FANOUT" not in calls
+        assert all(shared_out(sinks))
+        daemon.reload({**routes, "c": fanout_route(paths[0])})
+        until("the third has begun", lambda: [one["state"] for one in daemon.sessions()] == ["relaying"] * 3)
+        assert all(shared_out(sinks))
+
+
 # ---- interfaces that come and go ----
 
 
