@@ -185,3 +185,27 @@ def test_what_ends_a_session(routes, kind, call, error, when):
     harness.until("no session is left", lambda: not routes.daemon.sessions(), 20)
     serves(routes, kind)
     assert routes.daemon.worker == worker, "the worker died of it"
+
+
+@pytest.mark.parametrize("error", ("EAGAIN", "EINTR", "ENOMEM", "EINVAL", "EPIPE"))
+@pytest.mark.parametrize("kind", ("inet", "unix"))
+def test_a_pipe_that_is_not_moved(place, kind, error):
+    """A blocked direction moves to a small pipe by tee(2). Where that fails its bytes stay where they are."""
+    ends = harness.Endpoint("inet", place), harness.Endpoint(kind, place)
+    with ends[1].listen() as listener, Daemon({"r": {"listen": ends[0], "target": ends[1]}}) as daemon:
+        with Injected(daemon, "tee", f"error={error}") as injected, ends[0].connect() as client:
+            server = listener.accept()[0]
+            data, sent = os.urandom(64 << 10), 0
+            client.setblocking(False)
+            until_blocked = time.monotonic() + harness.PATIENCE
+            while not injected.calls():
+                assert time.monotonic() < until_blocked, "nothing moves to a small pipe"
+                try:
+                    sent += client.send(data[sent % len(data):])
+                except BlockingIOError:
+                    time.sleep(0.01)
+            client.shutdown(1)
+            with server:
+                heard, end = harness.read_all(server)
+            assert end == "end" and len(heard) == sent
+            assert all(heard[at:at + len(data)] == data[:min(len(data), sent - at)] for at in range(0, sent, len(data)))
