@@ -70,6 +70,8 @@ static int harden_print(const json_t *answer, const struct view *view)
 {
 	const json_t *capabilities = json_object_get(answer, "capabilities");
 	const json_t *families = json_object_get(answer, "families");
+	/* It would leave nothing of rules by users. A daemon that does not tell of them may have some. */
+	const char *private_users = json_is_false(json_object_get(answer, "identities")) ? "PrivateUsers=yes\n" : "";
 
 	(void)view;
 	if (!json_is_array(capabilities) || !json_is_array(families))
@@ -82,7 +84,7 @@ static int harden_print(const json_t *answer, const struct view *view)
 	if (!json_is_true(json_object_get(answer, "others")))
 		words_print("RestrictAddressFamilies", families, false);
 	if (json_array_size(capabilities) == 0)
-		puts("PrivateUsers=yes\nProcSubset=pid\nSystemCallFilter=~@privileged");
+		printf("%sProcSubset=pid\nSystemCallFilter=~@privileged\n", private_users);
 	if (json_is_true(json_object_get(answer, "namespaces")))
 		puts("RestrictNamespaces=net\nSystemCallFilter=setns");
 	return 0;

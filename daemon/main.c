@@ -5,6 +5,7 @@
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "net/family.h"
+#include "net/identity.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -160,6 +161,7 @@ int main(int argc, char **argv)
 
 	if (r)
 		return r - 1;
+	identity_load();
 	switch (arguments.action) {
 	case CHECK:
 	case PRINT: return check(&arguments);

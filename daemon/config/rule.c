@@ -11,6 +11,7 @@
 #include "config/node.h"
 #include "config/owner.h"
 #include "net/callback.h"
+#include "net/identity.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -97,6 +98,21 @@ static bool read_group(struct check *check, const struct list *list, const struc
 	return group;
 }
 
+/* In a user namespace that does not map it nobody can be seen to have the id: the rule would allow, or deny, nobody. */
+static bool check_mapped(struct check *check, const struct list *list, const struct node *node, const struct config_rule *rule)
+{
+	enum identity kind = rule->kind == RULE_UID ? IDENTITY_UID : IDENTITY_GID;
+
+	if (check->generation || identity_is_mapped(kind, rule->id))
+		return true;
+	check_error(check, node->place,
+		    "%s: \"%s\" means %s %u, whom the user namespace that spliced is in does not map (/proc/self/%s), so that it can tell "
+		    "nobody by it; start it without such a namespace (PrivateUsers=no), or map the id",
+		    list->key, node->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
+		    kind == IDENTITY_UID ? "uid_map" : "gid_map");
+	return false;
+}
+
 static int add_id(struct check *check, struct list *list, const struct node *node,
 		  struct config_rule *rule)
 {
@@ -117,7 +133,7 @@ static int add_id(struct check *check, struct list *list, const struct node *nod
 		well = read_user(check, list, node, &rule->id);
 	else
 		well = read_group(check, list, node, &rule->id);
-	return well ? add(check, list, rule) : 0;
+	return well && check_mapped(check, list, node, rule) ? add(check, list, rule) : 0;
 }
 
 /* Has an endpoint before this one asked the family already? */

@@ -381,11 +381,28 @@ static void take_families(const struct config_endpoint *endpoint, void *data)
 	}
 }
 
+/* Whether it has rules by users or groups: those are told from each other where all are mapped, and nowhere else. */
+static bool has_identities(const struct config *config)
+{
+	for (unsigned i = 0; i < config->n_routes; i++) {
+		const struct config_route *route = &config->routes[i];
+
+		for (unsigned k = 0; k < route->n_allow; k++)
+			if (route->allow[k].kind != RULE_ADDRESS)
+				return true;
+		for (unsigned k = 0; k < route->n_deny; k++)
+			if (route->deny[k].kind != RULE_ADDRESS)
+				return true;
+	}
+	return false;
+}
+
 /* What the configurations that are lived in take of the system. */
 static json_t *verb_harden(struct thread *clerk, const json_t *request)
 {
 	struct taken taken = {.families = json_array()};
 	json_t *capabilities = json_array();
+	bool identities = false;
 	uint64_t needs = 0;
 
 	(void)request;
@@ -393,6 +410,7 @@ static json_t *verb_harden(struct thread *clerk, const json_t *request)
 	for (const struct generation *generation = clerk->worker->generations; generation; generation = generation->next) {
 		needs |= needs_of_config(generation->config);
 		needs_each_endpoint(generation->config, take_families, &taken);
+		identities |= has_identities(generation->config);
 	}
 	if (taken.internet) { /* a name server may be in either */
 		take(&taken, "AF_INET");
@@ -401,8 +419,8 @@ static json_t *verb_harden(struct thread *clerk, const json_t *request)
 	for (unsigned i = 0; i < 64; i++)
 		if (needs & 1ull << i)
 			json_array_append_new(capabilities, json_string(capng_capability_to_name(i)));
-	return json_pack("{s:b, s:o, s:b, s:o, s:b}", "ok", 1, "families", taken.families, "others", taken.others,
-			 "capabilities", capabilities, "namespaces", (needs & 1ull << CAP_SYS_ADMIN) != 0);
+	return json_pack("{s:b, s:o, s:b, s:o, s:b, s:b}", "ok", 1, "families", taken.families, "others", taken.others,
+			 "capabilities", capabilities, "namespaces", (needs & 1ull << CAP_SYS_ADMIN) != 0, "identities", identities);
 }
 
 static const struct {

@@ -483,20 +483,13 @@ int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid)
 	return 0;
 }
 
-bool socket_peer_in_group(int fd, gid_t gid)
+int socket_peer_groups(int fd, gid_t *groups, unsigned max)
 {
-	gid_t groups[1024], own = (gid_t)-1;
-	socklen_t len = sizeof groups;
-	uid_t uid;
+	socklen_t len = max * (socklen_t)sizeof *groups;
 
-	if (!socket_peer_credentials(fd, &uid, &own) && own == gid)
-		return true;
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
-		return false;
-	for (size_t i = 0; i < len / sizeof *groups; i++)
-		if (groups[i] == gid)
-			return true;
-	return false;
+		return errno == ENODATA || errno == EOPNOTSUPP || errno == ENOPROTOOPT ? 0 : -errno;
+	return (int)(len / sizeof *groups);
 }
 
 int socket_local_address(int fd, struct address *ret)

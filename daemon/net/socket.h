@@ -145,8 +145,9 @@ bool socket_tcp_consumed(int fd, struct socket_consumed *ret);
 /* A peer's uid and gid, SO_PEERCRED. 0 or negative errno. */
 int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid);
 
-/* Whether the peer is in a group, its supplementary groups too (SO_PEERGROUPS). */
-bool socket_peer_in_group(int fd, gid_t gid);
+/* The peer's supplementary groups, SO_PEERGROUPS: how many, none where the family has no such thing; or negative errno, -ERANGE for
+ * more than max. */
+int socket_peer_groups(int fd, gid_t *groups, unsigned max);
 
 /* Puts the local, or the peer's, address into *ret. 0 or negative errno. */
 int socket_local_address(int fd, struct address *ret);
