@@ -131,6 +131,13 @@ int privilege_drop(const struct privilege *privilege, struct report *report)
 	return 0;
 }
 
+void privilege_hide(void)
+{
+#ifndef SPLICED_DEV
+	prctl(PR_SET_DUMPABLE, 0);
+#endif
+}
+
 int privilege_renounce(void)
 {
 	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ? -errno : 0;

@@ -23,6 +23,10 @@ struct privilege {
 /* The calling process, and all that come of it, gain nothing by a program that they run: PR_SET_NO_NEW_PRIVS. 0 or negative errno. */
 int privilege_renounce(void);
 
+/* Keeps others of the same user out of this process and of those that come of it, ptrace(2) and core(5) with them. exec(3), and a change
+ * of credentials, undo it. Not in a build for developers. */
+void privilege_hide(void);
+
 /* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */
 int privilege_find(struct privilege *privilege, const struct config *config, struct report *report);
 

@@ -393,6 +393,8 @@ int start_up(struct start *start, const struct keeper_options *options)
 	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
 	if (!r)
 		r = become_user(start, boot, &report);
+	if (!options->single)
+		privilege_hide();
 	start->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
 	if (!r && handover_take(&old, &report) > 0)
 		r = take_over(start, boot, log_fd, &old, &report);

@@ -74,12 +74,12 @@ def test_sessions_go_on(program):
                 assert daemon.ctl_run("upgrade").returncode == 0, daemon.log()
                 session.lives()
                 assert daemon.keeper == keeper and upgrades(daemon) == number
-            descriptors = len(os.listdir(f"/proc/{keeper}/fd"))
+            descriptors = len(harness.descriptors(keeper))
             daemon.signal(signal.SIGUSR2)
             until("it is upgraded by a signal, too", lambda: upgrades(daemon) == 4)
             until("and has read its file", lambda: daemon.status()["reload"]["generation"] == 5)
             session.lives()
-            assert len(os.listdir(f"/proc/{keeper}/fd")) <= descriptors + 1, "none is left behind"
+            assert len(harness.descriptors(keeper)) <= descriptors + 1, "none is left behind"
             session.close()
 
 

@@ -1,8 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the processes of the daemon have renounced, whoever started it and whatever has happened to it since."""
 
+import errno
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -57,3 +62,95 @@ def test_a_daemon_without_a_keeper(place, monkeypatch):
     routes = {"r": {"listen": front, "target": back}}
     with back.listen(), Daemon(routes, single=True, unrest="its keeper and its worker are one process") as daemon:
         assert status_words(daemon.keeper, "NoNewPrivs") == {"1"}
+
+
+# ---- hidden from others of the same user ----
+
+ATTEMPTS = """
+import ctypes, os, sys
+pid = int(sys.argv[1])
+libc = ctypes.CDLL(None, use_errno=True)
+PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
+def call(name, *arguments):
+    if libc[name](*arguments) < 0:
+        raise OSError(ctypes.get_errno(), name)
+buffer = ctypes.create_string_buffer(8)
+class Part(ctypes.Structure):
+    _fields_ = [("base", ctypes.c_void_p), ("len", ctypes.c_size_t)]
+local, remote = Part(ctypes.addressof(buffer), 8), Part(4096, 8)
+attempts = {
+    "mem": lambda: os.open(f"/proc/{pid}/mem", os.O_RDONLY),
+    "environ": lambda: os.open(f"/proc/{pid}/environ", os.O_RDONLY),
+    "fd": lambda: os.listdir(f"/proc/{pid}/fd"),
+    "seize": lambda: call("ptrace", PTRACE_SEIZE, pid, None, None),
+    "pidfd_getfd": lambda: call("syscall", 438, os.pidfd_open(pid), 0, 0),
+}
+for name, attempt in attempts.items():
+    try:
+        attempt()
+        print(name, "done")
+    except OSError as error:
+        print(name, error.errno)
+"""
+
+
+def as_nobody(*command):
+    return ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
+
+
+def try_all(pid):
+    """{what another process of nobody tries on this one: errno, or "done"}."""
+    done = subprocess.run(as_nobody(sys.executable, "-c", ATTEMPTS, str(pid)), capture_output=True, text=True, check=True,
+                          timeout=harness.PATIENCE)
+    return dict(line.split() for line in done.stdout.splitlines())
+
+
+def is_for_developers():
+    with open(harness.spliced(), "rb") as file:
+        return b"__asan_init" in file.read()
+
+
+def pids(daemon):
+    """Of keeper and worker, by what the daemon says of itself; None between two workers."""
+    done = daemon.ctl_run("status")
+    if done.returncode not in (0, 1):
+        return None
+    status = json.loads(done.stdout)
+    return status["keeper"]["pid"], status["worker"]["pid"]
+
+
+def carries(front, listener):
+    with front.connect() as client:
+        server, _ = listener.accept()
+        with server:
+            client.sendall(b"ping")
+            assert server.recv(9) == b"ping"
+            server.sendall(b"pong")
+            assert client.recv(9) == b"pong"
+
+
+@pytest.mark.parametrize("root", [True, False])
+def test_others_of_the_same_user_are_kept_out(place, root):
+    """A daemon that root started, and that became nobody; and one that nobody started: neither memory nor descriptors are another's, and
+    it works with what it opens of its own under /proc/self."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise harness.Skip("only root can become two of somebody else")
+    if is_for_developers():
+        raise harness.Skip("a build for developers can be looked into")
+    os.chmod(place, 0o777)
+    front, back = Endpoint("inet", place), Endpoint("inet", place)
+    daemon = Daemon({"r": {"listen": front, "target": back}}, settings={"user": "nobody"} if root else None,
+                    wrap=() if root else as_nobody())
+    daemon.control = daemon.settings["control"]["path"] = os.path.join(place, "made", "control.sock")
+    daemon.write()
+    with back.listen() as listener, daemon:
+        daemon.wrap = []  # setpriv has become the daemon
+        before = until("it is there", lambda: pids(daemon))
+        for happen in (None, lambda: os.kill(before[1], signal.SIGKILL), lambda: daemon.ctl("upgrade")):
+            if happen:
+                happen()
+                before = until("an heir is there", lambda: (now := pids(daemon)) and now[1] != before[1] and now)
+            carries(front, listener)
+            for pid in before:
+                found = try_all(pid)
+                assert found and set(found.values()) <= {str(errno.EPERM), str(errno.EACCES)}, f"process {pid}: {found}"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* peers kill: finds the keeper's worker and kills it, again and again. The worker is the child that
  * shares the keeper's descriptor table (kcmp(2) tells), for the keeper has other children too,
- * which check a configuration. Where the kernel has no kcmp, the youngest child is taken. A dead
- * worker stays in the list until it is waited for: a kill counts when its process is another than
- * the last. */
+ * which check a configuration. Where the kernel has no kcmp, or refuses it, the youngest child is
+ * taken. A dead worker stays in the list until it is waited for: a kill counts when its process is
+ * another than the last. */
 #include "peers.h"
 
 #include <errno.h>
@@ -26,7 +26,7 @@ static bool is_worker(pid_t keeper, pid_t child)
 {
 	long r = any_child ? 0 : syscall(SYS_kcmp, keeper, child, KCMP_FILES, 0, 0);
 
-	return r == 0 || (r < 0 && errno == ENOSYS);
+	return r == 0 || (r < 0 && (errno == ENOSYS || errno == EPERM));
 }
 
 /* The worker's process, 0 when there is none right now, or -ESRCH when the keeper is gone. */
