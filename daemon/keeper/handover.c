@@ -10,6 +10,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "keeper/prepare.h"
+#include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
@@ -329,7 +330,7 @@ int handover_exec(struct ledger *ledger, char *const *arguments)
 struct check {
 	struct ledger *ledger;
 	char *const *arguments;
-	const char *config_path;
+	const char *config_path, *plugin_dir;
 };
 
 static void run_check(const struct prepare *prepare, void *data)
@@ -337,15 +338,11 @@ static void run_check(const struct prepare *prepare, void *data)
 	const struct check *check = data;
 	struct ledger *ledger = check->ledger;
 	char path[4096], number[16];
-	const char *plugin_dir = NULL;
 	char *words[] = {check->arguments[0], "-t", "-c", (char *)check->config_path, "--adopts", number, NULL, NULL, NULL};
 
-	for (int i = 1; check->arguments[i]; i++)
-		if (!strcmp(check->arguments[i], "--plugin-dir"))
-			plugin_dir = check->arguments[i + 1];
-	if (plugin_dir) {
+	if (check->plugin_dir) {
 		words[6] = "--plugin-dir";
-		words[7] = (char *)plugin_dir;
+		words[7] = (char *)check->plugin_dir;
 	}
 	snprintf(number, sizeof number, "%d", ledger->fd);
 	dup2(prepare->report_fd, STDOUT_FILENO);
@@ -361,9 +358,9 @@ static void run_check(const struct prepare *prepare, void *data)
 	_exit(EX_UNAVAILABLE);
 }
 
-int handover_check(struct prepare *prepare, struct ledger *ledger, char *const *arguments, const char *config_path)
+int handover_check(struct prepare *prepare, struct ledger *ledger, const struct start *start)
 {
-	struct check check = {ledger, arguments, config_path};
+	struct check check = {ledger, start->arguments, start->path, start->plugin_dir};
 
 	return prepare_start_check(prepare, ledger, run_check, &check);
 }

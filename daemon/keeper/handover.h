@@ -16,6 +16,7 @@ struct generation;
 struct ledger;
 struct prepare;
 struct report;
+struct start;
 
 /* Takes what another process left, if it left anything: 1, and *old is its ledger, all of whose descriptors are open here; 0: nothing.
  * Negative errno: it cannot be used, and is closed; report says why. */
@@ -32,7 +33,7 @@ void handover_abandon(struct ledger *ledger, struct generation *newest);
 
 /* Starts a child, prepare.h, that checks whether the program's file as it is now can take over: its plugins, the configuration, this
  * ledger. 0 or negative errno. */
-int handover_check(struct prepare *prepare, struct ledger *ledger, char *const *arguments, const char *config_path);
+int handover_check(struct prepare *prepare, struct ledger *ledger, const struct start *start);
 
 /* Becomes the program's file as it is now. Returns only if that failed: negative errno. */
 int handover_exec(struct ledger *ledger, char *const *arguments);

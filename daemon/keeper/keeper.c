@@ -183,7 +183,7 @@ static void begin_upgrade(struct keeper *keeper)
 	keeper->upgrade.wanted = false;
 	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = handover_check(&keeper->prepare, keeper->ledger, keeper->start->arguments, keeper->start->path);
+	r = handover_check(&keeper->prepare, keeper->ledger, keeper->start);
 	keeper->upgrade.checking = !r;
 	if (!r)
 		return;

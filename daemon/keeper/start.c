@@ -377,6 +377,7 @@ int start_up(struct start *start, const struct keeper_options *options)
 
 	start->path = options->config_path;
 	start->arguments = options->arguments;
+	start->plugin_dir = options->plugin_dir;
 	raise_descriptors();
 	r = privilege_renounce(); /* before any plugin's code runs */
 	if (!r)

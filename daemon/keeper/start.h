@@ -23,6 +23,7 @@ struct start {
 	bool settled;     /* the configuration that runs is this process's own choice */
 	bool handed_over; /* and this one has left its own */
 	char *const *arguments;
+	const char *plugin_dir; /* --plugin-dir, or NULL */
 	char *control_path;
 };
 

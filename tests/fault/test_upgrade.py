@@ -6,6 +6,7 @@ import shutil
 import signal
 import socket
 import stat
+import subprocess
 import tempfile
 import time
 
@@ -81,6 +82,30 @@ def test_sessions_go_on(program):
             session.lives()
             assert len(harness.descriptors(keeper)) <= descriptors + 1, "none is left behind"
             session.close()
+
+
+class Told(Daemon):
+    """Its families are where the command line says, however that is written, and nowhere else."""
+
+    def __init__(self, routes, words):
+        super().__init__(routes, {"plugin_dir": "/nowhere"}, wait=False)
+        self.words = words
+
+    def start(self):
+        with open(self.log_file, "ab") as log:
+            self.process = subprocess.Popen([harness.spliced(), "-c", self.file, *self.words], stdin=subprocess.DEVNULL, stdout=log,
+                                            stderr=log, start_new_session=True)
+        until("the daemon listens", self.ready)
+        return self
+
+
+@pytest.mark.parametrize("words", (("--plugin-dir", "{}"), ("--plugin-dir={}",), ("--plug={}",), ("--plugin-dir=/elsewhere", "--plugin-dir={}")))
+def test_where_its_families_are(words):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        _, route = routes(server)
+        with Told(route, [word.format(harness.plugin_dir()) for word in words]) as daemon:
+            done = daemon.ctl_run("upgrade")
+            assert done.returncode == 0 and upgrades(daemon) == 1, f"{done}{daemon.log()}"
 
 
 def test_under_a_swarm():
