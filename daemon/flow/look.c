@@ -56,19 +56,18 @@ int look_at_side(struct session *session, unsigned side)
 	return r;
 }
 
+void look_at_both(struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++)
+		look_at_side(session, side);
+	session->look = session->thread->loop.now + NSEC_PER_SEC;
+}
+
 void look_when_due(struct session *session)
 {
-	uint64_t now = session->thread->loop.now;
-	bool wanted = false;
-
-	for (unsigned side = 0; side < 2; side++)
-		wanted |= wants_looks(session, side);
-	if (!wanted)
+	if (!wants_looks(session, 0) && !wants_looks(session, 1))
 		return;
-	if (session->look <= now) {
-		for (unsigned side = 0; side < 2; side++)
-			look_at_side(session, side);
-		session->look = now + NSEC_PER_SEC;
-	}
+	if (session->look <= session->thread->loop.now)
+		look_at_both(session);
 	session_look_again(session, session->look);
 }

@@ -11,5 +11,8 @@ struct session;
  * of that goes to the log and into the session's record. */
 int look_at_side(struct session *session, unsigned side);
 
+/* Looks now at both: before a session is told to relay, so that its sockets hear by then. */
+void look_at_both(struct session *session);
+
 /* Looks, if it is time, at both, and asks the session's timer for the next look. */
 void look_when_due(struct session *session);

@@ -181,6 +181,7 @@ static void arm_resets(const struct session *session)
 
 void session_relay(struct session *session)
 {
+	look_at_both(session);
 	session_set_state(session, SESSION_RELAYING);
 	arm_resets(session);
 	session_record(session)->active = session->thread->loop.now;
