@@ -138,7 +138,7 @@ static void accept_again(struct control *control)
 		return;
 	control->full = false;
 	timer_clear(&control->clerk->loop.timers, &control->timer);
-	loop_change(&control->clerk->loop, control->ledger->keeper->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
+	loop_change(&control->clerk->loop, control->ledger->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
 }
 
 static void look_again(struct timer *timer)
@@ -150,7 +150,7 @@ static void look_again(struct timer *timer)
 static void hold_back(struct control *control, uint64_t until)
 {
 	control->full = true;
-	loop_change(&control->clerk->loop, control->ledger->keeper->control_fd, 0, KIND_CONTROL_LISTENER, 0);
+	loop_change(&control->clerk->loop, control->ledger->control_fd, 0, KIND_CONTROL_LISTENER, 0);
 	if (until)
 		timer_set(&control->clerk->loop.timers, &control->timer, until);
 }
@@ -229,13 +229,13 @@ static void ask_reload(struct connection *connection)
 	record->asked = atomic_load(&keeper->reload_asked) + 1;
 	atomic_store(&record->state, CONTROL_RELOADING);
 	atomic_store(&keeper->reload_asked, record->asked);
-	if (write(keeper->keeper_wake, &one, sizeof one) < 0)
+	if (write(connection->control->ledger->keeper_wake, &one, sizeof one) < 0)
 		return; /* full: it is being woken already */
 }
 
 static bool is_for_keeper(const struct control *control, const char *verb)
 {
-	return (!strcmp(verb, "reload") || !strcmp(verb, "upgrade")) && getpid() != control->ledger->keeper->keeper_pid;
+	return (!strcmp(verb, "reload") || !strcmp(verb, "upgrade")) && getpid() != control->ledger->keeper_pid;
 }
 
 static void obey(struct connection *connection, const char *line)
@@ -321,7 +321,7 @@ static int watch(struct control *control, uint32_t index)
 static bool accept_connection(struct control *control, uint32_t index)
 {
 	struct ledger_control *record = &control->ledger->controls[index];
-	int fd = accept4(control->ledger->keeper->control_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = accept4(control->ledger->control_fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 	if (fd < 0)
 		return errno != EMFILE && errno != ENFILE && errno != ENOMEM && errno != ENOBUFS;
@@ -407,7 +407,7 @@ static void handle_keeper(void *context, uint32_t unused, uint32_t events)
 	uint64_t count;
 
 	(void)unused, (void)events;
-	if (read(control->ledger->keeper->clerk_wake, &count, sizeof count) < 0)
+	if (read(control->ledger->clerk_wake, &count, sizeof count) < 0)
 		return;
 	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
 		if (control->ledger->controls[i].state == CONTROL_RELOADING)
@@ -426,7 +426,6 @@ static void adopt(struct control *control, uint32_t index)
 int control_new(struct control **ret, struct thread *clerk)
 {
 	struct control *control = calloc(1, sizeof *control);
-	struct ledger_keeper *keeper = clerk->worker->ledger->keeper;
 	int r = 0;
 
 	if (!control)
@@ -443,9 +442,9 @@ int control_new(struct control **ret, struct thread *clerk)
 		if (control->ledger->controls[i].state != CONTROL_FREE)
 			adopt(control, i);
 	}
-	r = loop_add(&clerk->loop, keeper->clerk_wake, EPOLLIN, KIND_KEEPER, 0);
-	if (!r && keeper->control_fd >= 0)
-		r = loop_add(&clerk->loop, keeper->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
+	r = loop_add(&clerk->loop, control->ledger->clerk_wake, EPOLLIN, KIND_KEEPER, 0);
+	if (!r && control->ledger->control_fd >= 0)
+		r = loop_add(&clerk->loop, control->ledger->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
 	if (r < 0) {
 		free(control);
 		return r;

@@ -36,14 +36,14 @@ static void own(struct holdings *held, int fd, enum owner owner)
 
 static void own_listeners(struct holdings *held, const struct ledger *ledger)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
-		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger->listeners[i].n_fds; k++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
+		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger_sockets(&ledger->listeners[i]); k++)
 			own(held, ledger->listeners[i].fds[k], OWNER_LISTENER);
 }
 
 static void own_sessions(struct holdings *held, const struct ledger *ledger)
 {
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
 
 		for (int k = 0; record->state > SESSION_CLAIMED && k < 2; k++) {
@@ -171,9 +171,9 @@ json_t *held_records(const struct worker *worker)
 	const struct ledger *ledger = worker->ledger;
 	int sessions = 0, listeners = 0, leaving = 0, controls = 0, generations = 0, routes = 0, targets = 0, places = 0, of_threads = 0;
 
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		sessions += ledger->sessions[i].state != SESSION_FREE;
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		listeners += ledger->listeners[i].state != LISTENER_FREE;
 		leaving += ledger->listeners[i].state == LISTENER_LEAVING;
 	}
@@ -181,11 +181,11 @@ json_t *held_records(const struct worker *worker)
 		controls += ledger->controls[i].state != CONTROL_FREE;
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		generations += ledger->generations[i].number != 0;
-	for (uint32_t i = 0; i < ledger->keeper->routes_high; i++) {
+	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++) {
 		routes += ledger->routes[i].used != 0;
 		places += ledger->routes[i].used ? (int)ledger->routes[i].active : 0;
 	}
-	for (uint32_t i = 0; i < ledger->keeper->targets_high; i++)
+	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)
 		targets += ledger->targets[i].used != 0;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		of_threads += (int)ledger->threads[i].sessions;

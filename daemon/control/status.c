@@ -166,13 +166,15 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger, 
 }
 
 /* Family or device is not there. One endpoint of both IP families has two listeners. */
-static void judge_waiting(struct verdict *verdict, const struct ledger_listener *record, const struct config *config)
+static void judge_waiting(struct verdict *verdict, const struct ledger_listener *record, struct generation *generations,
+			  const struct config_route *route)
 {
-	const struct config_route *route = &config->routes[record->route];
-	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
+	const struct config_endpoint *endpoint = generation_listens(generations, record);
+	const struct config_leg *leg = generation_listens_by(generations, record);
 
-	add_reason(verdict, "%s: %s%s%s waits (%s)", route->name, endpoint->text, endpoint->n_legs > 1 ? " by " : "",
-		   endpoint->n_legs > 1 ? endpoint->legs[record->leg].family->name : "", strerror(record->waits));
+	if (leg)
+		add_reason(verdict, "%s: %s%s%s waits (%s)", route->name, endpoint->text, endpoint->n_legs > 1 ? " by " : "",
+			   endpoint->n_legs > 1 ? leg->family->name : "", strerror(record->waits));
 }
 
 static bool is_limit(uint32_t why)
@@ -180,29 +182,37 @@ static bool is_limit(uint32_t why)
 	return why == PAUSE_SESSIONS || why == PAUSE_LIMIT || why == PAUSE_DESCRIPTORS || why == PAUSE_SHARE || why == PAUSE_PIPES;
 }
 
+/* A record's route, by its record. */
+static bool is_paused(const struct ledger *ledger, struct generation *generations, const struct ledger_listener *record)
+{
+	const struct generation *generation = generation_find(generations, record->generation);
+	uint32_t route = record->route;
+
+	return generation && route < generation->config->n_routes && ledger->routes[generation->route_slots[route]].paused;
+}
+
 static void judge_listeners(struct verdict *verdict, const struct ledger *ledger, struct generation *generations,
 			    uint32_t *listening, uint32_t *paused)
 {
 	*listening = *paused = 0;
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
-		const struct generation *generation = generation_find(generations, record->generation);
+		const struct config_route *route = generation_route(generations, record->generation, record->route);
 
-		if (record->state == LISTENER_WAITING && generation)
-			judge_waiting(verdict, record, generation->config);
-		if (record->state != LISTENER_OPEN || !generation)
+		if (record->state == LISTENER_WAITING && route)
+			judge_waiting(verdict, record, generations, route);
+		if (record->state != LISTENER_OPEN || !route)
 			continue;
 		*listening += 1;
 		if (!record->paused)
 			continue;
 		*paused += 1;
 		/* A route that is paused says why: judge_routes(). */
-		if (record->paused == PAUSE_DEATHS && ledger->routes[generation->route_slots[record->route]].paused)
+		if (record->paused == PAUSE_DEATHS && is_paused(ledger, generations, record))
 			continue;
 		if (is_limit(record->paused))
 			continue; /* judge_limits() tells it */
-		add_reason(verdict, "%s paused (%s)", generation->config->routes[record->route].name,
-			   listener_pause_name(record->paused));
+		add_reason(verdict, "%s paused (%s)", route->name, listener_pause_name(record->paused));
 	}
 }
 
@@ -224,23 +234,21 @@ static void judge_limits(struct verdict *verdict, const struct ledger *ledger, c
 /* What a family waits for, as an interface that is not there. */
 static void judge_places(struct verdict *verdict, const struct ledger *ledger, struct generation *generations)
 {
-	for (uint32_t slot = 0; slot < ledger->keeper->sessions_high; slot++) {
+	for (uint32_t slot = 0; slot < ledger_sessions_high(ledger); slot++) {
 		const struct ledger_session *record = &ledger->sessions[slot];
-		const struct generation *generation;
+		const struct config_route *route;
 
 		/* Each second, of each session: of most there is nothing more to look at. */
 		if (record->state != SESSION_RELAYING || (!ledger->flows[slot].waits[0] && !ledger->flows[slot].waits[1]))
 			continue;
-		generation = generation_find(generations, record->generation);
-		for (unsigned side = 0; generation && side < 2; side++) {
-			const struct config_route *route = &generation->config->routes[record->route];
-			const struct config_endpoint *front =
-				record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+		route = generation_route(generations, record->generation, record->route);
+		for (unsigned side = 0; route && side < 2; side++) {
+			const struct config_endpoint *endpoint =
+				side ? generation_target(route, record) : generation_front(route, record);
 			int error = ledger->flows[slot].waits[side];
 
-			if (error)
-				add_reason(verdict, "%s: %s waits (%s)", route->name,
-					   side ? route->targets[record->target].text : front->text, strerror(error));
+			if (error && endpoint)
+				add_reason(verdict, "%s: %s waits (%s)", route->name, endpoint->text, strerror(error));
 		}
 	}
 }
@@ -337,7 +345,7 @@ static uint32_t count_shared(const struct ledger *ledger)
 {
 	uint32_t count = 0;
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		count += ledger->listeners[i].state == LISTENER_OPEN && ledger->listeners[i].shared;
 	return count;
 }

@@ -56,7 +56,7 @@ static int live_count(struct live *live, const struct ledger *ledger, struct gen
 {
 	live->bytes = calloc(LEDGER_ROUTES_MAX, sizeof *live->bytes);
 	live->sessions = calloc(LEDGER_TARGETS_MAX, sizeof *live->sessions);
-	for (uint32_t i = 0; live->bytes && live->sessions && i < ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; live->bytes && live->sessions && i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
 		const struct generation *generation =
 			record->state == SESSION_RELAYING ? generation_find(generations, record->generation) : NULL;
@@ -160,7 +160,7 @@ static json_t *verb_listeners(struct thread *clerk, const json_t *request)
 	json_t *list = json_array();
 
 	(void)request;
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
 		const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
 
@@ -271,7 +271,7 @@ static json_t *verb_sessions(struct thread *clerk, const json_t *request)
 	};
 	json_t *list = json_array();
 
-	for (uint32_t i = 0; i < clerk->worker->ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(clerk->worker->ledger); i++)
 		append_session(list, clerk, i, &filter);
 	return list_answer("sessions", list);
 }

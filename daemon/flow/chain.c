@@ -165,21 +165,21 @@ static const struct own_file *find_file(const struct chains *chains, uint64_t fi
 static void note_listener(const struct worker *worker, struct chains *chains, uint32_t index)
 {
 	const struct ledger_listener *record = &worker->ledger->listeners[index];
-	const struct config_endpoint *endpoint = generation_listens(worker->generations, record);
+	const struct config_leg *leg = generation_listens_by(worker->generations, record);
 	const struct generation *generation = generation_find(worker->generations, record->generation);
 	struct own_listener *own = &chains->listeners[index];
 	struct address address;
 	int fd = -1;
 
-	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || !endpoint)
+	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || !leg)
 		return;
-	for (uint32_t k = 0; k < record->n_fds && fd < 0; k++)
+	for (uint32_t k = 0; k < ledger_sockets(record) && fd < 0; k++)
 		fd = record->fds[k];
-	if (fd < 0 || endpoint->legs[record->leg].row->capabilities & SPLICED_FEED)
+	if (fd < 0 || leg->row->capabilities & SPLICED_FEED)
 		return;
-	chains->kinds |= kind_of(&endpoint->legs[record->leg]);
+	chains->kinds |= kind_of(leg);
 	own->netns = socket_netns(fd);
-	if (endpoint->legs[record->leg].family->plugin.domain == AF_UNIX && !socket_local_address(fd, &address))
+	if (leg->family->plugin.domain == AF_UNIX && !socket_local_address(fd, &address))
 		own->file = hash_file(worker, own->netns, &address);
 	if (own->file)
 		*place_of(chains, own->file) = (struct own_file){own->file, generation->route_slots[record->route]};
@@ -187,7 +187,7 @@ static void note_listener(const struct worker *worker, struct chains *chains, ui
 
 int chains_init(struct worker *worker)
 {
-	uint32_t high = worker->ledger->keeper->listeners_high, files = 64;
+	uint32_t high = ledger_listeners_high(worker->ledger), files = 64;
 	struct chains *chains = calloc(1, sizeof *chains);
 
 	worker->chains = chains;

@@ -33,8 +33,6 @@ enum {
 	FULL_BACKLOG_MS = 5,
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
-	BACKOFF_DOUBLINGS_MAX = 20,
-	ROUNDS_COUNTED = BACKOFF_DOUBLINGS_MAX + 1, /* the pauses grow no longer */
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
 };
 
@@ -103,7 +101,7 @@ static void end_round(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	session->pool_left = 0;
-	if (record->rounds < ROUNDS_COUNTED)
+	if (record->rounds < LEDGER_ROUNDS_MAX)
 		record->rounds++;
 	wait_until(session, session->thread->loop.now + pause_length(session));
 }

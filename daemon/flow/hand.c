@@ -27,7 +27,7 @@ static uint32_t barred_word(const struct worker *worker, const struct ledger_rou
 int hands_init(struct worker *worker)
 {
 	const struct ledger *ledger = worker->ledger;
-	uint32_t high = ledger->keeper->routes_high;
+	uint32_t high = ledger_routes_high(ledger);
 
 	for (uint32_t slot = 0; slot < high; slot++) {
 		uint32_t word = ledger->routes[slot].used ? barred_word(worker, &ledger->routes[slot]) : 0;

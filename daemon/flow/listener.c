@@ -366,7 +366,7 @@ static void wake_keeper(const struct thread *thread)
 {
 	uint64_t one = 1;
 
-	if (write(thread->worker->ledger->keeper->keeper_wake, &one, sizeof one) < 0)
+	if (write(thread->worker->ledger->keeper_wake, &one, sizeof one) < 0)
 		return; /* full: it is being woken already */
 }
 
@@ -400,7 +400,7 @@ static void leave(struct thread *thread, struct listener *listener, uint32_t ind
 	}
 	record->fds[place] = -1;
 	close(fd);
-	for (uint32_t i = 0; i < record->n_fds; i++)
+	for (uint32_t i = 0; i < ledger_sockets(record); i++)
 		if (record->fds[i] >= 0)
 			return;
 	atomic_store(&record->state, LISTENER_FREE);
@@ -487,8 +487,10 @@ static void adopt(struct thread *thread, uint32_t index)
 
 void listeners_adopt(struct thread *thread)
 {
-	uint32_t high = thread->worker->ledger->keeper->listeners_high;
+	uint32_t high = ledger_listeners_high(thread->worker->ledger);
 
-	for (uint32_t i = 0; i < high; i++)
+	for (uint32_t i = 0; i < high; i++) {
+		hand_listener(thread, i);
 		adopt(thread, i);
+	}
 }

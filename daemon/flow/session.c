@@ -289,6 +289,12 @@ static bool is_cut_off(const struct session *session)
 	return session_record(session)->front == FRONT_FED && session_fd(session, 0) < 0;
 }
 
+/* What a record says that it is to be ended for, held against what is ever written there. */
+static enum session_end sentence(uint32_t kill)
+{
+	return kill == END_POISON || kill == END_AUDIT || kill == END_RELOAD ? (enum session_end)kill : END_KILLED;
+}
+
 void session_adopt(struct thread *thread, uint32_t slot, const struct generation *generation)
 {
 	struct session *session = session_at(thread, slot);
@@ -320,7 +326,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	if (r)
 		session_end(session, END_ERROR, r);
 	else if (record->kill)
-		session_end(session, (enum session_end)record->kill, 0);
+		session_end(session, sentence(record->kill), 0);
 	else if (is_cut_off(session))
 		session_end(session, END_RELOAD, 0);
 	else if (!record->admitted && !is_welcome(session, &peer))

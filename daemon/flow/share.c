@@ -29,9 +29,9 @@ static uint64_t count_other_descriptors(const struct ledger *ledger)
 {
 	uint64_t count = DESCRIPTORS_FIXED + (uint64_t)DESCRIPTORS_OF_A_THREAD * (ledger->n_threads + 1);
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state != LISTENER_FREE)
-			count += ledger->listeners[i].n_fds;
+			count += ledger_sockets(&ledger->listeners[i]);
 	return count;
 }
 
@@ -127,7 +127,7 @@ int share_init(struct share *share, struct ledger *ledger, struct generation *ge
 	share->by_descriptors = share->places < ledger->n_sessions;
 	ledger->keeper->places = share->places;
 	reckon(share, generations->config, generations->route_slots);
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
 		const struct generation *generation = generation_find(generations, record->generation);
 

@@ -144,7 +144,7 @@ static void add_feeds(struct thread *thread)
 {
 	const struct ledger *ledger = thread->worker->ledger;
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
 
 		if (record->state != LISTENER_OPEN || record->paused == PAUSE_DEATHS || !is_mine(thread, i) ||
@@ -173,7 +173,7 @@ void standing_find_owners(struct worker *worker)
 {
 	const struct ledger *ledger = worker->ledger;
 
-	for (uint32_t slot = 0; slot < ledger->keeper->sessions_high; slot++) {
+	for (uint32_t slot = 0; slot < ledger_sessions_high(ledger); slot++) {
 		const struct ledger_session *record = &ledger->sessions[slot];
 
 		if ((record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING) && record->front == FRONT_DIALED &&
@@ -244,7 +244,7 @@ static int index_all(const struct thread *thread, struct index *index)
 static uint32_t count_all(const struct thread *thread)
 {
 	const struct config *config = thread->worker->generations->config;
-	uint32_t count = thread->worker->ledger->keeper->listeners_high;
+	uint32_t count = ledger_listeners_high(thread->worker->ledger);
 
 	for (unsigned i = 0; i < config->n_routes; i++)
 		count += config->routes[i].n_dial;
@@ -266,7 +266,7 @@ int standing_adopt(struct thread *thread)
 		index_done(&index);
 		return -ENOMEM;
 	}
-	for (uint32_t slot = 0; thread->n_standing && slot < ledger->keeper->sessions_high; slot++) {
+	for (uint32_t slot = 0; thread->n_standing && slot < ledger_sessions_high(ledger); slot++) {
 		struct session *session = session_at(thread, slot);
 
 		if (ledger->sessions[slot].thread == thread->index && session->thread == thread &&

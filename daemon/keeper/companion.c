@@ -90,10 +90,9 @@ void companion_tick(const struct ledger *ledger, struct generation *newest)
 		if (companions[i].used && (record->state != LISTENER_OPEN || record->digest != companions[i].digest))
 			end(&companions[i]);
 	}
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
-		const struct config_endpoint *endpoint = generation_listens(newest, record);
-		const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
+		const struct config_leg *leg = generation_listens_by(newest, record);
 		struct companion *companion;
 
 		if (!is_wanted(record, leg))

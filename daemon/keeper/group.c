@@ -49,7 +49,7 @@ static uint32_t collect(const struct ledger *ledger)
 	uint32_t count = 0;
 
 	some_leave = false;
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
 
 		if (!is_there(record))
@@ -91,7 +91,7 @@ static uint32_t count_placed(struct ledger *ledger, const struct member *from, c
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; record->placed == PLACES_KNOWN && k < record->n_fds; k++)
+		for (uint32_t k = 0; record->placed == PLACES_KNOWN && k < ledger_sockets(record); k++)
 			count += record->fds[k] >= 0;
 	}
 	return count;
@@ -108,7 +108,7 @@ static void place(struct ledger *ledger, const struct member *from, const struct
 		if (record->placed != PLACES_NONE)
 			continue;
 		record->placed = known ? PLACES_KNOWN : PLACES_LOST;
-		for (uint32_t k = 0; k < record->n_fds; k++)
+		for (uint32_t k = 0; k < ledger_sockets(record); k++)
 			record->places[k] = (uint16_t)next++;
 	}
 }
@@ -124,7 +124,7 @@ static int steer(struct ledger *ledger, const struct member *from, const struct 
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; k < record->n_fds; k++) {
+		for (uint32_t k = 0; k < ledger_sockets(record); k++) {
 			if (record->fds[k] < 0)
 				continue;
 			fd = record->fds[k];
@@ -144,7 +144,7 @@ static void stop_those_that_leave(struct ledger *ledger, const struct member *fr
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < record->n_fds; k++)
+		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
 			if (record->fds[k] >= 0)
 				socket_stop_syn(record->fds[k]);
 	}
@@ -166,7 +166,7 @@ static bool hide(struct ledger *ledger, const struct member *from, const struct 
 	for (const struct member *member = from; member < end; member++) {
 		const struct ledger_listener *record = record_of(ledger, member);
 
-		for (uint32_t k = 0; k < record->n_fds; k++)
+		for (uint32_t k = 0; k < ledger_sockets(record); k++)
 			if (record->fds[k] >= 0 && steer_hide(record->fds[k]) < 0)
 				hidden = false;
 	}
@@ -202,7 +202,7 @@ static struct socket_of last_of(struct ledger *ledger, const struct member *from
 	for (; from < end; from++) {
 		struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; k < record->n_fds; k++)
+		for (uint32_t k = 0; k < ledger_sockets(record); k++)
 			if (record->fds[k] >= 0 && record->places[k] == place)
 				return (struct socket_of){record, k};
 	}
@@ -220,7 +220,7 @@ static void close_one(struct ledger *ledger, const struct member *from, const st
 	close(fd);
 	if (last.record)
 		last.record->places[last.k] = record->places[k];
-	for (uint32_t i = 0; i < record->n_fds; i++)
+	for (uint32_t i = 0; i < ledger_sockets(record); i++)
 		if (record->fds[i] >= 0)
 			return;
 	atomic_store(&record->state, LISTENER_FREE);
@@ -233,7 +233,7 @@ static void stop_those_let_go(struct ledger *ledger, const struct member *from, 
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < record->n_fds; k++)
+		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
 			if (record->let_go[k] && record->fds[k] >= 0)
 				socket_stop_syn(record->fds[k]);
 	}
@@ -248,7 +248,7 @@ static bool close_group(struct ledger *ledger, const struct member *from, const 
 	for (const struct member *member = from; member < end; member++) {
 		struct ledger_listener *record = record_of(ledger, member);
 
-		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < record->n_fds; k++) {
+		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++) {
 			if (!record->let_go[k] || record->fds[k] < 0)
 				continue;
 			close_one(ledger, from, end, record, k);
@@ -274,13 +274,13 @@ void group_close(struct ledger *ledger)
 
 void group_take_over(struct ledger *ledger)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
 
 		some_leave |= record->state == LISTENER_LEAVING;
 		if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || record->group)
 			continue;
-		for (uint32_t k = 0; !record->group && k < record->n_fds; k++)
+		for (uint32_t k = 0; !record->group && k < ledger_sockets(record); k++)
 			record->group = record->fds[k] >= 0 ? steer_group(record->fds[k]) : 0;
 		record->placed = PLACES_LOST;
 	}

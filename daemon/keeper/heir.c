@@ -46,7 +46,7 @@ static void wake_keeper(struct ledger *ledger)
 {
 	uint64_t one = 1;
 
-	if (ledger->keeper->keeper_wake >= 0 && write(ledger->keeper->keeper_wake, &one, sizeof one) < 0)
+	if (ledger->keeper_wake >= 0 && write(ledger->keeper_wake, &one, sizeof one) < 0)
 		return; /* full: it is being woken already */
 }
 
@@ -83,7 +83,7 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	wake_keeper(ledger);
 	sigemptyset(&stop);
 	sigaddset(&stop, SIGTERM);
-	if (getpid() == ledger->keeper->keeper_pid)
+	if (getpid() == ledger->keeper_pid)
 		sigaddset(&stop, SIGINT);
 	while (sigwait(&stop, &number))
 		;

@@ -79,7 +79,7 @@ static void wake_clerk(const struct keeper *keeper)
 {
 	uint64_t one = 1;
 
-	if (write(keeper->ledger->keeper->clerk_wake, &one, sizeof one) < 0)
+	if (write(keeper->ledger->clerk_wake, &one, sizeof one) < 0)
 		return; /* full: it is being woken already */
 }
 
@@ -440,7 +440,7 @@ static void handle_worker_news(struct keeper *keeper)
 {
 	uint64_t count;
 
-	if (read(keeper->ledger->keeper->keeper_wake, &count, sizeof count) < 0)
+	if (read(keeper->ledger->keeper_wake, &count, sizeof count) < 0)
 		return;
 	close_left(keeper);
 	if (keeper->ledger->keeper->worker_state != WORKER_READY)
@@ -534,7 +534,7 @@ static void turn(struct keeper *keeper)
 {
 	struct pollfd fds[] = {
 		{.fd = keeper->start->signal_fd, .events = POLLIN},
-		{.fd = keeper->ledger->keeper->keeper_wake, .events = POLLIN},
+		{.fd = keeper->ledger->keeper_wake, .events = POLLIN},
 	};
 
 	poll(fds, 2, poll_timeout(keeper));

@@ -124,10 +124,10 @@ static int complain(const struct wanted *wanted, const char *call, int error, st
 static struct ledger_listener *free_record(struct ledger *ledger)
 {
 	for (uint32_t i = search.first_free; i < LEDGER_LISTENERS_MAX; i++) {
-		if (ledger->listeners[i].state != LISTENER_FREE)
+		if (i < ledger_listeners_high(ledger) && ledger->listeners[i].state != LISTENER_FREE)
 			continue;
 		search.first_free = i + 1;
-		if (i >= ledger->keeper->listeners_high)
+		if (i >= ledger_listeners_high(ledger))
 			ledger->keeper->listeners_high = i + 1;
 		return &ledger->listeners[i];
 	}
@@ -136,7 +136,7 @@ static struct ledger_listener *free_record(struct ledger *ledger)
 
 static void close_record(struct ledger_listener *record)
 {
-	for (uint32_t k = 0; k < record->n_fds; k++) {
+	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
 		int fd = record->fds[k];
 
 		record->fds[k] = -1;
@@ -196,7 +196,7 @@ static int open_socket(const struct wanted *wanted, bool probe, struct report *r
 
 static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
 {
-	for (uint32_t k = 0; k < record->n_fds; k++) {
+	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
 		int fd = open_socket(wanted, false, report);
 
 		if (fd < 0)
@@ -216,14 +216,14 @@ static bool is_absence(int error)
 static void remove_traces(const struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
-	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
+	const struct config_leg *leg = generation_listens_by(newest, record);
 	const struct sockaddr *bytes = leg ? address_sockaddr_const(&leg->address) : NULL;
 
 	if (!leg || is_passed(endpoint))
 		return;
 	if (leg->family->plugin.unbound)
 		CALLBACK_VOID(leg->family, unbound, leg->family->plugin.unbound(&leg->options, bytes, leg->address.len));
-	for (uint32_t k = 0; leg->family->plugin.leave && k < record->n_fds; k++)
+	for (uint32_t k = 0; leg->family->plugin.leave && k < ledger_sockets(record); k++)
 		if (record->fds[k] >= 0)
 			CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fds[k], &leg->options));
 }
@@ -238,7 +238,7 @@ static void take_back(struct ledger_listener *record, struct generation *generat
 
 void listen_cancel(struct ledger *ledger, struct generation *generation)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
 			take_back(&ledger->listeners[i], generation);
 }
@@ -331,10 +331,10 @@ static bool fits(const struct ledger *ledger, const struct ledger_listener *reco
 /* Several may fit, as feeds do: each route keeps its own, and its sessions with it. */
 static bool is_its_own(const struct ledger_listener *record, const struct wanted *wanted, struct generation *generation)
 {
-	const struct generation *before = generation_find(generation->next, record->generation);
-	const struct config_route *route = before ? &before->config->routes[record->route] : NULL;
+	const struct config_route *route = generation_route(generation->next, record->generation, record->route);
+	const struct config_endpoint *endpoint = generation_listens(generation->next, record);
 
-	return route && !strcmp(route->name, wanted->route->name) && route->listen[record->endpoint].digest == wanted->endpoint->digest;
+	return route && endpoint && !strcmp(route->name, wanted->route->name) && endpoint->digest == wanted->endpoint->digest;
 }
 
 static int find_its_own(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
@@ -391,7 +391,7 @@ static int begin_search(const struct ledger *ledger)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high && !r; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger) && !r; i++)
 		if (ledger->listeners[i].state == LISTENER_OPEN || ledger->listeners[i].state == LISTENER_WAITING)
 			r = index_add(&search.records, ledger->listeners[i].digest, i);
 	return r;
@@ -403,7 +403,7 @@ static void count_spare(const struct ledger *ledger, const struct generation *ge
 	uint32_t listeners = limit_count_listeners(generation->config);
 
 	search.spare = (int64_t)limit_sockets(limit_descriptors(), listeners) - listeners;
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_OPEN && ledger->listeners[i].n_fds)
 			search.spare -= ledger->listeners[i].n_fds - 1;
 }
@@ -427,14 +427,15 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 
 void listen_take_over(struct ledger *ledger, struct generation *newest)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
-		const struct config_endpoint *endpoint = record->state == LISTENER_FREE ? NULL : generation_listens(newest, record);
+		const struct config_endpoint *endpoint = generation_listens(newest, record);
+		const struct config_leg *leg = generation_listens_by(newest, record);
 
-		if (!endpoint)
+		if (!leg)
 			continue;
-		record->digest = config_leg_digest(endpoint, &endpoint->legs[record->leg]);
-		record->live_digest = config_leg_live_digest(endpoint, &endpoint->legs[record->leg]);
+		record->digest = config_leg_digest(endpoint, leg);
+		record->live_digest = config_leg_live_digest(endpoint, leg);
 	}
 	group_take_over(ledger);
 }
@@ -448,7 +449,7 @@ static void apply_live(struct ledger_listener *record, struct generation *newest
 	const struct family *family = leg->family;
 	struct socket_options common = endpoint_socket_options(endpoint);
 
-	for (uint32_t k = 0; k < record->n_fds; k++) {
+	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
 		int r = socket_change(record->fds[k], family, leg->row, &common);
 
 		if (!r && family->plugin.prepare)
@@ -482,10 +483,10 @@ static void keep(struct ledger_listener *record, uint32_t index, struct generati
 static void leave(struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
-	const struct config_leg *leg = endpoint ? &endpoint->legs[record->leg] : NULL;
+	const struct config_leg *leg = generation_listens_by(newest, record);
 
 	remove_traces(record, newest);
-	for (uint32_t k = 0; k < record->n_fds && !(endpoint && is_passed(endpoint)); k++) {
+	for (uint32_t k = 0; k < ledger_sockets(record) && !(endpoint && is_passed(endpoint)); k++) {
 		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
 			socket_stop_datagrams(record->fds[k]);
 		else if (!record->group)
@@ -498,13 +499,17 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 /* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is waited for. */
 static void go(struct ledger_listener *record, struct generation *newest)
 {
-	const struct config_route *route = &newest->config->routes[record->route];
-	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
-	const struct config_leg *leg = &endpoint->legs[record->leg];
+	const struct config_route *route = generation_route(newest, record->generation, record->route);
+	const struct config_endpoint *endpoint = generation_listens(newest, record);
+	const struct config_leg *leg = generation_listens_by(newest, record);
 	struct socket_failure failure = {.call = "listen"};
 	int r = -record->waits;
 
-	for (uint32_t k = 0; k < record->n_fds && !r && !is_passed(endpoint); k++)
+	if (!leg) {
+		close_record(record);
+		return;
+	}
+	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !is_passed(endpoint); k++)
 		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg),
 				  &failure);
 	if (!r) {
@@ -522,7 +527,7 @@ static void go(struct ledger_listener *record, struct generation *newest)
 
 static void open_pending(struct ledger *ledger, struct generation *newest)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
 			go(&ledger->listeners[i], newest);
 }
@@ -536,7 +541,7 @@ void listen_open(struct ledger *ledger, struct generation *newest)
 /* What comes listens before what goes does not. */
 void listen_commit(struct ledger *ledger, struct generation *newest)
 {
-	uint32_t high = ledger->keeper->listeners_high;
+	uint32_t high = ledger_listeners_high(ledger);
 
 	for (uint32_t i = 0; i < high; i++)
 		if (ledger->listeners[i].state != LISTENER_FREE && plan[i].kept)
@@ -560,18 +565,16 @@ bool listen_try(struct ledger *ledger, struct generation *newest)
 	const struct config *config = newest->config;
 	bool come = false;
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
-		const struct config_route *route = &config->routes[record->route];
-		struct wanted wanted = {.config = config, .route = route, .route_index = record->route, .endpoint_index = record->endpoint,
-					.leg_index = record->leg};
+		struct wanted wanted = {.config = config, .route = generation_route(newest, newest->number, record->route),
+					.endpoint = generation_listens(newest, record), .leg = generation_listens_by(newest, record),
+					.route_index = record->route, .endpoint_index = record->endpoint, .leg_index = record->leg};
 		struct report report = {0};
 		int r, before = record->waits;
 
-		if (record->state != LISTENER_WAITING)
+		if (record->state != LISTENER_WAITING || record->generation != newest->number || !wanted.leg)
 			continue;
-		wanted.endpoint = &route->listen[record->endpoint];
-		wanted.leg = &wanted.endpoint->legs[record->leg];
 		r = try_record(ledger, record, &wanted, newest, &report);
 		if (r) {
 			wait_for(record, r);
@@ -588,7 +591,7 @@ bool listen_try(struct ledger *ledger, struct generation *newest)
 
 void listen_end(struct ledger *ledger, struct generation *newest)
 {
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_OPEN)
 			remove_traces(&ledger->listeners[i], newest);
 }

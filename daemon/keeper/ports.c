@@ -36,7 +36,7 @@ static void note(const struct ledger_listener *record)
 {
 	struct address address;
 
-	for (uint32_t k = 0; record->state != LISTENER_FREE && k < record->n_fds; k++)
+	for (uint32_t k = 0; record->state != LISTENER_FREE && k < ledger_sockets(record); k++)
 		if (record->fds[k] >= 0 && !socket_local_address(record->fds[k], &address)) {
 			/* Without memory it is bound alone first, and refused where it stands in its own way. */
 			(void)index_add(&ports, port_hash(&address), 0);
@@ -46,7 +46,7 @@ static void note(const struct ledger_listener *record)
 
 bool ports_has(const struct ledger *ledger, const struct address *address)
 {
-	for (uint32_t i = 0; !known && i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; !known && i < ledger_listeners_high(ledger); i++)
 		note(&ledger->listeners[i]);
 	known = true;
 	return index_next(&ports, port_hash(address), &(size_t){0}, &(uint32_t){0});

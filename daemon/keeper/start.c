@@ -184,7 +184,7 @@ static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions,
 
 	if (r < 0)
 		return r;
-	ledger->keeper->keeper_pid = getpid();
+	ledger->keeper->keeper_pid = ledger->keeper_pid = getpid();
 	ledger->keeper->started = clock_monotonic();
 	ledger->keeper->started_at = clock_realtime();
 	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s", start->path);
@@ -197,6 +197,8 @@ static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions,
 	r = make_eventfd(&ledger->keeper->keeper_wake);
 	if (!r)
 		r = make_eventfd(&ledger->keeper->clerk_wake);
+	ledger->keeper_wake = ledger->keeper->keeper_wake;
+	ledger->clerk_wake = ledger->keeper->clerk_wake;
 	return r;
 }
 
@@ -209,7 +211,7 @@ static int open_control(struct start *start, const struct config *boot, struct r
 	fd = control_listen(start->control_path, mode->state == SPLICED_UNSET ? CONTROL_MODE : (unsigned)mode->number,
 			    setting(boot, DAEMON_CONTROL_GROUP)->text, report);
 	if (fd >= 0)
-		start->ledger.keeper->control_fd = fd;
+		start->ledger.keeper->control_fd = start->ledger.control_fd = fd;
 	return fd < 0 ? fd : 0;
 }
 
@@ -245,7 +247,7 @@ static int move_control(struct start *start, const struct config *boot, struct r
 	unlink(keeper->control_path);
 	if (keeper->control_fd >= 0)
 		close(keeper->control_fd);
-	keeper->control_fd = -1;
+	keeper->control_fd = start->ledger.control_fd = -1;
 	return open_control(start, boot, report);
 }
 
@@ -305,8 +307,8 @@ static int take_over(struct start *start, const struct config *boot, int log_fd,
 		log_notice("daemon.workers is %u: the %u there were stay until the sessions may end, at a stop", threads, old->n_threads);
 		threads = old->n_threads;
 	}
-	sessions = count_sessions(boot, old->keeper->listeners_high, threads);
-	r = make_ledger(start, threads, sessions > old->keeper->sessions_high ? sessions : old->keeper->sessions_high, log_fd);
+	sessions = count_sessions(boot, ledger_listeners_high(old), threads);
+	r = make_ledger(start, threads, sessions > ledger_sessions_high(old) ? sessions : ledger_sessions_high(old), log_fd);
 	if (!r)
 		r = ledger_inherit(&start->ledger, old);
 	if (r < 0)

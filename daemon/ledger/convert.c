@@ -20,6 +20,7 @@ enum {
 	REFUSALS_1 = 4,
 	DROPS_1 = 12,
 	RECORD_MAX = 1024, /* bytes, of what is converted record by record */
+	SECTION_ALIGN = 4096,
 };
 
 struct direction_1 {
@@ -204,9 +205,16 @@ static bool knows_version(const struct ledger_header *today, const struct ledger
 	return section->version == today->sections[section->id].version || (section->version == 1 && earlier[section->id].convert);
 }
 
+static uint64_t next_page(uint64_t offset)
+{
+	return (offset + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
+}
+
+/* Each section begins where the one before ends: a wrong count shows. */
 bool convert_is_sound(const struct ledger_header *header, uint64_t size)
 {
 	struct ledger_header today;
+	uint64_t end = sizeof *header;
 
 	if (memcmp(header->magic, "SPLICED", sizeof header->magic) != 0 || header->size != size)
 		return false;
@@ -217,11 +225,12 @@ bool convert_is_sound(const struct ledger_header *header, uint64_t size)
 	for (uint32_t i = 0; i < header->n_sections; i++) {
 		const struct ledger_section *section = &header->sections[i];
 
-		if (section->id != i || !section->stride || section->offset % sizeof(uint64_t) || section->offset > size ||
-		    (uint64_t)section->stride * section->count > size - section->offset || !knows_version(&today, section))
+		if (section->id != i || !section->stride || section->offset > size || !knows_version(&today, section) ||
+		    (uint64_t)section->stride * section->count > size - section->offset || section->offset != next_page(end))
 			return false;
+		end = section->offset + (uint64_t)section->stride * section->count;
 	}
-	return header->sections[LEDGER_KEEPER].count == 1 && header->sections[LEDGER_THREADS].count > 1 &&
+	return next_page(end) == next_page(size) && header->sections[LEDGER_KEEPER].count == 1 && header->sections[LEDGER_THREADS].count > 1 &&
 	       header->sections[LEDGER_THREADS].count <= LEDGER_THREADS_MAX &&
 	       header->sections[LEDGER_COUNTERS].count % header->sections[LEDGER_THREADS].count == 0 &&
 	       header->sections[LEDGER_FLOWS].count == header->sections[LEDGER_SESSIONS].count;
@@ -287,9 +296,9 @@ static int convert_names(const struct conversion *conversion)
 	uint32_t routes = used_up_to(conversion, LEDGER_ROUTES), targets = used_up_to(conversion, LEDGER_TARGETS);
 	int r;
 
-	if (ledger->keeper->routes_high || ledger->keeper->targets_high) {
-		routes = ledger->keeper->routes_high;
-		targets = ledger->keeper->targets_high;
+	if (ledger_routes_high(ledger) || ledger_targets_high(ledger)) {
+		routes = ledger_routes_high(ledger);
+		targets = ledger_targets_high(ledger);
 	}
 	r = convert_section(conversion, LEDGER_ROUTES, routes);
 	if (!r)
@@ -309,7 +318,7 @@ static void convert_counters(const struct conversion *conversion)
 	uint32_t each = conversion->old->sections[LEDGER_COUNTERS].count / conversion->old->sections[LEDGER_THREADS].count;
 
 	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++)
-		for (uint32_t route = 0; route < each && route < ledger->keeper->routes_high; route++)
+		for (uint32_t route = 0; route < each && route < ledger_routes_high(ledger); route++)
 			convert_record(conversion, LEDGER_COUNTERS, thread * LEDGER_ROUTES_MAX + route, thread * each + route);
 }
 
@@ -319,11 +328,11 @@ static int convert_all(const struct conversion *conversion)
 	int r = convert_section(conversion, LEDGER_KEEPER, 1);
 
 	if (!r)
-		r = convert_section(conversion, LEDGER_SESSIONS, ledger->keeper->sessions_high);
+		r = convert_section(conversion, LEDGER_SESSIONS, ledger_sessions_high(ledger));
 	if (!r)
-		r = convert_section(conversion, LEDGER_FLOWS, ledger->keeper->sessions_high);
+		r = convert_section(conversion, LEDGER_FLOWS, ledger_sessions_high(ledger));
 	if (!r)
-		r = convert_section(conversion, LEDGER_LISTENERS, ledger->keeper->listeners_high);
+		r = convert_section(conversion, LEDGER_LISTENERS, ledger_listeners_high(ledger));
 	if (!r)
 		r = convert_names(conversion);
 	if (r)

@@ -126,33 +126,73 @@ struct generation *generation_find(struct generation *newest, uint32_t number)
 	return newest;
 }
 
+const struct config_route *generation_route(struct generation *newest, uint32_t number, uint32_t route)
+{
+	const struct generation *generation = generation_find(newest, number);
+
+	return generation && route < generation->config->n_routes ? &generation->config->routes[route] : NULL;
+}
+
+/* Read once: between a look and its use it may become another. */
+static uint32_t read_word(const uint32_t *word)
+{
+	return *(const volatile uint32_t *)word;
+}
+
+static const struct config_leg *leg_at(const struct config_endpoint *endpoint, const uint16_t *place)
+{
+	uint16_t leg = *(const volatile uint16_t *)place;
+
+	return endpoint && leg < endpoint->n_legs ? &endpoint->legs[leg] : NULL;
+}
+
+static const struct config_endpoint *endpoint_at(const struct config_endpoint *endpoints, unsigned count, const uint32_t *place)
+{
+	uint32_t number = read_word(place);
+
+	return number < count ? &endpoints[number] : NULL;
+}
+
 const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record)
 {
 	/* What a free record still says is of a generation that may have been refused, and its number another's since. */
-	const struct generation *generation = record->state == LISTENER_FREE ? NULL : generation_find(newest, record->generation);
+	const struct config_route *route = record->state == LISTENER_FREE ? NULL
+					   : generation_route(newest, read_word(&record->generation), read_word(&record->route));
 
-	return generation ? &generation->config->routes[record->route].listen[record->endpoint] : NULL;
+	return route ? endpoint_at(route->listen, route->n_listen, &record->endpoint) : NULL;
+}
+
+const struct config_leg *generation_listens_by(struct generation *newest, const struct ledger_listener *record)
+{
+	return leg_at(generation_listens(newest, record), &record->leg);
+}
+
+const struct config_endpoint *generation_front(const struct config_route *route, const struct ledger_session *record)
+{
+	return record->front == FRONT_DIALED ? endpoint_at(route->dial, route->n_dial, &record->endpoint)
+					     : endpoint_at(route->listen, route->n_listen, &record->endpoint);
+}
+
+const struct config_endpoint *generation_target(const struct config_route *route, const struct ledger_session *record)
+{
+	return endpoint_at(route->targets, route->n_targets, &record->target);
 }
 
 const struct config_leg *generation_leg(struct generation *newest, const struct ledger_session *record, unsigned side)
 {
-	const struct generation *generation = generation_find(newest, record->generation);
-	const struct config_route *route = generation ? &generation->config->routes[record->route] : NULL;
+	const struct config_route *route = generation_route(newest, read_word(&record->generation), read_word(&record->route));
 
 	if (!route)
 		return NULL;
-	if (side)
-		return record->target < route->n_targets ? &route->targets[record->target].legs[record->connect_leg] : NULL;
-	return record->front == FRONT_DIALED ? &route->dial[record->endpoint].legs[record->leg]
-					     : &route->listen[record->endpoint].legs[record->leg];
+	return side ? leg_at(generation_target(route, record), &record->connect_leg) : leg_at(generation_front(route, record), &record->leg);
 }
 
 static bool lived_in(const struct ledger *ledger, uint32_t number)
 {
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].state != SESSION_FREE && ledger->sessions[i].generation == number)
 			return true;
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state != LISTENER_FREE && ledger->listeners[i].generation == number)
 			return true;
 	return false;
@@ -162,8 +202,8 @@ static void retain_slots(struct generation *newest, struct ledger *ledger)
 {
 	static bool routes[LEDGER_ROUTES_MAX], targets[LEDGER_TARGETS_MAX];
 
-	memset(routes, 0, ledger->keeper->routes_high * sizeof *routes);
-	memset(targets, 0, ledger->keeper->targets_high * sizeof *targets);
+	memset(routes, 0, sizeof routes);
+	memset(targets, 0, sizeof targets);
 	for (const struct generation *g = newest; g; g = g->next)
 		for (unsigned i = 0; i < g->config->n_routes; i++) {
 			routes[g->route_slots[i]] = true;

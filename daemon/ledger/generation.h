@@ -10,6 +10,7 @@
 struct config;
 struct config_endpoint;
 struct config_leg;
+struct config_route;
 struct families;
 struct ledger;
 struct ledger_listener;
@@ -38,10 +39,21 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 /* The one with this number, or NULL. */
 struct generation *generation_find(struct generation *newest, uint32_t number);
 
-/* The endpoint that a listener is open for; NULL where its generation is gone. */
-const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record);
+/* What a record says of its place is shared, and may change while it is read: it is held against what the generation has. NULL where there
+ * is no such place, or the generation is gone. */
 
-/* What is open at a session's side (0: client, 1: target); NULL where its generation is gone. */
+/* A generation's route, by its number there. */
+const struct config_route *generation_route(struct generation *newest, uint32_t number, uint32_t route);
+
+/* The endpoint that a listener is open for, and which of its legs. */
+const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record);
+const struct config_leg *generation_listens_by(struct generation *newest, const struct ledger_listener *record);
+
+/* Where a session comes from, and where it goes to, in its route. */
+const struct config_endpoint *generation_front(const struct config_route *route, const struct ledger_session *record);
+const struct config_endpoint *generation_target(const struct config_route *route, const struct ledger_session *record);
+
+/* What is open at a session's side (0: client, 1: target). */
 const struct config_leg *generation_leg(struct generation *newest, const struct ledger_session *record, unsigned side);
 
 /* Frees the generations that no session lives in, but the newest. */

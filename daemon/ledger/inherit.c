@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* A ledger from another process: this program's last life, or the release before. Both are seen in today's layout (convert.h). */
 #include "ledger/convert.h"
+#include "ledger/extent.h"
 #include "ledger/ledger.h"
 
 #include <errno.h>
@@ -11,12 +12,29 @@
 
 enum { COUNTER_WORDS = sizeof(struct ledger_counter) / sizeof(uint64_t) };
 
+/* The marks are words like all others: how far a table is in use, it says itself. Those of records that have no such marks yet stay 0. */
+static void find_marks(int fd, struct ledger_header *header)
+{
+	struct ledger_keeper *keeper = (void *)((char *)header + header->sections[LEDGER_KEEPER].offset);
+	uint32_t stride = header->sections[LEDGER_KEEPER].stride;
+
+	if (stride >= offsetof(struct ledger_keeper, file_digest)) {
+		keeper->sessions_high = extent_used(fd, header, LEDGER_SESSIONS);
+		keeper->listeners_high = extent_used(fd, header, LEDGER_LISTENERS);
+	}
+	if (stride >= offsetof(struct ledger_keeper, log_losses)) {
+		keeper->routes_high = extent_used(fd, header, LEDGER_ROUTES);
+		keeper->targets_high = extent_used(fd, header, LEDGER_TARGETS);
+	}
+}
+
 static int open_header(struct ledger *ledger, struct ledger_header *header, uint64_t size)
 {
 	int r;
 
 	if (!convert_is_sound(header, size))
 		return -EPROTO;
+	find_marks(ledger->fd, header);
 	if (!convert_is_today(header)) {
 		r = convert_ledger(ledger, header);
 		if (!r)
@@ -30,14 +48,6 @@ static int open_header(struct ledger *ledger, struct ledger_header *header, uint
 	return 0;
 }
 
-static bool counts_fit(const struct ledger *ledger)
-{
-	const struct ledger_keeper *keeper = ledger->keeper;
-
-	return keeper->sessions_high <= ledger->n_sessions && keeper->listeners_high <= LEDGER_LISTENERS_MAX &&
-	       keeper->routes_high <= LEDGER_ROUTES_MAX && keeper->targets_high <= LEDGER_TARGETS_MAX;
-}
-
 int ledger_open(struct ledger *ledger, int fd)
 {
 	struct ledger_header *header;
@@ -45,22 +55,18 @@ int ledger_open(struct ledger *ledger, int fd)
 	uint64_t size;
 	int r;
 
-	*ledger = (struct ledger){.fd = fd};
+	*ledger = (struct ledger){.fd = fd, .table_fd = -1, .keeper_wake = -1, .clerk_wake = -1, .control_fd = -1};
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	size = (uint64_t)status.st_size;
 	if (size < sizeof *header)
 		return -EPROTO;
-	header = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	/* What is put right in it is for us: it may be in use. */
+	header = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 	if (header == MAP_FAILED)
 		return -errno;
 	madvise(header, size, MADV_DONTDUMP);
 	r = open_header(ledger, header, size);
-	if (!r && !counts_fit(ledger)) {
-		header = ledger->header;
-		size = header->size;
-		r = -EPROTO;
-	}
 	if (r) {
 		munmap(header, size);
 		*ledger = (struct ledger){.fd = fd};
@@ -88,7 +94,7 @@ static uint32_t heir_of(const struct ledger *ledger, const struct ledger *old, u
 static void copy_counters(struct ledger *ledger, const struct ledger *old)
 {
 	for (uint32_t thread = 0; thread <= old->n_threads; thread++)
-		for (uint32_t route = 0; route < old->keeper->routes_high; route++) {
+		for (uint32_t route = 0; route < ledger_routes_high(old); route++) {
 			const uint64_t *from = (const uint64_t *)ledger_counter(old, thread, route);
 			uint64_t *to = (uint64_t *)ledger_counter(ledger, heir_of(ledger, old, thread), route);
 
@@ -99,7 +105,7 @@ static void copy_counters(struct ledger *ledger, const struct ledger *old)
 
 static void copy_sessions(struct ledger *ledger, const struct ledger *old)
 {
-	uint32_t high = old->keeper->sessions_high;
+	uint32_t high = ledger_sessions_high(old);
 
 	copy_section(ledger, old, LEDGER_SESSIONS, high);
 	copy_section(ledger, old, LEDGER_FLOWS, high);
@@ -120,19 +126,20 @@ static void copy_keeper(struct ledger *ledger, const struct ledger *old)
 	memcpy(keeper->fds, own.fds, sizeof keeper->fds);
 	keeper->keeper_wake = own.keeper_wake;
 	keeper->clerk_wake = own.clerk_wake;
+	ledger->control_fd = keeper->control_fd;
 	memcpy(keeper->config_path, own.config_path, sizeof own.config_path);
 }
 
 int ledger_inherit(struct ledger *ledger, const struct ledger *old)
 {
-	if (old->keeper->sessions_high > ledger->n_sessions)
+	if (ledger_sessions_high(old) > ledger->n_sessions)
 		return -ENOSPC;
 	copy_keeper(ledger, old);
 	copy_sessions(ledger, old);
 	copy_counters(ledger, old);
-	copy_section(ledger, old, LEDGER_LISTENERS, old->keeper->listeners_high);
-	copy_section(ledger, old, LEDGER_ROUTES, old->keeper->routes_high);
-	copy_section(ledger, old, LEDGER_TARGETS, old->keeper->targets_high);
+	copy_section(ledger, old, LEDGER_LISTENERS, ledger_listeners_high(old));
+	copy_section(ledger, old, LEDGER_ROUTES, ledger_routes_high(old));
+	copy_section(ledger, old, LEDGER_TARGETS, ledger_targets_high(old));
 	ledger_forget_slots(ledger);
 	copy_section(ledger, old, LEDGER_CONTROLS, LEDGER_CONTROLS_MAX);
 	copy_section(ledger, old, LEDGER_TEXT, LEDGER_TEXT_MAX);

@@ -90,7 +90,8 @@ int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
 	fd = memfd_create("spliced-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	*ledger = (struct ledger){.fd = fd, .table_fd = -1, .n_threads = threads, .n_sessions = sessions};
+	*ledger = (struct ledger){.fd = fd, .table_fd = -1, .keeper_wake = -1, .clerk_wake = -1, .control_fd = -1, .n_threads = threads,
+				  .n_sessions = sessions};
 	if (ftruncate(fd, (off_t)header.size) < 0)
 		goto fail;
 	ledger->header = mmap(NULL, header.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

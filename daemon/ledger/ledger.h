@@ -13,7 +13,8 @@
  *   - Times are CLOCK_MONOTONIC ns. What getpeername(2) can tell is not stored.
  *
  * Who writes what: the keeper everything while no worker runs, and its own section always; a thread its own section, its
- * own sessions and its own column of counters; everything else is atomic.
+ * own sessions and its own column of counters; everything else is atomic. Who goes astray writes anywhere: what is read of another
+ * process is held against what is known.
  */
 #pragma once
 
@@ -41,6 +42,7 @@ enum {
 	LEDGER_NAME_MAX = 128,
 	LEDGER_FAMILY_MAX = 32,
 	LEDGER_TEXT_MAX = 64 * 1024,
+	LEDGER_ROUNDS_MAX = 21, /* of a session's: the pauses grow no longer */
 };
 
 enum ledger_section_id {
@@ -400,10 +402,13 @@ struct ledger_slots {
 	bool known;
 };
 
-/* A process's view of the ledger. */
+/* A process's view of the ledger. What a process has to be sure of it keeps here, too: what is shared, a worker that goes astray may have
+ * written to. */
 struct ledger {
 	int fd;
 	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
+	int keeper_wake, clerk_wake, control_fd; /* as in the keeper's section */
+	pid_t keeper_pid;
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;
@@ -463,6 +468,41 @@ void ledger_forget_slots(struct ledger *ledger);
 /* Gives back the slots whose flag in `keep` (indexed by slot) is not set. */
 void ledger_routes_retain(struct ledger *ledger, const bool *keep);
 void ledger_targets_retain(struct ledger *ledger, const bool *keep);
+
+/* How far a table was ever used. The marks are shared: a wrong one leads to no record that is not there. */
+static inline uint32_t ledger_sessions_high(const struct ledger *ledger)
+{
+	uint32_t high = ledger->keeper->sessions_high;
+
+	return high < ledger->n_sessions ? high : ledger->n_sessions;
+}
+
+static inline uint32_t ledger_listeners_high(const struct ledger *ledger)
+{
+	uint32_t high = ledger->keeper->listeners_high;
+
+	return high < LEDGER_LISTENERS_MAX ? high : LEDGER_LISTENERS_MAX;
+}
+
+static inline uint32_t ledger_routes_high(const struct ledger *ledger)
+{
+	uint32_t high = ledger->keeper->routes_high;
+
+	return high < LEDGER_ROUTES_MAX ? high : LEDGER_ROUTES_MAX;
+}
+
+static inline uint32_t ledger_targets_high(const struct ledger *ledger)
+{
+	uint32_t high = ledger->keeper->targets_high;
+
+	return high < LEDGER_TARGETS_MAX ? high : LEDGER_TARGETS_MAX;
+}
+
+/* How many sockets a listener's record has places for. */
+static inline uint32_t ledger_sockets(const struct ledger_listener *record)
+{
+	return record->n_fds < LEDGER_THREADS_MAX - 1 ? record->n_fds : LEDGER_THREADS_MAX - 1;
+}
 
 static inline struct ledger_counter *ledger_counter(const struct ledger *ledger, uint32_t thread, uint32_t route)
 {

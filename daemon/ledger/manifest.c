@@ -18,8 +18,8 @@ static int visit_listeners(struct ledger *ledger, const struct visitor *visitor)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < ledger->keeper->listeners_high; i++)
-		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger->listeners[i].n_fds && !r; k++)
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
+		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger_sockets(&ledger->listeners[i]) && !r; k++)
 			r = call(visitor, &ledger->listeners[i].fds[k]);
 	return r;
 }
@@ -28,7 +28,7 @@ static int visit_sessions(struct ledger *ledger, const struct visitor *visitor)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		struct ledger_session *record = &ledger->sessions[i];
 
 		for (int k = 0; record->state != SESSION_FREE && k < 2 && !r; k++) {
