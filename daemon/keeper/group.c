@@ -216,6 +216,7 @@ static void close_one(struct ledger *ledger, const struct member *from, const st
 
 	if (last.record)
 		steer(ledger, from, end, &last);
+	ledger->touched = true;
 	record->fds[k] = -1;
 	close(fd);
 	if (last.record)

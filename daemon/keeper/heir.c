@@ -15,6 +15,7 @@
 #include "flow/thread.h"
 #include "keeper/privilege.h"
 #include "ledger/ledger.h"
+#include "ledger/original.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -98,6 +99,7 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 {
 	pid_t keeper = getpid(), pid;
 
+	original_note(ledger, true);
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
 	pid = clone_sharing_files();
 	if (pid < 0)

@@ -14,6 +14,7 @@
 #include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/companion.h"
+#include "keeper/death.h"
 #include "keeper/group.h"
 #include "keeper/handover.h"
 #include "keeper/hearts.h"
@@ -24,6 +25,7 @@
 #include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "ledger/original.h"
 #include "ledger/renewal.h"
 
 #include <errno.h>
@@ -107,6 +109,8 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 		return;
 	}
 	atomic_fetch_add(&record->starts[reason], 1);
+	keeper->ledger->touched = true;
+	original_note(keeper->ledger, false);
 	keeper->worker = pid;
 	keeper->born = clock_monotonic();
 	keeper->state = KEEPER_RUNNING;
@@ -118,6 +122,7 @@ static void answer(struct keeper *keeper, bool ok, bool changed, const struct re
 {
 	struct ledger_keeper *record = keeper->ledger->keeper;
 
+	keeper->ledger->touched = true;
 	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
 	record->reload_ok = ok;
 	record->reload_changed = changed;
@@ -290,6 +295,7 @@ static void commit(struct keeper *keeper)
 /* No worker runs: what was waiting for that happens. */
 static void settle(struct keeper *keeper)
 {
+	keeper->ledger->touched = true;
 	if (keeper->prepared)
 		commit(keeper);
 	if (keeper->come)
@@ -299,34 +305,6 @@ static void settle(struct keeper *keeper)
 }
 
 /* Deaths. */
-
-static const char *describe_death(int status, bool hung, char *text, size_t size)
-{
-	if (hung)
-		snprintf(text, size, "hung for %d s and was killed", HEARTS_HANG_TICKS);
-	else if (WIFSIGNALED(status))
-		snprintf(text, size, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
-	else
-		snprintf(text, size, "ended with status %d", WEXITSTATUS(status));
-	return text;
-}
-
-/* Whether the signal that the worker died of came from another process. */
-static bool was_struck(const struct keeper *keeper, int status)
-{
-	return WIFSIGNALED(status) && !keeper->hung &&
-	       (WTERMSIG(status) == SIGKILL || keeper->ledger->keeper->struck);
-}
-
-static void note_death(struct keeper *keeper, int status)
-{
-	struct ledger_keeper *record = keeper->ledger->keeper;
-
-	describe_death(status, keeper->hung, record->last_death, sizeof record->last_death);
-	record->last_death_at = clock_realtime();
-	log_at(was_struck(keeper, status) ? LOG_NOTICE : LOG_ERR,
-	       "worker %d %s; its sessions go on with the next", keeper->worker, record->last_death);
-}
 
 /* A callback may have called exit(3) meanwhile. */
 static bool was_planned(const struct keeper *keeper, int status)
@@ -338,8 +316,8 @@ static bool was_planned(const struct keeper *keeper, int status)
 /* Finds out who was to blame. How long to wait before the next start, in ms. */
 static uint64_t judge_death(struct keeper *keeper, int status)
 {
-	note_death(keeper, status);
-	if (was_struck(keeper, status) ||
+	death_note(keeper->ledger, keeper->worker, status, keeper->hung);
+	if (death_was_struck(keeper->ledger, status, keeper->hung) ||
 	    blame_hands(keeper->ledger, keeper->start->generations, &keeper->start->families, keeper->hung))
 		return 0;
 	return backoff_next(&keeper->backoff, clock_monotonic() - keeper->born);
@@ -349,11 +327,15 @@ static void worker_ended(struct keeper *keeper, int status)
 {
 	bool planned = was_planned(keeper, status);
 	enum ledger_start reason = keeper->hung ? START_HANG : START_CRASH;
-	uint64_t wait = planned ? 0 : judge_death(keeper, status);
+	uint64_t wait;
 
+	/* Nobody else writes now. What the keeper has written in this turn is noted first. */
+	original_note(keeper->ledger, false);
+	renewal_finish(keeper->ledger);
+	original_restore_all(keeper->ledger);
+	wait = planned ? 0 : judge_death(keeper, status);
 	keeper->worker = 0;
 	atomic_store(&keeper->ledger->keeper->worker_pid, 0);
-	renewal_finish(keeper->ledger);
 	if (keeper->state == KEEPER_ENDING)
 		return;
 	if (keeper->prepared || keeper->come)
@@ -456,7 +438,9 @@ static void handle_worker_news(struct keeper *keeper)
 
 static bool upgrade_is_asked(const struct keeper *keeper)
 {
-	return keeper->upgrade.wanted || atomic_load(&keeper->ledger->keeper->upgrade_asked);
+	const struct ledger_keeper *record = keeper->ledger->keeper;
+
+	return keeper->upgrade.wanted || (atomic_load(&record->upgrade_asked) && atomic_load(&record->reload_asked) > keeper->asked);
 }
 
 /* Nothing else is under way. */
@@ -538,12 +522,15 @@ static void turn(struct keeper *keeper)
 	};
 
 	poll(fds, 2, poll_timeout(keeper));
+	/* Before the keeper itself writes into the ledger. Signals are only noted; what died is found next, and may have written anywhere. */
+	original_restore(keeper->ledger);
 	if (fds[0].revents)
 		handle_signals(keeper);
 	reap(keeper);
 	if (fds[1].revents)
 		handle_worker_news(keeper);
 	act(keeper);
+	original_note(keeper->ledger, false);
 }
 
 static int run_single(struct start *start)
@@ -559,6 +546,8 @@ static int run_kept(struct start *start)
 	struct keeper keeper = {.start = start, .ledger = &start->ledger};
 
 	service_init(keeper.ledger);
+	if (original_new(keeper.ledger) < 0)
+		log_warning("no memory to keep what the ledger should say: what a worker writes there by mistake is believed");
 	if (start->took_over) {
 		/* A request that came with the ledger is answered by the reload that follows. */
 		keeper.asked = keeper.ledger->keeper->reload_answered;

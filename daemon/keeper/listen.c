@@ -238,6 +238,7 @@ static void take_back(struct ledger_listener *record, struct generation *generat
 
 void listen_cancel(struct ledger *ledger, struct generation *generation)
 {
+	ledger->touched = true;
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
 			take_back(&ledger->listeners[i], generation);
@@ -249,6 +250,7 @@ static int try_record(struct ledger *ledger, struct ledger_listener *record, con
 {
 	int r = 0;
 
+	ledger->touched = true;
 	fill_record(record, wanted, generation, is_for_each(wanted) && !record->shared ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
 	if (shares_port(wanted) && !ports_has(ledger, &wanted->leg->address))

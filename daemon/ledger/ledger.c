@@ -6,6 +6,7 @@
 #include "ledger/ledger.h"
 
 #include "config/limit.h"
+#include "ledger/original.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -118,6 +119,7 @@ void ledger_done(struct ledger *ledger)
 	if (!ledger->header)
 		return;
 	ledger_forget_slots(ledger);
+	original_free(ledger);
 	munmap(ledger->header, ledger->header->size);
 	close(ledger->fd);
 	*ledger = (struct ledger){.fd = -1, .table_fd = -1};
@@ -136,11 +138,13 @@ int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
 	if (!spare)
 		return -ENOSPC;
 	*spare = (struct ledger_generation){number, fd};
+	ledger->touched = true;
 	return 0;
 }
 
 void ledger_forget_generation(struct ledger *ledger, uint32_t number)
 {
+	ledger->touched = true;
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		if (ledger->generations[i].number == number)
 			ledger->generations[i] = (struct ledger_generation){0};
@@ -157,6 +161,7 @@ void ledger_open_table(struct ledger *ledger)
 
 int ledger_keep_fd(struct ledger *ledger, int fd)
 {
+	ledger->touched = true;
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		if (ledger->keeper->fds[i] < 0) {
 			ledger->keeper->fds[i] = fd;
@@ -167,6 +172,7 @@ int ledger_keep_fd(struct ledger *ledger, int fd)
 
 void ledger_forget_fd(struct ledger *ledger, int fd)
 {
+	ledger->touched = true;
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		if (ledger->keeper->fds[i] == fd)
 			ledger->keeper->fds[i] = -1;

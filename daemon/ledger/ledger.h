@@ -14,7 +14,7 @@
  *
  * Who writes what: the keeper everything while no worker runs, and its own section always; a thread its own section, its
  * own sessions and its own column of counters; everything else is atomic. Who goes astray writes anywhere: what is read of another
- * process is held against what is known.
+ * process is held against what is known (original.h).
  */
 #pragma once
 
@@ -127,6 +127,8 @@ struct ledger_keeper {
 		uint32_t generation, route, endpoint, target;
 	} renewal;
 	uint32_t places; /* for sessions: what max_sessions and the descriptors allow (share.h of the flow room) */
+	/* what did not fit, and was freed; what was put right */
+	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
 };
 
 /* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */
@@ -400,7 +402,10 @@ struct ledger_slots {
 	struct index routes, targets; /* by digest */
 	uint32_t free_route, free_target;
 	bool known;
+	bool changed; /* names have come or gone since then */
 };
+
+struct original;
 
 /* A process's view of the ledger. What a process has to be sure of it keeps here, too: what is shared, a worker that goes astray may have
  * written to. */
@@ -409,6 +414,8 @@ struct ledger {
 	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
 	int keeper_wake, clerk_wake, control_fd; /* as in the keeper's section */
 	pid_t keeper_pid;
+	struct original *original; /* original.h; NULL: everything is believed */
+	bool touched;              /* the keeper has written of its own since that has looked */
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;

@@ -23,10 +23,10 @@ static int index_slots(struct ledger *ledger)
 	if (slots->known)
 		return 0;
 	ledger_forget_slots(ledger);
-	for (uint32_t i = 0; i < ledger->keeper->routes_high && !r; i++)
+	for (uint32_t i = 0; i < ledger_routes_high(ledger) && !r; i++)
 		if (ledger->routes[i].used)
 			r = index_add(&slots->routes, ledger->routes[i].digest, i);
-	for (uint32_t i = 0; i < ledger->keeper->targets_high && !r; i++)
+	for (uint32_t i = 0; i < ledger_targets_high(ledger) && !r; i++)
 		if (ledger->targets[i].used)
 			r = index_add(&slots->targets, ledger->targets[i].digest, i);
 	slots->known = !r;
@@ -37,7 +37,7 @@ void ledger_forget_slots(struct ledger *ledger)
 {
 	index_done(&ledger->slots.routes);
 	index_done(&ledger->slots.targets);
-	ledger->slots = (struct ledger_slots){0};
+	ledger->slots = (struct ledger_slots){.changed = true};
 }
 
 int ledger_route_slot(struct ledger *ledger, const char *name)
@@ -49,9 +49,14 @@ int ledger_route_slot(struct ledger *ledger, const char *name)
 
 	if (r < 0)
 		return r;
-	if (index_next(&ledger->slots.routes, digest, &(size_t){0}, &slot))
-		return (int)slot;
-	while (slot < LEDGER_ROUTES_MAX && ledger->routes[slot].used)
+	if (index_next(&ledger->slots.routes, digest, &(size_t){0}, &slot)) {
+		if (ledger->routes[slot].used)
+			return (int)slot;
+		index_remove(&ledger->slots.routes, digest, slot);
+		slot = ledger->slots.free_route;
+	}
+	ledger->touched = ledger->slots.changed = true;
+	while (slot < ledger_routes_high(ledger) && ledger->routes[slot].used)
 		slot++;
 	ledger->slots.free_route = slot;
 	if (slot == LEDGER_ROUTES_MAX)
@@ -79,9 +84,14 @@ int ledger_target_slot(struct ledger *ledger, const char *name)
 
 	if (r < 0)
 		return r;
-	if (index_next(&ledger->slots.targets, digest, &(size_t){0}, &slot))
-		return (int)slot;
-	while (slot < LEDGER_TARGETS_MAX && ledger->targets[slot].used)
+	if (index_next(&ledger->slots.targets, digest, &(size_t){0}, &slot)) {
+		if (ledger->targets[slot].used)
+			return (int)slot;
+		index_remove(&ledger->slots.targets, digest, slot);
+		slot = ledger->slots.free_target;
+	}
+	ledger->touched = ledger->slots.changed = true;
+	while (slot < ledger_targets_high(ledger) && ledger->targets[slot].used)
 		slot++;
 	ledger->slots.free_target = slot;
 	if (slot == LEDGER_TARGETS_MAX)
@@ -100,10 +110,11 @@ int ledger_target_slot(struct ledger *ledger, const char *name)
 
 void ledger_routes_retain(struct ledger *ledger, const bool *keep)
 {
-	for (uint32_t i = ledger->keeper->routes_high; i-- > 0;) {
+	for (uint32_t i = ledger_routes_high(ledger); i-- > 0;) {
 		if (keep[i] || !ledger->routes[i].used)
 			continue;
 		ledger->routes[i].used = 0;
+		ledger->touched = ledger->slots.changed = true;
 		index_remove(&ledger->slots.routes, ledger->routes[i].digest, i);
 		if (i < ledger->slots.free_route)
 			ledger->slots.free_route = i;
@@ -112,10 +123,11 @@ void ledger_routes_retain(struct ledger *ledger, const bool *keep)
 
 void ledger_targets_retain(struct ledger *ledger, const bool *keep)
 {
-	for (uint32_t i = ledger->keeper->targets_high; i-- > 0;) {
+	for (uint32_t i = ledger_targets_high(ledger); i-- > 0;) {
 		if (keep[i] || !ledger->targets[i].used)
 			continue;
 		ledger->targets[i].used = 0;
+		ledger->touched = ledger->slots.changed = true;
 		index_remove(&ledger->slots.targets, ledger->targets[i].digest, i);
 		if (i < ledger->slots.free_target)
 			ledger->slots.free_target = i;
