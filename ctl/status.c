@@ -132,6 +132,27 @@ static void refusals_print(const json_t *answer)
 	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "audit_failures"));
 }
 
+/* Nothing, where the ledger said nothing that cannot be. */
+static void ledger_print(const json_t *answer)
+{
+	static const struct {
+		const char *path, *what;
+	} found[] = {{"ledger.sessions", "sessions dropped"}, {"ledger.listeners", "listeners dropped"},
+		     {"ledger.controls", "control connections dropped"}, {"ledger.mended", "words put right"}};
+	const char *between = "";
+
+	for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
+		if (!member_number(answer, found[i].path))
+			continue;
+		if (!*between)
+			key_write("wrong in ledger");
+		printf("%s%" JSON_INTEGER_FORMAT " %s", between, member_number(answer, found[i].path), found[i].what);
+		between = ", ";
+	}
+	if (*between)
+		puts("");
+}
+
 int status_print(const json_t *answer, const struct view *view)
 {
 	char text[HUMAN_NUMBER_MAX];
@@ -150,6 +171,7 @@ int status_print(const json_t *answer, const struct view *view)
 	counts_print(answer);
 	configuration_print(answer);
 	refusals_print(answer);
+	ledger_print(answer);
 	if (member(answer, "control.path")) {
 		key_write("control");
 		value_write(member_text(answer, "control.path"));

@@ -8,6 +8,8 @@
 enum {
 	RESERVED = 256, /* for pools, plugins, log, control; half, where there are fewer than twice as many */
 	LISTENERS_SHARE = 4, /* the part that listeners may have without being asked whether they need it */
+	NUMBERS_MIN = 1 << 20, /* whatever RLIMIT_NOFILE says: it may have been higher before */
+	NUMBERS_MAX = 1 << 26,
 };
 
 /* What is counted through the whole configuration. */
@@ -23,6 +25,15 @@ uint32_t limit_descriptors(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit))
 		return 0;
 	return limit.rlim_max < UINT32_MAX ? (uint32_t)limit.rlim_max : UINT32_MAX;
+}
+
+uint32_t limit_numbers(void)
+{
+	uint32_t now = limit_descriptors();
+
+	if (now < NUMBERS_MIN)
+		return NUMBERS_MIN;
+	return now < NUMBERS_MAX ? now : NUMBERS_MAX;
 }
 
 static uint32_t behind_reserve(uint32_t descriptors)

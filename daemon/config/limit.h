@@ -24,6 +24,9 @@ int limit_check(struct check *check);
 /* Descriptors that a process like this one may have open. */
 uint32_t limit_descriptors(void);
 
+/* One above the highest number that a descriptor may have; also of one that was opened when the limit was higher. */
+uint32_t limit_numbers(void);
+
 /* Listeners of the routes that are enabled. */
 uint32_t limit_count_listeners(const struct config *config);
 

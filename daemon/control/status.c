@@ -361,7 +361,7 @@ json_t *status_object(const struct worker *worker)
 
 	judge(&verdict, ledger, generations, &listening, &paused);
 	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
-			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I}",
+			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I, s:{s:I, s:I, s:I, s:I}}",
 			 "ok", 1, "verdict", verdict.reasons ? verdict.text : "OK", "degraded", verdict.reasons != 0,
 			 "version", PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
 			 (int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker", worker_object(keeper), "sessions",
@@ -371,7 +371,9 @@ json_t *status_object(const struct worker *worker)
 			 "shared", (int)count_shared(ledger), "reload", reload_object(ledger), "file",
 			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
 			 keeper->control_path,
-			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost());
+			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost(), "ledger", "sessions",
+			 (json_int_t)keeper->dropped_sessions, "listeners", (json_int_t)keeper->dropped_listeners, "controls",
+			 (json_int_t)keeper->dropped_controls, "mended", (json_int_t)keeper->mended);
 }
 
 void status_log(const struct ledger *ledger, struct generation *generations)

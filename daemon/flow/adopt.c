@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "config/limit.h"
 #include "flow/session.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
@@ -18,6 +19,7 @@
 #include "ledger/generation.h"
 #include "ledger/manifest.h"
 #include "ledger/renewal.h"
+#include "ledger/validate.h"
 #include "net/callback.h"
 #include "net/socket.h"
 
@@ -26,15 +28,12 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 enum {
 	AUDIT_TOLERANCE = 100,            /* more than one in so many wrong: the audit itself is */
 	AUDIT_FEW = 20,                   /* ... and more than so many */
 	DIRECTORY_BYTES = 8192,
-	DESCRIPTORS_MIN = 1 << 20,        /* bits, whatever RLIMIT_NOFILE says: it may have been higher before */
-	DESCRIPTORS_MAX = 1 << 26,
 };
 
 /* A bit for each descriptor number that somebody owns. */
@@ -69,9 +68,16 @@ static void own_all(struct owned *owned, struct ledger *ledger)
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		own(owned, keeper->fds[i]);
 	own(owned, ledger->fd);
-	own(owned, keeper->keeper_wake);
-	own(owned, keeper->clerk_wake);
+	own(owned, ledger->keeper_wake);
+	own(owned, ledger->clerk_wake);
 	manifest_visit(ledger, own_one, owned);
+}
+
+/* A session's record, about to be adopted: whoever finds this heir dead knows by which. */
+static struct ledger_session *hold(const struct worker *worker, uint32_t slot)
+{
+	ledger_hold_adopted(worker->ledger, HAND_SESSION, slot);
+	return &worker->ledger->sessions[slot];
 }
 
 /* By a reset only where that was meant. A generation that is gone tells nothing: its sockets are closed as they are. */
@@ -113,6 +119,8 @@ static void free_claimed(struct ledger_session *record, struct ledger_flow *flow
 	if (record->state != SESSION_CLAIMED)
 		return;
 	memset(flow, 0, sizeof *flow);
+	for (unsigned k = 0; k < 2; k++)
+		record->fd[k] = record->direction[k].pipe = record->stage[k] = -1;
 	record->state = SESSION_FREE;
 }
 
@@ -144,7 +152,7 @@ static void settle_record(const struct worker *worker, struct ledger_session *re
  * its own; else a new session takes the place of a standing one, and of a datagram session at the next message of its peer. */
 static void renew_record(const struct worker *worker, struct renewal *renewal, uint32_t slot)
 {
-	struct ledger_session *record = &worker->ledger->sessions[slot];
+	struct ledger_session *record = hold(worker, slot);
 	struct ledger_flow *flow = &worker->ledger->flows[slot];
 	const struct generation *own = generation_find(worker->generations, record->generation);
 	const struct config_route *route = &own->config->routes[record->route];
@@ -166,7 +174,7 @@ static void renew_records(const struct worker *worker)
 	const struct ledger *ledger = worker->ledger;
 	struct renewal *renewal = renewal_new(worker->generations);
 
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].state != SESSION_FREE)
 			renew_record(worker, renewal, i);
 	renewal_free(renewal);
@@ -206,13 +214,13 @@ static void count_records(struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;
 
-	for (uint32_t i = 0; i < ledger->keeper->routes_high; i++)
+	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++)
 		if (ledger->routes[i].used)
 			ledger->routes[i].active = 0;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		ledger->threads[i].sessions = 0;
 	ledger->keeper->sessions_active = 0;
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
 		const struct generation *generation = generation_find(worker->generations, record->generation);
 
@@ -245,11 +253,11 @@ static void audit_records(const struct worker *worker)
 	uint32_t wrong = 0, known = 0;
 	int64_t missing;
 
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		struct ledger_session *record = &ledger->sessions[i];
 		enum audit_result result;
 
-		if (record->state != SESSION_RELAYING || !can_audit(worker, record))
+		if (record->state != SESSION_RELAYING || !can_audit(worker, hold(worker, i)))
 			continue;
 		result = audit_session(record, &missing);
 		known += result != AUDIT_UNKNOWN;
@@ -261,22 +269,30 @@ static void audit_records(const struct worker *worker)
 	}
 	atomic_fetch_add(&ledger->keeper->audit_failures, wrong);
 	ledger->keeper->audit_broken = wrong > AUDIT_FEW && (uint64_t)wrong * AUDIT_TOLERANCE > known;
-	for (uint32_t i = 0; ledger->keeper->audit_broken && i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; ledger->keeper->audit_broken && i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].kill == END_AUDIT)
 			ledger->sessions[i].kill = 0;
+}
+
+/* A callback that was running at too many deaths is not asked again. */
+static bool is_barred(const struct worker *worker, const struct ledger_listener *listener)
+{
+	const struct generation *generation = generation_find(worker->generations, listener->generation);
+
+	return generation && worker->ledger->routes[generation->route_slots[listener->route]].paused;
 }
 
 /* By what the family says of addresses that stand for many: then only a connection counts, not a socket that was just opened. */
 static bool fits(const struct worker *worker, const struct ledger_listener *listener, int fd, const struct address *own,
 		 const struct address *local)
 {
-	const struct config_endpoint *endpoint = generation_listens(worker->generations, listener);
-	const struct config_leg *leg = endpoint ? &endpoint->legs[listener->leg] : NULL;
+	const struct config_leg *leg = generation_listens_by(worker->generations, listener);
 	const struct sockaddr *a = address_sockaddr_const(own), *b = address_sockaddr_const(local);
 
 	if (socket_address_fits(own, local))
 		return true;
-	if (!leg || !leg->family->plugin.fits || own->storage.ss_family != local->storage.ss_family || !socket_is_connected(fd))
+	if (!leg || is_barred(worker, listener) || !leg->family->plugin.fits || own->storage.ss_family != local->storage.ss_family ||
+	    !socket_is_connected(fd))
 		return false;
 	return CALLBACK(leg->family, fits, leg->family->plugin.fits(leg->row, a, own->len, b, local->len)) > 0;
 }
@@ -294,10 +310,11 @@ static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
 		uint32_t index = (uint32_t)hand;
 		const struct ledger_listener *listener = &ledger->listeners[index];
 
-		if (hand >> 32 != HAND_LISTENER || listener->state == LISTENER_FREE)
+		if (hand >> 32 != HAND_LISTENER || index >= ledger_listeners_high(ledger) || listener->state == LISTENER_FREE)
 			continue;
+		ledger_hold_adopted(worker->ledger, HAND_LISTENER, index);
 		own_address.len = 0;
-		for (uint32_t k = 0; k < listener->n_fds && !own_address.len; k++)
+		for (uint32_t k = 0; k < ledger_sockets(listener) && !own_address.len; k++)
 			if (listener->fds[k] < 0 || socket_netns(listener->fds[k]) != socket_netns(fd) ||
 			    socket_local_address(listener->fds[k], &own_address) < 0)
 				own_address.len = 0;
@@ -332,7 +349,7 @@ static bool adopt_orphan(const struct worker *worker, int fd)
 			record = &ledger->sessions[slot];
 	if (!record)
 		return false;
-	if (slot > ledger->keeper->sessions_high)
+	if (slot > ledger_sessions_high(ledger))
 		ledger->keeper->sessions_high = slot;
 	slot_init(record, (uint16_t)((slot - 1) % ledger->n_threads));
 	slot_accept(record, &ledger->listeners[index], fd);
@@ -376,14 +393,9 @@ static void sweep(const struct worker *worker, const struct owned *owned)
 			sweep_one(worker, owned, fd);
 }
 
-/* The highest number there can be, and a bit for each. */
 static void owned_init(struct owned *owned)
 {
-	struct rlimit limit;
-
-	owned->size = DESCRIPTORS_MIN;
-	if (!getrlimit(RLIMIT_NOFILE, &limit) && limit.rlim_max > DESCRIPTORS_MIN)
-		owned->size = limit.rlim_max < DESCRIPTORS_MAX ? (int)limit.rlim_max : DESCRIPTORS_MAX;
+	owned->size = (int)limit_numbers();
 	owned->bits = calloc(1, (size_t)owned->size / 8 + 1);
 }
 
@@ -395,25 +407,29 @@ void adopt_ledger(struct worker *worker)
 	uint64_t began = clock_monotonic();
 	struct owned owned;
 
+	callback_state.word = &ledger->keeper->adoption.callback;
 	renewal_finish(ledger);
+	validate_ledger(ledger, worker->generations);
 	owned_init(&owned);
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		free_claimed(&ledger->sessions[i], &ledger->flows[i]);
 	own_all(&owned, ledger);
 	if (owned.bits)
 		sweep(worker, &owned);
 	free(owned.bits);
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
-		settle_record(worker, &ledger->sessions[i], &ledger->flows[i]);
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
+		if (ledger->sessions[i].state != SESSION_FREE)
+			settle_record(worker, hold(worker, i), &ledger->flows[i]);
 	count_records(worker);
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].state == SESSION_RELAYING)
-			urgent_settle(&ledger->sessions[i]);
+			urgent_settle(hold(worker, i));
 	if (!worker->planned) {
 		audit_records(worker);
 		mark_broken(worker);
 	}
 	renew_records(worker);
+	ledger_hold_adopted(ledger, HAND_EMPTY, 0);
 	standing_find_owners(worker);
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		ledger->threads[i].hand = 0;
@@ -421,6 +437,7 @@ void adopt_ledger(struct worker *worker)
 		ledger->threads[i].crashed = 0;
 		ledger->threads[i].callback = 0;
 	}
+	callback_state.word = NULL;
 	ledger->keeper->adopt_ns_last = clock_monotonic() - began;
 	if (ledger->keeper->adopt_ns_last > ledger->keeper->adopt_ns_max)
 		ledger->keeper->adopt_ns_max = ledger->keeper->adopt_ns_last;

@@ -106,7 +106,7 @@ static void note_exit(void)
 		self->record->crashed = CRASH_EXIT;
 }
 
-static void catch_crashes(struct ledger_keeper *keeper)
+void worker_catch_crashes(struct ledger_keeper *keeper)
 {
 	static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
 	struct sigaction action = {.sa_sigaction = note_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
@@ -130,7 +130,7 @@ static void adopt_sessions(struct thread *thread)
 	struct worker *worker = thread->worker;
 	struct ledger *ledger = worker->ledger;
 
-	for (uint32_t slot = 0; slot < ledger->keeper->sessions_high; slot++) {
+	for (uint32_t slot = 0; slot < ledger_sessions_high(ledger); slot++) {
 		struct ledger_session *record = &ledger->sessions[slot];
 
 		if (record->thread != thread->index)
@@ -244,7 +244,6 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 
 int worker_start(struct worker *worker)
 {
-	catch_crashes(worker->ledger->keeper);
 	for (uint32_t i = 0; i <= worker->n_threads; i++) {
 		int r = pthread_create(&worker->threads[i].pthread, NULL, thread_run, &worker->threads[i]);
 

@@ -76,6 +76,9 @@ struct worker {
 	_Atomic bool stop;
 };
 
+/* From now on a signal that ends this process says in the ledger whether another process has sent it, and which thread it struck. */
+void worker_catch_crashes(struct ledger_keeper *keeper);
+
 /* A seed that nobody can guess. */
 uint64_t worker_draw_seed(void);
 

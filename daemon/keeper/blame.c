@@ -8,6 +8,7 @@
 #include "flow/session.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "ledger/validate.h"
 #include "net/callback.h"
 
 #include <stdio.h>
@@ -39,7 +40,7 @@ static struct culprit culprit_of(const struct blame *blame, const struct ledger_
 	const struct family *family = family_numbered(blame->families, thread->callback >> CALLBACK_BITS);
 	uint32_t callback = thread->callback & ((1 << CALLBACK_BITS) - 1);
 
-	return family && callback ? (struct culprit){family->name, callback} : (struct culprit){"", CALLBACK_NONE};
+	return family && callback && callback < CALLBACK_COUNT ? (struct culprit){family->name, callback} : (struct culprit){"", CALLBACK_NONE};
 }
 
 /* Where a record's route is counted; NULL where its generation is gone. */
@@ -66,7 +67,7 @@ static bool is_alive(const struct ledger_session *record)
 
 static void pause_listeners(const struct blame *blame, const struct ledger_route *route)
 {
-	for (uint32_t i = 0; i < blame->ledger->keeper->listeners_high; i++) {
+	for (uint32_t i = 0; i < ledger_listeners_high(blame->ledger); i++) {
 		struct ledger_listener *record = &blame->ledger->listeners[i];
 
 		if (is_open(record) && route_of(blame, record->generation, record->route) == route)
@@ -76,7 +77,7 @@ static void pause_listeners(const struct blame *blame, const struct ledger_route
 
 static void end_sessions(const struct blame *blame, const struct ledger_route *route)
 {
-	for (uint32_t i = 0; i < blame->ledger->keeper->sessions_high; i++) {
+	for (uint32_t i = 0; i < ledger_sessions_high(blame->ledger); i++) {
 		struct ledger_session *record = &blame->ledger->sessions[i];
 
 		if (is_alive(record) && route_of(blame, record->generation, record->route) == route)
@@ -206,11 +207,38 @@ static bool blame_thread(const struct blame *blame, struct ledger_thread *thread
 	return found;
 }
 
+/* It died before it had threads, of a record that it adopted; and with it all would die again. A session is given up at once. */
+static bool blame_adoption(const struct blame *blame)
+{
+	struct ledger_keeper *keeper = blame->ledger->keeper;
+	struct ledger_thread thread = {.callback = keeper->adoption.callback};
+	struct culprit culprit = culprit_of(blame, &thread);
+	uint32_t index = (uint32_t)keeper->adoption.hand;
+
+	switch ((enum ledger_hand)(keeper->adoption.hand >> 32)) {
+	case HAND_SESSION:
+		if (index >= ledger_sessions_high(blame->ledger))
+			return false;
+		log_error("session %u.%u was in hand when the worker died before it had adopted all: it is dropped", index,
+			  blame->ledger->sessions[index].serial);
+		validate_drop(blame->ledger, index);
+		return true;
+	case HAND_LISTENER:
+		return index < ledger_listeners_high(blame->ledger) && blame_listener(blame, index, &culprit);
+	case HAND_EMPTY:
+	case HAND_ROUTE:
+		return false;
+	}
+	return false;
+}
+
 bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families, bool hung)
 {
 	const struct blame blame = {ledger, newest, families, hung};
 	bool known = false, found = false;
 
+	if (ledger->keeper->worker_state == WORKER_SWEEPING && blame_adoption(&blame))
+		return true;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		known |= ledger->threads[i].crashed != 0;
 	/* _exit(2), and a signal that is not caught, do not tell which thread it was: one that ran a family's code. */

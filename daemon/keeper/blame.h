@@ -8,6 +8,8 @@
  * The route counts too, whatever of it was in hand, and whatever became of that: at the third death its listeners, feeds and dials rest
  * until a reload, and the callback is barred for it, so that its sessions live on as long as they do without. Each further death goes
  * a step on: enum ledger_route_pause.
+ *
+ * An heir that dies before it has threads would take all sessions with it, again and again: what it was adopting then is given up at once.
  */
 #pragma once
 

@@ -73,6 +73,7 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	int r, number;
 
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
+	worker_catch_crashes(ledger->keeper);
 	adopt_ledger(&worker);
 	r = start(&worker, families, &resolver, &control);
 	if (r < 0) {
@@ -99,6 +100,8 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 {
 	pid_t keeper = getpid(), pid;
 
+	atomic_store(&ledger->keeper->adoption.hand, HAND_EMPTY);
+	atomic_store(&ledger->keeper->adoption.callback, 0);
 	original_note(ledger, true);
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
 	pid = clone_sharing_files();

@@ -27,6 +27,7 @@
 #include "ledger/ledger.h"
 #include "ledger/original.h"
 #include "ledger/renewal.h"
+#include "ledger/validate.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -75,6 +76,7 @@ struct keeper {
 	bool come;                 /* listeners that waited are PENDING, until the old worker has stopped */
 	uint64_t next_tick;
 	unsigned ticks;
+	struct validation told;    /* of what the ledger said that cannot be */
 };
 
 static void wake_clerk(const struct keeper *keeper)
@@ -218,6 +220,7 @@ static void become_new(struct keeper *keeper)
 	keeper->upgrade.leaving = false;
 	log_notice("upgrade: spliced %s becomes what its file is now", PACKAGE_VERSION);
 	companion_stop();
+	validate_ledger(keeper->ledger, keeper->start->generations);
 	r = handover_exec(keeper->ledger, keeper->start->arguments);
 	report_add(&report, "cannot run the new program: %s", strerror(-r));
 	refuse_upgrade(keeper, &report);
@@ -443,6 +446,13 @@ static bool upgrade_is_asked(const struct keeper *keeper)
 	return keeper->upgrade.wanted || (atomic_load(&record->upgrade_asked) && atomic_load(&record->reload_asked) > keeper->asked);
 }
 
+/* What was found when somebody adopted. */
+static void tell_validation(struct keeper *keeper)
+{
+	validate_log(keeper->ledger, &keeper->told);
+	keeper->told = validate_sums(keeper->ledger);
+}
+
 /* Nothing else is under way. */
 static bool is_free(const struct keeper *keeper)
 {
@@ -454,6 +464,7 @@ static void tick(struct keeper *keeper)
 	struct generation *newest = keeper->start->generations;
 
 	check_hearts(keeper);
+	tell_validation(keeper);
 	close_left(keeper);
 	service_tick(keeper->ledger, newest, is_alive(keeper));
 	/* What the worker inherited of it is the worker's own. */
@@ -548,6 +559,7 @@ static int run_kept(struct start *start)
 	service_init(keeper.ledger);
 	if (original_new(keeper.ledger) < 0)
 		log_warning("no memory to keep what the ledger should say: what a worker writes there by mistake is believed");
+	keeper.told = validate_sums(keeper.ledger);
 	if (start->took_over) {
 		/* A request that came with the ledger is answered by the reload that follows. */
 		keeper.asked = keeper.ledger->keeper->reload_answered;
@@ -558,6 +570,7 @@ static int run_kept(struct start *start)
 		turn(&keeper);
 	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
+	validate_ledger(keeper.ledger, keeper.prepared ? keeper.prepared : start->generations);
 	listen_cancel(keeper.ledger, keeper.prepared ? keeper.prepared : start->generations);
 	generation_free(keeper.prepared, keeper.ledger);
 	companion_stop();

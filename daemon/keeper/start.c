@@ -18,9 +18,11 @@
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
+#include "ledger/validate.h"
 #include "net/passed.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -29,6 +31,7 @@
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -239,14 +242,24 @@ static int first_generation(struct start *start, struct report *report)
 	return 0;
 }
 
+static bool is_control_socket(int fd)
+{
+	int listens = 0, domain = 0;
+	socklen_t len = sizeof listens, domain_len = sizeof domain;
+
+	return fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens &&
+	       !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) && domain == AF_UNIX;
+}
+
 /* To where it is configured now. */
 static int move_control(struct start *start, const struct config *boot, struct report *report)
 {
 	struct ledger_keeper *keeper = start->ledger.keeper;
 
-	unlink(keeper->control_path);
-	if (keeper->control_fd >= 0)
-		close(keeper->control_fd);
+	if (is_control_socket(start->ledger.control_fd)) {
+		unlink(keeper->control_path);
+		close(start->ledger.control_fd);
+	}
 	keeper->control_fd = start->ledger.control_fd = -1;
 	return open_control(start, boot, report);
 }
@@ -266,8 +279,13 @@ static int take_generations(struct start *start, struct report *report)
 			if (ledger->generations[i].number > last && (!next || ledger->generations[i].number < next->number))
 				next = &ledger->generations[i];
 		if (!next)
-			return last ? 0 : -EPROTO;
+			return start->generations ? 0 : -EPROTO;
 		last = next->number;
+		/* A record that names no configuration: what it should name is lost, and those that live in it with it. */
+		if (fcntl(next->fd, F_GET_SEALS) < 0) {
+			ledger_forget_generation(ledger, last);
+			continue;
+		}
 		r = generation_new(&generation, last, next->fd, &start->families, ledger, report);
 		if (r < 0)
 			return r;
@@ -286,8 +304,10 @@ static void note_passed(struct ledger *ledger)
 
 		if (!*ledger->keeper->passed[i].name || fd < 0)
 			continue;
-		if (passed_find(ledger->keeper->passed[i].name) || passed_add(ledger->keeper->passed[i].name, fd) < 0)
-			close(fd);
+		ledger->keeper->passed[i].name[PASSED_NAME_MAX - 1] = '\0';
+		/* What is not used any more is nobody's: the sweep closes it. */
+		if (!passed_find(ledger->keeper->passed[i].name))
+			passed_add(ledger->keeper->passed[i].name, fd);
 		ledger->keeper->passed[i].name[0] = '\0';
 	}
 	for (unsigned i = 0; (passed = passed_at(i)); i++) {
@@ -300,6 +320,7 @@ static void note_passed(struct ledger *ledger)
 static int take_over(struct start *start, const struct config *boot, int log_fd, struct ledger *old, struct report *report)
 {
 	uint32_t threads = count_threads(boot), sessions;
+	struct validation found;
 	int r;
 
 	/* Each of its threads may have listening sockets of its own, whose queues only a thread in its place serves. */
@@ -315,14 +336,17 @@ static int take_over(struct start *start, const struct config *boot, int log_fd,
 		return r;
 	ledger_done(old);
 	*old = (struct ledger){.fd = -1};
+	found = validate_sums(&start->ledger);
 	note_passed(&start->ledger);
 	start->took_over = true;
 	r = take_generations(start, report);
 	if (!r) {
+		validate_ledger(&start->ledger, start->generations);
+		validate_log(&start->ledger, &found);
 		listen_take_over(&start->ledger, start->generations);
 		start_apply(start, start->generations->config);
 	}
-	if (!r && strcmp(start->control_path, start->ledger.keeper->control_path) != 0)
+	if (!r && (strcmp(start->control_path, start->ledger.keeper->control_path) != 0 || !is_control_socket(start->ledger.control_fd)))
 		r = move_control(start, boot, report);
 	return r;
 }

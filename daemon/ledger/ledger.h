@@ -14,7 +14,7 @@
  *
  * Who writes what: the keeper everything while no worker runs, and its own section always; a thread its own section, its
  * own sessions and its own column of counters; everything else is atomic. Who goes astray writes anywhere: what is read of another
- * process is held against what is known (original.h).
+ * process is held against what is known (original.h, validate.h).
  */
 #pragma once
 
@@ -127,6 +127,12 @@ struct ledger_keeper {
 		uint32_t generation, route, endpoint, target;
 	} renewal;
 	uint32_t places; /* for sessions: what max_sessions and the descriptors allow (share.h of the flow room) */
+	/* what an heir looks at before its threads have hands of their own, and which callback runs meanwhile; empty when it has adopted */
+	struct {
+		_Atomic uint64_t hand; /* as a thread's */
+		_Atomic uint32_t callback;
+		uint32_t reserved;
+	} adoption;
 	/* what did not fit, and was freed; what was put right */
 	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
 };
@@ -521,6 +527,13 @@ static inline void ledger_count(_Atomic uint64_t *count, uint64_t more)
 {
 	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more,
 			      memory_order_relaxed);
+}
+
+/* The same for what an heir adopts before it has threads. */
+static inline void ledger_hold_adopted(struct ledger *ledger, enum ledger_hand hand, uint32_t index)
+{
+	atomic_store_explicit(&ledger->keeper->adoption.hand, (uint64_t)hand << 32 | index, memory_order_release);
+	atomic_signal_fence(memory_order_seq_cst);
 }
 
 static inline void ledger_hold(struct ledger_thread *thread, enum ledger_hand hand, uint32_t index)

@@ -2,7 +2,7 @@
 /*
  * Originals: what the keeper itself has written into the ledger, once more in memory of its own. A worker that goes astray may have written
  * anywhere in the ledger; the keeper acts on its own numbers of descriptors, its own counts and its own listeners, and puts them back where they
- * have changed.
+ * have changed. What a worker writes is not among them: validate.h looks at that.
  *
  * The keeper restores before it acts, and notes after it has, where it has written (touched, ledger.h): what it has not, it does not read again.
  */
