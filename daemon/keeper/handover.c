@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Handing over. Both sides visit the ledger in one order (manifest.h), so that a descriptor needs no name on its way. What surprised
+ * Handing over. Both sides visit the ledger in one order (manifest.h), which is that of the descriptors on their way. What surprised
  * us: the manager drops descriptors from its store that say POLLHUP, but for FDPOLL=0; and it counts what is on its way in a socket
  * against RLIMIT_NOFILE of the sender, unix(7).
  */
@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "config/limit.h"
 #include "keeper/prepare.h"
 #include "keeper/start.h"
 #include "ledger/generation.h"
@@ -24,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sysexits.h>
 #include <systemd/sd-daemon.h>
@@ -34,7 +36,7 @@ enum { BATCH = 253 /* SCM_MAX_FD */, BOAT_BUFFER = 4 << 20 };
 #define BOAT_NAME "spliced-lifeboat"
 #define LEDGER_VARIABLE "SPLICED_LEDGER"
 
-static int boat = -1;
+static int boat = -1, boat_numbers = -1;
 
 /* ---- what both ways need ---- */
 
@@ -46,7 +48,8 @@ static int set_cloexec(int32_t *fd, void *data)
 static int close_one(int32_t *fd, void *data)
 {
 	(void)data;
-	close(*fd);
+	if (*fd > STDERR_FILENO)
+		close(*fd);
 	*fd = -1;
 	return 0;
 }
@@ -61,6 +64,9 @@ static void give_up(struct ledger *old)
 
 /* ---- the lifeboat ---- */
 
+/* First comes the ledger, and with it a memfd of the numbers by which it knows the descriptors that follow, in their order: so a wrong word in
+ * it leads to no other's, and how many have to come is known. They are not in the messages, which fill the socket by their size; the memfd is
+ * open from the start. Release 0.2 sent none: there, the order alone tells. */
 struct cargo {
 	int socket, count;
 	int fds[BATCH];
@@ -97,6 +103,33 @@ static int load_one(int32_t *fd, void *data)
 	return cargo->count == BATCH ? send_batch(cargo) : 0;
 }
 
+static int write_batch(struct cargo *numbers)
+{
+	size_t size = sizeof *numbers->fds * (size_t)numbers->count;
+
+	numbers->count = 0;
+	return write(boat_numbers, numbers->fds, size) == (ssize_t)size ? 0 : -EIO;
+}
+
+static int write_one(int32_t *fd, void *data)
+{
+	struct cargo *numbers = data;
+
+	numbers->fds[numbers->count++] = *fd;
+	return numbers->count == BATCH ? write_batch(numbers) : 0;
+}
+
+static int write_numbers(struct ledger *ledger)
+{
+	struct cargo numbers = {0};
+	int r;
+
+	if (ftruncate(boat_numbers, 0) < 0 || lseek(boat_numbers, 0, SEEK_SET) < 0)
+		return -errno;
+	r = manifest_visit(ledger, write_one, &numbers);
+	return r ? r : write_batch(&numbers);
+}
+
 /* What is cut must not look complete, where the family can say so; a good end takes it back. Not so a listener's, which those that it
  * accepts would inherit. leave: also take back what the socket asked of the kernel beyond its own life. */
 static void cut(const struct ledger_session *record, unsigned side, struct generation *newest, bool leave)
@@ -113,7 +146,7 @@ static void cut(const struct ledger_session *record, unsigned side, struct gener
 
 static void cut_all(const struct ledger *ledger, struct generation *newest, bool leave)
 {
-	for (uint32_t i = 0; i < ledger->keeper->sessions_high; i++)
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		for (unsigned side = 0; ledger->sessions[i].state != SESSION_FREE && side < 2; side++)
 			cut(&ledger->sessions[i], side, newest, leave);
 }
@@ -125,14 +158,16 @@ void handover_abandon(struct ledger *ledger, struct generation *newest)
 
 bool handover_send(struct ledger *ledger, struct generation *newest)
 {
-	struct cargo cargo = {.socket = boat, .count = 1, .fds = {ledger->fd}};
+	struct cargo cargo = {.socket = boat, .count = 2, .fds = {ledger->fd, boat_numbers}};
 	int r;
 
 	if (boat < 0)
 		return false;
 	/* If nobody comes for them. */
 	cut_all(ledger, newest, false);
-	r = send_batch(&cargo);
+	r = write_numbers(ledger);
+	if (!r)
+		r = send_batch(&cargo);
 	if (!r)
 		r = manifest_visit(ledger, load_one, &cargo);
 	if (!r)
@@ -147,7 +182,11 @@ void handover_launch(struct ledger *ledger)
 {
 	int ends[2], size = BOAT_BUFFER, r;
 
-	if (!getenv("NOTIFY_SOCKET") || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+	if (!getenv("NOTIFY_SOCKET"))
+		return;
+	boat_numbers = memfd_create("spliced-numbers", MFD_CLOEXEC);
+	if (boat_numbers < 0 || ledger_keep_fd(ledger, boat_numbers) < 0 ||
+	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return;
 	if (setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
 		setsockopt(ends[0], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
@@ -190,7 +229,7 @@ struct unloading {
 	bool failed;
 };
 
-/* The numbers in the ledger are those of another process: each becomes ours, or none. */
+/* Release 0.2: the numbers in the ledger are those of another process: each becomes ours, or none, by the order in which they come. */
 static int unload_one(int32_t *fd, void *data)
 {
 	struct unloading *unloading = data;
@@ -205,25 +244,92 @@ static int unload_one(int32_t *fd, void *data)
 	return 0;
 }
 
+static int unload_in_order(struct cargo *cargo, struct ledger *old)
+{
+	struct unloading unloading = {.cargo.socket = cargo->socket};
+
+	manifest_visit(old, unload_one, &unloading);
+	return unloading.failed ? -EPROTO : 0;
+}
+
+/* By the number that the other process knew it by: ours, plus one; 0: none. */
+struct ours {
+	int size;
+	int32_t *fds;
+};
+
+static int renumber(int32_t *fd, void *data)
+{
+	const struct ours *ours = data;
+
+	*fd = ours->fds && *fd < ours->size ? ours->fds[*fd] - 1 : -1;
+	return 0;
+}
+
+static void note_number(const struct ours *ours, int32_t number, int fd)
+{
+	if (number < 0 || number >= ours->size || ours->fds[number])
+		close(fd);
+	else
+		ours->fds[number] = fd + 1;
+}
+
+/* 0: all that have a number have come. */
+static int unload_all(struct cargo *cargo, int file, const struct ours *ours)
+{
+	int32_t numbers[BATCH];
+	int r;
+
+	if (lseek(file, 0, SEEK_SET) < 0)
+		return -errno;
+	while ((r = unload(cargo)) > 0) {
+		ssize_t size = (ssize_t)sizeof *numbers * r;
+		bool known = read(file, numbers, (size_t)size) == size;
+
+		for (int i = 0; i < r; i++)
+			note_number(ours, known ? numbers[i] : -1, cargo->fds[i]);
+		if (!known)
+			return -EPROTO;
+	}
+	return r || !read(file, numbers, sizeof *numbers) ? r : -EPROTO;
+}
+
+static int unload_by_number(struct cargo *cargo, int file, struct ledger *old)
+{
+	struct ours ours = {(int)limit_numbers(), calloc(limit_numbers(), sizeof *ours.fds)};
+	int r = ours.fds ? unload_all(cargo, file, &ours) : -ENOMEM;
+
+	for (int i = 0; r && ours.fds && i < ours.size; i++)
+		if (ours.fds[i])
+			close(ours.fds[i] - 1);
+	if (r) {
+		free(ours.fds);
+		ours.fds = NULL;
+	}
+	manifest_visit(old, renumber, &ours);
+	free(ours.fds);
+	return r;
+}
+
 static int take_boat(int fd, struct ledger *old)
 {
-	struct unloading unloading = {.cargo.socket = fd};
-	int r = unload(&unloading.cargo);
+	struct cargo cargo = {.socket = fd};
+	int r = unload(&cargo), numbers = r == 2 ? cargo.fds[1] : -1;
 
 	if (r <= 0)
 		return r;
-	if (r != 1)
-		return -EPROTO;
-	r = ledger_open(old, unloading.cargo.fds[0]);
+	r = r <= 2 ? ledger_open(old, cargo.fds[0]) : -EPROTO;
 	if (r < 0) {
-		close(unloading.cargo.fds[0]);
+		while (cargo.count)
+			close(cargo.fds[--cargo.count]);
 		return r;
 	}
-	unloading.cargo.count = 0;
-	manifest_visit(old, unload_one, &unloading);
-	if (unloading.failed) {
+	r = numbers >= 0 ? unload_by_number(&cargo, numbers, old) : unload_in_order(&cargo, old);
+	if (numbers >= 0)
+		close(numbers);
+	if (r < 0) {
 		give_up(old);
-		return -EPROTO;
+		return r;
 	}
 	return 1;
 }
@@ -255,6 +361,15 @@ static int take_passed(struct report *report)
 
 /* ---- upgrade ---- */
 
+/* What is not open is nobody's: the record that names it is found out (validate.h). */
+static int take_number(int32_t *fd, void *data)
+{
+	(void)data;
+	if (*fd <= STDERR_FILENO || fcntl(*fd, F_SETFD, FD_CLOEXEC) < 0)
+		*fd = -1;
+	return 0;
+}
+
 static int take_exec(const char *number, struct ledger *old)
 {
 	int fd = atoi(number), r;
@@ -267,8 +382,8 @@ static int take_exec(const char *number, struct ledger *old)
 		close(fd);
 		return r;
 	}
-	r = manifest_visit(old, set_cloexec, old);
-	return r < 0 ? r : 1;
+	manifest_visit(old, take_number, NULL);
+	return 1;
 }
 
 int handover_take(struct ledger *old, struct report *report)
