@@ -311,7 +311,7 @@ static int discard(struct session *session, unsigned s)
 		return 0;
 	}
 	if (n == 0) {
-		session_record(session)->direction[s].flags |= DIRECTION_EOF;
+		relay_note_end(session, s);
 		return RELAY_DONE;
 	}
 	return without_message(source_judge(session, s, errno));
@@ -370,8 +370,7 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 	}
 	if (len)
 		sink_drop(session, DROPPED_FRAMING, 1);
-	session_record(session)->direction[s].flags |= DIRECTION_EOF;
-	session->moved = true;
+	relay_note_end(session, s);
 	/* Bytes that nobody has read would make close(2) a reset. */
 	take_off(session, s, len);
 	return RELAY_DONE;
@@ -462,8 +461,6 @@ static int move_once(struct session *session, unsigned s)
 /* The source has said its last, and all of it is in the sink. A sink without connections has no end to be told. */
 static int end(struct session *session, unsigned d)
 {
-	if (session->lost[d] && !has(session, d, DIRECTION_RESET))
-		relay_note_reset(session, d, -socket_take_error(session_fd(session, d)));
 	if (has(session, d, DIRECTION_RESET))
 		return RELAY_SOURCE_RESET;
 	if (session->receive_only[!d] || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {

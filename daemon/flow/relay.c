@@ -78,6 +78,17 @@ void relay_note_reset(struct session *session, unsigned side, int error)
 	session->readable[side] = session->moved = true;
 }
 
+/* In this order: a worker that dies in between leaves no end that looks whole. */
+void relay_note_end(struct session *session, unsigned side)
+{
+	uint32_t *flags = &session_record(session)->direction[side].flags;
+
+	if (session->lost[side] && !(*flags & DIRECTION_RESET))
+		relay_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
+	*flags |= DIRECTION_EOF;
+	session->moved = true;
+}
+
 /* The source's read said 0. FIN, or what is left of a reset? */
 static void note_end(struct session *session, unsigned d)
 {

@@ -20,6 +20,9 @@ int relay_step(struct session *session, unsigned direction);
  * read, and is passed on first. */
 void relay_note_reset(struct session *session, unsigned side, int error);
 
+/* A side has said its last. One that is known to be lost was reset, and is noted so first. */
+void relay_note_end(struct session *session, unsigned side);
+
 /* The steps of it that framed messages take too, with results as relay_step()'s. Lends the direction an empty pipe of at least so many
  * bytes (0: any), takes it back, closes it with what is in it, moves what is in it into the sink (0: emptied), and says the source's end, which has been read, to the
  * sink. */

@@ -213,7 +213,8 @@ static void look_for_reset(struct session *session, unsigned side)
 		return;
 	}
 	session->failed[side] = false;
-	if (!reset)
+	/* A worker before us may have noted it: what it was is known, a FIN first or not. */
+	if (!reset || record->direction[side].flags & DIRECTION_RESET)
 		return;
 	relay_note_reset(session, side, EPIPE);
 	socket_take_error(record->fd[side]);

@@ -205,7 +205,7 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 	if (n < 0 && !is_past_end(session, s))
 		return source_judge(session, s, errno);
 	if (n < 0 || (n == 0 && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(&header) : is_end(session, s)))) {
-		session_record(session)->direction[s].flags |= DIRECTION_EOF;
+		relay_note_end(session, s);
 		return SOURCE_END;
 	}
 	session->peeked[s] = true;

@@ -2,9 +2,11 @@
 """The worker crashes or hangs: the keeper starts an heir, it counts why, and no session notices. The keeper dies: all
 ends, and nothing is left behind."""
 
+import contextlib
 import os
 import signal
 import socket
+import struct
 
 import pytest
 
@@ -109,6 +111,30 @@ def test_a_death_in_accept(place, kind):
             client.sendall(b"to the server")
             server.sendall(b"to the client")
             assert (server.recv(100), client.recv(100)) == (b"to the server", b"to the client")
+
+
+@pytest.mark.parametrize("who", ("client", "target"))
+@pytest.mark.parametrize("framings", ((None, None), ("length16", "length32"), ("line", "netstring")), ids=lambda pair: pair[0] or "bytes")
+def test_a_death_after_a_reset(place, framings, who):
+    """A reset is taken and written down, and the worker dies before it is passed on: the other end still sees a reset, and no end."""
+    front, back = Endpoint("inet", place), Endpoint("inet", place)
+    ends = [f"{end}?framing={framing}" if framing else str(end) for end, framing in zip((front, back), framings)]
+    with back.listen() as listener, contextlib.ExitStack() as stack:
+        daemon = stack.enter_context(Daemon({"r": {"listen": ends[0], "target": ends[1]}}, settings={"workers": 1, "log": {"level": "info", "sessions": True}}))
+        client = stack.enter_context(front.connect())
+        server = stack.enter_context(listener.accept()[0])
+        goes, stays = (client, server) if who == "client" else (server, client)
+        stays.settimeout(HANG_PATIENCE)
+        worker = daemon.worker
+        with harness.Injected(daemon, "writev", "delay_exit=60000000"):
+            goes.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            goes.close()
+            harness.until("it is logged", lambda: " to the target, " in daemon.log())
+            os.kill(worker, signal.SIGKILL)
+        daemon.worker_after(worker)
+        with pytest.raises(ConnectionResetError):
+            assert stays.recv(100) == b"nothing more"
+        harness.until("no session is left", lambda: not daemon.sessions())
 
 
 def test_crashes_again_and_again(held):
