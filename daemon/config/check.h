@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "config/answers.h"
 #include "config/config.h"
 
 struct config_owner;
@@ -23,6 +24,7 @@ struct check {
 	unsigned errors;
 	bool resolve_listeners;
 	bool generation; /* what has no place is a default */
+	struct answers answers; /* of families, to what only a generation's reader keeps or has kept */
 };
 
 /* Reports "FILE:LINE: WHERE: ..." and counts it. */

@@ -88,6 +88,10 @@ struct config_leg {
 	const char *
 		host_name; /* the HOST option's text where it is a name to be resolved, else NULL */
 	struct address address; /* where host_name is NULL */
+	/* what the family has said of it: */
+	bool mute;	    /* no message may be sent to it */
+	bool has_companion; /* a listener has one to be run */
+	uint64_t needs;	    /* capabilities, bit N is CAP number N */
 };
 
 /* What becomes of messages that the far end does not take. */
@@ -182,9 +186,12 @@ struct config_source {
  * error *ret is untouched. (config_read() is libconfig's.) */
 int config_load(const struct config_source *source, struct config **ret, struct report *report);
 
-/* Writes config as a generation into an empty memfd, and reads it back: same values, same places.
- */
-int config_write_generation(const struct config *config, int fd);
+/* Writes config as a generation into an empty memfd, and reads it back: same values, same places. Writing asks the families what reading
+ * would ask of them, and adds their answers; reading then runs none of their code. A generation may lack the answers (0.2.0 wrote none), or
+ * have those of another release: config_answer_generation() copies it into the empty memfd `to` with new ones, asked here; to -1: only
+ * whether that can be done. 0 or negative errno, with what is wrong in report. */
+int config_write_generation(const struct config *config, struct families *families, int fd, struct report *report);
+int config_answer_generation(int fd, struct families *families, int to, struct report *report);
 int config_read_generation(int fd, struct families *families, struct config **ret,
 			   struct report *report);
 

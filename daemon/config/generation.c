@@ -24,7 +24,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Then the files' names, each with its NUL; n_lines places; the text. */
+/* Then, since version 2, the length of the answers; the files' names, each with its NUL; n_lines places; the text; the answers. */
 struct header {
 	char magic[16];
 	uint32_t version;
@@ -33,10 +33,23 @@ struct header {
 	uint64_t n_lines;
 	uint64_t text_len;
 	uint64_t digest; /* of all that follows the header */
+	uint64_t answers_len;
+};
+
+/* The bytes that follow a header, without the answers. */
+struct body {
+	struct header header;
+	char *bytes;
+	size_t len;
 };
 
 static const char magic[16] = "spliced config\n";
-enum { GENERATION_VERSION = 1 };
+enum { GENERATION_VERSION = 2, VERSION_WITHOUT_ANSWERS = 1 };
+
+static size_t header_size(const struct header *header)
+{
+	return header->version == VERSION_WITHOUT_ANSWERS ? offsetof(struct header, answers_len) : sizeof(*header);
+}
 
 static int write_all(int fd, const void *bytes, size_t len)
 {
@@ -85,42 +98,23 @@ static int print_body(const struct config *config, FILE *file, struct header *he
 	return r;
 }
 
-static int print_generation(const struct config *config, struct config_owner *owner,
-			    struct header *header, char **body, size_t *len)
+/* body->bytes is malloc()ed. */
+static int print_generation(const struct config *config, struct body *body)
 {
-	struct print_lines lines = {.owner = owner};
-	FILE *file = open_memstream(body, len);
+	struct print_lines lines = {0};
+	FILE *file;
 	int r;
 
-	if (!file)
-		return -ENOMEM;
-	r = print_body(config, file, header, &lines);
-	if (fclose(file) != 0 && r == 0)
-		r = -ENOMEM;
-	return r;
-}
-
-int config_write_generation(const struct config *config, int fd)
-{
-	struct header header = {.version = GENERATION_VERSION};
-	struct config_owner *owner;
-	char *body = NULL;
-	size_t len = 0;
-	int r;
-
-	memcpy(header.magic, magic, sizeof(magic));
-	r = owner_new(&owner);
+	r = owner_new(&lines.owner);
 	if (r < 0)
 		return r;
-	r = print_generation(config, owner, &header, &body, &len);
-	if (r == 0) {
-		header.digest = XXH3_64bits(body, len);
-		r = write_all(fd, &header, sizeof(header));
-	}
-	if (r == 0)
-		r = write_all(fd, body, len);
-	free(body);
-	owner_free(owner);
+	file = open_memstream(&body->bytes, &body->len);
+	r = file ? print_body(config, file, &body->header, &lines) : -ENOMEM;
+	owner_free(lines.owner);
+	if (!file)
+		return r;
+	if (fclose(file) != 0 && r == 0)
+		r = -ENOMEM;
 	return r;
 }
 
@@ -145,12 +139,49 @@ static int read_at(int fd, off_t at, void *bytes, size_t len)
 /* Do the sizes in the header add up to what is there? */
 static bool is_sound(const struct header *header, size_t len)
 {
-	return memcmp(header->magic, magic, sizeof(magic)) == 0 &&
-	       header->version == GENERATION_VERSION && header->files_len <= len &&
-	       header->n_lines <= len / sizeof(struct config_place) && header->text_len <= len &&
-	       header->files_len + header->n_lines * sizeof(struct config_place) +
-			       header->text_len ==
-		       len;
+	return memcmp(header->magic, magic, sizeof(magic)) == 0 && header->files_len <= len &&
+	       header->n_lines <= len / sizeof(struct config_place) && header->text_len <= len && header->answers_len <= len &&
+	       header->files_len + header->n_lines * sizeof(struct config_place) + header->text_len + header->answers_len == len;
+}
+
+static int read_header(int fd, struct header *header, size_t *len)
+{
+	struct stat stat;
+	int r;
+
+	if (fstat(fd, &stat) < 0)
+		return -errno;
+	if (stat.st_size > INT_MAX)
+		return -EINVAL;
+	r = read_at(fd, 0, header, offsetof(struct header, answers_len));
+	if (r == 0 && header->version == GENERATION_VERSION)
+		r = read_at(fd, 0, header, sizeof(*header));
+	else if (r == 0 && header->version != VERSION_WITHOUT_ANSWERS)
+		r = -EINVAL;
+	if (r < 0)
+		return r;
+	*len = (size_t)stat.st_size - header_size(header);
+	return is_sound(header, *len) ? 0 : -EINVAL;
+}
+
+/* body->bytes is owner's; the answers stand behind them. */
+static int read_body(int fd, struct config_owner *owner, struct body *body)
+{
+	size_t len;
+	int r;
+
+	body->header.answers_len = 0;
+	r = read_header(fd, &body->header, &len);
+	if (r < 0)
+		return r;
+	body->bytes = owner_take(owner, len + 1, 1);
+	if (!body->bytes)
+		return -ENOMEM;
+	r = read_at(fd, (off_t)header_size(&body->header), body->bytes, len);
+	if (r == 0 && XXH3_64bits(body->bytes, len) != body->header.digest)
+		r = -EINVAL;
+	body->len = len - body->header.answers_len;
+	return r;
 }
 
 static int add_files(struct check *check, const struct header *header, const char *body)
@@ -170,21 +201,22 @@ static int add_files(struct check *check, const struct header *header, const cha
 	return r;
 }
 
-static int check_body(struct check *check, const struct header *header, const char *body)
+static int check_body(struct check *check, const struct body *body)
 {
-	const char *text = body + header->files_len + header->n_lines * sizeof(struct config_place);
+	const struct header *header = &body->header;
+	const char *text = body->bytes + header->files_len + header->n_lines * sizeof(struct config_place);
 	struct config_place *places;
 	struct source source;
 	struct node *root = NULL;
 	int r;
 
-	r = add_files(check, header, body);
+	r = add_files(check, header, body->bytes);
 	if (r < 0)
 		return r;
 	places = owner_take(check->scratch, header->n_lines, sizeof(*places));
 	if (!places)
 		return -ENOMEM;
-	memcpy(places, body + header->files_len, header->n_lines * sizeof(*places));
+	memcpy(places, body->bytes + header->files_len, header->n_lines * sizeof(*places));
 	r = source_read_text(&source, check, text, header->text_len, places, header->n_lines);
 	if (r == 0)
 		r = parse_source(check, &source, &root);
@@ -193,44 +225,116 @@ static int check_body(struct check *check, const struct header *header, const ch
 	return root ? check_tree(check, root, false) : -EINVAL;
 }
 
-static int read_body(struct check *check, int fd)
+static int start_reading(struct check *check, struct families *families, struct report *report)
 {
-	struct header header;
-	struct stat stat;
-	size_t len;
-	char *body;
-	int r;
+	int r = build_start(check, families, report);
 
-	if (fstat(fd, &stat) < 0)
-		return -errno;
-	if (stat.st_size < (off_t)sizeof(header) || stat.st_size > INT_MAX)
-		return -EINVAL;
-	len = (size_t)stat.st_size - sizeof(header);
-	r = read_at(fd, 0, &header, sizeof(header));
-	if (r < 0)
-		return r;
-	body = is_sound(&header, len) ? owner_take(check->scratch, len, 1) : NULL;
-	if (!body)
-		return is_sound(&header, len) ? -ENOMEM : -EINVAL;
-	r = read_at(fd, sizeof(header), body, len);
-	if (r == 0 && XXH3_64bits(body, len) != header.digest)
-		r = -EINVAL;
-	return r < 0 ? r : check_body(check, &header, body);
+	check->generation = true;
+	return r;
 }
 
-int config_read_generation(int fd, struct families *families, struct config **ret,
-			   struct report *report)
+static int finish_reading(struct check *check, int r, struct config **ret)
 {
+	if (check->answers.error)
+		r = check->answers.error;
+	else if (r == 0 && !check->errors)
+		r = answers_end(&check->answers);
+	if (r < 0 && r != -ENOMEM && (!check->errors || r == -EPROTO))
+		report_add(check->report, "this is no generation of a configuration that can be read here: %s", strerror(-r));
+	return build_finish(check, r, ret);
+}
+
+/* Asks by reading it. *answers are malloc()ed. */
+static int ask(const struct body *body, struct families *families, char **answers, size_t *len, struct report *report)
+{
+	struct config *config = NULL;
 	struct check check;
 	int r;
 
-	r = build_start(&check, families, report);
-	check.generation = true;
+	r = start_reading(&check, families, report);
+	check.answers.mode = ANSWERS_WRITTEN;
 	if (r == 0)
-		r = read_body(&check, fd);
-	if (r < 0 && r != -ENOMEM && !check.errors)
-		report_add(report,
-			   "this is no generation of a configuration that can be read here: %s",
-			   strerror(-r));
-	return build_finish(&check, r, ret);
+		r = check_body(&check, body);
+	*answers = check.answers.bytes;
+	*len = check.answers.len;
+	r = finish_reading(&check, r, &config);
+	config_free(config);
+	return r;
+}
+
+static int write_generation(int fd, struct body *body, const char *answers, size_t len)
+{
+	struct header *header = &body->header;
+	XXH3_state_t *state = XXH3_createState();
+	int r;
+
+	if (!state)
+		return -ENOMEM;
+	memcpy(header->magic, magic, sizeof(magic));
+	header->version = GENERATION_VERSION;
+	header->answers_len = len;
+	XXH3_64bits_reset(state);
+	XXH3_64bits_update(state, body->bytes, body->len);
+	if (len)
+		XXH3_64bits_update(state, answers, len);
+	header->digest = XXH3_64bits_digest(state);
+	XXH3_freeState(state);
+	r = write_all(fd, header, sizeof(*header));
+	if (r == 0)
+		r = write_all(fd, body->bytes, body->len);
+	return r == 0 ? write_all(fd, answers, len) : r;
+}
+
+int config_write_generation(const struct config *config, struct families *families, int fd, struct report *report)
+{
+	struct body body = {0};
+	char *answers = NULL;
+	size_t len = 0;
+	int r;
+
+	r = print_generation(config, &body);
+	if (r == 0)
+		r = ask(&body, families, &answers, &len, report);
+	if (r == 0)
+		r = write_generation(fd, &body, answers, len);
+	free(answers);
+	free(body.bytes);
+	return r;
+}
+
+int config_answer_generation(int fd, struct families *families, int to, struct report *report)
+{
+	struct config_owner *owner;
+	struct body body = {0};
+	char *answers = NULL;
+	size_t len = 0;
+	int r;
+
+	r = owner_new(&owner);
+	if (r < 0)
+		return r;
+	r = read_body(fd, owner, &body);
+	if (r == 0)
+		r = ask(&body, families, &answers, &len, report);
+	if (r == 0 && to >= 0)
+		r = write_generation(to, &body, answers, len);
+	free(answers);
+	owner_free(owner);
+	return r;
+}
+
+int config_read_generation(int fd, struct families *families, struct config **ret, struct report *report)
+{
+	struct body body = {0};
+	struct check check;
+	int r;
+
+	r = start_reading(&check, families, report);
+	if (r == 0)
+		r = read_body(fd, check.scratch, &body);
+	if (r == 0 && body.header.version == GENERATION_VERSION)
+		check.answers = (struct answers){.mode = ANSWERS_READ, .bytes = body.bytes + body.len, .len = body.header.answers_len};
+	if (r == 0)
+		r = check_body(&check, &body);
+	return finish_reading(&check, r, ret);
 }

@@ -16,6 +16,7 @@
 #include "config/owner.h"
 #include "config/schema.h"
 #include "config/value.h"
+#include "net/callback.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -474,22 +475,57 @@ static void ask_address(struct check *check, const struct config_route *route,
 	bool is_inet = leg->family->plugin.domain == AF_INET;
 	unsigned before = check->report->count;
 	struct address address;
-	int r;
+	int64_t r;
 
 	config_hear(check->config, route, endpoint, leg, check->report);
-	r = address_from_options(leg->family, &leg->options, leg->family->host_option,
-				 !leg->host_name ? NULL
-				 : is_inet	 ? some_inet
-						 : some_inet6,
-				 is_inet ? 4 : 16, 0, &address);
+	if (!answers_know(check, ANSWER_ADDRESS, &r, &address, sizeof(address))) {
+		r = address_from_options(leg->family, &leg->options, leg->family->host_option,
+					 !leg->host_name ? NULL
+					 : is_inet	 ? some_inet
+							 : some_inet6,
+					 is_inet ? 4 : 16, 0, &address);
+		answers_note(check, ANSWER_ADDRESS, r, &address, sizeof(address));
+	}
 	config_hear_nothing();
 	check->errors += check->report->count - before;
 	if (r < 0 && check->report->count == before)
 		check_error(check, endpoint->place,
 			    "%s: family \"%s\" makes no address of this: %s",
-			    endpoint->key, leg->family->name, strerror(-r));
+			    endpoint->key, leg->family->name, strerror((int)-r));
 	if (r >= 0 && !leg->host_name)
 		leg->address = address;
+}
+
+/* What the family says of the leg once and for all. */
+static void ask_mute(struct check *check, struct config_leg *leg)
+{
+	const struct spliced_plugin *plugin = &leg->family->plugin;
+	int64_t r = -ENOTSUP;
+
+	if (!(leg->row->capabilities & SPLICED_RECEIVE_ONLY))
+		return;
+	if (plugin->outgoing && !answers_know(check, ANSWER_MUTE, &r, NULL, 0))
+		r = answers_note(check, ANSWER_MUTE, CALLBACK(leg->family, outgoing, plugin->outgoing(&leg->options, NULL, 0)), NULL, 0);
+	leg->mute = r < 0;
+}
+
+void leg_ask(struct check *check, const struct config_endpoint *endpoint, struct config_leg *leg)
+{
+	const struct spliced_plugin *plugin = &leg->family->plugin;
+	int64_t r;
+
+	/* What somebody else has bound takes nothing of us. */
+	if (plugin->needs && !endpoint->values[ENDPOINT_FD].value.text) {
+		if (!answers_know(check, ANSWER_NEEDS, &r, NULL, 0))
+			r = answers_note(check, ANSWER_NEEDS, CALLBACK(leg->family, needs, plugin->needs(&leg->options)), NULL, 0);
+		leg->needs = (uint64_t)r;
+	}
+	if (plugin->companion && endpoint->role == SPLICED_LISTEN) {
+		if (!answers_know(check, ANSWER_COMPANION, &r, NULL, 0))
+			r = answers_note(check, ANSWER_COMPANION, CALLBACK(leg->family, companion, plugin->companion(&leg->options, 0)), NULL,
+					 0);
+		leg->has_companion = r > 0;
+	}
 }
 
 /* Leaves out a leg whose name has no address of its family, where the other has one. */
@@ -535,5 +571,7 @@ int leg_read_all(struct check *check, const struct config_route *route, struct n
 	drop_unresolved(check, endpoint);
 	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)
 		ask_address(check, route, endpoint, &endpoint->legs[i]);
+	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)
+		ask_mute(check, &endpoint->legs[i]);
 	return 0;
 }

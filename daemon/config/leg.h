@@ -17,6 +17,9 @@ int leg_choose(struct check *check, struct node *group, struct config_endpoint *
 int leg_read_all(struct check *check, const struct config_route *route, struct node *group,
 		 struct config_endpoint *endpoint);
 
+/* Asks the family of a leg, whose route is well, what it takes of the system and whether it has a companion. */
+void leg_ask(struct check *check, const struct config_endpoint *endpoint, struct config_leg *leg);
+
 /* Does an option apply to that row and role? */
 bool leg_takes(const struct family *family, const struct spliced_row *row, enum spliced_role role,
 	       const struct spliced_option *option);

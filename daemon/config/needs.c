@@ -3,7 +3,7 @@
 #include "config/needs.h"
 
 #include "config/config.h"
-#include "net/callback.h"
+#include "net/family.h"
 
 #include <linux/capability.h>
 #include <stdbool.h>
@@ -20,13 +20,8 @@ uint64_t needs_of_endpoint(const struct config_endpoint *endpoint)
 	const struct spliced_value *priority = &endpoint->values[ENDPOINT_PRIORITY].value;
 	uint64_t needs = 0;
 
-	/* What somebody else has bound takes nothing of us. */
-	for (unsigned i = 0; i < endpoint->n_legs && !endpoint->values[ENDPOINT_FD].value.text; i++) {
-		const struct config_leg *leg = &endpoint->legs[i];
-
-		if (leg->family->plugin.needs)
-			needs |= (uint64_t)CALLBACK(leg->family, needs, leg->family->plugin.needs(&leg->options));
-	}
+	for (unsigned i = 0; i < endpoint->n_legs; i++)
+		needs |= endpoint->legs[i].needs;
 	if (endpoint->values[ENDPOINT_MARK].value.state != SPLICED_UNSET ||
 	    (priority->state != SPLICED_UNSET && priority->number > PRIORITY_FREE))
 		needs |= bit(CAP_NET_ADMIN);

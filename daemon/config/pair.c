@@ -11,7 +11,7 @@
 
 #include "config/check.h"
 #include "config/config.h"
-#include "net/callback.h"
+#include "net/family.h"
 
 static const char choices[] = "length16, length32, line, netstring, octet-count, slip, or none if "
 			      "the edges of messages do not matter";
@@ -24,13 +24,9 @@ static bool has(const struct config_leg *leg, uint64_t capability)
 /* A capture is read; nobody writes frames in its format. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
-
 	if (has(leg, SPLICED_FEED) && endpoint->format)
 		return true;
-	if (!has(leg, SPLICED_RECEIVE_ONLY))
-		return false;
-	return !leg->family->plugin.outgoing ||
-	       CALLBACK(leg->family, outgoing, leg->family->plugin.outgoing(&leg->options, NULL, 0)) < 0;
+	return leg->mute;
 }
 
 static bool is_message(const struct config_leg *leg)

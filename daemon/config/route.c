@@ -8,6 +8,7 @@
 #include "config/check.h"
 #include "config/endpoint.h"
 #include "config/group.h"
+#include "config/leg.h"
 #include "config/node.h"
 #include "config/owner.h"
 #include "config/pair.h"
@@ -198,9 +199,24 @@ static int read_rules(struct check *check, struct node *group,
 	return r;
 }
 
+static void ask_legs_of(struct check *check, struct config_endpoint *endpoints, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < endpoints[i].n_legs; k++)
+			leg_ask(check, &endpoints[i], &endpoints[i].legs[k]);
+}
+
+static void ask_legs(struct check *check, struct config_route *route)
+{
+	ask_legs_of(check, route->listen, route->n_listen);
+	ask_legs_of(check, route->dial, route->n_dial);
+	ask_legs_of(check, route->targets, route->n_targets);
+}
+
 int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
 	       struct config_route *route)
 {
+	unsigned errors = check->errors;
 	int r;
 
 	route->place = node->place;
@@ -224,6 +240,8 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 	if (r < 0)
 		return r;
 	pair_check(check, route);
+	if (check->errors == errors)
+		ask_legs(check, route);
 	copy_values(route);
 	r = read_rules(check, node, defaults, route);
 	if (r == 0)

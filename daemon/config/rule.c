@@ -153,9 +153,13 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 		 struct config_rule *rule, char *why, size_t size)
 {
 	char text[256] = "";
+	int64_t r = -EINVAL;
 
-	if (!family->plugin.rule ||
-	    CALLBACK(family, rule, family->plugin.rule(rule->text, &rule->rule, text, sizeof(text))) < 0) {
+	if (family->plugin.rule && !answers_know(check, ANSWER_RULE, &r, &rule->rule, sizeof(rule->rule))) {
+		r = CALLBACK(family, rule, family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)));
+		answers_note(check, ANSWER_RULE, r, &rule->rule, sizeof(rule->rule));
+	}
+	if (r < 0) {
 		if (!*why)
 			memcpy(why, text, size < sizeof(text) ? size : sizeof(text));
 		return 0;

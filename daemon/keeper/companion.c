@@ -27,8 +27,7 @@ static struct companion {
 
 static bool is_wanted(const struct ledger_listener *record, const struct config_leg *leg)
 {
-	return record->state == LISTENER_OPEN && leg && leg->family->plugin.companion &&
-	       CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 0)) > 0;
+	return record->state == LISTENER_OPEN && leg && leg->has_companion;
 }
 
 static struct companion *find(uint32_t listener, uint64_t digest)

@@ -490,12 +490,8 @@ int handover_try(int fd, struct families *families, struct report *report)
 		return r;
 	}
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX && !r; i++) {
-		struct config *config = NULL;
-
-		if (!old.generations[i].number)
-			continue;
-		r = config_read_generation(old.generations[i].fd, families, &config, report);
-		config_free(config);
+		if (old.generations[i].number)
+			r = config_answer_generation(old.generations[i].fd, families, -1, report);
 	}
 	return r;
 }

@@ -13,10 +13,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -24,9 +26,11 @@
 
 enum {
 	PREPARE_SECONDS = 20,
-	CHILD_TEXT_FD = 3,
-	CHILD_REPORT_FD = 4,
-	CHILD_FIRST_FREE_FD = 5,
+	CHILD_TEXT_FD = 3, /* the descriptors that a child keeps, in this order */
+	CHILD_REPORT_FD,
+	CHILD_SOURCE_FD,
+	CHILD_FDS = 3,
+	CHILD_FIRST_FREE_FD = CHILD_TEXT_FD + CHILD_FDS,
 };
 
 static void write_report(int fd, const struct report *report)
@@ -41,14 +45,20 @@ static void write_report(int fd, const struct report *report)
 	}
 }
 
-/* The two memfds to numbers of their own, everything else closed. */
-static int keep_only(int text_fd, int report_fd)
+/* The memfds to numbers of their own, everything else closed. source_fd -1: there is none. */
+static int keep_only(int text_fd, int report_fd, int source_fd)
 {
-	int text = fcntl(text_fd, F_DUPFD, CHILD_FIRST_FREE_FD), report = fcntl(report_fd, F_DUPFD, CHILD_FIRST_FREE_FD);
+	int fds[CHILD_FDS] = {text_fd, report_fd, source_fd}, n = source_fd < 0 ? CHILD_FDS - 1 : CHILD_FDS;
 
-	if (text < 0 || report < 0 || dup2(text, CHILD_TEXT_FD) < 0 || dup2(report, CHILD_REPORT_FD) < 0)
-		return -errno;
-	return close_range(CHILD_FIRST_FREE_FD, ~0u, 0) < 0 ? -errno : 0;
+	for (int i = 0; i < n; i++) {
+		fds[i] = fcntl(fds[i], F_DUPFD, CHILD_FIRST_FREE_FD);
+		if (fds[i] < 0)
+			return -errno;
+	}
+	for (int i = 0; i < n; i++)
+		if (dup2(fds[i], CHILD_TEXT_FD + i) < 0)
+			return -errno;
+	return close_range((unsigned)(CHILD_TEXT_FD + n), ~0u, 0) < 0 ? -errno : 0;
 }
 
 static void reset_signals(void)
@@ -62,9 +72,18 @@ static void reset_signals(void)
 }
 
 struct reading {
-	const char *path;
+	const char *path; /* NULL: a generation, which gets new answers */
+	int fd;           /* of that */
 	struct families *families;
 };
+
+_Noreturn static void end_child(struct report *report, const char *path, int r)
+{
+	if (r && !report->count)
+		report_add(report, "%s: %s", path, strerror(-r));
+	write_report(CHILD_REPORT_FD, report);
+	_exit(!r ? EX_OK : r == -EACCES || r == -EPERM ? EX_NOPERM : EX_CONFIG);
+}
 
 static void read_configuration(const struct prepare *prepare, void *data)
 {
@@ -74,15 +93,24 @@ static void read_configuration(const struct prepare *prepare, void *data)
 	struct config *config;
 	int r;
 
-	r = keep_only(prepare->text_fd, prepare->report_fd);
+	r = keep_only(prepare->text_fd, prepare->report_fd, -1);
 	if (!r)
 		r = config_load(&source, &config, &report);
 	if (!r)
-		r = config_write_generation(config, CHILD_TEXT_FD);
-	if (r && !report.count)
-		report_add(&report, "%s: %s", reading->path, strerror(-r));
-	write_report(CHILD_REPORT_FD, &report);
-	_exit(!r ? EX_OK : r == -EACCES || r == -EPERM ? EX_NOPERM : EX_CONFIG);
+		r = config_write_generation(config, reading->families, CHILD_TEXT_FD, &report);
+	end_child(&report, reading->path, r);
+}
+
+static void answer_generation(const struct prepare *prepare, void *data)
+{
+	const struct reading *reading = data;
+	struct report report = {0};
+	int r;
+
+	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
+	if (!r)
+		r = config_answer_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
+	end_child(&report, "a configuration that is in use", r);
 }
 
 static int make_memfd(const char *name, struct ledger *ledger)
@@ -135,12 +163,18 @@ static int begin(struct prepare *prepare, struct ledger *ledger, int text_fd, pr
 	return r;
 }
 
-int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
+static int start(struct prepare *prepare, struct ledger *ledger, prepare_run run, struct reading *reading)
 {
-	struct reading reading = {path, families};
 	int text_fd = make_memfd("spliced-generation", ledger);
 
-	return text_fd < 0 ? text_fd : begin(prepare, ledger, text_fd, read_configuration, &reading);
+	return text_fd < 0 ? text_fd : begin(prepare, ledger, text_fd, run, reading);
+}
+
+int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
+{
+	struct reading reading = {path, -1, families};
+
+	return start(prepare, ledger, read_configuration, &reading);
 }
 
 int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_run run, void *data)
@@ -197,18 +231,47 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	return WIFEXITED(status) && WEXITSTATUS(status) == EX_NOPERM ? -EACCES : -EINVAL;
 }
 
+/* Waits for the child no longer than until its deadline. Its wait status. */
+static int wait_for_child(struct prepare *prepare)
+{
+	struct pollfd watched = {.fd = pidfd_open(prepare->pid, 0), .events = POLLIN};
+	uint64_t now = clock_monotonic();
+	int status = 0;
+
+	while (watched.fd >= 0 && now < prepare->deadline &&
+	       poll(&watched, 1, (int)((prepare->deadline - now) / NSEC_PER_MSEC) + 1) < 0 && errno == EINTR)
+		now = clock_monotonic();
+	if (watched.fd >= 0) {
+		close(watched.fd);
+		if (!waitpid(prepare->pid, &status, WNOHANG))
+			prepare_expire(prepare);
+		else
+			return status;
+	}
+	while (waitpid(prepare->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
 int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report)
 {
 	struct prepare prepare;
-	int status, r;
+	int r;
 
 	r = prepare_start(&prepare, path, families, ledger);
 	if (r < 0) {
 		report_add(report, "%s: %s", path, strerror(-r));
 		return r;
 	}
-	while (waitpid(prepare.pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return -errno;
-	return prepare_finish(&prepare, status, ledger, report);
+	return prepare_finish(&prepare, wait_for_child(&prepare), ledger, report);
+}
+
+int prepare_answers(int fd, struct families *families, struct ledger *ledger, struct report *report)
+{
+	struct reading reading = {NULL, fd, families};
+	struct prepare prepare;
+	int r;
+
+	r = start(&prepare, ledger, answer_generation, &reading);
+	return r < 0 ? r : prepare_finish(&prepare, wait_for_child(&prepare), ledger, report);
 }

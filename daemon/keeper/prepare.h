@@ -36,5 +36,9 @@ void prepare_expire(struct prepare *prepare);
  * errno, with report saying why. */
 int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, struct report *report);
 
-/* Both at once, waiting: for the start. */
+/* Both at once, waiting: for the start. A child that takes too long is ended. */
 int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report);
+
+/* The same of a generation that is in use, as another release may have written it: a copy with answers of the families that are here. `fd`
+ * stays the caller's. */
+int prepare_answers(int fd, struct families *families, struct ledger *ledger, struct report *report);

@@ -264,6 +264,18 @@ static int move_control(struct start *start, const struct config *boot, struct r
 	return open_control(start, boot, report);
 }
 
+/* What the families answered the release before is asked again, by a child. */
+static int take_generation(struct start *start, uint32_t number, int old_fd, struct generation **ret, struct report *report)
+{
+	int fd = prepare_answers(old_fd, &start->families, &start->ledger, report);
+
+	if (fd < 0)
+		return fd;
+	ledger_forget_generation(&start->ledger, number);
+	close(old_fd);
+	return generation_new(ret, number, fd, &start->families, &start->ledger, report);
+}
+
 /* Numbers rise: the newest is the last. */
 static int take_generations(struct start *start, struct report *report)
 {
@@ -286,7 +298,7 @@ static int take_generations(struct start *start, struct report *report)
 			ledger_forget_generation(ledger, last);
 			continue;
 		}
-		r = generation_new(&generation, last, next->fd, &start->families, ledger, report);
+		r = take_generation(start, last, next->fd, &generation, report);
 		if (r < 0)
 			return r;
 		generation->next = start->generations;

@@ -30,7 +30,7 @@ static int pass_generation(struct config **config, struct families *families, st
 	int fd = memfd_create("generation", MFD_CLOEXEC), r;
 	struct config *again = NULL;
 
-	r = config_write_generation(*config, fd);
+	r = config_write_generation(*config, families, fd, report);
 	if (r == 0)
 		r = config_read_generation(fd, families, &again, report);
 	close(fd);

@@ -103,9 +103,9 @@ def test_a_session_that_kills(plugins, neighbour, place, wound, reason):
 def test_a_connection_that_kills(plugins, neighbour, place):
     """It kills before it is a session; the worker's heir makes it one, which has one death already, and gives it up as one."""
     port = free_port()
-    front = {"family": "crashy", "host": "127.0.0.1", "port": port, "crash": "match"}
+    front = {"family": "crashy", "host": "127.0.0.1", "port": port}
     back = "unix://" + neighbour.listener.getsockname()
-    daemon = start(plugins, neighbour, place, {"listen": front, "target": back, "allow": ["any"]})
+    daemon = start(plugins, neighbour, place, {"listen": front, "target": back, "allow": ["wound"]})
     daemon.control = os.path.join(place, "c.sock")
     with daemon:
         neighbour.open()
@@ -123,9 +123,9 @@ def test_a_connection_that_kills(plugins, neighbour, place):
 
 def test_a_route_that_kills_thrice_is_paused(plugins, neighbour, place):
     port = free_port()
-    front = {"family": "crashy", "host": "127.0.0.1", "port": port, "crash": "match"}
+    front = {"family": "crashy", "host": "127.0.0.1", "port": port}
     back = "unix://" + neighbour.listener.getsockname()
-    daemon = start(plugins, neighbour, place, {"listen": front, "target": back, "allow": ["any"]})
+    daemon = start(plugins, neighbour, place, {"listen": front, "target": back, "allow": ["wound"]})
     daemon.control = os.path.join(place, "c.sock")
     with daemon:
         neighbour.open()

@@ -69,7 +69,7 @@ static void check_generation(const struct config *config)
 	struct config *again = NULL;
 	int fd = memfd_create("generation", MFD_CLOEXEC);
 
-	must(config_write_generation(config, fd) == 0);
+	must(config_write_generation(config, &families, fd, &report) == 0);
 	must(config_read_generation(fd, &families, &again, &report) == 0);
 	must(again->digest == config->digest && again->n_routes == config->n_routes);
 	config_free(again);

@@ -3,12 +3,12 @@
  * A family for tests of crashes: IPv4 streams, and a wound that opens at the address 127.0.0.66 or
  * the port 66.
  *
- *   crash = match    on what listens: match() of a peer with that address or port raises SIGSEGV
  *   crash = connect  on a target with that host or port: prepare() raises SIGSEGV
- *   crash = hang     instead of raising a signal, the same places never return
+ *   crash = hang     instead of raising a signal, the same place never returns
  *   crash = check    address() raises SIGSEGV, wherever the configuration is read
  *
- * Rules are "any", which is the least specific, or one address.
+ * Rules are "any", which is the least specific, or one address; and "wound", which is as "any", but match() of a peer with that address
+ * or port raises SIGSEGV.
  */
 #include <spliced/plugin.h>
 
@@ -17,15 +17,14 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { OPTION_HOST, OPTION_PORT, OPTION_CRASH };
-enum crash { CRASH_NEVER, CRASH_MATCH, CRASH_CONNECT, CRASH_HANG, CRASH_CHECK };
+enum crash { CRASH_NEVER, CRASH_CONNECT, CRASH_HANG, CRASH_CHECK };
 
-static const char *const crashes[] = {"never", "match", "connect", "hang", "check", NULL};
+static const char *const crashes[] = {"never", "connect", "hang", "check", NULL};
 
 /* clang-format off */
 static const struct spliced_row rows[] = {
@@ -48,9 +47,11 @@ static const struct spliced_option options_table[] = {
 };
 /* clang-format on */
 
-/* match() gets no options: what the listener's address() saw last, in this process or in the one it
- * was forked from. */
-static _Atomic int crash_in_match;
+/* What a rule holds. */
+struct rule {
+	struct in_addr address; /* 0: any */
+	int hurts;
+};
 
 static int is_wound(in_addr_t address, unsigned port)
 {
@@ -82,8 +83,6 @@ static int crashy_address(const struct spliced_options *options, struct sockaddr
 	memset(address, 0, sizeof *address);
 	memcpy(address, &in, sizeof in);
 	*len = sizeof in;
-	if (options->role == SPLICED_LISTEN)
-		atomic_store(&crash_in_match, (int)spliced_value(options, OPTION_CRASH)->number);
 	return 0;
 }
 
@@ -120,14 +119,14 @@ static int crashy_prepare(int fd, const struct spliced_options *options)
 
 static int crashy_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size)
 {
-	struct in_addr address = {0};
+	struct rule own = {.hurts = !strcmp(rule_text, "wound")};
 
 	if (size)
 		text[0] = '\0';
-	if (strcmp(rule_text, "any") != 0 && inet_pton(AF_INET, rule_text, &address) != 1)
+	if (!own.hurts && strcmp(rule_text, "any") != 0 && inet_pton(AF_INET, rule_text, &own.address) != 1)
 		return -EINVAL;
 	memset(rule, 0, sizeof *rule);
-	memcpy(rule, &address, sizeof address);
+	memcpy(rule, &own, sizeof own);
 	return 0;
 }
 
@@ -135,18 +134,16 @@ static int crashy_match(const struct spliced_rule *rule, const struct sockaddr *
 			socklen_t len)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
-	enum crash crash = (enum crash)atomic_load(&crash_in_match);
-	struct in_addr wanted;
+	struct rule own;
 
 	if (len < sizeof *in)
 		return 0;
-	if ((crash == CRASH_MATCH || crash == CRASH_HANG) &&
-	    is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
-		hurt(crash);
-	memcpy(&wanted, rule, sizeof wanted);
-	if (!wanted.s_addr)
+	memcpy(&own, rule, sizeof own);
+	if (own.hurts && is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
+		hurt(CRASH_CONNECT);
+	if (!own.address.s_addr)
 		return 1;
-	return wanted.s_addr == in->sin_addr.s_addr ? 33 : 0;
+	return own.address.s_addr == in->sin_addr.s_addr ? 33 : 0;
 }
 
 const struct spliced_plugin spliced_plugin = {

@@ -7,6 +7,7 @@
 #include "config/config.h"
 
 #include <arpa/inet.h>
+#include "generation.h"
 #include "suite.h"
 
 #include <check.h>
@@ -18,6 +19,9 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 static struct families families;
 static struct report report;
@@ -94,8 +98,8 @@ static struct config *pass_generation(const struct config *config)
 	int fd = memfd_create("generation", MFD_CLOEXEC);
 	struct config *again = NULL;
 
-	ck_assert_int_eq(config_write_generation(config, fd), 0);
-	ck_assert_int_eq(config_read_generation(fd, &families, &again, &report), 0);
+	ck_assert_int_eq(config_write_generation(config, &families, fd, &report), 0);
+	ck_assert_int_eq(read_generation_alone(fd, &families, &again, &report), 0);
 	ck_assert_uint_eq(report.count, 0);
 	close(fd);
 	return again;
@@ -240,6 +244,57 @@ START_TEST(a_generation_is_the_same)
 }
 END_TEST
 
+/* A generation whose answers are not those to what is asked: there are none left. */
+static void drop_answers(int fd)
+{
+	enum { DIGEST_AT = 48, ANSWERS_LEN_AT = 56, BODY_AT = 64 };
+	off_t size = lseek(fd, 0, SEEK_END);
+	uint64_t len, digest;
+	char *body;
+
+	ck_assert_int_eq(pread(fd, &len, sizeof len, ANSWERS_LEN_AT), sizeof len);
+	ck_assert_uint_gt(len, 0);
+	size -= BODY_AT + (off_t)len;
+	body = malloc((size_t)size);
+	ck_assert_int_eq(pread(fd, body, (size_t)size, BODY_AT), size);
+	digest = XXH3_64bits(body, (size_t)size);
+	free(body);
+	len = 0;
+	ck_assert_int_eq(pwrite(fd, &digest, sizeof digest, DIGEST_AT), sizeof digest);
+	ck_assert_int_eq(pwrite(fd, &len, sizeof len, ANSWERS_LEN_AT), sizeof len);
+	ck_assert_int_eq(ftruncate(fd, BODY_AT + size), 0);
+}
+
+/* The answers of another release, or none: asked anew by whoever copies it; and what does not fit the questions is no generation. */
+START_TEST(a_generation_with_other_answers)
+{
+	struct config *config = load(whole), *again = NULL;
+	int one = memfd_create("generation", MFD_CLOEXEC), other = memfd_create("generation", MFD_CLOEXEC);
+	off_t size;
+
+	ck_assert_int_eq(config_write_generation(config, &families, one, &report), 0);
+	ck_assert_int_eq(config_answer_generation(one, &families, -1, &report), 0);
+	ck_assert_int_eq(config_answer_generation(one, &families, other, &report), 0);
+	size = lseek(one, 0, SEEK_END);
+	ck_assert_int_eq(lseek(other, 0, SEEK_END), size);
+	ck_assert_int_eq(read_generation_alone(other, &families, &again, &report), 0);
+	ck_assert_uint_eq(again->digest, config->digest);
+	config_free(again);
+	again = NULL;
+	drop_answers(one);
+	ck_assert_int_eq(read_generation_alone(one, &families, &again, &report), -EPROTO);
+	ck_assert_ptr_null(again);
+	ck_assert_int_eq(ftruncate(other, 0), 0);
+	ck_assert_int_eq((int)lseek(other, 0, SEEK_SET), 0);
+	ck_assert_int_eq(config_answer_generation(one, &families, other, &report), 0);
+	ck_assert_int_eq(read_generation_alone(other, &families, &again, &report), 0);
+	config_free(again);
+	config_free(config);
+	close(one);
+	close(other);
+}
+END_TEST
+
 /* Whatever else lies in a memfd is refused, and never read beyond its end. */
 START_TEST(a_broken_generation)
 {
@@ -249,7 +304,7 @@ START_TEST(a_broken_generation)
 	char byte;
 
 	ck_assert_int_eq(config_read_generation(fd, &families, &again, &report), -EINVAL);
-	ck_assert_int_eq(config_write_generation(config, fd), 0);
+	ck_assert_int_eq(config_write_generation(config, &families, fd, &report), 0);
 	size = lseek(fd, 0, SEEK_END);
 	for (off_t at = 0; at < size; at += at < 80 ? 1 : 97) {
 		ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
@@ -594,6 +649,7 @@ int main(void)
 	tcase_set_timeout(cases, 60);
 	tcase_add_test(cases, values_and_places);
 	tcase_add_test(cases, a_generation_is_the_same);
+	tcase_add_test(cases, a_generation_with_other_answers);
 	tcase_add_test(cases, a_broken_generation);
 	tcase_add_test(cases, digests_tell_configurations);
 	tcase_add_test(cases, digests_tell_sockets);
