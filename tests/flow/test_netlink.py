@@ -185,7 +185,7 @@ def test_the_state_is_right_after_kills_and_reloads():
         until("the state is right", lambda: follower.known("address").keys() ==
               {key_of("address", one) for one in addresses()}, harness.PATIENCE * 3)
         assert route(daemon, "events")["sessions"]["active"] == 1
-        assert set(follower.reasons) <= {"restart", "interrupted"}
+        assert set(follower.reasons) <= {"restart", "interrupted", "overrun"} # the last where the machine is slow
 
 
 def test_events_are_pushed_to_a_target_that_comes_and_goes(place):
