@@ -92,9 +92,8 @@ def test_a_session_that_kills(plugins, neighbour, place, wound, reason):
     with daemon:
         neighbour.open()
         assert neighbour.lives()
-        with socket.create_connection(("127.0.0.1", port), timeout=HANG_PATIENCE) as client:
-            with pytest.raises(ConnectionResetError):
-                client.recv(1)
+        with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", port), timeout=HANG_PATIENCE) as client:
+            client.recv(1)
         until("the session is given up", lambda: poisoned(daemon) == 1)
         assert starts(daemon, reason) == 2, daemon.status()["worker"]
         assert neighbour.lives()
