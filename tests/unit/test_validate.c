@@ -40,7 +40,7 @@ static void read_generation(void)
 	ck_assert_int_eq(write(file, text, sizeof text - 1), sizeof text - 1);
 	close(file);
 	ck_assert_msg(!config_load(&source, &config, &report), "%s", report.text ? report.text : "");
-	ck_assert_int_eq(config_write_generation(config, fd), 0);
+	ck_assert_int_eq(config_write_generation(config, &families, fd, &report), 0);
 	config_free(config);
 	unlink(path);
 	ck_assert_int_eq(generation_new(&generation, 1, fd, &families, &ledger, &report), 0);
