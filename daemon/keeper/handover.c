@@ -386,6 +386,27 @@ static int take_exec(const char *number, struct ledger *old)
 	return 1;
 }
 
+/* Records that name no configuration, or what one before them names, are freed: what they should name is lost, and those that live in it with it.
+ * How many are left. */
+static unsigned keep_generations(struct ledger *old)
+{
+	unsigned count = 0;
+
+	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++) {
+		struct ledger_generation *record = &old->generations[i];
+		int seals = record->number ? fcntl(record->fd, F_GET_SEALS) : -1;
+		bool fits = seals >= 0 && seals & F_SEAL_WRITE;
+
+		for (int k = 0; k < i; k++)
+			fits &= old->generations[k].number != record->number && old->generations[k].fd != record->fd;
+		if (fits)
+			count++;
+		else
+			*record = (struct ledger_generation){0};
+	}
+	return count;
+}
+
 int handover_take(struct ledger *old, struct report *report)
 {
 	const char *number = getenv(LEDGER_VARIABLE);
@@ -398,6 +419,8 @@ int handover_take(struct ledger *old, struct report *report)
 		fd = take_passed(report);
 		r = fd >= 0 ? take_boat(fd, old) : 0;
 	}
+	if (r > 0 && !keep_generations(old))
+		r = -EPROTO;
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {

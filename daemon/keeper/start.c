@@ -22,7 +22,6 @@
 #include "net/passed.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -291,13 +290,8 @@ static int take_generations(struct start *start, struct report *report)
 			if (ledger->generations[i].number > last && (!next || ledger->generations[i].number < next->number))
 				next = &ledger->generations[i];
 		if (!next)
-			return start->generations ? 0 : -EPROTO;
+			return last ? 0 : -EPROTO;
 		last = next->number;
-		/* A record that names no configuration: what it should name is lost, and those that live in it with it. */
-		if (fcntl(next->fd, F_GET_SEALS) < 0) {
-			ledger_forget_generation(ledger, last);
-			continue;
-		}
 		r = take_generation(start, last, next->fd, &generation, report);
 		if (r < 0)
 			return r;

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ASKED_MAX = 1 << 20 }; /* requests for a reload that can have come since the keeper has looked */
+enum { RISE_MAX = 1 << 20 }; /* of a count, since the keeper has looked */
 
 /* What is the keeper's of a route, and of a target. */
 struct original_route {
@@ -222,6 +222,7 @@ int original_new(struct ledger *ledger)
 	madvise(original, sizeof *original, MADV_DONTDUMP);
 	ledger->original = original;
 	original->header = *ledger->header;
+	memcpy(&original->keeper, ledger->keeper, sizeof original->keeper);
 	original->keeper.log_level = LOG_INFO;
 	original_note(ledger, true);
 	return 0;
@@ -264,19 +265,28 @@ void original_note(struct ledger *ledger, bool all)
 		note_names(ledger);
 }
 
-/* What others ask for is theirs to say, within reason. */
+static uint32_t restore_count(_Atomic uint64_t *count, _Atomic uint64_t *original)
+{
+	uint64_t now = *count, before = *original;
+
+	if (now < before || now - before > RISE_MAX) {
+		*count = before;
+		return 1;
+	}
+	*original = now;
+	return 0;
+}
+
+/* What others count and ask for is theirs to say, within reason. */
 static uint32_t restore_wishes(struct ledger_keeper *keeper, struct ledger_keeper *original)
 {
-	uint64_t asked = keeper->reload_asked;
 	int level = keeper->log_level;
-	uint32_t mended = 0;
+	uint32_t mended = restore_count(&keeper->reload_asked, &original->reload_asked);
 
-	if (asked < original->reload_asked || asked - original->reload_asked > ASKED_MAX) {
-		keeper->reload_asked = original->reload_asked;
-		mended++;
-	} else {
-		original->reload_asked = asked;
-	}
+	mended += restore_count(&keeper->dropped_sessions, &original->dropped_sessions);
+	mended += restore_count(&keeper->dropped_listeners, &original->dropped_listeners);
+	mended += restore_count(&keeper->dropped_controls, &original->dropped_controls);
+	mended += restore_count(&keeper->mended, &original->mended);
 	if (level < LOG_ERR || level > LOG_DEBUG) {
 		atomic_store(&keeper->log_level, original->log_level);
 		mended++;
@@ -318,10 +328,15 @@ static uint32_t restore_names(struct ledger *ledger)
 	return mended;
 }
 
+static void count_mended(struct ledger *ledger, uint32_t mended)
+{
+	ledger->original->keeper.mended = atomic_fetch_add(&ledger->keeper->mended, mended) + mended;
+}
+
 void original_restore(struct ledger *ledger)
 {
 	if (ledger->original)
-		ledger->keeper->mended += restore(ledger);
+		count_mended(ledger, restore(ledger));
 }
 
 void original_restore_all(struct ledger *ledger)
@@ -335,5 +350,5 @@ void original_restore_all(struct ledger *ledger)
 	for (uint32_t i = 0; i < original->listeners_high; i++)
 		mended += settle_listener(&ledger->listeners[i], &original->listeners[i]);
 	ledger->text[LEDGER_TEXT_MAX - 1] = '\0';
-	ledger->keeper->mended += mended;
+	count_mended(ledger, mended);
 }

@@ -285,6 +285,29 @@ START_TEST(what_the_keeper_has_written_is_put_back)
 }
 END_TEST
 
+/* So does what is told of all this: it rises, and by no leaps. */
+START_TEST(what_was_counted_is_put_back)
+{
+	struct ledger_keeper *keeper = ledger.keeper;
+
+	keeper->dropped_sessions = 7;
+	keeper->dropped_listeners = 2;
+	original_restore(&ledger);
+	ck_assert_uint_eq(sum(), 9);
+	keeper->dropped_sessions = UINT64_C(1) << 40;
+	keeper->dropped_listeners = 1;
+	keeper->dropped_controls = UINT64_MAX;
+	original_restore(&ledger);
+	ck_assert_uint_eq(keeper->dropped_sessions, 7);
+	ck_assert_uint_eq(keeper->dropped_listeners, 2);
+	ck_assert_uint_eq(keeper->dropped_controls, 0);
+	ck_assert_uint_eq(keeper->mended, 3);
+	keeper->mended = UINT64_MAX;
+	original_restore(&ledger);
+	ck_assert_uint_eq(keeper->mended, 4);
+}
+END_TEST
+
 START_TEST(a_route_is_paused_by_the_keeper_alone)
 {
 	struct ledger_route *route = &ledger.routes[generation->route_slots[0]];
@@ -423,6 +446,7 @@ int main(void)
 	tcase_add_test(tcase, a_descriptor_of_two_belongs_to_neither);
 	tcase_add_test(tcase, how_far_the_table_is_used_it_says_itself);
 	tcase_add_test(tcase, what_the_keeper_has_written_is_put_back);
+	tcase_add_test(tcase, what_was_counted_is_put_back);
 	tcase_add_test(tcase, a_route_is_paused_by_the_keeper_alone);
 	tcase_add_test(tcase, a_listener_leaves_while_it_is_looked_at);
 	tcase_add_test(tcase, what_an_heir_died_of_before_it_had_threads_is_dropped);
