@@ -11,6 +11,12 @@
 #include <errno.h>
 #include <unistd.h>
 
+enum { KIND_SHIFT = 32 + LOOP_SERIAL_BITS };
+
+#define NAME_BITS ((UINT64_C(1) << KIND_SHIFT) - 1)
+
+_Static_assert(LOOP_KINDS <= 1 << (64 - KIND_SHIFT), "a kind stands above a name");
+
 int loop_init(struct loop *loop, uint32_t max_timers)
 {
 	int r = timers_init(&loop->timers, max_timers);
@@ -47,14 +53,14 @@ static int control(struct loop *loop, int operation, int fd, uint32_t events, ui
 	return epoll_ctl(loop->epoll_fd, operation, fd, &event) < 0 ? -errno : 0;
 }
 
-int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint32_t index)
+int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name)
 {
-	return control(loop, EPOLL_CTL_ADD, fd, events, (uint64_t)kind << 32 | index);
+	return control(loop, EPOLL_CTL_ADD, fd, events, (uint64_t)kind << KIND_SHIFT | name);
 }
 
-int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint32_t index)
+int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name)
 {
-	return control(loop, EPOLL_CTL_MOD, fd, events, (uint64_t)kind << 32 | index);
+	return control(loop, EPOLL_CTL_MOD, fd, events, (uint64_t)kind << KIND_SHIFT | name);
 }
 
 int loop_remove(struct loop *loop, int fd)
@@ -91,11 +97,10 @@ void loop_dispatch(struct loop *loop, int count)
 {
 	for (int i = 0; i < count; i++) {
 		uint64_t data = loop->events[i].data.u64;
-		uint8_t kind = (uint8_t)(data >> 32);
+		uint8_t kind = (uint8_t)(data >> KIND_SHIFT);
 
 		assert(kind < LOOP_KINDS && loop->kinds[kind].handler);
-		loop->kinds[kind].handler(loop->kinds[kind].context, (uint32_t)data,
-					  loop->events[i].events);
+		loop->kinds[kind].handler(loop->kinds[kind].context, data & NAME_BITS, loop->events[i].events);
 	}
 	timers_fire(&loop->timers, loop->now, LOOP_TIMERS_A_TURN);
 }

@@ -2,9 +2,10 @@
 /*
  * The event loop of one thread: epoll(7), timers, and a number where others keep a pointer.
  *
- * What epoll stores for a descriptor is (kind, index): which table, and which record there. A record may have ended, and
- * another begun in its place, between the event and its turn; so a handler takes an event for a hint and asks the kernel.
- * A handler may end any record, its own too.
+ * What epoll stores for a descriptor is (kind, name): which table, and which record there. A record may have ended, and another begun in
+ * its place, between the event and its turn; and what a forked child still has open goes on to tell. So a name has a serial beside the
+ * index, and whoever's records come and go while the loop runs gives each descriptor another, and takes no event with one that it does
+ * not know. A handler may end any record, its own too.
  */
 #pragma once
 
@@ -15,7 +16,31 @@
 
 enum { LOOP_KINDS = 16, LOOP_EVENTS = 128, LOOP_TIMERS_A_TURN = 1024 };
 
-typedef void (*loop_handler)(void *context, uint32_t index, uint32_t events);
+/* A name, as the kernel keeps it for a descriptor: index, and serial of so many bits. */
+enum { LOOP_SERIAL_BITS = 28 };
+
+static inline uint64_t loop_name(uint32_t index, uint32_t serial)
+{
+	return (uint64_t)(serial & ((1u << LOOP_SERIAL_BITS) - 1)) << 32 | index;
+}
+
+static inline uint32_t loop_index(uint64_t name)
+{
+	return (uint32_t)name;
+}
+
+static inline uint32_t loop_serial(uint64_t name)
+{
+	return (uint32_t)(name >> 32);
+}
+
+/* The serial after this one; never 0. */
+static inline uint32_t loop_next_serial(uint32_t serial)
+{
+	return serial + 1 < 1u << LOOP_SERIAL_BITS ? serial + 1 : 1;
+}
+
+typedef void (*loop_handler)(void *context, uint64_t name, uint32_t events);
 
 struct loop {
 	int epoll_fd;
@@ -36,8 +61,8 @@ void loop_done(struct loop *loop);
 void loop_handle(struct loop *loop, uint8_t kind, loop_handler handler, void *context);
 
 /* epoll_ctl(2) ADD, MOD and DEL. 0 or negative errno. */
-int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint32_t index);
-int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint32_t index);
+int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name);
+int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name);
 int loop_remove(struct loop *loop, int fd);
 
 /* Waits until something happens or a timer is due, at most `longest` ns. loop_dispatch() then handles it. Returns the

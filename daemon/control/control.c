@@ -38,6 +38,7 @@ struct connection {
 	char *answer;
 	size_t len, sent;
 	uint64_t since; /* it came, or last read something, CLOCK_MONOTONIC ns */
+	uint32_t serial; /* of the descriptor that is watched; counted on, whoever comes */
 };
 
 struct control {
@@ -132,6 +133,11 @@ static struct ledger_control *record_of(const struct connection *connection)
 	return &connection->control->ledger->controls[index_of(connection)];
 }
 
+static uint64_t name_of(const struct connection *connection)
+{
+	return loop_name(index_of(connection), connection->serial);
+}
+
 static void accept_again(struct control *control)
 {
 	if (!control->full)
@@ -205,7 +211,7 @@ static void reply(struct connection *connection, json_t *object)
 	connection->since = loop->now;
 	connection->len = strlen(connection->answer);
 	connection->answer[connection->len++] = '\n'; /* in place of the NUL */
-	loop_change(loop, record_of(connection)->fd, EPOLLOUT, KIND_CONTROL, index_of(connection));
+	loop_change(loop, record_of(connection)->fd, EPOLLOUT, KIND_CONTROL, name_of(connection));
 	timer_set(&loop->timers, &connection->timer, loop->now + CONNECTION_SECONDS * NSEC_PER_SEC);
 	send_on(connection);
 }
@@ -284,11 +290,14 @@ static void read_request(struct connection *connection, bool ended)
 	obey(connection, control->request);
 }
 
-static void handle_connection(void *context, uint32_t index, uint32_t events)
+static void handle_connection(void *context, uint64_t name, uint32_t events)
 {
 	struct control *control = context;
+	uint32_t index = loop_index(name);
 	struct connection *connection = &control->connections[index];
 
+	if (connection->serial != loop_serial(name))
+		return;
 	switch ((enum ledger_control_state)control->ledger->controls[index].state) {
 	case CONTROL_FREE:
 		return;
@@ -309,9 +318,10 @@ static int watch(struct control *control, uint32_t index)
 {
 	struct connection *connection = &control->connections[index];
 	struct loop *loop = &control->clerk->loop;
-	int r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET, KIND_CONTROL,
-			 index);
+	int r;
 
+	connection->serial = loop_next_serial(connection->serial);
+	r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET, KIND_CONTROL, name_of(connection));
 	connection->since = clock_monotonic();
 	if (!r && control->ledger->controls[index].state == CONTROL_READING)
 		timer_set(&loop->timers, &connection->timer, clock_monotonic() + CONNECTION_SECONDS * NSEC_PER_SEC);
@@ -384,7 +394,7 @@ static bool accept_into_free(struct control *control, bool *shortage)
 	return false;
 }
 
-static void handle_listener(void *context, uint32_t unused, uint32_t events)
+static void handle_listener(void *context, uint64_t unused, uint32_t events)
 {
 	struct control *control = context;
 	bool shortage = false;
@@ -401,7 +411,7 @@ static void handle_listener(void *context, uint32_t unused, uint32_t events)
 	hold_back(control, due == UINT64_MAX ? 0 : due);
 }
 
-static void handle_keeper(void *context, uint32_t unused, uint32_t events)
+static void handle_keeper(void *context, uint64_t unused, uint32_t events)
 {
 	struct control *control = context;
 	uint64_t count;

@@ -344,9 +344,10 @@ static bool receive(struct thread *thread, struct listener *listener, uint32_t i
 	return fed_receive(thread, listener, index);
 }
 
-void listener_handle(void *context, uint32_t index, uint32_t events)
+void listener_handle(void *context, uint64_t name, uint32_t events)
 {
 	struct thread *thread = context;
+	uint32_t index = loop_index(name);
 	struct listener *listener = &thread->listeners[index];
 	int r;
 

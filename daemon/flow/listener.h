@@ -47,7 +47,7 @@ struct listener {
 void listeners_adopt(struct thread *thread);
 
 /* An event of the loop. */
-void listener_handle(void *thread, uint32_t index, uint32_t events);
+void listener_handle(void *thread, uint64_t name, uint32_t events);
 
 /* A session of the thread has ended: what was paused for want of room may go on, those first that have waited for the longest time. */
 void listeners_resume(struct thread *thread);

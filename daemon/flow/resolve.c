@@ -76,10 +76,11 @@ static void arm(struct resolver *resolver)
 		timer_clear(&loop->timers, &resolver->timer);
 }
 
-static void handle_socket(void *context, uint32_t index, uint32_t events)
+/* c-ares asks the kernel: a socket that has its number from an earlier one is only looked at in vain. */
+static void handle_socket(void *context, uint64_t name, uint32_t events)
 {
 	struct resolver *resolver = context;
-	ares_socket_t fd = (ares_socket_t)index;
+	ares_socket_t fd = (ares_socket_t)loop_index(name);
 
 	ares_process_fd(resolver->channel, events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? fd : ARES_SOCKET_BAD,
 			events & EPOLLOUT ? fd : ARES_SOCKET_BAD);

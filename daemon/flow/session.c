@@ -117,12 +117,15 @@ bool session_is_handed_in(const struct session *session)
 
 int session_watch(struct session *session, unsigned side)
 {
+	struct thread *thread = session->thread;
 	int fd = session_fd(session, side), r;
 
 	if (fd < 0 || (side == 0 && session_is_handed_in(session)))
 		return 0;
-	r = loop_add(&session->thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
-		     session_slot(session) | (side ? SESSION_TARGET_BIT : 0));
+	thread->watched = loop_next_serial(thread->watched);
+	atomic_store_explicit(&session->watch[side], thread->watched, memory_order_release);
+	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
+		     loop_name(session_slot(session) | (side ? SESSION_TARGET_BIT : 0), thread->watched));
 	session->unwatched[side] = r < 0 && fault_of(-r) == FAULT_SHORTAGE;
 	return session->unwatched[side] ? 0 : r;
 }
@@ -338,15 +341,22 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	hand_settle(session);
 }
 
-void session_handle(void *context, uint32_t index, uint32_t events)
+/* Whether what the loop tells is of the socket that the session has there now. Another thread that has taken the slot says so before it
+ * watches anything: whoever sees the serial of its making sees that, too. */
+static bool is_meant(const struct thread *thread, const struct session *session, unsigned side, uint32_t serial)
+{
+	return serial && atomic_load_explicit(&session->watch[side], memory_order_acquire) == serial && session->thread == thread;
+}
+
+void session_handle(void *context, uint64_t name, uint32_t events)
 {
 	struct thread *thread = context;
-	struct session *session = session_at(thread, index & ~SESSION_TARGET_BIT);
-	unsigned side = index & SESSION_TARGET_BIT ? 1 : 0;
+	struct session *session = session_at(thread, loop_index(name) & ~SESSION_TARGET_BIT);
+	unsigned side = loop_index(name) & SESSION_TARGET_BIT ? 1 : 0;
 	struct ledger_session *record;
 
-	if (session->thread != thread)
-		return; /* an event of a session that has ended; another thread has the slot */
+	if (!is_meant(thread, session, side, loop_serial(name)))
+		return;
 	record = session_record(session);
 	hand_session(session);
 	session_note_events(session, side, events);

@@ -80,6 +80,7 @@ struct session {
 	uint8_t vain;          /* turns in a row that the ready list gave it for nothing */
 	bool starved;          /* waits for what the kernel lacks: a pipe, memory */
 	bool unwatched[2];     /* by side: ... a place in the epoll set */
+	_Atomic uint32_t watch[2]; /* by side: under which serial the loop tells of its socket; 0: it is closed, or was never watched */
 	bool urgent[2];        /* by side: an urgent byte may be next (EPOLLPRI) */
 	bool unpeeked[2];      /* by side: one hides what is behind it from MSG_PEEK: the stage is used */
 	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
@@ -188,8 +189,8 @@ void session_begin(struct session *session, const struct address *peer);
  * `kill` is set is ended for that reason instead. */
 void session_adopt(struct thread *thread, uint32_t slot, const struct generation *generation);
 
-/* An event of the loop. `index`: slot, and bit 31 for the side. */
-void session_handle(void *thread, uint32_t index, uint32_t events);
+/* An event of the loop. Its name: slot, bit 31 for the side, and the serial of the socket that was watched there. */
+void session_handle(void *thread, uint64_t name, uint32_t events);
 
 /* The target is connected: CONNECTING to RELAYING. */
 void session_relay(struct session *session);

@@ -167,6 +167,7 @@ static uint64_t closing_name_at(const struct session *session, unsigned side)
 
 void session_close(struct session *session, unsigned side)
 {
+	session->watch[side] = 0;
 	closing_close(session->thread->record, &session_record(session)->fd[side], closing_name_at(session, side));
 }
 
@@ -217,6 +218,7 @@ static void let_go_of_listener(struct session *session)
 	if (session_row(session, 0)->capabilities & SPLICED_FEED) {
 		if (session_fd(session, 0) >= 0)
 			loop_remove(&session->thread->loop, session_fd(session, 0));
+		session->watch[0] = 0;
 		return;
 	}
 	peers_remove(session);

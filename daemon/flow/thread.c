@@ -64,12 +64,12 @@ static void take_kill(struct thread *thread)
 	}
 }
 
-static void woken(void *context, uint32_t index, uint32_t events)
+static void woken(void *context, uint64_t name, uint32_t events)
 {
 	struct thread *thread = context;
 	uint64_t count;
 
-	(void)index, (void)events;
+	(void)name, (void)events;
 	if (read(thread->wake_fd, &count, sizeof count) < 0)
 		return;
 	take_kill(thread);

@@ -49,6 +49,7 @@ struct thread {
 	/* session slots: freed ones first, then the thread's own share from the cursor on */
 	uint32_t *free_slots;
 	uint32_t n_free, cursor;
+	uint32_t watched;           /* the serial under which a session's socket was watched last */
 	/* sessions with more to do than their turn allowed, and those that died in this one */
 	struct session *ready_first, *ready_last;
 	struct buffers *buffers;    /* what messages move through, mapped */

@@ -96,16 +96,17 @@ START_TEST(timers_fire_no_more_than_asked)
 }
 END_TEST
 
-static uint32_t heard_index, heard_events;
+static uint64_t heard_name;
+static uint32_t heard_events;
 
-static void hear(void *context, uint32_t index, uint32_t events)
+static void hear(void *context, uint64_t name, uint32_t events)
 {
 	*(unsigned *)context += 1;
-	heard_index = index;
+	heard_name = name;
 	heard_events = events;
 }
 
-START_TEST(loop_tells_kind_and_index)
+START_TEST(loop_tells_kind_and_name)
 {
 	struct loop loop;
 	unsigned first = 0, second = 0;
@@ -115,13 +116,14 @@ START_TEST(loop_tells_kind_and_index)
 	ck_assert_int_eq(loop_init(&loop, 8), 0);
 	loop_handle(&loop, 1, hear, &first);
 	loop_handle(&loop, 2, hear, &second);
-	ck_assert_int_eq(loop_add(&loop, pair[0], EPOLLIN, 2, 0x80000005u), 0);
+	ck_assert_int_eq(loop_add(&loop, pair[0], EPOLLIN, 2, loop_name(0x80000005u, 0xabcdef1u)), 0);
 	ck_assert_int_eq(loop_wait(&loop, 0), 0);
 	ck_assert_int_eq(write(pair[1], "x", 1), 1);
 	loop_dispatch(&loop, loop_wait(&loop, NSEC_PER_SEC));
 	ck_assert_uint_eq(first, 0);
 	ck_assert_uint_eq(second, 1);
-	ck_assert_uint_eq(heard_index, 0x80000005u);
+	ck_assert_uint_eq(loop_index(heard_name), 0x80000005u);
+	ck_assert_uint_eq(loop_serial(heard_name), 0xabcdef1u);
 	ck_assert(heard_events & EPOLLIN);
 	ck_assert_int_eq(loop_change(&loop, pair[0], 0, 2, 0), 0);
 	ck_assert_int_eq(loop_wait(&loop, 0), 0);
@@ -130,6 +132,21 @@ START_TEST(loop_tells_kind_and_index)
 	loop_done(&loop);
 	close(pair[0]);
 	close(pair[1]);
+}
+END_TEST
+
+/* However often it is counted on, it is never that of none, and never reaches the kind that stands above it. */
+START_TEST(loop_counts_serials)
+{
+	const uint32_t last = (1u << LOOP_SERIAL_BITS) - 1;
+
+	ck_assert_uint_eq(loop_next_serial(0), 1);
+	ck_assert_uint_eq(loop_next_serial(1), 2);
+	ck_assert_uint_eq(loop_next_serial(last - 1), last);
+	ck_assert_uint_eq(loop_next_serial(last), 1);
+	ck_assert_uint_eq(loop_name(UINT32_MAX, last) >> (32 + LOOP_SERIAL_BITS), 0);
+	ck_assert_uint_eq(loop_serial(loop_name(UINT32_MAX, last)), last);
+	ck_assert_uint_eq(loop_index(loop_name(UINT32_MAX, last)), UINT32_MAX);
 }
 END_TEST
 
@@ -222,7 +239,8 @@ int main(void)
 	tcase_add_test(tcase, timers_fire_in_order);
 	tcase_add_test(tcase, timers_move_and_clear);
 	tcase_add_test(tcase, timers_fire_no_more_than_asked);
-	tcase_add_test(tcase, loop_tells_kind_and_index);
+	tcase_add_test(tcase, loop_tells_kind_and_name);
+	tcase_add_test(tcase, loop_counts_serials);
 	tcase_add_test(tcase, loop_wakes_for_a_timer);
 	tcase_add_test(tcase, levels_have_names);
 	tcase_add_test(tcase, report_counts_past_its_bound);
