@@ -261,6 +261,17 @@ static int try_target(struct session *session)
 	}
 }
 
+/* Messages that are handed in meanwhile may be framed for the target already. */
+static void take_member(struct session *session, uint32_t member)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (record->front == FRONT_FED)
+		exchange_forget_frames(session, &session->route->targets[member]);
+	record->connect_leg = 0; /* another target may have fewer */
+	record->target = member;
+}
+
 /* The next member of the pool: those that are known to be down are passed over, unless all are. A round tries one at least. False: none
  * is left in this one. */
 static bool next_member(struct session *session)
@@ -280,7 +291,7 @@ static bool next_member(struct session *session)
 		session->pool_left--;
 		if (!session->pool_down && (!begins || session->pool_left) && target_is_down(session->thread, session->generation, record->route, member))
 			continue;
-		record->target = member;
+		take_member(session, member);
 		return true;
 	}
 	return false;
@@ -290,7 +301,6 @@ static bool choose(struct session *session)
 {
 	if (!next_member(session))
 		return false;
-	/* Messages that are handed in meanwhile may be framed for it already. */
 	if (session_record(session)->front == FRONT_FED)
 		exchange_plan(session);
 	return true;

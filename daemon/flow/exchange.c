@@ -54,35 +54,39 @@ static enum config_overflow overflow_of(const struct session *session, unsigned 
 		       : OVERFLOW_DROP_NEW;
 }
 
-static enum spliced_framing framing_of(const struct session *session, unsigned side)
+static enum spliced_framing framing_at(const struct session *session, unsigned side, const struct config_endpoint *endpoint)
 {
-	enum spliced_framing framing = session_endpoint(session, side)->framing;
+	enum spliced_framing framing = endpoint->framing;
 
 	if (framing == SPLICED_FRAMING_UNSET && session->format[!side])
 		framing = (enum spliced_framing)session->format[!side]->framing;
 	return framing == SPLICED_FRAMING_UNSET ? SPLICED_FRAMING_NONE : framing;
 }
 
+void exchange_forget_frames(struct session *session, const struct config_endpoint *next)
+{
+	bool messages = next->legs[0].row->capabilities & SPLICED_BOUNDARIES;
+	enum spliced_framing framing = messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
+
+	if (!session->planned || !session->fill[0] || framing == session->framing[1])
+		return;
+	sink_forget(session, 0);
+}
+
 void exchange_plan(struct session *session)
 {
-	enum spliced_framing before = session->framing[1];
-
 	session->exchanges = is_message(session, 0) || is_message(session, 1) ||
 			     session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
 	for (unsigned side = 0; side < 2; side++)
 		session->format[side] = session_endpoint(session, side)->format;
 	for (unsigned side = 0; side < 2; side++) {
-		session->framing[side] = session->exchanges && !is_message(session, side) ? framing_of(session, side)
-											  : SPLICED_FRAMING_UNSET;
+		session->framing[side] = session->exchanges && !is_message(session, side)
+						 ? framing_at(session, side, session_endpoint(session, side))
+						 : SPLICED_FRAMING_UNSET;
 		session->max_frame[side] = session_endpoint(session, side)->max_frame;
 		session->overflow[side] = overflow_of(session, side);
 		session->receive_only[side] =
 			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
-	}
-	/* What was framed for one target is nothing to another that frames otherwise. */
-	if (session->fill[0] && session->planned && before != session->framing[1]) {
-		sink_drop(session, DROPPED_UNREACHABLE, 1);
-		relay_discard_pipe(session, 0);
 	}
 	session->planned = true;
 }

@@ -17,10 +17,15 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+struct config_endpoint;
 struct session;
 
 /* How a session moves its traffic, by its two rows and what the config says of its ends: filled in once both are known. */
 void exchange_plan(struct session *session);
+
+/* Before the target becomes the next one: what waits for it as messages, or as frames, is nothing to one that frames otherwise. It is dropped
+ * while the record still names the one that it is for. */
+void exchange_forget_frames(struct session *session, const struct config_endpoint *next);
 
 /* Moves one direction (0: from the client, 1: from the target) as far as it goes: enum step_result, or negative errno. */
 int exchange_step(struct session *session, unsigned direction);

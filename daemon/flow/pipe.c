@@ -5,6 +5,8 @@
  */
 #include "flow/pipe.h"
 
+#include "net/fault.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -151,6 +153,26 @@ void pipe_discard(struct pipes *pipes, int fd, uint32_t size)
 	if (size >= PIPE_LARGE_BYTES && pipes->large_made)
 		pipes->large_made--;
 	close(fd);
+}
+
+ssize_t pipe_look(struct pipes *pipes, int fd, uint32_t size, uint8_t *bytes, size_t at_most)
+{
+	uint32_t copy_size;
+	int copy = pipe_lend(pipes, size, &copy_size);
+	ssize_t n, len;
+
+	if (copy < 0)
+		return -EMFILE;
+	n = tee(fd, copy, at_most, SPLICE_F_NONBLOCK);
+	len = n > 0 ? read(copy, bytes, (size_t)n) : n;
+	if (n > 0 && len == n) {
+		pipe_return(pipes, copy, copy_size);
+		return n;
+	}
+	/* There is something in it: EAGAIN and EINTR are not for the caller. */
+	n = len >= 0 || fault_of(errno) <= FAULT_SHORTAGE ? -ENOMEM : -errno;
+	pipe_discard(pipes, copy, copy_size);
+	return n;
 }
 
 int pipe_adopt(struct pipes *pipes, int fd, uint32_t *size)

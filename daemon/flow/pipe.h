@@ -10,6 +10,7 @@
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum {
 	PIPES_LARGE_MAX = 8,
@@ -44,6 +45,9 @@ void pipe_return(struct pipes *pipes, int fd, uint32_t size);
 
 /* Closes a pipe that still holds bytes. */
 void pipe_discard(struct pipes *pipes, int fd, uint32_t size);
+
+/* Reads a pipe of that size, as far as at_most bytes, and leaves in it what was read. How many; -EMFILE or -ENOMEM: not now. */
+ssize_t pipe_look(struct pipes *pipes, int fd, uint32_t size, uint8_t *bytes, size_t at_most);
 
 /* A pipe that another worker lent out: bytes in it, and its size. Negative errno if it is no pipe. */
 int pipe_adopt(struct pipes *pipes, int fd, uint32_t *size);

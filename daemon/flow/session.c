@@ -234,8 +234,13 @@ static void adopt_connecting(struct session *session)
 	uint64_t now = session->thread->loop.now;
 
 	/* Whether it waits for ever depends on what becomes of its messages. */
-	if (record->front == FRONT_FED)
+	if (record->front == FRONT_FED) {
 		exchange_plan(session);
+		if (record->retargeted)
+			sink_forget(session, 0);
+		record->retargeted = 0;
+		sink_adopt(session, 0);
+	}
 	/* Between two attempts it is not known how long the pause was to be: it is over. */
 	timer_set(&session->thread->loop.timers, &session->timer,
 		  connect_fd(session) >= 0 && record->deadline > now ? record->deadline : now);

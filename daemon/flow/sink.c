@@ -202,6 +202,12 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
 	return r;
 }
 
+/* Nothing may follow a message that was cut: release() leaves it out. */
+static void close_up(struct session *session, unsigned d)
+{
+	session->fill[d] = HELD_BYTES;
+}
+
 /* What comes from peers that cannot be held back, while the target is being connected: it waits in a pipe, each message behind its
  * length. */
 static int hold(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
@@ -220,9 +226,8 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 		n = writev(session_record(session)->direction[d].pipe, parts, 2);
 		if (n < 0)
 			return RELAY_STARVED;
-		/* What was cut is not taken, and nothing may follow it: release() leaves it out. */
 		if (n != (ssize_t)(sizeof len + len)) {
-			session->fill[d] = HELD_BYTES;
+			close_up(session, d);
 			return RELAY_STARVED;
 		}
 		session->fill[d] += (uint32_t)n;
@@ -230,36 +235,70 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 	return 0;
 }
 
+/* The next whole message of those that were held. False: there is none; *at is then behind the last that is whole. */
+static bool next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
+{
+	uint32_t len;
+
+	if (n - *at < sizeof len)
+		return false;
+	memcpy(&len, bytes + *at, sizeof len);
+	if (len > n - *at - sizeof len)
+		return false;
+	*ret = (struct iovec){bytes + *at + sizeof len, len};
+	*at += sizeof len + len;
+	return true;
+}
+
 /* All of it at once: these are messages that may be lost, and are if the sink has no room for so many. */
 static int release(struct session *session, unsigned d)
 {
 	uint8_t *bytes = session->thread->buffers->scratch;
 	ssize_t n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_SCRATCH);
+	uint32_t held = session->fill[d];
+	struct iovec message;
+	unsigned taken;
 	size_t at = 0;
-	uint32_t len;
 	int r = 0;
 
-	if (n < 0) {
+	if (n < 0 && errno != EAGAIN) {
 		session_retry(session);
 		return RELAY_STARVED;
 	}
 	session->fill[d] = 0;
 	session->moved = true;
-	for (; at + sizeof len <= (size_t)n; at += len) {
-		struct iovec message;
-		unsigned taken;
-
-		memcpy(&len, bytes + at, sizeof len);
-		at += sizeof len;
-		if (len > (size_t)n - at)
-			break;
-		message = (struct iovec){bytes + at, len};
+	while (n > 0 && next_held(bytes, (size_t)n, &at, &message)) {
 		if (!r)
 			r = sink_send(session, d, &message, 1, &taken);
 		if (r)
 			sink_drop(session, DROPPED_OVERFLOW, 1);
 	}
+	/* Whatever may be left in it is nobody else's. */
+	if (n != (ssize_t)held)
+		relay_discard_pipe(session, d);
 	return r;
+}
+
+void sink_forget(struct session *session, unsigned d)
+{
+	sink_drop(session, DROPPED_UNREACHABLE, session->fill[d] ? 1 : 0);
+	relay_discard_pipe(session, d);
+}
+
+void sink_adopt(struct session *session, unsigned d)
+{
+	uint8_t *bytes = session->thread->buffers->scratch;
+	struct iovec message;
+	size_t at = 0;
+	ssize_t n;
+
+	if (!session->fill[d] || session->framing[!d] || !session->exchanges)
+		return;
+	n = pipe_look(&session->thread->pipes, session_record(session)->direction[d].pipe, session->pipe_size[d], bytes, session->fill[d]);
+	while (n > 0 && next_held(bytes, (size_t)n, &at, &message))
+		;
+	if (n != (ssize_t)session->fill[d] || at != (size_t)n)
+		close_up(session, d);
 }
 
 int sink_drain(struct session *session, unsigned d)

@@ -27,6 +27,13 @@ bool sink_has_room(struct session *session, unsigned direction);
 /* Moves on what waits in the pipe. 0: empty; else as sink_send(). */
 int sink_drain(struct session *session, unsigned direction);
 
+/* Drops what waits in the pipe. */
+void sink_forget(struct session *session, unsigned direction);
+
+/* What waits in the pipe of a session that a worker before this one had, for a target that is still being connected: nothing is put behind a
+ * message that was cut. */
+void sink_adopt(struct session *session, unsigned direction);
+
 /* Whether a message would be dropped as soon as it were sent: nobody there takes any. */
 bool sink_is_void(const struct session *session, unsigned direction);
 

@@ -50,23 +50,7 @@ static int set_up(struct session *session, unsigned s, size_t at_most)
 /* All of it, or at_most bytes, into memory, where it also stays in the stage. */
 static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
-	struct pipes *pipes = &session->thread->pipes;
-	uint32_t size;
-	int copy = pipe_lend(pipes, session->stage_size[s], &size);
-	ssize_t n, len;
-
-	if (copy < 0)
-		return -EMFILE;
-	n = tee(*stage_of(session, s), copy, at_most, SPLICE_F_NONBLOCK);
-	len = n > 0 ? read(copy, bytes, (size_t)n) : n;
-	if (n > 0 && len == n) {
-		pipe_return(pipes, copy, size);
-		return n;
-	}
-	/* There is something in the stage: EAGAIN and EINTR are not for the caller. */
-	n = len >= 0 || fault_of(errno) <= FAULT_SHORTAGE ? -ENOMEM : -errno;
-	pipe_discard(pipes, copy, size);
-	return n;
+	return pipe_look(&session->thread->pipes, *stage_of(session, s), session->stage_size[s], bytes, at_most);
 }
 
 static int compact(struct session *session, unsigned s)

@@ -206,7 +206,7 @@ struct ledger_session {
 	uint8_t fronted;         /* DIALED: the front is connected */
 	uint8_t rounds;          /* CONNECTING: how often the whole pool was gone through; counted as far as the pauses grow */
 	uint8_t chained;         /* its front is the target of another session: the flow's chain tells */
-	uint8_t reserved[1];
+	uint8_t retargeted;      /* CONNECTING: what waits in its pipe was framed for a target that it has no more */
 };
 
 /* Where a session's front comes from. */

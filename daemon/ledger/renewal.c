@@ -11,6 +11,8 @@
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 
+#include <spliced/plugin.h>
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -202,6 +204,21 @@ void renewal_finish(struct ledger *ledger)
 	ledger->keeper->renewal.slot = 0;
 }
 
+/* Whether what waits for the one target is framed as the other wants it. */
+static bool frames_alike(const struct config_endpoint *one, const struct config_endpoint *other)
+{
+	return one->framing == other->framing &&
+	       !((one->legs[0].row->capabilities ^ other->legs[0].row->capabilities) & SPLICED_BOUNDARIES);
+}
+
+/* In place of one that is not there any more. */
+static uint32_t take_another(struct ledger_session *record, const struct config_endpoint *before, const struct config_endpoint *now)
+{
+	record->retargeted = record->direction[0].pipe >= 0 && !frames_alike(before, now);
+	record->connect_leg = 0; /* it may have fewer */
+	return 0;
+}
+
 bool renewal_take(struct renewal *renewal, struct ledger *ledger, uint32_t slot)
 {
 	struct ledger_session *record = &ledger->sessions[slot];
@@ -220,7 +237,7 @@ bool renewal_take(struct renewal *renewal, struct ledger *ledger, uint32_t slot)
 	target = find_target(map, own, &renewal->newest->config->routes[map->route], record->target);
 	/* While it has none, it takes another. */
 	if (target == NOWHERE && record->state == SESSION_CONNECTING && record->fd[1] < 0)
-		target = 0;
+		target = take_another(record, &own->targets[record->target], &renewal->newest->config->routes[map->route].targets[0]);
 	if (front == NOWHERE || target == NOWHERE)
 		return false;
 	ledger->keeper->renewal.generation = renewal->newest->number;
