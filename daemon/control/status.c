@@ -9,6 +9,7 @@
 #include "flow/listener.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "ledger/glance.h"
 #include "ledger/ledger.h"
 #include "net/callback.h"
 
@@ -196,9 +197,12 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 {
 	*listening = *paused = 0;
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
-		const struct ledger_listener *record = &ledger->listeners[i];
-		const struct config_route *route = generation_route(generations, record->generation, record->route);
+		struct ledger_listener copy, *record = &copy;
+		const struct config_route *route;
 
+		if (!glance_listener(ledger, i, record))
+			continue;
+		route = generation_route(generations, record->generation, record->route);
 		if (record->state == LISTENER_WAITING && route)
 			judge_waiting(verdict, record, generations, route);
 		if (record->state != LISTENER_OPEN || !route)
@@ -235,11 +239,13 @@ static void judge_limits(struct verdict *verdict, const struct ledger *ledger, c
 static void judge_places(struct verdict *verdict, const struct ledger *ledger, struct generation *generations)
 {
 	for (uint32_t slot = 0; slot < ledger_sessions_high(ledger); slot++) {
-		const struct ledger_session *record = &ledger->sessions[slot];
+		struct ledger_session copy, *record = &copy;
 		const struct config_route *route;
 
 		/* Each second, of each session: of most there is nothing more to look at. */
-		if (record->state != SESSION_RELAYING || (!ledger->flows[slot].waits[0] && !ledger->flows[slot].waits[1]))
+		if (ledger->sessions[slot].state != SESSION_RELAYING || (!ledger->flows[slot].waits[0] && !ledger->flows[slot].waits[1]))
+			continue;
+		if (!glance_session(ledger, slot, record))
 			continue;
 		route = generation_route(generations, record->generation, record->route);
 		for (unsigned side = 0; route && side < 2; side++) {

@@ -13,6 +13,7 @@
 #include "flow/target.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
+#include "ledger/glance.h"
 #include "net/socket.h"
 
 #include <cap-ng.h>
@@ -57,15 +58,17 @@ static int live_count(struct live *live, const struct ledger *ledger, struct gen
 	live->bytes = calloc(LEDGER_ROUTES_MAX, sizeof *live->bytes);
 	live->sessions = calloc(LEDGER_TARGETS_MAX, sizeof *live->sessions);
 	for (uint32_t i = 0; live->bytes && live->sessions && i < ledger_sessions_high(ledger); i++) {
-		const struct ledger_session *record = &ledger->sessions[i];
-		const struct generation *generation =
-			record->state == SESSION_RELAYING ? generation_find(generations, record->generation) : NULL;
+		const struct generation *generation;
+		struct ledger_session record;
 
+		if (ledger->sessions[i].state != SESSION_RELAYING || !glance_session(ledger, i, &record))
+			continue;
+		generation = generation_find(generations, record.generation);
 		if (!generation)
 			continue;
-		live->sessions[generation->target_slots[record->route][record->target]]++;
+		live->sessions[generation->target_slots[record.route][record.target]]++;
 		for (int d = 0; d < 2; d++)
-			live->bytes[generation->route_slots[record->route]][d] += record->direction[d].bytes;
+			live->bytes[generation->route_slots[record.route]][d] += record.direction[d].bytes;
 	}
 	return live->bytes && live->sessions ? 0 : -ENOMEM;
 }
@@ -161,14 +164,17 @@ static json_t *verb_listeners(struct thread *clerk, const json_t *request)
 
 	(void)request;
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
-		const struct ledger_listener *record = &ledger->listeners[i];
-		const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
+		const struct generation *generation;
+		struct ledger_listener record;
 
-		if (record->state != LISTENER_FREE && record->state != LISTENER_PENDING && generation) {
-			hand_route(clerk, generation->route_slots[record->route]);
-			json_array_append_new(list, listener_object(record, generation));
-			hand_empty(clerk);
-		}
+		if (!glance_listener(ledger, i, &record))
+			continue;
+		generation = generation_find(clerk->worker->generations, record.generation);
+		if (!generation)
+			continue;
+		hand_route(clerk, generation->route_slots[record.route]);
+		json_array_append_new(list, listener_object(&record, generation));
+		hand_empty(clerk);
 	}
 	return list_answer("listeners", list);
 }
@@ -202,12 +208,10 @@ static double age(uint64_t then)
 	return now > then ? (double)(now - then) / NSEC_PER_SEC : 0;
 }
 
-/* The record is another thread's, and may end while we look: a peer that cannot be told any more is "?". */
-static const char *peer_text(const struct ledger *ledger, uint32_t slot, const struct config_route *route, char *text,
+/* The socket is another thread's, and may be closed while we look: a peer that cannot be told any more is "?". */
+static const char *peer_text(const struct ledger_session *record, const struct ledger_flow *flow, const struct config_route *route, char *text,
 			     size_t size)
 {
-	const struct ledger_session *record = &ledger->sessions[slot];
-	const struct ledger_flow *flow = &ledger->flows[slot];
 	const struct config_endpoint *endpoint =
 		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
 	const struct config_leg *leg = &endpoint->legs[record->leg];
@@ -217,12 +221,10 @@ static const char *peer_text(const struct ledger *ledger, uint32_t slot, const s
 		snprintf(text, size, "%s", endpoint->name);
 		return text;
 	}
-	if (record->front == FRONT_FED && !flow->peer_len) {
-		snprintf(text, size, "(unnamed)");
-		return text;
-	}
 	if (record->front == FRONT_FED) {
-		peer.len = flow->peer_len;
+		peer.len = flow->peer_len < LEDGER_PEER_MAX ? flow->peer_len : LEDGER_PEER_MAX;
+		if (!peer.len)
+			return strcpy(text, "(unnamed)");
 		memcpy(&peer.storage, flow->peer, LEDGER_PEER_MAX);
 	} else if (socket_peer_address(record->fd[0], &peer) < 0) {
 		return strcpy(text, "?");
@@ -236,17 +238,20 @@ struct session_filter {
 
 static void append_session(json_t *list, const struct thread *clerk, uint32_t slot, const struct session_filter *filter)
 {
-	const struct ledger_session *record = &clerk->worker->ledger->sessions[slot];
-	const struct generation *generation = generation_find(clerk->worker->generations, record->generation);
 	const struct ledger_flow *flow = &clerk->worker->ledger->flows[slot];
+	const struct generation *generation;
 	const struct config_route *route;
+	struct ledger_session copy, *record = &copy;
 	char peer[ADDRESS_TEXT_MAX], id[32];
 
-	if (record->state < SESSION_CONNECTING || !generation)
+	if (!glance_session(clerk->worker->ledger, slot, record))
+		return;
+	generation = generation_find(clerk->worker->generations, record->generation);
+	if (!generation)
 		return;
 	route = &generation->config->routes[record->route];
 	hand_route(clerk, generation->route_slots[record->route]);
-	peer_text(clerk->worker->ledger, slot, route, peer, sizeof peer);
+	peer_text(record, flow, route, peer, sizeof peer);
 	hand_empty(clerk);
 	if ((filter->route && strcmp(filter->route, route->name)) ||
 	    (filter->peer && strncmp(filter->peer, peer, strlen(filter->peer))))

@@ -53,10 +53,12 @@ static int64_t find_slot(struct thread *thread)
 
 void slot_init(struct ledger_session *record, uint16_t thread)
 {
-	uint32_t serial = record->serial + 1;
+	const size_t from = offsetof(struct ledger_session, serial) + sizeof record->serial;
 
-	memset((char *)record + sizeof record->state, 0, sizeof *record - sizeof record->state);
-	record->serial = serial;
+	/* First, for glance_session(). */
+	__atomic_store_n(&record->serial, record->serial + 1, __ATOMIC_RELAXED);
+	atomic_thread_fence(memory_order_release);
+	memset((char *)record + from, 0, sizeof *record - from);
 	record->thread = thread;
 	record->fd[0] = record->fd[1] = -1;
 	for (int d = 0; d < 2; d++)

@@ -146,17 +146,18 @@ static void close_record(struct ledger_listener *record)
 	atomic_store(&record->state, LISTENER_FREE);
 }
 
-static void fill_record(struct ledger_listener *record, const struct wanted *wanted,
-			const struct generation *generation, uint32_t readers)
+static void fill_record(struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation, uint32_t readers)
 {
 	uint32_t shared = record->shared;
 
-	memset(record, 0, sizeof *record);
+	/* What it is for does not change where it waits, not even for a moment: others look it up (ledger/glance.h). */
+	memset(&record->digest, 0, sizeof *record - offsetof(struct ledger_listener, digest));
 	record->shared = shared;
 	record->generation = generation->number;
 	record->route = wanted->route_index;
 	record->endpoint = wanted->endpoint_index;
 	record->leg = wanted->leg_index;
+	record->deaths = 0;
 	record->digest = config_leg_digest(wanted->endpoint, wanted->leg);
 	record->live_digest = config_leg_live_digest(wanted->endpoint, wanted->leg);
 	record->n_fds = readers;

@@ -3,8 +3,10 @@
 #include "flow/own.h"
 #include "flow/peers.h"
 #include "flow/pipe.h"
+#include "flow/slot.h"
 #include "flow/thread.h"
 #include "ledger/closing.h"
+#include "ledger/glance.h"
 #include "ledger/ledger.h"
 #include "net/socket.h"
 #include "suite.h"
@@ -14,8 +16,10 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -372,6 +376,77 @@ START_TEST(own_sockets_of_the_last_are_known_and_the_oldest_give_way)
 }
 END_TEST
 
+/* A slot that begins another life while it is copied: its record lies across two pages, and who first reads the second one finds it shut, until
+ * a handler has opened it and written the next life into both. */
+static struct {
+	struct ledger_session *record;
+	uint8_t *shut;
+	size_t page;
+	uint32_t life;
+} glanced;
+
+static void live_on(void)
+{
+	struct ledger_session *record = glanced.record;
+	uint32_t life = ++glanced.life;
+
+	atomic_store(&record->state, SESSION_FREE);
+	atomic_store(&record->state, SESSION_CLAIMED);
+	slot_init(record, (uint16_t)life);
+	record->generation = life;
+	record->route = life * 3;
+	record->target = life * 5;
+	record->endpoint = life * 7;
+	record->address = (uint16_t)life;
+	atomic_store(&record->state, SESSION_RELAYING);
+}
+
+static void open_and_live_on(int number, siginfo_t *info, void *context)
+{
+	(void)context;
+	if ((uint8_t *)info->si_addr < glanced.shut || (uint8_t *)info->si_addr >= glanced.shut + glanced.page)
+		signal(number, SIG_DFL);
+	mprotect(glanced.shut, glanced.page, PROT_READ | PROT_WRITE);
+	live_on();
+}
+
+/* Whatever was read before, and what after. */
+START_TEST(a_glance_is_of_one_life)
+{
+	struct sigaction action = {.sa_sigaction = open_and_live_on, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct ledger ledger = {0};
+	struct ledger_session copy;
+	uint8_t *pages;
+
+	glanced.page = (size_t)sysconf(_SC_PAGESIZE);
+	pages = mmap(NULL, 2 * glanced.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(pages, MAP_FAILED);
+	glanced.shut = pages + glanced.page;
+	sigaction(SIGSEGV, &action, NULL);
+	for (size_t before = _Alignof(struct ledger_session); before < sizeof copy; before += _Alignof(struct ledger_session)) {
+		uint32_t life;
+
+		glanced.record = ledger.sessions = (struct ledger_session *)(void *)(glanced.shut - before);
+		ck_assert(!glance_session(&ledger, 0, &copy));
+		live_on();
+		life = glanced.life;
+		mprotect(glanced.shut, glanced.page, PROT_NONE);
+		if (glance_session(&ledger, 0, &copy)) {
+			ck_assert_uint_eq(copy.route, copy.generation * 3);
+			ck_assert_uint_eq(copy.target, copy.generation * 5);
+			ck_assert_uint_eq(copy.endpoint, copy.generation * 7);
+			ck_assert_uint_eq(copy.address, copy.generation);
+		}
+		ck_assert_uint_eq(glanced.life, life + 1);
+		ck_assert(glance_session(&ledger, 0, &copy));
+		ck_assert_uint_eq(copy.generation, life + 1);
+		memset((void *)glanced.record, 0, sizeof copy);
+	}
+	signal(SIGSEGV, SIG_DFL);
+	munmap(pages, 2 * glanced.page);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("flow");
@@ -390,6 +465,7 @@ int main(void)
 	tcase_add_test(tcase, peers_chosen_to_collide_do_not_under_a_seed_that_is_drawn);
 	tcase_add_test(tcase, own_sockets_are_found_whole_or_not_at_all);
 	tcase_add_test(tcase, own_sockets_of_the_last_are_known_and_the_oldest_give_way);
+	tcase_add_test(tcase, a_glance_is_of_one_life);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
