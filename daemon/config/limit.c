@@ -2,6 +2,7 @@
 #include "config/limit.h"
 
 #include "config/check.h"
+#include "net/callback.h"
 
 #include <sys/resource.h>
 
@@ -15,7 +16,7 @@ enum {
 /* What is counted through the whole configuration. */
 struct count {
 	struct check *check;
-	uint32_t routes, targets, listeners, sockets; /* sockets: how many there can be */
+	uint32_t routes, targets, listeners, companions, sockets; /* sockets: how many there can be */
 };
 
 uint32_t limit_descriptors(void)
@@ -85,6 +86,18 @@ static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t mo
 	*sum += more;
 }
 
+static uint32_t count_companions(const struct config_endpoint *endpoint)
+{
+	uint32_t n = 0;
+
+	for (unsigned i = 0; i < endpoint->n_legs; i++) {
+		const struct config_leg *leg = &endpoint->legs[i];
+
+		n += leg->family->plugin.companion && CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 0)) > 0;
+	}
+	return n;
+}
+
 static void count_route(struct count *counts, const struct config_route *route)
 {
 	static const char instance[] = "run a second instance for some of them";
@@ -101,6 +114,10 @@ static void count_route(struct count *counts, const struct config_route *route)
 		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS, route->listen[i].place, "listeners", instance);
 		count(check, &before, route->listen[i].n_legs, counts->sockets, route->listen[i].place,
 		      "listeners, for which RLIMIT_NOFILE leaves sockets", "raise it (LimitNOFILE= of the unit), or take some away");
+		/* What is wrong with an endpoint has been said; its family need not make sense of it. */
+		if (!check->errors)
+			count(check, &counts->companions, count_companions(&route->listen[i]), LIMIT_COMPANIONS, route->listen[i].place,
+			      "listeners with a companion process", instance);
 	}
 }
 

@@ -14,6 +14,7 @@ enum {
 	LIMIT_ROUTES = 16384,
 	LIMIT_TARGETS = 49152,   /* and dials */
 	LIMIT_LISTENERS = 16384, /* `ip` on every address is two */
+	LIMIT_COMPANIONS = 64,   /* listeners that their family accompanies by a process (plugin.h) */
 	LIMIT_SESSION_DESCRIPTORS = 4, /* at most of a session: a socket and a pipe each way */
 	LIMIT_SESSIONS_MIN = 16, /* that descriptors are kept for, however few there are */
 };

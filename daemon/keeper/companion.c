@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/limit.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "net/callback.h"
@@ -15,7 +16,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-enum { COMPANIONS_MAX = 64, PAUSE_SECONDS = 5, FIRST_FREE_FD = 3 };
+enum { COMPANIONS_MAX = LIMIT_COMPANIONS, PAUSE_SECONDS = 5, FIRST_FREE_FD = 3 };
 
 static struct companion {
 	pid_t pid;       /* 0: it has ended, and is started again after `next` */
