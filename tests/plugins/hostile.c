@@ -8,8 +8,8 @@
  *   after = 0        so many of its calls in a worker are harmless
  *
  * It does so in a worker's threads only: keeper, checker and companion are left alone. Callbacks that
- * get no options know the endpoint by what its address() saw last; match(), canonical(), describe()
- * and reply() look at the peer, too: they kill for one address alone, 127.0.0.66 where `peer` says
+ * get no options know the endpoint by what its address() saw last, in whatever process: that stands in a file beside
+ * the plugin. match(), canonical(), describe() and reply() look at the peer, too: they kill for one address alone, 127.0.0.66 where `peer` says
  * nothing else.
  *
  * Rules are "any", which is the least specific.
@@ -17,7 +17,9 @@
 #include <spliced/plugin.h>
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -78,10 +80,10 @@ static const struct spliced_option options_table[] = {
 };
 /* clang-format on */
 
-/* For callbacks without options: the endpoints whose address() was asked, by their port. */
-static struct {
+/* For callbacks without options: the endpoints whose address() was asked, by their port. Shared with every process that has the plugin. */
+static struct arm {
 	_Atomic int port, wound, how, after, peer;
-} armed[ENDPOINTS_MAX];
+} *armed;
 static _Atomic int calls[WOUNDS];
 
 /* The daemon names its worker's threads spliced-0 and so on, and spliced-clerk. */
@@ -130,7 +132,26 @@ static void may_kill_for(enum wound wound, const void *address, socklen_t len)
 			kill_worker(wound, (enum how)armed[i].how, armed[i].after);
 }
 
-/* Called by the keeper, in one thread, before there is a worker of the configuration. */
+static void __attribute__((constructor)) share_arms(void)
+{
+	size_t size = ENDPOINTS_MAX * sizeof *armed;
+	char path[4096];
+	Dl_info info;
+	int fd;
+
+	if (!dladdr(&calls, &info))
+		abort();
+	snprintf(path, sizeof path, "%s.armed", info.dli_fname);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		abort();
+	armed = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (armed == MAP_FAILED)
+		abort();
+	close(fd);
+}
+
+/* Called by one process at a time, before there is a worker of the configuration. */
 static void arm(int port, const struct spliced_options *options)
 {
 	int i = 0;
