@@ -178,7 +178,8 @@ def test_what_ends_a_session(routes, kind, call, error, when):
         ends = [end for pump in pumps for end in (pump.client, pump.server)]
         broken = [end for end in ends if not is_whole(end)]
         assert len(broken) <= 4, [told(pump) for pump in pumps if not whole(pump)]
-        cut = [end for end in broken if end and not end.kind.is_unix and end.ending == "end"]
+        # What was told its end had all before it: the fault came later, and struck the other direction.
+        cut = [end for end in broken if end and not end.kind.is_unix and end.ending == "end" and end.heard < MESSAGES]
         assert not cut, f"cut short, and told a good end: {[told(pump) for pump in pumps if not whole(pump)]}"
     for pump in pumps:
         pump.close()
