@@ -17,7 +17,7 @@ from harness import Daemon, Endpoint, until
 
 PLACES = 64
 UNDISTURBED = 0.06  # s, a little longer than control.c grants
-ROUNDS = 20
+ROUNDS = 8
 ABORT = struct.pack("ii", 1, 0)
 
 
