@@ -28,6 +28,10 @@ static inline int unix_is_abstract(const struct spliced_options *options)
  * said. */
 int64_t unix_id(const struct spliced_options *options, enum unix_option option);
 
+/* Whether that is the file that the socket is bound to. */
+struct stat;
+int unix_is_ours(int fd, const struct stat *file, const struct spliced_options *options);
+
 /* Callbacks. */
 int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address,
 		 socklen_t len);

@@ -8,20 +8,21 @@
  * file: the kernel says EPROTOTYPE for a socket of another type, even one that does not listen yet,
  * 0 for a datagram socket, and ECONNREFUSED for none. Nobody notices.
  *
- * Which file is our own the kernel tells nobody without CAP_NET_ADMIN. So bound() leaves a mark:
- * the nanoseconds of the file's modification time are the number of the socket, as fstat(2) has it.
- * A file without it is left alone; if it was ours after all, the next reclaim() finds it dead.
+ * Which file is our own is unix_whose.c's to say. Whoever may write to the directory can put another in its place at any moment: what is
+ * changed is changed by a descriptor, and what is removed is first moved to a name that nobody knows, and looked at there.
  */
 #include "unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/net.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+enum { PATH_LIMIT = 256 }; /* a socket's name, and what is added to it */
 
 /* The file itself, whatever kind it is, not what it may point to. */
 static int open_file(const struct spliced_options *options, struct stat *ret)
@@ -73,31 +74,6 @@ static int change_file(int fd, const struct stat *st, const struct spliced_optio
 	return r;
 }
 
-static long mark_of(ino_t inode)
-{
-	return (long)(inode % 1000000000);
-}
-
-/* Marks the file of a socket that was just bound, or finds the mark on one that listens. */
-static int mark_file(int file, const struct stat *st, int fd)
-{
-	struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, st->st_mtim};
-	socklen_t len = sizeof(int);
-	struct stat own;
-	char name[32];
-	int listens = 0;
-
-	if (fstat(fd, &own) < 0 || getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0)
-		return -errno;
-	if (st->st_mtim.tv_nsec == mark_of(own.st_ino))
-		return 0;
-	if (listens)
-		return -ESTALE;
-	times[1].tv_nsec = mark_of(own.st_ino);
-	utimensat(AT_FDCWD, fd_path(file, name, sizeof name), times, 0);
-	return 0;
-}
-
 int unix_bound(int fd, const struct spliced_options *options)
 {
 	struct stat st = {0};
@@ -106,7 +82,7 @@ int unix_bound(int fd, const struct spliced_options *options)
 	if (unix_is_abstract(options))
 		return 0;
 	file = open_file(options, &st);
-	r = file < 0 ? file : S_ISSOCK(st.st_mode) ? mark_file(file, &st, fd) : -ENOTSOCK;
+	r = file < 0 ? file : !S_ISSOCK(st.st_mode) ? -ENOTSOCK : unix_is_ours(fd, &st, options) ? 0 : -ESTALE;
 	if (r < 0)
 		SPLICED_ERROR(options, UNIX_OPTION_PATH,
 			      "%s was bound, but somebody took its place: %s", unix_path(options),
@@ -134,17 +110,46 @@ static int is_dead(int file)
 	return dead;
 }
 
-/* The last look at the name is as late as can be: only a file that replaced it between that look
- * and the unlink would be lost. 0: it is gone; -EADDRINUSE: another stands there. */
-static int remove_file(const struct spliced_options *options, const struct stat *st)
+static int is_file(const char *name, const struct stat *st)
 {
 	struct stat now;
 
-	if (lstat(unix_path(options), &now) < 0)
-		return errno == ENOENT ? 0 : -EADDRINUSE;
-	if (now.st_dev != st->st_dev || now.st_ino != st->st_ino)
-		return -EADDRINUSE;
-	return unlink(unix_path(options)) < 0 && errno != ENOENT ? -errno : 0;
+	if (lstat(name, &now) < 0)
+		return errno == ENOENT ? -ENOENT : -EADDRINUSE;
+	return now.st_dev == st->st_dev && now.st_ino == st->st_ino ? 0 : -EADDRINUSE;
+}
+
+/* A name beside the file's own, which nobody else uses. */
+static int make_way(const char *path, char *name, size_t size)
+{
+	uint64_t chance;
+
+	if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != (ssize_t)sizeof chance)
+		return -EAGAIN;
+	return (size_t)snprintf(name, size, "%s.%016llx", path, (unsigned long long)chance) < size ? 0 : -ENAMETOOLONG;
+}
+
+/* What took the file's place between the look and the move goes back to where it was. 0: it is gone; -EADDRINUSE: another stands there. */
+static int remove_file(const struct spliced_options *options, const struct stat *st)
+{
+	const char *path = unix_path(options);
+	char aside[PATH_LIMIT];
+	int r = is_file(path, st);
+
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	r = make_way(path, aside, sizeof aside);
+	if (r < 0)
+		return r;
+	if (renameat2(AT_FDCWD, path, AT_FDCWD, aside, RENAME_NOREPLACE) < 0 && errno != ENOENT)
+		return errno == EINVAL && !unlink(path) ? 0 : -errno; /* a file system that cannot do that */
+	r = is_file(aside, st);
+	if (!r)
+		return unlink(aside) < 0 ? -errno : 0;
+	if (r == -ENOENT)
+		return 0;
+	renameat2(AT_FDCWD, aside, AT_FDCWD, path, RENAME_NOREPLACE);
+	return -EADDRINUSE;
 }
 
 int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address,
@@ -172,33 +177,7 @@ int unix_reclaim(const struct spliced_options *options, const struct sockaddr *a
 	return r < 0 ? -EADDRINUSE : 0;
 }
 
-/* Whether the file bears the mark of the one socket that has its name. Accepted sockets have the
- * name too, but a state of their own; two that wait for clients, and we cannot tell which is us.
- * A datagram socket to which anybody connected, is_dead() above too, is in that state for ever. */
-static int is_ours(const struct spliced_options *options, const struct stat *st)
-{
-	FILE *table = fopen("/proc/thread-self/net/unix", "re");
-	unsigned long inode, found = 0;
-	unsigned type, state, n = 0;
-	char line[512];
-	int at;
-
-	while (table && fgets(line, sizeof line, table)) {
-		line[strcspn(line, "\n")] = '\0';
-		if (sscanf(line, "%*s %*s %*s %*s %x %x %lu %n", &type, &state, &inode, &at) != 3)
-			continue;
-		if (state != SS_UNCONNECTED && !(type == SOCK_DGRAM && state == SS_CONNECTED))
-			continue;
-		if (strcmp(line + at, unix_path(options)) != 0)
-			continue;
-		found = inode;
-		n++;
-	}
-	if (table)
-		fclose(table);
-	return n == 1 && mark_of(found) == st->st_mtim.tv_nsec;
-}
-
+/* Without the socket: where it was closed first, the file is a dead one. */
 void unix_unbound(const struct spliced_options *options, const struct sockaddr *address,
 		  socklen_t len)
 {
@@ -212,24 +191,22 @@ void unix_unbound(const struct spliced_options *options, const struct sockaddr *
 	file = open_file(options, &st);
 	if (file < 0)
 		return;
-	if (S_ISSOCK(st.st_mode) && (is_dead(file) || is_ours(options, &st)))
+	if (S_ISSOCK(st.st_mode) && is_dead(file))
 		remove_file(options, &st);
 	close(file);
 }
 
-/* With the socket at hand there is no doubt, whoever else has its name: the sockets that an earlier reload has left, too. */
 void unix_leave(int fd, const struct spliced_options *options)
 {
-	struct stat st = {0}, own;
+	struct stat st = {0};
 	int file;
 
-	if (unix_is_abstract(options) || options->role != SPLICED_LISTEN ||
-	    !spliced_value(options, UNIX_OPTION_UNLINK)->number || fstat(fd, &own) < 0)
+	if (unix_is_abstract(options) || options->role != SPLICED_LISTEN || !spliced_value(options, UNIX_OPTION_UNLINK)->number)
 		return;
 	file = open_file(options, &st);
 	if (file < 0)
 		return;
-	if (S_ISSOCK(st.st_mode) && st.st_mtim.tv_nsec == mark_of(own.st_ino))
+	if (unix_is_ours(fd, &st, options))
 		remove_file(options, &st);
 	close(file);
 }

@@ -390,12 +390,14 @@ START_TEST(unlink_is_the_operators_word)
 }
 END_TEST
 
-static void unbind(void)
+static void unbind(int fd)
 {
 	struct address at;
 
 	ck_assert_int_eq(address(make(SPLICED_LISTEN, "path", path), &at), 0);
 	family->plugin.unbound(&endpoint.options, address_sockaddr(&at), at.len);
+	if (fd >= 0)
+		family->plugin.leave(fd, &endpoint.options);
 }
 
 START_TEST(the_end_removes_our_file)
@@ -413,16 +415,16 @@ START_TEST(the_end_removes_our_file)
 	close(client);
 	client = socket(AF_UNIX, SOCK_STREAM, 0);
 	ck_assert_int_eq(connect(client, address_sockaddr(&at), at.len), 0);
-	unbind();
+	unbind(fd);
 	ck_assert(!exists());
-	unbind();
+	unbind(fd);
 	close(fd);
 	close(client);
 	close(accepted);
 	/* Where it was closed first the file is a dead one. */
 	close(listener(make(SPLICED_LISTEN, "path", path), &at));
 	ck_assert(exists());
-	unbind();
+	unbind(fd);
 	ck_assert(!exists());
 }
 END_TEST
@@ -436,7 +438,7 @@ START_TEST(the_end_removes_a_file_of_datagrams)
 	ck_assert_int_ge(fd, 0);
 	client = socket(AF_UNIX, SOCK_DGRAM, 0);
 	ck_assert_int_eq(connect(client, address_sockaddr(&at), at.len), 0);
-	unbind();
+	unbind(fd);
 	ck_assert(!exists());
 	close(fd);
 	close(client);
@@ -444,7 +446,7 @@ START_TEST(the_end_removes_a_file_of_datagrams)
 	fd = listener_of_type(SOCK_DGRAM, make(SPLICED_LISTEN, "path", path), &at);
 	ck_assert_int_eq(unlink(path), 0);
 	client = stranger(SOCK_DGRAM, false);
-	unbind();
+	unbind(fd);
 	ck_assert(exists());
 	close(client);
 	close(fd);
@@ -462,7 +464,7 @@ START_TEST(the_end_removes_nobody_elses)
 	fd = listener(options, &at);
 	ck_assert_int_eq(unlink(path), 0);
 	other = stranger(SOCK_STREAM, false);
-	unbind();
+	unbind(fd);
 	ck_assert(exists());
 	close(other);
 	/* Under a name that leads to the same. */
@@ -471,20 +473,20 @@ START_TEST(the_end_removes_nobody_elses)
 	snprintf(path, sizeof path, "%s/../%s/socket", dir, dir + strlen("/tmp/"));
 	other = stranger(SOCK_STREAM, true);
 	strcpy(path, detour);
-	unbind();
+	unbind(fd);
 	ck_assert(exists());
 	close(other);
 	/* Another of our own, which a reload opened. */
 	ck_assert_int_eq(unlink(path), 0);
 	other = listener(make(SPLICED_LISTEN, "path", path), &at);
 	ck_assert_int_ge(other, 0);
-	unbind();
+	unbind(fd);
 	ck_assert(exists());
 	close(other);
 	/* Or no socket at all. */
 	ck_assert_int_eq(unlink(path), 0);
 	close(open(path, O_CREAT | O_WRONLY, 0644));
-	unbind();
+	unbind(fd);
 	ck_assert(exists());
 	close(fd);
 }
