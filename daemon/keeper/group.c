@@ -7,6 +7,7 @@
 #include "keeper/group.h"
 
 #include "ledger/ledger.h"
+#include "ledger/original.h"
 #include "net/socket.h"
 #include "net/steer.h"
 
@@ -216,15 +217,18 @@ static void close_one(struct ledger *ledger, const struct member *from, const st
 
 	if (last.record)
 		steer(ledger, from, end, &last);
-	ledger->touched = true;
 	record->fds[k] = -1;
+	original_note_listener(ledger, record);
 	close(fd);
-	if (last.record)
+	if (last.record) {
 		last.record->places[last.k] = record->places[k];
+		original_note_listener(ledger, last.record);
+	}
 	for (uint32_t i = 0; i < ledger_sockets(record); i++)
 		if (record->fds[i] >= 0)
 			return;
 	atomic_store(&record->state, LISTENER_FREE);
+	original_note_listener(ledger, record);
 }
 
 /* One that stays, among several that leave, has no place that is right before and after: for a moment the kernel's hash decides. The others that

@@ -102,7 +102,7 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 
 	atomic_store(&ledger->keeper->adoption.hand, HAND_EMPTY);
 	atomic_store(&ledger->keeper->adoption.callback, 0);
-	original_note(ledger, true);
+	original_note(ledger);
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
 	pid = clone_sharing_files();
 	if (pid < 0)

@@ -111,8 +111,7 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 		return;
 	}
 	atomic_fetch_add(&record->starts[reason], 1);
-	keeper->ledger->touched = true;
-	original_note(keeper->ledger, false);
+	original_note_words(keeper->ledger, &record->starts[reason], sizeof *record->starts);
 	keeper->worker = pid;
 	keeper->born = clock_monotonic();
 	keeper->state = KEEPER_RUNNING;
@@ -124,7 +123,6 @@ static void answer(struct keeper *keeper, bool ok, bool changed, const struct re
 {
 	struct ledger_keeper *record = keeper->ledger->keeper;
 
-	keeper->ledger->touched = true;
 	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
 	record->reload_ok = ok;
 	record->reload_changed = changed;
@@ -139,6 +137,7 @@ static void answer(struct keeper *keeper, bool ok, bool changed, const struct re
 	if (!ok)
 		log_lines(LOG_ERR, "", report ? report->text : NULL);
 	atomic_store(&record->reload_answered, keeper->asked);
+	original_note_reload(keeper->ledger);
 	wake_clerk(keeper);
 	service_ready(keeper->ledger, keeper->start->generations);
 }
@@ -298,13 +297,13 @@ static void commit(struct keeper *keeper)
 /* No worker runs: what was waiting for that happens. */
 static void settle(struct keeper *keeper)
 {
-	keeper->ledger->touched = true;
 	if (keeper->prepared)
 		commit(keeper);
 	if (keeper->come)
 		listen_open(keeper->ledger, keeper->start->generations);
 	blame_pause(keeper->ledger, keeper->start->generations);
 	keeper->come = false;
+	original_note(keeper->ledger);
 }
 
 /* Deaths. */
@@ -332,8 +331,7 @@ static void worker_ended(struct keeper *keeper, int status)
 	enum ledger_start reason = keeper->hung ? START_HANG : START_CRASH;
 	uint64_t wait;
 
-	/* Nobody else writes now. What the keeper has written in this turn is noted first. */
-	original_note(keeper->ledger, false);
+	/* Nobody else writes now. */
 	renewal_finish(keeper->ledger);
 	original_restore_all(keeper->ledger);
 	wait = planned ? 0 : judge_death(keeper, status);
@@ -541,7 +539,6 @@ static void turn(struct keeper *keeper)
 	if (fds[1].revents)
 		handle_worker_news(keeper);
 	act(keeper);
-	original_note(keeper->ledger, false);
 }
 
 static int run_single(struct start *start)

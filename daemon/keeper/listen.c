@@ -18,6 +18,7 @@
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "ledger/original.h"
 #include "net/callback.h"
 #include "net/socket.h"
 
@@ -230,19 +231,19 @@ static void remove_traces(const struct ledger_listener *record, struct generatio
 }
 
 /* What was not bound left nothing; another's may stand there. */
-static void take_back(struct ledger_listener *record, struct generation *generation)
+static void take_back(struct ledger *ledger, struct ledger_listener *record, struct generation *generation)
 {
 	if (record->fds[0] >= 0)
 		remove_traces(record, generation);
 	close_record(record);
+	original_note_listener(ledger, record);
 }
 
 void listen_cancel(struct ledger *ledger, struct generation *generation)
 {
-	ledger->touched = true;
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
-			take_back(&ledger->listeners[i], generation);
+			take_back(ledger, &ledger->listeners[i], generation);
 }
 
 /* Opens what a record is for, and leaves it PENDING; or takes back what was opened. */
@@ -251,26 +252,27 @@ static int try_record(struct ledger *ledger, struct ledger_listener *record, con
 {
 	int r = 0;
 
-	ledger->touched = true;
 	fill_record(record, wanted, generation, is_for_each(wanted) && !record->shared ? ledger->n_threads : 1);
 	atomic_store(&record->state, LISTENER_PENDING);
 	if (shares_port(wanted) && !ports_has(ledger, &wanted->leg->address))
 		r = open_socket(wanted, true, report);
 	if (!r)
 		r = open_sockets(record, wanted, report);
+	original_note_listener(ledger, record);
 	if (r)
-		take_back(record, generation);
+		take_back(ledger, record, generation);
 	else
 		ports_note(record);
 	return r;
 }
 
 /* In place of sockets, what is waited for. */
-static void wait_for(struct ledger_listener *record, int error)
+static void wait_for(struct ledger *ledger, struct ledger_listener *record, int error, enum ledger_listener_state state)
 {
 	record->n_fds = 0;
 	record->waits = -error;
-	atomic_store(&record->state, LISTENER_PENDING);
+	atomic_store(&record->state, state);
+	original_note_listener(ledger, record);
 }
 
 /* What is not there keeps no other listener from its work. */
@@ -288,7 +290,7 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 	r = try_record(ledger, record, wanted, generation, &own);
 	if (is_absence(r)) {
 		log_lines(LOG_WARNING, "", own.text);
-		wait_for(record, r);
+		wait_for(ledger, record, r, LISTENER_PENDING);
 		r = 0;
 	} else if (own.text) {
 		report_add(report, "%.*s", (int)(own.len - 1), own.text);
@@ -500,7 +502,7 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 }
 
 /* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is waited for. */
-static void go(struct ledger_listener *record, struct generation *newest)
+static void go(struct ledger *ledger, struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_route *route = generation_route(newest, record->generation, record->route);
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
@@ -522,17 +524,16 @@ static void go(struct ledger_listener *record, struct generation *newest)
 	}
 	if (record->n_fds) {
 		log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text, strerror(-r));
-		take_back(record, newest);
-		wait_for(record, r);
+		take_back(ledger, record, newest);
 	}
-	atomic_store(&record->state, LISTENER_WAITING);
+	wait_for(ledger, record, r, LISTENER_WAITING);
 }
 
 static void open_pending(struct ledger *ledger, struct generation *newest)
 {
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
-			go(&ledger->listeners[i], newest);
+			go(ledger, &ledger->listeners[i], newest);
 }
 
 void listen_open(struct ledger *ledger, struct generation *newest)
@@ -579,10 +580,8 @@ bool listen_try(struct ledger *ledger, struct generation *newest)
 		if (record->state != LISTENER_WAITING || record->generation != newest->number || !wanted.leg)
 			continue;
 		r = try_record(ledger, record, &wanted, newest, &report);
-		if (r) {
-			wait_for(record, r);
-			atomic_store(&record->state, LISTENER_WAITING);
-		}
+		if (r)
+			wait_for(ledger, record, r, LISTENER_WAITING);
 		if (r && r != -before)
 			log_lines(LOG_WARNING, "", report.text);
 		come |= !r;

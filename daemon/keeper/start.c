@@ -18,6 +18,7 @@
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
 #include "ledger/generation.h"
+#include "ledger/original.h"
 #include "ledger/validate.h"
 #include "net/passed.h"
 
@@ -446,6 +447,7 @@ int start_up(struct start *start, const struct keeper_options *options)
 void start_note_files(struct start *start, const struct config *config)
 {
 	start->ledger.keeper->file_digest = status_files_digest(config);
+	original_note_words(&start->ledger, &start->ledger.keeper->file_digest, sizeof start->ledger.keeper->file_digest);
 }
 
 static bool differs(const struct spliced_value *a, const struct spliced_value *b)

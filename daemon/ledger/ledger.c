@@ -138,16 +138,16 @@ int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
 	if (!spare)
 		return -ENOSPC;
 	*spare = (struct ledger_generation){number, fd};
-	ledger->touched = true;
+	original_note_generations(ledger);
 	return 0;
 }
 
 void ledger_forget_generation(struct ledger *ledger, uint32_t number)
 {
-	ledger->touched = true;
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		if (ledger->generations[i].number == number)
 			ledger->generations[i] = (struct ledger_generation){0};
+	original_note_generations(ledger);
 }
 
 void ledger_open_table(struct ledger *ledger)
@@ -161,10 +161,10 @@ void ledger_open_table(struct ledger *ledger)
 
 int ledger_keep_fd(struct ledger *ledger, int fd)
 {
-	ledger->touched = true;
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		if (ledger->keeper->fds[i] < 0) {
 			ledger->keeper->fds[i] = fd;
+			original_note_words(ledger, &ledger->keeper->fds[i], sizeof fd);
 			return 0;
 		}
 	return -ENOSPC;
@@ -172,10 +172,11 @@ int ledger_keep_fd(struct ledger *ledger, int fd)
 
 void ledger_forget_fd(struct ledger *ledger, int fd)
 {
-	ledger->touched = true;
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
-		if (ledger->keeper->fds[i] == fd)
+		if (ledger->keeper->fds[i] == fd) {
 			ledger->keeper->fds[i] = -1;
+			original_note_words(ledger, &ledger->keeper->fds[i], sizeof fd);
+		}
 }
 
 uint64_t ledger_digest(const char *name)

@@ -408,7 +408,6 @@ struct ledger_slots {
 	struct index routes, targets; /* by digest */
 	uint32_t free_route, free_target;
 	bool known;
-	bool changed; /* names have come or gone since then */
 };
 
 struct original;
@@ -421,7 +420,6 @@ struct ledger {
 	int keeper_wake, clerk_wake, control_fd; /* as in the keeper's section */
 	pid_t keeper_pid;
 	struct original *original; /* original.h; NULL: everything is believed */
-	bool touched;              /* the keeper has written of its own since that has looked */
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;

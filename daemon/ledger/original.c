@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "ledger/ledger.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,9 @@ static const struct part keeper_parts[] = {
 	FIELDS(ledger_keeper, file_digest, control_path),
 	FIELDS(ledger_keeper, passed, targets_high),
 };
+
+/* Of these, what the keeper writes when it has answered one who asked for a reload. */
+static const struct part reload_part = FIELDS(ledger_keeper, reload_answered, reloads_failed);
 
 /* A listener's, but for its state and its sockets; of these there may be one, or one a thread. */
 static const struct part listener_parts[] = {
@@ -224,7 +228,7 @@ int original_new(struct ledger *ledger)
 	original->header = *ledger->header;
 	memcpy(&original->keeper, ledger->keeper, sizeof original->keeper);
 	original->keeper.log_level = LOG_INFO;
-	original_note(ledger, true);
+	original_note(ledger);
 	return 0;
 }
 
@@ -235,34 +239,79 @@ void original_free(struct ledger *ledger)
 	ledger->original = NULL;
 }
 
-static void note_names(struct ledger *ledger)
+void original_note_words(struct ledger *ledger, const volatile void *words, size_t size)
 {
-	struct original *original = ledger->original;
-	uint32_t routes = ledger_routes_high(ledger), targets = ledger_targets_high(ledger);
+	size_t offset = (size_t)((const volatile char *)words - (const volatile char *)ledger->keeper);
 
-	for (uint32_t i = 0; i < routes; i++)
-		note_route(&original->routes[i], &ledger->routes[i]);
-	for (uint32_t i = 0; i < targets; i++)
-		note_target(&original->targets[i], &ledger->targets[i]);
-	original->routes_high = routes;
-	original->targets_high = targets;
-	ledger->slots.changed = false;
+	assert(offset + size <= sizeof *ledger->keeper);
+	if (ledger->original)
+		memcpy((char *)&ledger->original->keeper + offset, (const char *)ledger->keeper + offset, size);
 }
 
-void original_note(struct ledger *ledger, bool all)
+void original_note_reload(struct ledger *ledger)
+{
+	if (ledger->original)
+		note_parts(&ledger->original->keeper, ledger->keeper, &reload_part, 1);
+}
+
+void original_note_generations(struct ledger *ledger)
+{
+	if (ledger->original)
+		memcpy(ledger->original->generations, ledger->generations, sizeof ledger->original->generations);
+}
+
+/* How far a table is in use, at least. */
+static void note_mark(uint32_t *high, _Atomic uint32_t *mark, uint32_t index)
+{
+	if (*high <= index)
+		*mark = *high = index + 1;
+}
+
+void original_note_listener(struct ledger *ledger, const struct ledger_listener *record)
+{
+	struct original *original = ledger->original;
+	uint32_t index = (uint32_t)(record - ledger->listeners);
+
+	if (!original)
+		return;
+	note_listener(&original->listeners[index], record);
+	note_mark(&original->listeners_high, &original->keeper.listeners_high, index);
+}
+
+void original_note_route(struct ledger *ledger, uint32_t slot)
 {
 	struct original *original = ledger->original;
 
-	if (!original || (!all && !ledger->touched))
+	if (!original)
 		return;
-	ledger->touched = false;
+	note_route(&original->routes[slot], &ledger->routes[slot]);
+	note_mark(&original->routes_high, &original->keeper.routes_high, slot);
+}
+
+void original_note_target(struct ledger *ledger, uint32_t slot)
+{
+	struct original *original = ledger->original;
+
+	if (!original)
+		return;
+	note_target(&original->targets[slot], &ledger->targets[slot]);
+	note_mark(&original->targets_high, &original->keeper.targets_high, slot);
+}
+
+void original_note(struct ledger *ledger)
+{
+	struct original *original = ledger->original;
+
+	if (!original)
+		return;
 	note_parts(&original->keeper, ledger->keeper, keeper_parts, COUNT(keeper_parts));
-	memcpy(original->generations, ledger->generations, sizeof original->generations);
-	original->listeners_high = ledger_listeners_high(ledger);
-	for (uint32_t i = 0; i < original->listeners_high; i++)
-		note_listener(&original->listeners[i], &ledger->listeners[i]);
-	if (all || ledger->slots.changed)
-		note_names(ledger);
+	original_note_generations(ledger);
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
+		original_note_listener(ledger, &ledger->listeners[i]);
+	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++)
+		original_note_route(ledger, i);
+	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)
+		original_note_target(ledger, i);
 }
 
 static uint32_t restore_count(_Atomic uint64_t *count, _Atomic uint64_t *original)

@@ -4,20 +4,30 @@
  * anywhere in the ledger; the keeper acts on its own numbers of descriptors, its own counts and its own listeners, and puts them back where they
  * have changed. What a worker writes is not among them: validate.h looks at that.
  *
- * The keeper restores before it acts, and notes after it has, where it has written (touched, ledger.h): what it has not, it does not read again.
+ * The keeper restores before it acts. What it writes it notes at once, and no more than that: the rest may be wrong already.
  */
 #pragma once
 
-#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
 
 struct ledger;
+struct ledger_listener;
 
 /* Begins to keep originals, of what the ledger says now. 0 or -ENOMEM: then everything is believed. */
 int original_new(struct ledger *ledger);
 void original_free(struct ledger *ledger);
 
-/* What the keeper has written is as it should be. Nothing is looked at unless it was touched; all: no worker runs, and everything is. */
-void original_note(struct ledger *ledger, bool all);
+/* No worker runs, and all is as it should be. */
+void original_note(struct ledger *ledger);
+
+/* The keeper has written: words of its section; what a reload came to there; generations; a listener; a route, a target, that has come or gone. */
+void original_note_words(struct ledger *ledger, const volatile void *words, size_t size);
+void original_note_reload(struct ledger *ledger);
+void original_note_generations(struct ledger *ledger);
+void original_note_listener(struct ledger *ledger, const struct ledger_listener *record);
+void original_note_route(struct ledger *ledger, uint32_t slot);
+void original_note_target(struct ledger *ledger, uint32_t slot);
 
 /* Puts back what has changed since, and counts it. No worker is held up: it goes on with its own words of the records. */
 void original_restore(struct ledger *ledger);

@@ -4,6 +4,7 @@
  * for. Always true: no slot before `free` is unused.
  */
 #include "ledger/ledger.h"
+#include "ledger/original.h"
 
 #include <errno.h>
 #include <string.h>
@@ -37,7 +38,7 @@ void ledger_forget_slots(struct ledger *ledger)
 {
 	index_done(&ledger->slots.routes);
 	index_done(&ledger->slots.targets);
-	ledger->slots = (struct ledger_slots){.changed = true};
+	ledger->slots = (struct ledger_slots){0};
 }
 
 int ledger_route_slot(struct ledger *ledger, const char *name)
@@ -55,7 +56,6 @@ int ledger_route_slot(struct ledger *ledger, const char *name)
 		index_remove(&ledger->slots.routes, digest, slot);
 		slot = ledger->slots.free_route;
 	}
-	ledger->touched = ledger->slots.changed = true;
 	while (slot < ledger_routes_high(ledger) && ledger->routes[slot].used)
 		slot++;
 	ledger->slots.free_route = slot;
@@ -72,6 +72,7 @@ int ledger_route_slot(struct ledger *ledger, const char *name)
 	strncpy(route->name, name, LEDGER_NAME_MAX - 1);
 	route->used = 1;
 	raise_high(&ledger->keeper->routes_high, slot);
+	original_note_route(ledger, slot);
 	return (int)slot;
 }
 
@@ -90,7 +91,6 @@ int ledger_target_slot(struct ledger *ledger, const char *name)
 		index_remove(&ledger->slots.targets, digest, slot);
 		slot = ledger->slots.free_target;
 	}
-	ledger->touched = ledger->slots.changed = true;
 	while (slot < ledger_targets_high(ledger) && ledger->targets[slot].used)
 		slot++;
 	ledger->slots.free_target = slot;
@@ -105,6 +105,7 @@ int ledger_target_slot(struct ledger *ledger, const char *name)
 	strncpy(target->name, name, LEDGER_NAME_MAX - 1);
 	target->used = 1;
 	raise_high(&ledger->keeper->targets_high, slot);
+	original_note_target(ledger, slot);
 	return (int)slot;
 }
 
@@ -114,7 +115,7 @@ void ledger_routes_retain(struct ledger *ledger, const bool *keep)
 		if (keep[i] || !ledger->routes[i].used)
 			continue;
 		ledger->routes[i].used = 0;
-		ledger->touched = ledger->slots.changed = true;
+		original_note_route(ledger, i);
 		index_remove(&ledger->slots.routes, ledger->routes[i].digest, i);
 		if (i < ledger->slots.free_route)
 			ledger->slots.free_route = i;
@@ -127,7 +128,7 @@ void ledger_targets_retain(struct ledger *ledger, const bool *keep)
 		if (keep[i] || !ledger->targets[i].used)
 			continue;
 		ledger->targets[i].used = 0;
-		ledger->touched = ledger->slots.changed = true;
+		original_note_target(ledger, i);
 		index_remove(&ledger->slots.targets, ledger->targets[i].digest, i);
 		if (i < ledger->slots.free_target)
 			ledger->slots.free_target = i;

@@ -127,6 +127,9 @@ class Course:
         self.routes["feed"] = {"listen": {"family": "netlink", "protocol": "route", "groups": ["link"], "format": "json"},
                                "target": str(self.heard)}
 
+        # What comes and goes by reloads.
+        self.more = {"more": {"listen": (str(End("tcp4")), str(End("unix", directory))), "target": str(self.blocks[0].end)}}
+
     def __enter__(self):
         for block in self.blocks:
             block.__enter__()

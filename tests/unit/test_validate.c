@@ -334,7 +334,7 @@ START_TEST(a_listener_leaves_while_it_is_looked_at)
 	record->n_fds = 2;
 	record->fds[1] = sockets[KINDS + 1][1];
 	record->state = LISTENER_LEAVING;
-	original_note(&ledger, true);
+	original_note(&ledger);
 	record->fds[0] = -1;
 	original_restore(&ledger);
 	ck_assert_int_eq(record->fds[0], -1);
