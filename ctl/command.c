@@ -85,6 +85,8 @@ static int harden_print(const json_t *answer, const struct view *view)
 		words_print("RestrictAddressFamilies", families, false);
 	if (json_array_size(capabilities) == 0)
 		printf("%sProcSubset=pid\nSystemCallFilter=~@privileged\n", private_users);
+	puts("# With them a worker shuts itself in.\n"
+	     "SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self");
 	if (json_is_true(json_object_get(answer, "namespaces")))
 		puts("RestrictNamespaces=net\nSystemCallFilter=setns");
 	return 0;

@@ -65,6 +65,22 @@ static void processes_print(const json_t *answer, const struct view *view)
 	}
 }
 
+/* A daemon of an earlier release says nothing of it. */
+static void sandbox_print(const json_t *answer)
+{
+	bool calls = member_true(answer, "worker.sandbox.seccomp"), files = member_true(answer, "worker.sandbox.landlock");
+	const char *why = member_text(answer, "worker.sandbox.why");
+
+	if (!json_is_object(member(answer, "worker.sandbox")))
+		return;
+	key_write("sandbox");
+	printf("%s%s%s", calls ? "seccomp" : "", calls && files ? ", " : "", files ? "landlock" : calls ? "" : "off");
+	if (*why)
+		printf(" (");
+	human_write(why, stdout);
+	puts(*why ? ")" : "");
+}
+
 static void counts_print(const json_t *answer)
 {
 	key_write("sessions");
@@ -168,6 +184,7 @@ int status_print(const json_t *answer, const struct view *view)
 	human_write(member_text(answer, "version"), stdout);
 	printf(", up %s\n", age(member_real(answer, "uptime"), view, text));
 	processes_print(answer, view);
+	sandbox_print(answer);
 	counts_print(answer);
 	configuration_print(answer);
 	refusals_print(answer);

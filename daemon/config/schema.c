@@ -21,6 +21,7 @@
 
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const log_targets[] = {"journal", "stderr", "syslog", NULL};
+static const char *const sandboxes[] = {"auto", "off", NULL};
 static const char *const balances[] = {"roundrobin", NULL};
 static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
 static const char *const framings[] = {"none",	    "length16",	   "length32", "line",
@@ -70,6 +71,12 @@ const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 				 .type = SPLICED_BOOL,
 				 .default_text = "true",
 				 .doc = "log one line for each session that ended"},
+	[DAEMON_SANDBOX] = {.name = "sandbox",
+			    .type = SPLICED_WORD,
+			    .default_text = "auto",
+			    .words = sandboxes,
+			    .doc = "auto: the process that carries traffic is left the system calls and files that the routes take, "
+				   "as far as the kernel can do that"},
 	[DAEMON_PLUGIN_DIR] = {.name = "plugin_dir",
 			       .type = SPLICED_PATH,
 			       .default_text = PLUGIN_DIR,

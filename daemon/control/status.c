@@ -21,6 +21,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
+enum { ERRNO_MAX = 4096 };
 enum { LIMIT_SECONDS = 5 }; /* a limit is told of for so long after it refused something */
 
 static const char *const refusal_names[REFUSED_REASONS] = {
@@ -297,20 +298,49 @@ static json_t *refusals(const struct ledger *ledger, const struct generation *ge
 	return array;
 }
 
+/* Why a wall does not stand; NULL: it does. */
+static const char *wall_reason(int32_t wall)
+{
+	if (wall < 0 && wall > -ERRNO_MAX)
+		return strerror(-wall);
+	switch ((enum ledger_wall)wall) {
+	case WALL_STANDS: return NULL;
+	case WALL_NONE: return "no worker has started yet";
+	case WALL_OFF: return "daemon.sandbox is off";
+	case WALL_SINGLE: return "--single";
+	case WALL_NOT_BUILT: return "not built in";
+	case WALL_PROCESS: return "a route is in the network namespace of a process";
+	}
+	return "?";
+}
+
+static json_t *sandbox_object(const struct ledger_keeper *keeper)
+{
+	const char *calls = wall_reason(keeper->wall_calls), *files = wall_reason(keeper->wall_files);
+	char why[LEDGER_NAME_MAX];
+
+	if (calls && files && !strcmp(calls, files))
+		snprintf(why, sizeof why, "%s", calls);
+	else
+		snprintf(why, sizeof why, "%s%s%s%s%s", calls ? "seccomp: " : "", calls ? calls : "", calls && files ? ", " : "",
+			 files ? "landlock: " : "", files ? files : "");
+	return json_pack("{s:b, s:b, s:o}", "seccomp", !calls, "landlock", !files, "why", *why ? json_string(why) : json_null());
+}
+
 static json_t *worker_object(const struct ledger_keeper *keeper)
 {
 	json_t *death = json_null();
 
 	if (keeper->last_death_at)
 		death = json_pack("{s:o, s:s}", "time", status_time(keeper->last_death_at), "what", keeper->last_death);
-	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:o}", "pid", (int)keeper->worker_pid,
+	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "pid", (int)keeper->worker_pid,
 			 "version", PACKAGE_VERSION, "age", seconds_since(keeper->worker_started), "adopted",
 			 (json_int_t)keeper->adopted_total, "orphans", (json_int_t)keeper->orphans_adopted, "adopt_longest",
 			 (double)keeper->adopt_ns_max / NSEC_PER_SEC, "starts", "start",
 			 (json_int_t)keeper->starts[START_FIRST], "crash", (json_int_t)keeper->starts[START_CRASH], "hang",
 			 (json_int_t)keeper->starts[START_HANG], "reload", (json_int_t)keeper->starts[START_RELOAD],
 			 "upgrade", (json_int_t)keeper->starts[START_UPGRADE],
-			 "last_death", death);
+			 "last_death", death, "sandbox", sandbox_object(keeper));
 }
 
 static json_t *reload_object(const struct ledger *ledger)

@@ -14,6 +14,7 @@
 #include "flow/resolve.h"
 #include "flow/thread.h"
 #include "keeper/privilege.h"
+#include "keeper/sandbox.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
 
@@ -59,8 +60,10 @@ static int start(struct worker *worker, const struct families *families, struct 
 		r = resolver_new(resolver, worker_clerk(worker));
 	if (!r)
 		r = control_new(control, worker_clerk(worker));
-	if (!r)
+	if (!r) {
+		sandbox_enter(worker->ledger, worker->generations);
 		r = worker_start(worker);
+	}
 	return r;
 }
 

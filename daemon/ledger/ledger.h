@@ -80,6 +80,9 @@ enum ledger_start { START_FIRST, START_CRASH, START_HANG, START_RELOAD, START_UP
 /* Where a worker stands; the keeper opens no descriptor while one sweeps. */
 enum ledger_worker_state { WORKER_NONE, WORKER_SWEEPING, WORKER_READY, WORKER_STOPPED };
 
+/* NONE: no worker of this release has started yet. */
+enum ledger_wall { WALL_NONE, WALL_STANDS, WALL_OFF, WALL_SINGLE, WALL_NOT_BUILT, WALL_PROCESS };
+
 struct ledger_keeper {
 	uint64_t started_at; /* CLOCK_REALTIME */
 	uint64_t started;
@@ -135,6 +138,7 @@ struct ledger_keeper {
 	} adoption;
 	/* what did not fit, and was freed; what was put right */
 	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
+	_Atomic int32_t wall_calls, wall_files; /* around the worker (keeper/sandbox.h): enum ledger_wall, or the negative errno of what refused it */
 };
 
 /* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */

@@ -6,11 +6,46 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+enum { LINKS_MAX = 8 };
+
+static void find_path(const char *netns, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s%s", strchr(netns, '/') ? "" : "/run/netns/", netns);
+}
+
+/* A link of /proc leads to the namespace itself, and its text says nothing: what counts is where the link lies. */
+bool netns_is_of_process(const char *netns)
+{
+	char path[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
+
+	find_path(netns, path);
+	for (int links = 0; links < LINKS_MAX; links++) {
+		char *slash = strrchr(path, '/');
+		struct statfs system;
+		ssize_t n;
+
+		n = readlink(path, target, sizeof target - 1);
+		if (!slash || n <= 0)
+			return false;
+		target[n] = '\0';
+		*slash = '\0';
+		if (!statfs(*path ? path : "/", &system) && system.f_type == PROC_SUPER_MAGIC)
+			return true;
+		snprintf(next, sizeof next, "%s%s%s", *target == '/' ? "" : path, *target == '/' ? "" : "/", target);
+		if (strlen(next) >= sizeof path)
+			return false;
+		strcpy(path, next);
+	}
+	return false;
+}
 
 int netns_enter(const char *netns, int *before)
 {
@@ -18,7 +53,7 @@ int netns_enter(const char *netns, int *before)
 	char path[PATH_MAX];
 	int own;
 
-	snprintf(path, sizeof path, "%s%s", strchr(netns, '/') ? "" : "/run/netns/", netns);
+	find_path(netns, path);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

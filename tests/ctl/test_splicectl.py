@@ -26,7 +26,8 @@ STATUS = {
     "keeper": {"pid": 811, "version": "1.2.3"},
     "worker": {"pid": 812, "version": "1.2.4", "age": 252.5, "adopted": 17,
                "starts": {"start": 1, "crash": 2, "hang": 0, "reload": 3, "upgrade": 4},
-               "last_death": {"time": "2025-01-02T03:04:05Z", "what": "signal 11 in thread 1"}},
+               "last_death": {"time": "2025-01-02T03:04:05Z", "what": "signal 11 in thread 1"},
+               "sandbox": {"seccomp": True, "landlock": False, "why": "landlock: Function not implemented"}},
     "sessions": {"active": 40, "total": 1000, "limit": 65536},
     "descriptors": {"open": 99, "limit": 20000},
     "routes": 2, "listeners": {"listening": 3, "paused": 1},
@@ -170,6 +171,7 @@ def test_status_begins_with_the_verdict(path):
     assert shown["adopted"] == "17 sessions"
     assert shown["worker starts"] == "start 1, crash 2, hang 0, reload 3, upgrade 4"
     assert shown["last death"] == "2025-01-02T03:04:05Z, signal 11 in thread 1"
+    assert shown["sandbox"] == "seccomp (landlock: Function not implemented)"
     assert shown["sessions"] == "40 of at most 65536, 1000 in all"
     assert shown["descriptors"] == "99 of at most 20000"
     assert shown["listeners"] == "3 listening, 1 paused"

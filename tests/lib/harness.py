@@ -83,6 +83,19 @@ def compile_family(directory, name):
         raise Skip(f"no compiler here: {error}") from error
 
 
+def copy_families(directory, *more):
+    """The families into a directory of plugins, with those of tests/plugins that are named; returns it."""
+    for name in os.listdir(plugin_dir()):
+        if name.endswith(".so"):
+            shutil.copy(os.path.join(plugin_dir(), name), directory)
+    for name in more:
+        compile_family(directory, name)
+    for name in os.listdir(directory):
+        if name.endswith(".so"):
+            os.chmod(os.path.join(directory, name), 0o755)
+    return directory
+
+
 def compile_crashy(directory):
     """The family that crashes where it is told to."""
     compile_family(directory, "crashy")

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The filter of system calls: a list of what a worker's threads use, and of the arguments that they use where others would reach
+ * another process. It is libseccomp's work; a build without that has none.
+ *
+ * What surprised us. A signal can be sent without kill(2): a descriptor's owner gets one when it becomes ready (F_SETOWN, and
+ * FIOSETOWN of ioctl(2)). Nothing may end the thread: a filter that kills would make a session that asks for too much a death of the
+ * worker, so it says EPERM, and the heir's C library is told by ENOSYS that there is no clone3(2), whose flags a filter cannot
+ * read. The calls of every turn have no conditions: the kernel then knows the answer without running the filter.
+ */
+#include "keeper/calls.h"
+
+#include "config/config.h"
+#include "config/needs.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+
+#ifndef HAVE_SECCOMP
+
+int calls_restrict(const struct generation *newest)
+{
+	(void)newest;
+	return WALL_NOT_BUILT;
+}
+
+#else
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <seccomp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#ifndef PR_SET_VMA
+#define PR_SET_VMA 0x53564d41
+#endif
+
+enum { DOMAINS_MAX = 64 };
+
+/* Whatever their arguments are. Names that an architecture does not have are passed over; the C library uses these or those. */
+static const char *const allowed[] = {
+	/* bytes and messages */
+	"splice", "tee", "vmsplice", "read", "write", "readv", "writev", "pread64", "pwrite64", "recv", "recvfrom", "recvmsg", "recvmmsg",
+	"recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg",
+	/* what is ready, and when */
+	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "ppoll_time64",
+	"select", "_newselect", "pselect6", "pselect6_time64", "eventfd2", "timerfd_create", "timerfd_settime", "timerfd_settime64",
+	"timerfd_gettime", "timerfd_gettime64",
+	/* sockets; nobody listens here: the keeper does */
+	"accept", "accept4", "bind", "connect", "shutdown", "getpeername", "getsockname", "getsockopt", "setsockopt",
+	/* descriptors */
+	"close", "dup", "dup2", "dup3", "pipe", "pipe2", "lseek", "_llseek",
+	/* files: which, is not for a filter to say; names are the keeper's to make and take away */
+	"open", "openat", "access", "faccessat", "faccessat2", "stat", "stat64", "lstat", "lstat64", "fstat", "fstat64", "newfstatat",
+	"fstatat64", "statx", "getdents", "getdents64", "readlink", "readlinkat", "getcwd",
+	/* memory */
+	"brk", "munmap", "mremap", "madvise", "mincore",
+	/* threads, and their signals */
+	"futex", "futex_time64", "set_robust_list", "get_robust_list", "rseq", "membarrier", "sched_yield", "sched_getaffinity", "getcpu",
+	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "rt_sigtimedwait", "rt_sigtimedwait_time64", "rt_sigsuspend",
+	"rt_sigpending", "sigaltstack", "pause", "restart_syscall", "exit", "exit_group",
+	/* time */
+	"clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64", "clock_nanosleep", "clock_nanosleep_time64", "nanosleep",
+	"gettimeofday", "time",
+	/* who we are, and where */
+	"getpid", "getppid", "gettid", "getuid", "getuid32", "geteuid", "geteuid32", "getgid", "getgid32", "getegid", "getegid32",
+	"getgroups", "getgroups32", "getrlimit", "ugetrlimit", "getrusage", "sysinfo", "uname", "getrandom",
+};
+
+/* Of fcntl(2). */
+static const unsigned fcntl_commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL,
+					  F_GETPIPE_SZ, F_SETPIPE_SZ, F_GET_SEALS};
+
+/* Of prctl(2). */
+static const unsigned prctl_operations[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA};
+
+/* Of ioctl(2), which are refused: a terminal is typed on, or copied from; a descriptor's owner gets a signal. */
+static const unsigned ioctl_refused[] = {TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP};
+
+struct filter {
+	scmp_filter_ctx context;
+	int r; /* of the first rule that could not be added */
+};
+
+static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value)
+{
+	return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+}
+
+/* An int of the call's: the kernel does not look at the upper half of the register, so whoever calls may write there what he likes. */
+static struct scmp_arg_cmp equals(unsigned argument, uint32_t value)
+{
+	return masked(argument, UINT32_MAX, value);
+}
+
+static void add(struct filter *filter, uint32_t action, const char *name, unsigned n, const struct scmp_arg_cmp *conditions)
+{
+	int call = seccomp_syscall_resolve_name(name), r;
+
+	if (call == __NR_SCMP_ERROR || filter->r < 0)
+		return;
+	r = seccomp_rule_add_array(filter->context, action, call, n, conditions);
+	if (r < 0 && r != -EEXIST)
+		filter->r = r;
+}
+
+static void allow(struct filter *filter, const char *name)
+{
+	add(filter, SCMP_ACT_ALLOW, name, 0, NULL);
+}
+
+static void allow_if(struct filter *filter, const char *name, struct scmp_arg_cmp condition)
+{
+	add(filter, SCMP_ACT_ALLOW, name, 1, &condition);
+}
+
+static void add_domains(const struct config_endpoint *endpoint, void *data)
+{
+	bool *domains = data;
+
+	for (unsigned i = 0; i < endpoint->n_legs; i++) {
+		const struct config_leg *leg = &endpoint->legs[i];
+
+		if (leg->family->plugin.domain >= 0 && leg->family->plugin.domain < DOMAINS_MAX)
+			domains[leg->family->plugin.domain] = true;
+		/* Name servers. */
+		if (endpoint->role == SPLICED_CONNECT && leg->host_name)
+			domains[AF_INET] = domains[AF_INET6] = true;
+	}
+}
+
+static void add_netns(const struct config_endpoint *endpoint, void *data)
+{
+	*(bool *)data |= endpoint->values[ENDPOINT_NETNS].value.state != SPLICED_UNSET;
+}
+
+/* What the generations take of the system, and others do not. */
+static void allow_generations(struct filter *filter, const struct generation *newest)
+{
+	/* The log's; and the C library asks one for the names of interfaces. */
+	bool domains[DOMAINS_MAX] = {[AF_UNIX] = true}, netns = false;
+
+	for (const struct generation *generation = newest; generation; generation = generation->next) {
+		needs_each_endpoint(generation->config, add_domains, domains);
+		needs_each_endpoint(generation->config, add_netns, &netns);
+	}
+	for (unsigned domain = 0; domain < DOMAINS_MAX; domain++)
+		if (domains[domain])
+			allow_if(filter, "socket", equals(0, domain));
+	if (netns)
+		allow_if(filter, "setns", equals(1, CLONE_NEWNET));
+}
+
+/* What is harmless with these arguments alone. */
+static void allow_within(struct filter *filter)
+{
+	uint32_t own = (uint32_t)getpid();
+
+#ifdef __s390__
+	allow_if(filter, "clone", masked(1, CLONE_THREAD, CLONE_THREAD));
+#else
+	allow_if(filter, "clone", masked(0, CLONE_THREAD, CLONE_THREAD));
+#endif
+	/* raise(3) and abort(3): a failed assertion has to end the worker as it always does. */
+	allow_if(filter, "tgkill", equals(0, own));
+	allow_if(filter, "kill", equals(0, own));
+	/* No code comes into the process any more. */
+	allow_if(filter, "mmap", masked(2, PROT_EXEC, 0));
+	allow_if(filter, "mmap2", masked(2, PROT_EXEC, 0));
+	allow_if(filter, "mprotect", masked(2, PROT_EXEC, 0));
+	/* Of ourselves, and only to know. */
+	add(filter, SCMP_ACT_ALLOW, "prlimit64", 2, (struct scmp_arg_cmp[]){equals(0, 0), masked(2, UINT64_MAX, 0)});
+	for (size_t i = 0; i < sizeof fcntl_commands / sizeof *fcntl_commands; i++) {
+		allow_if(filter, "fcntl", equals(1, fcntl_commands[i]));
+		allow_if(filter, "fcntl64", equals(1, fcntl_commands[i]));
+	}
+	for (size_t i = 0; i < sizeof prctl_operations / sizeof *prctl_operations; i++)
+		allow_if(filter, "prctl", equals(0, prctl_operations[i]));
+}
+
+static void allow_ours(struct filter *filter, const struct generation *newest)
+{
+	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+		allow(filter, allowed[i]);
+	allow_within(filter);
+	allow_generations(filter, newest);
+	allow(filter, "ioctl");
+	add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
+}
+
+/* A filter of its own: one filter cannot say "all but some" of an argument. */
+static void refuse_some(struct filter *filter)
+{
+	for (size_t i = 0; i < sizeof ioctl_refused / sizeof *ioctl_refused; i++)
+		add(filter, SCMP_ACT_ERRNO(EPERM), "ioctl", 1, (struct scmp_arg_cmp[]){equals(1, ioctl_refused[i])});
+}
+
+static int begin(struct filter *filter, uint32_t otherwise)
+{
+	static const struct {
+		enum scmp_filter_attr attribute;
+		uint32_t value;
+	} attributes[] = {
+		{SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM)},
+		{SCMP_FLTATR_CTL_OPTIMIZE, 2}, /* a binary tree */
+		{SCMP_FLTATR_CTL_SSB, 1},      /* the processor stays as quick as it was: nobody's code runs here but ours */
+	};
+
+	*filter = (struct filter){.context = seccomp_init(otherwise)};
+	if (!filter->context)
+		return -ENOMEM;
+	for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
+		seccomp_attr_set(filter->context, attributes[i].attribute, attributes[i].value);
+	return 0;
+}
+
+static int finish(struct filter *filter)
+{
+	int r;
+
+	errno = 0;
+	r = filter->r ? filter->r : seccomp_load(filter->context);
+	/* libseccomp 2.5 says EFAULT for what it does not expect, such as EPERM. */
+	if (r < 0 && errno)
+		r = -errno;
+	seccomp_release(filter->context);
+	return r;
+}
+
+int calls_restrict(const struct generation *newest)
+{
+	struct filter filter;
+	int r = begin(&filter, SCMP_ACT_ALLOW);
+
+	if (r < 0)
+		return r;
+	refuse_some(&filter);
+	r = finish(&filter);
+	if (!r)
+		r = begin(&filter, SCMP_ACT_ERRNO(EPERM));
+	if (r < 0)
+		return r;
+	allow_ours(&filter, newest);
+	r = finish(&filter);
+	return r < 0 ? r : WALL_STANDS;
+}
+
+#endif

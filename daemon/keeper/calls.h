@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The system calls that are left to a worker: seccomp(2). */
+#pragma once
+
+struct generation;
+
+/* Leaves the calling process, which has one thread, those that carrying these generations takes; any other fails with EPERM. Returns an
+ * enum ledger_wall, or negative errno: nothing has changed, or what nobody uses is refused. */
+int calls_restrict(const struct generation *newest);
