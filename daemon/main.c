@@ -4,6 +4,7 @@
 #include "config/config.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
+#include "keeper/privilege.h"
 #include "net/family.h"
 #include "net/identity.h"
 
@@ -77,8 +78,12 @@ static int check(const struct arguments *arguments)
 		.path = arguments->keeper.config_path, .as = arguments->as, .families = &families};
 	struct report report = {0};
 	struct config *config = NULL;
-	int r = find_plugins(arguments, &families, true, &report);
+	int r;
 
+	/* A running daemon's sessions are open here, and exec(3) has made this process visible. */
+	if (arguments->adopts)
+		privilege_hide();
+	r = find_plugins(arguments, &families, true, &report);
 	if (!r)
 		r = config_load(&source, &config, &report);
 	if (!r && arguments->adopts)

@@ -154,3 +154,43 @@ def test_others_of_the_same_user_are_kept_out(place, root):
             for pid in before:
                 found = try_all(pid)
                 assert found and set(found.values()) <= {str(errno.EPERM), str(errno.EACCES)}, f"process {pid}: {found}"
+
+
+def checker(keeper):
+    """The child that checks the new program, and holds the ledger."""
+    for child in harness.children(keeper):
+        try:
+            with open(f"/proc/{child}/cmdline", "rb") as file:
+                if b"--adopts" in file.read().split(b"\0"):
+                    return child
+        except OSError:
+            pass
+    return None
+
+
+def test_the_check_of_a_new_program_is_kept_from_others(place, monkeypatch):
+    """It has the ledger and a plugin's code in it, and it is a program that has just been run."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        raise harness.Skip("only root can become two of somebody else")
+    if is_for_developers():
+        raise harness.Skip("a build for developers can be looked into")
+    hold = os.path.join(place, "hold")
+    plugins = harness.copy_families(place, "captive")
+    monkeypatch.setenv("CAPTIVE_HOLD", hold)
+    monkeypatch.setattr(harness, "plugin_dir", lambda: plugins)
+    back = Endpoint("inet", place)
+    feed = {"family": "captive", "host": "127.0.0.1", "port": harness.free_port(), "format": "obey"}
+    daemon = Daemon({"r": {"listen": feed, "target": back}}, settings={"user": "nobody"})
+    daemon.control = daemon.settings["control"]["path"] = os.path.join(place, "made", "control.sock")
+    daemon.write()
+    with back.listen(), daemon:
+        before = until("it is there", lambda: pids(daemon))
+        with open(hold, "w", encoding="utf-8"):
+            pass
+        with subprocess.Popen([harness.splicectl(), "-s", daemon.control, "upgrade"]) as upgrade:
+            child = until("it checks", lambda: checker(before[0]))
+            until("it is in the plugin", lambda: harness.process_state(child) == "S")
+            found = try_all(child)
+            os.unlink(hold)
+            assert upgrade.wait(harness.PATIENCE) == 0, daemon.log()
+        assert found and set(found.values()) <= {str(errno.EPERM), str(errno.EACCES)}, found
