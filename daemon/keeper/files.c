@@ -5,7 +5,7 @@
  * that is newer than this file refuses what this file knows.
  *
  * A rule is about an inode. procfs makes new ones as it likes, so all of /proc may be read: what is other processes' there, Landlock
- * shuts by itself, as it does ptrace(2). A file that is replaced is another one, which the next worker may read. The network namespace
+ * shuts by itself, as it does ptrace(2). A file that is replaced is another one, which takes another worker. The network namespace
  * of a process, by its name in /proc, would be shut too: where a route is in one, all files are left.
  */
 #include "keeper/files.h"
@@ -39,6 +39,8 @@ enum {
 	ACCESS_FS_IOCTL_DEV = 1 << 15,
 	SCOPE_SIGNAL = 1 << 1,
 };
+
+static const char hosts_path[] = "/etc/hosts";
 
 struct ruleset_attributes {
 	uint64_t fs, net, scoped;
@@ -118,18 +120,23 @@ static void leave_program(struct shut *shut)
 }
 #endif
 
-static void leave_ours(struct shut *shut, const struct generation *newest)
+static bool looks_up(const struct generation *newest)
 {
 	bool names = false;
 
+	for (const struct generation *generation = newest; generation; generation = generation->next)
+		needs_each_endpoint(generation->config, look_for_names, &names);
+	return names;
+}
+
+static void leave_ours(struct shut *shut, const struct generation *newest)
+{
 	leave_readable(shut, "/proc");
 	leave_readable(shut, "/dev/urandom");
 	leave_readable(shut, "/etc/localtime");
 	leave_readable(shut, "/usr/share/zoneinfo");
-	for (const struct generation *generation = newest; generation; generation = generation->next)
-		needs_each_endpoint(generation->config, look_for_names, &names);
-	if (names)
-		leave_readable(shut, "/etc/hosts");
+	if (looks_up(newest))
+		leave_readable(shut, hosts_path);
 #ifdef SPLICED_DEV
 	leave_program(shut);
 #endif
@@ -155,4 +162,21 @@ int files_shut(const struct generation *newest)
 	if (!shut.r && syscall(SYS_landlock_restrict_self, fd, 0))
 		shut.r = -errno;
 	return shut.r ? shut.r : WALL_STANDS;
+}
+
+/* The keeper's own, as of the last worker's start. */
+static struct stat hosts;
+
+void files_note(void)
+{
+	if (stat(hosts_path, &hosts) < 0)
+		hosts = (struct stat){0};
+}
+
+bool files_are_replaced(const struct ledger *ledger, const struct generation *newest)
+{
+	struct stat now;
+
+	return ledger->keeper->wall_files == WALL_STANDS && looks_up(newest) && !stat(hosts_path, &now) &&
+	       (now.st_ino != hosts.st_ino || now.st_dev != hosts.st_dev);
 }

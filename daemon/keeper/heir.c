@@ -13,6 +13,7 @@
 #include "flow/adopt.h"
 #include "flow/resolve.h"
 #include "flow/thread.h"
+#include "keeper/files.h"
 #include "keeper/privilege.h"
 #include "keeper/sandbox.h"
 #include "ledger/ledger.h"
@@ -107,6 +108,7 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 	atomic_store(&ledger->keeper->adoption.callback, 0);
 	original_note(ledger);
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
+	files_note();
 	pid = clone_sharing_files();
 	if (pid < 0)
 		return -errno;

@@ -14,6 +14,7 @@
 #include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/companion.h"
+#include "keeper/files.h"
 #include "keeper/death.h"
 #include "keeper/group.h"
 #include "keeper/handover.h"
@@ -233,12 +234,14 @@ static void stop_worker(struct keeper *keeper, enum keeper_state state)
 	kill(keeper->worker, SIGTERM);
 }
 
-/* Listeners that waited for a family, or a device. */
+/* Listeners that waited for a family, or a device; and a file that has taken the place of one that the worker may read. */
 static void look_for_absent(struct keeper *keeper)
 {
-	if (!listen_try(keeper->ledger, keeper->start->generations))
+	bool come = listen_try(keeper->ledger, keeper->start->generations);
+
+	if (!come && !files_are_replaced(keeper->ledger, keeper->start->generations))
 		return;
-	log_notice("what was waited for is there: it is listened on");
+	log_notice(come ? "what was waited for is there: it is listened on" : "a file of names was replaced: another worker reads it");
 	keeper->come = true;
 	stop_worker(keeper, KEEPER_STOPPING);
 }

@@ -106,6 +106,35 @@ def test_a_name_that_comes_later(files, place):
         until("the name is found", lambda: served(front, listener), NAME_PATIENCE)
 
 
+def test_a_file_of_names_that_is_replaced(place):
+    """As an editor does it: another file has its name. The worker was let to the first alone, and gives way to one that reads the new."""
+    if os.geteuid() != 0:
+        raise harness.Skip("only root can give the daemon an /etc of its own")
+    etc = os.path.join(place, "etc")
+    os.mkdir(etc)
+
+    def write(hosts):
+        for name, text in (("hosts", hosts), ("resolv.conf", "nameserver 127.0.0.1\n"), ("passwd", "root:x:0:0::/:\n")):
+            with open(os.path.join(etc, name + ".new"), "w", encoding="utf-8") as file:
+                file.write(text)
+            os.rename(file.name, file.name[:-len(".new")])
+
+    write("127.0.0.1 localhost\n")
+    wrap = ("unshare", "--mount", "--fork", "sh", "-c", 'mount --bind "$1" /etc && shift && exec "$@"', "sh", etc)
+    tried = subprocess.run([*wrap, "true"], capture_output=True, text=True, check=False)
+    if tried.returncode:
+        raise harness.Skip(f"no file systems of its own for the daemon here: {tried.stderr.strip()}")
+    front, port = Endpoint("inet", place), free_port()
+    routes = {"r": {"listen": front, "target": f"tcp4://later.test:{port}", "retry": {"attempts": 1}}}
+    with socket.create_server(("127.0.0.1", port)) as listener, Daemon(routes, wrap=wrap) as daemon:
+        assert refused(front)
+        for number in range(2):
+            write(f"127.0.0.1 other{number}.test\n127.0.0.1 later.test\n")
+            until("the name is found", lambda: served(front, listener), NAME_PATIENCE)
+        starts = daemon.status()["worker"]["starts"]
+        assert starts["crash"] == starts["hang"] == 0
+
+
 class NameServer(threading.Thread):
     """A name server on 127.0.0.1 that is silent until it is given the address to tell."""
 
