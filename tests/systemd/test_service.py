@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The service under a real systemd: start, reload, watchdog, what its sandbox leaves it. What traffic notices: test_promise.py."""
 
+import errno
 import os
 import re
 import resource
@@ -85,6 +86,13 @@ def capabilities(pid):
         return int(re.search(r"^CapEff:\s(\w+)$", file.read(), re.M).group(1), 16)
 
 
+def is_shut_in(spliced):
+    """The unit's filter lets the worker set its own, and Landlock where the kernel has it."""
+    sandbox = spliced.status()["worker"]["sandbox"]
+    lacks = {f"landlock: {os.strerror(number)}" for number in (errno.ENOSYS, errno.EOPNOTSUPP)}
+    return sandbox["seccomp"] and (sandbox["landlock"] or sandbox["why"] in lacks)
+
+
 def test_what_harden_prints_fits():
     """A drop-in for what runs: less exposed, and it runs."""
     routes = {**ROUTES, "local": {"listen": "unix:///run/spliced/local.sock", "target": f"tcp4://127.0.0.1:{BACK}"}}
@@ -101,7 +109,7 @@ def test_what_harden_prints_fits():
                 sock.connect("/run/spliced/local.sock")
             assert spliced.ctl("upgrade").returncode == 0
             spliced.systemctl("reload")
-            assert capabilities(spliced.keeper) == 0
+            assert capabilities(spliced.keeper) == 0 and is_shut_in(spliced)
             # More than that is refused, and nothing changes.
             spliced.write({**routes, "low": {"listen": "tcp4://127.0.0.1:81", "target": f"tcp4://127.0.0.1:{BACK}"}})
             done = spliced.ctl("reload")
@@ -155,6 +163,7 @@ def test_it_starts_and_says_so():
             status = file.read()
         assert re.search(r"^NoNewPrivs:\s1$", status, re.M) and re.search(r"^Seccomp:\s2$", status, re.M)
         assert not re.search(r"^Uid:\s0", status, re.M), "it runs as a user of its own"
+        assert is_shut_in(spliced)
 
 
 def test_an_instance_has_its_own_control_socket():
