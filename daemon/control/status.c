@@ -204,7 +204,7 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 		if (!glance_listener(ledger, i, record))
 			continue;
 		route = generation_route(generations, record->generation, record->route);
-		if (record->state == LISTENER_WAITING && route)
+		if ((record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits)) && route)
 			judge_waiting(verdict, record, generations, route);
 		if (record->state != LISTENER_OPEN || !route)
 			continue;

@@ -144,7 +144,7 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 {
 	const struct config_route *route = &generation->config->routes[record->route];
 	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
-	bool waits = record->state == LISTENER_WAITING;
+	bool waits = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
 	const char *state = record->state == LISTENER_LEAVING ? "leaving" : waits ? "waiting" : record->paused ? "paused" : "listening";
 	char address[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 64];
 

@@ -21,6 +21,7 @@
 #include "keeper/hearts.h"
 #include "keeper/heir.h"
 #include "keeper/listen.h"
+#include "keeper/place.h"
 #include "keeper/prepare.h"
 #include "keeper/service.h"
 #include "keeper/start.h"
@@ -246,7 +247,6 @@ static void look_for_absent(struct keeper *keeper)
 	stop_worker(keeper, KEEPER_STOPPING);
 }
 
-/* The child has checked the file. */
 static void end_prepare(struct keeper *keeper, int status)
 {
 	struct start *start = keeper->start;
@@ -474,7 +474,7 @@ static void tick(struct keeper *keeper)
 	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid)
 		return;
 	companion_tick(keeper->ledger, newest);
-	if (++keeper->ticks % ABSENCE_TICKS == 0)
+	if (places_look(keeper->ledger, newest) || ++keeper->ticks % ABSENCE_TICKS == 0)
 		look_for_absent(keeper);
 }
 
@@ -587,9 +587,9 @@ int keeper_run(const struct keeper_options *options)
 
 	if (r != EX_OK)
 		return r;
-	log_notice("spliced %s runs %s: %u route%s, %u thread%s, up to %u sessions", PACKAGE_VERSION, start.path,
-		   start.generations->config->n_routes, start.generations->config->n_routes == 1 ? "" : "s",
-		   start.ledger.n_threads, start.ledger.n_threads == 1 ? "" : "s", start.ledger.n_sessions);
+	log_notice("spliced %s runs %s: %u route%s, %u thread%s, up to %u sessions", PACKAGE_VERSION, start.path, start.generations->config->n_routes,
+		   start.generations->config->n_routes == 1 ? "" : "s", start.ledger.n_threads, start.ledger.n_threads == 1 ? "" : "s",
+		   start.ledger.n_sessions);
 	r = options->single ? run_single(&start) : run_kept(&start);
 	if (!start.handed_over) {
 		listen_end(&start.ledger, start.generations);

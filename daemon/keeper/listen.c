@@ -13,9 +13,10 @@
 #include "config/config.h"
 #include "config/limit.h"
 #include "flow/endpoint.h"
+#include "keeper/complaint.h"
 #include "keeper/group.h"
+#include "keeper/place.h"
 #include "keeper/ports.h"
-#include "keeper/privilege.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
@@ -45,6 +46,9 @@ static struct {
 	uint16_t leg;
 } plan[LEDGER_LISTENERS_MAX];
 
+/* By record: another was opened for the same, because this one's place is lost. */
+static bool replaced[LEDGER_LISTENERS_MAX];
+
 /* While a generation is prepared. */
 static struct {
 	struct index records; /* those that may be kept, by their digests */
@@ -52,11 +56,9 @@ static struct {
 	int64_t spare;        /* sockets that there may be beyond one for each listener */
 } search;
 
-typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
-			       struct report *report);
+typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report);
 
-static int for_each_leg(struct ledger *ledger, struct generation *generation, struct report *report,
-			wanted_function function)
+static int for_each_leg(struct ledger *ledger, struct generation *generation, struct report *report, wanted_function function)
 {
 	const struct config *config = generation->config;
 	int r, first = 0;
@@ -82,44 +84,9 @@ static bool is_passed(const struct config_endpoint *endpoint)
 	return endpoint->values[ENDPOINT_FD].value.text;
 }
 
-static const char *lacks(const struct config_endpoint *endpoint, char *text, size_t size)
-{
-	char names[256];
-
-	privilege_missing(endpoint, names, sizeof names);
-	snprintf(text, size, "; it takes a privilege that spliced was started without%s%s: give it to the unit (AmbientCapabilities=), or start as "
-		 "root with daemon.user, and restart, which ends no session under systemd", *names ? ", " : "", names);
-	return text;
-}
-
 static int complain(const struct wanted *wanted, const char *call, int error, struct report *report)
 {
-	char place[512], missing[512];
-	const char *remedy = "";
-
-	if (error == -EADDRINUSE)
-		remedy = "; another program listens there, or a listener of ours that this one would replace and cannot share with: stop it, "
-			 "or take it away by a reload of its own, or choose another address";
-	else if (error == -EACCES || error == -EPERM)
-		remedy = lacks(wanted->endpoint, missing, sizeof missing);
-	else if (error == -EADDRNOTAVAIL)
-		remedy = "; this machine has no such address: correct it, or say freebind = true";
-	else if (error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT)
-		remedy = "; this kernel lacks it: load its module. The route waits for it, and the others run";
-	else if (error == -ENODEV)
-		remedy = "; the route waits for it, and the others run";
-	else if (error == -ENOENT && is_passed(wanted->endpoint))
-		remedy = "; no socket is passed under this name: FileDescriptorName= of the socket unit, and start the service by it";
-	else if (error == -EPROTOTYPE && is_passed(wanted->endpoint))
-		remedy = "; the socket that is passed under this name is of another family or type";
-	else if (error == -EINVAL && is_passed(wanted->endpoint))
-		remedy = "; it does not listen: the socket unit must say Accept=no";
-	else if (error == -ENOENT && wanted->endpoint->values[ENDPOINT_NETNS].value.text)
-		remedy = "; is there such a network namespace? `ip netns` lists those with names";
-	report_add(report, "%s: route %s: %s %s: %s%s",
-		   config_place_text(wanted->config, wanted->endpoint->place, place, sizeof place), wanted->route->name,
-		   call, wanted->endpoint->text, strerror(-error), remedy);
-	return error;
+	return complaint_add(wanted->config, wanted->route, wanted->endpoint, call, error, report);
 }
 
 static struct ledger_listener *free_record(struct ledger *ledger)
@@ -241,6 +208,7 @@ static void take_back(struct ledger *ledger, struct ledger_listener *record, str
 
 void listen_cancel(struct ledger *ledger, struct generation *generation)
 {
+	memset(replaced, 0, sizeof replaced);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
 			take_back(ledger, &ledger->listeners[i], generation);
@@ -258,6 +226,8 @@ static int try_record(struct ledger *ledger, struct ledger_listener *record, con
 		r = open_socket(wanted, true, report);
 	if (!r)
 		r = open_sockets(record, wanted, report);
+	if (!r)
+		place_note(record, wanted->leg);
 	original_note_listener(ledger, record);
 	if (r)
 		take_back(ledger, record, generation);
@@ -362,8 +332,7 @@ static bool is_kept_for(uint32_t index, const struct wanted *wanted)
 	       plan[index].leg == wanted->leg_index;
 }
 
-static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation,
-			struct report *report)
+static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
 {
 	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
 	const struct ledger_listener *record = NULL;
@@ -485,6 +454,14 @@ static void keep(struct ledger_listener *record, uint32_t index, struct generati
 	record->live_digest = live;
 }
 
+/* Whom nobody new reaches anyhow, those may go on to reach who have a connection. */
+static void leave_as_it_is(struct ledger_listener *record)
+{
+	record->waits = 0;
+	record->leaving_since = (uint32_t)(clock_monotonic() / NSEC_PER_SEC);
+	atomic_store(&record->state, LISTENER_LEAVING);
+}
+
 static void leave(struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
@@ -497,8 +474,7 @@ static void leave(struct ledger_listener *record, struct generation *newest)
 		else if (!record->group)
 			socket_stop_syn(record->fds[k]);
 	}
-	record->leaving_since = (uint32_t)(clock_monotonic() / NSEC_PER_SEC);
-	atomic_store(&record->state, LISTENER_LEAVING);
+	leave_as_it_is(record);
 }
 
 /* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is waited for. */
@@ -515,8 +491,7 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 		return;
 	}
 	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !is_passed(endpoint); k++)
-		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg),
-				  &failure);
+		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg), &failure);
 	if (!r) {
 		group_join(record);
 		atomic_store(&record->state, LISTENER_OPEN);
@@ -539,6 +514,11 @@ static void open_pending(struct ledger *ledger, struct generation *newest)
 void listen_open(struct ledger *ledger, struct generation *newest)
 {
 	open_pending(ledger, newest);
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
+		if (replaced[i] && ledger->listeners[i].state == LISTENER_OPEN)
+			leave_as_it_is(&ledger->listeners[i]);
+		replaced[i] = false;
+	}
 	group_settle(ledger);
 }
 
@@ -564,24 +544,44 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 	group_settle(ledger);
 }
 
+/* One that waits opens in its own record, one that has lost its place in another: until then it is accepted from. */
+static int try_again(struct ledger *ledger, uint32_t index, const struct wanted *wanted, struct generation *newest, struct report *report)
+{
+	struct ledger_listener *record = &ledger->listeners[index], *next = record;
+	bool lost = record->state == LISTENER_OPEN;
+	int r;
+
+	if (lost) {
+		next = free_record(ledger);
+		if (!next)
+			return -ENOSPC;
+		next->shared = record->shared;
+	}
+	r = try_record(ledger, next, wanted, newest, report);
+	replaced[index] = lost && !r;
+	if (r && lost)
+		place_wait(ledger, record, r);
+	else if (r)
+		wait_for(ledger, record, r, LISTENER_WAITING);
+	return r;
+}
+
 bool listen_try(struct ledger *ledger, struct generation *newest)
 {
-	const struct config *config = newest->config;
 	bool come = false;
 
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
-		struct wanted wanted = {.config = config, .route = generation_route(newest, newest->number, record->route),
+		struct wanted wanted = {.config = newest->config, .route = generation_route(newest, newest->number, record->route),
 					.endpoint = generation_listens(newest, record), .leg = generation_listens_by(newest, record),
 					.route_index = record->route, .endpoint_index = record->endpoint, .leg_index = record->leg};
+		bool is_due = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
 		struct report report = {0};
 		int r, before = record->waits;
 
-		if (record->state != LISTENER_WAITING || record->generation != newest->number || !wanted.leg)
+		if (!is_due || record->generation != newest->number || !wanted.leg)
 			continue;
-		r = try_record(ledger, record, &wanted, newest, &report);
-		if (r)
-			wait_for(ledger, record, r, LISTENER_WAITING);
+		r = try_again(ledger, i, &wanted, newest, &report);
 		if (r && r != -before)
 			log_lines(LOG_WARNING, "", report.text);
 		come |= !r;

@@ -19,7 +19,7 @@ void listen_take_over(struct ledger *ledger, struct generation *newest);
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report);
 
 /* Tries to open those listeners of the generation that wait: this kernel lacks the family, or the device is not there; the others run
- * without them. True: some are PENDING now. */
+ * without them. Those that have lost their place (place.h) are opened once more; the old ones leave then. True: some are PENDING now. */
 bool listen_try(struct ledger *ledger, struct generation *newest);
 
 /* Takes back what is PENDING for the generation. */

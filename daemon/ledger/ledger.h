@@ -282,7 +282,7 @@ struct ledger_listener {
 	uint32_t skip;                /* the message at the head of its queue is not to be touched again */
 	_Atomic uint64_t accepted;
 	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
-	_Atomic int32_t waits;        /* WAITING, or PENDING to be so: errno of the last try */
+	_Atomic int32_t waits;        /* WAITING, or PENDING to be so: errno of the last try; OPEN: of what became of its place */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
 	/* its SO_REUSEPORT group, and where in it each of its sockets stands: the keeper steers around those that leave, and closes them */
 	uint64_t group;   /* 0: in none */
@@ -290,6 +290,8 @@ struct ledger_listener {
 	uint16_t places[LEDGER_THREADS_MAX - 1];
 	_Atomic uint8_t let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
 	uint32_t shared; /* one socket for all threads, because descriptors are short */
+	uint32_t reserved;
+	uint64_t file_device, file_inode; /* of a UNIX socket: of its file as it was bound; 0: not noted */
 };
 
 /* How far a route is stopped because the worker died with it in hand, each time a step more. */

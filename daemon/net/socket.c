@@ -14,6 +14,7 @@
 #include <linux/filter.h>
 #include <linux/sock_diag.h>
 #include <linux/sockios.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -371,6 +372,14 @@ bool socket_is_accepted(int fd)
 	int type = get_int(fd, SO_TYPE);
 
 	return (type == SOCK_STREAM || type == SOCK_SEQPACKET) && get_int(fd, SO_ACCEPTCONN) == 0;
+}
+
+bool socket_has_lost_device(int fd)
+{
+	char name[IFNAMSIZ];
+	socklen_t len = sizeof name;
+
+	return getsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, name, &len) < 0 && errno == ENODEV;
 }
 
 static bool in6_fits(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)

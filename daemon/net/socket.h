@@ -100,6 +100,9 @@ bool socket_is_fresh(int fd);
 /* Whether a descriptor is a connection-oriented socket that has a peer, or had one, and does not listen. */
 bool socket_is_accepted(int fd);
 
+/* Whether the interface that a socket is bound to is gone. One that has its name now is another. */
+bool socket_has_lost_device(int fd);
+
 /* Whether a connection with this local address can have come from a socket listening at that one ("every address" fits
  * all, scope and flow label count for nothing). */
 bool socket_address_fits(const struct address *listening, const struct address *local);
