@@ -7,6 +7,7 @@
 #include "flow/adopt.h"
 
 #include "base/clock.h"
+#include "base/sparse.h"
 #include "config/config.h"
 #include "config/limit.h"
 #include "flow/session.h"
@@ -396,7 +397,7 @@ static void sweep(const struct worker *worker, const struct owned *owned)
 static void owned_init(struct owned *owned)
 {
 	owned->size = (int)limit_numbers();
-	owned->bits = calloc(1, (size_t)owned->size / 8 + 1);
+	owned->bits = sparse_new((size_t)owned->size / 8 + 1);
 }
 
 /* The dead threads' hand words are needed, by this heir and by the next if this one dies here, until the last orphan has a
@@ -416,7 +417,7 @@ void adopt_ledger(struct worker *worker)
 	own_all(&owned, ledger);
 	if (owned.bits)
 		sweep(worker, &owned);
-	free(owned.bits);
+	sparse_free(owned.bits, (size_t)owned.size / 8 + 1);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].state != SESSION_FREE)
 			settle_record(worker, hold(worker, i), &ledger->flows[i]);

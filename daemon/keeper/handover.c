@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/report.h"
+#include "base/sparse.h"
 #include "config/config.h"
 #include "config/limit.h"
 #include "keeper/prepare.h"
@@ -296,18 +297,19 @@ static int unload_all(struct cargo *cargo, int file, const struct ours *ours)
 
 static int unload_by_number(struct cargo *cargo, int file, struct ledger *old)
 {
-	struct ours ours = {(int)limit_numbers(), calloc(limit_numbers(), sizeof *ours.fds)};
+	size_t size = limit_numbers() * sizeof(int32_t);
+	struct ours ours = {(int)limit_numbers(), sparse_new(size)};
 	int r = ours.fds ? unload_all(cargo, file, &ours) : -ENOMEM;
 
 	for (int i = 0; r && ours.fds && i < ours.size; i++)
 		if (ours.fds[i])
 			close(ours.fds[i] - 1);
 	if (r) {
-		free(ours.fds);
+		sparse_free(ours.fds, size);
 		ours.fds = NULL;
 	}
 	manifest_visit(old, renumber, &ours);
-	free(ours.fds);
+	sparse_free(ours.fds, size);
 	return r;
 }
 

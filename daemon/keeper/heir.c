@@ -116,6 +116,7 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 		atomic_store(&ledger->keeper->worker_pid, pid);
 		return pid;
 	}
+	original_leave(ledger);
 	/* The worker ends with its keeper, however that ends. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != keeper)

@@ -10,6 +10,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "ledger/ledger.h"
+#include "ledger/original.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -150,6 +151,8 @@ static int begin(struct prepare *prepare, struct ledger *ledger, int text_fd, pr
 	prepare->pid = fork();
 	if (prepare->pid == 0) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (ledger)
+			original_leave(ledger);
 		reset_signals();
 		run(prepare, data);
 		_exit(EX_SOFTWARE);

@@ -425,7 +425,8 @@ struct ledger {
 	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
 	int keeper_wake, clerk_wake, control_fd; /* as in the keeper's section */
 	pid_t keeper_pid;
-	struct original *original; /* original.h; NULL: everything is believed */
+	struct original *original; /* original.h; NULL: everything is believed, or they are the keeper's, and this is a child of it */
+	bool kept;                 /* the keeper has put back what is its own: that holds */
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;

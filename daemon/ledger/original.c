@@ -6,11 +6,11 @@
 #include "ledger/original.h"
 
 #include "base/log.h"
+#include "base/sparse.h"
 #include "ledger/ledger.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -219,12 +219,15 @@ static uint32_t restore_target(struct ledger_target *record, const struct origin
 
 int original_new(struct ledger *ledger)
 {
-	struct original *original = mmap(NULL, sizeof *original, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	struct original *original = sparse_new(sizeof *original);
 
-	if (original == MAP_FAILED)
+	if (!original)
 		return -ENOMEM;
 	madvise(original, sizeof *original, MADV_DONTDUMP);
+	/* Else each page of it that the keeper writes to after a start would be copied first. */
+	madvise(original, sizeof *original, MADV_DONTFORK);
 	ledger->original = original;
+	ledger->kept = true;
 	original->header = *ledger->header;
 	memcpy(&original->keeper, ledger->keeper, sizeof original->keeper);
 	original->keeper.log_level = LOG_INFO;
@@ -234,8 +237,13 @@ int original_new(struct ledger *ledger)
 
 void original_free(struct ledger *ledger)
 {
-	if (ledger->original)
-		munmap(ledger->original, sizeof *ledger->original);
+	sparse_free(ledger->original, sizeof *ledger->original);
+	ledger->original = NULL;
+	ledger->kept = false;
+}
+
+void original_leave(struct ledger *ledger)
+{
 	ledger->original = NULL;
 }
 

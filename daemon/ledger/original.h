@@ -18,6 +18,9 @@ struct ledger_listener;
 int original_new(struct ledger *ledger);
 void original_free(struct ledger *ledger);
 
+/* In a forked child: the originals have stayed with the keeper. */
+void original_leave(struct ledger *ledger);
+
 /* No worker runs, and all is as it should be. */
 void original_note(struct ledger *ledger);
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/index.h"
 #include "base/log.h"
+#include "base/sparse.h"
 #include "config/config.h"
 #include "config/limit.h"
 #include "ledger/extent.h"
@@ -290,7 +291,7 @@ static void validate_session(struct validating *v, uint32_t slot)
 	bool is_there = record->state != SESSION_FREE && record->state != SESSION_CLAIMED;
 	/* Also those of a record that is wrong, or says that it is free: another that names them as well has come to them by a wrong word.
 	 * What releases before this one left in free records means nothing. */
-	bool named = (is_there || v->ledger->original) && name_all(v, record);
+	bool named = (is_there || v->ledger->kept) && name_all(v, record);
 
 	if (!is_there)
 		return;
@@ -497,12 +498,12 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 {
 	struct validating v = {.ledger = ledger, .generations = generations, .now = clock_monotonic(), .n_numbers = (int)limit_numbers()};
 
-	v.numbers = calloc(1, (size_t)v.n_numbers);
+	v.numbers = sparse_new((size_t)v.n_numbers);
 	validate_keeper(&v);
 	keep_own(&v);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		validate_listener(&v, i);
-	if (!ledger->original) /* else the keeper has said so */
+	if (!ledger->kept) /* else the keeper has said so */
 		part_those_in_one_place(&v);
 	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++)
 		validate_route(&v, &ledger->routes[i]);
@@ -515,7 +516,7 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 		drop_those_named_twice(&v);
 	ledger_hold_adopted(ledger, HAND_EMPTY, 0);
 	ledger->keeper->mended += v.mended;
-	free(v.numbers);
+	sparse_free(v.numbers, (size_t)v.n_numbers);
 }
 
 struct validation validate_sums(const struct ledger *ledger)
