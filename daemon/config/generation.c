@@ -167,7 +167,7 @@ static int read_header(int fd, struct header *header, size_t *len)
 /* body->bytes is owner's; the answers stand behind them. */
 static int read_body(int fd, struct config_owner *owner, struct body *body)
 {
-	size_t len;
+	size_t len = 0;
 	int r;
 
 	body->header.answers_len = 0;

@@ -2,7 +2,6 @@
 #include "config/limit.h"
 
 #include "config/check.h"
-#include "net/callback.h"
 
 #include <sys/resource.h>
 
@@ -93,7 +92,7 @@ static uint32_t count_companions(const struct config_endpoint *endpoint)
 	for (unsigned i = 0; i < endpoint->n_legs; i++) {
 		const struct config_leg *leg = &endpoint->legs[i];
 
-		n += leg->family->plugin.companion && CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 0)) > 0;
+		n += leg->has_companion;
 	}
 	return n;
 }

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "config/limit.h"
+#include "keeper/child.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "net/callback.h"
@@ -13,10 +14,10 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { COMPANIONS_MAX = LIMIT_COMPANIONS, PAUSE_SECONDS = 5, FIRST_FREE_FD = 3 };
+enum { COMPANIONS_MAX = LIMIT_COMPANIONS, PAUSE_SECONDS = 5 };
 
 static struct companion {
 	pid_t pid;       /* 0: it has ended, and is started again after `next` */
@@ -49,17 +50,9 @@ static struct companion *claim(uint32_t listener, uint64_t digest)
 	return NULL;
 }
 
-/* A copy of a client's socket would hold back a FIN: everything is closed at once. */
 _Noreturn static void run(const struct config_leg *leg)
 {
-	sigset_t none;
-
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	close_range(FIRST_FREE_FD, ~0u, 0);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
-	signal(SIGHUP, SIG_IGN);
-	signal(SIGINT, SIG_IGN);
+	child_begin(NULL, 0);
 	_exit(CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 1)) < 0 ? 1 : 0);
 }
 
@@ -117,4 +110,9 @@ void companion_stop(void)
 	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
 		if (companions[i].used)
 			end(&companions[i]);
+	for (unsigned i = 0; i < COMPANIONS_MAX; i++) {
+		while (companions[i].pid && waitpid(companions[i].pid, NULL, 0) < 0 && errno == EINTR)
+			;
+		companions[i].pid = 0;
+	}
 }

@@ -16,5 +16,5 @@ void companion_tick(const struct ledger *ledger, struct generation *newest);
 /* A child has ended, which may be one of ours. */
 void companion_ended(pid_t pid);
 
-/* Ends all. */
+/* Ends all, and waits for that: they are killed. */
 void companion_stop(void);

@@ -11,12 +11,13 @@
 #include "base/sparse.h"
 #include "config/config.h"
 #include "config/limit.h"
+#include "keeper/errand.h"
+#include "keeper/job.h"
 #include "keeper/prepare.h"
 #include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
-#include "net/callback.h"
 #include "net/passed.h"
 #include "net/socket.h"
 
@@ -32,7 +33,7 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-enum { BATCH = 253 /* SCM_MAX_FD */, BOAT_BUFFER = 4 << 20 };
+enum { BATCH = 253 /* SCM_MAX_FD */, BOAT_BUFFER = 4 << 20, LEAVE_SECONDS = 5 };
 
 #define BOAT_NAME "spliced-lifeboat"
 #define LEDGER_VARIABLE "SPLICED_LEDGER"
@@ -131,30 +132,47 @@ static int write_numbers(struct ledger *ledger)
 	return r ? r : write_batch(&numbers);
 }
 
+static void add_leave(struct jobs *jobs, const struct ledger_session *record, unsigned side, struct generation *newest,
+		      const struct config_leg *leg)
+{
+	const struct config_route *route = generation_route(newest, record->generation, record->route);
+	int fd = record->fd[side];
+	struct job job = {.kind = JOB_LEAVE, .config = generation_find(newest, record->generation)->config, .route = route,
+			  .endpoint = side ? generation_target(route, record) : generation_front(route, record), .leg = leg, .n = 1, .fds = &fd};
+
+	if (jobs_add(jobs, &job) < 0)
+		log_warning("route %s: no memory to have family \"%s\" take back what a socket asked of the kernel", route->name,
+			    leg->family->name);
+}
+
 /* What is cut must not look complete, where the family can say so; a good end takes it back. Not so a listener's, which those that it
- * accepts would inherit. leave: also take back what the socket asked of the kernel beyond its own life. */
-static void cut(const struct ledger_session *record, unsigned side, struct generation *newest, bool leave)
+ * accepts would inherit. jobs: also take back what the socket asked of the kernel beyond its own life. */
+static void cut(const struct ledger_session *record, unsigned side, struct generation *newest, struct jobs *jobs)
 {
 	const struct config_leg *leg = generation_leg(newest, record, side);
 
 	if (record->fd[side] < 0 || !leg)
 		return;
-	if (leave && leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
-		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fd[side], &leg->options));
+	if (jobs && leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
+		add_leave(jobs, record, side, newest, leg);
 	if (leg->row->capabilities & SPLICED_RESET)
 		socket_set_abort(record->fd[side]);
 }
 
-static void cut_all(const struct ledger *ledger, struct generation *newest, bool leave)
+static void cut_all(const struct ledger *ledger, struct generation *newest, struct jobs *jobs)
 {
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		for (unsigned side = 0; ledger->sessions[i].state != SESSION_FREE && side < 2; side++)
-			cut(&ledger->sessions[i], side, newest, leave);
+			cut(&ledger->sessions[i], side, newest, jobs);
 }
 
 void handover_abandon(struct ledger *ledger, struct generation *newest)
 {
-	cut_all(ledger, newest, true);
+	struct jobs jobs = {0};
+
+	cut_all(ledger, newest, &jobs);
+	if (!errand_start(ledger, &jobs, LEAVE_SECONDS, NULL))
+		errand_wait(ledger);
 }
 
 bool handover_send(struct ledger *ledger, struct generation *newest)
@@ -165,7 +183,7 @@ bool handover_send(struct ledger *ledger, struct generation *newest)
 	if (boat < 0)
 		return false;
 	/* If nobody comes for them. */
-	cut_all(ledger, newest, false);
+	cut_all(ledger, newest, NULL);
 	r = write_numbers(ledger);
 	if (!r)
 		r = send_batch(&cargo);

@@ -16,6 +16,7 @@
 #include "keeper/companion.h"
 #include "keeper/files.h"
 #include "keeper/death.h"
+#include "keeper/errand.h"
 #include "keeper/group.h"
 #include "keeper/handover.h"
 #include "keeper/hearts.h"
@@ -25,6 +26,7 @@
 #include "keeper/prepare.h"
 #include "keeper/service.h"
 #include "keeper/start.h"
+#include "keeper/state.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
@@ -44,50 +46,8 @@
 
 enum {
 	TICK_MS = 1000,
-	STOP_SECONDS = 5,       /* a planned stop that takes longer becomes a kill */
 	ABSENCE_TICKS = 5,      /* between two looks for a family, or a device, that was not there */
 };
-
-enum keeper_state { KEEPER_RUNNING, KEEPER_STOPPING, KEEPER_WAITING, KEEPER_ENDING };
-
-struct keeper {
-	struct start *start;
-	struct ledger *ledger;
-	enum keeper_state state;
-	pid_t worker;
-	enum ledger_start reason;  /* why the worker that runs, or is about to, was started */
-	uint64_t deadline;         /* STOPPING, ENDING: of the stop; WAITING: of the back-off */
-	uint64_t born;             /* CLOCK_MONOTONIC ns, the worker */
-	struct backoff backoff;
-	bool hung;                 /* we killed it for that */
-	bool wanted;               /* a reload was asked for by SIGHUP */
-	bool took_over;            /* the next reload is that of another program's successor */
-	bool own_idea;             /* nobody asked for the reload that is under way */
-	struct prepare prepare;
-	bool checked;              /* its child has ended, with */
-	int check_status;
-	struct {
-		bool wanted;       /* by SIGUSR2 */
-		bool checking;     /* what is being prepared is the new program's check */
-		bool leaving;      /* all is well: the next worker is the new program's */
-	} upgrade;
-	bool renew;                /* the next reload looks at each listener, though the configuration may be the same */
-	struct generation *prepared; /* good, and waiting for the old worker to stop */
-	uint64_t asked;            /* the newest reload request that the one under way answers */
-	bool answer_due;           /* ... when the heir is ready */
-	bool come;                 /* listeners that waited are PENDING, until the old worker has stopped */
-	uint64_t next_tick;
-	unsigned ticks;
-	struct validation told;    /* of what the ledger said that cannot be */
-};
-
-static void wake_clerk(const struct keeper *keeper)
-{
-	uint64_t one = 1;
-
-	if (write(keeper->ledger->clerk_wake, &one, sizeof one) < 0)
-		return; /* full: it is being woken already */
-}
 
 /* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
  * have to wait. */
@@ -117,196 +77,6 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 	keeper->worker = pid;
 	keeper->born = clock_monotonic();
 	keeper->state = KEEPER_RUNNING;
-}
-
-/* Reload. */
-
-static void answer(struct keeper *keeper, bool ok, bool changed, const struct report *report)
-{
-	struct ledger_keeper *record = keeper->ledger->keeper;
-
-	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
-	record->reload_ok = ok;
-	record->reload_changed = changed;
-	record->reload_at = clock_realtime();
-	atomic_fetch_add(ok ? &record->reloads_ok : &record->reloads_failed, 1);
-	if (ok && changed)
-		log_notice("reloaded: generation %u", record->generation);
-	else if (ok)
-		log_notice("reloaded: nothing has changed");
-	else
-		log_error("reload refused; what runs goes on as it was");
-	if (!ok)
-		log_lines(LOG_ERR, "", report ? report->text : NULL);
-	atomic_store(&record->reload_answered, keeper->asked);
-	original_note_reload(keeper->ledger);
-	wake_clerk(keeper);
-	service_ready(keeper->ledger, keeper->start->generations);
-}
-
-/* Nothing of what was prepared is left: its records are free again, and whoever had none before. */
-static void refuse_reload(struct keeper *keeper, struct generation *generation, const struct report *report)
-{
-	generation_free(generation, keeper->ledger);
-	generations_trim(keeper->start->generations, keeper->ledger);
-	answer(keeper, false, false, report);
-}
-
-static void begin_reload(struct keeper *keeper)
-{
-	struct report report = {0};
-	int r;
-
-	service_reloading();
-	keeper->own_idea = keeper->took_over;
-	keeper->wanted = keeper->took_over = false;
-	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
-	if (!r)
-		return;
-	if (r == -ENOSPC)
-		report_add(&report, "too many earlier configurations are still in use; wait until some of their sessions, or listeners "
-				    "that leave, have ended");
-	else
-		report_add(&report, "cannot check the configuration: %s", strerror(-r));
-	answer(keeper, false, false, &report);
-	report_done(&report);
-}
-
-/* Upgrade: the program's file as it is now is checked by a child; then the worker stops, and we become the new program, which reads the
- * configuration again and gives the answer. */
-
-static void refuse_upgrade(struct keeper *keeper, const struct report *report)
-{
-	log_error("not upgraded: spliced %s goes on", PACKAGE_VERSION);
-	answer(keeper, false, false, report);
-}
-
-static void begin_upgrade(struct keeper *keeper)
-{
-	struct report report = {0};
-	int r;
-
-	service_reloading();
-	keeper->upgrade.wanted = false;
-	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
-	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = handover_check(&keeper->prepare, keeper->ledger, keeper->start);
-	keeper->upgrade.checking = !r;
-	if (!r)
-		return;
-	report_add(&report, "cannot check the new program: %s", strerror(-r));
-	refuse_upgrade(keeper, &report);
-	report_done(&report);
-}
-
-static void end_check(struct keeper *keeper, int status)
-{
-	struct report report = {0};
-	int r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
-
-	keeper->upgrade.checking = false;
-	keeper->upgrade.leaving = !r;
-	if (r)
-		refuse_upgrade(keeper, &report);
-	report_done(&report);
-}
-
-/* No worker runs. Returns only if nothing came of it. */
-static void become_new(struct keeper *keeper)
-{
-	struct report report = {0};
-	int r;
-
-	keeper->upgrade.leaving = false;
-	log_notice("upgrade: spliced %s becomes what its file is now", PACKAGE_VERSION);
-	companion_stop();
-	validate_ledger(keeper->ledger, keeper->start->generations);
-	r = handover_exec(keeper->ledger, keeper->start->arguments);
-	report_add(&report, "cannot run the new program: %s", strerror(-r));
-	refuse_upgrade(keeper, &report);
-	report_done(&report);
-}
-
-static void stop_worker(struct keeper *keeper, enum keeper_state state)
-{
-	keeper->state = state;
-	keeper->deadline = clock_monotonic() + STOP_SECONDS * NSEC_PER_SEC;
-	kill(keeper->worker, SIGTERM);
-}
-
-/* Listeners that waited for a family, or a device; and a file that has taken the place of one that the worker may read. */
-static void look_for_absent(struct keeper *keeper)
-{
-	bool come = listen_try(keeper->ledger, keeper->start->generations);
-
-	if (!come && !files_are_replaced(keeper->ledger, keeper->start->generations))
-		return;
-	log_notice(come ? "what was waited for is there: it is listened on" : "a file of names was replaced: another worker reads it");
-	keeper->come = true;
-	stop_worker(keeper, KEEPER_STOPPING);
-}
-
-static void end_prepare(struct keeper *keeper, int status)
-{
-	struct start *start = keeper->start;
-	struct report report = {0};
-	struct generation *generation = NULL;
-	int fd, r;
-
-	fd = r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
-	if (fd >= 0)
-		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
-				   &report);
-	if (r >= 0)
-		generation->next = start->generations; /* what is kept is theirs */
-	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
-	    !keeper->renew && !blame_is_pausing(keeper->ledger, start->generations)) {
-		start_note_files(start, generation->config);
-		generation_free(generation, keeper->ledger);
-		answer(keeper, true, false, NULL);
-		if (keeper->state == KEEPER_RUNNING)
-			look_for_absent(keeper);
-	} else if (r >= 0 && listen_prepare(keeper->ledger, generation, &report) >= 0) {
-		keeper->prepared = generation;
-		if (keeper->state == KEEPER_RUNNING)
-			stop_worker(keeper, KEEPER_STOPPING);
-	} else {
-		refuse_reload(keeper, r >= 0 ? generation : NULL, &report);
-	}
-	report_done(&report);
-}
-
-/* No worker runs: the prepared generation becomes the one that runs. */
-static void commit(struct keeper *keeper)
-{
-	struct start *start = keeper->start;
-	struct generation *generation = keeper->prepared;
-
-	keeper->prepared = NULL;
-	keeper->renew = false;
-	generation->next = start->generations;
-	start->generations = generation;
-	keeper->ledger->keeper->generation = generation->number;
-	listen_commit(keeper->ledger, generation);
-	blame_forgive(keeper->ledger, generation, !keeper->own_idea);
-	start_apply(start, generation->config);
-	start->settled = true;
-	generations_trim(generation, keeper->ledger);
-	keeper->ticks = ABSENCE_TICKS - 1;
-	keeper->answer_due = true;
-}
-
-/* No worker runs: what was waiting for that happens. */
-static void settle(struct keeper *keeper)
-{
-	if (keeper->prepared)
-		commit(keeper);
-	if (keeper->come)
-		listen_open(keeper->ledger, keeper->start->generations);
-	blame_pause(keeper->ledger, keeper->start->generations);
-	keeper->come = false;
-	original_note(keeper->ledger);
 }
 
 /* Deaths. */
@@ -344,9 +114,9 @@ static void worker_ended(struct keeper *keeper, int status)
 		return;
 	if (keeper->prepared || keeper->come)
 		reason = START_RELOAD;
-	settle(keeper);
+	reload_settle(keeper);
 	if (keeper->upgrade.leaving && planned)
-		become_new(keeper);
+		upgrade_become_new(keeper);
 	if (!wait) {
 		start_worker(keeper, reason, planned);
 		return;
@@ -382,7 +152,7 @@ static void reap(struct keeper *keeper)
 		} else if (pid == keeper->prepare.pid) {
 			keeper->checked = true;
 			keeper->check_status = status;
-		} else {
+		} else if (!errand_ended(keeper->ledger, pid)) {
 			companion_ended(pid);
 		}
 	}
@@ -409,7 +179,7 @@ static void handle_signals(struct keeper *keeper)
 		case SIGINT:
 			service_stopping();
 			if (keeper->worker)
-				stop_worker(keeper, KEEPER_ENDING);
+				keeper_stop_worker(keeper, KEEPER_ENDING);
 			keeper->state = KEEPER_ENDING;
 			break;
 		}
@@ -418,7 +188,7 @@ static void handle_signals(struct keeper *keeper)
 /* A child that checks has these sockets open, too, until it has closed what it does not need. */
 static void close_left(const struct keeper *keeper)
 {
-	if (may_open(keeper) && !keeper->prepare.pid)
+	if (may_open(keeper) && !keeper->prepare.pid && !errand_is_under_way())
 		group_close(keeper->ledger);
 }
 
@@ -433,7 +203,7 @@ static void handle_worker_news(struct keeper *keeper)
 		return;
 	if (keeper->answer_due) {
 		keeper->answer_due = false;
-		answer(keeper, true, true, NULL);
+		reload_answer(keeper, true, true, NULL);
 	}
 	/* After a takeover the reload that follows tells. */
 	if (!service_is_ready() && !keeper->renew)
@@ -457,7 +227,7 @@ static void tell_validation(struct keeper *keeper)
 /* Nothing else is under way. */
 static bool is_free(const struct keeper *keeper)
 {
-	return !keeper->prepare.pid && !keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY;
+	return !keeper->prepare.pid && !errand_is_under_way() && !keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY;
 }
 
 static void tick(struct keeper *keeper)
@@ -471,11 +241,11 @@ static void tick(struct keeper *keeper)
 	/* What the worker inherited of it is the worker's own. */
 	if (newest->next && !keeper->prepared)
 		generations_trim(newest, keeper->ledger);
-	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid)
+	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid || errand_is_under_way())
 		return;
 	companion_tick(keeper->ledger, newest);
 	if (places_look(keeper->ledger, newest) || ++keeper->ticks % ABSENCE_TICKS == 0)
-		look_for_absent(keeper);
+		reload_try_listeners(keeper);
 }
 
 static void act(struct keeper *keeper)
@@ -489,23 +259,25 @@ static void act(struct keeper *keeper)
 	if (keeper->checked && may_open(keeper) && keeper->state != KEEPER_ENDING) {
 		keeper->checked = false;
 		if (keeper->upgrade.checking)
-			end_check(keeper, keeper->check_status);
+			upgrade_end_check(keeper, keeper->check_status);
 		else
-			end_prepare(keeper, keeper->check_status);
+			reload_end_prepare(keeper, keeper->check_status);
 	}
 	if (keeper->prepare.pid && !keeper->checked && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
 		prepare_expire(&keeper->prepare);
+	if (!errand_is_under_way() && may_open(keeper) && keeper->state != KEEPER_ENDING)
+		reload_end_errand(keeper);
 	switch (keeper->state) {
 	case KEEPER_RUNNING:
 		if (keeper->prepared || (keeper->upgrade.leaving && is_free(keeper)))
-			stop_worker(keeper, KEEPER_STOPPING);
+			keeper_stop_worker(keeper, KEEPER_STOPPING);
 		else if (upgrade_is_asked(keeper) && is_free(keeper))
-			begin_upgrade(keeper);
+			upgrade_begin(keeper);
 		else if ((keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked) && is_free(keeper))
-			begin_reload(keeper);
+			reload_begin(keeper);
 		return;
 	case KEEPER_WAITING:
-		settle(keeper);
+		reload_settle(keeper);
 		if (now >= keeper->deadline)
 			start_worker(keeper, keeper->reason, false);
 		return;
@@ -531,9 +303,10 @@ static void turn(struct keeper *keeper)
 	struct pollfd fds[] = {
 		{.fd = keeper->start->signal_fd, .events = POLLIN},
 		{.fd = keeper->ledger->keeper_wake, .events = POLLIN},
+		{.fd = may_open(keeper) ? errand_fd() : -1, .events = POLLIN},
 	};
 
-	poll(fds, 2, poll_timeout(keeper));
+	poll(fds, 3, poll_timeout(keeper));
 	/* Before the keeper itself writes into the ledger. Signals are only noted; what died is found next, and may have written anywhere. */
 	original_restore(keeper->ledger);
 	if (fds[0].revents)
@@ -541,6 +314,8 @@ static void turn(struct keeper *keeper)
 	reap(keeper);
 	if (fds[1].revents)
 		handle_worker_news(keeper);
+	if (fds[2].revents && may_open(keeper))
+		errand_receive(keeper->ledger);
 	act(keeper);
 }
 
@@ -550,6 +325,31 @@ static int run_single(struct start *start)
 
 	handover_abandon(&start->ledger, start->generations);
 	return r;
+}
+
+/* With the one that is not committed yet. */
+static struct generation *newest_of(const struct keeper *keeper)
+{
+	if (keeper->prepared)
+		return keeper->prepared;
+	return keeper->opening ? keeper->opening : keeper->start->generations;
+}
+
+/* What was not committed is taken back. */
+static void end_listeners(struct keeper *keeper)
+{
+	struct generation *generation = newest_of(keeper);
+	struct report ignored = {0};
+
+	errand_stop(keeper->ledger);
+	if (keeper->opening)
+		listen_prepared(keeper->ledger, keeper->opening, &ignored);
+	report_done(&ignored);
+	errand_wait(keeper->ledger);
+	listen_cancel(keeper->ledger, generation);
+	errand_wait(keeper->ledger);
+	if (generation != keeper->start->generations)
+		generation_free(generation, keeper->ledger);
 }
 
 static int run_kept(struct start *start)
@@ -570,9 +370,8 @@ static int run_kept(struct start *start)
 		turn(&keeper);
 	if (keeper.prepare.pid && !keeper.checked)
 		kill(keeper.prepare.pid, SIGKILL);
-	validate_ledger(keeper.ledger, keeper.prepared ? keeper.prepared : start->generations);
-	listen_cancel(keeper.ledger, keeper.prepared ? keeper.prepared : start->generations);
-	generation_free(keeper.prepared, keeper.ledger);
+	validate_ledger(keeper.ledger, newest_of(&keeper));
+	end_listeners(&keeper);
 	companion_stop();
 	start->handed_over = handover_send(keeper.ledger, start->generations);
 	if (!start->handed_over)

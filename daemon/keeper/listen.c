@@ -14,7 +14,10 @@
 #include "config/limit.h"
 #include "flow/endpoint.h"
 #include "keeper/complaint.h"
+#include "keeper/errand.h"
 #include "keeper/group.h"
+#include "keeper/job.h"
+#include "keeper/opening.h"
 #include "keeper/place.h"
 #include "keeper/ports.h"
 #include "ledger/generation.h"
@@ -25,19 +28,10 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-/* A leg of the generation that is prepared, and its place in it. */
-struct wanted {
-	const struct config *config;
-	const struct config_route *route;
-	const struct config_endpoint *endpoint;
-	const struct config_leg *leg;
-	uint32_t route_index, endpoint_index;
-	uint16_t leg_index;
-};
 
 /* By record of the ledger: the place in the prepared generation that it is kept for. */
 static struct {
@@ -55,6 +49,13 @@ static struct {
 	uint32_t first_free;  /* no record before it is free */
 	int64_t spare;        /* sockets that there may be beyond one for each listener */
 } search;
+
+/* What came of the errand for the generation that is prepared, or for listeners that waited. */
+static struct {
+	struct report *report;
+	int error; /* the first */
+	bool come; /* some that waited are PENDING */
+} outcome;
 
 typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report);
 
@@ -78,17 +79,6 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 	return first;
 }
 
-/* Whether the socket is the service manager's, who goes on with it when we leave it. */
-static bool is_passed(const struct config_endpoint *endpoint)
-{
-	return endpoint->values[ENDPOINT_FD].value.text;
-}
-
-static int complain(const struct wanted *wanted, const char *call, int error, struct report *report)
-{
-	return complaint_add(wanted->config, wanted->route, wanted->endpoint, call, error, report);
-}
-
 static struct ledger_listener *free_record(struct ledger *ledger)
 {
 	for (uint32_t i = search.first_free; i < LEDGER_LISTENERS_MAX; i++) {
@@ -102,188 +92,35 @@ static struct ledger_listener *free_record(struct ledger *ledger)
 	return NULL;
 }
 
-static void close_record(struct ledger_listener *record)
-{
-	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
-		int fd = record->fds[k];
-
-		record->fds[k] = -1;
-		if (fd >= 0)
-			close(fd);
-	}
-	atomic_store(&record->state, LISTENER_FREE);
-}
-
-static void fill_record(struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation, uint32_t readers)
-{
-	uint32_t shared = record->shared;
-
-	/* What it is for does not change where it waits, not even for a moment: others look it up (ledger/glance.h). */
-	memset(&record->digest, 0, sizeof *record - offsetof(struct ledger_listener, digest));
-	record->shared = shared;
-	record->generation = generation->number;
-	record->route = wanted->route_index;
-	record->endpoint = wanted->endpoint_index;
-	record->leg = wanted->leg_index;
-	record->deaths = 0;
-	record->digest = config_leg_digest(wanted->endpoint, wanted->leg);
-	record->live_digest = config_leg_live_digest(wanted->endpoint, wanted->leg);
-	record->n_fds = readers;
-	for (uint32_t k = 0; k < readers; k++)
-		record->fds[k] = -1;
-}
-
-/* Whether several sockets may be bound to its address: those of our threads, and one that leaves beside one that comes. */
-static bool shares_port(const struct wanted *wanted)
-{
-	return wanted->leg->row->capabilities & SPLICED_READERS && !is_passed(wanted->endpoint);
-}
-
-/* Whether each thread gets a socket of its own. */
-static bool is_for_each(const struct wanted *wanted)
-{
-	return shares_port(wanted) && !ports_is_multicast(&wanted->leg->address);
-}
-
-/* What a family has to say of it is said in its place. */
-static int open_socket(const struct wanted *wanted, bool probe, struct report *report)
-{
-	const struct config_leg *leg = wanted->leg;
-	struct socket_options common = endpoint_socket_options(wanted->endpoint);
-	struct socket_failure failure = {.call = "bind"};
-	unsigned errors = report->count;
-	int fd;
-
-	config_hear(wanted->config, wanted->route, wanted->endpoint, leg, report);
-	if (probe)
-		fd = socket_probe(leg->family, &leg->options, &leg->address, &common);
-	else
-		fd = socket_bind(leg->family, &leg->options, &leg->address, &common, shares_port(wanted), &failure);
-	config_hear_nothing();
-	return fd < 0 && report->count == errors ? complain(wanted, failure.call, fd, report) : fd;
-}
-
-static int open_sockets(struct ledger_listener *record, const struct wanted *wanted, struct report *report)
-{
-	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
-		int fd = open_socket(wanted, false, report);
-
-		if (fd < 0)
-			return fd;
-		record->fds[k] = fd;
-	}
-	return 0;
-}
-
 /* What is not there may come, by a module that is loaded or an adapter that is plugged in. */
 static bool is_absence(int error)
 {
 	return error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT || error == -ENODEV;
 }
 
-/* What the sockets leave behind: a name in the file system, what was asked of the kernel. */
-static void remove_traces(const struct ledger_listener *record, struct generation *newest)
-{
-	const struct config_endpoint *endpoint = generation_listens(newest, record);
-	const struct config_leg *leg = generation_listens_by(newest, record);
-	const struct sockaddr *bytes = leg ? address_sockaddr_const(&leg->address) : NULL;
-
-	if (!leg || is_passed(endpoint))
-		return;
-	if (leg->family->plugin.unbound)
-		CALLBACK_VOID(leg->family, unbound, leg->family->plugin.unbound(&leg->options, bytes, leg->address.len));
-	for (uint32_t k = 0; leg->family->plugin.leave && k < ledger_sockets(record); k++)
-		if (record->fds[k] >= 0)
-			CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(record->fds[k], &leg->options));
-}
-
-/* What was not bound left nothing; another's may stand there. */
-static void take_back(struct ledger *ledger, struct ledger_listener *record, struct generation *generation)
-{
-	if (record->fds[0] >= 0)
-		remove_traces(record, generation);
-	close_record(record);
-	original_note_listener(ledger, record);
-}
-
 void listen_cancel(struct ledger *ledger, struct generation *generation)
 {
 	memset(replaced, 0, sizeof replaced);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
+		/* What was not bound left nothing; another's may stand there. */
+		if (ledger->listeners[i].state == LISTENER_PENDING && ledger->listeners[i].fds[0] >= 0)
+			opening_remove_traces(ledger, &ledger->listeners[i], generation);
+	opening_send(ledger, false);
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_PENDING)
-			take_back(ledger, &ledger->listeners[i], generation);
+			opening_take_back(ledger, &ledger->listeners[i]);
 }
 
-/* Opens what a record is for, and leaves it PENDING; or takes back what was opened. */
-static int try_record(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, struct generation *generation,
-		      struct report *report)
-{
-	int r = 0;
-
-	fill_record(record, wanted, generation, is_for_each(wanted) && !record->shared ? ledger->n_threads : 1);
-	atomic_store(&record->state, LISTENER_PENDING);
-	if (shares_port(wanted) && !ports_has(ledger, &wanted->leg->address))
-		r = open_socket(wanted, true, report);
-	if (!r)
-		r = open_sockets(record, wanted, report);
-	if (!r)
-		place_note(record, wanted->leg);
-	original_note_listener(ledger, record);
-	if (r)
-		take_back(ledger, record, generation);
-	else
-		ports_note(record);
-	return r;
-}
-
-/* In place of sockets, what is waited for. */
-static void wait_for(struct ledger *ledger, struct ledger_listener *record, int error, enum ledger_listener_state state)
-{
-	record->n_fds = 0;
-	record->waits = -error;
-	atomic_store(&record->state, state);
-	original_note_listener(ledger, record);
-}
-
-/* What is not there keeps no other listener from its work. */
 static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
 {
 	struct ledger_listener *record = free_record(ledger);
-	struct report own = {0};
-	int r;
 
 	if (!record)
-		return complain(wanted, "listen", -ENOSPC, report);
-	record->shared = is_for_each(wanted) && search.spare < ledger->n_threads - 1;
-	if (is_for_each(wanted) && !record->shared)
+		return complaint_add(wanted->config, wanted->route, wanted->endpoint, "listen", -ENOSPC, report);
+	record->shared = wanted_is_for_each(wanted) && search.spare < ledger->n_threads - 1;
+	if (wanted_is_for_each(wanted) && !record->shared)
 		search.spare -= ledger->n_threads - 1;
-	r = try_record(ledger, record, wanted, generation, &own);
-	if (is_absence(r)) {
-		log_lines(LOG_WARNING, "", own.text);
-		wait_for(ledger, record, r, LISTENER_PENDING);
-		r = 0;
-	} else if (own.text) {
-		report_add(report, "%.*s", (int)(own.len - 1), own.text);
-	}
-	report_done(&own);
-	return r;
-}
-
-/* Whether LIVE options that have changed can be set, which may take a privilege: on a socket that nobody will see. */
-static int try_options(const struct wanted *wanted, struct report *report)
-{
-	const struct config_leg *leg = wanted->leg;
-	struct socket_options common = endpoint_socket_options(wanted->endpoint);
-	unsigned errors = report->count;
-	int fd;
-
-	config_hear(wanted->config, wanted->route, wanted->endpoint, leg, report);
-	fd = socket_open(leg->family, &leg->options, &common);
-	config_hear_nothing();
-	if (fd < 0)
-		return report->count == errors ? complain(wanted, "setsockopt", fd, report) : fd;
-	close(fd);
-	return 0;
+	return opening_ask(ledger, record, wanted, generation);
 }
 
 static void keep_for(uint32_t index, const struct wanted *wanted)
@@ -297,7 +134,7 @@ static void keep_for(uint32_t index, const struct wanted *wanted)
 /* An upgrade may have brought more threads. */
 static bool fits(const struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
 {
-	uint32_t readers = is_for_each(wanted) ? ledger->n_threads : 1;
+	uint32_t readers = wanted_is_for_each(wanted) ? ledger->n_threads : 1;
 
 	return record->state == LISTENER_WAITING ||
 	       (record->state == LISTENER_OPEN && (record->n_fds == readers || (record->shared && record->n_fds == 1)));
@@ -349,9 +186,9 @@ static int find_or_open(struct ledger *ledger, const struct wanted *wanted, stru
 	if (!record)
 		return open_leg(ledger, wanted, generation, report);
 	keep_for(found, wanted);
-	return record->state == LISTENER_WAITING || record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg)
-		       ? 0
-		       : try_options(wanted, report);
+	if (record->state == LISTENER_WAITING || record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg))
+		return 0;
+	return opening_try_options(ledger, record, wanted);
 }
 
 static void end_search(void)
@@ -382,8 +219,34 @@ static void count_spare(const struct ledger *ledger, const struct generation *ge
 			search.spare -= ledger->listeners[i].n_fds - 1;
 }
 
+/* What is not there keeps no other listener from its work. */
+static void take_outcome(struct ledger *ledger, const struct job *job, int r, const char *text)
+{
+	struct ledger_listener *record = &ledger->listeners[job->record];
+
+	if (!r && job->kind == JOB_OPEN)
+		opening_note_place(ledger, job);
+	if (!r)
+		return;
+	opening_leave_unfinished(job, r);
+	if (job->kind == JOB_OPEN) {
+		opening_close(record);
+		original_note_listener(ledger, record);
+	}
+	if (job->kind == JOB_OPEN && is_absence(r)) {
+		log_lines(LOG_WARNING, "", *text ? text : NULL);
+		opening_wait(ledger, record, r, LISTENER_PENDING);
+		return;
+	}
+	if (*text)
+		report_add(outcome.report, "%.*s", (int)strlen(text) - 1, text);
+	if (!outcome.error)
+		outcome.error = r;
+}
+
 int listen_prepare(struct ledger *ledger, struct generation *generation, struct report *report)
 {
+	static const struct errand_taker taker = {opening_take_socket, take_outcome};
 	int r;
 
 	memset(plan, 0, sizeof plan);
@@ -393,9 +256,33 @@ int listen_prepare(struct ledger *ledger, struct generation *generation, struct 
 	count_spare(ledger, generation);
 	if (!r)
 		r = for_each_leg(ledger, generation, report, find_or_open);
+	end_search();
+	outcome.error = 0;
+	outcome.report = calloc(1, sizeof *outcome.report);
+	if (!r && !outcome.report)
+		r = -ENOMEM;
+	r = opening_start(ledger, r, &taker);
+	if (r < 0) {
+		free(outcome.report);
+		outcome.report = NULL;
+		listen_cancel(ledger, generation);
+	}
+	return r;
+}
+
+int listen_prepared(struct ledger *ledger, struct generation *generation, struct report *report)
+{
+	int r = outcome.error;
+
+	if (outcome.report->text)
+		report_add(report, "%.*s", (int)outcome.report->len - 1, outcome.report->text);
+	else if (r)
+		report_add(report, "not all listeners could be tried: %s", strerror(-r));
+	report_done(outcome.report);
+	free(outcome.report);
+	outcome.report = NULL;
 	if (r < 0)
 		listen_cancel(ledger, generation);
-	end_search();
 	return r;
 }
 
@@ -414,31 +301,28 @@ void listen_take_over(struct ledger *ledger, struct generation *newest)
 	group_take_over(ledger);
 }
 
-/* LIVE options on an open socket. A refusal is the log's: the generation runs already. */
-static void apply_live(struct ledger_listener *record, struct generation *newest)
+/* LIVE options on an open socket. A refusal is the log's: the generation runs already. The family's own follow, set by a child. */
+static void apply_live(struct ledger *ledger, struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_route *route = &newest->config->routes[record->route];
 	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
 	const struct config_leg *leg = &endpoint->legs[record->leg];
-	const struct family *family = leg->family;
 	struct socket_options common = endpoint_socket_options(endpoint);
 
 	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
-		int r = socket_change(record->fds[k], family, leg->row, &common);
+		int r = socket_change(record->fds[k], leg->family, leg->row, &common);
 
-		if (!r && family->plugin.prepare)
-			r = (int)CALLBACK(family, prepare, family->plugin.prepare(record->fds[k], &leg->options));
-		if (!r && family->plugin.bound)
-			r = (int)CALLBACK(family, bound, family->plugin.bound(record->fds[k], &leg->options));
 		if (!r && !socket_has_no_connections(leg->row) && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
 			r = -errno;
 		if (r < 0)
 			log_warning("route %s: %s keeps an option as it was: %s", route->name, endpoint->text,
 				    strerror(-r));
 	}
+	if (leg->family->plugin.prepare || leg->family->plugin.bound)
+		opening_add(ledger, JOB_LIVE, record, newest);
 }
 
-static void keep(struct ledger_listener *record, uint32_t index, struct generation *newest)
+static void keep(struct ledger *ledger, struct ledger_listener *record, uint32_t index, struct generation *newest)
 {
 	const struct config_endpoint *endpoint = &newest->config->routes[plan[index].route].listen[plan[index].endpoint];
 	uint64_t live = config_leg_live_digest(endpoint, &endpoint->legs[plan[index].leg]);
@@ -450,7 +334,7 @@ static void keep(struct ledger_listener *record, uint32_t index, struct generati
 	record->deaths = 0;
 	record->paused = PAUSE_NONE;
 	if (record->live_digest != live)
-		apply_live(record, newest);
+		apply_live(ledger, record, newest);
 	record->live_digest = live;
 }
 
@@ -462,13 +346,13 @@ static void leave_as_it_is(struct ledger_listener *record)
 	atomic_store(&record->state, LISTENER_LEAVING);
 }
 
-static void leave(struct ledger_listener *record, struct generation *newest)
+static void leave(struct ledger *ledger, struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
 	const struct config_leg *leg = generation_listens_by(newest, record);
 
-	remove_traces(record, newest);
-	for (uint32_t k = 0; k < ledger_sockets(record) && !(endpoint && is_passed(endpoint)); k++) {
+	opening_remove_traces(ledger, record, newest);
+	for (uint32_t k = 0; k < ledger_sockets(record) && !(endpoint && job_is_passed(endpoint)); k++) {
 		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
 			socket_stop_datagrams(record->fds[k]);
 		else if (!record->group)
@@ -487,21 +371,40 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	int r = -record->waits;
 
 	if (!leg) {
-		close_record(record);
+		opening_close(record);
 		return;
 	}
-	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !is_passed(endpoint); k++)
-		r = socket_listen(record->fds[k], leg->family, &leg->options, &leg->address, endpoint_backlog(endpoint, record->leg), &failure);
+	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !job_is_passed(endpoint); k++)
+		r = socket_listen(record->fds[k], leg->family, leg->row, &leg->address, endpoint_backlog(endpoint, record->leg), &failure);
 	if (!r) {
+		if (record->n_fds && socket_is_bound_late(leg->family, leg->row) && leg->family->plugin.bound)
+			opening_add(ledger, JOB_BOUND, record, newest);
 		group_join(record);
 		atomic_store(&record->state, LISTENER_OPEN);
 		return;
 	}
 	if (record->n_fds) {
 		log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text, strerror(-r));
-		take_back(ledger, record, newest);
+		opening_remove_traces(ledger, record, newest);
+		record->waits = -r;
+		original_note_listener(ledger, record);
+		return; /* PENDING, until the child has its sockets */
 	}
-	wait_for(ledger, record, r, LISTENER_WAITING);
+	opening_wait(ledger, record, r, LISTENER_WAITING);
+}
+
+/* What families do for those that changed, came and leave is begun; then who could not open waits. */
+static void end_change(struct ledger *ledger)
+{
+	opening_send(ledger, false);
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
+		struct ledger_listener *record = &ledger->listeners[i];
+
+		if (record->state != LISTENER_PENDING || !record->waits)
+			continue;
+		opening_wait_again(ledger, record, -record->waits);
+	}
+	group_settle(ledger);
 }
 
 static void open_pending(struct ledger *ledger, struct generation *newest)
@@ -519,7 +422,7 @@ void listen_open(struct ledger *ledger, struct generation *newest)
 			leave_as_it_is(&ledger->listeners[i]);
 		replaced[i] = false;
 	}
-	group_settle(ledger);
+	end_change(ledger);
 }
 
 /* What comes listens before what goes does not. */
@@ -529,7 +432,7 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 
 	for (uint32_t i = 0; i < high; i++)
 		if (ledger->listeners[i].state != LISTENER_FREE && plan[i].kept)
-			keep(&ledger->listeners[i], i, newest);
+			keep(ledger, &ledger->listeners[i], i, newest);
 	open_pending(ledger, newest);
 	for (uint32_t i = 0; i < high; i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
@@ -537,63 +440,103 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 		if (record->generation == newest->number)
 			continue;
 		if (record->state == LISTENER_OPEN)
-			leave(record, newest);
+			leave(ledger, record, newest);
 		else if (record->state == LISTENER_WAITING)
 			atomic_store(&record->state, LISTENER_FREE);
 	}
-	group_settle(ledger);
+	end_change(ledger);
+}
+
+/* By record that is tried: what was waited for, and of which other record it is to take the place (0: none, else its index and 1). */
+static struct {
+	int32_t waited;
+	uint32_t other;
+} attempts[LEDGER_LISTENERS_MAX];
+
+/* One that waits goes on waiting; one that has lost its place stays as it is, and is accepted from. */
+static void end_attempt(struct ledger *ledger, uint32_t index, int error)
+{
+	struct ledger_listener *record = &ledger->listeners[index];
+
+	if (!attempts[index].other) {
+		opening_wait_again(ledger, record, error);
+		return;
+	}
+	opening_close(record);
+	original_note_listener(ledger, record);
+	place_wait(ledger, &ledger->listeners[attempts[index].other - 1], error);
+}
+
+static void take_attempt(struct ledger *ledger, const struct job *job, int r, const char *text)
+{
+	int before = -attempts[job->record].waited;
+
+	outcome.come |= !r;
+	if (!r) {
+		opening_note_place(ledger, job);
+		if (attempts[job->record].other)
+			replaced[attempts[job->record].other - 1] = true;
+		return;
+	}
+	opening_leave_unfinished(job, r);
+	end_attempt(ledger, job->record, r == -ECANCELED ? before : r);
+	if (r != -ECANCELED && r != before)
+		log_lines(LOG_WARNING, "", *text ? text : NULL);
 }
 
 /* One that waits opens in its own record, one that has lost its place in another: until then it is accepted from. */
-static int try_again(struct ledger *ledger, uint32_t index, const struct wanted *wanted, struct generation *newest, struct report *report)
+static int try_again(struct ledger *ledger, uint32_t index, const struct wanted *wanted, struct generation *newest)
 {
 	struct ledger_listener *record = &ledger->listeners[index], *next = record;
+	int32_t waited = record->waits;
 	bool lost = record->state == LISTENER_OPEN;
-	int r;
 
 	if (lost) {
 		next = free_record(ledger);
 		if (!next)
-			return -ENOSPC;
+			return 0; /* a place comes free */
 		next->shared = record->shared;
 	}
-	r = try_record(ledger, next, wanted, newest, report);
-	replaced[index] = lost && !r;
-	if (r && lost)
-		place_wait(ledger, record, r);
-	else if (r)
-		wait_for(ledger, record, r, LISTENER_WAITING);
-	return r;
+	attempts[next - ledger->listeners].waited = waited;
+	attempts[next - ledger->listeners].other = lost ? index + 1 : 0;
+	return opening_ask(ledger, next, wanted, newest);
 }
 
-bool listen_try(struct ledger *ledger, struct generation *newest)
+void listen_try(struct ledger *ledger, struct generation *newest)
 {
-	bool come = false;
+	static const struct errand_taker taker = {opening_take_socket, take_attempt};
+	int r = 0;
 
-	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
+	outcome.come = false;
+	for (uint32_t i = 0; i < ledger_listeners_high(ledger) && !r; i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
 		struct wanted wanted = {.config = newest->config, .route = generation_route(newest, newest->number, record->route),
 					.endpoint = generation_listens(newest, record), .leg = generation_listens_by(newest, record),
 					.route_index = record->route, .endpoint_index = record->endpoint, .leg_index = record->leg};
 		bool is_due = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
-		struct report report = {0};
-		int r, before = record->waits;
 
 		if (!is_due || record->generation != newest->number || !wanted.leg)
 			continue;
-		r = try_again(ledger, i, &wanted, newest, &report);
-		if (r && r != -before)
-			log_lines(LOG_WARNING, "", report.text);
-		come |= !r;
-		report_done(&report);
+		r = try_again(ledger, i, &wanted, newest);
 	}
 	end_search();
-	return come;
+	r = opening_start(ledger, r, &taker);
+	for (uint32_t i = 0; r && i < ledger_listeners_high(ledger); i++)
+		if (ledger->listeners[i].state == LISTENER_PENDING)
+			end_attempt(ledger, i, -attempts[i].waited);
+}
+
+bool listen_has_come(struct ledger *ledger)
+{
+	opening_send(ledger, false);
+	return outcome.come;
 }
 
 void listen_end(struct ledger *ledger, struct generation *newest)
 {
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state == LISTENER_OPEN)
-			remove_traces(&ledger->listeners[i], newest);
+			opening_remove_traces(ledger, &ledger->listeners[i], newest);
+	opening_send(ledger, true);
+	errand_wait(ledger);
 }

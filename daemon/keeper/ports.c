@@ -52,10 +52,10 @@ bool ports_has(const struct ledger *ledger, const struct address *address)
 	return index_next(&ports, port_hash(address), &(size_t){0}, &(uint32_t){0});
 }
 
-void ports_note(const struct ledger_listener *record)
+void ports_note(const struct address *address)
 {
 	if (known)
-		note(record);
+		(void)index_add(&ports, port_hash(address), 0);
 }
 
 void ports_forget(void)

@@ -6,13 +6,12 @@
 
 struct address;
 struct ledger;
-struct ledger_listener;
 
 /* Whether one of our sockets has the port of this address, at whatever address. The first to ask has all sockets looked at. */
 bool ports_has(const struct ledger *ledger, const struct address *address);
 
-/* Sockets that were opened since. */
-void ports_note(const struct ledger_listener *record);
+/* An address that a socket is going to be bound to. */
+void ports_note(const struct address *address);
 
 /* What was looked at is not looked at again until now. */
 void ports_forget(void);

@@ -208,6 +208,12 @@ static void read_report(int fd, struct report *report)
 	free(text);
 }
 
+/* A plugin may have called exit(3): then nothing was written. */
+static bool is_well(int text_fd, int status)
+{
+	return WIFEXITED(status) && WEXITSTATUS(status) == EX_OK && (text_fd < 0 || lseek(text_fd, 0, SEEK_END) > 0);
+}
+
 int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, struct report *report)
 {
 	int fd = prepare->text_fd;
@@ -215,7 +221,7 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	read_report(prepare->report_fd, report);
 	drop(&prepare->report_fd, ledger);
 	prepare->pid = 0;
-	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
+	if (is_well(fd, status)) {
 		if (fd < 0)
 			return 0;
 		fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL);
@@ -231,6 +237,9 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	else if (WIFSIGNALED(status))
 		report_add(report, "the check of the configuration died of signal %d (%s)", WTERMSIG(status),
 			   strsignal(WTERMSIG(status)));
+	else if (!report->text)
+		report_add(report, "the check of the configuration ended with status %d and said nothing: a plugin ends the process",
+			   WEXITSTATUS(status));
 	return WIFEXITED(status) && WEXITSTATUS(status) == EX_NOPERM ? -EACCES : -EINVAL;
 }
 

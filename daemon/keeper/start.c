@@ -12,6 +12,7 @@
 #include "config/limit.h"
 #include "control/control.h"
 #include "control/status.h"
+#include "keeper/errand.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
 #include "keeper/listen.h"
@@ -233,6 +234,10 @@ static int first_generation(struct start *start, struct report *report)
 	if (r < 0)
 		return r;
 	r = listen_prepare(&start->ledger, start->generations, report);
+	if (r < 0)
+		return r;
+	errand_wait(&start->ledger);
+	r = listen_prepared(&start->ledger, start->generations, report);
 	if (r < 0)
 		return r;
 	listen_commit(&start->ledger, start->generations);

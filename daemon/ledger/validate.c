@@ -315,18 +315,26 @@ static bool has_sockets(struct validating *v, struct ledger_listener *record, ui
 	return true;
 }
 
+/* The keeper is about to open it, for a configuration that no worker knows yet: its sockets come one by one. */
+static bool is_being_opened(const struct validating *v, const struct ledger_listener *record)
+{
+	return record->state == LISTENER_PENDING && record->generation == v->generations->number + 1;
+}
+
 static bool listener_fits(struct validating *v, struct ledger_listener *record)
 {
+	bool opening = is_being_opened(v, record);
 	uint32_t open = 0;
 
-	if (record->state > LISTENER_WAITING || record->n_fds > ledger_sockets(record) || !generation_listens_by(v->generations, record))
+	if (record->state > LISTENER_WAITING || record->n_fds > ledger_sockets(record) ||
+	    (!opening && !generation_listens_by(v->generations, record)))
 		return false;
 	for (uint32_t k = 0; k < record->n_fds; k++) {
 		if (!name(v, record->fds[k], S_IFSOCK))
 			return false;
 		open += record->fds[k] != -1;
 	}
-	return has_sockets(v, record, open);
+	return opening || has_sockets(v, record, open);
 }
 
 /* Its last socket was closed, and the worker died. */

@@ -207,8 +207,7 @@ static int take_passed(const struct family *family, const struct spliced_options
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
-/* UDP: bound, a socket gets its share of what comes, though nobody may ever read it. */
-static bool is_bound_late(const struct family *family, const struct spliced_row *row)
+bool socket_is_bound_late(const struct family *family, const struct spliced_row *row)
 {
 	uint64_t both = SPLICED_CONNECTIONLESS | SPLICED_READERS;
 
@@ -265,7 +264,7 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 		if (r < 0)
 			return fail(failure, "setsockopt(SO_REUSEPORT)", fd, r);
 	}
-	if (is_bound_late(family, options->row)) {
+	if (socket_is_bound_late(family, options->row)) {
 		r = try_host(family, options, address, common);
 		return r < 0 ? fail(failure, "bind", fd, r) : fd;
 	}
@@ -278,17 +277,19 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 	return fd;
 }
 
-int socket_listen(int fd, const struct family *family, const struct spliced_options *options, const struct address *address,
-		  int backlog, struct socket_failure *failure)
+int socket_listen(int fd, const struct family *family, const struct spliced_row *row, const struct address *address, int backlog,
+		  struct socket_failure *failure)
 {
 	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-	if (is_bound_late(family, options->row))
-		return bind_for_good(fd, family, options, address, failure);
+	if (socket_is_bound_late(family, row)) {
+		failure->call = "bind";
+		return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
+	}
 	failure->call = "listen";
-	if (!socket_has_no_connections(options->row))
+	if (!socket_has_no_connections(row))
 		return listen(fd, backlog) < 0 ? -errno : 0;
-	if (options->row->capabilities & SPLICED_CONNECTIONLESS)
+	if (row->capabilities & SPLICED_CONNECTIONLESS)
 		connect(fd, &nobody, sizeof nobody);
 	return 0;
 }

@@ -35,9 +35,13 @@ struct socket_failure {
 int socket_bind(const struct family *family, const struct spliced_options *options, const struct address *address,
 		const struct socket_options *common, bool reuse_port, struct socket_failure *failure);
 
-/* Opens it to clients: listen(2), where the row has connections. 0, or negative errno with *failure set: somebody else was quicker. */
-int socket_listen(int fd, const struct family *family, const struct spliced_options *options, const struct address *address,
-		  int backlog, struct socket_failure *failure);
+/* Opens it to clients: listen(2), where the row has connections; bind(2), where that comes late, and the family's bound() is still to be
+ * called. Runs no code of the family's. 0, or negative errno with *failure set: somebody else was quicker. */
+int socket_listen(int fd, const struct family *family, const struct spliced_row *row, const struct address *address, int backlog,
+		  struct socket_failure *failure);
+
+/* UDP: bound, a socket gets its share of what comes, though nobody may ever read it. */
+bool socket_is_bound_late(const struct family *family, const struct spliced_row *row);
 
 /* Whether a listening socket of this kind is not accepted from: datagrams, and feeds. */
 bool socket_has_no_connections(const struct spliced_row *row);

@@ -178,8 +178,7 @@ def test_nothing_is_left_and_nobody_notices(place, plugins, kind):
         assert status == 0, count
         until("the sessions have ended", lambda: len(daemon.sessions()) == 1)
         until("all is as it was", lambda: tables(daemon) == before)
-        now = kept_open(daemon)
-        assert all(count <= kept.get(kind, 0) for kind, count in now.items()), (now, kept)
+        until("no descriptor is left", lambda: all(count <= kept.get(kind, 0) for kind, count in kept_open(daemon).items()))
         assert socket_files(place) == files
         daemon.reload({**house.routes("true"), **house.more()})
         assert daemon.status()["reload"]["ok"] is True

@@ -451,7 +451,8 @@ class Daemon:
 
         def find():
             living = [child for child in children(keeper) if child != pid and process_state(child) not in ("Z", None)]
-            return next((child for child in reversed(living) if shares_descriptors(keeper, child) is not False), None)
+            return next((child for child in reversed(living) if shares_descriptors(keeper, child) is not False
+                         and command_name(child) == "spliced-worker"), None)
 
         return until("there is a worker" if pid is None else f"a worker other than {pid}", find)
 
@@ -538,10 +539,10 @@ class Daemon:
 
     # -- asking it --
 
-    def ctl_run(self, *words):
+    def ctl_run(self, *words, timeout=PATIENCE * 3):
         """splicectl's finished process: returncode, stdout, stderr."""
         return subprocess.run([splicectl(), "-s", self.control, "--json", *words], capture_output=True, text=True,
-                              timeout=PATIENCE * 3, check=False)
+                              timeout=timeout, check=False)
 
     def ctl(self, *words, status=0):
         """What splicectl says, as an object (None when it says nothing); asserts its exit status, unless that is
@@ -568,6 +569,15 @@ class Daemon:
         if routes is not None:
             self.write(routes)
         return self.ctl("reload")
+
+
+def command_name(pid):
+    """comm, proc(5); None: there is no such process."""
+    try:
+        with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+            return file.read().strip()
+    except OSError:
+        return None
 
 
 class Injected:

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Reloads and upgrades: the keeper's steps from one configuration, or program, to the next. */
+#include "keeper/state.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "keeper/blame.h"
+#include "keeper/companion.h"
+#include "keeper/errand.h"
+#include "keeper/files.h"
+#include "keeper/handover.h"
+#include "keeper/listen.h"
+#include "keeper/service.h"
+#include "keeper/start.h"
+#include "ledger/generation.h"
+#include "ledger/original.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+	STOP_SECONDS = 5,  /* a planned stop that takes longer becomes a kill */
+	ABSENCE_TICKS = 5, /* between two looks for a family, or a device, that was not there */
+};
+
+static void wake_clerk(const struct keeper *keeper)
+{
+	uint64_t one = 1;
+
+	if (write(keeper->ledger->clerk_wake, &one, sizeof one) < 0)
+		return; /* full: it is being woken already */
+}
+
+void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct report *report)
+{
+	struct ledger_keeper *record = keeper->ledger->keeper;
+
+	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
+	record->reload_ok = ok;
+	record->reload_changed = changed;
+	record->reload_at = clock_realtime();
+	atomic_fetch_add(ok ? &record->reloads_ok : &record->reloads_failed, 1);
+	if (ok && changed)
+		log_notice("reloaded: generation %u", record->generation);
+	else if (ok)
+		log_notice("reloaded: nothing has changed");
+	else
+		log_error("reload refused; what runs goes on as it was");
+	if (!ok)
+		log_lines(LOG_ERR, "", report ? report->text : NULL);
+	atomic_store(&record->reload_answered, keeper->asked);
+	original_note_reload(keeper->ledger);
+	wake_clerk(keeper);
+	service_ready(keeper->ledger, keeper->start->generations);
+}
+
+static void end_refusal(struct keeper *keeper)
+{
+	keeper->refusing = false;
+	reload_answer(keeper, false, false, &keeper->refusal);
+	report_done(&keeper->refusal);
+}
+
+/* Nothing of what was prepared is left: its records are free again, and whoever had none before. */
+static void refuse_reload(struct keeper *keeper, struct generation *generation, struct report *report)
+{
+	generation_free(generation, keeper->ledger);
+	generations_trim(keeper->start->generations, keeper->ledger);
+	keeper->refusing = true;
+	keeper->refusal = *report;
+	*report = (struct report){0};
+	if (!errand_is_under_way())
+		end_refusal(keeper);
+}
+
+void reload_begin(struct keeper *keeper)
+{
+	struct report report = {0};
+	int r;
+
+	service_reloading();
+	keeper->own_idea = keeper->took_over;
+	keeper->wanted = keeper->took_over = false;
+	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
+	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
+	if (!r)
+		return;
+	if (r == -ENOSPC)
+		report_add(&report, "too many earlier configurations are still in use; wait until some of their sessions, or listeners "
+				    "that leave, have ended");
+	else
+		report_add(&report, "cannot check the configuration: %s", strerror(-r));
+	reload_answer(keeper, false, false, &report);
+	report_done(&report);
+}
+
+/* Upgrade: the program's file as it is now is checked by a child; then the worker stops, and we become the new program, which reads the
+ * configuration again and gives the answer. */
+
+static void refuse_upgrade(struct keeper *keeper, const struct report *report)
+{
+	log_error("not upgraded: spliced %s goes on", PACKAGE_VERSION);
+	reload_answer(keeper, false, false, report);
+}
+
+void upgrade_begin(struct keeper *keeper)
+{
+	struct report report = {0};
+	int r;
+
+	service_reloading();
+	keeper->upgrade.wanted = false;
+	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
+	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
+	r = handover_check(&keeper->prepare, keeper->ledger, keeper->start);
+	keeper->upgrade.checking = !r;
+	if (!r)
+		return;
+	report_add(&report, "cannot check the new program: %s", strerror(-r));
+	refuse_upgrade(keeper, &report);
+	report_done(&report);
+}
+
+void upgrade_end_check(struct keeper *keeper, int status)
+{
+	struct report report = {0};
+	int r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
+
+	keeper->upgrade.checking = false;
+	keeper->upgrade.leaving = !r;
+	if (r)
+		refuse_upgrade(keeper, &report);
+	report_done(&report);
+}
+
+/* No worker runs. Returns only if nothing came of it. */
+void upgrade_become_new(struct keeper *keeper)
+{
+	struct report report = {0};
+	int r;
+
+	keeper->upgrade.leaving = false;
+	log_notice("upgrade: spliced %s becomes what its file is now", PACKAGE_VERSION);
+	companion_stop();
+	validate_ledger(keeper->ledger, keeper->start->generations);
+	r = handover_exec(keeper->ledger, keeper->start->arguments);
+	report_add(&report, "cannot run the new program: %s", strerror(-r));
+	refuse_upgrade(keeper, &report);
+	report_done(&report);
+}
+
+void keeper_stop_worker(struct keeper *keeper, enum keeper_state state)
+{
+	keeper->state = state;
+	keeper->deadline = clock_monotonic() + STOP_SECONDS * NSEC_PER_SEC;
+	kill(keeper->worker, SIGTERM);
+}
+
+/* Listeners that waited for a family, or a device; and a file that has taken the place of one that the worker may read. */
+void reload_try_listeners(struct keeper *keeper)
+{
+	listen_try(keeper->ledger, keeper->start->generations);
+	keeper->trying = true;
+}
+
+static void end_attempt(struct keeper *keeper)
+{
+	bool come = listen_has_come(keeper->ledger);
+
+	keeper->trying = false;
+	if (keeper->state != KEEPER_RUNNING || (!come && !files_are_replaced(keeper->ledger, keeper->start->generations)))
+		return;
+	log_notice(come ? "what was waited for is there: it is listened on" : "a file of names was replaced: another worker reads it");
+	keeper->come = true;
+	keeper_stop_worker(keeper, KEEPER_STOPPING);
+}
+
+void reload_end_prepare(struct keeper *keeper, int status)
+{
+	struct start *start = keeper->start;
+	struct report report = {0};
+	struct generation *generation = NULL;
+	int fd, r;
+
+	fd = r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
+	if (fd >= 0)
+		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
+				   &report);
+	if (r >= 0)
+		generation->next = start->generations; /* what is kept is theirs */
+	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
+	    !keeper->renew && !blame_is_pausing(keeper->ledger, start->generations)) {
+		start_note_files(start, generation->config);
+		generation_free(generation, keeper->ledger);
+		reload_answer(keeper, true, false, NULL);
+		if (keeper->state == KEEPER_RUNNING)
+			reload_try_listeners(keeper);
+	} else if (r >= 0 && listen_prepare(keeper->ledger, generation, &report) >= 0) {
+		keeper->opening = generation;
+	} else {
+		refuse_reload(keeper, r >= 0 ? generation : NULL, &report);
+	}
+	report_done(&report);
+}
+
+/* Its listeners have been opened, or not. */
+static void end_opening(struct keeper *keeper)
+{
+	struct generation *generation = keeper->opening;
+	struct report report = {0};
+
+	keeper->opening = NULL;
+	if (listen_prepared(keeper->ledger, generation, &report) < 0) {
+		refuse_reload(keeper, generation, &report);
+	} else {
+		keeper->prepared = generation;
+		if (keeper->state == KEEPER_RUNNING)
+			keeper_stop_worker(keeper, KEEPER_STOPPING);
+	}
+	report_done(&report);
+}
+
+void reload_end_errand(struct keeper *keeper)
+{
+	if (keeper->refusing)
+		end_refusal(keeper);
+	else if (keeper->opening)
+		end_opening(keeper);
+	else if (keeper->trying)
+		end_attempt(keeper);
+}
+
+/* No worker runs: the prepared generation becomes the one that runs. */
+static void commit(struct keeper *keeper)
+{
+	struct start *start = keeper->start;
+	struct generation *generation = keeper->prepared;
+
+	keeper->prepared = NULL;
+	keeper->renew = false;
+	generation->next = start->generations;
+	start->generations = generation;
+	keeper->ledger->keeper->generation = generation->number;
+	listen_commit(keeper->ledger, generation);
+	blame_forgive(keeper->ledger, generation, !keeper->own_idea);
+	start_apply(start, generation->config);
+	start->settled = true;
+	generations_trim(generation, keeper->ledger);
+	keeper->ticks = ABSENCE_TICKS - 1;
+	keeper->answer_due = true;
+}
+
+/* No worker runs: what was waiting for that happens. */
+void reload_settle(struct keeper *keeper)
+{
+	if (keeper->prepared)
+		commit(keeper);
+	if (keeper->come)
+		listen_open(keeper->ledger, keeper->start->generations);
+	blame_pause(keeper->ledger, keeper->start->generations);
+	keeper->come = false;
+	original_note(keeper->ledger);
+}
