@@ -6,16 +6,23 @@
  * What surprised us. A signal can be sent without kill(2): a descriptor's owner gets one when it becomes ready (F_SETOWN, and
  * FIOSETOWN of ioctl(2)). Nothing may end the thread: a filter that kills would make a session that asks for too much a death of the
  * worker, so it says EPERM, and the heir's C library is told by ENOSYS that there is no clone3(2), whose flags a filter cannot
- * read. The calls of every turn have no conditions: the kernel then knows the answer without running the filter.
+ * read. The calls of every turn have no conditions: the kernel then knows the answer without running the filter. To make the program
+ * of these rules takes longer than all else of a start: the keeper does it once, and each heir finds it in its memory.
  */
 #include "keeper/calls.h"
 
+#include "base/cleanup.h"
 #include "config/config.h"
 #include "config/needs.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 
 #ifndef HAVE_SECCOMP
+
+void calls_prepare(const struct generation *newest)
+{
+	(void)newest;
+}
 
 int calls_restrict(const struct generation *newest)
 {
@@ -27,15 +34,19 @@ int calls_restrict(const struct generation *newest)
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #ifndef PR_SET_VMA
@@ -81,8 +92,18 @@ static const unsigned fcntl_commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_S
 /* Of prctl(2). */
 static const unsigned prctl_operations[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA};
 
-/* Of ioctl(2), which are refused: a terminal is typed on, or copied from; a descriptor's owner gets a signal. */
-static const unsigned ioctl_refused[] = {TIOCSTI, TIOCLINUX, FIOSETOWN, SIOCSPGRP};
+/* What generations take of the system, and others do not. */
+struct wants {
+	uint64_t domains; /* a bit each */
+	bool netns;
+};
+
+/* The program that was made last, and what for. */
+static struct {
+	struct wants wants;
+	unsigned short size; /* 0: none */
+	struct sock_filter instructions[BPF_MAXINSNS];
+} program;
 
 struct filter {
 	scmp_filter_ctx context;
@@ -123,54 +144,55 @@ static void allow_if(struct filter *filter, const char *name, struct scmp_arg_cm
 
 static void add_domains(const struct config_endpoint *endpoint, void *data)
 {
-	bool *domains = data;
+	struct wants *wants = data;
 
 	for (unsigned i = 0; i < endpoint->n_legs; i++) {
 		const struct config_leg *leg = &endpoint->legs[i];
 
 		if (leg->family->plugin.domain >= 0 && leg->family->plugin.domain < DOMAINS_MAX)
-			domains[leg->family->plugin.domain] = true;
+			wants->domains |= UINT64_C(1) << leg->family->plugin.domain;
 		/* Name servers. */
 		if (endpoint->role == SPLICED_CONNECT && leg->host_name)
-			domains[AF_INET] = domains[AF_INET6] = true;
+			wants->domains |= UINT64_C(1) << AF_INET | UINT64_C(1) << AF_INET6;
 	}
 }
 
 static void add_netns(const struct config_endpoint *endpoint, void *data)
 {
-	*(bool *)data |= endpoint->values[ENDPOINT_NETNS].value.state != SPLICED_UNSET;
+	struct wants *wants = data;
+
+	wants->netns |= endpoint->values[ENDPOINT_NETNS].value.state != SPLICED_UNSET;
 }
 
-/* What the generations take of the system, and others do not. */
-static void allow_generations(struct filter *filter, const struct generation *newest)
+static struct wants wants_of(const struct generation *newest)
 {
 	/* The log's; and the C library asks one for the names of interfaces. */
-	bool domains[DOMAINS_MAX] = {[AF_UNIX] = true}, netns = false;
+	struct wants wants = {.domains = UINT64_C(1) << AF_UNIX};
 
 	for (const struct generation *generation = newest; generation; generation = generation->next) {
-		needs_each_endpoint(generation->config, add_domains, domains);
-		needs_each_endpoint(generation->config, add_netns, &netns);
+		needs_each_endpoint(generation->config, add_domains, &wants);
+		needs_each_endpoint(generation->config, add_netns, &wants);
 	}
+	return wants;
+}
+
+static void allow_wants(struct filter *filter, const struct wants *wants)
+{
 	for (unsigned domain = 0; domain < DOMAINS_MAX; domain++)
-		if (domains[domain])
+		if (wants->domains >> domain & 1)
 			allow_if(filter, "socket", equals(0, domain));
-	if (netns)
+	if (wants->netns)
 		allow_if(filter, "setns", equals(1, CLONE_NEWNET));
 }
 
 /* What is harmless with these arguments alone. */
 static void allow_within(struct filter *filter)
 {
-	uint32_t own = (uint32_t)getpid();
-
 #ifdef __s390__
 	allow_if(filter, "clone", masked(1, CLONE_THREAD, CLONE_THREAD));
 #else
 	allow_if(filter, "clone", masked(0, CLONE_THREAD, CLONE_THREAD));
 #endif
-	/* raise(3) and abort(3): a failed assertion has to end the worker as it always does. */
-	allow_if(filter, "tgkill", equals(0, own));
-	allow_if(filter, "kill", equals(0, own));
 	/* No code comes into the process any more. */
 	allow_if(filter, "mmap", masked(2, PROT_EXEC, 0));
 	allow_if(filter, "mmap2", masked(2, PROT_EXEC, 0));
@@ -185,21 +207,17 @@ static void allow_within(struct filter *filter)
 		allow_if(filter, "prctl", equals(0, prctl_operations[i]));
 }
 
-static void allow_ours(struct filter *filter, const struct generation *newest)
+static void allow_ours(struct filter *filter, const struct wants *wants)
 {
 	for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
 		allow(filter, allowed[i]);
 	allow_within(filter);
-	allow_generations(filter, newest);
+	allow_wants(filter, wants);
+	/* But for what refuse_some() says. */
 	allow(filter, "ioctl");
+	allow(filter, "kill");
+	allow(filter, "tgkill");
 	add(filter, SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, NULL);
-}
-
-/* A filter of its own: one filter cannot say "all but some" of an argument. */
-static void refuse_some(struct filter *filter)
-{
-	for (size_t i = 0; i < sizeof ioctl_refused / sizeof *ioctl_refused; i++)
-		add(filter, SCMP_ACT_ERRNO(EPERM), "ioctl", 1, (struct scmp_arg_cmp[]){equals(1, ioctl_refused[i])});
 }
 
 static int begin(struct filter *filter, uint32_t otherwise)
@@ -221,34 +239,107 @@ static int begin(struct filter *filter, uint32_t otherwise)
 	return 0;
 }
 
-static int finish(struct filter *filter)
+/* By a file: libseccomp 2.5 writes to nothing else. */
+static int export(const struct filter *filter)
 {
+	_close_ int fd = memfd_create("spliced-calls", MFD_CLOEXEC);
+	ssize_t size;
 	int r;
 
-	errno = 0;
-	r = filter->r ? filter->r : seccomp_load(filter->context);
-	/* libseccomp 2.5 says EFAULT for what it does not expect, such as EPERM. */
-	if (r < 0 && errno)
-		r = -errno;
-	seccomp_release(filter->context);
+	if (fd < 0)
+		return -errno;
+	r = seccomp_export_bpf(filter->context, fd);
+	if (r < 0)
+		return r;
+	size = pread(fd, program.instructions, sizeof program.instructions, 0);
+	if (size <= 0 || (size_t)size == sizeof program.instructions || (size_t)size % sizeof *program.instructions)
+		return -E2BIG;
+	program.size = (unsigned short)((size_t)size / sizeof *program.instructions);
+	return 0;
+}
+
+static int make(const struct wants *wants)
+{
+	struct filter filter;
+	int r;
+
+	if (program.size && program.wants.domains == wants->domains && program.wants.netns == wants->netns)
+		return 0;
+	program.size = 0;
+	r = begin(&filter, SCMP_ACT_ERRNO(EPERM));
+	if (r < 0)
+		return r;
+	allow_ours(&filter, wants);
+	r = filter.r ? filter.r : export(&filter);
+	seccomp_release(filter.context);
+	program.wants = *wants;
 	return r;
+}
+
+static int load(const struct sock_filter *instructions, unsigned short size)
+{
+	const struct sock_fprog code = {.len = size, .filter = (struct sock_filter *)instructions};
+
+	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &code))
+		return 0;
+	/* Before Linux 4.17. */
+	return errno == EINVAL && !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &code) ? 0 : -errno;
+}
+
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#define LOW_HALF 4
+#else
+#define LOW_HALF 0
+#endif
+
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_INT(argument) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[argument]) + LOW_HALF)
+#define JUMP_IF(value, then, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (then), (otherwise))
+#define ANSWER(value) BPF_STMT(BPF_RET | BPF_K, (value))
+
+/* A filter of its own: one filter cannot say "all but some" of an argument; and each worker has another number. It only ever refuses, so
+ * whose architecture a call is, is left to the other. */
+static int refuse_some(void)
+{
+	const struct sock_filter instructions[] = {
+		LOAD(nr),
+		JUMP_IF(SYS_ioctl, 4, 0),
+		JUMP_IF(SYS_kill, 1, 0),
+		JUMP_IF(SYS_tgkill, 0, 7),
+		/* raise(3) and abort(3): a failed assertion has to end the worker as it always does */
+		LOAD_INT(0),
+		JUMP_IF((uint32_t)getpid(), 5, 6),
+		LOAD_INT(1),
+		/* a terminal is typed on, or copied from; a descriptor's owner gets a signal */
+		JUMP_IF(TIOCSTI, 4, 0),
+		JUMP_IF(TIOCLINUX, 3, 0),
+		JUMP_IF(FIOSETOWN, 2, 0),
+		JUMP_IF(SIOCSPGRP, 1, 0),
+		ANSWER(SECCOMP_RET_ALLOW),
+		ANSWER(SECCOMP_RET_ERRNO | EPERM),
+	};
+
+	return load(instructions, sizeof instructions / sizeof *instructions);
+}
+
+void calls_prepare(const struct generation *newest)
+{
+	const struct wants wants = wants_of(newest);
+
+	make(&wants); /* else the heir tries again, and tells */
 }
 
 int calls_restrict(const struct generation *newest)
 {
-	struct filter filter;
-	int r = begin(&filter, SCMP_ACT_ALLOW);
+	const struct wants wants = wants_of(newest);
+	int r = make(&wants);
 
-	if (r < 0)
-		return r;
-	refuse_some(&filter);
-	r = finish(&filter);
+	if (!r && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		r = -errno;
 	if (!r)
-		r = begin(&filter, SCMP_ACT_ERRNO(EPERM));
-	if (r < 0)
-		return r;
-	allow_ours(&filter, newest);
-	r = finish(&filter);
+		r = refuse_some();
+	if (!r)
+		r = load(program.instructions, program.size);
 	return r < 0 ? r : WALL_STANDS;
 }
 

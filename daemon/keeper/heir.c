@@ -109,6 +109,7 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 	original_note(ledger);
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
 	files_note();
+	sandbox_prepare(generations);
 	pid = clone_sharing_files();
 	if (pid < 0)
 		return -errno;

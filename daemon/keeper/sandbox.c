@@ -28,6 +28,12 @@ static void note(_Atomic int32_t *wall, const char *name, int outcome)
 	*wall = outcome;
 }
 
+void sandbox_prepare(const struct generation *newest)
+{
+	if (!is_off(newest->config))
+		calls_prepare(newest);
+}
+
 void sandbox_enter(struct ledger *ledger, const struct generation *newest)
 {
 	struct ledger_keeper *keeper = ledger->keeper;

@@ -11,6 +11,9 @@
 struct generation;
 struct ledger;
 
+/* In the keeper, before it starts a worker. Opens and closes a descriptor. */
+void sandbox_prepare(const struct generation *newest);
+
 /* Puts the walls around the calling process, a worker that has no threads yet, as daemon.sandbox says, for good; the ledger says which
  * stand. One that the system refuses is told of, once, and left out. */
 void sandbox_enter(struct ledger *ledger, const struct generation *newest);
