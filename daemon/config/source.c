@@ -394,15 +394,18 @@ static int read_all(struct config_owner *owner, int fd, size_t max, char **ret, 
 	return 0;
 }
 
-/* Opens without waiting: a FIFO without a writer reads as empty. */
+/* Opens without waiting. A FIFO without a writer would read as empty, and be a configuration without a route. */
 static int read_file(struct loader *loader, const char *path, struct part *part)
 {
 	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat stat;
 	char *text = NULL;
 	int r;
 
-	if (fd < 0)
+	if (fd < 0 || fstat(fd, &stat) < 0)
 		return -errno;
+	if (S_ISFIFO(stat.st_mode) || S_ISSOCK(stat.st_mode))
+		return -ESPIPE;
 	r = read_all(loader->check->scratch, fd, SOURCE_MAX - loader->source->len, &text,
 		     &part->len);
 	if (text)
@@ -413,13 +416,15 @@ static int read_file(struct loader *loader, const char *path, struct part *part)
 static void report_unreadable(struct loader *loader, uint32_t file, const struct config_place *from,
 			      int r)
 {
+	const char *why = r == -ESPIPE ? "it is a FIFO or a socket, and a configuration is a file" : strerror(-r);
+
 	if (from)
 		check_error(loader->check, *from,
 			    "cannot read %s: %s; names are relative to the main file's directory",
-			    loader->check->config->files[file], strerror(-r));
+			    loader->check->config->files[file], why);
 	else
 		check_error(loader->check, (struct config_place){.file = file},
-			    "cannot be read: %s", strerror(-r));
+			    "cannot be read: %s", why);
 }
 
 /* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not

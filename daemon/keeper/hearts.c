@@ -9,22 +9,34 @@
 
 static uint64_t seen[LEDGER_THREADS_MAX];
 static unsigned still[LEDGER_THREADS_MAX];
+static bool was_starting;
 
 void hearts_forget(void)
 {
 	memset(still, 0, sizeof still);
 }
 
+/* One that adopts what there is may have much to do. */
+static bool is_starting(const struct ledger *ledger)
+{
+	return ledger->keeper->worker_state == WORKER_SWEEPING;
+}
+
 bool hearts_check(struct ledger *ledger)
 {
+	unsigned limit = is_starting(ledger) ? HEARTS_START_TICKS : HEARTS_HANG_TICKS;
 	bool hung = false;
+
+	if (was_starting && !is_starting(ledger))
+		hearts_forget();
+	was_starting = is_starting(ledger);
 
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		uint64_t beats = atomic_load(&ledger->threads[i].beats);
 
 		still[i] = beats == seen[i] ? still[i] + 1 : 0;
 		seen[i] = beats;
-		if (still[i] < HEARTS_HANG_TICKS)
+		if (still[i] < limit)
 			continue;
 		hung = true;
 		ledger->threads[i].crashed = SIGKILL;
@@ -34,7 +46,7 @@ bool hearts_check(struct ledger *ledger)
 
 bool hearts_beat(const struct ledger *ledger)
 {
-	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+	for (uint32_t i = 0; i <= ledger->n_threads && !is_starting(ledger); i++)
 		if (still[i] > HEARTS_STILL_TICKS)
 			return false;
 	return true;

@@ -7,6 +7,7 @@
 struct ledger;
 
 enum {
+	HEARTS_START_TICKS = 20, /* ... of a worker that has not begun yet */
 	HEARTS_HANG_TICKS = 5,  /* a heart that does not beat for so long belongs to a hung thread */
 	HEARTS_STILL_TICKS = 2, /* ... and is not told to be alive after so many */
 };

@@ -12,8 +12,12 @@
  *
  * Rules for every callback
  *   - Returns 0, or a negative errno after saying what is wrong with SPLICED_ERROR() where options are at hand.
- *   - May run on any thread of the daemon, never twice at once for one session. Keeps no state that is not const
- *     or atomic, never blocks on anything but a local file system, never forks, never changes the process.
+ *   - May run in any process and on any thread of the daemon, never twice at once for one session. Keeps no state that is not const
+ *     or atomic, never blocks on anything but a local file system, never forks, never changes the process. What address(), rule(),
+ *     needs() and companion() of a listener see, or prepare() and the others up to leave(), another process sees: nothing that they set in
+ *     memory is there for match() or received().
+ *   - One that crashes, or takes longer than 20 s, over a listener ends a child that was made for it, and no session; the reload is refused.
+ *     Over a session it ends the worker, whose heir goes on; again, and the session, then the route, is given up.
  *   - Owns nothing that it is given: options, addresses and texts live until the callback returns, no longer.
  *   - Opens no descriptor that outlives the callback: the daemon shares one descriptor table between processes
  *     and closes what nobody recorded.

@@ -57,6 +57,12 @@ def syntax(daemon, house, number):
     daemon.write(text=text + "routes: { web: { listen = \n")
 
 
+def fifo(daemon, house, number):
+    del house, number
+    os.unlink(daemon.file)
+    os.mkfifo(daemon.file)
+
+
 def busy(daemon, house, number):
     with socket.create_server(("127.0.0.1", 0)) as server:
         daemon.write(with_last(house, f"tcp4://127.0.0.1:{server.getsockname()[1]}", number))
@@ -98,7 +104,7 @@ def dies(daemon, house, number):
     daemon.write(with_last(house, {"family": "crashy", "host": "127.0.0.1", "port": free_port(), "crash": "check"}, number))
 
 
-KINDS = {kind.__name__: kind for kind in (syntax, busy, busy_file, busy_datagrams, no_address, no_directory, no_plugin, dies)}
+KINDS = {kind.__name__: kind for kind in (syntax, fifo, busy, busy_file, busy_datagrams, no_address, no_directory, no_plugin, dies)}
 
 
 def refuse(daemon, house, kind, number):
