@@ -20,13 +20,17 @@
 #include "ledger/original.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { OOM_SCORE_STEP = 100, OOM_SCORE_MAX = 1000 };
 
 static pid_t clone_sharing_files(void)
 {
@@ -100,6 +104,24 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	return EXIT_SUCCESS;
 }
 
+/* Where memory runs out, a worker has an heir, and the keeper none: proc(5), oom_score_adj. To raise it takes no privilege; where it cannot
+ * be done, the kernel chooses by size. */
+static void be_the_first_to_die(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC), score;
+	char text[16] = "";
+
+	if (fd < 0)
+		return;
+	if (read(fd, text, sizeof text - 1) > 0) {
+		score = atoi(text) + OOM_SCORE_STEP;
+		snprintf(text, sizeof text, "%d", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
+		if (pwrite(fd, text, strlen(text), 0) < 0)
+			log_debug("the worker's oom_score_adj stays as the keeper's: %s", strerror(errno));
+	}
+	close(fd);
+}
+
 pid_t heir_start(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned)
 {
 	pid_t keeper = getpid(), pid;
@@ -123,6 +145,7 @@ pid_t heir_start(struct ledger *ledger, struct generation *generations, const st
 	if (getppid() != keeper)
 		_exit(EXIT_FAILURE);
 	prctl(PR_SET_NAME, "spliced-worker");
+	be_the_first_to_die();
 	atomic_store(&ledger->keeper->worker_pid, getpid());
 	privilege_limit(generations);
 	_exit(heir_run(ledger, generations, families, planned));
