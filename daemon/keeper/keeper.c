@@ -46,7 +46,6 @@
 
 enum {
 	TICK_MS = 1000,
-	ABSENCE_TICKS = 5,      /* between two looks for a family, or a device, that was not there */
 };
 
 /* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets

@@ -22,10 +22,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum {
-	STOP_SECONDS = 5,  /* a planned stop that takes longer becomes a kill */
-	ABSENCE_TICKS = 5, /* between two looks for a family, or a device, that was not there */
-};
+enum { STOP_SECONDS = 5 /* a planned stop that takes longer becomes a kill */ };
 
 static void wake_clerk(const struct keeper *keeper)
 {

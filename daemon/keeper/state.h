@@ -15,6 +15,8 @@
 struct generation;
 struct start;
 
+enum { ABSENCE_TICKS = 5 /* between two looks for a family, or a device, that was not there */ };
+
 enum keeper_state { KEEPER_RUNNING, KEEPER_STOPPING, KEEPER_WAITING, KEEPER_ENDING };
 
 struct keeper {
