@@ -206,6 +206,7 @@ int config_load(const struct config_source *source, struct config **ret, struct 
 
 	r = build_start(&check, source->families, report);
 	check.resolve_listeners = source->resolve_listeners;
+	check.names_may_wait = source->names_may_wait;
 	if (r == 0)
 		r = read_files(&check, source);
 	return build_finish(&check, r, ret);

@@ -121,9 +121,9 @@ struct config_endpoint {
 	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same, wherever they stand */
 };
 
-enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID };
+enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
 
-/* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers.
+/* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers; UNKNOWN: one that nobody knows yet.
  */
 struct config_rule {
 	struct config_place place;
@@ -150,6 +150,7 @@ struct config_route {
 	unsigned n_allow;
 	struct config_rule *deny;
 	unsigned n_deny;
+	bool waits_for_names; /* a user or group of its rules is not known yet: nothing is listened on for it */
 	/* the values above, for the data path */
 	bool enabled;
 	uint64_t connect_timeout, idle_timeout;	    /* ns; 0: none */
@@ -176,6 +177,7 @@ struct config_source {
 	const char *path; /* the file */
 	const char *as; /* check it as if it were this path (for X.conf.d and @include), or NULL */
 	struct families *families;
+	bool names_may_wait; /* a rule with a user or group that is not known is no error: its route waits for it */
 	bool resolve_listeners; /* look up names that listeners bind to, with a time limit; -t does
 				   not */
 	bool daemon_only; /* read the daemon group alone: what must be known before privileges are
@@ -193,6 +195,8 @@ int config_load(const struct config_source *source, struct config **ret, struct 
  * whether that can be done. 0 or negative errno, with what is wrong in report. */
 int config_write_generation(const struct config *config, struct families *families, int fd, struct report *report);
 int config_answer_generation(int fd, struct families *families, int to, struct report *report);
+/* Looks for the users and groups of a generation's rules that were not known: copied into `to` with those that are now. -EAGAIN: none. */
+int config_resolve_generation(int fd, struct families *families, int to, struct report *report);
 int config_read_generation(int fd, struct families *families, struct config **ret,
 			   struct report *report);
 

@@ -323,6 +323,30 @@ int config_answer_generation(int fd, struct families *families, int to, struct r
 	return r;
 }
 
+int config_resolve_generation(int fd, struct families *families, int to, struct report *report)
+{
+	struct config *before = NULL, *config = NULL;
+	struct body body = {0};
+	struct check check;
+	int r;
+
+	r = config_read_generation(fd, families, &before, report);
+	if (r < 0)
+		return r;
+	r = start_reading(&check, families, report);
+	check.resolves_names = true;
+	if (r == 0)
+		r = read_body(fd, check.scratch, &body);
+	if (r == 0)
+		r = check_body(&check, &body);
+	r = finish_reading(&check, r, &config);
+	if (r == 0)
+		r = config->digest == before->digest ? -EAGAIN : config_write_generation(config, families, to, report);
+	config_free(config);
+	config_free(before);
+	return r;
+}
+
 int config_read_generation(int fd, struct families *families, struct config **ret, struct report *report)
 {
 	struct body body = {0};

@@ -161,7 +161,7 @@ static bool is_same_word(const struct config_rule *a, const struct config_rule *
 static void print_rule(struct printer *printer, const struct config_rule *rule, bool is_last)
 {
 	begin_line(printer, rule->place);
-	if (rule->kind == RULE_ADDRESS)
+	if (rule->kind == RULE_ADDRESS || rule->kind == RULE_UNKNOWN)
 		value_print_string(printer->file, rule->text);
 	else
 		fprintf(printer->file, "\"%s:%u\"", rule->kind == RULE_UID ? "uid" : "gid",

@@ -19,7 +19,7 @@
 #include <string.h>
 
 struct list {
-	const struct config_route *route;
+	struct config_route *route;
 	const char *key; /* "allow" */
 	struct config_rule *rules;
 	unsigned n;
@@ -66,15 +66,26 @@ static bool read_id(struct check *check, const struct list *list, const struct n
 	return false;
 }
 
+/* What a generation names was not known when it was written. Whoever reads it does not ask the name service. */
+static bool may_ask(const struct check *check)
+{
+	return !check->generation || check->resolves_names;
+}
+
+static bool may_wait(const struct check *check)
+{
+	return check->generation || check->names_may_wait;
+}
+
 static bool read_user(struct check *check, const struct list *list, const struct node *node,
 		      uint32_t *id)
 {
 	const char *name = node->text + strlen("user:");
-	const struct passwd *user = getpwnam(name);
+	const struct passwd *user = may_ask(check) ? getpwnam(name) : NULL;
 
 	if (user)
 		*id = user->pw_uid;
-	else
+	else if (!may_wait(check))
 		check_error(check, node->place,
 			    "%s: there is no user \"%s\"; name one that exists, or write "
 			    "\"uid:NUMBER\"",
@@ -86,11 +97,11 @@ static bool read_group(struct check *check, const struct list *list, const struc
 		       uint32_t *id)
 {
 	const char *name = node->text + strlen("group:");
-	const struct group *group = getgrnam(name);
+	const struct group *group = may_ask(check) ? getgrnam(name) : NULL;
 
 	if (group)
 		*id = group->gr_gid;
-	else
+	else if (!may_wait(check))
 		check_error(check, node->place,
 			    "%s: there is no group \"%s\"; name one that exists, or write "
 			    "\"gid:NUMBER\"",
@@ -133,6 +144,11 @@ static int add_id(struct check *check, struct list *list, const struct node *nod
 		well = read_user(check, list, node, &rule->id);
 	else
 		well = read_group(check, list, node, &rule->id);
+	if (!well && may_wait(check) && node->text[1] != 'i') {
+		rule->kind = RULE_UNKNOWN;
+		list->route->waits_for_names = true;
+		return add(check, list, rule);
+	}
 	return well && check_mapped(check, list, node, rule) ? add(check, list, rule) : 0;
 }
 
@@ -247,7 +263,7 @@ static int expand(struct check *check, struct list *list, const struct node *nod
 	return r;
 }
 
-int rule_read_list(struct check *check, const struct config_route *route, const char *key,
+int rule_read_list(struct check *check, struct config_route *route, const char *key,
 		   const struct node *node, struct config_rule **rules, unsigned *n_rules)
 {
 	struct list list = {.route = route, .key = key};

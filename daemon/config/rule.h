@@ -9,7 +9,7 @@ struct node;
 
 /* Reads a list of rules for the route, whose listening endpoints are there already; none at all
  * take every rule. 0 or -ENOMEM. */
-int rule_read_list(struct check *check, const struct config_route *route, const char *key,
+int rule_read_list(struct check *check, struct config_route *route, const char *key,
 		   const struct node *node, struct config_rule **rules, unsigned *n_rules);
 
 /* Checks that the group `lists` holds lists of strings only, so that they can be used. */

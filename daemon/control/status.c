@@ -167,6 +167,11 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger, 
 		}
 }
 
+const char *status_wait_text(int32_t error)
+{
+	return error == ENOKEY ? "for a user or group of its rules, that is not known here" : strerror(error);
+}
+
 /* Family or device is not there. One endpoint of both IP families has two listeners. */
 static void judge_waiting(struct verdict *verdict, const struct ledger_listener *record, struct generation *generations,
 			  const struct config_route *route)
@@ -176,7 +181,7 @@ static void judge_waiting(struct verdict *verdict, const struct ledger_listener 
 
 	if (leg)
 		add_reason(verdict, "%s: %s%s%s waits (%s)", route->name, endpoint->text, endpoint->n_legs > 1 ? " by " : "",
-			   endpoint->n_legs > 1 ? leg->family->name : "", strerror(record->waits));
+			   endpoint->n_legs > 1 ? leg->family->name : "", status_wait_text(record->waits));
 }
 
 static bool is_limit(uint32_t why)

@@ -34,6 +34,9 @@ void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_
 enum { STATUS_PAUSE_MAX = 128 };
 void status_route_pause(const struct ledger_route *route, char text[STATUS_PAUSE_MAX]);
 
+/* What a listener waits for, by the error (positive errno) of its record. */
+const char *status_wait_text(int32_t error);
+
 /* Drops by reason, those that there were. */
 json_t *status_dropped(const struct status_sums *sums);
 

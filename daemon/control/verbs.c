@@ -151,7 +151,7 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
 		 address_describe(leg->family, leg->row, &leg->address, address, sizeof address));
 	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", text, "state", state, "reason",
-			 waits ? json_string(strerror(record->waits))
+			 waits ? json_string(status_wait_text(record->waits))
 			       : record->paused ? json_string(listener_pause_name(record->paused))
 			       : record->shared ? json_string("one socket for all threads: descriptors are short") : json_null(), "sockets",
 			 (int)record->n_fds, "accepted", (json_int_t)record->accepted, "generation", (int)record->generation);

@@ -66,6 +66,8 @@ static int specificity(const struct config_rule *rule, const struct visitor *vis
 			       : 0;
 	case RULE_UID:
 		return is_user(visitor, rule->id) ? SPECIFIC_UID : 0;
+	case RULE_UNKNOWN:
+		return visitor->deny ? SPECIFIC_UID : 0; /* who that is nobody knows: it may be anybody */
 	case RULE_GID:
 		return is_in_group(visitor, rule->id) ? SPECIFIC_GID : 0;
 	}

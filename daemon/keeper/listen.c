@@ -117,6 +117,10 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 
 	if (!record)
 		return complaint_add(wanted->config, wanted->route, wanted->endpoint, "listen", -ENOSPC, report);
+	if (wanted->route->waits_for_names) {
+		opening_hold(ledger, record, wanted, generation, -ENOKEY);
+		return 0;
+	}
 	record->shared = wanted_is_for_each(wanted) && search.spare < ledger->n_threads - 1;
 	if (wanted_is_for_each(wanted) && !record->shared)
 		search.spare -= ledger->n_threads - 1;
@@ -515,6 +519,8 @@ void listen_try(struct ledger *ledger, struct generation *newest)
 					.route_index = record->route, .endpoint_index = record->endpoint, .leg_index = record->leg};
 		bool is_due = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
 
+		if (wanted.route && wanted.route->waits_for_names)
+			continue;
 		if (!is_due || record->generation != newest->number || !wanted.leg)
 			continue;
 		r = try_again(ledger, i, &wanted, newest);

@@ -200,3 +200,11 @@ int opening_start(struct ledger *ledger, int error, const struct errand_taker *t
 	jobs_free(&jobs);
 	return r;
 }
+
+void opening_hold(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation,
+		  int error)
+{
+	fill_record(record, wanted, generation, 0);
+	opening_wait(ledger, record, error, LISTENER_PENDING);
+	log_warning("route %s: a user or group of its rules is not known here: it waits for that", wanted->route->name);
+}

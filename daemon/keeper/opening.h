@@ -34,6 +34,10 @@ bool wanted_is_for_each(const struct wanted *wanted);
 int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation);
 int opening_try_options(struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted);
 
+/* A record without sockets, PENDING, that is going to wait, for what only another generation can bring. */
+void opening_hold(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation,
+		  int error);
+
 /* A job on the sockets of a record, as its generation says; what they leave behind. Without memory it is not done, and the log says so. */
 void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record, struct generation *newest);
 void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record, struct generation *newest);

@@ -76,6 +76,7 @@ struct reading {
 	const char *path; /* NULL: a generation, which gets new answers */
 	int fd;           /* of that */
 	struct families *families;
+	bool starts;      /* nothing runs yet that a mistake would leave running */
 };
 
 _Noreturn static void end_child(struct report *report, const char *path, int r)
@@ -89,7 +90,8 @@ _Noreturn static void end_child(struct report *report, const char *path, int r)
 static void read_configuration(const struct prepare *prepare, void *data)
 {
 	const struct reading *reading = data;
-	struct config_source source = {.path = reading->path, .families = reading->families, .resolve_listeners = true};
+	struct config_source source = {.path = reading->path, .families = reading->families, .resolve_listeners = true,
+					.names_may_wait = reading->starts};
 	struct report report = {0};
 	struct config *config;
 	int r;
@@ -112,6 +114,18 @@ static void answer_generation(const struct prepare *prepare, void *data)
 	if (!r)
 		r = config_answer_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
 	end_child(&report, "a configuration that is in use", r);
+}
+
+static void resolve_generation(const struct prepare *prepare, void *data)
+{
+	const struct reading *reading = data;
+	struct report report = {0};
+	int r;
+
+	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
+	if (!r)
+		r = config_resolve_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
+	end_child(&report, "the names of users and groups", r);
 }
 
 static int make_memfd(const char *name, struct ledger *ledger)
@@ -175,9 +189,16 @@ static int start(struct prepare *prepare, struct ledger *ledger, prepare_run run
 
 int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
 {
-	struct reading reading = {path, -1, families};
+	struct reading reading = {path, -1, families, false};
 
 	return start(prepare, ledger, read_configuration, &reading);
+}
+
+int prepare_start_names(struct prepare *prepare, int fd, struct families *families, struct ledger *ledger)
+{
+	struct reading reading = {NULL, fd, families, false};
+
+	return start(prepare, ledger, resolve_generation, &reading);
 }
 
 int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_run run, void *data)
@@ -267,10 +288,11 @@ static int wait_for_child(struct prepare *prepare)
 
 int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report)
 {
+	struct reading reading = {path, -1, families, true};
 	struct prepare prepare;
 	int r;
 
-	r = prepare_start(&prepare, path, families, ledger);
+	r = start(&prepare, ledger, read_configuration, &reading);
 	if (r < 0) {
 		report_add(report, "%s: %s", path, strerror(-r));
 		return r;
@@ -280,7 +302,7 @@ int prepare_wait(const char *path, struct families *families, struct ledger *led
 
 int prepare_answers(int fd, struct families *families, struct ledger *ledger, struct report *report)
 {
-	struct reading reading = {NULL, fd, families};
+	struct reading reading = {NULL, fd, families, false};
 	struct prepare prepare;
 	int r;
 

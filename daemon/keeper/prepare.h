@@ -24,6 +24,10 @@ struct prepare {
 /* Starts the child. 0 or negative errno. */
 int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger);
 
+/* The same of a generation that is in use, whose rules name users or groups that were not known: whether they are now. Fails while they are
+ * not. */
+int prepare_start_names(struct prepare *prepare, int fd, struct families *families, struct ledger *ledger);
+
 /* The same for a child that checks something else: `run` does not return, and ends with status 0 if all is well; what is wrong it writes
  * to prepare->report_fd. There is no generation. */
 typedef void (*prepare_run)(const struct prepare *prepare, void *data);

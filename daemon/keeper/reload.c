@@ -176,6 +176,22 @@ static void end_attempt(struct keeper *keeper)
 	keeper_stop_worker(keeper, KEEPER_STOPPING);
 }
 
+static bool waits_for_names(const struct generation *generation)
+{
+	for (unsigned i = 0; i < generation->config->n_routes; i++)
+		if (generation->config->routes[i].enabled && generation->config->routes[i].waits_for_names)
+			return true;
+	return false;
+}
+
+void reload_look_for_names(struct keeper *keeper)
+{
+	const struct generation *newest = keeper->start->generations;
+
+	keeper->naming = waits_for_names(newest) &&
+			 !prepare_start_names(&keeper->prepare, newest->fd, &keeper->start->families, keeper->ledger);
+}
+
 void reload_end_prepare(struct keeper *keeper, int status)
 {
 	struct start *start = keeper->start;
@@ -184,6 +200,15 @@ void reload_end_prepare(struct keeper *keeper, int status)
 	int fd, r;
 
 	fd = r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
+	if (keeper->naming) {
+		keeper->naming = false;
+		keeper->own_idea = true;
+		if (fd < 0) {
+			report_done(&report); /* they are looked for again */
+			return;
+		}
+		log_notice("users or groups that rules wait for are known now");
+	}
 	if (fd >= 0)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
 				   &report);

@@ -40,6 +40,7 @@ struct keeper {
 		bool checking;     /* what is being prepared is the new program's check */
 		bool leaving;      /* all is well: the next worker is the new program's */
 	} upgrade;
+	bool naming;               /* what is being prepared is the generation that runs, if names are known now that were not */
 	bool renew;                /* the next reload looks at each listener, though the configuration may be the same */
 	struct generation *opening;  /* its listeners are being opened, by an errand */
 	bool refusing;             /* when the errand that is under way has taken back what was prepared, the answer is */
@@ -64,6 +65,9 @@ void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct re
 void reload_begin(struct keeper *keeper);
 void reload_end_prepare(struct keeper *keeper, int status);
 void reload_end_errand(struct keeper *keeper);
+
+/* A child looks whether users and groups of rules are known now; if so, a reload comes of it. */
+void reload_look_for_names(struct keeper *keeper);
 
 /* No worker runs: what was waiting for that happens. */
 void reload_settle(struct keeper *keeper);
