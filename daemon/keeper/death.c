@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -23,6 +24,9 @@ static void describe(int status, bool hung, char *text, size_t size)
 
 bool death_was_struck(const struct ledger *ledger, int status, bool hung)
 {
+	/* It obeyed a SIGTERM that was not ours. */
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status) == EXIT_SUCCESS && ledger->keeper->worker_state == WORKER_STOPPED;
 	return WIFSIGNALED(status) && !hung && (WTERMSIG(status) == SIGKILL || ledger->keeper->struck);
 }
 

@@ -46,6 +46,7 @@
 
 enum {
 	TICK_MS = 1000,
+	RETRY_MS = 250, /* of a start that the system refuses */
 };
 
 /* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
@@ -66,11 +67,14 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 	keeper->reason = reason;
 	pid = heir_start(keeper->ledger, keeper->start->generations, &keeper->start->families, planned);
 	if (pid < 0) {
-		log_error("cannot start a worker: %s; trying again", strerror(-pid));
+		if (!keeper->refused)
+			log_error("cannot start a worker: %s; trying again", strerror(-pid));
+		keeper->refused = true;
 		keeper->state = KEEPER_WAITING;
-		keeper->deadline = clock_monotonic() + BACKOFF_MAX_MS * NSEC_PER_MSEC;
+		keeper->deadline = clock_monotonic() + RETRY_MS * NSEC_PER_MSEC;
 		return;
 	}
+	keeper->refused = false;
 	atomic_fetch_add(&record->starts[reason], 1);
 	original_note_words(keeper->ledger, &record->starts[reason], sizeof *record->starts);
 	keeper->worker = pid;

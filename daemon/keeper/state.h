@@ -29,6 +29,7 @@ struct keeper {
 	uint64_t born;             /* CLOCK_MONOTONIC ns, the worker */
 	struct backoff backoff;
 	bool hung;                 /* we killed it for that */
+	bool refused;              /* the system refuses to start one, which has been said */
 	bool wanted;               /* a reload was asked for by SIGHUP */
 	bool took_over;            /* the next reload is that of another program's successor */
 	bool own_idea;             /* nobody asked for the reload that is under way */

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import struct
+import subprocess
 
 import pytest
 
@@ -153,6 +154,39 @@ def test_a_kill_from_outside(held):
     os.kill(worker, signal.SIGKILL)
     daemon.worker_after(worker)
     assert spoken(sessions)
+
+
+def test_a_term_of_the_worker_alone(held):
+    """It stops in good order, and it is no fault of its own, for which its heir would have to wait, each time longer."""
+    daemon, sessions = held
+    for _ in range(12):
+        worker = daemon.worker
+        os.kill(worker, signal.SIGTERM)
+        daemon.worker_after(worker)
+        assert spoken(sessions)
+
+
+def test_a_fork_that_is_refused(held):
+    """For a while: as soon as it is not any more, there is an heir, and the log has said it once."""
+    daemon, sessions = held
+    calls = os.path.join(daemon.directory, "calls")
+    tracer = subprocess.Popen(["strace", "-o", calls, "-e", "trace=clone", "-e", "inject=clone:error=EAGAIN", "-p", str(daemon.keeper)],
+                              stderr=subprocess.PIPE, text=True)
+    if "attached" not in tracer.stderr.readline():
+        pytest.skip("strace cannot attach here")
+    worker = daemon.worker
+    os.kill(worker, signal.SIGKILL)
+    for session in sessions:
+        session.say()
+    try:
+        harness.until("it is tried again, and again", lambda: open(calls, encoding="utf-8").read().count("INJECTED") > 4)
+    finally:
+        tracer.terminate()
+        tracer.wait()
+        tracer.stderr.close()
+    daemon.worker_after(worker)
+    assert all(session.hear() for session in sessions) and spoken(sessions)
+    assert daemon.log().count("cannot start a worker") == 1
 
 
 def test_a_hang(held):
