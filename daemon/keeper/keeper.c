@@ -204,10 +204,7 @@ static void handle_worker_news(struct keeper *keeper)
 	close_left(keeper);
 	if (keeper->ledger->keeper->worker_state != WORKER_READY)
 		return;
-	if (keeper->answer_due) {
-		keeper->answer_due = false;
-		reload_answer(keeper, true, true, NULL);
-	}
+	reload_answer_if_due(keeper);
 	/* After a takeover the reload that follows tells. */
 	if (!service_is_ready() && !keeper->renew)
 		service_ready(keeper->ledger, keeper->start->generations);

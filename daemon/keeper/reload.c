@@ -246,6 +246,15 @@ static void end_opening(struct keeper *keeper)
 	report_done(&report);
 }
 
+/* All is done when the heir serves, and families have done their part for what changed and what leaves. */
+void reload_answer_if_due(struct keeper *keeper)
+{
+	if (!keeper->answer_due || errand_is_under_way() || keeper->ledger->keeper->worker_state != WORKER_READY)
+		return;
+	keeper->answer_due = false;
+	reload_answer(keeper, true, true, NULL);
+}
+
 void reload_end_errand(struct keeper *keeper)
 {
 	if (keeper->refusing)
@@ -254,6 +263,8 @@ void reload_end_errand(struct keeper *keeper)
 		end_opening(keeper);
 	else if (keeper->trying)
 		end_attempt(keeper);
+	else
+		reload_answer_if_due(keeper);
 }
 
 /* No worker runs: the prepared generation becomes the one that runs. */

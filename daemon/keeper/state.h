@@ -62,6 +62,8 @@ void keeper_stop_worker(struct keeper *keeper, enum keeper_state state);
 /* Tells whoever asked for a reload, or an upgrade, what came of it. */
 void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct report *report);
 
+void reload_answer_if_due(struct keeper *keeper);
+
 /* The steps of a reload: a child reads the file; it has ended; the errand that opened listeners, or tried some, or took them back, is over. */
 void reload_begin(struct keeper *keeper);
 void reload_end_prepare(struct keeper *keeper, int status);
