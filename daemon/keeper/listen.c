@@ -471,15 +471,25 @@ static void end_attempt(struct ledger *ledger, uint32_t index, int error)
 	place_wait(ledger, &ledger->listeners[attempts[index].other - 1], error);
 }
 
+/* It is PENDING: what was waited for is there. */
+static void take_opened(struct ledger *ledger, const struct job *job)
+{
+	struct ledger_listener *record = &ledger->listeners[job->record];
+
+	if (attempts[job->record].other)
+		replaced[attempts[job->record].other - 1] = true;
+	record->waits = 0;
+	atomic_store(&record->state, LISTENER_PENDING);
+	opening_note_place(ledger, job);
+}
+
 static void take_attempt(struct ledger *ledger, const struct job *job, int r, const char *text)
 {
 	int before = -attempts[job->record].waited;
 
 	outcome.come |= !r;
 	if (!r) {
-		opening_note_place(ledger, job);
-		if (attempts[job->record].other)
-			replaced[attempts[job->record].other - 1] = true;
+		take_opened(ledger, job);
 		return;
 	}
 	opening_leave_unfinished(job, r);
@@ -503,7 +513,7 @@ static int try_again(struct ledger *ledger, uint32_t index, const struct wanted 
 	}
 	attempts[next - ledger->listeners].waited = waited;
 	attempts[next - ledger->listeners].other = lost ? index + 1 : 0;
-	return opening_ask(ledger, next, wanted, newest);
+	return lost ? opening_ask(ledger, next, wanted, newest) : opening_ask_again(ledger, record, wanted);
 }
 
 void listen_try(struct ledger *ledger, struct generation *newest)
@@ -528,7 +538,8 @@ void listen_try(struct ledger *ledger, struct generation *newest)
 	end_search();
 	r = opening_start(ledger, r, &taker);
 	for (uint32_t i = 0; r && i < ledger_listeners_high(ledger); i++)
-		if (ledger->listeners[i].state == LISTENER_PENDING)
+		if (ledger->listeners[i].state == LISTENER_PENDING ||
+		    (ledger->listeners[i].state == LISTENER_WAITING && ledger->listeners[i].n_fds))
 			end_attempt(ledger, i, -attempts[i].waited);
 }
 

@@ -28,7 +28,7 @@ static struct job job_of(const struct ledger *ledger, enum job_kind kind, const 
 			    .record = record ? (uint32_t)(record - ledger->listeners) : 0};
 }
 
-static void close_record(struct ledger_listener *record)
+static void close_fds(struct ledger_listener *record)
 {
 	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
 		int fd = record->fds[k];
@@ -37,6 +37,11 @@ static void close_record(struct ledger_listener *record)
 		if (fd >= 0)
 			close(fd);
 	}
+}
+
+static void close_record(struct ledger_listener *record)
+{
+	close_fds(record);
 	atomic_store(&record->state, LISTENER_FREE);
 }
 
@@ -114,19 +119,36 @@ void opening_take_back(struct ledger *ledger, struct ledger_listener *record)
 }
 
 /* A record for sockets that a child is to open. */
-int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted,
-			   const struct generation *generation)
+static uint32_t count_readers(const struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
+{
+	return wanted_is_for_each(wanted) && !record->shared ? ledger->n_threads : 1;
+}
+
+static int add_open(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted)
 {
 	struct job job = job_of(ledger, JOB_OPEN, record, wanted);
 
-	fill_record(record, wanted, generation, wanted_is_for_each(wanted) && !record->shared ? ledger->n_threads : 1);
-	atomic_store(&record->state, LISTENER_PENDING);
 	job.n = ledger_sockets(record);
 	job.share = wanted_shares_port(wanted);
 	job.probe = job.share && !ports_has(ledger, &wanted->leg->address);
 	ports_note(&wanted->leg->address);
 	original_note_listener(ledger, record);
 	return jobs_add(&jobs, &job);
+}
+
+int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation)
+{
+	fill_record(record, wanted, generation, count_readers(ledger, record, wanted));
+	atomic_store(&record->state, LISTENER_PENDING);
+	return add_open(ledger, record, wanted);
+}
+
+int opening_ask_again(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted)
+{
+	for (uint32_t k = 0; k < LEDGER_THREADS_MAX - 1; k++)
+		record->fds[k] = -1;
+	record->n_fds = count_readers(ledger, record, wanted);
+	return add_open(ledger, record, wanted);
 }
 
 /* In place of sockets, what is waited for. */
@@ -143,7 +165,9 @@ void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t 
 {
 	struct ledger_listener *record = &ledger->listeners[job->record];
 
-	if (record->state == LISTENER_PENDING && k < ledger_sockets(record) && record->fds[k] < 0)
+	bool is_asked = record->state == LISTENER_PENDING || record->state == LISTENER_WAITING;
+
+	if (is_asked && k < ledger_sockets(record) && record->fds[k] < 0)
 		record->fds[k] = fd;
 	else
 		close(fd);
@@ -160,7 +184,7 @@ void opening_close(struct ledger_listener *record)
 
 void opening_wait_again(struct ledger *ledger, struct ledger_listener *record, int error)
 {
-	opening_close(record);
+	close_fds(record);
 	opening_wait(ledger, record, error, LISTENER_WAITING);
 }
 

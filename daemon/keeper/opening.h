@@ -32,6 +32,7 @@ bool wanted_is_for_each(const struct wanted *wanted);
 
 /* A record for sockets that are to be opened: it is PENDING. Or whether LIVE options can be set that have changed. 0 or -ENOMEM. */
 int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation);
+int opening_ask_again(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted); /* it waits, and is told to wait */
 int opening_try_options(struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted);
 
 /* A record without sockets, PENDING, that is going to wait, for what only another generation can bring. */
@@ -48,7 +49,7 @@ int opening_start(struct ledger *ledger, int error, const struct errand_taker *t
 /* The same of jobs whose outcome only the log tells. ends: the daemon does, and waits for no family long. */
 void opening_send(struct ledger *ledger, bool ends);
 
-/* For takers: a socket of a PENDING record is there; all of them are, and what they hang on is looked at from now on; who was to open them came
+/* For takers: a socket of a record is there that was asked for; all of them are, and what they hang on is looked at from now on; who was to open them came
  * to no end, and what he may have bound by then has left a name. */
 void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t k, int fd);
 void opening_note_place(struct ledger *ledger, const struct job *job);
