@@ -458,12 +458,15 @@ class Daemon:
 
     def thread(self, index):
         """The id of the worker's thread with this number, as status and sessions count them."""
-        worker = self.worker
-        for task in os.listdir(f"/proc/{worker}/task"):
-            with open(f"/proc/{worker}/task/{task}/comm", encoding="utf-8") as file:
-                if file.read().strip() == f"spliced-{index}":
-                    return int(task)
-        raise AssertionError(f"the worker has no thread {index}")
+        def find():
+            worker = self.worker
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                for task in os.listdir(f"/proc/{worker}/task"):
+                    if command_name(f"{worker}/task/{task}") == f"spliced-{index}":
+                        return int(task)
+            return None
+
+        return until(f"the worker has thread {index}", find)
 
     def signal(self, number):
         os.kill(self.keeper, number)
