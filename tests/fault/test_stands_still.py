@@ -2,6 +2,7 @@
 """What may befall a daemon from outside, and hurts none of its sessions: a keeper that is stopped for a while, also as its worker dies; memory
 that runs out; a second daemon that is started on the same file."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import pytest
 
 import harness
 from harness import Daemon, Endpoint, until
+from test_sandbox import Captive, captive  # noqa: F401
 
 
 class Talk:
@@ -102,6 +104,72 @@ def test_the_worker_is_the_one_to_die_of_no_memory(day):
         os.kill(worker, signal.SIGKILL)
         daemon.worker_after(worker)
         assert talks[0].goes_on()
+
+
+class Memory:
+    """A control group that allows so much, for some processes: cgroups(7), of either version."""
+
+    def __init__(self, limit):
+        first, second = "/sys/fs/cgroup/memory", "/sys/fs/cgroup"
+        old = os.path.exists(f"{first}/memory.limit_in_bytes")
+        self.path = os.path.join(first if old else second, f"spliced-test-{os.getpid()}")
+        try:
+            os.mkdir(self.path)
+            with open(os.path.join(self.path, "memory.limit_in_bytes" if old else "memory.max"), "w", encoding="utf-8") as file:
+                file.write(str(limit))
+        except OSError as error:
+            pytest.skip(f"no memory control group to be had: {error}")
+
+    def take(self, pid):
+        with open(os.path.join(self.path, "cgroup.procs"), "w", encoding="utf-8") as file:
+            file.write(str(pid))
+
+    def give_back(self, keeper):
+        """The keeper and all that it has started, until there are no more."""
+        def are_gone():
+            with open(os.path.join(self.path, "cgroup.procs"), encoding="utf-8") as file:
+                pids = file.read().split()
+            for pid in [str(keeper), *pids]:
+                with contextlib.suppress(OSError), open(os.path.join(os.path.dirname(self.path), "cgroup.procs"), "w",
+                                                        encoding="utf-8") as file:
+                    file.write(pid)
+            return not pids
+
+        until("nobody is in the group", are_gone)
+
+    def close(self):
+        until("nobody is in it", self.remove)
+
+    def remove(self):
+        try:
+            os.rmdir(self.path)
+        except OSError:
+            return False
+        return True
+
+
+def test_memory_runs_out(captive):
+    """The worker takes more than there may be: the kernel kills it, and its sessions go on with the next."""
+    if os.geteuid():
+        pytest.skip("control groups take root")
+    with Captive(captive) as route:
+        daemon = route.daemon
+        memory, keeper, worker = Memory(96 << 20), daemon.keeper, daemon.worker
+        with route.front.connect() as client, route.ends[1].accept()[0] as server:
+            for end in (client, server):
+                end.settimeout(harness.PATIENCE)
+            try:
+                for pid in (keeper, worker):
+                    memory.take(pid)
+                route.tell("eat")
+                daemon.worker_after(worker)
+            finally:
+                memory.give_back(keeper)
+            client.sendall(b"word")
+            assert server.recv(10) == b"word"
+        assert daemon.keeper == keeper and "died of signal 9" in daemon.log()
+        route.serves()
+        memory.close()
 
 
 @pytest.mark.parametrize("control", ("the same", "another"))

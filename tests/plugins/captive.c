@@ -359,6 +359,20 @@ static long do_rename(const char *argument)
 	return rename(argument, argument);
 }
 
+/* More memory than a small control group has. */
+static long do_eat(const char *argument)
+{
+	enum { MEAL = 200 << 20 };
+	char *bytes = malloc(MEAL);
+
+	(void)argument;
+	if (!bytes)
+		return -1;
+	memset(bytes, 1, MEAL);
+	free(bytes);
+	return 0;
+}
+
 static long do_abort(const char *argument)
 {
 	(void)argument;
@@ -396,7 +410,7 @@ static const struct attempt {
 	ATTEMPT(io_uring_enter), ATTEMPT(bpf), ATTEMPT(mount), ATTEMPT(unshare), ATTEMPT(setns), ATTEMPT(chroot), ATTEMPT(setuid),
 	ATTEMPT(dumpable), ATTEMPT(name), ATTEMPT(limit), ATTEMPT(memory), ATTEMPT(code), ATTEMPT(code_later), ATTEMPT(read),
 	ATTEMPT(write), ATTEMPT(create), ATTEMPT(list), ATTEMPT(unlink), ATTEMPT(mkdir), ATTEMPT(chmod), ATTEMPT(rename),
-	ATTEMPT(abort), ATTEMPT(crash), ATTEMPT(zone),
+	ATTEMPT(eat), ATTEMPT(abort), ATTEMPT(crash), ATTEMPT(zone),
 };
 
 static int answer(const char *request, char *text, size_t size)
