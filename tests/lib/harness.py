@@ -11,6 +11,7 @@ condition, and fails with its name. Needs only the standard library, so that it 
 """
 
 import atexit
+import contextlib
 import ctypes
 import json
 import os
