@@ -89,11 +89,8 @@ static uint32_t count_companions(const struct config_endpoint *endpoint)
 {
 	uint32_t n = 0;
 
-	for (unsigned i = 0; i < endpoint->n_legs; i++) {
-		const struct config_leg *leg = &endpoint->legs[i];
-
-		n += leg->has_companion;
-	}
+	for (unsigned i = 0; i < endpoint->n_legs; i++)
+		n += endpoint->legs[i].has_companion;
 	return n;
 }
 

@@ -103,7 +103,7 @@ void listen_cancel(struct ledger *ledger, struct generation *generation)
 	memset(replaced, 0, sizeof replaced);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		/* What was not bound left nothing; another's may stand there. */
-		if (ledger->listeners[i].state == LISTENER_PENDING && ledger->listeners[i].fds[0] >= 0)
+		if (ledger->listeners[i].state == LISTENER_PENDING && ledger_sockets(&ledger->listeners[i]) && ledger->listeners[i].fds[0] >= 0)
 			opening_remove_traces(ledger, &ledger->listeners[i], generation);
 	opening_send(ledger, false);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
@@ -233,10 +233,8 @@ static void take_outcome(struct ledger *ledger, const struct job *job, int r, co
 	if (!r)
 		return;
 	opening_leave_unfinished(job, r);
-	if (job->kind == JOB_OPEN) {
-		opening_close(record);
-		original_note_listener(ledger, record);
-	}
+	if (job->kind == JOB_OPEN)
+		opening_take_back(ledger, record);
 	if (job->kind == JOB_OPEN && is_absence(r)) {
 		log_lines(LOG_WARNING, "", *text ? text : NULL);
 		opening_wait(ledger, record, r, LISTENER_PENDING);
@@ -375,7 +373,7 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	int r = -record->waits;
 
 	if (!leg) {
-		opening_close(record);
+		opening_take_back(ledger, record);
 		return;
 	}
 	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !job_is_passed(endpoint); k++)
@@ -466,8 +464,7 @@ static void end_attempt(struct ledger *ledger, uint32_t index, int error)
 		opening_wait_again(ledger, record, error);
 		return;
 	}
-	opening_close(record);
-	original_note_listener(ledger, record);
+	opening_take_back(ledger, record);
 	place_wait(ledger, &ledger->listeners[attempts[index].other - 1], error);
 }
 

@@ -25,7 +25,7 @@ static struct jobs jobs;
 static struct job job_of(const struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record, const struct wanted *wanted)
 {
 	return (struct job){.kind = kind, .config = wanted->config, .route = wanted->route, .endpoint = wanted->endpoint, .leg = wanted->leg,
-			    .record = record ? (uint32_t)(record - ledger->listeners) : 0};
+			    .record = (uint32_t)(record - ledger->listeners)};
 }
 
 static void close_fds(struct ledger_listener *record)
@@ -37,12 +37,6 @@ static void close_fds(struct ledger_listener *record)
 		if (fd >= 0)
 			close(fd);
 	}
-}
-
-static void close_record(struct ledger_listener *record)
-{
-	close_fds(record);
-	atomic_store(&record->state, LISTENER_FREE);
 }
 
 static void fill_record(struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation, uint32_t readers)
@@ -114,11 +108,11 @@ void opening_send(struct ledger *ledger, bool ends)
 
 void opening_take_back(struct ledger *ledger, struct ledger_listener *record)
 {
-	close_record(record);
+	close_fds(record);
+	atomic_store(&record->state, LISTENER_FREE);
 	original_note_listener(ledger, record);
 }
 
-/* A record for sockets that a child is to open. */
 static uint32_t count_readers(const struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
 {
 	return wanted_is_for_each(wanted) && !record->shared ? ledger->n_threads : 1;
@@ -160,11 +154,9 @@ void opening_wait(struct ledger *ledger, struct ledger_listener *record, int err
 	original_note_listener(ledger, record);
 }
 
-/* One of a PENDING record's sockets is there. */
 void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t k, int fd)
 {
 	struct ledger_listener *record = &ledger->listeners[job->record];
-
 	bool is_asked = record->state == LISTENER_PENDING || record->state == LISTENER_WAITING;
 
 	if (is_asked && k < ledger_sockets(record) && record->fds[k] < 0)
@@ -172,14 +164,6 @@ void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t 
 	else
 		close(fd);
 	original_note_listener(ledger, record);
-}
-
-/* Nothing is left of it but the record: what was bound was taken back by the child, or dies with these. */
-void opening_close(struct ledger_listener *record)
-{
-	close_record(record);
-	for (uint32_t k = 0; k < LEDGER_THREADS_MAX - 1; k++)
-		record->fds[k] = -1;
 }
 
 void opening_wait_again(struct ledger *ledger, struct ledger_listener *record, int error)

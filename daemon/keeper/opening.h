@@ -55,8 +55,7 @@ void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t 
 void opening_note_place(struct ledger *ledger, const struct job *job);
 void opening_leave_unfinished(const struct job *job, int r);
 
-/* Closes its sockets: the record is free. take_back: and that is noted. */
-void opening_close(struct ledger_listener *record);
+/* Closes its sockets: the record is free. */
 void opening_take_back(struct ledger *ledger, struct ledger_listener *record);
 
 /* In place of sockets, what is waited for; again, after it was tried: WAITING. */
