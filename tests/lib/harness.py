@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import rest
@@ -152,25 +153,27 @@ def holds(what, condition, seconds):
 # ---- addresses ----
 
 _given = set()
+_choosing = threading.Lock()  # one thread's look at a port would be in the way of another's
 
 IPPROTO_MPTCP = 262
 
 
 def free_port():
     """A port below the ephemeral range: a client that retries a dead port up there can connect to itself."""
-    while True:
-        port = random.randrange(10000, 32000)
-        if port in _given:
-            continue
-        try:
-            with socket.socket(socket.AF_INET6) as six, socket.socket(socket.AF_INET) as four:
-                six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                six.bind(("::", port))
-                four.bind(("", port))
-        except OSError:
-            continue
-        _given.add(port)
-        return port
+    with _choosing:
+        while True:
+            port = random.randrange(10000, 32000)
+            if port in _given:
+                continue
+            try:
+                with socket.socket(socket.AF_INET6) as six, socket.socket(socket.AF_INET) as four:
+                    six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                    six.bind(("::", port))
+                    four.bind(("", port))
+            except OSError:
+                continue
+            _given.add(port)
+            return port
 
 
 def has_mptcp():
