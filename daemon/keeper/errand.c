@@ -218,11 +218,6 @@ static void keep_what_is_needed(int to)
 
 /* ---- in the keeper ---- */
 
-static void log_done(const char *text)
-{
-	log_lines(LOG_WARNING, "", *text ? text : NULL);
-}
-
 static void settle(struct ledger *ledger, uint32_t index, int r, const char *text)
 {
 	if (errand.told[index])
@@ -231,7 +226,7 @@ static void settle(struct ledger *ledger, uint32_t index, int r, const char *tex
 	if (errand.taker && errand.taker->done)
 		errand.taker->done(ledger, &errand.jobs.list[index], r, text);
 	else if (r)
-		log_done(text);
+		log_lines(LOG_WARNING, "", text);
 }
 
 static void finish(struct ledger *ledger)

@@ -236,7 +236,7 @@ static void take_outcome(struct ledger *ledger, const struct job *job, int r, co
 	if (job->kind == JOB_OPEN)
 		opening_take_back(ledger, record);
 	if (job->kind == JOB_OPEN && is_absence(r)) {
-		log_lines(LOG_WARNING, "", *text ? text : NULL);
+		log_lines(LOG_WARNING, "", text);
 		opening_wait(ledger, record, r, LISTENER_PENDING);
 		return;
 	}
@@ -492,7 +492,7 @@ static void take_attempt(struct ledger *ledger, const struct job *job, int r, co
 	opening_leave_unfinished(job, r);
 	end_attempt(ledger, job->record, r == -ECANCELED ? before : r);
 	if (r != -ECANCELED && r != before)
-		log_lines(LOG_WARNING, "", *text ? text : NULL);
+		log_lines(LOG_WARNING, "", text);
 }
 
 /* One that waits opens in its own record, one that has lost its place in another: until then it is accepted from. */
