@@ -276,6 +276,8 @@ static int settle(int fd, const struct spliced_options *options, int index, bool
 		r = bind_to(fd, group & 0xffff && !joins ? htons(PROTOCOL_NONE) : bound_protocol(options), index);
 	if (!r && group & 0xffff && joins)
 		r = set(fd, options, PACKET_OPTION_FANOUT, PACKET_FANOUT, group);
+	if (r && group & 0xffff && joins)
+		bind_to(fd, htons(PROTOCOL_NONE), index); /* else it would hear what the group shares out, too */
 	return r;
 }
 
@@ -296,6 +298,15 @@ static int index_of(int fd, const struct spliced_options *options)
 	return is_any(options) || ioctl(fd, SIOCGIFINDEX, &request) < 0 ? 0 : request.ifr_ifindex;
 }
 
+/* A member of a fanout group cannot be bound again, nor leave. */
+static bool is_stuck(int fd)
+{
+	int group = 0;
+	socklen_t len = sizeof group;
+
+	return !getsockopt(fd, SOL_PACKET, PACKET_FANOUT, &group, &len) && group;
+}
+
 static int look(int fd, const struct spliced_options *options, bool joins, uint64_t *lost)
 {
 	int index = index_of(fd, options), r;
@@ -310,12 +321,12 @@ static int look(int fd, const struct spliced_options *options, bool joins, uint6
 		return -errno;
 	if (!index && !is_any(options)) {
 		/* It may live on with another name. */
-		if (own.sll_ifindex > 0)
-			bind_to(fd, htons(PROTOCOL_NONE), 0);
+		if (own.sll_ifindex > 0 && bind_to(fd, htons(PROTOCOL_NONE), 0) == -EINVAL && is_stuck(fd))
+			return -EBADFD;
 		return -ENODEV;
 	}
 	if (own.sll_ifindex != index || own.sll_protocol != bound_protocol(options)) {
-		r = settle(fd, options, index, joins);
+		r = is_stuck(fd) ? -EBADFD : settle(fd, options, index, joins);
 		if (r < 0)
 			return r;
 	}

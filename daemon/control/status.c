@@ -241,6 +241,17 @@ static void judge_limits(struct verdict *verdict, const struct ledger *ledger, c
 	}
 }
 
+static bool may_wait(const struct ledger_session *record)
+{
+	return record->state == SESSION_RELAYING || record->state == SESSION_CONNECTING;
+}
+
+/* A session that connects may have come to another member meanwhile. */
+static bool has_places(const struct config_endpoint *endpoint)
+{
+	return endpoint && endpoint->legs[0].row->capabilities & (SPLICED_FEED | SPLICED_BINDS);
+}
+
 /* What a family waits for, as an interface that is not there. */
 static void judge_places(struct verdict *verdict, const struct ledger *ledger, struct generation *generations)
 {
@@ -249,7 +260,7 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 		const struct config_route *route;
 
 		/* Each second, of each session: of most there is nothing more to look at. */
-		if (ledger->sessions[slot].state != SESSION_RELAYING || (!ledger->flows[slot].waits[0] && !ledger->flows[slot].waits[1]))
+		if (!may_wait(&ledger->sessions[slot]) || (!ledger->flows[slot].waits[0] && !ledger->flows[slot].waits[1]))
 			continue;
 		if (!glance_session(ledger, slot, record))
 			continue;
@@ -259,7 +270,7 @@ static void judge_places(struct verdict *verdict, const struct ledger *ledger, s
 				side ? generation_target(route, record) : generation_front(route, record);
 			int error = ledger->flows[slot].waits[side];
 
-			if (error && endpoint)
+			if (error && has_places(endpoint))
 				add_reason(verdict, "%s: %s waits (%s)", route->name, endpoint->text, strerror(error));
 		}
 	}

@@ -149,6 +149,13 @@ static void settle_record(const struct worker *worker, struct ledger_session *re
 	}
 }
 
+/* Its listener's socket has been replaced by another. Only a feed's session lives by it alone. */
+static bool is_left_behind(const struct worker *worker, const struct ledger_session *record, const struct config_route *route)
+{
+	return record->front == FRONT_FED && worker->ledger->listeners[record->listener].state == LISTENER_LEAVING &&
+	       route->listen[record->endpoint].legs[record->leg].row->capabilities & SPLICED_FEED;
+}
+
 /* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the route means the same, they go on as
  * its own; else a new session takes the place of a standing one, and of a datagram session at the next message of its peer. */
 static void renew_record(const struct worker *worker, struct renewal *renewal, uint32_t slot)
@@ -158,6 +165,8 @@ static void renew_record(const struct worker *worker, struct renewal *renewal, u
 	const struct generation *own = generation_find(worker->generations, record->generation);
 	const struct config_route *route = &own->config->routes[record->route];
 
+	if (own == worker->generations && is_left_behind(worker, record, route))
+		record->kill = record->kill ? record->kill : END_RELOAD;
 	if (own == worker->generations || record->front == FRONT_ACCEPTED || flow->flags & FLOW_SUPERSEDED)
 		return;
 	if (renewal && renewal_take(renewal, worker->ledger, slot))

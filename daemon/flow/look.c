@@ -10,6 +10,7 @@
 #include "ledger/generation.h"
 #include "net/callback.h"
 
+#include <errno.h>
 #include <string.h>
 
 static bool wants_looks(const struct session *session, unsigned side)
@@ -36,6 +37,19 @@ static void tell(struct session *session, unsigned side, int r, const struct rep
 	*waits = -r;
 }
 
+/* A feed's socket is its listener's: the keeper opens another. What was opened for the session goes with it. */
+static void replace(struct session *session, unsigned side)
+{
+	const struct ledger_session *record = session_record(session);
+
+	if (!side && record->front == FRONT_FED) {
+		atomic_store(&session->thread->worker->ledger->listeners[record->listener].useless, 1);
+		return;
+	}
+	session->useless = true;
+	session_look_again(session, session->thread->loop.now);
+}
+
 int look_at_side(struct session *session, unsigned side)
 {
 	const struct config_leg *leg = session_leg(session, side);
@@ -53,6 +67,8 @@ int look_at_side(struct session *session, unsigned side)
 	ledger_count(&session_counter(session)->lost, lost);
 	tell(session, side, r, &report);
 	report_done(&report);
+	if (r == -EBADFD)
+		replace(session, side);
 	return r;
 }
 

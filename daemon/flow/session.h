@@ -104,6 +104,7 @@ struct session {
 	struct spliced_ring *ring[2]; /* that side's messages are read from it; NULL: by recvmsg(2) */
 	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
+	bool useless;          /* a socket of it is, says its family: it ends, and another begins */
 	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
 	struct standing *standing; /* NULL: somebody asked for it */
 	/* chain.h */

@@ -167,7 +167,7 @@ static void end_idle(struct session *session)
 /* What waits for no event but a time: a pipe, a sink that cannot tell when there is room, a format. */
 static void look_again(struct session *session)
 {
-	int r = 0;
+	int r = session->useless ? -EBADFD : 0;
 
 	session->starved = false;
 	for (unsigned side = 0; side < 2 && !r; side++)

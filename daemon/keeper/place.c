@@ -58,6 +58,11 @@ static int look(struct ledger *ledger, struct ledger_listener *record, const str
 {
 	const char *path = path_of(leg);
 
+	if (atomic_load(&record->useless))
+		return -EBADFD;
+	/* The family sees to a feed's place itself: its look(). */
+	if (leg->row->capabilities & SPLICED_FEED)
+		return 0;
 	if (path)
 		return look_at_file(ledger, record, leg, path);
 	return ledger_sockets(record) && record->fds[0] >= 0 && socket_has_lost_device(record->fds[0]) ? -ENODEV : 0;
@@ -71,10 +76,10 @@ void place_wait(struct ledger *ledger, struct ledger_listener *record, int error
 	original_note_listener(ledger, record);
 }
 
-/* What the service manager has bound is its own, and a feed sees to its place itself (look() of its family). */
+/* What the service manager has bound is its own. */
 static bool may_be_lost(const struct ledger_listener *record, const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
-	return record->state == LISTENER_OPEN && leg && !endpoint->values[ENDPOINT_FD].value.text && !(leg->row->capabilities & SPLICED_FEED);
+	return record->state == LISTENER_OPEN && leg && !endpoint->values[ENDPOINT_FD].value.text;
 }
 
 bool places_look(struct ledger *ledger, struct generation *newest)

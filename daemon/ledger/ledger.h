@@ -290,7 +290,7 @@ struct ledger_listener {
 	uint16_t places[LEDGER_THREADS_MAX - 1];
 	_Atomic uint8_t let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
 	uint32_t shared; /* one socket for all threads, because descriptors are short */
-	uint32_t reserved;
+	_Atomic uint32_t useless; /* its family says that its socket is: another is to be opened in its place */
 	uint64_t file_device, file_inode; /* of a UNIX socket: of its file as it was bound; 0: not noted */
 };
 

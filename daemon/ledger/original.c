@@ -68,7 +68,8 @@ static const struct part listener_parts[] = {
 	FIELDS(ledger_listener, n_fds, live_digest),
 	FIELDS(ledger_listener, leaving_since, waits),
 	FIELDS(ledger_listener, group, placed),
-	FIELDS(ledger_listener, shared, file_inode),
+	FIELD(ledger_listener, shared),
+	FIELDS(ledger_listener, file_device, file_inode),
 };
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))

@@ -350,7 +350,8 @@ struct spliced_plugin {
 
 	/* Called every second for an open socket of a FEED or BINDS row: whether it is still where the options say, when an interface has
 	 * come, gone or got another name; it is bound anew if need be. Adds to *lost the messages that the kernel
-	 * has dropped since the last call. 0; or negative errno: what it waits for, which the route's status tells. */
+	 * has dropped since the last call. 0; or negative errno: what it waits for, which the route's status tells. -EBADFD: this socket
+	 * cannot be bound anew: the daemon opens another in its place. */
 	int (*look)(int fd, const struct spliced_options *options, uint64_t *lost);
 
 	/* since 1.3 */

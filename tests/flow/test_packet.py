@@ -528,6 +528,50 @@ def test_missing_interface_is_waited_for(machines):
         until("all is well", lambda: verdict(daemon) == "OK")
 
 
+@pytest.mark.parametrize("side,gone,change", (("listen", "deleted", "kill"), ("listen", "renamed", "nothing"),
+                                              ("target", "deleted", "nothing"), ("target", "renamed", "kill")))
+def test_an_interface_of_a_fanout_group_goes(machines, side, gone, change):
+    """The kernel binds no socket of such a group again: another takes its place."""
+    left, right = machines
+    routes = bridge()
+    routes["bridge"][side]["fanout"] = 7
+    interface, machine = {"listen": ("left", left), "target": ("right", right)}[side]
+    with Daemon(routes) as daemon:
+        reach(left, right)
+        if gone == "deleted":
+            ip("link", "del", interface)
+        else:
+            ip("link", "set", interface, "down")
+            ip("link", "set", interface, "name", "other", "up")
+        until("status says so", lambda: f"{interface} waits" in verdict(daemon))
+        if change == "kill":
+            worker = daemon.worker
+            os.kill(worker, signal.SIGKILL)
+            daemon.worker_after(worker)
+        if gone == "deleted":
+            machine.connect()
+            for one in machines:
+                one.run("ip", "neigh", "flush", "all")
+        else:
+            # To whoever was moved on, nothing of what has another name now comes.
+            until("it was left alone", lambda: subprocess.run(left.command("ping", "-q", "-c", "1", "-W", "1", right.address),
+                                                              capture_output=True).returncode)
+            ip("link", "set", "other", "down")
+            ip("link", "set", "other", "name", interface, "up")
+        reach(left, right)
+        until("all is well", lambda: verdict(daemon) == "OK")
+
+
+@pytest.mark.parametrize("side", ("left", "right"))
+def test_an_interface_is_missing_at_a_start(machines, side):
+    ip("link", "del", side)
+    with Daemon(bridge()) as daemon:
+        until("status says so", lambda: f"{side} waits (No such device)" in verdict(daemon))
+        dict(zip(("left", "right"), machines))[side].connect()
+        reach(*machines)
+        until("all is well", lambda: verdict(daemon) == "OK")
+
+
 def test_bridge_survives_the_worker(machines):
     left, right = machines
     with Daemon(bridge()) as daemon:
