@@ -199,6 +199,8 @@ int config_answer_generation(int fd, struct families *families, int to, struct r
 int config_resolve_generation(int fd, struct families *families, int to, struct report *report);
 int config_read_generation(int fd, struct families *families, struct config **ret,
 			   struct report *report);
+/* Its daemon group alone, which takes no family. */
+int config_read_generation_daemon(int fd, struct config **ret, struct report *report);
 
 /* Prints the canonical text: a file that reads as the same config. 0 or negative errno. */
 int config_print(const struct config *config, FILE *file);

@@ -201,7 +201,7 @@ static int add_files(struct check *check, const struct header *header, const cha
 	return r;
 }
 
-static int check_body(struct check *check, const struct body *body)
+static int check_body(struct check *check, const struct body *body, bool daemon_only)
 {
 	const struct header *header = &body->header;
 	const char *text = body->bytes + header->files_len + header->n_lines * sizeof(struct config_place);
@@ -222,7 +222,7 @@ static int check_body(struct check *check, const struct body *body)
 		r = parse_source(check, &source, &root);
 	if (r < 0)
 		return r;
-	return root ? check_tree(check, root, false) : -EINVAL;
+	return root ? check_tree(check, root, daemon_only) : -EINVAL;
 }
 
 static int start_reading(struct check *check, struct families *families, struct report *report)
@@ -254,7 +254,7 @@ static int ask(const struct body *body, struct families *families, char **answer
 	r = start_reading(&check, families, report);
 	check.answers.mode = ANSWERS_WRITTEN;
 	if (r == 0)
-		r = check_body(&check, body);
+		r = check_body(&check, body, false);
 	*answers = check.answers.bytes;
 	*len = check.answers.len;
 	r = finish_reading(&check, r, &config);
@@ -338,7 +338,7 @@ int config_resolve_generation(int fd, struct families *families, int to, struct 
 	if (r == 0)
 		r = read_body(fd, check.scratch, &body);
 	if (r == 0)
-		r = check_body(&check, &body);
+		r = check_body(&check, &body, false);
 	r = finish_reading(&check, r, &config);
 	if (r == 0)
 		r = config->digest == before->digest ? -EAGAIN : config_write_generation(config, families, to, report);
@@ -359,6 +359,21 @@ int config_read_generation(int fd, struct families *families, struct config **re
 	if (r == 0 && body.header.version == GENERATION_VERSION)
 		check.answers = (struct answers){.mode = ANSWERS_READ, .bytes = body.bytes + body.len, .len = body.header.answers_len};
 	if (r == 0)
-		r = check_body(&check, &body);
+		r = check_body(&check, &body, false);
+	return finish_reading(&check, r, ret);
+}
+
+int config_read_generation_daemon(int fd, struct config **ret, struct report *report)
+{
+	struct families none = {0};
+	struct body body = {0};
+	struct check check;
+	int r;
+
+	r = start_reading(&check, &none, report);
+	if (r == 0)
+		r = read_body(fd, check.scratch, &body);
+	if (r == 0)
+		r = check_body(&check, &body, true);
 	return finish_reading(&check, r, ret);
 }

@@ -8,6 +8,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "config/needs.h"
+#include "keeper/left.h"
 #include "ledger/generation.h"
 
 #include <cap-ng.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -69,12 +71,38 @@ int privilege_find(struct privilege *privilege, const struct config *config, str
 	return 0;
 }
 
-/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its own. */
-int privilege_needs(const char *path, struct families *families, uint64_t *capabilities, struct report *report)
+void privilege_of_owner(struct privilege *privilege, int fd)
 {
-	struct config_source source = {.path = path, .families = families};
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return;
+	privilege->drop = geteuid() == 0 && status.st_uid != 0;
+	privilege->uid = status.st_uid;
+	privilege->gid = status.st_gid;
+	privilege->user = NULL;
+}
+
+/* A file that is wrong takes nothing from what goes on without it. */
+static uint64_t find_needs(const char *path, struct families *families, struct left *left)
+{
+	struct config_source source = {.path = path, .families = families, .names_may_wait = true};
 	struct report ignored = {0};
 	struct config *config;
+	uint64_t needs = 0;
+	int n = left_keep_generations(left);
+
+	for (int fd = STDERR_FILENO + 1; fd < STDERR_FILENO + 1 + n; fd++)
+		if (!config_read_generation(fd, families, &config, &ignored))
+			needs |= needs_of_config(config);
+	if (!config_load(&source, &config, &ignored))
+		needs |= needs_of_config(config);
+	return needs;
+}
+
+/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its own. */
+int privilege_needs(const char *path, struct families *families, struct left *left, uint64_t *capabilities, struct report *report)
+{
 	uint64_t *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = 0, r = 0;
 	pid_t pid;
@@ -84,8 +112,7 @@ int privilege_needs(const char *path, struct families *families, uint64_t *capab
 	*shared = 0;
 	pid = fork();
 	if (pid == 0) {
-		if (!config_load(&source, &config, &ignored))
-			*shared = needs_of_config(config);
+		*shared = find_needs(path, families, left);
 		_exit(0);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)

@@ -10,6 +10,7 @@ struct config;
 struct config_endpoint;
 struct families;
 struct generation;
+struct left;
 struct report;
 
 struct privilege {
@@ -30,8 +31,11 @@ void privilege_hide(void);
 /* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */
 int privilege_find(struct privilege *privilege, const struct config *config, struct report *report);
 
-/* The capabilities that a configuration's sockets take: families' needs(), and mark. Reads the whole file in a child. */
-int privilege_needs(const char *path, struct families *families, uint64_t *capabilities, struct report *report);
+/* The user that a descriptor's file belongs to, without supplementary groups: who made it. */
+void privilege_of_owner(struct privilege *privilege, int fd);
+
+/* The capabilities that a configuration's sockets take: families' needs(), and mark. Reads the whole file, and what was left, in a child. */
+int privilege_needs(const char *path, struct families *families, struct left *left, uint64_t *capabilities, struct report *report);
 
 /* Becomes the user, for good. 0 or negative errno, report saying why. */
 int privilege_drop(const struct privilege *privilege, struct report *report);

@@ -192,6 +192,17 @@ void reload_look_for_names(struct keeper *keeper)
 			 !prepare_start_names(&keeper->prepare, newest->fd, &keeper->start->families, keeper->ledger);
 }
 
+/* The start could not do what the file asks for, and has gone on as things were. */
+static int refuse_at_once(struct start *start, int fd, struct report *report)
+{
+	start_go_on_without(start, report);
+	*report = start->refusal;
+	start->refusal = (struct report){0};
+	if (fd >= 0)
+		close(fd);
+	return -EINVAL;
+}
+
 void reload_end_prepare(struct keeper *keeper, int status)
 {
 	struct start *start = keeper->start;
@@ -200,7 +211,9 @@ void reload_end_prepare(struct keeper *keeper, int status)
 	int fd, r;
 
 	fd = r = prepare_finish(&keeper->prepare, status, keeper->ledger, &report);
-	if (keeper->naming) {
+	if (start->refusal.text) {
+		fd = r = refuse_at_once(start, fd, &report);
+	} else if (keeper->naming) {
 		keeper->naming = false;
 		keeper->own_idea = true;
 		if (fd < 0) {

@@ -15,9 +15,11 @@
 #include "keeper/errand.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
+#include "keeper/left.h"
 #include "keeper/listen.h"
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
+#include "keeper/takeover.h"
 #include "ledger/generation.h"
 #include "ledger/original.h"
 #include "ledger/validate.h"
@@ -103,7 +105,7 @@ static int open_log(const struct config *config)
 	return fd;
 }
 
-static uint32_t count_threads(const struct config *config)
+uint32_t start_count_threads(const struct config *config)
 {
 	int64_t threads = setting(config, DAEMON_WORKERS)->number;
 	cpu_set_t cpus;
@@ -123,7 +125,7 @@ static void raise_descriptors(void)
 	setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static uint32_t count_sessions(const struct config *config, uint32_t listeners, uint32_t threads)
+uint32_t start_count_sessions(const struct config *config, uint32_t listeners, uint32_t threads)
 {
 	uint32_t wanted = (uint32_t)setting(config, DAEMON_MAX_SESSIONS)->number;
 	uint32_t room = limit_sessions(limit_descriptors(), listeners, threads);
@@ -181,7 +183,7 @@ static int make_eventfd(int32_t *ret)
 	return 0;
 }
 
-static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions, int log_fd)
+int start_make_ledger(struct start *start, uint32_t threads, uint32_t sessions, int log_fd)
 {
 	struct ledger *ledger = &start->ledger;
 	int r = ledger_init(ledger, threads, sessions);
@@ -206,7 +208,7 @@ static int make_ledger(struct start *start, uint32_t threads, uint32_t sessions,
 	return r;
 }
 
-static int open_control(struct start *start, const struct config *boot, struct report *report)
+int start_open_control(struct start *start, const struct config *boot, struct report *report)
 {
 	const struct spliced_value *mode = setting(boot, DAEMON_CONTROL_MODE);
 	int fd;
@@ -247,171 +249,108 @@ static int first_generation(struct start *start, struct report *report)
 	return 0;
 }
 
-static bool is_control_socket(int fd)
+/* Who it was before, if the file says nobody that there is. */
+static int find_user(struct start *start, const struct config *boot, const struct left *left, struct privilege *privilege,
+		     struct report *report)
 {
-	int listens = 0, domain = 0;
-	socklen_t len = sizeof listens, domain_len = sizeof domain;
+	int r = privilege_find(privilege, boot, report);
 
-	return fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) && listens &&
-	       !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) && domain == AF_UNIX;
-}
-
-/* To where it is configured now. */
-static int move_control(struct start *start, const struct config *boot, struct report *report)
-{
-	struct ledger_keeper *keeper = start->ledger.keeper;
-
-	if (is_control_socket(start->ledger.control_fd)) {
-		unlink(keeper->control_path);
-		close(start->ledger.control_fd);
+	if (r < 0 && left->is_there) {
+		start_go_on_without(start, report);
+		privilege_of_owner(privilege, left->ledger.fd);
+		return 0;
 	}
-	keeper->control_fd = start->ledger.control_fd = -1;
-	return open_control(start, boot, report);
-}
-
-/* What the families answered the release before is asked again, by a child. */
-static int take_generation(struct start *start, uint32_t number, int old_fd, struct generation **ret, struct report *report)
-{
-	int fd = prepare_answers(old_fd, &start->families, &start->ledger, report);
-
-	if (fd < 0)
-		return fd;
-	ledger_forget_generation(&start->ledger, number);
-	close(old_fd);
-	return generation_new(ret, number, fd, &start->families, &start->ledger, report);
-}
-
-/* Numbers rise: the newest is the last. */
-static int take_generations(struct start *start, struct report *report)
-{
-	struct ledger *ledger = &start->ledger;
-	uint32_t last = 0;
-
-	for (;;) {
-		const struct ledger_generation *next = NULL;
-		struct generation *generation;
-		int r;
-
-		for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
-			if (ledger->generations[i].number > last && (!next || ledger->generations[i].number < next->number))
-				next = &ledger->generations[i];
-		if (!next)
-			return last ? 0 : -EPROTO;
-		last = next->number;
-		r = take_generation(start, last, next->fd, &generation, report);
-		if (r < 0)
-			return r;
-		generation->next = start->generations;
-		start->generations = generation;
-	}
-}
-
-/* Sockets that were passed are recorded with the ledger. Those of an earlier start that were not passed again are used as they were. */
-static void note_passed(struct ledger *ledger)
-{
-	const struct passed *passed;
-
-	for (int i = 0; i < PASSED_MAX; i++) {
-		int fd = ledger->keeper->passed[i].fd;
-
-		if (!*ledger->keeper->passed[i].name || fd < 0)
-			continue;
-		ledger->keeper->passed[i].name[PASSED_NAME_MAX - 1] = '\0';
-		/* What is not used any more is nobody's: the sweep closes it. */
-		if (!passed_find(ledger->keeper->passed[i].name))
-			passed_add(ledger->keeper->passed[i].name, fd);
-		ledger->keeper->passed[i].name[0] = '\0';
-	}
-	for (unsigned i = 0; (passed = passed_at(i)); i++) {
-		memcpy(ledger->keeper->passed[i].name, passed->name, PASSED_NAME_MAX);
-		ledger->keeper->passed[i].fd = passed->fd;
-	}
-}
-
-/* What another process of this program left goes on here. */
-static int take_over(struct start *start, const struct config *boot, int log_fd, struct ledger *old, struct report *report)
-{
-	uint32_t threads = count_threads(boot), sessions;
-	struct validation found;
-	int r;
-
-	/* Each of its threads may have listening sockets of its own, whose queues only a thread in its place serves. */
-	if (threads < old->n_threads) {
-		log_notice("daemon.workers is %u: the %u there were stay until the sessions may end, at a stop", threads, old->n_threads);
-		threads = old->n_threads;
-	}
-	sessions = count_sessions(boot, ledger_listeners_high(old), threads);
-	r = make_ledger(start, threads, sessions > ledger_sessions_high(old) ? sessions : ledger_sessions_high(old), log_fd);
-	if (!r)
-		r = ledger_inherit(&start->ledger, old);
-	if (r < 0)
-		return r;
-	ledger_done(old);
-	*old = (struct ledger){.fd = -1};
-	found = validate_sums(&start->ledger);
-	note_passed(&start->ledger);
-	start->took_over = true;
-	r = take_generations(start, report);
-	if (!r) {
-		validate_ledger(&start->ledger, start->generations);
-		validate_log(&start->ledger, &found);
-		listen_take_over(&start->ledger, start->generations);
-		start_apply(start, start->generations->config);
-	}
-	if (!r && (strcmp(start->control_path, start->ledger.keeper->control_path) != 0 || !is_control_socket(start->ledger.control_fd)))
-		r = move_control(start, boot, report);
 	return r;
 }
 
-static int become_user(struct start *start, const struct config *boot, struct report *report)
+/* Where it was before, if it cannot be where the file says. */
+static int find_control(struct start *start, const struct left *left, const struct privilege *privilege, struct report *report)
+{
+	int r = make_control_directory(start->control_path, privilege, report);
+	char *before;
+
+	if (r < 0 && left->is_there && *left->ledger.keeper->control_path) {
+		before = strndup(left->ledger.keeper->control_path, sizeof left->ledger.keeper->control_path);
+		if (!before)
+			return r;
+		start_go_on_without(start, report);
+		free(start->control_path);
+		start->control_path = before;
+		return 0;
+	}
+	return r;
+}
+
+static int become_user(struct start *start, const struct config *boot, struct left *left, struct report *report)
 {
 	struct privilege privilege;
-	int r = privilege_find(&privilege, boot, report);
+	int r = find_user(start, boot, left, &privilege, report);
 
 	if (!r && privilege.drop)
-		r = privilege_needs(start->path, &start->families, &privilege.capabilities, report);
+		r = privilege_needs(start->path, &start->families, left, &privilege.capabilities, report);
 	if (!r)
-		r = make_control_directory(start->control_path, &privilege, report);
+		r = find_control(start, left, &privilege, report);
 	if (!r)
 		r = privilege_drop(&privilege, report);
 	return r;
 }
 
-static int read_boot_config(struct start *start, struct config **ret, struct report *report)
+/* What is wrong with it, the reload that follows a takeover finds again, with all else: it is refused for that. */
+static int read_boot_config(struct start *start, struct left *left, const struct config **ret, struct config **own, struct report *report)
 {
 	struct config_source source = {.path = start->path, .families = &start->families, .daemon_only = true};
+	int r = config_load(&source, own, report);
 
-	return config_load(&source, ret, report);
+	if (r < 0 && left->boot)
+		report_done(report);
+	*ret = r < 0 ? left->boot : *own;
+	return r < 0 && left->boot ? 0 : r;
 }
 
 static int start_anew(struct start *start, const struct config *boot, int log_fd, struct report *report)
 {
-	uint32_t threads = count_threads(boot);
-	int r;
+	uint32_t threads = start_count_threads(boot);
+	int r = read_generation(start, report);
 
-	/* What is said here already is of another's ledger. */
-	if (report->text)
-		log_lines(LOG_ERR, "", report->text);
-	report_done(report);
-	r = read_generation(start, report);
 	if (!r)
-		r = make_ledger(start, threads, count_sessions(boot, limit_count_listeners(start->generations->config), threads), log_fd);
+		r = start_make_ledger(start, threads, start_count_sessions(boot, limit_count_listeners(start->generations->config), threads), log_fd);
 	if (!r)
-		note_passed(&start->ledger);
+		takeover_note_passed(&start->ledger);
 	if (!r)
-		r = open_control(start, boot, report);
+		r = start_open_control(start, boot, report);
 	if (!r)
 		r = first_generation(start, report);
 	return r;
 }
 
+static int start_with(struct start *start, const struct config *boot, struct left *left, bool hides, struct report *report)
+{
+	const char *plugin_dir = start->plugin_dir ? start->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
+	int r, log_fd = open_log(boot);
+
+	start->control_path = control_path(boot);
+	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
+	if (!r)
+		r = become_user(start, boot, left, report);
+	if (hides)
+		privilege_hide();
+	start->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
+	if (!r && left->is_there)
+		r = takeover_run(start, boot, log_fd, left, report);
+	else if (!r)
+		r = start_anew(start, boot, log_fd, report);
+	if (!r)
+		handover_launch(&start->ledger);
+	return r;
+}
+
 int start_up(struct start *start, const struct keeper_options *options)
 {
-	struct report report = {0};
-	struct config *boot = NULL;
-	const char *plugin_dir;
-	struct ledger old;
-	int r, log_fd;
+	struct report report = {0}, lost = {0};
+	const struct config *boot = NULL;
+	struct config *own = NULL;
+	struct left left = {0};
+	int r;
 
 	start->path = options->config_path;
 	start->arguments = options->arguments;
@@ -420,33 +359,28 @@ int start_up(struct start *start, const struct keeper_options *options)
 	r = privilege_renounce(); /* before any plugin's code runs */
 	if (!r)
 		r = take_signals(start);
+	if (!r) {
+		left_find(&left, &lost);
+		r = read_boot_config(start, &left, &boot, &own, &report);
+	}
+	log_lines(LOG_ERR, "", lost.text);
+	report_done(&lost);
 	if (!r)
-		r = read_boot_config(start, &boot, &report);
-	if (r < 0 && !report.count)
-		report_add(&report, "cannot start: %s", strerror(-r));
-	if (r < 0)
-		return fail(&report, exit_status(r));
-	plugin_dir = options->plugin_dir ? options->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
-	log_fd = open_log(boot);
-	start->control_path = control_path(boot);
-	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
-	if (!r)
-		r = become_user(start, boot, &report);
-	if (!options->single)
-		privilege_hide();
-	start->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
-	if (!r && handover_take(&old, &report) > 0)
-		r = take_over(start, boot, log_fd, &old, &report);
-	else if (!r)
-		r = start_anew(start, boot, log_fd, &report);
-	if (!r)
-		handover_launch(&start->ledger);
+		r = start_with(start, boot, &left, !options->single, &report);
 	if (r < 0 && !report.count)
 		report_add(&report, "cannot start: %s", strerror(-r));
 	if (r < 0 && start->ledger.header && start->ledger.keeper->control_fd >= 0)
 		start_end(start);
-	config_free(boot);
+	config_free(own);
+	left_done(&left);
 	return r < 0 ? fail(&report, exit_status(r)) : EX_OK;
+}
+
+void start_go_on_without(struct start *start, struct report *report)
+{
+	if (report->text)
+		report_add(&start->refusal, "%.*s", (int)report->len - 1, report->text);
+	report_done(report);
 }
 
 void start_note_files(struct start *start, const struct config *config)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "base/report.h"
 #include "net/family.h"
 #include "ledger/ledger.h"
 
@@ -25,6 +26,7 @@ struct start {
 	char *const *arguments;
 	const char *plugin_dir; /* --plugin-dir, or NULL */
 	char *control_path;
+	struct report refusal; /* what the file asks for and could not be had, though sessions were taken over: of the reload that follows */
 };
 
 /* Does all that. Returns EX_OK; or another exit status, after logging why. */
@@ -35,6 +37,15 @@ void start_apply(struct start *start, const struct config *config);
 
 /* Remembers what the files looked like that the running configuration came from. */
 void start_note_files(struct start *start, const struct config *config);
+
+/* Sessions go on, as things were: what report says is kept for the reload that follows. */
+void start_go_on_without(struct start *start, struct report *report);
+
+/* Steps of a start that a takeover has, too. 0, or negative errno. */
+uint32_t start_count_threads(const struct config *config);
+uint32_t start_count_sessions(const struct config *config, uint32_t listeners, uint32_t threads);
+int start_make_ledger(struct start *start, uint32_t threads, uint32_t sessions, int log_fd);
+int start_open_control(struct start *start, const struct config *boot, struct report *report);
 
 /* Removes the control socket. */
 void start_end(struct start *start);
