@@ -208,7 +208,7 @@ def test_a_reload_brings_what_it_takes(captive):
     """The filter knows the socket families of the configuration: those of a new one are there with it."""
     wanted = "socket %d" % socket.AF_NETLINK
     sink = Endpoint("inet", captive)
-    listen = {"family": "netlink", "protocol": "route", "groups": ["link"], "format": "json"}
+    listen = {"family": "netlink", "protocol": "route", "groups": ["rule"], "format": "json"}
     with Captive(captive) as route, sink.listen():
         need_filter(route)
         assert route.ask(wanted) == errno.EPERM

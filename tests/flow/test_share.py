@@ -154,7 +154,7 @@ class House:
         self.routes = {"hog": {"listen": self.hog, "target": server.stream, **flooded}}
         self.routes.update({f"quiet{number}": {"listen": front, "target": server.stream} for number, front in enumerate(self.quiet)})
         self.routes["datagrams"] = {"listen": f"udp4://127.0.0.1:{self.port}", "target": server.udp, "replies": 1}
-        self.routes["feed"] = {"listen": "netlink://route?groups=link&format=json", "target": str(server.stream)}
+        self.routes["feed"] = {"listen": "netlink://route?groups=rule&format=json", "target": str(server.stream)}
         self.routes["dial"] = {"dial": str(server.stream), "target": str(server.stream)}
 
     def ask_all(self, daemon):
