@@ -357,6 +357,32 @@ unsigned text_distance(const char *a, const char *b)
 	return rows[a_len % 3][b_len];
 }
 
+size_t text_character_len(const char *text, size_t len)
+{
+	const unsigned char *at = (const unsigned char *)text;
+	size_t more = len == 0 ? 0 : at[0] >= 0xf0 ? 3 : at[0] >= 0xe0 ? 2 : at[0] >= 0xc2 ? 1 : 0;
+
+	if (len == 0 || (at[0] >= 0x80 && at[0] < 0xc2) || at[0] > 0xf4 || len <= more)
+		return 0;
+	for (size_t i = 1; i <= more; i++)
+		if (at[i] < 0x80 || at[i] > 0xbf)
+			return 0;
+	/* too long for what it says, half a pair of UTF-16, and past the last character */
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
+	    (at[0] == 0xf4 && at[1] > 0x8f))
+		return 0;
+	return 1 + more;
+}
+
+size_t text_utf8_len(const char *text, size_t len)
+{
+	size_t at = 0, character;
+
+	while (at < len && (character = text_character_len(text + at, len - at)) > 0)
+		at += character;
+	return at;
+}
+
 void text_nearest_init(struct text_nearest *nearest, const char *word)
 {
 	/* A third of the letters may be wrong, at least one and at most three: what is further off

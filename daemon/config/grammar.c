@@ -9,6 +9,7 @@
 
 #include "config/check.h"
 #include "config/owner.h"
+#include "config/syntax.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -29,33 +30,6 @@ static struct grammar_bracket *innermost(struct grammar *grammar)
 	return grammar->n_brackets ? &grammar->brackets[grammar->n_brackets - 1] : NULL;
 }
 
-static const char *expected(enum grammar_state state)
-{
-	switch (state) {
-	case GRAMMAR_NAME:
-		return "a name or '}' comes here";
-	case GRAMMAR_EQUALS:
-		return "'=' or ':' comes behind a name";
-	case GRAMMAR_VALUE:
-		return "a value comes here";
-	case GRAMMAR_END:
-		return "';', a name or '}' comes behind a value";
-	case GRAMMAR_FIRST:
-	case GRAMMAR_NEXT:
-		return "a value of the list comes here";
-	case GRAMMAR_COMMA:
-		return "',' or the list's end comes here";
-	}
-	return "";
-}
-
-static int refuse(struct grammar *grammar, const struct scan_word *word, struct config_place place)
-{
-	check_error(grammar->check, place, "syntax error at '%.*s'; %s",
-		    word->len > 60 ? 60 : (int)word->len, word->text, expected(grammar->state));
-	return GRAMMAR_BROKEN;
-}
-
 /* What comes behind a whole value: depends on what it stands in. */
 static void end_value(struct grammar *grammar)
 {
@@ -64,7 +38,7 @@ static void end_value(struct grammar *grammar)
 	grammar->state = !bracket || bracket->open == '{' ? GRAMMAR_END : GRAMMAR_COMMA;
 }
 
-static bool takes_value(const struct grammar *grammar)
+bool grammar_takes_value(const struct grammar *grammar)
 {
 	return grammar->state == GRAMMAR_VALUE || grammar->state == GRAMMAR_FIRST ||
 	       grammar->state == GRAMMAR_NEXT;
@@ -81,15 +55,13 @@ static int take_value(struct grammar *grammar, const struct scan_word *word,
 	enum scan_kind kind = word->kind == SCAN_FLOAT ? SCAN_INTEGER : word->kind;
 	struct grammar_bracket *bracket = innermost(grammar);
 
-	if (!takes_value(grammar))
-		return refuse(grammar, word, place);
-	if (is_array(bracket) && bracket->kind != SCAN_END && bracket->kind != kind) {
-		check_error(grammar->check, place,
+	if (!grammar_takes_value(grammar))
+		return syntax_refuse(grammar, word, place);
+	if (is_array(bracket) && bracket->kind != SCAN_END && bracket->kind != kind)
+		return syntax_fail(grammar, place,
 			    "%.*s is of another type than what stands before it in [ ]; a list of "
 			    "one type stands in [ ], of several in ( )",
 			    word->len > 60 ? 60 : (int)word->len, word->text);
-		return GRAMMAR_BROKEN;
-	}
 	if (is_array(bracket))
 		bracket->kind = kind;
 	end_value(grammar);
@@ -99,17 +71,13 @@ static int take_value(struct grammar *grammar, const struct scan_word *word,
 static int open_bracket(struct grammar *grammar, const struct scan_word *word,
 			struct config_place place)
 {
-	if (!takes_value(grammar))
-		return refuse(grammar, word, place);
-	if (is_array(innermost(grammar))) {
-		check_error(grammar->check, place,
+	if (!grammar_takes_value(grammar))
+		return syntax_refuse(grammar, word, place);
+	if (is_array(innermost(grammar)))
+		return syntax_fail(grammar, place,
 			    "'%c' stands in [ ], which holds single values; use ( )", *word->text);
-		return GRAMMAR_BROKEN;
-	}
-	if (grammar->n_brackets == SOURCE_NESTING_MAX) {
-		check_error(grammar->check, place, "nested more than %d deep", SOURCE_NESTING_MAX);
-		return GRAMMAR_BROKEN;
-	}
+	if (grammar->n_brackets == SOURCE_NESTING_MAX)
+		return syntax_fail(grammar, place, "nested more than %d deep", SOURCE_NESTING_MAX);
 	grammar->brackets[grammar->n_brackets++] = (struct grammar_bracket){
 		.open = *word->text, .place = place, .group = ++grammar->groups};
 	grammar->state = *word->text == '{' ? GRAMMAR_NAME : GRAMMAR_FIRST;
@@ -123,19 +91,14 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 	char close = *word->text, open = close == '}' ? '{' : close == ')' ? '(' : '[', text[320];
 	bool late = grammar->state == GRAMMAR_NEXT;
 
-	if (!last) {
-		check_error(grammar->check, place, "'%c' closes nothing; take it away", close);
-		return GRAMMAR_BROKEN;
-	}
-	if (last->open != open) {
-		check_error(
-			grammar->check, place, "'%c' closes nothing; the '%c' of %s is still open",
+	if (!last)
+		return syntax_fail(grammar, place, "'%c' closes nothing; take it away", close);
+	if (last->open != open)
+		return syntax_fail(grammar, place, "'%c' closes nothing; the '%c' of %s is still open",
 			close, last->open,
 			config_place_text(grammar->check->config, last->place, text, sizeof(text)));
-		return GRAMMAR_BROKEN;
-	}
 	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
-		return refuse(grammar, word, place);
+		return syntax_refuse(grammar, word, place);
 	if (late)
 		check_error(grammar->check, place, "a comma stands before '%c'; take it away",
 			    close);
@@ -159,7 +122,7 @@ static int take_punctuation(struct grammar *grammar, const struct scan_word *wor
 	case '=':
 	case ':':
 		if (grammar->state != GRAMMAR_EQUALS)
-			return refuse(grammar, word, place);
+			return syntax_refuse(grammar, word, place);
 		grammar->state = GRAMMAR_VALUE;
 		return 0;
 	default: /* ';' and ',' */
@@ -168,7 +131,7 @@ static int take_punctuation(struct grammar *grammar, const struct scan_word *wor
 		else if (grammar->state == GRAMMAR_END)
 			grammar->state = GRAMMAR_NAME;
 		else
-			return refuse(grammar, word, place);
+			return syntax_refuse(grammar, word, place);
 		return 0;
 	}
 }
@@ -193,9 +156,11 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 	char text[320];
 
 	if (grammar->state != GRAMMAR_NAME && grammar->state != GRAMMAR_END)
-		return refuse(grammar, word, place);
+		return syntax_refuse(grammar, word, place);
 	grammar->state = GRAMMAR_EQUALS;
 	if (find_name(grammar, word, group, hash, &i)) {
+		if (grammar->string.line)
+			return syntax_fail(grammar, place, "\"%.*s\" is set twice", (int)word->len, word->text);
 		check_error(grammar->check, place,
 			    "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
 			    word->text,
@@ -212,24 +177,7 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 	return 0;
 }
 
-static int refuse_byte(struct grammar *grammar, const struct scan_word *word,
-		       struct config_place place)
-{
-	unsigned char byte = (unsigned char)*word->text;
-
-	if (byte == '\'')
-		check_error(grammar->check, place,
-			    "syntax error at \"'\"; a string stands in double quotes");
-	else if (byte > ' ' && byte < 0x7f)
-		check_error(grammar->check, place, "syntax error at '%c'; %s", byte,
-			    expected(grammar->state));
-	else
-		check_error(grammar->check, place, "syntax error at byte 0x%02x; %s", byte,
-			    expected(grammar->state));
-	return GRAMMAR_BROKEN;
-}
-
-int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int take_word(struct grammar *grammar, const struct scan_word *word, struct config_place place)
 {
 	switch (word->kind) {
 	case SCAN_NAME:
@@ -242,13 +190,11 @@ int grammar_take(struct grammar *grammar, const struct scan_word *word, struct c
 	case SCAN_PUNCTUATION:
 		return take_punctuation(grammar, word, place);
 	case SCAN_OPEN_STRING:
-		check_error(grammar->check, place, "this string has no end; a '\"' is missing");
-		return GRAMMAR_BROKEN;
+		return syntax_fail(grammar, place, "this string is not closed; a '\"' is missing");
 	case SCAN_OPEN_COMMENT:
-		check_error(grammar->check, place, "this comment has no end; \"*/\" is missing");
-		return GRAMMAR_BROKEN;
+		return syntax_fail(grammar, place, "this comment has no end; \"*/\" is missing");
 	case SCAN_GARBAGE:
-		return refuse_byte(grammar, word, place);
+		return syntax_refuse_character(grammar, word, place);
 	case SCAN_INCLUDE:
 	case SCAN_BAD_INCLUDE:
 	case SCAN_END:
@@ -257,16 +203,22 @@ int grammar_take(struct grammar *grammar, const struct scan_word *word, struct c
 	return 0;
 }
 
+int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+{
+	int r = take_word(grammar, word, place);
+
+	syntax_note_string(grammar, word, place);
+	grammar->last = *word;
+	return r;
+}
+
 int grammar_end(struct grammar *grammar, struct config_place place)
 {
 	const struct grammar_bracket *last = innermost(grammar);
 
 	if (last)
-		check_error(grammar->check, last->place, "this '%c' is never closed", last->open);
-	else if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
-		check_error(grammar->check, place, "syntax error at the end; %s",
-			    expected(grammar->state));
-	else
-		return 0;
-	return GRAMMAR_BROKEN;
+		return syntax_fail(grammar, last->place, "this '%c' is never closed", last->open);
+	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
+		return syntax_fail(grammar, place, "syntax error at the end; %s", syntax_expected(grammar->state));
+	return 0;
 }

@@ -7,6 +7,8 @@
 #include "config/scan.h"
 #include "config/source.h"
 
+#include <stdbool.h>
+
 struct check;
 
 enum grammar_state {
@@ -42,6 +44,8 @@ struct grammar {
 	size_t n_names;
 	struct index index;         /* of them, by group and name */
 	uint64_t groups;            /* how many were opened; the outermost is 0 */
+	struct scan_word last;      /* that was taken */
+	struct config_place string; /* the last string that looks as if its end were missing; line 0: none */
 };
 
 enum {
@@ -55,6 +59,9 @@ void grammar_init(struct grammar *grammar, struct check *check);
 
 /* Takes the next word; its text must stay until the end. 0, one of the above, or -ENOMEM. */
 int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place);
+
+/* Is a value what comes next? */
+bool grammar_takes_value(const struct grammar *grammar);
 
 void grammar_done(struct grammar *grammar);
 

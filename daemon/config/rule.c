@@ -219,6 +219,10 @@ static int read_rule(struct check *check, struct list *list, const struct node *
 {
 	struct config_rule rule = {.place = node->place};
 
+	if (text_utf8_len(node->text, strlen(node->text)) < strlen(node->text)) {
+		check_error(check, node->place, "%s holds a string with bytes that are not UTF-8", list->key);
+		return 0;
+	}
 	rule.text = owner_copy_text(check->owner, node->text);
 	if (!rule.text)
 		return -ENOMEM;

@@ -10,6 +10,8 @@
  */
 #include "config/scan.h"
 
+#include "base/text.h"
+
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
@@ -53,6 +55,7 @@ static void take(struct scan *scan, struct scan_word *word, enum scan_kind kind,
 	word->kind = kind;
 	word->text = scan->text + scan->at;
 	word->len = len;
+	word->left = scan->len - scan->at;
 	word->line = scan->line;
 	advance(scan, len);
 }
@@ -138,7 +141,14 @@ static size_t number_len(const struct scan *scan, enum scan_kind *kind)
 	return at;
 }
 
-/* A number, and letters that touch it: "5000L", and "5s", which only a string can be. */
+/* Does an address go on here, that nobody put into quotes: "10.0.0.0/8"? */
+static bool goes_on(const struct scan *scan, size_t at)
+{
+	return isalnum((unsigned char)peek(scan, at)) || peek(scan, at) == '.' ||
+	       (peek(scan, at) == '/' && isdigit((unsigned char)peek(scan, at + 1)));
+}
+
+/* A number, and what touches it: "5000L", and "5s", which only a string can be. */
 static bool scan_number(struct scan *scan, struct scan_word *word)
 {
 	enum scan_kind kind;
@@ -146,7 +156,7 @@ static bool scan_number(struct scan *scan, struct scan_word *word)
 
 	if (len == 0)
 		return false;
-	while (isalnum((unsigned char)peek(scan, len)))
+	while (goes_on(scan, len))
 		len++;
 	take(scan, word, kind, len);
 	return true;
@@ -207,6 +217,13 @@ static void scan_include(struct scan *scan, struct scan_word *word)
 	word->file_len = (size_t)(file_end - file);
 }
 
+static size_t character_len(const struct scan *scan)
+{
+	size_t len = text_character_len(scan->text + scan->at, scan->len - scan->at);
+
+	return len ? len : 1;
+}
+
 void scan_next(struct scan *scan, struct scan_word *word)
 {
 	*word = (struct scan_word){.kind = SCAN_END};
@@ -221,5 +238,5 @@ void scan_next(struct scan *scan, struct scan_word *word)
 	else if (strchr("{}()[]=:;,", peek(scan, 0)) && peek(scan, 0))
 		take(scan, word, SCAN_PUNCTUATION, 1);
 	else if (!scan_number(scan, word) && !scan_name(scan, word))
-		take(scan, word, SCAN_GARBAGE, 1);
+		take(scan, word, SCAN_GARBAGE, character_len(scan));
 }

@@ -17,14 +17,15 @@ enum scan_kind {
 	SCAN_BAD_INCLUDE,  /* @include without a quoted name, or with more on its line */
 	SCAN_OPEN_STRING,  /* never closed; and the scan is at its end */
 	SCAN_OPEN_COMMENT, /* likewise */
-	SCAN_GARBAGE,	   /* a byte that has no meaning here */
+	SCAN_GARBAGE,	   /* a character that has no meaning here */
 };
 
 struct scan_word {
 	enum scan_kind kind;
 	unsigned line; /* from 1: where it begins */
 	const char *text;
-	size_t len;	  /* strings with their quotes */
+	size_t len;	  /* strings with their quotes; GARBAGE: one character, of several bytes perhaps */
+	size_t left;	  /* bytes from text to the end of what is scanned */
 	const char *file; /* INCLUDE: what is between the quotes */
 	size_t file_len;
 };

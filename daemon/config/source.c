@@ -17,6 +17,7 @@
 #include "config/grammar.h"
 #include "config/owner.h"
 #include "config/scan.h"
+#include "config/syntax.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -161,6 +162,8 @@ static const char *number_fault(const struct scan_word *word, char *text, size_t
 	int r;
 
 	snprintf(text, size, "%.*s", (int)word->len, word->text);
+	if (memchr(word->text, '/', word->len) || strchr(text, '.') != strrchr(text, '.'))
+		return "an address is a string; put it into quotes";
 	if (word->kind == SCAN_FLOAT)
 		return "there are no fractions; use a smaller unit, as \"1500ms\"";
 	r = text_parse_number(text, &value);
@@ -329,8 +332,15 @@ static int check_word(struct loader *loader, struct part *part, const struct sca
 	unsigned depth = loader->grammar.n_brackets;
 	int r;
 
-	if (is_joined(loader, word))
-		return take_word(loader, part, word);
+	if (is_joined(loader, word)) {
+		struct config_place place = place_of(loader, part, word->line);
+
+		syntax_note_string(&loader->grammar, word, place);
+		if (!loader->grammar.string.line)
+			return take_word(loader, part, word);
+		syntax_fail(&loader->grammar, place, "two strings touch");
+		return stop(loader);
+	}
 	r = grammar_take(&loader->grammar, word, place_of(loader, part, word->line));
 	if (r == GRAMMAR_BROKEN)
 		return stop(loader);
@@ -427,12 +437,33 @@ static void report_unreadable(struct loader *loader, uint32_t file, const struct
 			    "cannot be read: %s", why);
 }
 
+/* A file that holds what is no text ends before it begins: what came behind it would vanish from what is told. */
+static bool is_text(struct loader *loader, const struct part *part)
+{
+	size_t valid = text_utf8_len(part->text, part->len);
+	const char *nul = memchr(part->text, '\0', valid), *bad = nul ? nul : part->text + valid, *line = part->text;
+	unsigned number = 1;
+
+	if (bad == part->text + part->len)
+		return true;
+	for (const char *at = part->text; at < bad; at++) {
+		if (*at != '\n')
+			continue;
+		line = at + 1;
+		number++;
+	}
+	if (nul)
+		check_error(loader->check, place_of(loader, part, number), "a zero byte; a configuration is text");
+	else
+		syntax_refuse_byte(loader->check, place_of(loader, part, number), line, (size_t)(bad - line));
+	return false;
+}
+
 /* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not
  * be read. */
 static int load_file(struct loader *loader, const char *path, const struct config_place *from)
 {
 	struct part part = {.text = "", .line = 1};
-	const char *nul;
 	int r;
 
 	r = check_add_file(loader->check, path, &part.file);
@@ -445,15 +476,7 @@ static int load_file(struct loader *loader, const char *path, const struct confi
 	}
 	if (r < 0)
 		return r;
-	nul = memchr(part.text, '\0', part.len);
-	if (!nul)
-		return load_part(loader, &part);
-	part.line = 1;
-	for (const char *at = part.text; at < nul; at++)
-		part.line += *at == '\n';
-	check_error(loader->check, place_of(loader, &part, part.line),
-		    "a zero byte; a configuration is text");
-	return stop(loader);
+	return is_text(loader, &part) ? load_part(loader, &part) : stop(loader);
 }
 
 static int finish(struct loader *loader, struct config_place end)

@@ -68,12 +68,22 @@ static bool is_interface(const char *text)
 	return true;
 }
 
+static bool is_utf8(const char *text)
+{
+	size_t len = strlen(text);
+
+	return text_utf8_len(text, len) == len;
+}
+
 static int set_text(struct config_owner *owner, const struct spliced_option *option,
 		    const char *text, struct spliced_value *value)
 {
 	struct host host;
 	int r = 0;
 
+	/* A file's name may be any bytes; all else is told to people, and to programs that read JSON. */
+	if (option->type != SPLICED_PATH && !is_utf8(text))
+		return -EILSEQ;
 	if (option->type == SPLICED_PATH && *text != '/' && *text != '@')
 		return -EINVAL;
 	if (option->type == SPLICED_INTERFACE && !is_interface(text))
@@ -167,6 +177,8 @@ static int set_list_from_encoded(struct config_owner *owner, const char *text,
 		size_t len = strcspn(text, ",");
 
 		r = decode(owner, text, len, &texts[i]);
+		if (r == 0 && !is_utf8(texts[i]))
+			r = -EILSEQ;
 		text += len + 1;
 	}
 	return r;
@@ -192,8 +204,8 @@ static int set_list(struct config_owner *owner, const struct node *node,
 	int r;
 
 	for (const struct node *element = node->first; element; element = element->next)
-		if (element->type != NODE_STRING)
-			return -EINVAL;
+		if (element->type != NODE_STRING || !is_utf8(element->text))
+			return element->type == NODE_STRING ? -EILSEQ : -EINVAL;
 	r = new_list(owner, node->n, value, &texts);
 	for (const struct node *element = node->first; element && r == 0; element = element->next) {
 		texts[i] = owner_copy_text(owner, element->text);
@@ -249,16 +261,32 @@ static int set_from_node(struct config_owner *owner, const struct spliced_option
 	return -EINVAL;
 }
 
+/* Text as far as an error quotes it; a byte that is no UTF-8 as \xff. */
+static void show_text(const char *from, char *text, size_t size)
+{
+	size_t len = 0, character;
+
+	for (size_t at = 0; from[at] && at < 60 && len + 5 < size; at += character) {
+		character = text_character_len(from + at, strlen(from + at));
+		if (character && len + character < size)
+			memcpy(text + len, from + at, character);
+		len += character ? character : (size_t)snprintf(text + len, size - len, "\\x%02x", (unsigned char)from[at]);
+		character = character ? character : 1;
+	}
+	text[len] = '\0';
+}
+
 /* The value as written, cut to what fits an error. */
 static void show_node(const struct node *node, char *text, size_t size)
 {
-	char decoded[256];
+	char decoded[256], part[240];
 
 	snprintf(decoded, sizeof(decoded), "%s", node->text ? node->text : "");
 	if (node->type == NODE_TEXT && strlen(node->text) < sizeof(decoded))
 		text_decode_percent(node->text, strlen(node->text), decoded);
+	show_text(decoded, part, sizeof(part));
 	if (node->type == NODE_STRING || node->type == NODE_TEXT)
-		snprintf(text, size, "\"%.60s\"%s", decoded, strlen(decoded) > 60 ? " ..." : "");
+		snprintf(text, size, "\"%s\"%s", part, strlen(decoded) > 60 ? " ..." : "");
 	else if (node->type == NODE_NUMBER)
 		snprintf(text, size, "%" PRId64, node->number);
 	else if (node->type == NODE_BOOL)
@@ -372,13 +400,15 @@ static void report_fault(struct check *check, const struct spliced_option *optio
 			 const struct node *node, int r)
 {
 	struct text_nearest nearest;
-	char shown[96], expected[640];
+	char shown[256], expected[640];
 
 	show_node(node, shown, sizeof(shown));
 	text_nearest_init(&nearest, node->text ? node->text : "");
 	for (int i = 0; node->text && option->words && option->words[i]; i++)
 		text_nearest_offer(&nearest, option->words[i]);
-	if (r == -ENODEV)
+	if (r == -EILSEQ)
+		check_error(check, node->place, "%s is %s; it holds bytes that are not UTF-8", key, shown);
+	else if (r == -ENODEV)
 		check_error(check, node->place, "%s is %s; there is no such interface here", key,
 			    shown);
 	else if (nearest.best)
@@ -427,8 +457,13 @@ int value_set_default(struct config_owner *owner, const struct spliced_option *o
 void value_print_string(FILE *file, const char *text)
 {
 	fputc('"', file);
-	for (; *text; text++) {
-		if (*text == '"' || *text == '\\')
+	for (size_t character; *text; text += character ? character : 1) {
+		character = text_character_len(text, strlen(text));
+		if (character == 0)
+			fprintf(file, "\\x%02x", (unsigned char)*text);
+		else if (character > 1)
+			fwrite(text, 1, character, file);
+		else if (*text == '"' || *text == '\\')
 			fprintf(file, "\\%c", *text);
 		else if ((unsigned char)*text < ' ' || *text == 0x7f)
 			fprintf(file, "\\x%02x", (unsigned char)*text);

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * People write the file as they know other files: without quotes, with quotes of their word processor, in YAML. A syntax error
+ * says what stands there by its name, and what to write for it.
+ */
+#include "config/syntax.h"
+
+#include "base/text.h"
+#include "config/check.h"
+#include "config/schema.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+/* How much of the file an error quotes. */
+enum { QUOTED_MAX = 60 };
+
+static const char name_rule[] = "a name is a letter, a to z, then letters, digits, '-' and '_'";
+
+const char *syntax_expected(enum grammar_state state)
+{
+	switch (state) {
+	case GRAMMAR_NAME:
+		return "a name or '}' comes here";
+	case GRAMMAR_EQUALS:
+		return "'=' or ':' comes behind a name";
+	case GRAMMAR_VALUE:
+		return "a value comes here";
+	case GRAMMAR_END:
+		return "';', a name or '}' comes behind a value";
+	case GRAMMAR_FIRST:
+	case GRAMMAR_NEXT:
+		return "a value of the list comes here";
+	case GRAMMAR_COMMA:
+		return "',' or the list's end comes here";
+	}
+	return "";
+}
+
+int syntax_fail(struct grammar *grammar, struct config_place place, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	if (grammar->string.line) {
+		check_error(grammar->check, grammar->string, "this string is not closed on its line; a '\"' is missing");
+		return GRAMMAR_BROKEN;
+	}
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	check_error(grammar->check, place, "%s", text);
+	return GRAMMAR_BROKEN;
+}
+
+void syntax_note_string(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+{
+	bool is_string = word->kind == SCAN_STRING || word->kind == SCAN_OPEN_STRING;
+
+	if (!is_string || grammar->string.line || !memchr(word->text, '\n', word->len))
+		return;
+	for (size_t i = 0; i < word->len; i++)
+		if (strchr("=;{}", word->text[i]) && word->text[i])
+			grammar->string = place;
+}
+
+static bool is_word(const struct scan_word *word, const char *text)
+{
+	return word->len == strlen(text) && memcmp(word->text, text, word->len) == 0;
+}
+
+/* Does the word begin where the last one ended? */
+static bool touches(const struct grammar *grammar, const struct scan_word *word)
+{
+	return grammar->last.text && grammar->last.text + grammar->last.len == word->text;
+}
+
+static bool is_beside_name(char c)
+{
+	return isalnum((unsigned char)c) || strchr("-_.", c) || (unsigned char)c >= 0x80;
+}
+
+/* All that was meant to be one name: what touches the word before and behind. */
+static struct scan_word whole_name(const struct grammar *grammar, const struct scan_word *word)
+{
+	struct scan_word whole = *word;
+
+	if (grammar->last.kind == SCAN_NAME && touches(grammar, word)) {
+		whole.left += grammar->last.len;
+		whole.text = grammar->last.text;
+	}
+	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] && is_beside_name(whole.text[whole.len]);)
+		whole.len++;
+	return whole;
+}
+
+static int quoted_len(const struct scan_word *word)
+{
+	return word->len > QUOTED_MAX ? (int)text_utf8_len(word->text, QUOTED_MAX) : (int)word->len;
+}
+
+static bool has_group(const struct spliced_option *options, size_t n, const char *name, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(options[i].name, name, len) == 0 && options[i].name[len] == '.')
+			return true;
+	return false;
+}
+
+/* "timeout.connect", as the manual's tables write it. */
+static bool is_dotted(const struct scan_word *name, size_t *dot)
+{
+	const char *at = memchr(name->text, '.', name->len);
+
+	*dot = at ? (size_t)(at - name->text) : 0;
+	return at && (has_group(schema_route, ROUTE_OPTIONS, name->text, *dot) ||
+		      has_group(schema_daemon, DAEMON_OPTIONS, name->text, *dot));
+}
+
+static int refuse_name(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+{
+	struct scan_word name = whole_name(grammar, word);
+	size_t dot;
+
+	if (is_dotted(&name, &dot))
+		return syntax_fail(grammar, place, "\"%.*s\" is a key in a group; write %.*s = { %.*s = ...; };", quoted_len(&name), name.text,
+				   (int)dot, name.text, (int)(name.len - dot - 1), name.text + dot + 1);
+	return syntax_fail(grammar, place, "\"%.*s\" is no name; %s", quoted_len(&name), name.text, name_rule);
+}
+
+/* A word where a value belongs, as far as it goes. */
+static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+{
+	static const char *const bools[] = {"yes", "no", "on", "off", "enabled", "disabled", "none", "null"};
+	struct scan_word whole = *word;
+
+	for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
+		if (is_word(word, bools[i]))
+			return syntax_fail(grammar, place, "\"%s\" stands without quotes; write true or false, or put it into quotes if it "
+							   "is a string",
+					   bools[i]);
+	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] && !strchr(" \t\r\n;,\")]}", whole.text[whole.len]);)
+		whole.len++;
+	return syntax_fail(grammar, place, "\"%.*s\" stands without quotes; a string stands in double quotes", quoted_len(&whole), whole.text);
+}
+
+/* What follows a word on its line. */
+static bool goes_on_with(const struct scan_word *word, const char *text)
+{
+	size_t len = strlen(text);
+
+	return word->left - word->len >= len && memcmp(word->text + word->len, text, len) == 0;
+}
+
+/* Which other language this is, by the word at which it is none of this one; or NULL. */
+static const char *guess_language(const struct grammar *grammar, const struct scan_word *word)
+{
+	bool is_outside = grammar->n_brackets == 0 && (grammar->state == GRAMMAR_NAME || grammar->state == GRAMMAR_END);
+	bool is_behind_colon = grammar->state == GRAMMAR_VALUE && is_word(&grammar->last, ":");
+
+	if (is_outside && is_word(word, "{"))
+		return "JSON";
+	if (is_outside && is_word(word, "["))
+		return "INI or TOML";
+	if (is_outside && is_word(word, "<"))
+		return "XML";
+	if (is_outside && (is_word(word, "-") || is_word(word, "%")))
+		return "YAML";
+	if (is_behind_colon && is_word(word, "-"))
+		return "YAML";
+	if (is_behind_colon && word->kind == SCAN_NAME && goes_on_with(word, ":") && !goes_on_with(word, "://"))
+		return "YAML";
+	return NULL;
+}
+
+/* A second value behind "NAME = VALUE,". */
+static bool is_second_value(const struct grammar *grammar, const struct scan_word *word)
+{
+	return grammar->state == GRAMMAR_NAME && is_word(&grammar->last, ",") && grammar->n_names &&
+	       (word->kind == SCAN_STRING || word->kind == SCAN_INTEGER || is_word(word, "{") || is_word(word, "("));
+}
+
+static int refuse_second_value(struct grammar *grammar, struct config_place place)
+{
+	const struct grammar_name *name = &grammar->names[grammar->n_names - 1];
+	bool are_endpoints = (name->len == 6 && memcmp(name->text, "listen", 6) == 0) ||
+			     (name->len == 6 && memcmp(name->text, "target", 6) == 0) ||
+			     (name->len == 4 && memcmp(name->text, "dial", 4) == 0);
+
+	return syntax_fail(grammar, place, "%s stand in ( ), as %.*s = ( \"...\", \"...\" );", are_endpoints ? "several endpoints" : "several values",
+			   (int)name->len, name->text);
+}
+
+static bool takes_name(const struct grammar *grammar)
+{
+	return grammar->state == GRAMMAR_NAME || grammar->state == GRAMMAR_END;
+}
+
+static bool is_number(const struct scan_word *word)
+{
+	return word->kind == SCAN_INTEGER || word->kind == SCAN_FLOAT;
+}
+
+int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+{
+	const char *language = guess_language(grammar, word);
+
+	if (language)
+		return syntax_fail(grammar, place, "this looks like %s; the file is libconfig's, as routes: { NAME: { listen = \"tcp://:8080\"; "
+						   "target = \"tcp://localhost:80\"; }; };",
+				   language);
+	if (is_second_value(grammar, word))
+		return refuse_second_value(grammar, place);
+	if ((word->kind == SCAN_NAME || is_word(word, ":")) && grammar_takes_value(grammar))
+		return refuse_unquoted(grammar, word, place);
+	if (is_number(word) && (takes_name(grammar) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word))))
+		return refuse_name(grammar, word, place);
+	if (word->kind == SCAN_STRING && takes_name(grammar))
+		return syntax_fail(grammar, place, "%.*s stands in quotes; a name has none", quoted_len(word), word->text);
+	if (grammar->state == GRAMMAR_EQUALS && is_word(word, "{"))
+		return syntax_fail(grammar, place, "syntax error at '{'; ':' comes between a name and its group, as %.*s: { ... };",
+				   (int)grammar->last.len, grammar->last.text);
+	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", quoted_len(word), word->text, syntax_expected(grammar->state));
+}
+
+static uint32_t code_point(const char *text, size_t len)
+{
+	const unsigned char *at = (const unsigned char *)text;
+
+	switch (len) {
+	case 2:
+		return (uint32_t)(at[0] & 0x1f) << 6 | (at[1] & 0x3f);
+	case 3:
+		return (uint32_t)(at[0] & 0x0f) << 12 | (uint32_t)(at[1] & 0x3f) << 6 | (at[2] & 0x3f);
+	case 4:
+		return (uint32_t)(at[0] & 0x07) << 18 | (uint32_t)(at[1] & 0x3f) << 12 | (uint32_t)(at[2] & 0x3f) << 6 | (at[3] & 0x3f);
+	}
+	return at[0];
+}
+
+/* Characters that word processors and web pages put into a file. */
+static const struct {
+	uint32_t first, last;
+	const char *name, *remedy;
+} characters[] = {
+	{0xa0, 0xa0, "a no-break space", "write a plain one"},
+	{0xab, 0xab, "a typographic quotation mark", "write a plain one, '\"'"},
+	{0xbb, 0xbb, "a typographic quotation mark", "write a plain one, '\"'"},
+	{0x1680, 0x1680, "a space that is no plain one", "write a plain one"},
+	{0x2000, 0x200a, "a space that is no plain one", "write a plain one"},
+	{0x200b, 0x200f, "a character without width", "take it away"},
+	{0x2010, 0x2015, "a typographic dash", "write a plain one, '-'"},
+	{0x2018, 0x201f, "a typographic quotation mark", "write a plain one, '\"'"},
+	{0x2028, 0x2029, "a line separator", "write a plain newline"},
+	{0x202a, 0x202e, "a mark of the writing direction", "take it away"},
+	{0x202f, 0x202f, "a no-break space", "write a plain one"},
+	{0x2032, 0x2036, "a typographic quotation mark", "write a plain one, '\"'"},
+	{0x2060, 0x2064, "a character without width", "take it away"},
+	{0x3000, 0x3000, "a space that is no plain one", "write a plain one"},
+	{0xfeff, 0xfeff, "a byte order mark, or BOM", "save the file as UTF-8 without it"},
+};
+
+int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+{
+	uint32_t code = code_point(word->text, word->len);
+	unsigned char byte = (unsigned char)*word->text;
+	const char *language = guess_language(grammar, word);
+
+	if (language)
+		return syntax_refuse(grammar, word, place);
+	for (size_t i = 0; i < sizeof(characters) / sizeof(characters[0]); i++)
+		if (code >= characters[i].first && code <= characters[i].last)
+			return syntax_fail(grammar, place, "%s (U+%04X) stands here; %s", characters[i].name, code, characters[i].remedy);
+	if (byte == '\'')
+		return syntax_fail(grammar, place, "syntax error at \"'\"; a string stands in double quotes");
+	if (grammar_takes_value(grammar) && byte > ' ' && byte != 0x7f)
+		return refuse_unquoted(grammar, word, place);
+	if ((takes_name(grammar) && (byte >= 0x80 || byte == '_')) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word)))
+		return refuse_name(grammar, word, place);
+	if (byte <= ' ' || byte == 0x7f)
+		return syntax_fail(grammar, place, "syntax error at byte 0x%02x; %s", byte, syntax_expected(grammar->state));
+	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", (int)word->len, word->text, syntax_expected(grammar->state));
+}
+
+void syntax_refuse_byte(struct check *check, struct config_place place, const char *line, size_t valid)
+{
+	unsigned column = 1;
+
+	for (size_t i = 0; i < valid; i++)
+		column += ((unsigned char)line[i] & 0xc0) != 0x80;
+	check_error(check, place, "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8", column, (unsigned char)line[valid]);
+}
