@@ -7,14 +7,15 @@
 #include "command.h"
 
 #include "base/text.h"
+#include "complaint.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <getopt.h>
-#include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sysexits.h>
 
 #ifndef PACKAGE_VERSION
 #define PACKAGE_VERSION "unknown"
@@ -30,6 +31,7 @@ enum verb_option {
 	VERB_PEER = 1 << 2,
 	VERB_HEADINGS = 1 << 3,
 	VERB_NUMBERS = 1 << 4,
+	VERB_CHANGES = 1 << 5, /* no option: it changes something */
 };
 
 static int reload_print(const json_t *answer, const struct view *view)
@@ -100,73 +102,79 @@ static int silence_print(const json_t *answer, const struct view *view)
 	return 0;
 }
 
+/* A verb that changes something is never proposed for a word that was mistyped. */
 static const struct verb verbs[] = {
-	{"status", NULL, VERB_QUIET | VERB_NUMBERS, false, status_print},
-	{"routes", NULL, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_routes},
-	{"listeners", NULL, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_listeners},
+	{"status", NULL, VERB_QUIET | VERB_NUMBERS, false, status_print, NULL},
+	{"routes", NULL, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_routes, NULL},
+	{"listeners", NULL, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_listeners, NULL},
 	{"sessions", NULL, VERB_ROUTE | VERB_PEER | VERB_HEADINGS | VERB_NUMBERS, false,
-	 tables_print_sessions},
-	{"kill", "id", 0, false, silence_print},
-	{"reload", NULL, 0, true, reload_print},
-	{"upgrade", NULL, 0, true, reload_print},
-	{"harden", NULL, 0, false, harden_print},
-	{"log-level", "level", 0, false, silence_print},
+	 tables_print_sessions, NULL},
+	{"harden", NULL, 0, false, harden_print, NULL},
+	{"kill", "id", VERB_CHANGES, false, silence_print, "ID (see `splicectl sessions`)"},
+	{"reload", NULL, VERB_CHANGES, true, reload_print, NULL},
+	{"upgrade", NULL, VERB_CHANGES, true, reload_print, NULL},
+	{"log-level", "level", VERB_CHANGES, false, silence_print, "LEVEL (error, warning, notice, info or debug)"},
 };
 
 enum { N_VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 
-static void usage_print(FILE *file)
+static const char usage[] =
+	"usage: splicectl [-s|--socket PATH | -i|--instance NAME] [--json] VERB\n"
+	"\n"
+	"  status [-q] [-n]     is all well, and what runs; -q: only the exit code\n"
+	"  routes [-H] [-n]     what is joined with what\n"
+	"  listeners [-H] [-n]  where clients arrive\n"
+	"  sessions [--route R] [--peer P] [-H] [-n]\n"
+	"                       who is connected; -H: no headings; -n: plain numbers\n"
+	"  kill ID              end a session\n"
+	"  reload               read the configuration again\n"
+	"  upgrade              run the program's file as it is now; sessions go on\n"
+	"  harden               print the systemd drop-in that fits the configuration\n"
+	"  log-level LEVEL      say more or less in the log\n"
+	"  help                 print this; so does -h. -V prints the version\n"
+	"\n"
+	"The control socket is -s, or that of the service spliced@NAME, or $SPLICED_CONTROL, or\n"
+	CONTROL_PATH ".\n"
+	"Exit codes: 0; 1 refused or degraded; 64 usage; 69 the daemon is down; 77 not allowed.\n";
+
+static void print_text(const struct command *command, const char *name, const char *text)
 {
-	fputs("usage: splicectl [-s|--socket PATH] [--json] VERB\n"
-	      "\n"
-	      "  status [-q] [-n]     is all well, and what runs; -q: only the exit code\n"
-	      "  routes [-H] [-n]     what is joined with what\n"
-	      "  listeners [-H] [-n]  where clients arrive\n"
-	      "  sessions [--route R] [--peer P] [-H] [-n]\n"
-	      "                       who is connected; -H: no headings; -n: plain numbers\n"
-	      "  kill ID              end a session\n"
-	      "  reload               read the configuration again\n"
-	      "  upgrade              run the program's file as it is now; sessions go on\n"
-	      "  harden               print the systemd drop-in that fits the configuration\n"
-	      "  log-level LEVEL      say more or less in the log\n"
-	      "\n"
-	      "Exit codes: 0; 1 refused or degraded; 64 usage; 69 the daemon is down; 77 not "
-	      "allowed.\n",
-	      file);
+	json_t *answer = command->json ? json_pack("{s:b, s:s}", "ok", 1, name, text) : NULL;
+
+	if (!command->json)
+		fputs(text, stdout);
+	else if (answer && json_dumpf(answer, stdout, 0) == 0)
+		putchar('\n');
+	json_decref(answer);
 }
 
-void command_complain(const char *format, ...)
+/* "status, routes, ...", into text. */
+static const char *list_verbs(char *text, size_t size)
 {
-	va_list args;
+	size_t len = 0;
 
-	fputs("splicectl: ", stderr);
-	va_start(args, format);
-	vfprintf(stderr, format, args);
-	va_end(args);
-	fputc('\n', stderr);
+	for (size_t i = 0; i < N_VERBS && len < size; i++)
+		len += (size_t)snprintf(text + len, size - len, "%s%s", i ? ", " : "", verbs[i].name);
+	return text;
 }
 
-/* Whatever was typed, one of so few verbs is the nearest: it is named, and not done. */
 static const struct verb *verb_find(const char *name)
 {
-	const struct verb *nearest = NULL;
-	unsigned least = UINT_MAX;
-	size_t i;
+	struct text_nearest nearest;
+	char known[256];
 
-	for (i = 0; i < N_VERBS; i++) {
-		unsigned distance = text_distance(name, verbs[i].name);
-
-		if (distance == 0)
+	text_nearest_init(&nearest, name);
+	for (size_t i = 0; i < N_VERBS; i++) {
+		if (strcmp(name, verbs[i].name) == 0)
 			return &verbs[i];
-		if (distance < least) {
-			nearest = &verbs[i];
-			least = distance;
-		}
+		if (!(verbs[i].options & VERB_CHANGES))
+			text_nearest_offer(&nearest, verbs[i].name);
 	}
-	if (nearest)
-		command_complain("no verb '%s'; the nearest is '%s'", name, nearest->name);
+	list_verbs(known, sizeof(known));
+	if (nearest.best)
+		complaint_say(EX_USAGE, "no verb \"%.60s\"; did you mean \"%s\"? The verbs are %s and help", name, nearest.best, known);
 	else
-		command_complain("no such verb; splicectl -h names them");
+		complaint_say(EX_USAGE, "no verb \"%.60s\"; the verbs are %s and help", name, known);
 	return NULL;
 }
 
@@ -174,11 +182,29 @@ static int request_text(struct command *command, const char *name, const char *t
 {
 	if (json_object_set_new(command->request, name, json_string(text)) == 0)
 		return 0;
-	command_complain("'%s' is not text in UTF-8", text);
+	complaint_say(EX_USAGE, "'%s' is not text in UTF-8", text);
 	return -EINVAL;
 }
 
-enum { OPTION_JSON = 256, OPTION_ROUTE, OPTION_PEER, OPTION_VERSION };
+/* The control socket of the service spliced@NAME. */
+static int instance_take(struct command *command, const char *name)
+{
+	int len;
+
+	if (!*name || strchr(name, '/')) {
+		complaint_say(EX_USAGE, "\"%s\" is no name of an instance, as in spliced@NAME.service", name);
+		return -EINVAL;
+	}
+	len = snprintf(command->instance, sizeof(command->instance), "/run/spliced-%s/control.sock", name);
+	if (len < 0 || (size_t)len >= sizeof(command->instance)) {
+		complaint_say(EX_USAGE, "\"%s\" is too long for a socket's path", name);
+		return -EINVAL;
+	}
+	command->socket = command->instance;
+	return 0;
+}
+
+enum { OPTION_JSON = 256, OPTION_ROUTE, OPTION_PEER };
 
 static int option_take(struct command *command, int option)
 {
@@ -186,7 +212,10 @@ static int option_take(struct command *command, int option)
 	case 's':
 		command->socket = optarg;
 		return 0;
+	case 'i':
+		return instance_take(command, optarg);
 	case OPTION_JSON:
+		complaint_in_json();
 		command->json = true;
 		return 0;
 	case 'q':
@@ -208,13 +237,26 @@ static int option_take(struct command *command, int option)
 		command->given |= VERB_PEER;
 		return request_text(command, "peer", optarg);
 	case 'h':
-		usage_print(stdout);
+		print_text(command, "usage", usage);
 		return COMMAND_DONE;
-	case OPTION_VERSION:
-		puts("splicectl " PACKAGE_VERSION);
+	case 'V':
+		print_text(command, "version", command->json ? PACKAGE_VERSION : "splicectl " PACKAGE_VERSION "\n");
 		return COMMAND_DONE;
 	}
-	return -EINVAL; /* getopt_long(3) has said what */
+	return -EINVAL;
+}
+
+/* What getopt_long(3) did not take, as it says it itself. */
+static void complain_of_option(int option, const char *word)
+{
+	if (option == ':' && strncmp(word, "--", 2) == 0)
+		complaint_say(EX_USAGE, "option '%s' requires an argument", word);
+	else if (option == ':')
+		complaint_say(EX_USAGE, "option '-%c' requires an argument", optopt);
+	else if (strncmp(word, "--", 2) != 0)
+		complaint_say(EX_USAGE, "unrecognized option '-%c'; splicectl help names them", optopt);
+	else
+		complaint_say(EX_USAGE, "unrecognized option '%s'; splicectl help names them", word);
 }
 
 static int options_parse(struct command *command, int argc, char **argv)
@@ -225,17 +267,19 @@ static int options_parse(struct command *command, int argc, char **argv)
 		{"route", required_argument, NULL, OPTION_ROUTE},
 		{"peer", required_argument, NULL, OPTION_PEER},
 		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, OPTION_VERSION},
+		{"instance", required_argument, NULL, 'i'},
+		{"version", no_argument, NULL, 'V'},
 		{0},
 	};
-	int option, r;
+	int option, r = 0;
 
-	while ((option = getopt_long(argc, argv, "s:qHnh", options, NULL)) != -1) {
+	opterr = 0;
+	while (r == 0 && (option = getopt_long(argc, argv, ":s:i:qHnhV", options, NULL)) != -1) {
+		if (option == '?' || option == ':')
+			complain_of_option(option, argv[optind - 1]);
 		r = option_take(command, option);
-		if (r != 0)
-			return r;
 	}
-	return 0;
+	return r;
 }
 
 static int verb_parse(struct command *command, char **words)
@@ -244,16 +288,22 @@ static int verb_parse(struct command *command, char **words)
 	unsigned strange;
 	int r;
 
-	if (!words[0]) {
-		usage_print(stderr);
+	if (!words[0] && command->json)
+		complaint_say(EX_USAGE, "a verb is missing; splicectl help names them");
+	else if (!words[0])
+		fputs(usage, stderr);
+	if (!words[0])
 		return -EINVAL;
+	if (strcmp(words[0], "help") == 0) {
+		print_text(command, "usage", usage);
+		return COMMAND_DONE;
 	}
 	verb = command->verb = verb_find(words[0]);
 	if (!verb)
 		return -EINVAL;
 	strange = command->given & ~verb->options;
 	if (strange) {
-		command_complain("%s takes no %s", verb->name,
+		complaint_say(EX_USAGE, "%s takes no %s", verb->name,
 				 strange & VERB_QUIET	   ? "-q"
 				 : strange & VERB_ROUTE	   ? "--route"
 				 : strange & VERB_PEER	   ? "--peer"
@@ -262,11 +312,11 @@ static int verb_parse(struct command *command, char **words)
 		return -EINVAL;
 	}
 	if (verb->argument && !words[1]) {
-		command_complain("%s what? Its %s is missing", verb->name, verb->argument);
+		complaint_say(EX_USAGE, "%s: missing argument: %s", verb->name, verb->usage);
 		return -EINVAL;
 	}
 	if (words[1] && (!verb->argument || words[2])) {
-		command_complain("%s does not take '%s'", verb->name,
+		complaint_say(EX_USAGE, "%s does not take '%s'", verb->name,
 				 words[verb->argument ? 2 : 1]);
 		return -EINVAL;
 	}
@@ -278,10 +328,15 @@ static int verb_parse(struct command *command, char **words)
 
 int command_parse(struct command *command, int argc, char **argv)
 {
+	const char *set = getenv("SPLICED_CONTROL");
 	int r;
 
+	/* What is wrong before it, too. */
+	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (strcmp(argv[i], "--json") == 0)
+			complaint_in_json();
 	*command = (struct command){
-		.socket = CONTROL_PATH, .request = json_object(), .view = {.headings = true}};
+		.socket = set && *set ? set : CONTROL_PATH, .request = json_object(), .view = {.headings = true}};
 	r = options_parse(command, argc, argv);
 	return r == 0 ? verb_parse(command, argv + optind) : r;
 }

@@ -14,10 +14,12 @@ struct verb {
 	bool patient;	      /* may take as long as it takes */
 	/* prints a good answer, as in view.h */
 	int (*print)(const json_t *answer, const struct view *view);
+	const char *usage; /* its argument, as it is asked for where it is missing */
 };
 
 struct command {
 	const char *socket;
+	char instance[108]; /* a socket's path, made of an instance's name */
 	const struct verb *verb;
 	json_t *request;
 	struct view view;
@@ -25,12 +27,9 @@ struct command {
 	unsigned given; /* options that only some verbs take */
 };
 
-enum { COMMAND_DONE = 1 }; /* --help or --version: printed, nothing to ask */
+enum { COMMAND_DONE = 1 }; /* help, --help or --version: printed, nothing to ask */
 
-/* Reads the command line. 0, COMMAND_DONE, or -EINVAL with the reason said on standard error. The
+/* Reads the command line. 0, COMMAND_DONE, or -EINVAL with the reason said. The
  * caller ends it with command_done() whatever the result. */
 int command_parse(struct command *command, int argc, char **argv);
 void command_done(struct command *command);
-
-/* One line on standard error, with the program's name. */
-void command_complain(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -5,6 +5,8 @@
  */
 #include "client.h"
 #include "command.h"
+#include "complaint.h"
+#include "denied.h"
 #include "human.h"
 
 #include <errno.h>
@@ -16,10 +18,8 @@
 
 enum { EXIT_REFUSED = 1 }; /* refused, or degraded; the other codes are sysexits */
 
-static int command_failed(const struct command *command, int r)
+static int exit_code(int r)
 {
-	if (!command->view.quiet)
-		command_complain("%s: %s", command->socket, client_error(r));
 	switch (r) {
 	case -EACCES:
 	case -EPERM:
@@ -28,6 +28,17 @@ static int command_failed(const struct command *command, int r)
 		return EX_USAGE;
 	}
 	return EX_UNAVAILABLE;
+}
+
+static int command_failed(const struct command *command, int r)
+{
+	char text[768];
+	int code = exit_code(r);
+	const char *why = r == -EACCES ? denied_explain(command->socket, text, sizeof(text)) : client_error(r);
+
+	if (!command->view.quiet)
+		complaint_say(code, "%s: %s", command->socket, why);
+	return code;
 }
 
 /* The daemon said no, in one line or several; errors in a file begin their line with its name. */
@@ -72,7 +83,7 @@ static int command_answered(const struct command *command, const struct answer *
 	if (!ok)
 		return command_refused(command, answer->root);
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		command_complain("standard output: %s", strerror(errno));
+		complaint_say(EXIT_REFUSED, "standard output: %s", strerror(errno));
 		return EXIT_REFUSED;
 	}
 	return json_is_true(json_object_get(answer->root, "degraded")) ? EXIT_REFUSED : EX_OK;

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/held.h"
+#include "control/words.h"
 #include "flow/listener.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -340,7 +341,7 @@ static json_t *sandbox_object(const struct ledger_keeper *keeper)
 	else
 		snprintf(why, sizeof why, "%s%s%s%s%s", calls ? "seccomp: " : "", calls ? calls : "", calls && files ? ", " : "",
 			 files ? "landlock: " : "", files ? files : "");
-	return json_pack("{s:b, s:b, s:o}", "seccomp", !calls, "landlock", !files, "why", *why ? json_string(why) : json_null());
+	return json_pack("{s:b, s:b, s:o}", "seccomp", !calls, "landlock", !files, "why", words_json(*why ? why : NULL));
 }
 
 static json_t *worker_object(const struct ledger_keeper *keeper)
@@ -348,7 +349,7 @@ static json_t *worker_object(const struct ledger_keeper *keeper)
 	json_t *death = json_null();
 
 	if (keeper->last_death_at)
-		death = json_pack("{s:o, s:s}", "time", status_time(keeper->last_death_at), "what", keeper->last_death);
+		death = json_pack("{s:o, s:o}", "time", status_time(keeper->last_death_at), "what", words_json(keeper->last_death));
 	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "pid", (int)keeper->worker_pid,
 			 "version", PACKAGE_VERSION, "age", seconds_since(keeper->worker_started), "adopted",
 			 (json_int_t)keeper->adopted_total, "orphans", (json_int_t)keeper->orphans_adopted, "adopt_longest",
@@ -365,7 +366,7 @@ static json_t *reload_object(const struct ledger *ledger)
 	bool failed = keeper->reload_at && !keeper->reload_ok;
 
 	return json_pack("{s:i, s:b, s:o, s:o, s:I, s:I}", "generation", (int)keeper->generation, "ok", !failed, "time",
-			 status_time(keeper->reload_at), "error", failed ? json_string(ledger->text) : json_null(),
+			 status_time(keeper->reload_at), "error", words_json(failed ? ledger->text : NULL),
 			 "succeeded", (json_int_t)keeper->reloads_ok, "failed", (json_int_t)keeper->reloads_failed);
 }
 
@@ -412,17 +413,17 @@ json_t *status_object(const struct worker *worker)
 	bool differs = status_files_digest(generations->config) != keeper->file_digest;
 
 	judge(&verdict, ledger, generations, &listening, &paused);
-	return json_pack("{s:b, s:s, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
-			 "s:o, s:{s:s, s:b}, s:o, s:{s:s}, s:I, s:I, s:{s:I, s:I, s:I, s:I}}",
-			 "ok", 1, "verdict", verdict.reasons ? verdict.text : "OK", "degraded", verdict.reasons != 0,
+	return json_pack("{s:b, s:o, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
+			 "s:o, s:{s:o, s:b}, s:o, s:{s:o}, s:I, s:I, s:{s:I, s:I, s:I, s:I}}",
+			 "ok", 1, "verdict", words_json(verdict.reasons ? verdict.text : "OK"), "degraded", verdict.reasons != 0,
 			 "version", PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
 			 (int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker", worker_object(keeper), "sessions",
 			 "active", (int)keeper->sessions_active, "total", (json_int_t)keeper->sessions_total, "limit",
 			 (int)keeper->places, "descriptors", held_descriptors(worker), "records", held_records(worker), "routes",
 			 (int)generations->config->n_routes, "listeners", "listening", (int)listening, "paused", (int)paused,
 			 "shared", (int)count_shared(ledger), "reload", reload_object(ledger), "file",
-			 "path", keeper->config_path, "differs", differs, "refused", refusals(ledger, generations), "control", "path",
-			 keeper->control_path,
+			 "path", words_json(keeper->config_path), "differs", differs, "refused", refusals(ledger, generations), "control", "path",
+			 words_json(keeper->control_path),
 			 "audit_failures", (json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost(), "ledger", "sessions",
 			 (json_int_t)keeper->dropped_sessions, "listeners", (json_int_t)keeper->dropped_listeners, "controls",
 			 (json_int_t)keeper->dropped_controls, "mended", (json_int_t)keeper->mended);

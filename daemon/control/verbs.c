@@ -4,9 +4,11 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "config/config.h"
 #include "config/needs.h"
 #include "control/status.h"
+#include "control/words.h"
 #include "flow/hand.h"
 #include "flow/listener.h"
 #include "flow/session.h"
@@ -32,7 +34,7 @@ static json_t *refuse(const char *format, ...)
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	return json_pack("{s:b, s:s, s:i}", "ok", 0, "error", text, "exit", 1);
+	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(text), "exit", 1);
 }
 
 static json_t *list_answer(const char *name, json_t *list)
@@ -85,8 +87,8 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 		bool down = target->down_until > now ||
 			    !target_addresses(ledger, endpoint, generation->target_slots[route][i]);
 
-		json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:i, s:i}", "name", endpoint->name, "address",
-						      endpoint->text, "state", down ? "down" : "up", "sessions",
+		json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:i, s:i}", "name", words_json(endpoint->name), "address",
+						      words_json(endpoint->text), "state", down ? "down" : "up", "sessions",
 						      (int)sessions[generation->target_slots[route][i]], "failures", (int)target->failures));
 	}
 	return list;
@@ -110,20 +112,20 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	for (int i = 0; i < REFUSED_REASONS; i++)
 		refused += sums.refused[i];
 	for (unsigned i = 0; i < route->n_listen; i++)
-		json_array_append_new(listen, json_string(route->listen[i].text));
+		json_array_append_new(listen, words_json(route->listen[i].text));
 	for (unsigned i = 0; i < route->n_dial; i++)
-		json_array_append_new(dial, json_string(route->dial[i].text));
-	return json_pack("{s:s, s:s, s:b, s:s, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
+		json_array_append_new(dial, words_json(route->dial[i].text));
+	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
 			 route->name,
-			 "title", title ? title : "", "enabled", route->enabled, "place",
-			 config_place_text(config, route->place, place, sizeof place), "listen", listen, "dial", dial, "targets",
+			 "title", words_json(title), "enabled", route->enabled, "place",
+			 words_json(config_place_text(config, route->place, place, sizeof place)), "listen", listen, "dial", dial, "targets",
 			 targets_of(ledger, generations, index, live->sessions), "sessions", "active", (int)ledger->routes[slot].active,
 			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "evicted", (json_int_t)sums.evicted, "bytes", "to_target", (json_int_t)sums.bytes[0],
 			 "from_target", (json_int_t)sums.bytes[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
 			 (json_int_t)sums.messages[1], "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
 			 "descriptors", (json_int_t)sums.descriptors, "refused", (json_int_t)refused, "connect_errors",
 			 (json_int_t)sums.connect_errors, "deaths", (json_int_t)ledger->routes[slot].deaths_total, "paused",
-			 *pause ? json_string(pause) : json_null());
+			 words_json(*pause ? pause : NULL));
 }
 
 static json_t *verb_routes(struct thread *clerk, const json_t *request)
@@ -150,7 +152,7 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 
 	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
 		 address_describe(leg->family, leg->row, &leg->address, address, sizeof address));
-	return json_pack("{s:s, s:s, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", text, "state", state, "reason",
+	return json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", words_json(text), "state", state, "reason",
 			 waits ? json_string(status_wait_text(record->waits))
 			       : record->paused ? json_string(listener_pause_name(record->paused))
 			       : record->shared ? json_string("one socket for all threads: descriptors are short") : json_null(), "sockets",
@@ -179,17 +181,18 @@ static json_t *verb_listeners(struct thread *clerk, const json_t *request)
 	return list_answer("listeners", list);
 }
 
+/* NULL: for nothing but what comes next. */
 static const char *waits_for(const struct ledger_session *record)
 {
 	if (record->state == SESSION_CONNECTING)
 		return record->fd[1] >= 0 ? "the target to answer" : "the next attempt";
 	if (record->state != SESSION_RELAYING)
-		return "";
+		return NULL;
 	if (record->direction[0].pipe >= 0)
 		return "the target to read";
 	if (record->direction[1].pipe >= 0)
 		return "the client to read";
-	return "";
+	return NULL;
 }
 
 static const char *state_name(const struct ledger_session *record)
@@ -258,14 +261,43 @@ static void append_session(json_t *list, const struct thread *clerk, uint32_t sl
 		return;
 	snprintf(id, sizeof id, "%u.%u", slot, record->serial);
 	json_array_append_new(
-		list, json_pack("{s:s, s:s, s:s, s:s, s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I}, s:s, s:s, s:i, s:i}", "id", id, "route",
-				route->name, "peer", peer, "target", route->targets[record->target].name, "age",
+		list, json_pack("{s:s, s:s, s:o, s:o, s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I}, s:s, s:o, s:i, s:i}", "id", id, "route",
+				route->name, "peer", words_json(peer), "target", words_json(route->targets[record->target].name), "age",
 				age(record->opened), "idle", age(record->active), "bytes", "to_target",
 				(json_int_t)record->direction[0].bytes, "from_target",
 				(json_int_t)record->direction[1].bytes, "messages", "to_target",
 				(json_int_t)flow->messages[0], "from_target", (json_int_t)flow->messages[1], "state", state_name(record), "waits_for",
-				waits_for(record), "thread", (int)record->thread, "generation",
+				words_json(waits_for(record)), "thread", (int)record->thread, "generation",
 				(int)record->generation));
+}
+
+/* Whether a configuration that is lived in has the route; a session of one that is gone from the newest may still run. */
+static bool has_route(const struct worker *worker, const char *name)
+{
+	for (const struct generation *generation = worker->generations; generation; generation = generation->next)
+		for (unsigned i = 0; i < generation->config->n_routes; i++)
+			if (!strcmp(generation->config->routes[i].name, name))
+				return true;
+	return false;
+}
+
+static json_t *refuse_route(const struct config *config, const char *name)
+{
+	struct text_nearest nearest;
+	char known[320] = "";
+	size_t len = 0;
+	unsigned shown = 0;
+
+	text_nearest_init(&nearest, name);
+	for (unsigned i = 0; i < config->n_routes; i++)
+		text_nearest_offer(&nearest, config->routes[i].name);
+	for (; shown < config->n_routes && len + strlen(config->routes[shown].name) + 2 < sizeof known; shown++)
+		len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", shown ? ", " : "", config->routes[shown].name);
+	if (nearest.best)
+		return refuse("there is no route \"%.64s\"; did you mean \"%s\"?", name, nearest.best);
+	if (!config->n_routes)
+		return refuse("there is no route \"%.64s\", nor any other", name);
+	return refuse("there is no route \"%.64s\"; the routes are %s%s", name, known, shown < config->n_routes ? ", ..." : "");
 }
 
 static json_t *verb_sessions(struct thread *clerk, const json_t *request)
@@ -274,8 +306,11 @@ static json_t *verb_sessions(struct thread *clerk, const json_t *request)
 		.route = json_string_value(json_object_get(request, "route")),
 		.peer = json_string_value(json_object_get(request, "peer")),
 	};
-	json_t *list = json_array();
+	json_t *list;
 
+	if (filter.route && !has_route(clerk->worker, filter.route))
+		return refuse_route(clerk->worker->generations->config, filter.route);
+	list = json_array();
 	for (uint32_t i = 0; i < ledger_sessions_high(clerk->worker->ledger); i++)
 		append_session(list, clerk, i, &filter);
 	return list_answer("sessions", list);
@@ -333,7 +368,7 @@ json_t *verb_reload_result(const struct ledger *ledger)
 	const struct ledger_keeper *keeper = ledger->keeper;
 
 	if (!keeper->reload_ok)
-		return json_pack("{s:b, s:s, s:i}", "ok", 0, "error", ledger->text, "exit", 1);
+		return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(ledger->text), "exit", 1);
 	return json_pack("{s:b, s:i, s:b}", "ok", 1, "generation", (int)keeper->generation, "changed",
 			 keeper->reload_changed);
 }

@@ -9,6 +9,7 @@ _splicectl()
 		word=${COMP_WORDS[i]}
 		case $word in
 		-s | --socket) socket=(-s "${COMP_WORDS[++i]}") ;;
+		-i | --instance) socket=(-i "${COMP_WORDS[++i]}") ;;
 		--route | --peer) ((i++)) ;;
 		-*) ;;
 		*) verb=${verb:-$word} ;;
@@ -33,7 +34,7 @@ _splicectl()
 		;;
 	esac
 	case $verb in
-	'') word="status routes listeners sessions kill reload upgrade harden log-level --socket --json --help --version" ;;
+	'') word="status routes listeners sessions kill reload upgrade harden log-level help --socket --instance --json --help --version" ;;
 	status) word="-q -n" ;;
 	routes | listeners) word="-H -n" ;;
 	sessions) word="--route --peer -H -n" ;;

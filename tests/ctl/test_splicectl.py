@@ -2,6 +2,7 @@
 """splicectl against a daemon made of Python: what it asks, what it shows, and how it ends."""
 
 import contextlib
+import grp
 import json
 import os
 import pty
@@ -427,14 +428,21 @@ def test_a_narrow_terminal_loses_nothing(path):
 
 
 @pytest.mark.parametrize("words, text", [
-    (["statsu"], "no verb 'statsu'; the nearest is 'status'"),
-    (["session"], "no verb 'session'; the nearest is 'sessions'"),
-    (["relaod"], "no verb 'relaod'; the nearest is 'reload'"),
-    (["loglevel", "info"], "no verb 'loglevel'; the nearest is 'log-level'"),
-    ([200 * "x"], "no such verb"),
+    (["statsu"], 'no verb "statsu"; did you mean "status"? The verbs are status, routes, '),
+    (["session"], 'no verb "session"; did you mean "sessions"? '),
+    (["relaod"], 'no verb "relaod"; the verbs are status, routes, '),
+    (["upgraed"], 'no verb "upgraed"; the verbs are status, routes, '),
+    (["loglevel", "info"], 'no verb "loglevel"; the verbs are status, routes, '),
+    (["kil", "1.1"], 'no verb "kil"; the verbs are '),
+    (["top"], 'no verb "top"; the verbs are '),
+    (["explain"], 'no verb "explain"; the verbs are '),
+    ([200 * "x"], "no verb"),
     ([], "usage: splicectl"),
-    (["kill"], "kill what? Its id is missing"),
-    (["log-level"], "log-level what? Its level is missing"),
+    (["kill"], "kill: missing argument: ID (see `splicectl sessions`)"),
+    (["log-level"], "log-level: missing argument: LEVEL (error, warning, notice, info or debug)"),
+    (["-i", "", "status"], "is no name of an instance"),
+    (["-i", "../x", "status"], "is no name of an instance"),
+    (["-i", 108 * "x", "status"], "too long"),
     (["kill", "1", "2"], "kill does not take '2'"),
     (["reload", "now"], "reload does not take 'now'"),
     (["reload", "-q"], "reload takes no -q"),
@@ -451,13 +459,46 @@ def test_wrong_usage(path, words, text):
     assert text in done.stderr
 
 
+@pytest.mark.parametrize("words, code", [
+    (["statsu"], USAGE), ([], USAGE), (["kill"], USAGE), (["--sock"], USAGE), (["sessions", "--peer"], USAGE), (["-x"], USAGE),
+    (["status"], DOWN), (["-i", "a/b", "status"], USAGE), (["routes", "-q"], USAGE)])
+@pytest.mark.parametrize("before", [True, False])
+def test_json_is_json_always(path, words, code, before):
+    done = splicectl(path, *(["--json", *words] if before else [*words, "--json"]))
+    if words[-1:] in (["--peer"], ["--sock"]) and not before:
+        return  # it is that option's argument
+    answer = json.loads(done.stdout)
+    assert (done.returncode, done.stderr, answer["ok"], answer["exit"]) == (code, "", False, code)
+    assert answer["error"]
+
+
+def test_json_of_what_is_not_asked(path):
+    assert json.loads(splicectl(path, "--json", "-V").stdout)["version"]
+    assert "usage: splicectl" in json.loads(splicectl(path, "--json", "help").stdout)["usage"]
+
+
+def test_where_the_socket_is(path):
+    """-s and -i before $SPLICED_CONTROL."""
+    def run(*words):
+        return subprocess.run([harness.splicectl(), *words, "status", "-q"], env={**os.environ, "SPLICED_CONTROL": path},
+                              timeout=PATIENCE * 3, check=False).returncode
+    assert run() == DOWN
+    with FakeDaemon(path, STATUS):
+        assert run() == 0
+        assert run("-s", path + "x") == DOWN
+        assert run("-i", "nobody-has-this-one") == DOWN
+    said = splicectl(path, "-i", "nobody-has-this-one", "status").stderr
+    assert said.startswith("splicectl: /run/spliced-nobody-has-this-one/control.sock: ")
+
+
 def test_a_name_that_is_no_text(path):
     done = splicectl(path, "sessions", "--peer", b"\xff", encoding="utf-8", errors="surrogateescape")
     assert done.returncode == USAGE and "UTF-8" in done.stderr
 
 
 def test_help_and_version(path):
-    for word, text in (("-h", "usage: splicectl"), ("--help", "usage: splicectl"), ("--version", "splicectl ")):
+    for word, text in (("-h", "usage: splicectl"), ("--help", "usage: splicectl"), ("help", "usage: splicectl"),
+                       ("--version", "splicectl "), ("-V", "splicectl ")):
         done = splicectl(path, word)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(text)
@@ -496,12 +537,27 @@ def test_a_socket_that_is_not_ours(path):
         pytest.skip("needs root and setpriv")
     os.chmod(os.path.dirname(path), 0o755)
     program = shutil.copy(harness.splicectl(), os.path.dirname(path))
-    with FakeDaemon(path, STATUS):
-        os.chmod(path, 0o600)
+
+    def run():
         done = subprocess.run(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", program, "-s", path,
                                "status"], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == NOT_ALLOWED
-    assert "Permission denied" in done.stderr
+        assert done.returncode == NOT_ALLOWED and "Permission denied; " in done.stderr
+        return done.stderr
+    with FakeDaemon(path, STATUS):
+        os.chmod(path, 0o600)
+        assert "users root and root may ask, user nobody may not: use sudo, or let a group ask by control.group" in run()
+        os.chown(path, 0, grp.getgrnam("daemon").gr_gid)
+        os.chmod(path, 0o660)
+        assert "group daemon may ask" in (said := run()) and "usermod -aG daemon nobody" in said
+        os.chmod(path, 0o666)
+        os.chmod(os.path.dirname(path), 0o700)
+        os.chmod(program, 0o755)
+        moved = shutil.copy(program, os.path.dirname(path) + ".program")
+        program = moved
+        try:
+            assert f"user nobody may not search {os.path.dirname(path)}" in run()
+        finally:
+            os.unlink(moved)
 
 
 @pytest.mark.parametrize("answer", [b"", b'{"ok":true', b'{"ok":true,"verdict":"OK","degraded":false}'])
@@ -537,8 +593,9 @@ def test_a_daemon_that_answers_before_it_is_asked(path):
 @pytest.mark.parametrize("json_", [[], ["--json"]])
 def test_garbage(path, garbage, json_):
     done = ask(path, garbage, "sessions", *json_)
-    assert (done.returncode, done.stdout) == (DOWN, "")
-    assert "is not spliced" in done.stderr
+    assert done.returncode == DOWN
+    assert "is not spliced" in (json.loads(done.stdout)["error"] if json_ else done.stderr)
+    assert (done.stderr if json_ else done.stdout) == ""
 
 
 @pytest.mark.parametrize("verb, answer", [

@@ -253,7 +253,7 @@ def listening(text):
     """Whether somebody listens at tcp4://A:P, tcp6://[A]:P, inet://A:P or unix://PATH, from the kernel's tables."""
     scheme, rest = text.split("?")[0].split("://")
     if scheme == "unix":
-        with open("/proc/net/unix", encoding="utf-8") as table:
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             return any(line.split()[7:] == [rest] and line.split()[3] == "00010000" for line in table)
     port = int(rest.rsplit(":", 1)[1])
     for name in ("tcp", "tcp6"):
@@ -552,12 +552,12 @@ class Daemon:
                               timeout=timeout, check=False)
 
     def ctl(self, *words, status=0):
-        """What splicectl says, as an object (None when it says nothing); asserts its exit status, unless that is
+        """What the daemon says, as an object (None when it says nothing); asserts splicectl's exit status, unless that is
         None."""
         done = self.ctl_run(*words)
         assert status is None or done.returncode == status, \
             f"splicectl {' '.join(words)}: status {done.returncode}\n{done.stdout}{done.stderr}"
-        return json.loads(done.stdout) if done.stdout.strip() else None
+        return json.loads(done.stdout) if done.stdout.strip() and done.returncode in (0, 1) else None
 
     def status(self):
         return self.ctl("status", status=None)
