@@ -86,4 +86,5 @@ const struct spliced_plugin spliced_plugin = {
 	.match = ip_match,
 	.needs = ip_needs,
 	.reply = ip_reply,
+	.copied = ip_copied,
 };

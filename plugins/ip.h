@@ -115,9 +115,10 @@ int ip_set(int fd, const struct spliced_options *options, int option, int level,
 /* Whether an address is one of a multicast group. */
 int ip_is_multicast(int domain, const struct ip_host *host);
 
-/* What datagrams need beside ip_prepare()'s: the address that was asked (IP_PKTINFO, ip(7)), groups, broadcasts. 0, or negative
- * errno with an error said. */
-int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain);
+/* What datagrams need beside ip_prepare()'s: the address that was asked (IP_PKTINFO, ip(7)), groups, broadcasts. `open`: it is
+ * bound already. 0, or negative errno with an error said. */
+int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain, int open);
 
 /* Callback of both families. */
 int ip_reply(const struct msghdr *received, void *control, size_t size);
+int ip_copied(const struct msghdr *received);

@@ -47,17 +47,37 @@ static int reply_inet6(const struct cmsghdr *cmsg, void *control, size_t size)
 	return put_control(control, size, IPPROTO_IPV6, IPV6_PKTINFO, &reply, sizeof reply);
 }
 
-int ip_reply(const struct msghdr *received, void *control, size_t size)
+static const struct cmsghdr *find(const struct msghdr *received, int level, int type)
 {
 	struct msghdr *header = (struct msghdr *)(uintptr_t)received;
 
-	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg)) {
-		if (cmsg->cmsg_level == IPPROTO_IPV6 && cmsg->cmsg_type == IPV6_PKTINFO)
-			return reply_inet6(cmsg, control, size);
-		if (cmsg->cmsg_level == IPPROTO_IP && cmsg->cmsg_type == IP_PKTINFO)
-			return reply_inet(cmsg, control, size);
-	}
-	return 0;
+	for (struct cmsghdr *cmsg = CMSG_FIRSTHDR(header); cmsg; cmsg = CMSG_NXTHDR(header, cmsg))
+		if (cmsg->cmsg_level == level && cmsg->cmsg_type == type)
+			return cmsg;
+	return NULL;
+}
+
+/* An IPv6 socket tells of IPv4 in both dresses; only the one of IPv4 knows our own address where a broadcast was asked. */
+int ip_reply(const struct msghdr *received, void *control, size_t size)
+{
+	const struct cmsghdr *inet = find(received, IPPROTO_IP, IP_PKTINFO);
+	const struct cmsghdr *inet6 = inet ? NULL : find(received, IPPROTO_IPV6, IPV6_PKTINFO);
+
+	if (inet)
+		return reply_inet(inet, control, size);
+	return inet6 ? reply_inet6(inet6, control, size) : 0;
+}
+
+/* What was sent to one address has that in both places, also where it is another machine's and was routed here (IP_TRANSPARENT). */
+int ip_copied(const struct msghdr *received)
+{
+	const struct cmsghdr *inet = find(received, IPPROTO_IP, IP_PKTINFO);
+	struct in_pktinfo asked;
+
+	if (!inet)
+		return 0;
+	memcpy(&asked, CMSG_DATA(inet), sizeof asked);
+	return asked.ipi_spec_dst.s_addr != asked.ipi_addr.s_addr;
 }
 
 /* ---- groups ---- */
@@ -95,6 +115,10 @@ static int join(int fd, const struct spliced_options *options, int domain, const
 	struct group_req any = {.gr_interface = request.gsr_interface};
 	socklen_t len;
 
+	/* A group's port is for all programs that want to hear the group: each gets all of it. */
+	r = ip_set(fd, options, -1, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (r < 0)
+		return r;
 	ip_sockaddr(domain, host, 0, &request.gsr_group, &len);
 	any.gr_group = request.gsr_group;
 	r = read_source(options, domain, &request.gsr_source);
@@ -145,16 +169,26 @@ static int prepare_group(int fd, const struct spliced_options *options, int doma
 	return options->role == SPLICED_LISTEN ? join(fd, options, domain, &host) : aim(fd, options, domain, &host);
 }
 
-int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain)
+/* Of each message, which address of ours was asked; of groups, only what this very socket has joined: else it hears those of all other
+ * programs, where it is bound to every address. An IPv6 socket takes the options of IPv4 too, for IPv4 that comes to it. */
+static int listen_well(int fd, const struct spliced_options *options, int domain)
 {
-	int r = 0;
+	int r = domain == AF_INET6 ? ip_set(fd, options, -1, SOL_IPV6, IPV6_RECVPKTINFO, 1) : 0;
 
-	if (options->role == SPLICED_LISTEN && domain == AF_INET6)
-		r = ip_set(fd, options, -1, SOL_IPV6, IPV6_RECVPKTINFO, 1);
-	/* An IPv6 socket that takes IPv4 too hears of that in IPv6 dress. */
-	else if (options->role == SPLICED_LISTEN)
+	if (!r && domain == AF_INET6)
+		r = ip_set(fd, options, -1, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
+	if (!r)
 		r = ip_set(fd, options, -1, SOL_IP, IP_PKTINFO, 1);
-	if (!r && spliced_value(options, IP_OPTION_BROADCAST)->number)
+	return r ? r : ip_set(fd, options, -1, SOL_IP, IP_MULTICAST_ALL, 0);
+}
+
+int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain, int open)
+{
+	int r = options->role == SPLICED_LISTEN ? listen_well(fd, options, domain) : 0;
+
+	if (r || open)
+		return r;
+	if (spliced_value(options, IP_OPTION_BROADCAST)->number)
 		r = ip_set(fd, options, IP_OPTION_BROADCAST, SOL_SOCKET, SO_BROADCAST, 1);
 	return r < 0 ? r : prepare_group(fd, options, domain);
 }

@@ -263,8 +263,8 @@ int ip_prepare(int fd, const struct spliced_options *options, const struct ip_le
 		r = set_tos(fd, options, open, level);
 	if (!r)
 		r = set_live(fd, options, IP_OPTION_TTL, open, level->level, level->ttl, 1, -1);
-	if (!r && !open && options->row->type == SOCK_DGRAM)
-		r = ip_prepare_datagrams(fd, options, level->domain);
+	if (!r && options->row->type == SOCK_DGRAM)
+		r = ip_prepare_datagrams(fd, options, level->domain, open);
 	return r;
 }
 

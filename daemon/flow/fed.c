@@ -246,6 +246,15 @@ static bool same_peer(const struct mmsghdr *a, const struct mmsghdr *b)
 	       !memcmp(a->msg_hdr.msg_control, b->msg_hdr.msg_control, a->msg_hdr.msg_controllen);
 }
 
+/* A broadcast comes to each socket of a port: the first thread relays it, for the others it is no message. */
+static bool is_copy(const struct fed *fed, const struct msghdr *header)
+{
+	const struct family *family = fed->leg->family;
+
+	return fed->thread->index && fed->thread->worker->ledger->listeners[fed->index].n_fds > 1 && family->plugin.copied &&
+	       CALLBACK(family, copied, family->plugin.copied(header)) > 0;
+}
+
 /* What is to be handed in of each message; nothing of those that are dropped. */
 static void take_batch(const struct fed *fed, int n)
 {
@@ -255,7 +264,9 @@ static void take_batch(const struct fed *fed, int n)
 		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
 						  .len = buffers->in[i].msg_len};
 
-		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC) {
+		if (is_copy(fed, &buffers->in[i].msg_hdr)) {
+			message.data = NULL;
+		} else if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC) {
 			drop(fed, DROPPED_OVERSIZE, 1);
 			message.data = NULL;
 		} else if (mend(fed, &buffers->in[i].msg_hdr, &message) < 0) {
@@ -373,6 +384,8 @@ static bool receive_peeked(const struct fed *fed)
 		return read_failed(fed, errno);
 	fed->listener->errors = 0;
 	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = (size_t)n};
+	if (is_copy(fed, header))
+		return consume(fed);
 	if (n > BUFFERS_MESSAGE_MAX) {
 		drop(fed, DROPPED_OVERSIZE, 1);
 	} else if (mend(fed, header, &message) >= 0) {

@@ -472,8 +472,11 @@ static void adopt(struct thread *thread, uint32_t index)
 		return;
 	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
 	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
+	/* Release 0.2 did neither. */
 	if (capabilities & SPLICED_TCP_INFO)
-		socket_keep_urgent(fd); /* release 0.2 did not */
+		socket_keep_urgent(fd);
+	if (listener->fed)
+		socket_hear_only_joined(fd);
 	if (record->paused == PAUSE_DEATHS)
 		listener->paused = PAUSE_DEATHS;
 	else if (!(capabilities & SPLICED_FEED) && watch(listener) < 0)

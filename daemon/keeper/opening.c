@@ -124,7 +124,8 @@ static int add_open(struct ledger *ledger, struct ledger_listener *record, const
 
 	job.n = ledger_sockets(record);
 	job.share = wanted_shares_port(wanted);
-	job.probe = job.share && !ports_has(ledger, &wanted->leg->address);
+	/* A group is shared with other programs. */
+	job.probe = job.share && !ports_is_multicast(&wanted->leg->address) && !ports_has(ledger, &wanted->leg->address);
 	ports_note(&wanted->leg->address);
 	original_note_listener(ledger, record);
 	return jobs_add(&jobs, &job);

@@ -16,7 +16,8 @@
 /* Every callback of <spliced/plugin.h>. Their numbers stand in ledgers: new ones come last. */
 #define CALLBACKS(X)                                                                                                             \
 	X(address) X(describe) X(prepare) X(reclaim) X(bound) X(unbound) X(canonical) X(rule) X(match) X(needs) X(reply)         \
-	X(received) X(look) X(outgoing) X(leave) X(companion) X(map) X(next) X(consume) X(preamble) X(encode) X(resync) X(fits)
+	X(received) X(look) X(outgoing) X(leave) X(companion) X(map) X(next) X(consume) X(preamble) X(encode) X(resync) X(fits)         \
+	X(copied)
 
 #define CALLBACK_NUMBER(name) CALLBACK_##name,
 enum callback { CALLBACK_NONE, CALLBACKS(CALLBACK_NUMBER) CALLBACK_COUNT };

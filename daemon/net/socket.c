@@ -476,6 +476,16 @@ bool socket_said_fin(int fd)
 	return socket_poll(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
+void socket_hear_only_joined(int fd)
+{
+	int domain = get_int(fd, SO_DOMAIN);
+
+	if (domain == AF_INET || domain == AF_INET6)
+		set_int(fd, SOL_IP, IP_MULTICAST_ALL, 0);
+	if (domain == AF_INET6)
+		set_int(fd, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
+}
+
 void socket_want_credentials(int fd)
 {
 	set_int(fd, SOL_SOCKET, SO_PASSCRED, 1);

@@ -126,6 +126,9 @@ enum socket_queue socket_queue(int fd);
 /* Whether the peer has said FIN, also while bytes from before it wait (POLLRDHUP, poll(2)). */
 bool socket_said_fin(int fd);
 
+/* Of groups, a datagram socket of inet or inet6 hears only what it has joined itself (IP_MULTICAST_ALL). */
+void socket_hear_only_joined(int fd);
+
 /* Messages come with their sender's credentials (SO_PASSCRED, unix(7)). */
 void socket_want_credentials(int fd);
 

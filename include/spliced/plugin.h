@@ -28,7 +28,7 @@
  *   1.1  messages: SPLICED_FEED, reply, formats
  *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came, and how long it was
  *   1.3  outgoing, leave, companion; rings: map, next, consume; a note on a message
- *   1.4  fits
+ *   1.4  fits, copied
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
  * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
@@ -389,6 +389,11 @@ struct spliced_plugin {
 	 * what another had just accepted. */
 	int (*fits)(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len, const struct sockaddr *local,
 		    socklen_t local_len);
+
+	/* Whether the kernel has handed this message to each socket that is bound to its address, as it does with broadcasts, and not to
+	 * one of them: 1 or 0. One thread's is then relayed, and the others' are no messages. For CONNECTIONLESS rows with READERS; `received`
+	 * is as recvmsg(2) left it. */
+	int (*copied)(const struct msghdr *received);
 };
 
 enum { SPLICED_HEADROOM = 64 };
