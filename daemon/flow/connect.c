@@ -30,7 +30,8 @@
 #include <unistd.h>
 
 enum {
-	FULL_BACKLOG_MS = 5,
+	FULL_BACKLOG_MS = 2, /* before a UNIX listener whose backlog is full is asked again, doubled each time, */
+	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel tells nobody when there is room */
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
@@ -233,6 +234,15 @@ fail:
 	return r;
 }
 
+static uint64_t backlog_pause(struct session *session)
+{
+	uint64_t pause = (uint64_t)FULL_BACKLOG_MS << session->asked;
+
+	if (session->asked < FULL_BACKLOG_DOUBLINGS)
+		session->asked++;
+	return pause;
+}
+
 /* Tries addresses until one is on its way. 0: one is, or a timer is set; else the last error. */
 static int try_target(struct session *session)
 {
@@ -241,8 +251,10 @@ static int try_target(struct session *session)
 	uint64_t now = session->thread->loop.now;
 	int error = -EADDRNOTAVAIL;
 
-	if (!record->deadline)
+	if (!record->deadline) {
 		record->deadline = now + session->route->connect_timeout;
+		session->asked = 0;
+	}
 	for (;;) {
 		unsigned count = target_addresses(session->thread->worker->ledger, endpoint, target_slot(session));
 
@@ -254,7 +266,7 @@ static int try_target(struct session *session)
 		if (!error)
 			return 0;
 		if (error == -EAGAIN || fault_of(-error) == FAULT_SHORTAGE) {
-			wait_ms(session, error == -EAGAIN ? FULL_BACKLOG_MS : NO_DESCRIPTOR_MS);
+			wait_ms(session, error == -EAGAIN ? backlog_pause(session) : NO_DESCRIPTOR_MS);
 			return 0;
 		}
 		record->address++;

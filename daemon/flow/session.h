@@ -74,6 +74,7 @@ struct session {
 	bool failed[2];        /* by side: EPOLLERR: an error waits to be taken */
 	uint32_t pool_left;    /* CONNECTING: members of the pool that are to be tried before the next pause; 0: a round begins */
 	bool pool_down;        /* ... all were known to be down when it began, and are tried nevertheless */
+	uint8_t asked;         /* ... and so often a full backlog was */
 	bool queued;           /* on the thread's ready list */
 	uint8_t polls[2];      /* by source: how often a sink that cannot tell has taken nothing, in a row */
 	bool moved;            /* in this turn something moved, or was learnt: what may be served again at once */

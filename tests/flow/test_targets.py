@@ -2,6 +2,7 @@
 """Which target a session gets, and what a client sees when there is none: a reset, never an end that looks clean."""
 
 import collections
+import contextlib
 import select
 import socket
 import threading
@@ -10,7 +11,7 @@ import time
 import pytest
 
 import harness
-from harness import Daemon, Endpoint, ask
+from harness import Daemon, Endpoint, ask, until
 
 
 class Answering:
@@ -162,6 +163,26 @@ def test_a_unix_target_with_a_full_backlog_is_waited_for(place):
         server.settimeout(harness.PATIENCE)
         assert server.recv(100) == b"through"
         server.close()
+
+
+def test_many_wait_for_a_full_backlog(place):
+    """It is asked seldom, for many may wait, and for long; each is served in the end."""
+    front, back = Endpoint("inet", place), Endpoint("unix", place)
+    listener, filling = full(back)
+    waiting = {"timeout": {"connect": "1min"}}
+    with listener, Daemon({"r": {"listen": front, "target": back, **waiting}}) as daemon, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(front.connect()) for _ in range(3)]
+        for client in clients:
+            client.sendall(b"through")
+        until("all wait", lambda: [one["state"] for one in daemon.sessions()] == ["connecting"] * len(clients))
+        daemon.at_rest(parts=("cpu",))
+        for _ in filling[:-1]:
+            listener.accept()[0].close()
+        for _ in clients:
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(harness.PATIENCE)
+                assert server.recv(100) == b"through"
 
 
 WAITING = {"attempts": 1000, "backoff": "10ms", "max_backoff": "20ms", "total": "30s"}
