@@ -11,6 +11,8 @@
  */
 #include "base/log.h"
 
+#include "base/log_line.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -23,7 +25,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 1024, HEAD_MAX_BYTES = 96 };
+enum { LINE_MAX_BYTES = 1024, HEAD_MAX_BYTES = 64 };
 
 /* How standard error is written to. */
 enum stderr_way { STDERR_POLLED, STDERR_OWN, STDERR_SOCKET };
@@ -31,6 +33,7 @@ enum stderr_way { STDERR_POLLED, STDERR_OWN, STDERR_SOCKET };
 static enum log_to log_target = LOG_TO_STDERR;
 static enum stderr_way stderr_way = STDERR_POLLED;
 static int log_fd = -1; /* of the datagram socket, or STDERR_OWN's */
+static enum log_format log_format = LOG_FORMAT_TEXT;
 static bool log_prefixed; /* standard error leads to journald: <N> before the line, sd-daemon(3) */
 static _Atomic int log_default_level = LOG_INFO;
 static _Atomic int *log_level_at = &log_default_level;
@@ -178,64 +181,96 @@ static int write_stderr(const struct iovec *parts, size_t count)
 	return n < 0 ? -errno : 0;
 }
 
-static int write_line(int level, const char *line, size_t len)
+/* Nothing where the format says all itself. */
+static int print_head(int level, char head[HEAD_MAX_BYTES])
 {
-	char head[HEAD_MAX_BYTES];
-	struct iovec parts[] = {{head, 0}, {(void *)line, len}, {(void *)"\n", 1}};
-	int n = 0;
-
 	switch (log_target) {
 	case LOG_TO_JOURNAL:
-		n = snprintf(head, sizeof head, "PRIORITY=%d\nSYSLOG_IDENTIFIER=spliced\nMESSAGE=", level);
 		break;
 	case LOG_TO_SYSLOG:
-		n = snprintf(head, sizeof head, "<%d>spliced[%d]: ", LOG_DAEMON | level, getpid());
-		break;
+		return snprintf(head, HEAD_MAX_BYTES, "<%d>spliced[%d]: ", LOG_DAEMON | level, getpid());
 	case LOG_TO_STDERR:
-		n = log_prefixed ? snprintf(head, sizeof head, "<%d>", level) : snprintf(head, sizeof head, "spliced: ");
-		break;
+		if (log_prefixed)
+			return snprintf(head, HEAD_MAX_BYTES, "<%d>", level);
+		return log_format == LOG_FORMAT_TEXT ? snprintf(head, HEAD_MAX_BYTES, "spliced: ") : 0;
 	}
-	parts[0].iov_len = (size_t)n;
-	if (log_target == LOG_TO_STDERR)
+	return 0;
+}
+
+static int write_line(int level, const struct log_entry *entry, const char *line)
+{
+	char head[HEAD_MAX_BYTES], whole[LOG_LINE_MAX];
+	struct iovec parts[] = {{head, (size_t)print_head(level, head)}, {(void *)line, strlen(line)}, {(void *)"\n", 1}};
+
+	if (log_target == LOG_TO_JOURNAL)
+		parts[1] = (struct iovec){whole, log_line_journal(level, entry, line, whole)};
+	else if (log_target == LOG_TO_STDERR && log_format == LOG_FORMAT_JSON)
+		parts[1] = (struct iovec){whole, log_line_json(level, entry, line, whole)};
+	else if (log_target == LOG_TO_STDERR)
 		return write_stderr(parts, 3);
-	return send_datagram(parts, log_target == LOG_TO_JOURNAL ? 3 : 2);
+	return log_target == LOG_TO_STDERR ? write_stderr(parts, 2) : send_datagram(parts, 2);
 }
 
 /* What was lost is told before the next line that finds its way. */
 static int tell_losses(void)
 {
+	static const struct log_entry entry = {.event = EVENT_LINES_LOST};
 	uint64_t lost = atomic_load(&log_losses->lost), told = atomic_load(&log_losses->told);
 	char line[LINE_MAX_BYTES];
-	int len, r;
+	int r;
 
 	if (lost == told)
 		return 0;
-	len = snprintf(line, sizeof line, "%llu lines of this log were lost: its reader did not keep up, or its disk is full",
-		       (unsigned long long)(lost - told));
-	r = write_line(LOG_WARNING, line, (size_t)len);
+	snprintf(line, sizeof line, "%llu lines of this log were lost: its reader did not keep up, or its disk is full",
+		 (unsigned long long)(lost - told));
+	r = write_line(LOG_WARNING, &entry, line);
 	if (!r)
 		atomic_compare_exchange_strong(&log_losses->told, &told, lost);
 	return r;
 }
 
-void log_write(int level, const char *format, ...)
+static void print_and_write(int level, const struct log_entry *entry, const char *format, va_list args)
 {
 	char line[LINE_MAX_BYTES];
+
+	if (vsnprintf(line, sizeof line, format, args) < 0)
+		return;
+	for (char *at = line; *at; at++)
+		if ((unsigned char)*at < ' ')
+			*at = ' ';
+	if (tell_losses() < 0 || write_line(level, entry, line) < 0)
+		atomic_fetch_add(&log_losses->lost, 1);
+}
+
+void log_write(int level, const char *format, ...)
+{
 	va_list args;
-	int len;
 
 	va_start(args, format);
-	len = vsnprintf(line, sizeof line, format, args);
+	print_and_write(level, NULL, format, args);
 	va_end(args);
-	if (len < 0)
+}
+
+void log_write_entry(int level, const struct log_entry *entry, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	print_and_write(level, entry, format, args);
+	va_end(args);
+}
+
+void log_add_field(struct log_entry *entry, const char *name, const char *value)
+{
+	if (!value || !*value || entry->n_fields == LOG_FIELDS_MAX)
 		return;
-	if ((size_t)len > sizeof line - 1)
-		len = sizeof line - 1;
-	for (int i = 0; i < len; i++)
-		if ((unsigned char)line[i] < ' ')
-			line[i] = ' ';
-	if (tell_losses() < 0 || write_line(level, line, (size_t)len) < 0)
-		atomic_fetch_add(&log_losses->lost, 1);
+	entry->fields[entry->n_fields].name = name;
+	entry->fields[entry->n_fields++].value = value;
+}
+
+void log_set_format(enum log_format format)
+{
+	log_format = format;
 }
 
 void log_lines(int level, const char *prefix, const char *text)

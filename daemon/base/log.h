@@ -6,11 +6,31 @@
  */
 #pragma once
 
+#include "base/event.h"
+
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <syslog.h>
+
+enum { LOG_FIELDS_MAX = 16 };
+
+/* What a line is about, for whoever does not read but searches: the journal's fields, and those of LOG_FORMAT_JSON. */
+struct log_entry {
+	enum log_event event;
+	unsigned n_fields;
+	struct {
+		const char *name, *value;
+	} fields[LOG_FIELDS_MAX];
+};
+
+/* Adds a field, systemd.journal-fields(7); both texts belong to the caller, and live until the line is written. NULL, or empty: none. */
+void log_add_field(struct log_entry *entry, const char *name, const char *value);
+
+/* How lines look on standard error. */
+enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+void log_set_format(enum log_format format);
 
 enum log_to { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
 
@@ -38,6 +58,13 @@ uint64_t log_lost(void);
 
 void log_write(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+void log_write_entry(int level, const struct log_entry *entry, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+#define log_event(level_, entry_, ...)                                \
+	do {                                                          \
+		if ((level_) <= log_level())                          \
+			log_write_entry((level_), (entry_), __VA_ARGS__); \
+	} while (0)
 #define log_at(level_, ...)                             \
 	do {                                            \
 		if ((level_) <= log_level())            \

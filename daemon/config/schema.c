@@ -21,6 +21,7 @@
 
 static const char *const log_levels[] = {"error", "warning", "notice", "info", "debug", NULL};
 static const char *const log_targets[] = {"journal", "stderr", "syslog", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const sandboxes[] = {"auto", "off", NULL};
 static const char *const balances[] = {"roundrobin", NULL};
 static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
@@ -67,6 +68,11 @@ const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 		 .type = SPLICED_WORD,
 		 .words = log_targets,
 		 .doc = "where messages go; unset, the journal, or standard error on a terminal"},
+	[DAEMON_LOG_FORMAT] = {.name = "log.format",
+			       .type = SPLICED_WORD,
+			       .default_text = "text",
+			       .words = log_formats,
+			       .doc = "what standard error is written: text, or a JSON object a line, with the time and the journal's fields"},
 	[DAEMON_LOG_SESSIONS] = {.name = "log.sessions",
 				 .type = SPLICED_BOOL,
 				 .default_text = "true",

@@ -431,6 +431,7 @@ void start_apply(struct start *start, const struct config *config)
 	if (level != applied)
 		atomic_store(&start->ledger.keeper->log_level, level);
 	applied = level;
+	log_set_format(strcmp(setting(config, DAEMON_LOG_FORMAT)->text, "json") ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON);
 	start_note_files(start, config);
 }
 
