@@ -107,6 +107,14 @@ static int read_source(const struct spliced_options *options, int domain, struct
 	return 0;
 }
 
+/* What an IPv6 socket has joined on one interface it hears of all where this machine is a member: unless it is bound to that one. */
+static int stay_at(int fd, const struct spliced_options *options, int domain, unsigned index)
+{
+	if (domain != AF_INET6 || !index || spliced_value(options, IP_OPTION_INTERFACE)->state != SPLICED_UNSET)
+		return 0;
+	return ip_set(fd, options, IP_OPTION_HOST, SOL_SOCKET, SO_BINDTOIFINDEX, (int)index);
+}
+
 /* MCAST_JOIN_GROUP, ip(7): one call for both families. */
 static int join(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
 {
@@ -117,6 +125,8 @@ static int join(int fd, const struct spliced_options *options, int domain, const
 
 	/* A group's port is for all programs that want to hear the group: each gets all of it. */
 	r = ip_set(fd, options, -1, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!r)
+		r = stay_at(fd, options, domain, request.gsr_interface);
 	if (r < 0)
 		return r;
 	ip_sockaddr(domain, host, 0, &request.gsr_group, &len);

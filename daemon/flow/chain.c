@@ -34,6 +34,7 @@ enum { TOLD_SECONDS = 60, IDENTITY_MAX = 128, TYPES = 8, LATE_MAX = 32 };
 struct own_listener {
 	uint64_t netns;
 	uint64_t file; /* UNIX: which file or abstract name it has; 0: another family's */
+	bool group;    /* it is bound to a multicast group */
 };
 
 /* ... and by what it is called. */
@@ -179,8 +180,10 @@ static void note_listener(const struct worker *worker, struct chains *chains, ui
 		return;
 	chains->kinds |= kind_of(leg);
 	own->netns = socket_netns(fd);
-	if (leg->family->plugin.domain == AF_UNIX && !socket_local_address(fd, &address))
-		own->file = hash_file(worker, own->netns, &address);
+	if (socket_local_address(fd, &address) < 0)
+		return;
+	own->group = address_is_multicast(&address);
+	own->file = hash_file(worker, own->netns, &address);
 	if (own->file)
 		*place_of(chains, own->file) = (struct own_file){own->file, generation->route_slots[record->route]};
 }
@@ -243,6 +246,8 @@ static struct own_socket describe(const struct session *session)
 	struct own_socket own = {.root = route, .mark = route, .route = route, .slot = session_slot(session), .serial = record->serial,
 				 .front = session->front_key, .accepted = session->front_looked};
 
+	if (record->front == FRONT_FED)
+		own.grouped = session->thread->worker->chains->listeners[record->listener].group;
 	if (record->chained) {
 		own.front = 0;
 		own.root = flow->chain_root;
@@ -274,7 +279,7 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 		return 0;
 	if (leg->family->plugin.domain == AF_UNIX && !is_connectionless(leg->row) && !file)
 		return 0;
-	if (socket_local_address(fd, &local) < 0)
+	if (socket_sender_address(fd, &local) < 0)
 		return 0;
 	there = settled(remote, &local);
 	if (is_ip(leg->family->plugin.domain) && is_same(leg->family, &local, &there))
@@ -426,7 +431,8 @@ void chain_find(const struct thread *thread, uint32_t listener, const struct con
 		return;
 	}
 	ret->is_loop = resolve(chains, &own, LATE_MAX) || closes(&own, route_slot);
-	ret->is_child = !ret->is_loop;
+	ret->is_echo = !ret->is_loop && own.grouped && own_listener->group;
+	ret->is_child = !ret->is_loop && !ret->is_echo;
 	own.depth++;
 	ret->root = own.root;
 	ret->depth = own.depth;

@@ -14,7 +14,8 @@
  * Who is at the other end of a connection: the address that accept(2) tells of the peer is looked up among the sockets of our own, and,
  * since an address can belong to two connections at once, what it is connected to is compared with where ours went: SO_ORIGINAL_DST
  * tells, where the address was translated. A UNIX socket takes a name of its own for that, where it goes to a listener
- * of ours. An address of a datagram socket is its own alone. A local port is known only after
+ * of ours. An address of a datagram socket is its own alone. What a group said, and a session sent to a group, is an echo where
+ * a listener of a group hears it: not a loop, for then routes both ways between two networks would be one. A local port is known only after
  * connect(2), and another thread may have accepted meanwhile, and found nobody: that is put right when the next of the chain
  * comes, since whoever accepted and whoever connected wrote down when. Only what crosses no border of a network namespace and no other process
  * can be seen.
@@ -34,7 +35,8 @@ struct worker;
 struct chain {
 	uint64_t key;    /* under which it was looked up, */
 	uint32_t looked; /* ... and when */
-	bool is_child, is_loop; /* neither: nobody's of ours */
+	bool is_child, is_loop; /* neither: nobody's of ours, */
+	bool is_echo;           /* or what a group said, which we have sent to a group ourselves: to be heard by others only */
 	uint32_t root, mark, depth; /* of the child; root and mark: slots of routes */
 	uint32_t route;             /* slot of the route that it comes from */
 	uint32_t slot, serial;      /* ... and its session there */

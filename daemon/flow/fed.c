@@ -123,6 +123,10 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 		*why = DROPPED_LOOP;
 		return NULL;
 	}
+	if (chain.is_echo) {
+		*why = -1;
+		return NULL;
+	}
 	session = claim(fed);
 	if (!session)
 		return NULL;

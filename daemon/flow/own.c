@@ -76,6 +76,7 @@ static void write_place(struct own_place *place, const struct own_socket *socket
 	atomic_store_explicit(&place->slot, socket->slot, memory_order_relaxed);
 	atomic_store_explicit(&place->serial, socket->serial, memory_order_relaxed);
 	atomic_store_explicit(&place->begun, socket->begun, memory_order_relaxed);
+	atomic_store_explicit(&place->grouped, socket->grouped, memory_order_relaxed);
 }
 
 uint32_t own_now(const struct own_table *table)
@@ -110,7 +111,7 @@ bool own_find(const struct own_table *table, uint64_t key, struct own_socket *re
 	*ret = (struct own_socket){
 		.remote = place->remote, .front = place->front, .accepted = place->accepted, .root = place->root, .mark = place->mark,
 		.depth = place->depth, .route = place->route, .slot = place->slot, .serial = place->serial, .begun = place->begun,
-		.stamp = stamp};
+		.grouped = place->grouped, .stamp = stamp};
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&place->key, memory_order_relaxed) == clean(key) &&
 	       atomic_load_explicit(&place->stamp, memory_order_relaxed) == stamp;

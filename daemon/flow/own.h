@@ -19,13 +19,14 @@ struct own_socket {
 	uint32_t root, mark, depth, route; /* root, mark and route: slots of routes */
 	uint32_t slot, serial;
 	uint32_t begun;    /* when it was about to connect */
+	uint32_t grouped;  /* what it sends was sent to a multicast group before */
 	uint32_t stamp;    /* when the entry was made */
 };
 
 struct own_place {
 	_Atomic uint64_t key; /* 0: free; 1: being written */
 	_Atomic uint64_t remote, front;
-	_Atomic uint32_t accepted, root, mark, depth, route, slot, serial, begun, stamp;
+	_Atomic uint32_t accepted, root, mark, depth, route, slot, serial, begun, grouped, stamp;
 };
 
 struct own_table {

@@ -64,10 +64,10 @@ bool wanted_shares_port(const struct wanted *wanted)
 	return wanted->leg->row->capabilities & SPLICED_READERS && !job_is_passed(wanted->endpoint);
 }
 
-/* Whether each thread gets a socket of its own. */
+/* Whether each thread gets a socket of its own. Each socket that is bound to a group's address would get every datagram. */
 bool wanted_is_for_each(const struct wanted *wanted)
 {
-	return wanted_shares_port(wanted) && !ports_is_multicast(&wanted->leg->address);
+	return wanted_shares_port(wanted) && !address_is_multicast(&wanted->leg->address);
 }
 
 /* A job on the sockets of a record, as its generation says. Without memory it is not done, and the log says so. */
@@ -125,7 +125,7 @@ static int add_open(struct ledger *ledger, struct ledger_listener *record, const
 	job.n = ledger_sockets(record);
 	job.share = wanted_shares_port(wanted);
 	/* A group is shared with other programs. */
-	job.probe = job.share && !ports_is_multicast(&wanted->leg->address) && !ports_has(ledger, &wanted->leg->address);
+	job.probe = job.share && !address_is_multicast(&wanted->leg->address) && !ports_has(ledger, &wanted->leg->address);
 	ports_note(&wanted->leg->address);
 	original_note_listener(ledger, record);
 	return jobs_add(&jobs, &job);

@@ -63,16 +63,3 @@ void ports_forget(void)
 	index_done(&ports);
 	known = false;
 }
-
-bool ports_is_multicast(const struct address *address)
-{
-	const void *storage = &address->storage;
-
-	switch (address->storage.ss_family) {
-	case AF_INET:
-		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)storage)->sin_addr.s_addr));
-	case AF_INET6:
-		return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)storage)->sin6_addr);
-	}
-	return false;
-}

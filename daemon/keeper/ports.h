@@ -15,6 +15,3 @@ void ports_note(const struct address *address);
 
 /* What was looked at is not looked at again until now. */
 void ports_forget(void);
-
-/* Each socket of a SO_REUSEPORT group that is bound to such an address would get every datagram. */
-bool ports_is_multicast(const struct address *address);

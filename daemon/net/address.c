@@ -9,8 +9,22 @@
 #include "net/family.h"
 
 #include <assert.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+
+bool address_is_multicast(const struct address *address)
+{
+	const void *storage = &address->storage;
+
+	switch (address->storage.ss_family) {
+	case AF_INET:
+		return IN_MULTICAST(ntohl(((const struct sockaddr_in *)storage)->sin_addr.s_addr));
+	case AF_INET6:
+		return IN6_IS_ADDR_MULTICAST(&((const struct sockaddr_in6 *)storage)->sin6_addr);
+	}
+	return false;
+}
 
 bool address_equal(const struct address *a, const struct address *b)
 {

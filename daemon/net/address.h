@@ -27,6 +27,9 @@ static inline const struct sockaddr *address_sockaddr_const(const struct address
 	return (const struct sockaddr *)&address->storage;
 }
 
+/* Whether it is one of a multicast group of inet or inet6. */
+bool address_is_multicast(const struct address *address);
+
 bool address_equal(const struct address *a, const struct address *b);
 
 /* Writes the address as the family's config text, NUL-terminated, into text (at least ADDRESS_TEXT_MAX bytes); "?" where

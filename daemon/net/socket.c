@@ -524,6 +524,19 @@ int socket_peer_address(int fd, struct address *ret)
 	return getpeername(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
 }
 
+int socket_sender_address(int fd, struct address *ret)
+{
+	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&ret->storage;
+	int r = socket_local_address(fd, ret), index = 0;
+	socklen_t len = sizeof index;
+
+	if (r < 0 || in6->sin6_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || in6->sin6_scope_id)
+		return r;
+	if (!getsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, &index, &len))
+		in6->sin6_scope_id = (uint32_t)index;
+	return 0;
+}
+
 /* An IPv6 socket asks of IPv4 in IPv6 dress as IPv4. */
 int socket_original_address(int fd, struct address *ret)
 {

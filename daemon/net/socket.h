@@ -163,6 +163,10 @@ int socket_peer_groups(int fd, gid_t *groups, unsigned max);
 int socket_local_address(int fd, struct address *ret);
 int socket_peer_address(int fd, struct address *ret);
 
+/* The address that others on this machine see of a connected socket: its local one, with the scope that it may lack where it sends to a
+ * group. 0 or negative errno. */
+int socket_sender_address(int fd, struct address *ret);
+
 /* Where a connection that was redirected on its way here meant to go (SO_ORIGINAL_DST). 0 or negative errno: it was not. */
 int socket_original_address(int fd, struct address *ret);
 

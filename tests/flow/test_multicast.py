@@ -20,6 +20,7 @@ FOUR, SIX = "udp4", "udp6"
 GROUP = {FOUR: "239.1.2.3", SIX: "ff15::123"}
 LINK_GROUP = {FOUR: "224.0.0.251", SIX: "ff02::fb"}
 STILL = 0.3 # s for which nothing more may happen
+IP_PKTINFO, IP_MULTICAST_ALL, IPV6_MULTICAST_ALL = 8, 49, 29
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -64,6 +65,12 @@ class Network:
             _libc.setns(before, CLONE_NEWNET)
             os.close(before)
 
+    def has_only_links(self):
+        for enter in (contextlib.nullcontext, self.inside):
+            with enter():
+                ip("-6", "addr", "flush", "scope", "global")
+        self.theirs[SIX] = self.ours[SIX] = None
+
     def close(self):
         os.close(self.netns)
 
@@ -74,7 +81,7 @@ class Network:
 
 
 class Member:
-    """A program of a group, as those of mDNS: it says from the group's port. It does not hear itself."""
+    """A program of a group, as those of mDNS: it says from the group's port, and hears what it has joined, itself too."""
 
     def __init__(self, kind, group, port, index, address=None, port_of_its_own=False):
         six = kind == SIX
@@ -85,12 +92,16 @@ class Member:
         if six:
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             self.sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, index)
+            self.sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MULTICAST_ALL, 0)
+            # What it has joined in one place the kernel lets it hear in all.
+            self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, socket.if_indextoname(index).encode())
         else:
             self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=iii", 0, 0, index))
+            self.sock.setsockopt(socket.IPPROTO_IP, IP_MULTICAST_ALL, 0)
         self.joins(group, index)
         self.sock.bind((address or "", 0) if port_of_its_own else ("", port))
         self.sock.setblocking(False)
-        self.address = address
+        self.index, self.address = index, address
 
     def joins(self, group, index):
         if self.sock.family == socket.AF_INET6:
@@ -99,15 +110,16 @@ class Member:
             self.sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton(group) + struct.pack("=ii", 0, index))
 
     def say(self, data):
-        """From the address that it was told, if any: of several, IPv6 would take one or the other."""
+        """From the address that it was told, if any: of several, any would be taken."""
         control = []
-        if self.address and self.sock.family == socket.AF_INET6:
-            source = socket.inet_pton(socket.AF_INET6, self.address) + struct.pack("=i", self.to[3])
-            control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source)]
+        if self.address:
+            source = socket.inet_pton(self.sock.family, self.address)
+            control = [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, source + struct.pack("=i", self.index))
+                       if self.sock.family == socket.AF_INET6 else (socket.IPPROTO_IP, IP_PKTINFO, struct.pack("=i4s4s", self.index, source, b""))]
         self.sock.sendmsg([data], control, 0, self.to)
 
     def heard(self):
-        """All that has come, but of itself."""
+        """All that has come."""
         messages = []
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -228,14 +240,15 @@ def test_what_other_programs_have_joined_is_theirs(networks, kind):
             sink.expect(from_many(network, 3, (network.ours[kind], port)))
 
 
-@pytest.mark.parametrize("kind", (FOUR, SIX))
-@pytest.mark.parametrize("source", (False, True))
-def test_of_groups_a_listener_hears_what_it_joined(networks, kind, source):
+@pytest.mark.parametrize("kind, source, scope", ((FOUR, False, False), (FOUR, True, False), (SIX, False, False), (SIX, False, True), (SIX, True, False)))
+def test_of_groups_a_listener_hears_what_it_joined(networks, kind, source, scope):
     """There, from whom it was told, once; whatever others on this machine have joined, and where."""
     port, (network, other) = free_port(), networks
     listen = {"family": "inet6" if kind == SIX else "inet", "type": "dgram", "host": GROUP[kind], "port": port, "interface": network.name}
     if source:
         listen["multicast_source"] = network.theirs[kind]
+    if scope:
+        listen["host"] += "%" + listen.pop("interface")
     with contextlib.ExitStack() as stack:
         sink = stack.enter_context(Sink())
         for index in (network, other):
@@ -249,3 +262,83 @@ def test_of_groups_a_listener_hears_what_it_joined(networks, kind, source):
             stranger = stack.enter_context(Member(kind, GROUP[kind], port, network.index, network.others[kind], port_of_its_own=True))
         stranger.say(b"of another there")
         sink.expect([b"%d of lan0" % number for number in range(5)] + ([] if source else [b"of another there"]))
+
+
+# ---- between two networks ----
+
+def both_ways(kind, group, port, networks, **options):
+    """As a reflector of mDNS: what is said to the group on one side is said to it on the other."""
+    def at(network):
+        return {"family": "inet6" if kind == SIX else "inet", "type": "dgram", "host": group, "port": port, "interface": network.name}
+
+    return {f"from-{one.name}": {"listen": at(one), "target": at(other), **options}
+            for one in networks for other in networks if one is not other}
+
+
+def hear(members, due):
+    """Each of them every message, once, whoever said it."""
+    heard = {name: [] for name in members}
+
+    def look():
+        for name, member in members.items():
+            heard[name] += [data for data, _ in member.heard()]
+        return all(len(some) >= len(due) for some in heard.values())
+
+    until(f"all hear {due}", look)
+    holds("nobody hears more", lambda: look() and all(sorted(some) == sorted(due) for some in heard.values()), STILL)
+
+
+BOTH_WAYS = ((FOUR, GROUP[FOUR], {}, False), (FOUR, LINK_GROUP[FOUR], {"replies": 0}, False), (SIX, GROUP[SIX], {"replies": 0}, False),
+             (SIX, LINK_GROUP[SIX], {}, False), (SIX, GROUP[SIX], {"overflow": "block"}, True))
+
+
+@pytest.mark.parametrize("kind, group, options, link_only", BOTH_WAYS)
+def test_one_message_is_one_message_on_the_other_side(networks, kind, group, options, link_only):
+    """None comes back. What we say is not heard again; what another program says here, from the group's port, is, and it hears us."""
+    port = free_port()
+    if link_only:
+        for network in networks:
+            network.has_only_links()
+    with contextlib.ExitStack() as stack:
+        members = {network.name: stack.enter_context(network.member(kind, group, port)) for network in networks}
+        for network in networks:
+            members["here " + network.name] = stack.enter_context(Member(kind, group, port, socket.if_nametoindex(network.name)))
+        daemon = stack.enter_context(Daemon(both_ways(kind, group, port, networks, **options), SETTINGS))
+        for number in range(3):
+            said = [f"{number} of {name}".encode() for name in members]
+            for member, message in zip(members.values(), said):
+                member.say(message)
+            hear(members, said)
+            if number == 0:
+                daemon.reload()
+                os.kill(daemon.worker, 9)
+        for one in daemon.ctl("routes")["routes"]:
+            assert one["messages"] == {"to_target": 6, "from_target": 0} and not one["refused"]
+            assert not any(one["dropped"].values()) and one["sessions"]["active"] <= 2
+        assert "loop" not in daemon.log()
+
+
+@pytest.mark.parametrize("kind", (FOUR, SIX))
+def test_both_ways_for_one_sender_each(networks, kind):
+    """Source-specific."""
+    port, group = free_port(), GROUP[kind]
+    routes = both_ways(kind, group, port, networks)
+    for network in networks:
+        routes[f"from-{network.name}"]["listen"]["multicast_source"] = network.theirs[kind]
+    with contextlib.ExitStack() as stack:
+        members = {network.name: stack.enter_context(network.member(kind, group, port)) for network in networks}
+        others = [stack.enter_context(network.member(kind, group, port, network.others[kind])) for network in networks]
+        stack.enter_context(Daemon(routes, SETTINGS))
+        for other in others:
+            other.say(b"not for the other side")
+        for network in networks:
+            members[network.name].say(b"of " + network.name.encode())
+        hear(members, [b"not for the other side", b"of lan0", b"of lan1"])
+
+
+def test_what_was_sent_to_a_group_goes_on_from_there(networks):
+    """A chain: what came to a route from one client, and was sent to a group, is heard by a route that listens there."""
+    port, first, network = free_port(), free_port(), networks[0]
+    group = f"udp4://{GROUP[FOUR]}:{port}?interface={network.name}"
+    with Sink() as sink, Daemon({"say": {"listen": f"udp4://:{first}", "target": group}, "hear": {"listen": group, "target": sink.text}}, SETTINGS):
+        sink.expect(from_many(network, 3, (network.ours[FOUR], first)))
