@@ -129,9 +129,15 @@ static int check_file_options(const struct spliced_options *options)
 		SPLICED_ERROR(options, UNIX_OPTION_MODE, "a socket file's mode is at most 0777");
 		return -EINVAL;
 	}
-	if (unix_id(options, UNIX_OPTION_OWNER) < -1 || unix_id(options, UNIX_OPTION_GROUP) < -1)
-		return -ESRCH;
 	return 0;
+}
+
+/* Somebody who is not known yet may be later: that is told apart. */
+static int check_owners(const struct spliced_options *options)
+{
+	int unknown = unix_id(options, UNIX_OPTION_OWNER) < -1;
+
+	return unix_id(options, UNIX_OPTION_GROUP) < -1 || unknown ? -ESRCH : 0;
 }
 
 static int unix_address(const struct spliced_options *options, struct sockaddr_storage *address,
@@ -161,7 +167,7 @@ static int unix_address(const struct spliced_options *options, struct sockaddr_s
 		un->sun_path[0] = '\0';
 	else
 		*len += 1;
-	return 0;
+	return options->role == SPLICED_LISTEN ? check_owners(options) : 0;
 }
 
 /* Bytes that would not print come out as %XX; a % of the name's own stays as it is. */
@@ -210,6 +216,10 @@ static int unix_prepare(int fd, const struct spliced_options *options)
 
 	if (options->role == SPLICED_CONNECT)
 		return take_name(fd, options);
+	/* Before there is a file that nobody was given. */
+	r = check_owners(options);
+	if (r < 0)
+		return r;
 	if (mode->state == SPLICED_UNSET || !fchmod(fd, (mode_t)mode->number))
 		return 0;
 	r = -errno;

@@ -57,6 +57,15 @@ void report_vadd(struct report *report, const char *format, va_list args)
 	report->text[report->len] = '\0';
 }
 
+void report_cut(struct report *report, size_t len, unsigned count)
+{
+	if (len < report->len) {
+		report->len = len;
+		report->text[len] = '\0';
+	}
+	report->count = count;
+}
+
 void report_done(struct report *report)
 {
 	free(report->text);

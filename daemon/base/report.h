@@ -17,6 +17,9 @@ struct report {
 void report_add(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void report_vadd(struct report *report, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
+/* Takes back what was added since it had so many bytes and lines. */
+void report_cut(struct report *report, size_t len, unsigned count);
+
 /* Frees the text and empties the report. */
 void report_done(struct report *report);
 

@@ -23,7 +23,7 @@ struct check {
 	const char *where;	  /* "route NAME", "daemon"; NULL outside of these */
 	unsigned errors;
 	bool resolve_listeners;
-	bool names_may_wait;  /* a user or group that is not known makes its route wait */
+	bool names_may_wait;  /* what is not known yet makes its route wait */
 	bool resolves_names;  /* of a generation, where they are unknown */
 	bool generation; /* what has no place is a default */
 	struct answers answers; /* of families, to what only a generation's reader keeps or has kept */

@@ -13,9 +13,12 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 int build_start(struct check *check, struct families *families, struct report *report)
 {
@@ -128,6 +131,31 @@ static int add_route_tree(struct check *check, struct node *root, struct node *m
 	return 0;
 }
 
+bool config_can_read(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat status;
+	char byte;
+	bool is_file = fd >= 0 && !fstat(fd, &status) && S_ISREG(status.st_mode) && read(fd, &byte, 1) >= 0;
+
+	if (fd >= 0)
+		close(fd);
+	return is_file;
+}
+
+/* One that cannot be read yet keeps no other's routes from running. It is among the files, and so it is looked at again. *r: -ENOMEM, or 0. */
+static bool leaves_out(struct check *check, const char *path, int *r)
+{
+	uint32_t index;
+
+	*r = 0;
+	if (config_can_read(path))
+		return false;
+	report_add(check->report, "%s: cannot be read: its routes are left out until it can; let the daemon's user read it", path);
+	*r = check_add_file(check, path, &index);
+	return true;
+}
+
 /* Reads one file of X.conf.d; root is NULL where the main file has a syntax error, and then only
  * the syntax is checked. */
 static int read_route_file(struct check *check, const char *path, const char *dir,
@@ -137,6 +165,8 @@ static int read_route_file(struct check *check, const char *path, const char *di
 	struct node *more;
 	int r;
 
+	if (check->names_may_wait && leaves_out(check, path, &r))
+		return r;
 	r = source_read(&source, check, path, dir);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0; /* reported */

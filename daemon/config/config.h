@@ -151,6 +151,7 @@ struct config_route {
 	unsigned n_allow;
 	struct config_rule *deny;
 	unsigned n_deny;
+	bool waits_for_hosts; /* what one of its listeners is called has no address yet: that one is not listened on */
 	bool waits_for_names; /* a user or group of its rules is not known yet: nothing is listened on for it */
 	/* the values above, for the data path */
 	bool enabled;
@@ -178,7 +179,8 @@ struct config_source {
 	const char *path; /* the file */
 	const char *as; /* check it as if it were this path (for X.conf.d and @include), or NULL */
 	struct families *families;
-	bool names_may_wait; /* a rule with a user or group that is not known is no error: its route waits for it */
+	bool names_may_wait; /* what nobody knows yet, a user, a group, a host to listen on, is no error: its route waits for it; nor is a file of
+			      * X.conf.d that cannot be read */
 	bool resolve_listeners; /* look up names that listeners bind to, with a time limit; -t does
 				   not */
 	bool daemon_only; /* read the daemon group alone: what must be known before privileges are
@@ -196,7 +198,7 @@ int config_load(const struct config_source *source, struct config **ret, struct 
  * whether that can be done. 0 or negative errno, with what is wrong in report. */
 int config_write_generation(const struct config *config, struct families *families, int fd, struct report *report);
 int config_answer_generation(int fd, struct families *families, int to, struct report *report);
-/* Looks for the users and groups of a generation's rules that were not known: copied into `to` with those that are now. -EAGAIN: none. */
+/* Looks for the users and groups of a generation's rules, and the hosts of its listeners, that were not known: copied into `to` with those that are now. -EAGAIN: none. */
 int config_resolve_generation(int fd, struct families *families, int to, struct report *report);
 int config_read_generation(int fd, struct families *families, struct config **ret,
 			   struct report *report);
@@ -219,6 +221,9 @@ void config_hear_nothing(void);
 
 /* Whether nothing can be sent to an endpoint: a feed that is read in a format, or whose family lets no message pass. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg);
+
+/* Whether a file of X.conf.d could be read now. */
+bool config_can_read(const char *path);
 
 /* Frees it. Takes NULL, returns NULL. */
 struct config *config_free(struct config *config);

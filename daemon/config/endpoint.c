@@ -20,7 +20,7 @@
 #include <string.h>
 
 struct list {
-	const struct config_route *route;
+	struct config_route *route;
 	const char *key;
 	enum spliced_role role;
 	struct config_endpoint *endpoints;
@@ -245,7 +245,7 @@ static int check_names(struct check *check, const struct list *list)
 	return r;
 }
 
-int endpoint_read_list(struct check *check, const struct config_route *route, const char *key,
+int endpoint_read_list(struct check *check, struct config_route *route, const char *key,
 		       struct node *node,
 		       struct config_endpoint **endpoints, unsigned *n_endpoints, bool *well)
 {

@@ -334,7 +334,7 @@ int config_resolve_generation(int fd, struct families *families, int to, struct 
 	if (r < 0)
 		return r;
 	r = start_reading(&check, families, report);
-	check.resolves_names = true;
+	check.resolves_names = check.resolve_listeners = true;
 	if (r == 0)
 		r = read_body(fd, check.scratch, &body);
 	if (r == 0)

@@ -467,13 +467,14 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 }
 
 /* Asks the family for the address; for a name, for one of some host, to hear what it says of the
- * rest. */
+ * rest. -ESRCH: there is one, but somebody whom the options name is not known yet; the socket will say so again. */
 static void ask_address(struct check *check, const struct config_route *route,
 			const struct config_endpoint *endpoint, struct config_leg *leg)
 {
 	static const unsigned char some_inet[4] = {127, 0, 0, 1}, some_inet6[16] = {[15] = 1};
 	bool is_inet = leg->family->plugin.domain == AF_INET;
 	unsigned before = check->report->count;
+	size_t len = check->report->len;
 	struct address address;
 	int64_t r;
 
@@ -484,6 +485,10 @@ static void ask_address(struct check *check, const struct config_route *route,
 					 : is_inet	 ? some_inet
 							 : some_inet6,
 					 is_inet ? 4 : 16, 0, &address);
+		if (r == -ESRCH && (check->generation || check->names_may_wait)) {
+			report_cut(check->report, len, before);
+			r = 0;
+		}
 		answers_note(check, ANSWER_ADDRESS, r, &address, sizeof(address));
 	}
 	config_hear_nothing();
@@ -529,16 +534,19 @@ void leg_ask(struct check *check, const struct config_endpoint *endpoint, struct
 }
 
 /* Leaves out a leg whose name has no address of its family, where the other has one. */
-static void drop_unresolved(struct check *check, struct config_endpoint *endpoint)
+static void drop_unresolved(struct check *check, struct config_route *route, struct config_endpoint *endpoint)
 {
+	bool may_wait = check->generation || check->names_may_wait;
 	unsigned n = 0;
 
-	if (endpoint->role != SPLICED_LISTEN || !check->resolve_listeners)
+	if (endpoint->role != SPLICED_LISTEN || (!check->resolve_listeners && !check->generation))
 		return;
 	for (unsigned i = 0; i < endpoint->n_legs; i++)
 		if (!endpoint->legs[i].host_name)
 			endpoint->legs[n++] = endpoint->legs[i];
-	if (n == 0)
+	if (n == 0 && may_wait)
+		route->waits_for_hosts = true;
+	else if (n == 0)
 		check_error(check, endpoint->place,
 			    "listen: \"%s\" has no address now; write a number, or an address "
 			    "that this machine has",
@@ -547,7 +555,7 @@ static void drop_unresolved(struct check *check, struct config_endpoint *endpoin
 		endpoint->n_legs = n;
 }
 
-int leg_read_all(struct check *check, const struct config_route *route, struct node *group,
+int leg_read_all(struct check *check, struct config_route *route, struct node *group,
 		 struct config_endpoint *endpoint)
 {
 	unsigned errors = check->errors;
@@ -568,7 +576,7 @@ int leg_read_all(struct check *check, const struct config_route *route, struct n
 			r = read_host(check, endpoint, &endpoint->legs[i]);
 	if (r < 0 || check->errors > errors)
 		return r;
-	drop_unresolved(check, endpoint);
+	drop_unresolved(check, route, endpoint);
 	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)
 		ask_address(check, route, endpoint, &endpoint->legs[i]);
 	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)

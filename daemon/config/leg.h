@@ -14,7 +14,7 @@ int leg_choose(struct check *check, struct node *group, struct config_endpoint *
 
 /* Reads the options of all legs from the group, which loses what it has of theirs, and makes their
  * addresses. Errors are reported. 0 or -ENOMEM. */
-int leg_read_all(struct check *check, const struct config_route *route, struct node *group,
+int leg_read_all(struct check *check, struct config_route *route, struct node *group,
 		 struct config_endpoint *endpoint);
 
 /* Asks the family of a leg, whose route is well, what it takes of the system and whether it has a companion. */

@@ -170,7 +170,11 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger, 
 
 const char *status_wait_text(int32_t error)
 {
-	return error == ENOKEY ? "for a user or group of its rules, that is not known here" : strerror(error);
+	switch (error) {
+	case ENOKEY: return "for a name that is not known here: of a user or group of its rules, or of the host";
+	case ESRCH: return "for a user or group whom its file is to be given to, and who is not known here";
+	}
+	return strerror(error);
 }
 
 /* Family or device is not there. One endpoint of both IP families has two listeners. */
@@ -378,6 +382,8 @@ static void judge(struct verdict *verdict, const struct ledger *ledger, struct g
 	judge_limits(verdict, ledger, generations);
 	judge_places(verdict, ledger, generations);
 	judge_routes(verdict, ledger, generations);
+	if (*ledger->keeper->unread)
+		add_reason(verdict, "%s cannot be read: its routes are left out until it can", ledger->keeper->unread);
 	if (ledger->keeper->reload_at && !ledger->keeper->reload_ok)
 		add_reason(verdict, "the last reload was refused");
 	if (ledger->keeper->audit_broken)

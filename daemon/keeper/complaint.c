@@ -34,7 +34,7 @@ int complaint_add(const struct config *config, const struct config_route *route,
 	else if (error == -EACCES || error == -EPERM)
 		remedy = lacks(endpoint, missing, sizeof missing);
 	else if (error == -EADDRNOTAVAIL)
-		remedy = "; this machine has no such address: correct it, or say freebind = true";
+		remedy = "; this machine has no such address. The route waits for it, and the others run; freebind = true binds it now";
 	else if (error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT)
 		remedy = "; this kernel lacks it: load its module. The route waits for it, and the others run";
 	else if (error == -ENODEV)
@@ -46,7 +46,11 @@ int complaint_add(const struct config *config, const struct config_route *route,
 	else if (error == -EINVAL && is_passed)
 		remedy = "; it does not listen: the socket unit must say Accept=no";
 	else if (error == -ENOENT && endpoint->values[ENDPOINT_NETNS].value.text)
-		remedy = "; is there such a network namespace? `ip netns` lists those with names";
+		remedy = "; is there such a network namespace? `ip netns` lists those with names. The route waits for it, and the others run";
+	else if (error == -ENOENT)
+		remedy = "; the directory is not there. The route waits for it, and the others run";
+	else if (error == -ESRCH)
+		remedy = "; a user or group is not known here. The route waits for that, and the others run";
 	report_add(report, "%s: route %s: %s %s: %s%s",
 		   config_place_text(config, endpoint->place, place, sizeof place), route->name,
 		   call, endpoint->text, strerror(-error), remedy);

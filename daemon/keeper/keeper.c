@@ -246,8 +246,10 @@ static void tick(struct keeper *keeper)
 	companion_tick(keeper->ledger, newest);
 	if (places_look(keeper->ledger, newest) || ++keeper->ticks % ABSENCE_TICKS == 0)
 		reload_try_listeners(keeper);
-	if (keeper->ticks % ABSENCE_TICKS == 0 && is_free(keeper))
+	if (keeper->ticks % ABSENCE_TICKS == 0 && is_free(keeper)) {
 		reload_look_for_names(keeper);
+		reload_look_for_file(keeper);
+	}
 }
 
 static void act(struct keeper *keeper)

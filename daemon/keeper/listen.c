@@ -92,10 +92,22 @@ static struct ledger_listener *free_record(struct ledger *ledger)
 	return NULL;
 }
 
-/* What is not there may come, by a module that is loaded or an adapter that is plugged in. */
-static bool is_absence(int error)
+/* What is not there may come: a module that is loaded, an adapter that is plugged in, an address, a directory, a network namespace, a user or
+ * group that a file is to be given to. What the service manager did not pass does not come to this process. */
+static bool is_absence(int error, const struct config_endpoint *endpoint)
 {
-	return error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT || error == -ENODEV;
+	switch (error) {
+	case -EAFNOSUPPORT:
+	case -EPROTONOSUPPORT:
+	case -ESOCKTNOSUPPORT:
+	case -ENODEV:
+		return true;
+	case -EADDRNOTAVAIL:
+	case -ENOENT:
+	case -ESRCH:
+		return !job_is_passed(endpoint);
+	}
+	return false;
 }
 
 void listen_cancel(struct ledger *ledger, struct generation *generation)
@@ -117,7 +129,7 @@ static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct g
 
 	if (!record)
 		return complaint_add(wanted->config, wanted->route, wanted->endpoint, "listen", -ENOSPC, report);
-	if (wanted->route->waits_for_names) {
+	if (wanted->route->waits_for_names || wanted->leg->host_name) {
 		opening_hold(ledger, record, wanted, generation, -ENOKEY);
 		return 0;
 	}
@@ -235,7 +247,7 @@ static void take_outcome(struct ledger *ledger, const struct job *job, int r, co
 	opening_leave_unfinished(job, r);
 	if (job->kind == JOB_OPEN)
 		opening_take_back(ledger, record);
-	if (job->kind == JOB_OPEN && is_absence(r)) {
+	if (job->kind == JOB_OPEN && is_absence(r, job->endpoint)) {
 		log_lines(LOG_WARNING, "", text);
 		opening_wait(ledger, record, r, LISTENER_PENDING);
 		return;
@@ -526,7 +538,7 @@ void listen_try(struct ledger *ledger, struct generation *newest)
 					.route_index = record->route, .endpoint_index = record->endpoint, .leg_index = record->leg};
 		bool is_due = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
 
-		if (wanted.route && wanted.route->waits_for_names)
+		if (wanted.route && (wanted.route->waits_for_names || (wanted.leg && wanted.leg->host_name)))
 			continue;
 		if (!is_due || record->generation != newest->number || !wanted.leg)
 			continue;

@@ -215,5 +215,8 @@ void opening_hold(struct ledger *ledger, struct ledger_listener *record, const s
 {
 	fill_record(record, wanted, generation, 0);
 	opening_wait(ledger, record, error, LISTENER_PENDING);
-	log_warning("route %s: a user or group of its rules is not known here: it waits for that", wanted->route->name);
+	if (wanted->route->waits_for_names)
+		log_warning("route %s: a user or group of its rules is not known here: it waits for that", wanted->route->name);
+	else
+		log_warning("route %s: listen: \"%s\" has no address now: it waits for that", wanted->route->name, wanted->leg->host_name);
 }

@@ -76,7 +76,7 @@ struct reading {
 	const char *path; /* NULL: a generation, which gets new answers */
 	int fd;           /* of that */
 	struct families *families;
-	bool starts;      /* nothing runs yet that a mistake would leave running */
+	bool may_wait;    /* what is not known yet, or cannot be read */
 };
 
 _Noreturn static void end_child(struct report *report, const char *path, int r)
@@ -91,7 +91,7 @@ static void read_configuration(const struct prepare *prepare, void *data)
 {
 	const struct reading *reading = data;
 	struct config_source source = {.path = reading->path, .families = reading->families, .resolve_listeners = true,
-					.names_may_wait = reading->starts};
+					.names_may_wait = reading->may_wait};
 	struct report report = {0};
 	struct config *config;
 	int r;
@@ -187,9 +187,9 @@ static int start(struct prepare *prepare, struct ledger *ledger, prepare_run run
 	return text_fd < 0 ? text_fd : begin(prepare, ledger, text_fd, run, reading);
 }
 
-int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger)
+int prepare_start(struct prepare *prepare, const char *path, bool may_wait, struct families *families, struct ledger *ledger)
 {
-	struct reading reading = {path, -1, families, false};
+	struct reading reading = {path, -1, families, may_wait};
 
 	return start(prepare, ledger, read_configuration, &reading);
 }

@@ -21,8 +21,8 @@ struct prepare {
 	bool timed_out;
 };
 
-/* Starts the child. 0 or negative errno. */
-int prepare_start(struct prepare *prepare, const char *path, struct families *families, struct ledger *ledger);
+/* Starts the child. 0 or negative errno. may_wait: what is not known, or cannot be read, yet is waited for, and told in the report. */
+int prepare_start(struct prepare *prepare, const char *path, bool may_wait, struct families *families, struct ledger *ledger);
 
 /* The same of a generation that is in use, whose rules name users or groups that were not known: whether they are now. Fails while they are
  * not. */

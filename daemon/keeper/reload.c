@@ -83,7 +83,8 @@ void reload_begin(struct keeper *keeper)
 	keeper->own_idea = keeper->took_over;
 	keeper->wanted = keeper->took_over = false;
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = prepare_start(&keeper->prepare, keeper->start->path, &keeper->start->families, keeper->ledger);
+	r = prepare_start(&keeper->prepare, keeper->start->path, keeper->lenient, &keeper->start->families, keeper->ledger);
+	keeper->lenient = false;
 	if (!r)
 		return;
 	if (r == -ENOSPC)
@@ -178,10 +179,25 @@ static void end_attempt(struct keeper *keeper)
 
 static bool waits_for_names(const struct generation *generation)
 {
-	for (unsigned i = 0; i < generation->config->n_routes; i++)
-		if (generation->config->routes[i].enabled && generation->config->routes[i].waits_for_names)
+	for (unsigned i = 0; i < generation->config->n_routes; i++) {
+		const struct config_route *route = &generation->config->routes[i];
+
+		if (route->enabled && (route->waits_for_names || route->waits_for_hosts))
 			return true;
+	}
 	return false;
+}
+
+void reload_look_for_file(struct keeper *keeper)
+{
+	char *unread = keeper->ledger->keeper->unread;
+
+	if (!*unread || !config_can_read(unread))
+		return;
+	log_notice("%s can be read now", unread);
+	*unread = '\0';
+	original_note_words(keeper->ledger, unread, sizeof keeper->ledger->keeper->unread);
+	keeper->wanted = keeper->lenient = true;
 }
 
 void reload_look_for_names(struct keeper *keeper)
@@ -220,7 +236,11 @@ void reload_end_prepare(struct keeper *keeper, int status)
 			report_done(&report); /* they are looked for again */
 			return;
 		}
-		log_notice("users or groups that rules wait for are known now");
+		log_notice("names that were waited for are known now");
+	}
+	if (fd >= 0) {
+		log_lines(LOG_WARNING, "", report.text);
+		report_done(&report);
 	}
 	if (fd >= 0)
 		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,

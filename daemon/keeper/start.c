@@ -226,6 +226,10 @@ static int read_generation(struct start *start, struct report *report)
 {
 	int fd = prepare_wait(start->path, &start->families, NULL, report);
 
+	if (fd >= 0) {
+		log_lines(LOG_WARNING, "", report->text);
+		report_done(report);
+	}
 	return fd < 0 ? fd : generation_read(&start->generations, 1, fd, &start->families, report);
 }
 
@@ -383,8 +387,21 @@ void start_go_on_without(struct start *start, struct report *report)
 	report_done(report);
 }
 
+/* Of a configuration that was read just now. */
+static const char *find_unread(const struct config *config)
+{
+	for (unsigned i = 1; i < config->n_files; i++)
+		if (!config_can_read(config->files[i]))
+			return config->files[i];
+	return "";
+}
+
 void start_note_files(struct start *start, const struct config *config)
 {
+	char *unread = start->ledger.keeper->unread;
+
+	snprintf(unread, sizeof start->ledger.keeper->unread, "%s", find_unread(config));
+	original_note_words(&start->ledger, unread, sizeof start->ledger.keeper->unread);
 	start->ledger.keeper->file_digest = status_files_digest(config);
 	original_note_words(&start->ledger, &start->ledger.keeper->file_digest, sizeof start->ledger.keeper->file_digest);
 }

@@ -41,6 +41,7 @@ struct keeper {
 		bool checking;     /* what is being prepared is the new program's check */
 		bool leaving;      /* all is well: the next worker is the new program's */
 	} upgrade;
+	bool lenient;              /* the next reload waits for what is not there yet, as a start does */
 	bool naming;               /* what is being prepared is the generation that runs, if names are known now that were not */
 	bool renew;                /* the next reload looks at each listener, though the configuration may be the same */
 	struct generation *opening;  /* its listeners are being opened, by an errand */
@@ -69,8 +70,11 @@ void reload_begin(struct keeper *keeper);
 void reload_end_prepare(struct keeper *keeper, int status);
 void reload_end_errand(struct keeper *keeper);
 
-/* A child looks whether users and groups of rules are known now; if so, a reload comes of it. */
+/* A child looks whether users and groups of rules, and hosts of listeners, are known now; if so, a reload comes of it. */
 void reload_look_for_names(struct keeper *keeper);
+
+/* Whether a file that was left out can be read now; if so, the configuration is read again. */
+void reload_look_for_file(struct keeper *keeper);
 
 /* No worker runs: what was waiting for that happens. */
 void reload_settle(struct keeper *keeper);

@@ -169,7 +169,7 @@ int takeover_run(struct start *start, const struct config *boot, int log_fd, str
 {
 	struct ledger *old = &left->ledger;
 	struct validation found;
-	uint64_t digest;
+	struct ledger_keeper read;
 	int r = choose_families(start, left, report);
 
 	if (!r)
@@ -183,14 +183,16 @@ int takeover_run(struct start *start, const struct config *boot, int log_fd, str
 	found = validate_sums(&start->ledger);
 	takeover_note_passed(&start->ledger);
 	start->took_over = true;
-	digest = start->ledger.keeper->file_digest;
+	read = *start->ledger.keeper;
 	r = take_generations(start, report);
 	if (!r) {
 		validate_ledger(&start->ledger, start->generations);
 		validate_log(&start->ledger, &found);
 		listen_take_over(&start->ledger, start->generations);
 		start_apply(start, start->generations->config);
-		start->ledger.keeper->file_digest = digest; /* the files that it came from were read by another */
+		/* The files that it came from were read by another. */
+		start->ledger.keeper->file_digest = read.file_digest;
+		memcpy(start->ledger.keeper->unread, read.unread, sizeof read.unread);
 	}
 	if (!r && (strcmp(start->control_path, start->ledger.keeper->control_path) != 0 || !is_control_socket(start->ledger.control_fd)))
 		r = move_control(start, boot, report);

@@ -139,6 +139,7 @@ struct ledger_keeper {
 	/* what did not fit, and was freed; what was put right */
 	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
 	_Atomic int32_t wall_calls, wall_files; /* around the worker (keeper/sandbox.h): enum ledger_wall, or the negative errno of what refused it */
+	char unread[512]; /* a file of X.conf.d that could not be read, and was left out until it can; empty: none */
 };
 
 /* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */

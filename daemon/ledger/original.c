@@ -58,6 +58,7 @@ static const struct part keeper_parts[] = {
 	FIELD(ledger_keeper, listeners_high),
 	FIELDS(ledger_keeper, file_digest, control_path),
 	FIELDS(ledger_keeper, passed, targets_high),
+	FIELD(ledger_keeper, unread),
 };
 
 /* Of these, what the keeper writes when it has answered one who asked for a reload. */

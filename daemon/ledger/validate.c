@@ -481,6 +481,7 @@ static void validate_keeper(struct validating *v)
 	keeper->sessions_high = high;
 	keeper->last_death[sizeof keeper->last_death - 1] = '\0';
 	keeper->config_path[sizeof keeper->config_path - 1] = keeper->control_path[sizeof keeper->control_path - 1] = '\0';
+	keeper->unread[sizeof keeper->unread - 1] = '\0';
 	v->ledger->text[LEDGER_TEXT_MAX - 1] = '\0';
 }
 

@@ -61,7 +61,7 @@ int netns_enter(const char *netns, int *before)
 	if (own < 0)
 		return -errno;
 	if (setns(fd, CLONE_NEWNET) < 0) {
-		int r = -errno;
+		int r = errno == EINVAL ? -ENOENT : -errno; /* the file is made first (ip-netns(8)), and becomes one then */
 
 		close(own);
 		return r;

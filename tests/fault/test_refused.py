@@ -87,12 +87,8 @@ def busy_datagrams(daemon, house, number):
         yield
 
 
-def no_address(daemon, house, number):
-    daemon.write(with_last(house, "tcp4://192.0.2.1:80", number))
-
-
 def no_directory(daemon, house, number):
-    daemon.write(with_last(house, f"unix://{house.place}/there/is/none.sock", number))
+    daemon.write(with_last(house, "unix:///etc/passwd/none.sock", number))
 
 
 def no_plugin(daemon, house, number):
@@ -104,7 +100,7 @@ def dies(daemon, house, number):
     daemon.write(with_last(house, {"family": "crashy", "host": "127.0.0.1", "port": free_port(), "crash": "check"}, number))
 
 
-KINDS = {kind.__name__: kind for kind in (syntax, fifo, busy, busy_file, busy_datagrams, no_address, no_directory, no_plugin, dies)}
+KINDS = {kind.__name__: kind for kind in (syntax, fifo, busy, busy_file, busy_datagrams, no_directory, no_plugin, dies)}
 
 
 def refuse(daemon, house, kind, number):

@@ -113,7 +113,7 @@ class Echo:
 
 
 def refuse(daemon, routes):
-    daemon.write({**routes, "z": {"listen": "tcp4://192.0.2.1:80", "target": "tcp4://127.0.0.1:9"}})
+    daemon.write({**routes, "z": {"listen": "unix:///etc/passwd/no-directory", "target": "tcp4://127.0.0.1:9"}})
     assert daemon.ctl_run("reload").returncode == 1
 
 

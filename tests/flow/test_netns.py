@@ -89,10 +89,7 @@ def test_packet_elsewhere():
 
 def test_one_that_is_missing_is_told():
     end = {"family": "inet", "host": "127.0.0.1", "port": harness.free_port(), "netns": "nosuchplace"}
-    daemon = Daemon({"a": {"listen": end, "target": "tcp4://127.0.0.1:1"}}, wait=False)
-    try:
-        daemon.start()
-        assert daemon.process.wait(harness.PATIENCE) != 0
+    with Daemon({"a": {"listen": end, "target": "tcp4://127.0.0.1:1"}}, wait=False) as daemon:
+        until("it runs", lambda: daemon.ctl_run("status").returncode == 1)
         assert "No such file or directory; is there such a network namespace?" in daemon.log()
-    finally:
-        daemon.kill()
+        assert "waits (No such file or directory)" in daemon.status()["verdict"]

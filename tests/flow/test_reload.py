@@ -80,7 +80,7 @@ def test_a_new_target_is_for_new_sessions(place):
 BAD = {
     "syntax": "routes: { web: { listen = \n",
     "unknown-key": 'routes: { web: { listen = "tcp4://127.0.0.1:1"; target = "unix:///x"; lisen = 1; }; };\n',
-    "not-to-be-bound": 'routes: { web: { listen = "tcp4://192.0.2.1:1"; target = "unix:///x"; }; };\n',
+    "not-to-be-bound": 'routes: { web: { listen = "unix:///etc/passwd/no-directory"; target = "unix:///x"; }; };\n',
     "empty-target": 'routes: { web: { listen = "tcp4://127.0.0.1:1"; }; };\n',
 }
 

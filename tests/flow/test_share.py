@@ -179,7 +179,7 @@ def goes_through_changes(house, daemon):
     assert daemon.reload({**house.routes, "more": {"listen": more, "target": house.server.stream}})["ok"]
     asks(more)
     house.ask_all(daemon)
-    daemon.write({**house.routes, "bad": {"listen": "tcp4://192.0.2.1:1", "target": house.server.stream}})
+    daemon.write({**house.routes, "bad": {"listen": "unix:///etc/passwd/no-directory", "target": house.server.stream}})
     assert daemon.ctl("reload", status=None)["ok"] is False
     asks(more)
     house.ask_all(daemon)

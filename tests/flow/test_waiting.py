@@ -112,7 +112,7 @@ def test_it_waits_in_peace_and_comes_alone(space):
             assert waiting(daemon) == waits
             daemon.reload(fronts.routes(order, more={"listen": f"tcp4://127.0.0.1:{harness.free_port()}", "target": fronts.target}))
             assert waiting(daemon) == waits
-            daemon.write(fronts.routes(order, bad={"listen": "tcp4://192.0.2.1:80", "target": fronts.target}))
+            daemon.write(fronts.routes(order, bad={"listen": "unix:///etc/passwd/no-directory", "target": fronts.target}))
             assert daemon.ctl_run("reload").returncode == 1
             assert waiting(daemon) == waits
             daemon.write(fronts.routes(order))
