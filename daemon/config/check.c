@@ -13,6 +13,7 @@
 #include "config/route.h"
 #include "config/rule.h"
 #include "config/schema.h"
+#include "config/stray.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -23,13 +24,18 @@
 static const struct group_table daemon_table = {
 	.options = schema_daemon,
 	.n_options = DAEMON_OPTIONS,
-	.manual = "spliced.conf(5)",
+	.manual = "see spliced.conf(5)",
 };
 
 static const struct group_table root_table = {
 	.keys = schema_root_keys,
-	.manual = "spliced.conf(5)",
+	.manual = "see spliced.conf(5)",
 };
+
+uint64_t check_order(struct config_place place)
+{
+	return (uint64_t)place.file << 32 | place.line;
+}
 
 void check_error(struct check *check, struct config_place place, const char *format, ...)
 {
@@ -40,7 +46,7 @@ void check_error(struct check *check, struct config_place place, const char *for
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add(check->report, "%s: %s%s%s",
+	report_add_at(check->report, check_order(place), "%s: %s%s%s",
 		   config_place_text(check->config, place, where, sizeof(where)),
 		   check->where ? check->where : "", check->where ? ": " : "", text);
 }
@@ -86,12 +92,14 @@ static int check_daemon(struct check *check, struct node *root)
 
 	check->where = "daemon";
 	if (group && group->type != NODE_GROUP) {
-		check_error(check, group->place, "is %s; it must be a group, as daemon: { ... };",
-			    node_type_name(group));
+		check->where = NULL;
+		check_error(check, group->place, "daemon is %s; it must be a group: daemon: { ... };", node_type_name(group));
 	} else if (group) {
 		r = group_read(check, &daemon_table, group, check->config->daemon);
-		if (r == 0)
+		if (r == 0) {
+			stray_report(check, group, STRAY_IN_DAEMON);
 			group_report_unknown(check, &daemon_table, group);
+		}
 	}
 	if (r == 0)
 		r = group_set_defaults(check, &daemon_table, check->config->daemon);
@@ -161,7 +169,9 @@ int check_tree(struct check *check, struct node *root, bool daemon_only)
 	routes = node_take(root, "routes");
 	if (routes && r == 0)
 		r = check_routes(check, routes, &defaults);
-	if (r == 0)
-		group_report_unknown(check, &root_table, root);
-	return r;
+	if (r < 0)
+		return r;
+	stray_report(check, root, STRAY_IN_FILE);
+	group_report_unknown(check, &root_table, root);
+	return 0;
 }

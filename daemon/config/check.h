@@ -33,6 +33,9 @@ struct check {
 void check_error(struct check *check, struct config_place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* The order of places, for report_add_at(): by file, then by line. */
+uint64_t check_order(struct config_place place);
+
 /* Adds a name to config->files; its index goes to *ret. 0 or -ENOMEM. */
 int check_add_file(struct check *check, const char *name, uint32_t *ret);
 

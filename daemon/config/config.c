@@ -6,10 +6,12 @@
 #include "config/build.h"
 
 #include "base/report.h"
+#include "base/text.h"
 #include "config/node.h"
 #include "config/owner.h"
 #include "config/parse.h"
 #include "config/source.h"
+#include "config/stray.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -43,6 +45,7 @@ int build_finish(struct check *check, int r, struct config **ret)
 		r = build_digest(check->config);
 	if (r == -ENOMEM)
 		report_add(check->report, "no memory for the configuration");
+	report_sort(check->report);
 	owner_free(check->scratch);
 	if (r < 0)
 		owner_free(check->owner);
@@ -109,6 +112,18 @@ static struct node *open_routes(struct check *check, struct node *root)
 	return routes ? routes : node_add(check->scratch, root, NODE_GROUP, "routes", root->place);
 }
 
+static void report_outermost(struct check *check, const struct node *node)
+{
+	struct text_nearest nearest;
+
+	text_nearest_init(&nearest, node->name);
+	text_nearest_offer(&nearest, "routes");
+	if (nearest.best)
+		check_error(check, node->place, "unknown key \"%s\"; did you mean \"routes\"?", node->name);
+	else
+		check_error(check, node->place, "\"%s\" belongs into the main file; this one holds routes only", node->name);
+}
+
 static int add_route_tree(struct check *check, struct node *root, struct node *more)
 {
 	struct node *routes = open_routes(check, root);
@@ -116,10 +131,11 @@ static int add_route_tree(struct check *check, struct node *root, struct node *m
 	if (!routes)
 		return -ENOMEM;
 	for (struct node *node = more->first; node; node = node->next) {
-		if (strcmp(node->name, "routes") != 0)
-			check_error(check, node->place,
-				    "\"%s\" belongs into the main file; this one holds routes only",
-				    node->name);
+		if (stray_is_route(node))
+			check_error(check, node->place, "\"%s\" is a route, and routes stand in routes: { %s: { ... }; }; here, too",
+				    node->name, node->name);
+		else if (strcmp(node->name, "routes") != 0)
+			report_outermost(check, node);
 		else if (node->type != NODE_GROUP)
 			check_error(
 				check, node->place,

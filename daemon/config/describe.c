@@ -4,6 +4,7 @@
  * programs. Both say the same.
  */
 #include "config/config.h"
+#include "config/expect.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -147,7 +148,7 @@ static void print_value(FILE *file, const struct spliced_option *option)
 
 	fprintf(file, "  %s\n    %s\n", option->name, option->doc ? option->doc : "");
 	fprintf(file, "    %-12s  %s\n", type_name(option),
-		value_expects(option, expects, sizeof(expects)));
+		expect_text(option, expects, sizeof(expects)));
 	if (option->flags & SPLICED_REQUIRED)
 		fputs("    required\n", file);
 	else if (option->default_text)

@@ -76,6 +76,9 @@ static int open_group(struct check *check, const char *key, struct node *node,
 		*group = node;
 	else if (node->type == NODE_STRING)
 		return scheme_split(check, node, group, address);
+	else if (node->type == NODE_NUMBER && node->number > 0 && node->number < 65536)
+		check_error(check, node->place, "%s is a number; write \"tcp://%s:%d\"", key, strcmp(key, "listen") == 0 ? "" : "localhost",
+			    (int)node->number);
 	else
 		check_error(check, node->place,
 			    "%s is %s; it must be an endpoint: a group, or a string as "

@@ -71,8 +71,7 @@ void group_report_key(struct check *check, const struct node *node, const char *
 		check_error(check, node->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?",
 			    prefix, node->name, prefix, nearest);
 	else
-		check_error(check, node->place, "unknown key \"%s%s\"; see %s", prefix, node->name,
-			    manual);
+		check_error(check, node->place, "unknown key \"%s%s\"; %s", prefix, node->name, manual);
 }
 
 /* Gives the next part of an option's name behind the prefix, or false where it stands elsewhere. */
@@ -111,6 +110,19 @@ static const char *find_nearest(const struct group_table *table, const char *pre
 			snprintf(best, size, "%s", part);
 	}
 	return nearest.best ? best : NULL;
+}
+
+bool group_means(const struct group_table *table, const struct node *group, const char *key)
+{
+	char best[64];
+
+	for (const struct node *node = group->first; node; node = node->next) {
+		const char *nearest = find_nearest(table, "", node->name, best, sizeof(best));
+
+		if (nearest && strcmp(nearest, key) == 0 && strcmp(node->name, key) != 0)
+			return true;
+	}
+	return false;
 }
 
 static bool is_group_name(const struct group_table *table, const char *prefix, const char *name)

@@ -12,7 +12,7 @@ struct group_table {
 	size_t n_options;
 	const char *const *keys; /* others that somebody reads, NULL-terminated, or NULL */
 	const char *prefix;	 /* of keys in errors ("target."), or NULL */
-	const char *manual;	 /* where all keys are listed: "spliced.conf(5)" */
+	const char *manual;	 /* where all keys are listed: "see spliced.conf(5)" */
 };
 
 /* Reads the settings that stand in the group into values, one an option; others are untouched. 0 or
@@ -23,6 +23,9 @@ int group_read(struct check *check, const struct group_table *table, struct node
 /* Gives each unset option its default. 0 or -ENOMEM. */
 int group_set_defaults(struct check *check, const struct group_table *table,
 		       struct config_value *values);
+
+/* Does the group hold a key that nobody knows, and that was most likely meant to be this one? What is missing is told by it. */
+bool group_means(const struct group_table *table, const struct node *group, const char *key);
 
 /* Reports each key that nobody took, with the nearest known one. */
 void group_report_unknown(struct check *check, const struct group_table *table,

@@ -7,6 +7,7 @@
 #include "config/hear.h"
 
 #include "base/report.h"
+#include "config/check.h"
 
 #include <stdio.h>
 
@@ -38,7 +39,7 @@ static void hear_error(const struct spliced_options *options, int option, const 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add(heard.report, "%s: route %s: %s: %s",
+	report_add_at(heard.report, check_order(place), "%s: route %s: %s: %s",
 		   config_place_text(heard.config, place, where, sizeof(where)), heard.route->name,
 		   heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
 }

@@ -9,12 +9,14 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
+#include "config/expect.h"
 #include "config/group.h"
 #include "config/hear.h"
 #include "config/host.h"
 #include "config/node.h"
 #include "config/owner.h"
 #include "config/schema.h"
+#include "config/unknown.h"
 #include "config/value.h"
 #include "net/callback.h"
 
@@ -24,7 +26,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *role_noun(const struct config_endpoint *endpoint)
+const char *leg_role_noun(const struct config_endpoint *endpoint)
 {
 	if (endpoint->role == SPLICED_LISTEN)
 		return "listening endpoint";
@@ -170,6 +172,22 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 	return true;
 }
 
+/* A key that was meant to be "family": reported as that. */
+static bool find_family_key(struct check *check, const struct config_endpoint *endpoint, const struct node *group)
+{
+	for (const struct node *node = group->first; node; node = node->next) {
+		struct text_nearest nearest;
+
+		text_nearest_init(&nearest, node->name);
+		text_nearest_offer(&nearest, "family");
+		if (!nearest.best)
+			continue;
+		check_error(check, node->place, "unknown key \"%s.%s\"; did you mean \"%s.family\"?", endpoint->key, node->name, endpoint->key);
+		return true;
+	}
+	return false;
+}
+
 int leg_choose(struct check *check, struct node *group, struct config_endpoint *endpoint)
 {
 	const char *family = take_word(check, endpoint, group, "family", false), *const *names = &family;
@@ -180,7 +198,7 @@ int leg_choose(struct check *check, struct node *group, struct config_endpoint *
 	int r;
 
 	endpoint->n_legs = 0;
-	if (!node)
+	if (!node && !find_family_key(check, endpoint, group))
 		check_error(check, group->place,
 			    "%s has no family; write family = \"inet\", or the like",
 			    endpoint->key);
@@ -220,7 +238,7 @@ bool leg_takes(const struct family *family, const struct spliced_row *row, enum 
 	       (option->rows == 0 || (option->rows & UINT64_C(1) << (row - family->rows)));
 }
 
-static const struct spliced_option *find_option(const struct family *family, const char *name)
+const struct spliced_option *leg_find_option(const struct family *family, const char *name)
 {
 	for (uint32_t i = 0; i < family->plugin.n_options; i++)
 		if (strcmp(family->options[i].name, name) == 0)
@@ -232,14 +250,14 @@ static const struct spliced_option *find_option(const struct family *family, con
 static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, const char *name)
 {
 	for (unsigned i = 0; i < leg; i++)
-		if (find_option(endpoint->legs[i].family, name))
+		if (leg_find_option(endpoint->legs[i].family, name))
 			return true;
 	return false;
 }
 
 /* One option of one leg; what another leg could not read is left unset here, too. */
 static int read_option(struct check *check, const struct config_endpoint *endpoint, unsigned i_leg,
-		       const struct spliced_option *option, struct node *node,
+		       const struct spliced_option *option, const struct node *group, struct node *node,
 		       struct config_value *value)
 {
 	bool repeated = is_repeated(endpoint, i_leg, option->name);
@@ -262,9 +280,9 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 			    "the plugin is broken",
 			    endpoint->family, option->name);
 	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) &&
-	    !repeated)
+	    !repeated && !unknown_means(endpoint, group, option->name))
 		check_error(check, endpoint->place, "%s is missing; it must be %s", key,
-			    value_expects(option, (char[640]){""}, 640));
+			    expect_text(option, (char[640]){""}, 640));
 	return r == -ENOMEM ? r : 0;
 }
 
@@ -284,7 +302,7 @@ static int read_options(struct check *check, struct node *group, struct config_e
 
 		if (!leg_takes(leg->family, leg->row, endpoint->role, option))
 			continue;
-		r = read_option(check, endpoint, i_leg, option, node, &leg->values[i]);
+		r = read_option(check, endpoint, i_leg, option, group, node, &leg->values[i]);
 		if (r < 0)
 			return r;
 	}
@@ -336,75 +354,6 @@ static int drop_unfit_leg(struct config_owner *scratch, struct node *group,
 	return 0;
 }
 
-/* Why an option of the family is out of place: its role, or the rows that it belongs to. */
-static void report_misplaced(struct check *check, const struct config_endpoint *endpoint,
-			     const struct family *family, const struct spliced_option *option,
-			     const struct node *node)
-{
-	char text[256] = "";
-	size_t len = 0;
-
-	if (option->roles && !(option->roles & endpoint->role)) {
-		check_error(check, node->place, "\"%s\" belongs to %s, this is a %s; take it away",
-			    option->name,
-			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
-			    role_noun(endpoint));
-		return;
-	}
-	for (uint32_t i = 0; i < family->plugin.n_rows && len < sizeof(text); i++)
-		if (option->rows & UINT64_C(1) << i)
-			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%s%s%s",
-						len ? ", " : "",
-						family_type_name(family->rows[i].type),
-						family->rows[i].name ? " " : "",
-						family->rows[i].name ? family->rows[i].name : "");
-	check_error(check, node->place,
-		    "\"%s\" belongs to %s of family \"%s\", this is %s%s%s; take it away",
-		    option->name, text, family->name, family_type_name(endpoint->legs[0].row->type),
-		    endpoint->legs[0].row->name ? " " : "",
-		    endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
-}
-
-static const char *find_nearest(const struct config_endpoint *endpoint, const char *name)
-{
-	struct text_nearest nearest;
-
-	text_nearest_init(&nearest, name);
-	for (const char *const *key = schema_endpoint_keys; *key; key++)
-		text_nearest_offer(&nearest, *key);
-	for (unsigned i = 0; i < ENDPOINT_OPTIONS; i++)
-		text_nearest_offer(&nearest, schema_endpoint[i].name);
-	for (unsigned i = 0; i < endpoint->n_legs; i++)
-		for (uint32_t j = 0; j < endpoint->legs[i].family->plugin.n_options; j++)
-			text_nearest_offer(&nearest, endpoint->legs[i].family->options[j].name);
-	return nearest.best;
-}
-
-static void report_unseen(struct check *check, const struct config_endpoint *endpoint,
-			  const struct node *node)
-{
-	char prefix[16], manual[96];
-
-	for (unsigned i = 0; i < 2 && endpoint->legs[i].family; i++) {
-		const struct family *family = endpoint->legs[i].family;
-		const struct spliced_option *option = find_option(family, node->name);
-
-		if (option && i >= endpoint->n_legs)
-			check_error(
-				check, node->place,
-				"\"%s\" belongs to family \"%s\", this address to \"%s\"; take it "
-				"away",
-				node->name, family->name, endpoint->legs[0].family->name);
-		else if (option)
-			report_misplaced(check, endpoint, family, option, node);
-		if (option)
-			return;
-	}
-	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
-	snprintf(manual, sizeof(manual), "spliced --describe %s", endpoint->legs[0].family->name);
-	group_report_key(check, node, prefix, find_nearest(endpoint, node->name), manual);
-}
-
 /* The bytes of a number, where they are this family's. */
 static int set_host(struct check *check, struct config_leg *leg, const struct host *host)
 {
@@ -452,7 +401,7 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 			check, value->place.line ? value->place : endpoint->place,
 			"%s.%s is empty; a %s is one machine, name it or write its address",
 			endpoint->key, leg->family->options[leg->family->host_option].name,
-			role_noun(endpoint));
+			leg_role_noun(endpoint));
 	if (host.len)
 		return set_host(check, leg, &host);
 	if (host.kind != HOST_NAME)
@@ -568,7 +517,7 @@ int leg_read_all(struct check *check, struct config_route *route, struct node *g
 		return r;
 	for (const struct node *node = group->first; node; node = node->next)
 		if (!node->seen)
-			report_unseen(check, endpoint, node);
+			unknown_report(check, endpoint, node);
 	if (check->errors > errors)
 		return 0;
 	for (unsigned i = 0; i < endpoint->n_legs && r == 0 && check->errors == errors; i++)

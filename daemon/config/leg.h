@@ -23,3 +23,9 @@ void leg_ask(struct check *check, const struct config_endpoint *endpoint, struct
 /* Does an option apply to that row and role? */
 bool leg_takes(const struct family *family, const struct spliced_row *row, enum spliced_role role,
 	       const struct spliced_option *option);
+
+/* "target", "listening endpoint", "dialled endpoint". */
+const char *leg_role_noun(const struct config_endpoint *endpoint);
+
+/* An option of the family, or NULL. */
+const struct spliced_option *leg_find_option(const struct family *family, const char *name);

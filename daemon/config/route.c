@@ -14,6 +14,7 @@
 #include "config/pair.h"
 #include "config/rule.h"
 #include "config/schema.h"
+#include "config/stray.h"
 
 #include <errno.h>
 #include <string.h>
@@ -22,14 +23,14 @@ static const struct group_table defaults_table = {
 	.options = schema_route,
 	.n_options = ROUTE_OPTIONS,
 	.keys = schema_defaults_keys,
-	.manual = "spliced.conf(5)",
+	.manual = "see spliced.conf(5)",
 };
 
 static const struct group_table route_table = {
 	.options = schema_route,
 	.n_options = ROUTE_OPTIONS,
 	.keys = schema_route_keys,
-	.manual = "spliced.conf(5)",
+	.manual = "see spliced.conf(5)",
 };
 
 int route_read_defaults(struct check *check, struct node *group, struct route_defaults *defaults)
@@ -38,8 +39,8 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 	int r;
 
 	if (group->type != NODE_GROUP) {
-		check_error(check, group->place, "is %s; it must be a group, as defaults: { ... };",
-			    node_type_name(group));
+		check->where = NULL;
+		check_error(check, group->place, "defaults is %s; it must be a group: defaults: { ... };", node_type_name(group));
 		return 0;
 	}
 	r = group_read(check, &defaults_table, group, defaults->values);
@@ -54,6 +55,7 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 			check_error(check, node->place,
 				    "\"%s\" has no default; each route says its own", *key);
 	}
+	stray_report(check, group, STRAY_IN_DEFAULTS);
 	group_report_unknown(check, &defaults_table, group);
 	return 0;
 }
@@ -122,7 +124,7 @@ static int read_front(struct check *check, struct node *group, struct config_rou
 	if (listen && dial)
 		check_error(check, dial->place,
 			    "dial stands beside listen; a route has one of them: divide the route");
-	if (!listen && !dial)
+	if (!listen && !dial && !group_means(&route_table, group, "listen") && !group_means(&route_table, group, "dial"))
 		check_error(check, route->place,
 			    "listen is missing; say where clients arrive, as \"tcp://:8080\", or "
 			    "with dial what to connect to");
@@ -148,10 +150,10 @@ static int read_endpoints(struct check *check, struct node *group, struct config
 	r = read_front(check, group, route);
 	if (r < 0)
 		return r;
-	if (!target)
+	if (!target && !group_means(&route_table, group, "target"))
 		check_error(check, route->place,
 			    "target is missing; say where they go, as \"tcp://localhost:80\"");
-	else
+	if (target)
 		r = endpoint_read_list(check, route, "target", target, &route->targets,
 				       &route->n_targets, &well);
 	if (!well)
@@ -227,8 +229,8 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 		check_error(check, node->place,
 			    "a route's name is a letter, then letters, digits, '-' and '_'");
 	if (node->type != NODE_GROUP) {
-		check_error(check, node->place,
-			    "is %s; it must be a group, as %s: { listen = ...; target = ...; };",
+		check->where = NULL;
+		check_error(check, node->place, "route %s is %s; a route is a group: %s: { listen = ...; target = ...; };", node->name,
 			    node_type_name(node), node->name);
 		return 0;
 	}
@@ -244,7 +246,9 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 		ask_legs(check, route);
 	copy_values(route);
 	r = read_rules(check, node, defaults, route);
-	if (r == 0)
-		group_report_unknown(check, &route_table, node);
-	return r;
+	if (r < 0)
+		return r;
+	stray_report(check, node, STRAY_IN_ROUTE);
+	group_report_unknown(check, &route_table, node);
+	return 0;
 }

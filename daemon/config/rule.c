@@ -6,6 +6,7 @@
  */
 #include "config/rule.h"
 
+#include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
 #include "config/node.h"
@@ -17,6 +18,7 @@
 #include <grp.h>
 #include <pwd.h>
 #include <string.h>
+#include <sys/socket.h>
 
 struct list {
 	struct config_route *route;
@@ -185,14 +187,108 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	return add(check, list, rule) < 0 ? -ENOMEM : 1;
 }
 
+/* Do listeners of the route have peers with addresses, by which they could be told? */
+static bool knows_addresses(const struct config_route *route)
+{
+	for (unsigned i = 0; i < route->n_listen; i++)
+		for (unsigned j = 0; j < route->listen[i].n_legs; j++)
+			if (route->listen[i].legs[j].family->plugin.rule)
+				return true;
+	return false;
+}
+
+/* "group:www-data" where "www-data" stands and there is one; or NULL. */
+static const char *find_identity(const struct check *check, const char *name, char *text, size_t size)
+{
+	if (!may_ask(check) || strlen(name) > size / 2)
+		return NULL;
+	if (getgrnam(name))
+		snprintf(text, size, "group:%s", name);
+	else if (getpwnam(name))
+		snprintf(text, size, "user:%s", name);
+	else
+		return NULL;
+	return text;
+}
+
+static bool is_everybody(const char *text)
+{
+	static const char *const words[] = {"all", "any", "*", "everyone", "everybody", "world"};
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (strcasecmp(words[i], text) == 0)
+			return true;
+	return false;
+}
+
+/* What may stand there, by what the listeners know of their peers. */
+static const char *expected_rules(const struct config_route *route)
+{
+	int domain = route->n_listen ? route->listen[0].legs[0].family->plugin.domain : AF_UNSPEC;
+
+	if (domain == AF_INET || domain == AF_INET6)
+		return "an address or a network, as \"10.0.0.0/8\", or \"@LIST\"; names are not looked up";
+	if (route->n_listen && !knows_credentials(route))
+		return "an address as its family writes it, or \"@LIST\"";
+	if (route->n_listen && !knows_addresses(route))
+		return "\"uid:N\", \"user:NAME\", \"gid:N\", \"group:NAME\" or \"@LIST\"";
+	return "an address, \"uid:N\", \"user:NAME\", \"gid:N\", \"group:NAME\" or \"@LIST\"";
+}
+
+static void report_rule(struct check *check, const struct list *list, const struct node *node)
+{
+	const struct config_route *route = list->route;
+	const char *expected = expected_rules(route), *nearest;
+	char text[128];
+
+	if (is_everybody(node->text) && strcmp(list->key, "allow") == 0)
+		check_error(check, node->place, "allow: \"%s\" is no rule; leave allow out, and all may come", node->text);
+	else if (is_everybody(node->text))
+		check_error(check, node->place, "deny: \"%s\" is no rule; allow = [ ] admits nobody", node->text);
+	else if (knows_credentials(route) && (nearest = find_identity(check, node->text, text, sizeof(text))))
+		check_error(check, node->place, "%s: \"%s\" is no rule; did you mean \"%s\"?", list->key, node->text, nearest);
+	else if (route->n_listen && knows_credentials(route) && !knows_addresses(route))
+		check_error(check, node->place, "%s: \"%s\" is no rule here: peers of family \"%s\" have no addresses; it must be %s", list->key,
+			    node->text, route->listen[0].family, expected);
+	else
+		check_error(check, node->place, "%s: \"%s\" is no rule; it must be %s", list->key, node->text, expected);
+}
+
+/* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong whatever they are. */
+static int ask_any(struct check *check, struct list *list, const struct node *node, struct config_rule *rule)
+{
+	struct report ignored = {0};
+	struct spliced_rule tried;
+	char text[256], why[256] = "";
+	bool taken = false;
+
+	if (check->generation)
+		return 0;
+	families_load_all(check->families, &ignored);
+	report_done(&ignored);
+	for (const struct family *family = check->families->first; family && !taken; family = family->next) {
+		*text = '\0';
+		taken = family->plugin.rule && CALLBACK(family, rule, family->plugin.rule(rule->text, &tried, text, sizeof(text))) >= 0;
+		if (!*why)
+			memcpy(why, text, sizeof(why));
+	}
+	if (!taken && *why)
+		check_error(check, node->place, "%s: %s", list->key, why);
+	else if (!taken)
+		report_rule(check, list, node);
+	return 0;
+}
+
 static int add_address(struct check *check, struct list *list, const struct node *node,
 		       struct config_rule *rule)
 {
 	const struct config_route *route = list->route;
 	char why[256] = "";
-	bool taken = route->n_listen == 0; /* nobody to ask: something else is wrong */
+	bool taken = false;
 	int r;
 
+	if (route->n_listen == 0)
+		return ask_any(check, list, node, rule);
 	for (unsigned i = 0; i < route->n_listen; i++) {
 		for (unsigned j = 0; j < route->listen[i].n_legs; j++) {
 			if (is_asked(route, i, j))
@@ -207,11 +303,7 @@ static int add_address(struct check *check, struct list *list, const struct node
 	if (!taken && *why)
 		check_error(check, node->place, "%s: %s", list->key, why);
 	else if (!taken)
-		check_error(
-			check, node->place,
-			"%s: \"%s\" is no rule; write an address as family \"%s\" does, \"uid:N\", "
-			"\"user:NAME\", \"@LIST\"",
-			list->key, node->text, route->listen[0].family);
+		report_rule(check, list, node);
 	return 0;
 }
 

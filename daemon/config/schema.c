@@ -241,3 +241,5 @@ const struct schema_scheme schema_schemes[] = {
 };
 
 const char *const schema_ip[2] = {"inet6", "inet"};
+
+const char *const schema_families[] = {"inet", "inet6", "unix", "packet", "netlink", "bluetooth", "vsock", NULL};

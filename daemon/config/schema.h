@@ -27,3 +27,5 @@ extern const struct schema_scheme schema_schemes[]; /* ends with scheme NULL */
 /* The two families of `ip`, in the order of config_endpoint.legs: what accepts on both binds inet6
  * first. */
 extern const char *const schema_ip[2];
+/* The families that this project has, installed or not; NULL-terminated. */
+extern const char *const schema_families[];

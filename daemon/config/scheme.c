@@ -15,6 +15,7 @@
 #include "config/node.h"
 #include "config/owner.h"
 #include "config/schema.h"
+#include "config/spelling.h"
 #include "net/address.h"
 #include "net/passed.h"
 
@@ -94,27 +95,6 @@ static int find_family(struct check *check, const char *scheme, struct meaning *
 	return 0;
 }
 
-static void report_scheme(struct check *check, const struct node *string, const char *scheme)
-{
-	struct text_nearest nearest;
-
-	text_nearest_init(&nearest, scheme);
-	for (const struct schema_scheme *known = schema_schemes; known->scheme; known++)
-		text_nearest_offer(&nearest, known->scheme);
-	text_nearest_offer(&nearest, "ip");
-	for (const struct family *family = check->families->first; family; family = family->next)
-		text_nearest_offer(&nearest, family->name);
-	if (nearest.best)
-		check_error(check, string->place,
-			    "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
-			    scheme, nearest.best);
-	else
-		check_error(check, string->place,
-			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6, "
-			    "udp, udp4, udp6 or a family's name",
-			    string->text, scheme);
-}
-
 /* Finds what a scheme means; family NULL: it means nothing, which is reported. Families are loaded
  * only as far as it takes. */
 static int find_scheme(struct check *check, const struct node *string, const char *scheme,
@@ -132,7 +112,7 @@ static int find_scheme(struct check *check, const struct node *string, const cha
 	families_load_all(check->families, &ignored);
 	report_done(&ignored);
 	if (!find_row(check->families, scheme, ret))
-		report_scheme(check, string, scheme);
+		spelling_report_scheme(check, string, scheme);
 	return 0;
 }
 
@@ -272,10 +252,7 @@ int scheme_split(struct check *check, const struct node *string, struct node **r
 		return -ENOMEM;
 	colon = strstr(text, "://");
 	if (!colon) {
-		check_error(
-			check, string->place,
-			"\"%s\" is no endpoint; write SCHEME://ADDRESS, as \"tcp://localhost:80\"",
-			text);
+		spelling_report_string(check, string);
 		return 0;
 	}
 	*colon = '\0';

@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "config/check.h"
+#include "config/expect.h"
 #include "config/host.h"
 #include "config/node.h"
 #include "config/owner.h"
@@ -261,164 +262,6 @@ static int set_from_node(struct config_owner *owner, const struct spliced_option
 	return -EINVAL;
 }
 
-/* Text as far as an error quotes it; a byte that is no UTF-8 as \xff. */
-static void show_text(const char *from, char *text, size_t size)
-{
-	size_t len = 0, character;
-
-	for (size_t at = 0; from[at] && at < 60 && len + 5 < size; at += character) {
-		character = text_character_len(from + at, strlen(from + at));
-		if (character && len + character < size)
-			memcpy(text + len, from + at, character);
-		len += character ? character : (size_t)snprintf(text + len, size - len, "\\x%02x", (unsigned char)from[at]);
-		character = character ? character : 1;
-	}
-	text[len] = '\0';
-}
-
-/* The value as written, cut to what fits an error. */
-static void show_node(const struct node *node, char *text, size_t size)
-{
-	char decoded[256], part[240];
-
-	snprintf(decoded, sizeof(decoded), "%s", node->text ? node->text : "");
-	if (node->type == NODE_TEXT && strlen(node->text) < sizeof(decoded))
-		text_decode_percent(node->text, strlen(node->text), decoded);
-	show_text(decoded, part, sizeof(part));
-	if (node->type == NODE_STRING || node->type == NODE_TEXT)
-		snprintf(text, size, "\"%s\"%s", part, strlen(decoded) > 60 ? " ..." : "");
-	else if (node->type == NODE_NUMBER)
-		snprintf(text, size, "%" PRId64, node->number);
-	else if (node->type == NODE_BOOL)
-		snprintf(text, size, "%s", node->number ? "true" : "false");
-	else
-		snprintf(text, size, "%s", node_type_name(node));
-}
-
-static const char *format_bound(const struct spliced_option *option, int64_t bound, char *text)
-{
-	if (option->type == SPLICED_DURATION)
-		return text_format_duration(bound, text);
-	if (option->type == SPLICED_SIZE)
-		return text_format_size(bound, text);
-	if (option->type == SPLICED_RATE)
-		return text_format_rate(bound, text);
-	snprintf(text, TEXT_NUMBER_MAX, "%" PRId64, bound);
-	return text;
-}
-
-static void append_words(const struct spliced_option *option, char *text, size_t size)
-{
-	for (size_t i = 0, len = 0; option->words && option->words[i] && len < size; i++) {
-		const char *before = i == 0 ? "" : option->words[i + 1] ? ", " : " or ";
-
-		len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", before,
-					option->words[i]);
-	}
-}
-
-static const char *type_expects(const struct spliced_option *option)
-{
-	switch ((enum spliced_option_type)option->type) {
-	case SPLICED_BOOL:
-		return "true or false";
-	case SPLICED_NUMBER:
-	case SPLICED_WORD_OR_NUMBER:
-		return "a number";
-	case SPLICED_STRING:
-		return "a string";
-	case SPLICED_WORD:
-		return "a word";
-	case SPLICED_SIZE:
-		return "a size";
-	case SPLICED_DURATION:
-		return "a duration";
-	case SPLICED_RATE:
-		return "a rate";
-	case SPLICED_MODE:
-		return "a string of octal digits";
-	case SPLICED_PATH:
-		return "an absolute path, or '@' and a name";
-	case SPLICED_INTERFACE:
-		return "an interface's name, 1 to 15 bytes without blanks";
-	case SPLICED_LIST:
-		return "a list of strings";
-	case SPLICED_HOST:
-		return "an address, a host name, or \"\" for every address";
-	}
-	return "something else";
-}
-
-/* How such a value is written, where that is not plain. */
-static const char *type_example(const struct spliced_option *option)
-{
-	switch ((enum spliced_option_type)option->type) {
-	case SPLICED_SIZE:
-		return ", as \"64K\" or \"1M\"";
-	case SPLICED_DURATION:
-		return ", as \"250ms\", \"5s\" or \"1min\"";
-	case SPLICED_RATE:
-		return ", as \"100/s\" or \"10M/s\"";
-	case SPLICED_MODE:
-		return ", as \"0660\"";
-	case SPLICED_LIST:
-		return ", as [ \"a\", \"b\" ]";
-	case SPLICED_BOOL:
-	case SPLICED_NUMBER:
-	case SPLICED_WORD_OR_NUMBER:
-	case SPLICED_STRING:
-	case SPLICED_WORD:
-	case SPLICED_PATH:
-	case SPLICED_INTERFACE:
-	case SPLICED_HOST:
-		break;
-	}
-	return "";
-}
-
-const char *value_expects(const struct spliced_option *option, char *text, size_t size)
-{
-	char min[TEXT_NUMBER_MAX], max[TEXT_NUMBER_MAX], words[512] = "",
-							 range[2 * TEXT_NUMBER_MAX + 16] = "";
-	bool takes_words = option->type == SPLICED_WORD || option->type == SPLICED_WORD_OR_NUMBER;
-
-	if (takes_words)
-		append_words(option, words, sizeof(words));
-	if (has_range(option))
-		snprintf(range, sizeof(range), " from %s to %s",
-			 format_bound(option, option->min, min),
-			 format_bound(option, option->max, max));
-	if (option->type == SPLICED_WORD && *words)
-		snprintf(text, size, "%s", words);
-	else
-		snprintf(text, size, "%s%s%s%s%s", words, *words ? ", or " : "",
-			 type_expects(option), range, type_example(option));
-	return text;
-}
-
-static void report_fault(struct check *check, const struct spliced_option *option, const char *key,
-			 const struct node *node, int r)
-{
-	struct text_nearest nearest;
-	char shown[256], expected[640];
-
-	show_node(node, shown, sizeof(shown));
-	text_nearest_init(&nearest, node->text ? node->text : "");
-	for (int i = 0; node->text && option->words && option->words[i]; i++)
-		text_nearest_offer(&nearest, option->words[i]);
-	if (r == -EILSEQ)
-		check_error(check, node->place, "%s is %s; it holds bytes that are not UTF-8", key, shown);
-	else if (r == -ENODEV)
-		check_error(check, node->place, "%s is %s; there is no such interface here", key,
-			    shown);
-	else if (nearest.best)
-		check_error(check, node->place, "%s is %s; did you mean \"%s\"?", key, shown,
-			    nearest.best);
-	else
-		check_error(check, node->place, "%s is %s; it must be %s", key, shown,
-			    value_expects(option, expected, sizeof(expected)));
-}
-
 int value_read(struct check *check, const struct spliced_option *option, const char *key,
 	       const struct node *node, struct config_value *value)
 {
@@ -431,7 +274,7 @@ int value_read(struct check *check, const struct spliced_option *option, const c
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		report_fault(check, option, key, node, r);
+		expect_report(check, option, key, node, r);
 		return 0;
 	}
 	read.value.state =

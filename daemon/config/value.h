@@ -27,8 +27,6 @@ void value_print(FILE *file, const struct spliced_option *option,
 /* Prints a string with quotes and escapes. */
 void value_print_string(FILE *file, const char *text);
 
-/* What an option of this type and range must be: "a number from 1 to 5". Into text; returns it. */
-const char *value_expects(const struct spliced_option *option, char *text, size_t size);
 
 /* Equal settings? Places and states aside, but unset differs from set. */
 bool value_equal(const struct spliced_option *option, const struct spliced_value *a,

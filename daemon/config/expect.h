@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What an option takes, in words. */
+#pragma once
+
+#include "config/config.h"
+
+struct check;
+struct node;
+
+/* What a value of the option must be, into text: "a duration from 1ms to 1h, as \"250ms\"". Returns text. */
+const char *expect_text(const struct spliced_option *option, char *text, size_t size);
+
+/* Reports what is wrong with a setting of the key: r is -EINVAL, -ERANGE, -EILSEQ (not UTF-8) or -ENODEV (no such interface). */
+void expect_report(struct check *check, const struct spliced_option *option, const char *key, const struct node *node, int r);

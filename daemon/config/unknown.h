@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Keys of an endpoint that nothing of it takes. */
+#pragma once
+
+#include "config/config.h"
+
+struct check;
+struct node;
+
+/* Reports a key that nobody took: why it is out of place, or what was most likely meant. */
+void unknown_report(struct check *check, const struct config_endpoint *endpoint, const struct node *node);
+
+/* Was the option meant by a key that is none? That is told then, and not what is missing. */
+bool unknown_means(const struct config_endpoint *endpoint, const struct node *group, const char *option);
