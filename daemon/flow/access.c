@@ -74,7 +74,8 @@ static int specificity(const struct config_rule *rule, const struct visitor *vis
 	return 0;
 }
 
-static int best(const struct config_rule *rules, unsigned count, const struct visitor *visitor)
+/* *which: the rule that means it most, if any does. */
+static int best(const struct config_rule *rules, unsigned count, const struct visitor *visitor, const struct config_rule **which)
 {
 	int highest = 0;
 
@@ -83,22 +84,27 @@ static int best(const struct config_rule *rules, unsigned count, const struct vi
 
 		if (found == CALLBACK_REFUSED)
 			return found;
-		if (found > highest)
+		if (found > highest) {
 			highest = found;
+			*which = &rules[i];
+		}
 	}
 	return highest;
 }
 
-bool access_allowed(const struct config_route *route, const struct family *family, int fd, const struct address *peer)
+bool access_allowed(const struct config_route *route, const struct family *family, int fd, const struct address *peer,
+		    const struct config_rule **refused_by)
 {
 	struct visitor visitor = {fd, family, peer, false};
+	const struct config_rule *ignored = NULL;
 	int allow, deny;
 
+	*refused_by = NULL;
 	if (!route->has_allow && !route->n_deny)
 		return true;
-	allow = best(route->allow, route->n_allow, &visitor);
+	allow = best(route->allow, route->n_allow, &visitor, &ignored);
 	visitor.deny = true;
-	deny = best(route->deny, route->n_deny, &visitor);
+	deny = best(route->deny, route->n_deny, &visitor, refused_by);
 	/* Nobody can tell: nobody is let in. */
 	if (allow < 0 || deny < 0)
 		return false;

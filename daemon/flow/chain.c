@@ -14,6 +14,7 @@
 #include "flow/own.h"
 #include "flow/session.h"
 #include "flow/thread.h"
+#include "flow/told.h"
 #include "ledger/generation.h"
 #include "net/callback.h"
 #include "net/socket.h"
@@ -28,7 +29,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { TOLD_SECONDS = 60, IDENTITY_MAX = 128, TYPES = 8, LATE_MAX = 32 };
+enum { IDENTITY_MAX = 128, TYPES = 8, LATE_MAX = 32 };
 
 /* What is known of a listener of ours, by its index in the ledger. */
 struct own_listener {
@@ -43,10 +44,6 @@ struct own_file {
 	uint32_t route; /* slot */
 };
 
-struct told {
-	_Atomic uint32_t at, count; /* s, CLOCK_MONOTONIC, 0: never; refusals since */
-};
-
 struct chains {
 	struct own_table table;
 	struct own_listener *listeners; /* [LEDGER_LISTENERS_MAX] */
@@ -54,7 +51,6 @@ struct chains {
 	uint32_t files_mask;
 	uint32_t kinds;                 /* bit kind_of(): a listener of ours could be at the other end */
 	_Atomic uint64_t netns;         /* this process's; 0: not known yet */
-	struct told *told;              /* [LEDGER_ROUTES_MAX] */
 };
 
 /* ---- who is who ---- */
@@ -201,8 +197,7 @@ int chains_init(struct worker *worker)
 	chains->files_mask = files - 1;
 	chains->files = calloc(files, sizeof *chains->files);
 	chains->listeners = calloc(LEDGER_LISTENERS_MAX, sizeof *chains->listeners);
-	chains->told = calloc(LEDGER_ROUTES_MAX, sizeof *chains->told);
-	if (!chains->files || !chains->listeners || !chains->told)
+	if (!chains->files || !chains->listeners)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < high; i++)
 		note_listener(worker, chains, i);
@@ -481,15 +476,13 @@ void chain_end(const struct thread *thread, const struct chain *chain)
 
 void chain_report(const struct thread *thread, uint32_t route_slot, const struct chain *chain)
 {
-	struct told *told = &thread->worker->chains->told[route_slot];
-	uint32_t now = (uint32_t)(thread->loop.now / NSEC_PER_SEC) + 1, at = atomic_load(&told->at);
+	const struct ledger *ledger = thread->worker->ledger;
+	char text[TOLD_TEXT_MAX];
+	uint32_t times;
 
-	atomic_fetch_add(&told->count, 1);
-	if ((at && now - at < TOLD_SECONDS) || !atomic_compare_exchange_strong(&told->at, &at, now))
-		return;
-	log_warning("route %s: a target of route %s leads back to it: a loop; refused, and counted as loop, %u times since this was last "
-		    "said; let one of the routes on the way lead elsewhere",
-		    thread->worker->ledger->routes[route_slot].name, thread->worker->ledger->routes[chain->route].name, atomic_exchange(&told->count, 0));
+	if (told_again(thread, TOLD_LOOP, route_slot, &times))
+		log_warning("route %s: a target of route %s leads back to it: a loop; refused, and counted as loop%s; let one of the routes on the "
+			    "way lead elsewhere", ledger->routes[route_slot].name, ledger->routes[chain->route].name, told_times(times, text));
 }
 
 bool chain_is_ended(const struct session *session)

@@ -139,6 +139,16 @@ static bool given_up(const struct session *session)
 	       (route->retry_total && session->thread->loop.now - record->opened > route->retry_total);
 }
 
+static void note_tried(struct session *session, int error)
+{
+	if (!connect_side(session))
+		return;
+	if (session->n_tried == SESSION_TRIED_MAX)
+		memmove(&session->tried[0], &session->tried[1], sizeof session->tried[0] * --session->n_tried);
+	session->tried[session->n_tried].target = (uint16_t)session_record(session)->target;
+	session->tried[session->n_tried++].error = (uint16_t)-error;
+}
+
 /* No address of this target answered. True: the next of this round may be tried now. */
 static bool next_target(struct session *session, int error)
 {
@@ -155,6 +165,7 @@ static bool next_target(struct session *session, int error)
 		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
 		return false;
 	}
+	note_tried(session, error);
 	if (session->pool_left)
 		return true;
 	end_round(session);

@@ -20,6 +20,7 @@
 #include "flow/peers.h"
 #include "flow/relay.h"
 #include "flow/session.h"
+#include "flow/session_log.h"
 #include "flow/share.h"
 #include "flow/sink.h"
 #include "flow/slot.h"
@@ -107,12 +108,14 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 {
 	struct ledger *ledger = fed->thread->worker->ledger;
 	struct address address = {.len = peer->len};
+	const struct config_rule *rule;
 	struct session *session;
 	struct chain chain;
 
 	*why = DROPPED_NO_SESSION;
 	memcpy(&address.storage, peer->address, peer->len);
-	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, &address)) {
+	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, &address, &rule)) {
+		session_log_refused(fed->thread, fed->listener->generation, fed->route, fed->leg, &address, rule);
 		ledger_count(&ledger_counter(ledger, fed->thread->index, fed->route_slot)->refused[REFUSED_DENIED], 1);
 		*why = -1;
 		return NULL;

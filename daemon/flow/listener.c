@@ -15,10 +15,12 @@
 #include "flow/fed.h"
 #include "flow/hand.h"
 #include "flow/session.h"
+#include "flow/session_log.h"
 #include "flow/share.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
+#include "flow/told.h"
 #include "ledger/generation.h"
 #include "net/fault.h"
 #include "net/socket.h"
@@ -119,16 +121,20 @@ static void wait_for_session(struct listener *listener)
 	thread->paused_last = listener;
 }
 
-/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it again: one line in a while. */
-static void log_pause(struct listener *listener, uint32_t why)
+/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it again. */
+static void log_pause(const struct listener *listener, uint32_t why)
 {
-	uint64_t now = listener->thread->loop.now;
+	const char *name = route_of(listener->thread, index_of(listener), listener->generation)->name;
+	struct log_entry entry = {.event = EVENT_ACCEPTING_RESTS};
+	char text[TOLD_TEXT_MAX];
+	uint32_t times;
 
-	if (listener->logged && now < listener->logged + PAUSE_LOG_SECONDS * NSEC_PER_SEC)
+	if (!told_again(listener->thread, TOLD_PAUSED, route_slot(listener->thread, index_of(listener), listener->generation), &times))
 		return;
-	listener->logged = now;
-	log_at(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, "route %s: accepting pauses: %s",
-	       route_of(listener->thread, index_of(listener), listener->generation)->name, listener_pause_name(why));
+	log_add_field(&entry, "ROUTE", name);
+	log_add_field(&entry, "REASON", listener_pause_name(why));
+	log_event(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, &entry, "route %s: accepting pauses: %s%s", name, listener_pause_name(why),
+		  told_times(times, text));
 }
 
 static void pause_for(struct listener *listener, uint32_t why, uint64_t ms)
@@ -247,10 +253,10 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 	const struct ledger_listener *record = record_of(thread, index);
 	const struct config_route *route = route_of(thread, index, session->generation);
 	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
+	const struct config_rule *rule;
 	struct chain chain;
-	char text[ADDRESS_TEXT_MAX];
 
-	if (access_allowed(route, leg->family, fd, peer)) {
+	if (access_allowed(route, leg->family, fd, peer, &rule)) {
 		if (is_loop(thread, index, session, fd, peer, &chain)) {
 			turn_away(thread, index, session, fd, REFUSED_LOOP);
 			return;
@@ -263,8 +269,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 		hand_listener(thread, index);
 		return;
 	}
-	log_debug("route %s: %s refused by allow or deny", route->name,
-		  address_describe(leg->family, leg->row, peer, text, sizeof text));
+	session_log_refused(thread, session->generation, route, leg, peer, rule);
 	turn_away(thread, index, session, fd, REFUSED_DENIED);
 }
 

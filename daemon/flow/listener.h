@@ -33,7 +33,6 @@ struct listener {
 	uint32_t paused; /* enum ledger_pause */
 	struct listener *paused_next; /* of the thread's, while on_paused_list */
 	bool on_paused_list;
-	uint64_t logged; /* when its pause was last logged */
 	uint32_t sessions; /* that it feeds */
 	int fd;
 	bool fed;        /* a datagram socket: its messages are read here */

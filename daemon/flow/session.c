@@ -5,6 +5,7 @@
  * a state changes in session_set_state() alone.
  */
 #include "flow/session.h"
+#include "flow/session_log.h"
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -273,8 +274,11 @@ static bool is_welcome(struct session *session, const struct address *peer)
 {
 	struct ledger_session *record = session_record(session);
 	const struct config_leg *leg = &session->route->listen[record->endpoint].legs[record->leg];
+	const struct config_rule *rule;
 
-	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer);
+	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer, &rule);
+	if (!record->admitted)
+		session_log_refused(session->thread, session->generation, session->route, leg, peer, rule);
 	return record->admitted;
 }
 

@@ -36,6 +36,8 @@ struct standing;
 struct thread;
 
 /* Why a session ends, for log and counters. */
+enum { SESSION_TRIED_MAX = 4 };
+
 enum session_end {
 	END_DONE = 1,    /* both sides said FIN */
 	END_DENIED,      /* by allow or deny: an orphan that nobody had looked at */
@@ -74,6 +76,10 @@ struct session {
 	bool failed[2];        /* by side: EPOLLERR: an error waits to be taken */
 	uint32_t pool_left;    /* CONNECTING: members of the pool that are to be tried before the next pause; 0: a round begins */
 	bool pool_down;        /* ... all were known to be down when it began, and are tried nevertheless */
+	struct {
+		uint16_t target, error; /* errno */
+	} tried[SESSION_TRIED_MAX]; /* members that did not answer, for the log; those that this worker tried last */
+	uint8_t n_tried;
 	uint8_t asked;         /* ... and so often a full backlog was */
 	bool queued;           /* on the thread's ready list */
 	uint8_t polls[2];      /* by source: how often a sink that cannot tell has taken nothing, in a row */

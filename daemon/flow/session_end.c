@@ -6,13 +6,13 @@
 #include "flow/session.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "config/config.h"
 #include "flow/chain.h"
 #include "flow/idle.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/ring.h"
+#include "flow/session_log.h"
 #include "flow/slot.h"
 #include "flow/stage.h"
 #include "flow/standing.h"
@@ -61,37 +61,6 @@ const char *session_end_name(enum session_end why)
 	case END_EVICTED: return "gave way to a newer peer";
 	}
 	return "?";
-}
-
-static const char *error_text(const struct session *session, enum session_end why, int error)
-{
-	const struct ledger_session *record = session_record(session);
-
-	if (!error || why == END_CLIENT_RESET || why == END_TARGET_RESET || why == END_LOOP)
-		return "";
-	if (error == -EADDRNOTAVAIL && session->route->targets[record->target].legs[0].host_name)
-		return "its name has no address";
-	return strerror(-error);
-}
-
-static void log_end(const struct session *session, enum session_end why, int error)
-{
-	const struct ledger_session *record = session_record(session);
-	const struct config_leg *leg = session_leg(session, 0);
-	char peer[ADDRESS_TEXT_MAX];
-	struct address address = {.len = session->peer_len};
-	const char *reason = error_text(session, why, error);
-
-	memcpy(&address.storage, session->peer, session->peer_len);
-	log_info("route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s", session->route->name,
-		 address.len ? address_describe(leg->family, leg->row, &address, peer, sizeof peer)
-		 : record->front == FRONT_ACCEPTED ? "a client"
-		 : session_row(session, 0)->capabilities & SPLICED_CONNECTIONLESS && record->front == FRONT_FED
-			 ? "(unnamed)"
-			 : session_endpoint(session, 0)->name,
-		 session->route->targets[record->target].name, session_end_name(why), *reason ? ": " : "", reason,
-		 (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
-		 (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC);
 }
 
 static void account(struct session *session, enum session_end why)
@@ -299,8 +268,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	if (callback_state.refused)
 		why = END_POISON;
 	reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
-	if (session->thread->worker->log_sessions && log_level() >= LOG_INFO)
-		log_end(session, why, error);
+	session_log_end(session, why, error);
 	account(session, why);
 	idle_remove(session);
 	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);

@@ -16,6 +16,7 @@
 #include "flow/peers.h"
 #include "flow/session.h"
 #include "flow/standing.h"
+#include "flow/told.h"
 #include "ledger/generation.h"
 #include "net/callback.h"
 
@@ -232,7 +233,9 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	worker->sessions = map((size_t)ledger->n_sessions * sizeof *worker->sessions);
 	if (!worker->threads || !worker->sessions)
 		return -ENOMEM;
-	r = chains_init(worker);
+	r = told_init(worker);
+	if (!r)
+		r = chains_init(worker);
 	if (!r)
 		r = hands_init(worker);
 	if (!r)

@@ -72,6 +72,7 @@ struct worker {
 	struct index dials; /* standing.c: the threads of those that have sessions, as these were found */
 	uint64_t seed; /* of the tables whose keys strangers choose */
 	struct chains *chains; /* chain.h */
+	struct told *told;     /* told.h */
 	bool log_sessions;
 	bool planned; /* the one before this stopped in good order */
 	_Atomic bool stop;

@@ -32,10 +32,11 @@ bool death_was_struck(const struct ledger *ledger, int status, bool hung)
 
 void death_note(struct ledger *ledger, pid_t worker, int status, bool hung)
 {
+	static const struct log_entry entry = {.event = EVENT_WORKER_DIED};
 	char text[LEDGER_NAME_MAX] = "";
 
 	describe(status, hung, text, sizeof text);
 	memcpy(ledger->keeper->last_death, text, sizeof text);
 	ledger->keeper->last_death_at = clock_realtime();
-	log_at(death_was_struck(ledger, status, hung) ? LOG_NOTICE : LOG_ERR, "worker %d %s; its sessions go on with the next", worker, text);
+	log_event(death_was_struck(ledger, status, hung) ? LOG_NOTICE : LOG_ERR, &entry, "worker %d %s; its sessions go on with the next", worker, text);
 }

@@ -11,6 +11,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "control/status.h"
+#include "flow/session_log.h"
 #include "keeper/backoff.h"
 #include "keeper/blame.h"
 #include "keeper/companion.h"
@@ -47,6 +48,7 @@
 enum {
 	TICK_MS = 1000,
 	RETRY_MS = 250, /* of a start that the system refuses */
+	FAREWELL_SECONDS = 3,
 };
 
 /* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
@@ -323,10 +325,28 @@ static void turn(struct keeper *keeper)
 	act(keeper);
 }
 
+/* By a child: it calls families. Whoever looks at the sockets holds back no FIN, for all of them are reset. */
+static void tell_of_sessions(struct start *start)
+{
+	uint64_t deadline = clock_monotonic() + FAREWELL_SECONDS * NSEC_PER_SEC;
+	pid_t pid = ledger_sessions_high(&start->ledger) ? fork() : -1;
+
+	if (!pid) {
+		session_log_stop(&start->ledger, start->generations);
+		_exit(0);
+	}
+	while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+		if (clock_monotonic() > deadline)
+			kill(pid, SIGKILL);
+		poll(NULL, 0, 2);
+	}
+}
+
 static int run_single(struct start *start)
 {
 	int r = heir_run(&start->ledger, start->generations, &start->families, true);
 
+	tell_of_sessions(start);
 	handover_abandon(&start->ledger, start->generations);
 	return r;
 }
@@ -378,8 +398,10 @@ static int run_kept(struct start *start)
 	end_listeners(&keeper);
 	companion_stop();
 	start->handed_over = handover_send(keeper.ledger, start->generations);
-	if (!start->handed_over)
+	if (!start->handed_over) {
+		tell_of_sessions(start);
 		handover_abandon(keeper.ledger, start->generations);
+	}
 	return EX_OK;
 }
 

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "keeper/blame.h"
+#include "keeper/changes.h"
 #include "keeper/companion.h"
 #include "keeper/errand.h"
 #include "keeper/files.h"
@@ -34,6 +35,7 @@ static void wake_clerk(const struct keeper *keeper)
 
 void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct report *report)
 {
+	static const struct log_entry reloaded = {.event = EVENT_RELOADED}, refused = {.event = EVENT_RELOAD_REFUSED};
 	struct ledger_keeper *record = keeper->ledger->keeper;
 
 	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
@@ -42,11 +44,11 @@ void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct re
 	record->reload_at = clock_realtime();
 	atomic_fetch_add(ok ? &record->reloads_ok : &record->reloads_failed, 1);
 	if (ok && changed)
-		log_notice("reloaded: generation %u", record->generation);
+		log_event(LOG_NOTICE, &reloaded, "reloaded: generation %u", record->generation);
 	else if (ok)
-		log_notice("reloaded: nothing has changed");
+		log_event(LOG_NOTICE, &reloaded, "reloaded: nothing has changed");
 	else
-		log_error("reload refused; what runs goes on as it was");
+		log_event(LOG_ERR, &refused, "reload refused; what runs goes on as it was");
 	if (!ok)
 		log_lines(LOG_ERR, "", report ? report->text : NULL);
 	atomic_store(&record->reload_answered, keeper->asked);
@@ -314,6 +316,7 @@ static void commit(struct keeper *keeper)
 	listen_commit(keeper->ledger, generation);
 	blame_forgive(keeper->ledger, generation, !keeper->own_idea);
 	start_apply(start, generation->config);
+	changes_log(generation->next->config, generation->config);
 	start->settled = true;
 	generations_trim(generation, keeper->ledger);
 	keeper->ticks = ABSENCE_TICKS - 1;

@@ -96,9 +96,17 @@ static enum log_to log_choice(const struct config *config)
 	return LOG_TO_JOURNAL;
 }
 
+static enum log_format log_format(const struct config *config)
+{
+	return strcmp(setting(config, DAEMON_LOG_FORMAT)->text, "json") ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+}
+
 static int open_log(const struct config *config)
 {
-	int fd, r = log_open(log_choice(config), &fd);
+	int fd, r;
+
+	log_set_format(log_format(config));
+	r = log_open(log_choice(config), &fd);
 
 	if (r < 0)
 		log_warning("the log goes to standard error, because its socket does not answer: %s", strerror(-r));
@@ -448,7 +456,7 @@ void start_apply(struct start *start, const struct config *config)
 	if (level != applied)
 		atomic_store(&start->ledger.keeper->log_level, level);
 	applied = level;
-	log_set_format(strcmp(setting(config, DAEMON_LOG_FORMAT)->text, "json") ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON);
+	log_set_format(log_format(config));
 	start_note_files(start, config);
 }
 

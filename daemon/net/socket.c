@@ -518,6 +518,14 @@ int socket_local_address(int fd, struct address *ret)
 	return getsockname(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
 }
 
+void socket_fill_port(struct address *local, const struct address *listening)
+{
+	struct sockaddr_in *port = (void *)&local->storage; /* a sockaddr_in6 has it in the same place */
+
+	if ((local->storage.ss_family == AF_INET || local->storage.ss_family == AF_INET6) && !port->sin_port)
+		port->sin_port = ((const struct sockaddr_in *)(const void *)&listening->storage)->sin_port;
+}
+
 int socket_peer_address(int fd, struct address *ret)
 {
 	ret->len = sizeof ret->storage;

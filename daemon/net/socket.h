@@ -167,6 +167,9 @@ int socket_peer_address(int fd, struct address *ret);
  * group. 0 or negative errno. */
 int socket_sender_address(int fd, struct address *ret);
 
+/* A TCP socket that has ended knows its address, but its port no more: it gets that of the address that was listened at. */
+void socket_fill_port(struct address *local, const struct address *listening);
+
 /* Where a connection that was redirected on its way here meant to go (SO_ORIGINAL_DST). 0 or negative errno: it was not. */
 int socket_original_address(int fd, struct address *ret);
 
