@@ -390,6 +390,14 @@ static size_t frame_limit(const struct session *session, unsigned s)
 	return session->max_frame[s];
 }
 
+/* Whether MSG_PEEK showed `len` bytes and no more though others are there: it stops at an urgent byte, and for ever at descriptors. */
+static bool is_cut_short(struct session *session, unsigned s, size_t len)
+{
+	if (is(session, s, SPLICED_PASSES_FDS))
+		return socket_unread(session_fd(session, s)) > (int)len;
+	return urgent_hides(session, s, len);
+}
+
 /* Whole frames: peeked, sent, consumed. */
 static int move_frames(struct session *session, unsigned s)
 {
@@ -413,7 +421,7 @@ static int move_frames(struct session *session, unsigned s)
 		ends[count] = at;
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
-	if (!count && !r && n && !stage_is_used(session, s) && urgent_hides(session, s, (size_t)n)) {
+	if (!count && !r && n && !stage_is_used(session, s) && is_cut_short(session, s, (size_t)n)) {
 		session->unpeeked[s] = true;
 		return 0;
 	}

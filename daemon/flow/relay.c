@@ -7,6 +7,8 @@
  *     RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN had come before the reset.
  *   - A splice that moves less than asked for proves that the source is empty only if the pipe cannot have run out of
  *     slots: every piece takes one, if it is a single byte.
+ *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent with descriptors does, and, where they
+ *     were asked for, a change of the sender's credentials.
  *   - Data received before a reset can still be read after it, and is passed on as a direct connection would.
  */
 #include "flow/relay.h"
@@ -133,6 +135,13 @@ static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
 	return n == 0 || (n < 0 && errno == EAGAIN && session->urgent[d]);
 }
 
+/* Whether a read that gave less than was asked for left something. */
+static bool has_more(const struct session *session, unsigned d)
+{
+	return session->hangup[d] || session->urgent[d] ||
+	       (session_row(session, d)->capabilities & SPLICED_PASSES_FDS && socket_unread(session_fd(session, d)) > 0);
+}
+
 /* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
 static int fill_pipe(struct session *session, unsigned d)
 {
@@ -156,7 +165,7 @@ static int fill_pipe(struct session *session, unsigned d)
 		session->moved = true;
 		session->fill[d] = (uint32_t)n;
 		slots = session->pipe_size[d] / PIPE_SLOT_BYTES;
-		if (n < slots && !session->hangup[d] && !session->urgent[d])
+		if (n < slots && !has_more(session, d))
 			session->readable[d] = false;
 		return 0;
 	}

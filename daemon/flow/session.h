@@ -89,7 +89,7 @@ struct session {
 	bool unwatched[2];     /* by side: ... a place in the epoll set */
 	_Atomic uint32_t watch[2]; /* by side: under which serial the loop tells of its socket; 0: it is closed, or was never watched */
 	bool urgent[2];        /* by side: an urgent byte may be next (EPOLLPRI) */
-	bool unpeeked[2];      /* by side: one hides what is behind it from MSG_PEEK: the stage is used */
+	bool unpeeked[2];      /* by side: MSG_PEEK does not show all that is there: the stage is used */
 	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
 	bool lost[2];          /* by side: it was reset, and behind what is still to be read of it the kernel will say so */
 	uint8_t believed;      /* enum session_belief: EAGAIN, and nothing else has been heard since */
