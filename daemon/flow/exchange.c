@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/format.h"
+#include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/ring.h"
 #include "flow/session.h"
@@ -98,8 +99,8 @@ bool exchange_blocks(const struct session *session, unsigned side)
 
 void exchange_prepare_socket(const struct session *session, unsigned side)
 {
-	if (is_message(session, side) && is(session, side, SPLICED_CREDENTIALS) && session_fd(session, side) >= 0)
-		socket_want_credentials(session_fd(session, side));
+	if (session_fd(session, side) >= 0)
+		receive_prepare(session_fd(session, side), session_row(session, side));
 }
 
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
@@ -245,22 +246,6 @@ static int move_large(struct session *session, unsigned s)
 	return r;
 }
 
-static void prepare_receive(const struct session *session, unsigned s, unsigned i)
-{
-	struct buffers *buffers = session->thread->buffers;
-	struct msghdr *header = &buffers->in[i].msg_hdr;
-
-	buffers->in_parts[i] = (struct iovec){buffers->bytes + (size_t)i * BUFFERS_SLOT + BUFFERS_HEADROOM,
-					      BUFFERS_SLOT - BUFFERS_HEADROOM};
-	*header = (struct msghdr){.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1};
-	if (is(session, s, SPLICED_FEED)) {
-		header->msg_name = &buffers->from[i];
-		header->msg_namelen = sizeof buffers->from[i];
-		header->msg_control = buffers->control[i];
-		header->msg_controllen = BUFFERS_CONTROL;
-	}
-}
-
 /* A batch of messages from a socket that may lose them anyway. */
 static int move_batch(struct session *session, unsigned s)
 {
@@ -268,14 +253,11 @@ static int move_batch(struct session *session, unsigned s)
 	unsigned count = 0, taken = 0;
 	int n, r;
 
-	for (unsigned i = 0; i < BUFFERS_BATCH; i++)
-		prepare_receive(session, s, i);
-	n = recvmmsg(session_fd(session, s), buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
-	if (n < 0) {
-		r = source_judge(session, s, errno);
-		return without_message(r);
-	}
+	n = receive_messages(buffers, session_fd(session, s), session_row(session, s), BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	if (n < 0)
+		return without_message(source_judge(session, s, -n));
 	session->moved |= n > 0;
+	source_count_stripped(session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
 	for (int i = 0; i < n; i++) {
 		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
 						  .len = buffers->in[i].msg_len};

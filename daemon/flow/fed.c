@@ -18,13 +18,13 @@
 #include "flow/idle.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
+#include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/session_log.h"
 #include "flow/share.h"
 #include "flow/sink.h"
 #include "flow/slot.h"
-#include "flow/source.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/callback.h"
@@ -55,6 +55,11 @@ struct fed {
 static void drop(const struct fed *fed, enum ledger_drop why, uint64_t count)
 {
 	ledger_count(&ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot)->dropped[why], count);
+}
+
+static void count_stripped(const struct fed *fed, unsigned count)
+{
+	ledger_count(&ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot)->descriptors, count);
 }
 
 static void init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index)
@@ -182,15 +187,6 @@ static struct session *find(const struct fed *fed, struct msghdr *header, int *w
 }
 
 /* ---- reading ---- */
-
-static void aim(struct buffers *buffers, unsigned i, size_t size)
-{
-	buffers->in_parts[i] = (struct iovec){buffers->bytes + i * size + BUFFERS_HEADROOM, size - BUFFERS_HEADROOM};
-	buffers->in[i].msg_hdr = (struct msghdr){
-		.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1, .msg_name = &buffers->from[i],
-		.msg_namelen = sizeof buffers->from[i], .msg_control = buffers->control[i],
-		.msg_controllen = BUFFERS_CONTROL};
-}
 
 /* What sink_send() said, where the session itself has to act on it. */
 static void act(struct session *session, int r)
@@ -334,14 +330,13 @@ static bool receive_batch(const struct fed *fed)
 	struct buffers *buffers = fed->thread->buffers;
 	int n;
 
-	for (unsigned i = 0; i < BUFFERS_BATCH; i++)
-		aim(buffers, i, BUFFERS_SLOT);
-	n = recvmmsg(fed->listener->fd, buffers->in, BUFFERS_BATCH, MSG_DONTWAIT, NULL);
-	if (n > 0) {
-		fed->listener->errors = 0;
-		hand_in_batch(fed, n);
-	}
-	return n < 0 ? read_failed(fed, errno) : n == BUFFERS_BATCH;
+	n = receive_messages(buffers, fed->listener->fd, fed->leg->row, BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	if (n < 0)
+		return read_failed(fed, -n);
+	fed->listener->errors = 0;
+	count_stripped(fed, receive_count_stripped(buffers, fed->leg->row, (unsigned)n));
+	hand_in_batch(fed, n);
+	return n == BUFFERS_BATCH;
 }
 
 /* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
@@ -365,9 +360,10 @@ static bool overflow(const struct fed *fed, struct session *session, int why)
 /* The message at the head is done with. False: it could not be taken out of the queue, and is not to be handed in again. */
 static bool consume(const struct fed *fed)
 {
-	unsigned lost;
+	struct receive_taken told;
 
-	fed->listener->owed = !source_take(fed->listener->fd, &lost);
+	fed->listener->owed = !receive_take(fed->listener->fd, fed->leg->row, &told);
+	count_stripped(fed, told.stripped);
 	if (fed->listener->owed)
 		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
 	return !fed->listener->owed;
@@ -381,19 +377,18 @@ static bool receive_peeked(const struct fed *fed)
 	struct spliced_message message;
 	struct session *session;
 	int why = DROPPED_NO_SESSION;
-	ssize_t n;
+	int r;
 
 	if (fed->listener->owed)
 		return consume(fed);
-	aim(buffers, 0, BUFFERS_HEADROOM + BUFFERS_MESSAGE_MAX);
-	n = recvmsg(fed->listener->fd, header, MSG_PEEK | MSG_TRUNC | MSG_DONTWAIT);
-	if (n < 0)
-		return read_failed(fed, errno);
+	r = receive_messages(buffers, fed->listener->fd, fed->leg->row, BUFFERS_MESSAGE_MAX, 1, MSG_PEEK);
+	if (r < 0)
+		return read_failed(fed, -r);
 	fed->listener->errors = 0;
-	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = (size_t)n};
+	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = buffers->in[0].msg_len};
 	if (is_copy(fed, header))
 		return consume(fed);
-	if (n > BUFFERS_MESSAGE_MAX) {
+	if (message.len > BUFFERS_MESSAGE_MAX) {
 		drop(fed, DROPPED_OVERSIZE, 1);
 	} else if (mend(fed, header, &message) >= 0) {
 		session = find(fed, header, &why);

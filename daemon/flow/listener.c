@@ -14,6 +14,7 @@
 #include "flow/chain.h"
 #include "flow/fed.h"
 #include "flow/hand.h"
+#include "flow/receive.h"
 #include "flow/session.h"
 #include "flow/session_log.h"
 #include "flow/share.h"
@@ -466,22 +467,26 @@ static void adopt(struct thread *thread, uint32_t index)
 	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
 	int fd = place < record->n_fds ? record->fds[place] : -1; /* one that was opened for fewer threads */
 	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
+	const struct spliced_row *row;
 	uint64_t capabilities;
 
 	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0 || record->let_go[place])
 		return;
-	capabilities = generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row->capabilities;
+	row = generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row;
+	capabilities = row->capabilities;
 	/* Messages have one reader; and whoever closes a socket must be its only one. */
 	if (record->n_fds == 1 && (capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED) || record->state == LISTENER_LEAVING) &&
 	    thread->index != index % thread->worker->n_threads)
 		return;
 	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
 	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
-	/* Release 0.2 did neither. */
+	/* Release 0.2 did none of it. */
 	if (capabilities & SPLICED_TCP_INFO)
 		socket_keep_urgent(fd);
-	if (listener->fed)
+	if (listener->fed) {
 		socket_hear_only_joined(fd);
+		receive_prepare(fd, row);
+	}
 	if (record->paused == PAUSE_DEATHS)
 		listener->paused = PAUSE_DEATHS;
 	else if (!(capabilities & SPLICED_FEED) && watch(listener) < 0)

@@ -2,13 +2,8 @@
 /*
  * The source of a direction. What surprised us about the kernel:
  *
- *   - A socket's pending error comes before its messages, also between the peek and the call that consumes; a netlink socket with a
- *     dump under way that finds no room makes a new one at each call.
  *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's credentials, which come
  *     with a message, tell one from the other.
- *   - The control buffer has room for them and not one byte more: descriptors (SCM_RIGHTS) that find room would be
- *     installed, at each peek.
- *   - TIPC refuses to read into no room at all: what is consumed has a byte to go to.
  */
 #include "flow/source.h"
 
@@ -16,6 +11,7 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/format.h"
+#include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/sink.h"
@@ -29,7 +25,6 @@
 #include <sys/socket.h>
 
 enum {
-	ERRORS_PASSED = 16,
 	UNSHOWN_MAX = 8, /* a first message that cannot be peeked at so often in a row, with pauses, cannot be at all */
 };
 
@@ -38,36 +33,24 @@ static bool is(const struct session *session, unsigned side, uint64_t capability
 	return session_row(session, side)->capabilities & capability;
 }
 
-/* An empty queue is believed at the second time only: the message that was seen in it cannot have gone. */
-bool source_take(int fd, unsigned *lost)
+void source_count_stripped(const struct session *session, unsigned count)
 {
-	bool empty = false;
-	char byte;
-
-	*lost = 0;
-	for (int i = 0; i < ERRORS_PASSED; i++) {
-		if (recv(fd, &byte, sizeof byte, MSG_DONTWAIT | MSG_TRUNC) >= 0)
-			return true;
-		if (errno == EAGAIN && empty)
-			return true;
-		empty = errno == EAGAIN;
-		*lost += errno == ENOBUFS;
-	}
-	return false;
+	ledger_count(&session_counter(session)->descriptors, count);
 }
 
 int source_consume(struct session *session, unsigned s)
 {
-	unsigned lost = 0;
-	bool taken = session->unpeekable[s] || session->taken[s] || source_take(session_fd(session, s), &lost);
+	struct receive_taken told = {0};
+	bool taken = session->unpeekable[s] || session->taken[s] || receive_take(session_fd(session, s), session_row(session, s), &told);
 	int r = 0;
 
 	session->taken[s] = false;
 	session->owed[s] = !taken;
 	session->moved |= taken;
+	source_count_stripped(session, told.stripped);
 	if (is(session, s, SPLICED_FEED)) {
-		ledger_count(&session_counter(session)->lost, lost);
-		for (unsigned i = 0; i < lost && !r; i++)
+		ledger_count(&session_counter(session)->lost, told.lost);
+		for (unsigned i = 0; i < told.lost && !r; i++)
 			r = format_lost(session, s);
 	}
 	return taken ? r : RELAY_STARVED;
@@ -142,18 +125,14 @@ static bool is_end(struct session *session, unsigned s)
 }
 
 /* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for the end stays so. */
-static bool is_past_end(const struct session *session, unsigned s)
+static bool is_past_end(const struct session *session, unsigned s, int error)
 {
 	int fd = session_fd(session, s);
 	char byte;
 
-	if (errno != EAGAIN || !session->hangup[s] || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
+	if (error != EAGAIN || !session->hangup[s] || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
 		return false;
-	if (!(socket_poll(fd, POLLIN) & POLLHUP) || recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) >= 0) {
-		errno = EAGAIN;
-		return false;
-	}
-	return errno == EAGAIN;
+	return socket_poll(fd, POLLIN) & POLLHUP && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
 /* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better word than ENOMEM, which elsewhere passes. */
@@ -189,30 +168,26 @@ int source_mend(struct session *session, unsigned s, const struct msghdr *header
 int source_peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len)
 {
 	struct buffers *buffers = session->thread->buffers;
-	size_t room = is(session, s, SPLICED_FEED) ? BUFFERS_CONTROL : CMSG_SPACE(sizeof(struct ucred));
-	uint8_t *bytes = buffers->bytes + BUFFERS_HEADROOM;
-	struct iovec part = {bytes, BUFFERS_MESSAGE_MAX};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_name = &buffers->from[0],
-				.msg_namelen = sizeof buffers->from[0], .msg_control = buffers->control[0],
-				.msg_controllen = room};
-	int flags = MSG_TRUNC | MSG_DONTWAIT | (session->unpeekable[s] ? 0 : MSG_PEEK);
-	ssize_t n = recvmsg(session_fd(session, s), &header, flags);
+	const struct spliced_row *row = session_row(session, s);
+	struct msghdr *header = &buffers->in[0].msg_hdr;
+	bool peeks = !session->unpeekable[s];
+	int n = receive_messages(buffers, session_fd(session, s), row, BUFFERS_MESSAGE_MAX, 1, peeks ? MSG_PEEK : 0);
 
-	if (n < 0 && !session->unpeekable[s] && is_unpeekable(session, s, errno)) {
+	if (n < 0 && peeks && is_unpeekable(session, s, -n)) {
 		do_without_peeking(session, s);
 		return SOURCE_AGAIN;
 	}
-	if (n < 0 && !is_past_end(session, s))
-		return source_judge(session, s, errno);
-	if (n < 0 || (n == 0 && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(&header) : is_end(session, s)))) {
+	if (n < 0 && !is_past_end(session, s, -n))
+		return source_judge(session, s, -n);
+	*len = n < 0 ? 0 : buffers->in[0].msg_len;
+	if (n < 0 || (!*len && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(header) : is_end(session, s)))) {
 		relay_note_end(session, s);
 		return SOURCE_END;
 	}
 	session->peeked[s] = true;
-	if (header.msg_flags & MSG_CTRUNC)
-		ledger_count(&session_counter(session)->descriptors, 1);
-	*len = (size_t)n;
-	*ret = (struct spliced_message){.size = sizeof *ret, .data = bytes, .len = (size_t)n,
-					.from = (struct sockaddr *)&buffers->from[0], .from_len = header.msg_namelen};
-	return *len <= BUFFERS_MESSAGE_MAX && source_mend(session, s, &header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;
+	if (!peeks)
+		source_count_stripped(session, receive_count_stripped(buffers, row, 1));
+	*ret = (struct spliced_message){.size = sizeof *ret, .data = buffers->in_parts[0].iov_base, .len = *len,
+					.from = (struct sockaddr *)&buffers->from[0], .from_len = header->msg_namelen};
+	return *len <= BUFFERS_MESSAGE_MAX && source_mend(session, s, header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;
 }

@@ -30,8 +30,8 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
  * may be taken from that side before. */
 int source_consume(struct session *session, unsigned s);
 
-/* The same for any socket, past the errors that wait before it; *lost: how often that was ENOBUFS. Whether it is out of the queue. */
-bool source_take(int fd, unsigned *lost);
+/* Counts messages that were taken and had descriptors. */
+void source_count_stripped(const struct session *session, unsigned count);
 
 /* What an error (errno) of recv(2) on side `s` means: enum source_result. SOURCE_END: it was reset, which is noted. Negative errno: the
  * kernel refused what it never should. */

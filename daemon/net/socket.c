@@ -36,6 +36,9 @@
 #ifndef SO_PEERGROUPS
 #define SO_PEERGROUPS 59
 #endif
+#ifndef SO_PASSPIDFD
+#define SO_PASSPIDFD 76
+#endif
 #ifndef SO_NETNS_COOKIE
 #define SO_NETNS_COOKIE 71
 #endif
@@ -486,9 +489,12 @@ void socket_hear_only_joined(int fd)
 		set_int(fd, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
 }
 
-void socket_want_credentials(int fd)
+void socket_tell_only_credentials(int fd, bool tell)
 {
-	set_int(fd, SOL_SOCKET, SO_PASSCRED, 1);
+	set_int(fd, SOL_SOCKET, SO_PASSCRED, tell);
+	set_int(fd, SOL_SOCKET, SO_PASSSEC, 0);
+	set_int(fd, SOL_SOCKET, SO_PASSPIDFD, 0);
+	set_int(fd, SOL_SOCKET, SO_TIMESTAMP, 0); /* of every kind */
 }
 
 int socket_peer_credentials(int fd, uid_t *uid, gid_t *gid)

@@ -129,8 +129,9 @@ bool socket_said_fin(int fd);
 /* Of groups, a datagram socket of inet or inet6 hears only what it has joined itself (IP_MULTICAST_ALL). */
 void socket_hear_only_joined(int fd);
 
-/* Messages come with their sender's credentials (SO_PASSCRED, unix(7)). */
-void socket_want_credentials(int fd);
+/* Messages of a UNIX socket come with their sender's credentials (SO_PASSCRED, unix(7)), or without, and with nothing else: no time stamp,
+ * no security label, no pidfd, which would be a descriptor of ours. */
+void socket_tell_only_credentials(int fd, bool tell);
 
 /* Bytes that were ever taken out of, and put into, a TCP connection (TCP_INFO with SIOCINQ, SIOCOUTQ); false where the
  * kernel cannot tell. */
