@@ -11,10 +11,12 @@
 #include "ip.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ONLY_TCP (UINT64_C(1) << IP_ROW_TCP)
 #define ONLY_UDP (UINT64_C(1) << IP_ROW_UDP)
@@ -137,6 +139,35 @@ static int set_text(int fd, const struct spliced_options *options, int option, i
 	return r;
 }
 
+/* What there is is only looked up where it is not what was asked for. */
+static int set_congestion(int fd, const struct spliced_options *options)
+{
+	static const char path[] = "/proc/sys/net/ipv4/tcp_available_congestion_control";
+	const struct spliced_value *value = spliced_value(options, IP_OPTION_CONGESTION);
+	char known[256] = "";
+	ssize_t n = -1;
+	int file, r;
+
+	if (value->state == SPLICED_UNSET ||
+	    !setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, value->text, (socklen_t)strlen(value->text)))
+		return 0;
+	r = -errno;
+	file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file >= 0) {
+		n = read(file, known, sizeof known - 1);
+		close(file);
+	}
+	known[n > 0 ? n : 0] = '\0';
+	known[strcspn(known, "\n")] = '\0';
+	if (r == -EPERM)
+		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "\"%s\" may not be used: net.ipv4.tcp_allowed_congestion_control says which may",
+			      value->text);
+	else
+		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "there is no congestion control \"%s\" here; there are: %s "
+							     "(net.ipv4.tcp_available_congestion_control)", value->text, *known ? known : "?");
+	return r;
+}
+
 /* The local address of a socket that will connect. The port comes at connect(2), by the whole
  * 4-tuple, or 28,000 connections would use them up. */
 static int bind_source(int fd, const struct spliced_options *options, const struct ip_level *level)
@@ -172,8 +203,7 @@ static int set_identity(int fd, const struct spliced_options *options, const str
 		r = set_text(fd, options, IP_OPTION_INTERFACE, SOL_SOCKET, SO_BINDTODEVICE,
 			     "is that interface there?");
 	if (!r)
-		r = set_text(fd, options, IP_OPTION_CONGESTION, IPPROTO_TCP, TCP_CONGESTION,
-			     "net.ipv4.tcp_available_congestion_control lists what there is");
+		r = set_congestion(fd, options);
 	return r < 0 ? r : bind_source(fd, options, level);
 }
 

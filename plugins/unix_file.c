@@ -15,6 +15,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
@@ -45,6 +46,26 @@ static const char *fd_path(int fd, char *text, size_t size)
 	return text;
 }
 
+/* Who may not give the file away, and what helps. */
+static void refuse_gift(const struct spliced_options *options, enum unix_option option, int r)
+{
+	const char *to = spliced_value(options, option)->text;
+	const struct passwd *user = getpwuid(geteuid());
+	char number[16];
+
+	snprintf(number, sizeof number, "%u", (unsigned)geteuid());
+	if (r != -EPERM)
+		SPLICED_ERROR(options, (int)option, "cannot give %s to \"%s\": %s", unix_path(options), to, strerror(-r));
+	else if (option == UNIX_OPTION_OWNER)
+		SPLICED_ERROR(options, UNIX_OPTION_OWNER,
+			      "cannot give %s to user \"%s\": user %s may not, only root, or who has CAP_CHOWN: leave owner out and use group",
+			      unix_path(options), to, user ? user->pw_name : number);
+	else
+		SPLICED_ERROR(options, UNIX_OPTION_GROUP,
+			      "cannot give %s to group \"%s\": user %s is not in it: SupplementaryGroups=%s in the unit, or usermod -aG %s %s",
+			      unix_path(options), to, user ? user->pw_name : number, to, to, user ? user->pw_name : number);
+}
+
 /* By the descriptor, so that nobody can put another file in its place between the look and the
  * change. */
 static int change_file(int fd, const struct stat *st, const struct spliced_options *options)
@@ -60,8 +81,7 @@ static int change_file(int fd, const struct stat *st, const struct spliced_optio
 	if ((uid >= 0 && (uid_t)uid != st->st_uid) || (gid >= 0 && (gid_t)gid != st->st_gid))
 		if (fchownat(fd, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) < 0) {
 			r = -errno;
-			SPLICED_ERROR(options, uid >= 0 ? UNIX_OPTION_OWNER : UNIX_OPTION_GROUP,
-				      "cannot give %s away: %s", unix_path(options), strerror(-r));
+			refuse_gift(options, uid >= 0 && (uid_t)uid != st->st_uid ? UNIX_OPTION_OWNER : UNIX_OPTION_GROUP, r);
 			return r;
 		}
 	if (mode->state == SPLICED_UNSET || (st->st_mode & 07777) == (mode_t)mode->number)

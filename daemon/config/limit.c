@@ -3,6 +3,8 @@
 
 #include "config/check.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 
 enum {
@@ -17,6 +19,11 @@ struct count {
 	struct check *check;
 	uint32_t routes, targets, listeners, companions, sockets; /* sockets: how many there can be */
 };
+
+const char *limit_remedy(void)
+{
+	return getenv("INVOCATION_ID") || getenv("NOTIFY_SOCKET") ? "LimitNOFILE= of the unit" : "ulimit -n, or limits.conf(5)";
+}
 
 uint32_t limit_descriptors(void)
 {
@@ -98,7 +105,9 @@ static void count_route(struct count *counts, const struct config_route *route)
 {
 	static const char instance[] = "run a second instance for some of them";
 	struct check *check = counts->check;
+	char raise[96];
 
+	snprintf(raise, sizeof(raise), "raise it (%s), or take some away", limit_remedy());
 	count(check, &counts->routes, 1, LIMIT_ROUTES, route->place, "routes", instance);
 	for (unsigned i = 0; i < route->n_targets; i++)
 		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].place, "targets", instance);
@@ -109,7 +118,7 @@ static void count_route(struct count *counts, const struct config_route *route)
 
 		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS, route->listen[i].place, "listeners", instance);
 		count(check, &before, route->listen[i].n_legs, counts->sockets, route->listen[i].place,
-		      "listeners, for which RLIMIT_NOFILE leaves sockets", "raise it (LimitNOFILE= of the unit), or take some away");
+		      "listeners, for which RLIMIT_NOFILE leaves sockets", raise);
 		/* What is wrong with an endpoint has been said; its family need not make sense of it. */
 		if (!check->errors)
 			count(check, &counts->companions, count_companions(&route->listen[i]), LIMIT_COMPANIONS, route->listen[i].place,

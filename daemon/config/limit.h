@@ -22,6 +22,9 @@ enum {
 /* Refuses, with file and line, what is beyond a limit, and listeners that RLIMIT_NOFILE (getrlimit(2)) leaves no sockets for. 0. */
 int limit_check(struct check *check);
 
+/* How the limit of descriptors is raised, where this process was started: "LimitNOFILE= of the unit", or ulimit. */
+const char *limit_remedy(void);
+
 /* Descriptors that a process like this one may have open. */
 uint32_t limit_descriptors(void);
 

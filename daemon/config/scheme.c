@@ -21,6 +21,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -195,6 +196,19 @@ static int add_meaning(struct check *check, struct node *group, const struct mea
 	return r;
 }
 
+static void report_passed(struct check *check, const struct node *string)
+{
+	char names[512] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; passed_at(i) && len < sizeof(names); i++)
+		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s\"%s\"", i ? ", " : "", passed_at(i)->name);
+	check_error(check, string->place,
+		    "\"%s\": systemd passes no socket of this name; it passes %s: FileDescriptorName= of the socket unit gives the name, Sockets= "
+		    "of the service binds the two",
+		    string->text, names);
+}
+
 /* "fd://NAME": what systemd passes under this name says of itself which family and address it has. Where no sockets are passed at all the
  * file is only being checked: it is taken for a UNIX socket then. */
 static int find_passed(struct check *check, const struct node *string, const char *name, struct meaning *ret, const char **address)
@@ -211,8 +225,7 @@ static int find_passed(struct check *check, const struct node *string, const cha
 		return *address ? 0 : -ENOMEM;
 	}
 	if (!passed) {
-		check_error(check, string->place, "\"%s\": systemd passes no socket of this name; it passes \"%s\"%s", string->text,
-			    passed_at(0)->name, passed_at(1) ? " and others" : "");
+		report_passed(check, string);
 		return 0;
 	}
 	if (family_name && load(check->families, family_name)) {

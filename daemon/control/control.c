@@ -17,6 +17,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <pwd.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,13 +83,22 @@ static int make_way(const char *path, const struct sockaddr_un *address, struct 
 static int set_owner(const char *path, unsigned mode, const char *group, struct report *report)
 {
 	struct group *entry = group && *group ? getgrnam(group) : NULL;
+	const struct passwd *user = entry ? getpwuid(geteuid()) : NULL;
 
 	if (group && *group && !entry) {
 		report_add(report, "control socket: there is no group \"%s\"", group);
 		return -EINVAL;
 	}
-	if (entry && chown(path, (uid_t)-1, entry->gr_gid) < 0)
-		return -errno;
+	if (entry && chown(path, (uid_t)-1, entry->gr_gid) < 0) {
+		int r = -errno;
+
+		if (r == -EPERM)
+			report_add(report,
+				   "control socket: cannot give %s to group \"%s\" (control.group): user %s is not in it: "
+				   "SupplementaryGroups=%s in the unit, or usermod -aG %s %s",
+				   path, group, user ? user->pw_name : "of this process", group, group, user ? user->pw_name : "USER");
+		return r;
+	}
 	return chmod(path, mode) < 0 ? -errno : 0;
 }
 

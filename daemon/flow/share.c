@@ -81,8 +81,8 @@ static void reckon(struct share *share, const struct config *config, const uint3
 		share->n_routes += has_clients;
 	}
 	if (standing >= share->places && share->n_routes)
-		log_warning("%u feeds and dials take all %u places for sessions: raise daemon.max_sessions, or LimitNOFILE= of the unit",
-			    standing, share->places);
+		log_warning("%u feeds and dials take all %u places for sessions: raise daemon.max_sessions, or %s",
+			    standing, share->places, limit_remedy());
 	rest = share->places > standing ? share->places - standing : 0;
 	reserve = share->n_routes ? rest / (2 * share->n_routes) : 0;
 	if (reserve > SHARE_RESERVE_MAX)

@@ -5,11 +5,16 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "keeper/privilege.h"
+#include "net/passed.h"
 
 #include <errno.h>
+#include <pwd.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 static const char *lacks(const struct config_endpoint *endpoint, char *text, size_t size)
 {
@@ -21,16 +26,67 @@ static const char *lacks(const struct config_endpoint *endpoint, char *text, siz
 	return text;
 }
 
+/* A socket that has a file, of our own making. */
+static bool is_file(const struct config_endpoint *endpoint)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&endpoint->legs[0].address.storage;
+
+	return endpoint->legs[0].family->plugin.domain == AF_UNIX && !endpoint->values[ENDPOINT_FD].value.text && un->sun_path[0] == '/';
+}
+
+/* The directory of its file, into text. */
+static void copy_directory(const struct config_endpoint *endpoint, char *text, size_t size)
+{
+	const struct sockaddr_un *un = (const struct sockaddr_un *)&endpoint->legs[0].address.storage;
+	const char *slash;
+
+	snprintf(text, size, "%.*s", (int)sizeof un->sun_path, un->sun_path);
+	slash = strrchr(text, '/');
+	text[slash == text ? 1 : slash - text] = '\0';
+}
+
+static const char *explain_file(const struct config_endpoint *endpoint, int error, char *text, size_t size)
+{
+	const struct passwd *user = getpwuid(geteuid());
+	char directory[128], name[64];
+
+	copy_directory(endpoint, directory, sizeof directory);
+	snprintf(name, sizeof name, "%s", user ? user->pw_name : "of this process");
+	if (error == -ENOENT)
+		snprintf(text, size, "; directory %s does not exist: make it, for the service by RuntimeDirectory=, or use /run/spliced. The route "
+				     "waits for it, and the others run", directory);
+	else if (error == -EROFS)
+		snprintf(text, size, "; user %s may not write %s: use /run/spliced, or ReadWritePaths=%s in the unit", name, directory, directory);
+	else
+		snprintf(text, size, "; user %s may not write %s: use a path below /run/spliced, or a directory of its own, or let systemd open "
+				     "the socket (fd://NAME)", name, directory);
+	return text;
+}
+
+/* What systemd has passed, where the name that is asked for is not among it. */
+static const char *list_passed(char *text, size_t size)
+{
+	size_t len = (size_t)snprintf(text, size, "; systemd passed %s", passed_at(0) ? "" : "no socket");
+
+	for (unsigned i = 0; passed_at(i) && len < size; i++)
+		len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", i ? ", " : "", passed_at(i)->name);
+	if (len < size)
+		snprintf(text + len, size - len, ": FileDescriptorName= of the socket unit gives the name, Sockets= of the service binds the two");
+	return text;
+}
+
 int complaint_add(const struct config *config, const struct config_route *route, const struct config_endpoint *endpoint, const char *call,
 		  int error, struct report *report)
 {
-	char place[512], missing[512];
+	char place[512], missing[768];
 	bool is_passed = endpoint->values[ENDPOINT_FD].value.text;
 	const char *remedy = "";
 
 	if (error == -EADDRINUSE)
 		remedy = "; another program listens there, or a listener of ours that this one would replace and cannot share with: stop it, "
 			 "or take it away by a reload of its own, or choose another address";
+	else if (is_file(endpoint) && (error == -EACCES || error == -EPERM || error == -ENOENT || error == -EROFS))
+		remedy = explain_file(endpoint, error, missing, sizeof missing);
 	else if (error == -EACCES || error == -EPERM)
 		remedy = lacks(endpoint, missing, sizeof missing);
 	else if (error == -EADDRNOTAVAIL)
@@ -40,7 +96,7 @@ int complaint_add(const struct config *config, const struct config_route *route,
 	else if (error == -ENODEV)
 		remedy = "; the route waits for it, and the others run";
 	else if (error == -ENOENT && is_passed)
-		remedy = "; no socket is passed under this name: FileDescriptorName= of the socket unit, and start the service by it";
+		remedy = list_passed(missing, sizeof missing);
 	else if (error == -EPROTOTYPE && is_passed)
 		remedy = "; the socket that is passed under this name is of another family or type";
 	else if (error == -EINVAL && is_passed)
@@ -48,7 +104,7 @@ int complaint_add(const struct config *config, const struct config_route *route,
 	else if (error == -ENOENT && endpoint->values[ENDPOINT_NETNS].value.text)
 		remedy = "; is there such a network namespace? `ip netns` lists those with names. The route waits for it, and the others run";
 	else if (error == -ENOENT)
-		remedy = "; the directory is not there. The route waits for it, and the others run";
+		remedy = "; it is not there. The route waits for it, and the others run";
 	else if (error == -ESRCH)
 		remedy = "; a user or group is not known here. The route waits for that, and the others run";
 	report_add(report, "%s: route %s: %s %s: %s%s",

@@ -140,8 +140,8 @@ uint32_t start_count_sessions(const struct config *config, uint32_t listeners, u
 
 	if (wanted <= room)
 		return wanted;
-	log_notice("max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u beside %u listeners: LimitNOFILE= of the unit raises it", wanted,
-		   limit_descriptors(), room, listeners);
+	log_notice("max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u beside %u listeners: %s raises it", wanted,
+		   limit_descriptors(), room, listeners, limit_remedy());
 	return room;
 }
 
