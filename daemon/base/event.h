@@ -10,6 +10,8 @@
 #define LOG_EVENTS(X)                                                           \
 	X(EVENT_SESSION_ENDED,   "session-ended",   "c0de952e2fe841459464f5c9aaf20346") \
 	X(EVENT_CLIENT_REFUSED,  "client-refused",  "f6d70fced39749ae9d456d06a0d01876") \
+	X(EVENT_TARGET_DOWN,     "target-down",     "c6a8e42920d6427ea0c83bcebf648396") \
+	X(EVENT_TARGET_UP,       "target-up",       "567b6bb41b4e426288c7eeb05873f9a7") \
 	X(EVENT_RELOADED,        "reloaded",        "6cd1c3d8c1d24bfba40d5e81540f15cf") \
 	X(EVENT_RELOAD_REFUSED,  "reload-refused",  "2ea8c0d3103f4b6ca7deda619be2b379") \
 	X(EVENT_ROUTE_ADDED,     "route-added",     "d3cb7257c354481a848e20f89182d06b") \

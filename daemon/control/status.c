@@ -8,6 +8,7 @@
 #include "control/held.h"
 #include "control/words.h"
 #include "flow/listener.h"
+#include "flow/target.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
@@ -157,15 +158,19 @@ static void add_reason(struct verdict *verdict, const char *format, ...)
 
 static void judge_targets(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
 {
-	uint64_t now = clock_monotonic();
+	char text[TARGET_TEXT_MAX];
 
-	for (unsigned i = 0; i < generation->config->n_routes; i++)
-		for (unsigned k = 0; k < generation->config->routes[i].n_targets; k++) {
-			const struct ledger_target *target = &ledger->targets[generation->target_slots[i][k]];
+	for (unsigned i = 0; i < generation->config->n_routes; i++) {
+		const struct config_route *route = &generation->config->routes[i];
 
-			if (target->down_until > now)
-				add_reason(verdict, "%s/%s down", generation->config->routes[i].name, generation->config->routes[i].targets[k].name);
+		for (unsigned k = 0; route->enabled && k < route->n_targets; k++) {
+			uint32_t slot = generation->target_slots[i][k];
+
+			if (target_has_failed(ledger, &route->targets[k], slot))
+				add_reason(verdict, "%s/%s down (%s)", route->name, route->targets[k].name,
+					   target_tell_failure(&ledger->targets[slot], text));
 		}
+	}
 }
 
 const char *status_wait_text(int32_t error)

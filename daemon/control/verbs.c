@@ -79,17 +79,19 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 			  const uint32_t *sessions)
 {
 	json_t *list = json_array();
-	uint64_t now = clock_monotonic();
 
 	for (unsigned i = 0; i < generation->config->routes[route].n_targets; i++) {
 		const struct config_endpoint *endpoint = &generation->config->routes[route].targets[i];
-		const struct ledger_target *target = &ledger->targets[generation->target_slots[route][i]];
-		bool down = target->down_until > now ||
-			    !target_addresses(ledger, endpoint, generation->target_slots[route][i]);
+		uint32_t slot = generation->target_slots[route][i];
+		const struct ledger_target *target = &ledger->targets[slot];
+		bool down = target_has_failed(ledger, endpoint, slot);
+		char text[TARGET_TEXT_MAX];
 
-		json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:i, s:i}", "name", words_json(endpoint->name), "address",
-						      words_json(endpoint->text), "state", down ? "down" : "up", "sessions",
-						      (int)sessions[generation->target_slots[route][i]], "failures", (int)target->failures));
+		json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I}", "name", words_json(endpoint->name), "address",
+						      words_json(endpoint->text), "state", down ? "down" : "up", "why",
+						      down ? words_json(target_tell_failure(target, text)) : json_null(), "sessions",
+						      (int)sessions[slot], "failures", (int)target->failures, "downs",
+						      (json_int_t)target->downs));
 	}
 	return list;
 }

@@ -155,7 +155,7 @@ static bool next_target(struct session *session, int error)
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
-	target_failed(target_of(session), session->thread->loop.now);
+	target_failed(target_of(session), session->thread->loop.now, error);
 	ledger_count(&counter->connect_errors, 1);
 	if (record->attempts < UINT32_MAX)
 		record->attempts++;

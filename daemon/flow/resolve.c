@@ -133,17 +133,31 @@ static uint64_t next_look(struct job *job, bool found)
 	return seconds < REFRESH_SECONDS ? seconds : REFRESH_SECONDS;
 }
 
+/* What is news: a name that has never had an address makes its target one that is down. */
+static void tell(const struct job *job, bool found)
+{
+	const char *host = job->endpoint->legs[0].host_name;
+	struct log_entry entry = {.event = job->target->n_addresses ? EVENT_NONE : found ? EVENT_TARGET_UP : EVENT_TARGET_DOWN};
+
+	if (found == !job->failures)
+		return;
+	log_add_field(&entry, "TARGET", job->target->name);
+	if (found)
+		log_event(LOG_NOTICE, &entry, "target %s: %s has an address again", job->target->name, host);
+	else
+		log_event(LOG_WARNING, &entry, "target %s: no address for %s%s", job->target->name, host,
+			  job->target->n_addresses ? "; the last ones are kept" : "");
+}
+
 static void finish_job(struct job *job)
 {
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
 	unsigned count = interleave(job, addresses);
 	struct loop *loop = &job->resolver->clerk->loop;
 
+	tell(job, count > 0);
 	if (count)
 		write_down(job->target, addresses, count);
-	else if (!job->failures)
-		log_warning("target %s: no address for %s%s", job->target->name, job->endpoint->legs[0].host_name,
-			    job->target->n_addresses ? "; the last ones are kept" : "");
 	timer_set(&loop->timers, &job->timer, clock_monotonic() + next_look(job, count > 0) * NSEC_PER_SEC);
 }
 

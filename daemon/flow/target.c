@@ -6,11 +6,13 @@
 #include "flow/target.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 
+#include <stdio.h>
 #include <string.h>
 
 uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route)
@@ -81,18 +83,65 @@ bool target_address(const struct ledger *ledger, const struct config_endpoint *e
 	return false;
 }
 
+static void tell(enum log_event event, int level, const struct ledger_target *target, const char *what, int error)
+{
+	struct log_entry entry = {.event = event};
+	const char *why = error ? strerror(error) : "";
+
+	log_add_field(&entry, "TARGET", target->name);
+	log_add_field(&entry, "ERROR", why);
+	log_event(level, &entry, "target %s is %s%s%s", target->name, what, *why ? ": " : "", why);
+}
+
+/* Whoever brings it over the mark, of all threads that may at the same time, tells. */
+static void come_up(struct ledger_target *target)
+{
+	uint32_t failures = atomic_exchange(&target->failures, 0);
+
+	atomic_store(&target->down_until, 0);
+	if (failures < LEDGER_TARGET_FAILURES)
+		return;
+	atomic_store(&target->down_since, 0);
+	tell(EVENT_TARGET_UP, LOG_NOTICE, target, "up again", 0);
+}
+
 void target_succeeded(struct ledger_target *target, unsigned index)
 {
 	if (index)
 		atomic_fetch_add(&target->turn, index);
-	if (atomic_load_explicit(&target->failures, memory_order_relaxed))
-		atomic_store(&target->failures, 0);
-	if (atomic_load_explicit(&target->down_until, memory_order_relaxed))
-		atomic_store(&target->down_until, 0);
+	if (atomic_load_explicit(&target->failures, memory_order_relaxed) || atomic_load_explicit(&target->down_until, memory_order_relaxed))
+		come_up(target);
 }
 
-void target_failed(struct ledger_target *target, uint64_t now)
+void target_failed(struct ledger_target *target, uint64_t now, int error)
 {
-	if (atomic_fetch_add(&target->failures, 1) + 1 >= TARGET_FAILURES)
-		atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
+	uint32_t failures = atomic_fetch_add(&target->failures, 1) + 1;
+
+	atomic_store(&target->error, (uint32_t)-error);
+	if (failures < LEDGER_TARGET_FAILURES)
+		return;
+	atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
+	if (failures != LEDGER_TARGET_FAILURES)
+		return;
+	atomic_store(&target->down_since, now);
+	atomic_fetch_add(&target->downs, 1);
+	tell(EVENT_TARGET_DOWN, LOG_WARNING, target, "down", -error);
+}
+
+bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot)
+{
+	return ledger->targets[slot].failures >= LEDGER_TARGET_FAILURES || !target_addresses(ledger, endpoint, slot);
+}
+
+const char *target_tell_failure(const struct ledger_target *target, char text[TARGET_TEXT_MAX])
+{
+	uint64_t since = target->down_since, now = clock_monotonic();
+
+	if (target->failures < LEDGER_TARGET_FAILURES)
+		snprintf(text, TARGET_TEXT_MAX, "its name has no address");
+	else
+		snprintf(text, TARGET_TEXT_MAX, "for %llu s, %u failures%s%s",
+			 (unsigned long long)(since && since < now ? (now - since) / NSEC_PER_SEC : 0), target->failures,
+			 target->error ? ": " : "", target->error ? strerror((int)target->error) : "");
+	return text;
 }

@@ -17,15 +17,19 @@ struct ledger;
 struct ledger_target;
 struct thread;
 
-enum {
-	TARGET_FAILURES = 3,     /* failed connects that mark a target down, */
-	TARGET_DOWN_SECONDS = 10, /* for so long */
-};
+enum { TARGET_DOWN_SECONDS = 10 }; /* one that is down is passed over for so long, as long as others are not */
 
 /* The place among a route's targets where the next session begins: roundrobin. */
 uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route);
 
-/* Whether a target of the route is known to be down, and whether all are. */
+/* Whether a target is down: from its third failure on, until something succeeds; one whose name has no address is, too. */
+bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot);
+
+/* What is to be known of one that is: ", for 12 s: Connection refused, 7 failures". text: TARGET_TEXT_MAX bytes. Returns text. */
+enum { TARGET_TEXT_MAX = 160 };
+const char *target_tell_failure(const struct ledger_target *target, char text[TARGET_TEXT_MAX]);
+
+/* Whether a target of the route is to be passed over, because it is known to be down and not yet to be tried again; and whether all are. */
 bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target);
 bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route);
 
@@ -35,7 +39,7 @@ unsigned target_addresses(const struct ledger *ledger, const struct config_endpo
 bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot, unsigned index,
 		    unsigned *leg, struct address *ret);
 
-/* What came of an attempt; `index` as above. */
+/* What came of an attempt; `index` as above; error: negative errno. What is news is logged. */
 void target_succeeded(struct ledger_target *target, unsigned index);
-void target_failed(struct ledger_target *target, uint64_t now);
+void target_failed(struct ledger_target *target, uint64_t now, int error);
 

@@ -333,16 +333,21 @@ struct ledger_address {
 /* A target by ROUTE/NAME: health, and what its name resolved to last. */
 struct ledger_target {
 	_Atomic uint32_t used;
-	_Atomic uint32_t failures; /* failed connects in a row */
-	_Atomic uint64_t down_until;
+	_Atomic uint32_t failures; /* in a row; from LEDGER_TARGET_FAILURES on it is down, until something succeeds */
+	_Atomic uint64_t down_until; /* it is passed over until then, CLOCK_MONOTONIC ns */
 	_Atomic uint32_t turn;     /* among the addresses */
 	_Atomic uint32_t sequence; /* odd while addresses are written */
 	uint32_t n_addresses;
-	uint32_t reserved;
+	_Atomic uint32_t error;    /* errno of the newest failure; 0: not known */
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
 	uint64_t digest;           /* ledger_digest() of the whole name: it identifies the target */
 	char name[LEDGER_NAME_MAX]; /* for people */
+	_Atomic uint64_t down_since; /* CLOCK_MONOTONIC ns; 0: it is not down */
+	_Atomic uint64_t downs;      /* how often it came to be */
 };
+
+/* Failures in a row that mark a target down. */
+enum { LEDGER_TARGET_FAILURES = 3 };
 
 /* Closed set: why a session was refused or ended; a column each. */
 enum ledger_refusal {

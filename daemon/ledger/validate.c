@@ -456,6 +456,10 @@ static void validate_target(struct validating *v, struct ledger_target *record)
 		record->down_until = 0;
 		v->mended++;
 	}
+	if (record->down_since > v->now) {
+		record->down_since = 0;
+		v->mended++;
+	}
 	record->name[sizeof record->name - 1] = '\0';
 }
 

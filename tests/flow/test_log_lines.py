@@ -231,6 +231,57 @@ def test_what_happened_is_told(place):
         assert sorted(one.get("TRIED", "") for one in told) == ["", "dead: No such file or directory"]
 
 
+@pytest.mark.parametrize("change", ("nothing", "kill", "reload"))
+def test_a_target_that_is_down(place, change):
+    """From its third failure on until something succeeds, and no longer or shorter: status, routes, exit code and log say the same."""
+    front, back, other = (Endpoint("inet", place) for _ in range(3))
+    routes = {"r": {"listen": front, "target": ({"family": "inet", "host": "127.0.0.1", "port": back.address[1], "name": "b"},),
+                    "retry": {"attempts": 1}}}
+
+    def says(daemon):
+        status, target = daemon.status(), daemon.ctl("routes")["routes"][0]["targets"][0]
+        down = "r/b down (for " in status["verdict"] and "Connection refused" in status["verdict"]
+        assert down or status["verdict"] == "OK"
+        assert daemon.ctl_run("status", "-q").returncode == down
+        assert (target["state"], bool(target["why"])) == (("down", True) if down else ("up", False))
+        return down, target["failures"], target["downs"]
+
+    def fails():
+        with pytest.raises(ConnectionResetError), front.connect() as client:
+            client.recv(1)
+
+    with Daemon(routes, SETTINGS) as daemon:
+        for _ in range(2):
+            fails()
+        assert says(daemon) == (False, 2, 0) and not events(daemon, "target-down")
+        for _ in range(2):
+            fails()
+        assert says(daemon) == (True, 4, 1)
+        if change == "kill":
+            worker = daemon.worker
+            os.kill(worker, signal.SIGKILL)
+            daemon.worker_after(worker)
+        elif change == "reload":
+            daemon.reload({**routes, "more": {"listen": other, "target": back}})
+        assert says(daemon) == (True, 4, 1)
+        with back.listen() as listener:
+            assert says(daemon) == (True, 4, 1)
+            with front.connect():
+                listener.accept()[0].close()
+            until("it is up", lambda: says(daemon) == (False, 0, 1))
+        for event in ("target-down", "target-up"):
+            assert [one["TARGET"] for one in events(daemon, event)] == ["r/b"]
+        assert "Connection refused" in events(daemon, "target-down")[0]["MESSAGE"]
+
+
+def test_a_name_without_an_address_is_down(place):
+    front = Endpoint("inet", place)
+    with Daemon({"r": {"listen": front, "target": {"family": "ip", "host": "nowhere.invalid", "port": 9, "name": "b"}}}, SETTINGS) as daemon:
+        until("it is told", lambda: events(daemon, "target-down"))
+        assert "r/b down (its name has no address)" in daemon.status()["verdict"]
+        assert daemon.ctl("routes")["routes"][0]["targets"][0]["state"] == "down" and daemon.ctl_run("status", "-q").returncode == 1
+
+
 def test_who_is_refused_is_told_once_in_a_while(place):
     front, back = Endpoint("inet", place), Endpoint("unix", place)
     routes = {"by": {"listen": front, "target": back, "deny": ["192.0.2.0/24", "127.0.0.0/8"]},
