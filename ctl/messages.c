@@ -55,6 +55,7 @@ static void route_write(const json_t *route)
 	part_write(&line, "evicted", "", member_number(route, "sessions.evicted"));
 	drops_write(&line, member(route, "dropped"));
 	part_write(&line, "stripped of descriptors", "", member_number(route, "descriptors"));
+	part_write(&line, "first ones not kept", "", member_number(route, "unkept"));
 	part_write(&line, "lost", "", member_number(route, "lost"));
 	if (line.is_open)
 		putchar('\n');

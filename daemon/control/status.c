@@ -128,6 +128,7 @@ void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_
 		ret->lost += counter->lost;
 		ret->descriptors += counter->descriptors;
 		ret->evicted += counter->evicted;
+		ret->unkept += counter->unkept;
 	}
 }
 

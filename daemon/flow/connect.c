@@ -14,6 +14,7 @@
 #include "flow/chain.h"
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
+#include "flow/kept.h"
 #include "flow/look.h"
 #include "flow/relay.h"
 #include "flow/session.h"
@@ -172,11 +173,22 @@ static bool next_target(struct session *session, int error)
 	return false;
 }
 
+/* connect(2) cannot fail: whether somebody is there shows when he says something. */
+static bool may_go_unheard(const struct session *session)
+{
+	uint64_t capabilities = session_row(session, connect_side(session))->capabilities;
+
+	return capabilities & SPLICED_CONNECTIONLESS && !(capabilities & SPLICED_RELIABLE);
+}
+
 static void connected(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	target_succeeded(target_of(session), record->address);
+	/* Where nobody is asked, nobody has agreed. */
+	if (!may_go_unheard(session))
+		target_succeeded(target_of(session), record->address);
+	session->proven = false;
 	if (connect_side(session)) {
 		session_relay(session);
 		return;
@@ -346,6 +358,43 @@ void connect_continue(struct session *session)
 			return;
 		}
 	} while (next_target(session, error));
+}
+
+void connect_proven(struct session *session)
+{
+	session->proven = true;
+	if (may_go_unheard(session))
+		target_succeeded(target_of(session), session_record(session)->address);
+	kept_forget(session);
+}
+
+static bool has_another(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	for (uint32_t i = 0; i < session->route->n_targets; i++)
+		if (i != record->target && !target_is_down(session->thread, session->generation, record->route, i))
+			return true;
+	return false;
+}
+
+bool connect_lost(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	bool answered = session_flow(session)->messages[1] != 0, all_down;
+
+	target_failed(target_of(session), session->thread->loop.now);
+	ledger_count(&session_counter(session)->connect_errors, 1);
+	session->proven = false;
+	if (!session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
+		return false;
+	all_down = target_all_down(session->thread, session->generation, record->route);
+	if (!all_down && !has_another(session))
+		return false;
+	/* Where nobody is known to be there, each message of the client's asks one. */
+	session->moves_left = all_down ? 0 : session->moves_left - 1;
+	record->cursor = record->target + 1;
+	return true;
 }
 
 void connect_begin(struct session *session)

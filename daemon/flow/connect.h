@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct session;
@@ -13,6 +14,16 @@ struct session;
  * two attempts. */
 unsigned connect_side(const struct session *session);
 int connect_fd(const struct session *session);
+
+/*
+ * The target's socket tells of an error (negative) while the session relays: it counts as a connect that failed. True: the session is to go on at
+ * another member of the pool, which the record's cursor says then, by session_reconnect(). Not so where no other is known to be better, and,
+ * where this one has answered before, only once it is known to be down.
+ */
+bool connect_lost(struct session *session);
+
+/* The target has said something: it is up, and what was kept is not needed any more. */
+void connect_proven(struct session *session);
 
 /* The target is gone: closes its socket, and begins again. */
 void connect_anew(struct session *session);

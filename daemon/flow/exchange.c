@@ -89,6 +89,7 @@ void exchange_plan(struct session *session)
 		session->receive_only[side] =
 			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
 	}
+	session->keeps = session->route->n_targets > 1 && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
 	session->planned = true;
 }
 
@@ -165,6 +166,8 @@ static int without_message(int said)
 		return RELAY_DONE;
 	case SOURCE_SHORT:
 		return RELAY_STARVED;
+	case SOURCE_MOVED:
+		return SINK_RECONNECT;
 	case SOURCE_MESSAGE:
 	case SOURCE_AGAIN:
 	case SOURCE_LOST:

@@ -205,13 +205,19 @@ static void act(struct session *session, int r)
 /* Hands messages of one peer to its session. Those that it does not take are left: their number. */
 static unsigned hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count)
 {
-	unsigned taken;
+	unsigned taken, more;
 	int r;
 
 	session_record(session)->active = fed->thread->loop.now;
 	idle_touch(session);
 	r = sink_send(session, 0, messages, count, &taken);
 	act(session, r);
+	/* The target that is there now is another. */
+	if (r == SINK_RECONNECT && taken < count && is_alive(session)) {
+		r = sink_send(session, 0, messages + taken, count - taken, &more);
+		taken += more;
+		act(session, r);
+	}
 	return count - taken;
 }
 

@@ -202,9 +202,14 @@ void session_reconnect(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
+	/* Before the socket goes: an heir says it again, too. */
+	if (session_flow(session)->kept)
+		atomic_fetch_or(&session_flow(session)->flags, FLOW_REPEAT);
 	session_set_state(session, SESSION_CONNECTING);
 	connect_forget(session);
-	record->cursor = record->target;
+	session->lost[1] = false;
+	session->lost_at = session->patience = 0;
+	record->direction[1].flags = 0;
 	connect_anew(session);
 }
 
@@ -318,6 +323,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	record = session_record(session);
 	session->generation = generation;
 	session->route = &generation->config->routes[record->route];
+	session->moves_left = session->route->n_targets - 1;
 	hand_session(session);
 	share_adopt(session);
 	learn_peer(session, &peer);

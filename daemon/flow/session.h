@@ -103,6 +103,9 @@ struct session {
 	uint32_t max_frame[2];
 	const struct spliced_format *format[2]; /* of messages from that side */
 	bool receive_only[2];  /* that side takes nothing */
+	bool keeps, begun;     /* the first message may have to go to another member of the pool: kept.h; it has been looked at */
+	bool proven;           /* the target has said something since it was connected, or last failed */
+	uint32_t moves_left;   /* members of the pool that may be gone on to before the client says more */
 	bool unpeekable[2];    /* this kernel cannot show that side's messages without taking them away */
 	bool peeked[2];        /* it has shown one */
 	uint8_t unshown[2];    /* ... and has not, so often in a row */
@@ -179,7 +182,7 @@ bool session_is_handed_in(const struct session *session);
 /* Registers a side's socket; where there is no room for it now, it is tried again later. 0 or negative errno. */
 int session_watch(struct session *session, unsigned side);
 
-/* Its target's socket is gone, and the target may be back at its address: RELAYING to CONNECTING. */
+/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's cursor says. */
 void session_reconnect(struct session *session);
 
 struct ledger_counter *session_counter(const struct session *session);

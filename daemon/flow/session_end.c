@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "flow/chain.h"
 #include "flow/idle.h"
+#include "flow/kept.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/ring.h"
@@ -209,8 +210,10 @@ static void finish(struct session *session)
 	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
 	standing_ended(session);
 	/* A free slot's flow is zero; those that only relay never touch theirs. */
-	if (session->exchanges || session_record(session)->front == FRONT_FED || session_record(session)->chained)
+	if (session->exchanges || session_record(session)->front == FRONT_FED || session_record(session)->chained) {
+		kept_forget(session);
 		memset(session_flow(session), 0, sizeof(struct ledger_flow));
+	}
 	slot_release(session);
 	listeners_resume(session->thread);
 }

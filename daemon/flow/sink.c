@@ -10,7 +10,9 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/connect.h"
 #include "flow/exchange.h"
+#include "flow/kept.h"
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/thread.h"
@@ -135,16 +137,57 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		break;
 	}
 	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))) {
+		if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept && connect_lost(session))
+			return SINK_RECONNECT;
 		if (fault == FAULT_CALL)
 			return -error;
 		relay_note_reset(session, !d, error);
 		return RELAY_SINK_RESET;
 	}
 	if (capabilities & SPLICED_RELIABLE && d == 0 &&
-	    (error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE))
+	    (error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE)) {
+		/* It may be back at its address. */
+		session_record(session)->cursor = session_record(session)->target;
 		return SINK_RECONNECT;
+	}
+	if (d == 0 && fault == FAULT_PEER && connect_lost(session)) {
+		sink_drop(session, DROPPED_UNREACHABLE, sink_will_repeat(session) ? 0 : 1);
+		return SINK_RECONNECT;
+	}
 	sink_drop(session, DROPPED_UNREACHABLE, 1);
 	return error == ECONNREFUSED && !second && !(capabilities & SPLICED_RELIABLE) ? -EAGAIN : 0;
+}
+
+bool sink_will_repeat(const struct session *session)
+{
+	const struct ledger_flow *flow = session_flow(session);
+
+	return flow->kept && flow->messages[0] == 1;
+}
+
+/* What was kept goes to the member of the pool that is connected now, before anything else. It is counted already. 0; or as
+ * sink_send(). */
+static int repeat(struct session *session)
+{
+	struct ledger_flow *flow = session_flow(session);
+	uint8_t bytes[LEDGER_KEPT_BYTES];
+	struct iovec part = {.iov_base = bytes};
+	struct mmsghdr header;
+	int r = 0;
+
+	if (!(flow->flags & FLOW_REPEAT))
+		return 0;
+	if (session_record(session)->state != SESSION_RELAYING || !session->writable[1])
+		return RELAY_BLOCKED;
+	if (kept_read(session, bytes, &part.iov_len)) {
+		aim(session, 0, &part, &header);
+		if (sendmsg(session_fd(session, 1), &header.msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+			r = judge(session, 0, errno, true);
+		session->moved |= !r;
+	}
+	if (!r)
+		atomic_fetch_and(&flow->flags, ~(uint32_t)FLOW_REPEAT);
+	return r;
 }
 
 static int send_messages(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
@@ -154,6 +197,11 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 	bool second = false;
 	int n, r;
 
+	if (d == 0 && session->keeps && !session->begun && *taken < count) {
+		session->begun = true;
+		if (!session_flow(session)->messages[0] && !session_flow(session)->kept)
+			kept_add(session, &messages[*taken]);
+	}
 	while (*taken < count) {
 		unsigned batch = count - *taken < BUFFERS_BATCH ? count - *taken : BUFFERS_BATCH;
 		uint64_t bytes = 0;
@@ -303,8 +351,10 @@ void sink_adopt(struct session *session, unsigned d)
 
 int sink_drain(struct session *session, unsigned d)
 {
-	int r = 0;
+	int r = d == 0 ? repeat(session) : 0;
 
+	if (r)
+		return r;
 	if (session->fill[d]) {
 		if (session_record(session)->state != SESSION_RELAYING || !session->writable[!d])
 			return RELAY_BLOCKED;
@@ -416,9 +466,13 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 
 int sink_send(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
 {
-	int why = refuse(session, d);
+	int why = refuse(session, d), r;
 
 	*taken = 0;
+	if (d == 1 && !session->proven)
+		connect_proven(session);
+	if (d == 0)
+		session->moves_left = session->route->n_targets - 1;
 	if (why >= 0) {
 		sink_drop(session, (enum ledger_drop)why, count);
 		*taken = count;
@@ -430,6 +484,9 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 		return exchange_blocks(session, d) ? RELAY_BLOCKED : hold(session, d, messages, count, taken);
 	if (!session->writable[!d])
 		return RELAY_BLOCKED;
+	r = d == 0 ? repeat(session) : 0;
+	if (r)
+		return r;
 	if (session_row(session, !d)->capabilities & SPLICED_RECEIVE_ONLY)
 		return send_judged(session, d, messages, count, taken);
 	return send_messages(session, d, messages, count, taken);

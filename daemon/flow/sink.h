@@ -37,5 +37,8 @@ void sink_adopt(struct session *session, unsigned direction);
 /* Whether a message would be dropped as soon as it were sent: nobody there takes any. */
 bool sink_is_void(const struct session *session, unsigned direction);
 
+/* Whether the only message that the target ever got from the client is kept, to be sent to another in its place. */
+bool sink_will_repeat(const struct session *session);
+
 /* Counts messages that are dropped. */
 void sink_drop(struct session *session, enum ledger_drop why, uint64_t count);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/connect.h"
 #include "flow/format.h"
 #include "flow/receive.h"
 #include "flow/relay.h"
@@ -91,9 +92,14 @@ int source_judge(struct session *session, unsigned s, int error)
 	}
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
 		/* An earlier datagram found nobody. */
-		sink_drop(session, DROPPED_UNREACHABLE, 1);
-		return SOURCE_AGAIN;
+		bool moved = s == 1 && fault == FAULT_PEER && connect_lost(session);
+
+		if (!moved || !sink_will_repeat(session))
+			sink_drop(session, DROPPED_UNREACHABLE, 1);
+		return moved ? SOURCE_MOVED : SOURCE_AGAIN;
 	}
+	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && connect_lost(session))
+		return SOURCE_MOVED;
 	if (is(session, s, SPLICED_FEED))
 		return SOURCE_AGAIN;
 	return fault == FAULT_CALL ? -error : note_reset(session, s, error);

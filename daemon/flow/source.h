@@ -20,6 +20,7 @@ enum source_result {
 	SOURCE_LOST,    /* the kernel had no room and dropped some; counted */
 	SOURCE_REFUSED, /* the family does not want it; counted */
 	SOURCE_SHORT,   /* the kernel has no memory for it now */
+	SOURCE_MOVED,   /* the target is gone, and another member of the pool is to take its place: session_reconnect() */
 };
 
 /* Looks at the first message of side `s`. SOURCE_MESSAGE: it is in *ret, as far as there was room, until the thread's buffers are used

@@ -144,5 +144,8 @@ int ledger_inherit(struct ledger *ledger, const struct ledger *old)
 	copy_section(ledger, old, LEDGER_CONTROLS, LEDGER_CONTROLS_MAX);
 	copy_section(ledger, old, LEDGER_TEXT, LEDGER_TEXT_MAX);
 	copy_section(ledger, old, LEDGER_GENERATIONS, LEDGER_GENERATIONS_MAX);
+	for (uint32_t i = 0; i < LEDGER_KEPT_MAX; i++)
+		if (old->firsts[i].owner != KEPT_FREE)
+			ledger->firsts[i] = old->firsts[i];
 	return 0;
 }

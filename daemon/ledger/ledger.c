@@ -45,6 +45,7 @@ void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 		[LEDGER_TEXT] = {1, 1, LEDGER_TEXT_MAX},
 		[LEDGER_FLOWS] = {1, sizeof(struct ledger_flow), sessions},
 		[LEDGER_GENERATIONS] = {1, sizeof(struct ledger_generation), LEDGER_GENERATIONS_MAX},
+		[LEDGER_KEPT] = {1, sizeof(struct ledger_kept), LEDGER_KEPT_MAX},
 	};
 	uint64_t offset = sizeof *header;
 
@@ -79,6 +80,7 @@ void ledger_find_sections(struct ledger *ledger)
 	ledger->text = section(ledger, LEDGER_TEXT);
 	ledger->flows = section(ledger, LEDGER_FLOWS);
 	ledger->generations = section(ledger, LEDGER_GENERATIONS);
+	ledger->firsts = section(ledger, LEDGER_KEPT);
 }
 
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)

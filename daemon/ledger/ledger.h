@@ -42,6 +42,8 @@ enum {
 	LEDGER_NAME_MAX = 128,
 	LEDGER_FAMILY_MAX = 32,
 	LEDGER_TEXT_MAX = 64 * 1024,
+	LEDGER_KEPT_MAX = 1024,   /* first messages that have not been answered, */
+	LEDGER_KEPT_BYTES = 2048, /* and the longest */
 	LEDGER_ROUNDS_MAX = 21, /* of a session's: the pauses grow no longer */
 };
 
@@ -57,6 +59,7 @@ enum ledger_section_id {
 	LEDGER_TEXT,
 	LEDGER_FLOWS,
 	LEDGER_GENERATIONS,
+	LEDGER_KEPT,
 	LEDGER_SECTIONS,
 };
 
@@ -140,6 +143,8 @@ struct ledger_keeper {
 	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
 	_Atomic int32_t wall_calls, wall_files; /* around the worker (keeper/sandbox.h): enum ledger_wall, or the negative errno of what refused it */
 	char unread[512]; /* a file of X.conf.d that could not be read, and was left out until it can; empty: none */
+	_Atomic uint32_t kept_turn; /* of the places for first messages: where the next is looked for */
+	uint32_t kept_reserved;
 };
 
 /* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */
@@ -225,6 +230,7 @@ enum ledger_flow_flag {
 	FLOW_GREETED = 1,    /* the format's preamble was sent */
 	FLOW_BROKEN = 2,     /* in hand when a worker died: the format is told */
 	FLOW_LOST = 8,       /* the kernel dropped messages: the format is told */
+	FLOW_REPEAT = 16,    /* what was kept is to be sent to another member of the pool, before anything else */
 	FLOW_SUPERSEDED = 4, /* of an older generation: replies still pass, what its peer says begins a new session */
 };
 
@@ -247,6 +253,17 @@ struct ledger_flow {
 	uint32_t chain_root, chain_mark, chain_depth;
 	uint32_t chain_slot, chain_serial; /* the session before it */
 	uint32_t chain_reserved;
+	uint32_t kept; /* flow/kept.h: place of its first message, plus one; 0: it has none */
+	uint32_t kept_reserved;
+};
+
+/* A session's first message, until it is answered. */
+enum { KEPT_FREE, KEPT_BUSY };
+
+struct ledger_kept {
+	_Atomic uint64_t owner; /* slot + 1 << 32 | serial of a session; or KEPT_FREE, KEPT_BUSY */
+	uint32_t len, reserved;
+	uint8_t bytes[LEDGER_KEPT_BYTES];
 };
 
 enum ledger_listener_state {
@@ -393,6 +410,7 @@ struct ledger_counter {
 	_Atomic uint64_t lost; /* times that a feed's socket said ENOBUFS */
 	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
 	_Atomic uint64_t evicted; /* datagram sessions that gave way to a newer peer's */
+	_Atomic uint64_t unkept;  /* first messages that were not kept */
 };
 
 enum ledger_control_state {
@@ -444,6 +462,7 @@ struct ledger {
 	struct ledger_control *controls;
 	struct ledger_flow *flows; /* by session */
 	struct ledger_generation *generations;
+	struct ledger_kept *firsts; /* [LEDGER_KEPT_MAX] */
 	char *text; /* what the last reload had to say, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 	struct ledger_slots slots;

@@ -270,6 +270,7 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 	mend_byte(v, &record->fronted, record->fronted != 0);
 	mend_byte(v, &record->chained,
 		  record->chained && flow->chain_depth <= LEDGER_ROUTES_MAX && flow->chain_slot < v->ledger->n_sessions);
+	mend_word(v, &flow->kept, flow->kept <= LEDGER_KEPT_MAX ? flow->kept : 0);
 	for (int d = 0; d < 2; d++) {
 		uint32_t flags = record->direction[d].flags;
 
@@ -507,6 +508,14 @@ static void drop_those_named_twice(struct validating *v)
 			drop_control(v, &v->ledger->controls[i]);
 }
 
+/* A place that somebody was writing to when he died, is free. */
+static void free_busy_places(struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < LEDGER_KEPT_MAX; i++)
+		if (ledger->firsts[i].owner == KEPT_BUSY)
+			ledger->firsts[i].owner = KEPT_FREE;
+}
+
 void validate_ledger(struct ledger *ledger, struct generation *generations)
 {
 	struct validating v = {.ledger = ledger, .generations = generations, .now = clock_monotonic(), .n_numbers = (int)limit_numbers()};
@@ -527,6 +536,7 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 		validate_session(&v, i);
 	if (v.twice)
 		drop_those_named_twice(&v);
+	free_busy_places(ledger);
 	ledger_hold_adopted(ledger, HAND_EMPTY, 0);
 	ledger->keeper->mended += v.mended;
 	sparse_free(v.numbers, (size_t)v.n_numbers);

@@ -239,7 +239,7 @@ static int make_other(const struct ledger *now, int more)
 		const char *from = (const char *)now->header + section->offset;
 		uint32_t before = section->stride;
 
-		if (id != LEDGER_TEXT)
+		if (id != LEDGER_TEXT && (int)section->stride + more > 0)
 			section->stride += (uint32_t)more;
 		section->offset = offset;
 		/* The rest is zero. */

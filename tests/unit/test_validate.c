@@ -382,6 +382,7 @@ static void check_session(const struct ledger_session *record, const struct ledg
 	ck_assert_uint_le(flow->peer_len, LEDGER_PEER_MAX);
 	ck_assert_uint_le(flow->reply_len, LEDGER_REPLY_MAX);
 	ck_assert_uint_le(flow->format_now, 1);
+	ck_assert_uint_le(flow->kept, LEDGER_KEPT_MAX);
 	ck_assert_uint_le(record->active, clock_monotonic());
 	ck_assert(record->front != FRONT_FED || record->listener < ledger_listeners_high(&ledger));
 	for (int k = 0; k < 2; k++) {
@@ -403,7 +404,7 @@ static uint32_t draw_word(uint32_t before)
 /* Words anywhere in what is used of each section; seed 1, as rand(3) has it. */
 static void scribble(void)
 {
-	static const uint32_t used[LEDGER_SECTIONS] = {1, 3, KINDS + 2, 3, 4, 6, 4, 2, 64, KINDS + 2, 2};
+	static const uint32_t used[LEDGER_SECTIONS] = {1, 3, KINDS + 2, 3, 4, 6, 4, 2, 64, KINDS + 2, 2, 2};
 
 	for (int i = rand() % 6; i >= 0; i--) {
 		enum ledger_section_id id = (enum ledger_section_id)(rand() % LEDGER_SECTIONS);
