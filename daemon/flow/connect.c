@@ -378,12 +378,12 @@ static bool has_another(const struct session *session)
 	return false;
 }
 
-bool connect_lost(struct session *session)
+bool connect_lost(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	bool answered = session_flow(session)->messages[1] != 0, all_down;
 
-	target_failed(target_of(session), session->thread->loop.now);
+	target_failed(target_of(session), session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
 	if (!session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))

@@ -20,7 +20,7 @@ int connect_fd(const struct session *session);
  * another member of the pool, which the record's cursor says then, by session_reconnect(). Not so where no other is known to be better, and,
  * where this one has answered before, only once it is known to be down.
  */
-bool connect_lost(struct session *session);
+bool connect_lost(struct session *session, int error);
 
 /* The target has said something: it is up, and what was kept is not needed any more. */
 void connect_proven(struct session *session);

@@ -137,7 +137,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		break;
 	}
 	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))) {
-		if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept && connect_lost(session))
+		if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept && connect_lost(session, -error))
 			return SINK_RECONNECT;
 		if (fault == FAULT_CALL)
 			return -error;
@@ -150,7 +150,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		session_record(session)->cursor = session_record(session)->target;
 		return SINK_RECONNECT;
 	}
-	if (d == 0 && fault == FAULT_PEER && connect_lost(session)) {
+	if (d == 0 && fault == FAULT_PEER && connect_lost(session, -error)) {
 		sink_drop(session, DROPPED_UNREACHABLE, sink_will_repeat(session) ? 0 : 1);
 		return SINK_RECONNECT;
 	}

@@ -92,13 +92,13 @@ int source_judge(struct session *session, unsigned s, int error)
 	}
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
 		/* An earlier datagram found nobody. */
-		bool moved = s == 1 && fault == FAULT_PEER && connect_lost(session);
+		bool moved = s == 1 && fault == FAULT_PEER && connect_lost(session, -error);
 
 		if (!moved || !sink_will_repeat(session))
 			sink_drop(session, DROPPED_UNREACHABLE, 1);
 		return moved ? SOURCE_MOVED : SOURCE_AGAIN;
 	}
-	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && connect_lost(session))
+	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && connect_lost(session, -error))
 		return SOURCE_MOVED;
 	if (is(session, s, SPLICED_FEED))
 		return SOURCE_AGAIN;
