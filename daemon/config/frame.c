@@ -87,6 +87,10 @@ static void check_framing(struct check *check, const struct config_endpoint *end
 			    "%s.framing stands on a %s socket, which keeps the edges of messages "
 			    "itself; take it away, framing belongs to streams",
 			    endpoint->key, family_type_name(leg->row->type));
+	else if (endpoint->framing == SPLICED_FRAMING_AUTO && endpoint->role != SPLICED_LISTEN)
+		check_error(check, endpoint->values[ENDPOINT_FRAMING].place,
+			    "%s.framing is \"auto\", which is told by what clients of a listener send; say \"octet-count\" or \"line\"",
+			    endpoint->key);
 	else if (endpoint->framing != SPLICED_FRAMING_NONE &&
 		 rcvbuf->value.state != SPLICED_UNSET && rcvbuf->value.number < least)
 		check_error(check, rcvbuf->place,

@@ -13,7 +13,7 @@
 #include "config/config.h"
 #include "net/family.h"
 
-static const char choices[] = "length16, length32, line, netstring, octet-count, slip, or none if "
+static const char choices[] = "length16, length32, line, netstring, octet-count, slip, nul, or none if "
 			      "the edges of messages do not matter";
 
 static bool has(const struct config_leg *leg, uint64_t capability)

@@ -26,7 +26,7 @@ static const char *const sandboxes[] = {"auto", "off", NULL};
 static const char *const balances[] = {"roundrobin", NULL};
 static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
 static const char *const framings[] = {"none",	    "length16",	   "length32", "line",
-				       "netstring", "octet-count", "slip",     NULL};
+				       "netstring", "octet-count", "slip",     "nul", "auto", NULL};
 
 const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 	[DAEMON_WORKERS] =

@@ -23,6 +23,7 @@
 #include "net/socket.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -350,6 +351,13 @@ static bool is_over(const struct session *session, unsigned s)
 	return session->stage_end[s] || (session->hangup[s] && !stage_is_used(session, s) && socket_said_fin(session_fd(session, s)));
 }
 
+/* Not by a reset: what stands unterminated then was cut. */
+static bool ended_well(const struct session *session, unsigned s)
+{
+	return is_over(session, s) && !(session_record(session)->direction[s].flags & DIRECTION_RESET) &&
+	       !(socket_poll(session_fd(session, s), 0) & POLLERR);
+}
+
 /* No whole frame is there, and `len` bytes of one. */
 static int wait_for_rest(struct session *session, unsigned s, size_t len)
 {
@@ -409,6 +417,10 @@ static int move_frames(struct session *session, unsigned s)
 	if (!count && !r && n && !stage_is_used(session, s) && is_cut_short(session, s, (size_t)n)) {
 		session->unpeeked[s] = true;
 		return 0;
+	}
+	if (!count && !r && n && ended_well(session, s) && framing_decode_rest(session->framing[s], buffers->bytes, (size_t)n, &found)) {
+		ends[count] = (size_t)n;
+		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
 	if (!count)
 		return r < 0 ? bad_frame(session, r) : wait_for_rest(session, s, (size_t)n);

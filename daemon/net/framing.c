@@ -22,17 +22,18 @@ static const char *const names[] = {
 	[SPLICED_FRAMING_NONE] = "none",	       [SPLICED_FRAMING_LENGTH16] = "length16",
 	[SPLICED_FRAMING_LENGTH32] = "length32",       [SPLICED_FRAMING_LINE] = "line",
 	[SPLICED_FRAMING_NETSTRING] = "netstring",     [SPLICED_FRAMING_OCTET_COUNT] = "octet-count",
-	[SPLICED_FRAMING_SLIP] = "slip",
+	[SPLICED_FRAMING_SLIP] = "slip",	       [SPLICED_FRAMING_NUL] = "nul",
+	[SPLICED_FRAMING_AUTO] = "auto",
 };
 
 const char *framing_name(enum spliced_framing framing)
 {
-	return framing > SPLICED_FRAMING_UNSET && framing <= SPLICED_FRAMING_SLIP ? names[framing] : "";
+	return framing > SPLICED_FRAMING_UNSET && framing <= SPLICED_FRAMING_AUTO ? names[framing] : "";
 }
 
 enum spliced_framing framing_from_name(const char *name)
 {
-	for (unsigned i = SPLICED_FRAMING_NONE; i <= SPLICED_FRAMING_SLIP; i++)
+	for (unsigned i = SPLICED_FRAMING_NONE; i <= SPLICED_FRAMING_AUTO; i++)
 		if (!strcmp(names[i], name))
 			return (enum spliced_framing)i;
 	return SPLICED_FRAMING_UNSET;
@@ -54,16 +55,17 @@ static int encode_length(const void *message, size_t len, unsigned width, uint8_
 	return len ? 2 : 1;
 }
 
-static int encode_line(const char *message, size_t len, struct iovec *parts)
+/* With a byte after each, of which `mark` points to one that lasts. */
+static int encode_marked(const char *message, size_t len, const char *mark, struct iovec *parts)
 {
-	const char *end = len ? memchr(message, '\n', len) : NULL;
+	const char *end = len ? memchr(message, *mark, len) : NULL;
 
 	if (end && end != message + len - 1)
 		return -EILSEQ;
 	parts[0] = (struct iovec){(void *)message, len};
 	if (end)
 		return 1;
-	parts[len ? 1 : 0] = (struct iovec){(void *)"\n", 1};
+	parts[len ? 1 : 0] = (struct iovec){(void *)mark, 1};
 	return len ? 2 : 1;
 }
 
@@ -108,7 +110,10 @@ static int encode(enum spliced_framing framing, const void *message, size_t len,
 	case SPLICED_FRAMING_LENGTH32:
 		return encode_length(message, len, 4, scratch, parts);
 	case SPLICED_FRAMING_LINE:
-		return encode_line(message, len, parts);
+	case SPLICED_FRAMING_AUTO:
+		return encode_marked(message, len, "\n", parts);
+	case SPLICED_FRAMING_NUL:
+		return encode_marked(message, len, "", parts);
 	case SPLICED_FRAMING_NETSTRING:
 		return encode_decimal(message, len, ':', true, scratch, parts);
 	case SPLICED_FRAMING_OCTET_COUNT:
@@ -159,10 +164,10 @@ static int decode_length(const uint8_t *buffer, size_t len, size_t max_frame, un
 	return found_behind(buffer, len, max_frame, width, message, 0, found);
 }
 
-static int decode_line(const uint8_t *buffer, size_t len, size_t max_frame, struct framing_found *found)
+static int decode_marked(const uint8_t *buffer, size_t len, size_t max_frame, char mark, struct framing_found *found)
 {
 	size_t most = len < max_frame ? len : max_frame;
-	const uint8_t *end = memchr(buffer, '\n', most);
+	const uint8_t *end = memchr(buffer, mark, most);
 
 	if (!end)
 		return len >= max_frame ? -EMSGSIZE : 0;
@@ -231,11 +236,29 @@ static int decode_slip(uint8_t *buffer, size_t len, size_t max_frame, struct fra
 	return 1;
 }
 
+/* RFC 6587, 3.4: a count begins with a digit that is not 0, a message of syslog with '<'. */
+static enum spliced_framing tell(enum spliced_framing framing, const uint8_t *buffer)
+{
+	if (framing != SPLICED_FRAMING_AUTO)
+		return framing;
+	return *buffer >= '1' && *buffer <= '9' ? SPLICED_FRAMING_OCTET_COUNT : SPLICED_FRAMING_LINE;
+}
+
+int framing_decode_rest(enum spliced_framing framing, void *buffer, size_t len, struct framing_found *found)
+{
+	enum spliced_framing told = len ? tell(framing, buffer) : SPLICED_FRAMING_UNSET;
+
+	if (told != SPLICED_FRAMING_LINE && told != SPLICED_FRAMING_NUL)
+		return 0;
+	*found = (struct framing_found){buffer, len, len};
+	return 1;
+}
+
 int framing_decode(enum spliced_framing framing, void *buffer, size_t len, size_t max_frame, struct framing_found *found)
 {
 	if (!len)
 		return 0;
-	switch (framing) {
+	switch (tell(framing, buffer)) {
 	case SPLICED_FRAMING_UNSET:
 	case SPLICED_FRAMING_NONE:
 		len = len < max_frame ? len : max_frame;
@@ -246,7 +269,11 @@ int framing_decode(enum spliced_framing framing, void *buffer, size_t len, size_
 	case SPLICED_FRAMING_LENGTH32:
 		return decode_length(buffer, len, max_frame, 4, found);
 	case SPLICED_FRAMING_LINE:
-		return decode_line(buffer, len, max_frame, found);
+		return decode_marked(buffer, len, max_frame, '\n', found);
+	case SPLICED_FRAMING_NUL:
+		return decode_marked(buffer, len, max_frame, '\0', found);
+	case SPLICED_FRAMING_AUTO:
+		break;
 	case SPLICED_FRAMING_NETSTRING:
 		return decode_decimal(buffer, len, max_frame, ':', true, found);
 	case SPLICED_FRAMING_OCTET_COUNT:

@@ -25,9 +25,9 @@ size_t framing_scratch(enum spliced_framing framing, size_t len);
 
 /*
  * Frames a message: parts[0 .. n) point into message, into scratch (framing_scratch() bytes) and at constants, and are the
- * frame in order. NONE is the message alone; for LINE a message that ends in LF gets no second one. Returns n, at most
+ * frame in order. NONE is the message alone; for LINE a message that ends in LF gets no second one, and so with NUL; AUTO is LINE. Returns n, at most
  * FRAMING_PARTS (0: nothing is to be written: a message without bytes under NONE); -EMSGSIZE: the frame is larger than max_frame;
- * -EILSEQ: these bytes cannot be framed so (LF inside a LINE).
+ * -EILSEQ: these bytes cannot be framed so (LF inside a LINE, a zero byte inside a NUL).
  */
 int framing_encode(enum spliced_framing framing, const void *message, size_t len, size_t max_frame, void *scratch,
 		   struct iovec parts[FRAMING_PARTS]);
@@ -45,3 +45,7 @@ struct framing_found {
  * SLIP changes the buffer's bytes up to found->consumed only when it returns 1.
  */
 int framing_decode(enum spliced_framing framing, void *buffer, size_t len, size_t max_frame, struct framing_found *found);
+
+/* What stands without its end when the stream has said its last, and in which framing_decode() found no whole frame: 1 where it is a message
+ * still, as an unterminated line is; else 0. */
+int framing_decode_rest(enum spliced_framing framing, void *buffer, size_t len, struct framing_found *found);

@@ -308,7 +308,7 @@ static int check_format(const struct family *family, uint32_t number, char **why
 		return plugin_refuse(why, -EINVAL,
 				     "format \"%s\": its state has %u bytes: at most %d are possible",
 				     format->name, format->state_size, SPLICED_STATE_MAX);
-	if (format->framing > SPLICED_FRAMING_SLIP)
+	if (format->framing >= SPLICED_FRAMING_AUTO)
 		return plugin_refuse(why, -EINVAL, "format \"%s\": its framing %u is unknown",
 				     format->name, format->framing);
 	if (format->rows & ~all)

@@ -90,6 +90,8 @@ enum spliced_framing {
 	SPLICED_FRAMING_NETSTRING,   /* "5:hello," */
 	SPLICED_FRAMING_OCTET_COUNT, /* "5 hello": RFC 6587 */
 	SPLICED_FRAMING_SLIP,        /* RFC 1055 */
+	SPLICED_FRAMING_NUL,         /* a zero byte after each */
+	SPLICED_FRAMING_AUTO,        /* of a listener: OCTET_COUNT where the first byte is a digit, else LINE: RFC 6587; it sends LINE */
 };
 
 /* One kind of socket of the family: a (type, protocol) pair. */

@@ -26,6 +26,7 @@ FRAMES = {
     "netstring": lambda data: b"%d:%s," % (len(data), data),
     "octet-count": lambda data: b"%d %s" % (len(data), data),
     "slip": slip,
+    "nul": lambda data: data + b"\0",
 }
 MESSAGES = (b"hello", b"", b"x", b"\xc0\xdb\xdc end, 5:esc", b"", b"y" * 3000)
 
@@ -125,6 +126,56 @@ def test_a_part_of_a_frame_at_the_end_is_dropped_and_counted(echo):
             client.sock.shutdown(socket.SHUT_WR)
             assert harness.read_all(client.sock) == (b"\0\3abc", "end")
         until("it is counted", lambda: route(daemon, "r")["dropped"] == {"framing": 1})
+
+
+@pytest.mark.parametrize("kind", ("tcp4", "unix"))
+@pytest.mark.parametrize("framing, end", (("line", b"\n"), ("nul", b"\0"), ("auto", b"\n")))
+@pytest.mark.parametrize("last", (b"unterminated", b"", b"u" * 60000))
+def test_what_stands_unterminated_at_the_end_is_delivered(place, echo, kind, framing, end, last):
+    front = End(kind, place)
+    with Daemon({"r": {"listen": framed(front, framing), "target": str(echo)}}, QUIET) as daemon:
+        with front.client() as client:
+            client.sock.sendall(b"first" + end + last)
+            client.sock.shutdown(socket.SHUT_WR)
+            assert harness.read_all(client.sock) == (b"first" + end + (last and last + end), "end")
+        assert route(daemon, "r")["messages"]["to_target"] == 1 + bool(last)
+        assert not route(daemon, "r")["dropped"]
+
+
+def test_what_a_reset_cuts_is_not_delivered(place):
+    front, back = End("tcp4"), End("unix-seqpacket", place)
+    with back.server() as server, Daemon({"r": {"listen": framed(front, "line"), "target": str(back)}}, QUIET) as daemon:
+        client = front.client()
+        client.sock.sendall(b"first\nunterm")
+        sock = server.accept()[0]
+        sock.settimeout(harness.PATIENCE)
+        assert sock.recv(100) == b"first"
+        harness.reset(client.sock)
+        try:
+            assert sock.recv(100) == b""
+        except ConnectionResetError:
+            pass
+        sock.close()
+        until("it has ended", lambda: not daemon.sessions())
+        assert route(daemon, "r")["messages"]["to_target"] == 1
+
+
+def test_either_framing_of_syslog_is_told_by_its_first_byte(echo):
+    """By message, even within one connection."""
+    front = End("tcp4")
+    said = b"<34>1 a line\n" + b"14 <34>1 with \nlf" + b"<34>2 line\n" + b"5 <1>xy" + b"<3>end\n"
+    heard = b"<34>1 a line\n<34>2 line\n<1>xy\n<3>end\n"  # with a line feed within it has no way back
+    with Daemon({"r": {"listen": framed(front, "auto"), "target": str(echo)}}, QUIET) as daemon:
+        with front.client() as client:
+            for byte in said:
+                client.sock.sendall(bytes([byte]))
+            assert exactly(client.sock, len(heard)) == heard
+        assert route(daemon, "r")["messages"]["to_target"] == 5
+        with front.client() as client:
+            client.sock.sendall(b"14 <34>1 ha")
+            client.sock.shutdown(socket.SHUT_WR)
+            assert harness.read_all(client.sock)[0] == b""
+        until("it is counted", lambda: route(daemon, "r")["dropped"].get("framing") == 2)
 
 
 def test_a_reader_that_is_slow_holds_the_sender_back(place):

@@ -99,7 +99,7 @@ static void assert_passes_generation(const struct config *config)
 #define FEED "-DSECOND_CAPABILITIES='" BOTH "SPLICED_BOUNDARIES|SPLICED_FEED|SPLICED_RECEIVE_ONLY' "
 #define PACKETS "-DSECOND_CAPABILITIES='" BOTH "SPLICED_BOUNDARIES' "
 #define BARE "-DFORMAT_FRAMING=SPLICED_FRAMING_UNSET"
-#define NEEDS "so the stream needs a framing; say framing = length16, length32, line, netstring, octet-count, slip, or none"
+#define NEEDS "so the stream needs a framing; say framing = length16, length32, line, netstring, octet-count, slip, nul, or none"
 
 /* says: NULL where the pair is right. line: of the end that is to be changed. */
 static const struct pair {
