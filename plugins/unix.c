@@ -46,6 +46,9 @@ static const struct spliced_option unix_options[UNIX_OPTIONS] = {
 		.rows = UINT64_C(1) << UNIX_ROW_STREAM | UINT64_C(1) << UNIX_ROW_SEQPACKET,
 		.flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
 		.doc = "How many connections may wait to be accepted; at most net.core.somaxconn"},
+	[UNIX_OPTION_PADDED] = {.name = "padded", .type = SPLICED_BOOL,
+		.flags = SPLICED_REOPEN, .default_text = "false",
+		.doc = "The abstract name is filled up with zero bytes, as by programs that bind the whole of a struct sockaddr_un"},
 };
 /* clang-format on */
 
@@ -159,6 +162,10 @@ static int unix_address(const struct spliced_options *options, struct sockaddr_s
 	}
 	if (options->role == SPLICED_LISTEN && check_file_options(options) < 0)
 		return -EINVAL;
+	if (spliced_value(options, UNIX_OPTION_PADDED)->number && !unix_is_abstract(options)) {
+		SPLICED_ERROR(options, UNIX_OPTION_PADDED, "\"%s\" is a file, whose name ends by itself; padded is for @NAME", path);
+		return -EINVAL;
+	}
 	memset(address, 0, sizeof *address);
 	un->sun_family = AF_UNIX;
 	memcpy(un->sun_path, path, size);
@@ -167,6 +174,8 @@ static int unix_address(const struct spliced_options *options, struct sockaddr_s
 		un->sun_path[0] = '\0';
 	else
 		*len += 1;
+	if (spliced_value(options, UNIX_OPTION_PADDED)->number)
+		*len = sizeof *un;
 	return options->role == SPLICED_LISTEN ? check_owners(options) : 0;
 }
 
@@ -188,6 +197,9 @@ static int unix_describe(const struct spliced_row *row, const struct sockaddr *a
 		return (size_t)snprintf(text, size, "(unnamed)") < size ? 0 : -ENOSPC;
 	if (un->sun_path[0])
 		n = strnlen(un->sun_path, n);
+	else if (n == sizeof un->sun_path)
+		while (n > 1 && !un->sun_path[n - 1])
+			n--; /* padded */
 	for (size_t i = 0; i < n && used < size; i++) {
 		c = (unsigned char)un->sun_path[i];
 		if (!c && !i)

@@ -96,6 +96,29 @@ def test_abstract_names(place):
         assert status == 0, count
 
 
+@pytest.mark.parametrize("kind", ("stream", "seqpacket", "dgram"))
+def test_abstract_names_that_are_padded(kind):
+    """Whoever binds the whole of a sockaddr_un has zero bytes behind the name: another name than without them."""
+    name = f"spliced-test-{os.getpid()}-{kind}"
+    kinds = {"stream": socket.SOCK_STREAM, "seqpacket": socket.SOCK_SEQPACKET, "dgram": socket.SOCK_DGRAM}
+
+    def padded(end):
+        return f"\0{name}-{end}".encode().ljust(108, b"\0")
+
+    ends = [{"family": "unix", "type": kind, "path": f"@{name}-{end}", "padded": True} for end in ("front", "back")]
+    with socket.socket(socket.AF_UNIX, kinds[kind]) as server, socket.socket(socket.AF_UNIX, kinds[kind]) as client:
+        server.bind(padded("back"))
+        server.settimeout(harness.PATIENCE)
+        if kind != "dgram":
+            server.listen()
+        with Daemon({"r": {"listen": ends[0], "target": ends[1]}}) as daemon:
+            with pytest.raises(ConnectionRefusedError):
+                client.connect(f"\0{name}-front")
+            client.connect(padded("front"))
+            client.send(b"through")
+            assert (server if kind == "dgram" else server.accept()[0]).recv(100) == b"through"
+
+
 def test_after_kill_9_of_everything_it_starts_again(place):
     """A dead socket file is no reason not to start."""
     front, back = Endpoint("unix", place), Endpoint("unix", place)
