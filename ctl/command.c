@@ -87,6 +87,12 @@ static int harden_print(const json_t *answer, const struct view *view)
 		words_print("RestrictAddressFamilies", families, false);
 	if (json_array_size(capabilities) == 0)
 		printf("%sProcSubset=pid\nSystemCallFilter=~@privileged\n", private_users);
+	/* A daemon that does not tell of files that it gives away may have some. */
+	if (json_is_true(json_object_get(answer, "gives_files")))
+		puts("# Files are given to a group, or a user: of a group that it is not in by itself it must be made a member.\n"
+		     "SystemCallFilter=@chown");
+	else if (json_is_false(json_object_get(answer, "gives_files")))
+		puts("SystemCallFilter=~@chown");
 	puts("# With them a worker shuts itself in.\n"
 	     "SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self");
 	if (json_is_true(json_object_get(answer, "namespaces")))

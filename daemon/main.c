@@ -90,7 +90,9 @@ static int check(const struct arguments *arguments)
 		r = handover_try(arguments->adopts, &families, &report);
 	if (!r && arguments->action == PRINT)
 		r = config_print(config, stdout);
-	else if (!r)
+	if (!r && !arguments->adopts)
+		privilege_note_namespaces(config, &report);
+	if (!r && arguments->action == CHECK)
 		printf("%s: %u route%s, no errors\n", arguments->keeper.config_path, config->n_routes,
 		       config->n_routes == 1 ? "" : "s");
 	if (report.text)

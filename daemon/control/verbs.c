@@ -395,6 +395,8 @@ struct taken {
 	json_t *families;
 	bool others; /* a family whose name is not known here */
 	bool internet;
+	bool files; /* sockets with names */
+	bool gives; /* files to other users or groups */
 };
 
 static void take(struct taken *taken, const char *name)
@@ -406,6 +408,16 @@ static void take(struct taken *taken, const char *name)
 		if (!strcmp(json_string_value(one), name))
 			return;
 	json_array_append_new(taken->families, json_string(name));
+}
+
+/* By options of these names. */
+static bool gives_file(const struct config_leg *leg)
+{
+	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++)
+		if ((!strcmp(leg->family->options[i].name, "owner") || !strcmp(leg->family->options[i].name, "group")) &&
+		    leg->values[i].value.state == SPLICED_SET)
+			return true;
+	return false;
 }
 
 static void take_families(const struct config_endpoint *endpoint, void *data)
@@ -420,6 +432,10 @@ static void take_families(const struct config_endpoint *endpoint, void *data)
 		taken->others |= !name;
 		if (name)
 			take(taken, name);
+		/* Which file is a socket's own is asked by sock_diag(7). */
+		if (domain == AF_UNIX && endpoint->role == SPLICED_LISTEN)
+			taken->files = true;
+		taken->gives |= domain == AF_UNIX && endpoint->role == SPLICED_LISTEN && gives_file(&endpoint->legs[i]);
 	}
 }
 
@@ -439,6 +455,15 @@ static bool has_identities(const struct config *config)
 	return false;
 }
 
+/* The keeper trims its own list, of which this worker has what there was at its start. */
+static bool is_lived_in(const struct ledger *ledger, const struct generation *generation)
+{
+	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
+		if (ledger->generations[i].number == generation->number)
+			return true;
+	return false;
+}
+
 /* What the configurations that are lived in take of the system. */
 static json_t *verb_harden(struct thread *clerk, const json_t *request)
 {
@@ -450,19 +475,26 @@ static json_t *verb_harden(struct thread *clerk, const json_t *request)
 	(void)request;
 	take(&taken, "AF_UNIX"); /* log, control, service manager */
 	for (const struct generation *generation = clerk->worker->generations; generation; generation = generation->next) {
+		if (!is_lived_in(clerk->worker->ledger, generation))
+			continue;
 		needs |= needs_of_config(generation->config);
 		needs_each_endpoint(generation->config, take_families, &taken);
 		identities |= has_identities(generation->config);
+		taken.gives |= generation->config->daemon[DAEMON_CONTROL_GROUP].value.state == SPLICED_SET;
 	}
 	if (taken.internet) { /* a name server may be in either */
 		take(&taken, "AF_INET");
 		take(&taken, "AF_INET6");
 	}
+	if (taken.files)
+		take(&taken, "AF_NETLINK");
 	for (unsigned i = 0; i < 64; i++)
 		if (needs & 1ull << i)
 			json_array_append_new(capabilities, json_string(capng_capability_to_name(i)));
-	return json_pack("{s:b, s:o, s:b, s:o, s:b, s:b}", "ok", 1, "families", taken.families, "others", taken.others,
-			 "capabilities", capabilities, "namespaces", (needs & 1ull << CAP_SYS_ADMIN) != 0, "identities", identities);
+	return json_pack("{s:b, s:o, s:b, s:o, s:b, s:b, s:b}", "ok", 1, "families", taken.families, "others", taken.others,
+			 "capabilities", capabilities, "namespaces", (needs & 1ull << CAP_SYS_ADMIN) != 0, "identities",
+			 identities || taken.gives,
+			 "gives_files", taken.gives);
 }
 
 static const struct {

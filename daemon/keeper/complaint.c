@@ -21,7 +21,7 @@ static const char *lacks(const struct config_endpoint *endpoint, char *text, siz
 	char names[256];
 
 	privilege_missing(endpoint, names, sizeof names);
-	snprintf(text, size, "; it takes a privilege that spliced was started without%s%s: give it to the unit (AmbientCapabilities=), or start as "
+	snprintf(text, size, "; it takes a privilege that spliced was started without%s%s: give it to the unit (CapabilityBoundingSet= and AmbientCapabilities=), or start as "
 		 "root with daemon.user, and restart, which ends no session under systemd", *names ? ", " : "", names);
 	return text;
 }

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "keeper/privilege.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
 
@@ -99,6 +100,8 @@ static void read_configuration(const struct prepare *prepare, void *data)
 	r = keep_only(prepare->text_fd, prepare->report_fd, -1);
 	if (!r)
 		r = config_load(&source, &config, &report);
+	if (!r)
+		r = privilege_check_namespaces(config, &report);
 	if (!r)
 		r = config_write_generation(config, reading->families, CHILD_TEXT_FD, &report);
 	end_child(&report, reading->path, r);

@@ -201,6 +201,61 @@ void privilege_limit(const struct generation *newest)
 	capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
 }
 
+struct namespaces {
+	const struct config *config;
+	const struct config_route *route;
+	struct report *report;
+	const char *before, *how;
+	unsigned count;
+};
+
+static void tell_namespaces(struct namespaces *these, const struct config_endpoint *endpoints, unsigned n)
+{
+	char place[512];
+
+	for (unsigned i = 0; i < n; i++) {
+		const struct config_value *netns = &endpoints[i].values[ENDPOINT_NETNS];
+
+		if (netns->value.state == SPLICED_UNSET)
+			continue;
+		these->count++;
+		report_add(these->report, "%s: %sroute %s: netns: to enter a network namespace takes CAP_SYS_ADMIN, which %s. A drop-in for the unit "
+			   "(systemctl edit): [Service] CapabilityBoundingSet=CAP_SYS_ADMIN AmbientCapabilities=CAP_SYS_ADMIN "
+			   "RestrictNamespaces=net SystemCallFilter=setns (each on a line of its own)",
+			   config_place_text(these->config, netns->place.line ? netns->place : endpoints[i].place, place, sizeof place),
+			   these->before, these->route->name, these->how);
+	}
+}
+
+static unsigned find_namespaces(struct namespaces *these)
+{
+	for (unsigned i = 0; i < these->config->n_routes; i++) {
+		these->route = &these->config->routes[i];
+		if (!these->route->enabled)
+			continue;
+		tell_namespaces(these, these->route->listen, these->route->n_listen);
+		tell_namespaces(these, these->route->dial, these->route->n_dial);
+		tell_namespaces(these, these->route->targets, these->route->n_targets);
+	}
+	return these->count;
+}
+
+int privilege_check_namespaces(const struct config *config, struct report *report)
+{
+	struct namespaces these = {.config = config, .report = report, .before = "", .how = "spliced was started without"};
+
+	if (permitted() & 1ull << CAP_SYS_ADMIN)
+		return 0;
+	return find_namespaces(&these) ? -EPERM : 0;
+}
+
+void privilege_note_namespaces(const struct config *config, struct report *report)
+{
+	struct namespaces these = {.config = config, .report = report, .before = "note: ", .how = "the unit as installed does not give"};
+
+	find_namespaces(&these);
+}
+
 const char *privilege_missing(const struct config_endpoint *endpoint, char *text, size_t size)
 {
 	uint64_t missing = needs_of_endpoint(endpoint) & ~permitted();

@@ -43,6 +43,13 @@ int privilege_drop(const struct privilege *privilege, struct report *report);
 /* Leaves the calling process, a worker before its first thread, the capabilities that its generations need. Root stays root. */
 void privilege_limit(const struct generation *newest);
 
+/* What is said of endpoints in other network namespaces where CAP_SYS_ADMIN is missing: each in a line of report, with what to add to the unit.
+ * 0; -EPERM: there are some. */
+int privilege_check_namespaces(const struct config *config, struct report *report);
+
+/* The same for a check, which does not know what the daemon will have: notes, for those who run it by the unit as it is installed. */
+void privilege_note_namespaces(const struct config *config, struct report *report);
+
 /* The capabilities that an endpoint's sockets take and this process lacks, as "CAP_NET_RAW", NUL-terminated, for the operator; empty where
  * none are missing. Returns text. */
 const char *privilege_missing(const struct config_endpoint *endpoint, char *text, size_t size);

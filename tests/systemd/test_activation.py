@@ -161,5 +161,5 @@ def test_without_the_unit():
     spliced = Service({"web": {"listen": "fd://web", "target": f"tcp4://127.0.0.1:{BACK}"}})
     assert run("spliced", "-t").returncode == 0, "what will be passed is not known where a file is checked"
     assert spliced.systemctl("start", check=False).returncode != 0
-    until("it says why", lambda: "no socket is passed under this name" in spliced.log())
+    until("it says why", lambda: "systemd passed no socket" in spliced.log())
     run("systemctl", "reset-failed", check=False)
