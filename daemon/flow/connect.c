@@ -35,6 +35,7 @@ enum {
 	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel tells nobody when there is room */
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
+	UNHEARD_SECONDS = 5, /* an error comes sooner: also that an address resolves to nobody */
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
 };
 
@@ -366,6 +367,17 @@ void connect_proven(struct session *session)
 	if (may_go_unheard(session))
 		target_succeeded(target_of(session), session_record(session)->address);
 	kept_forget(session);
+}
+
+void connect_sent(struct session *session)
+{
+	struct ledger_target *target = target_of(session);
+	uint64_t now = session->thread->loop.now;
+
+	if (session->unheard <= target->failed_at)
+		session->unheard = now;
+	if (target->failures && now - session->unheard >= UNHEARD_SECONDS * NSEC_PER_SEC && may_go_unheard(session))
+		target_succeeded(target, 0);
 }
 
 static bool has_another(const struct session *session)

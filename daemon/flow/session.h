@@ -105,6 +105,7 @@ struct session {
 	bool receive_only[2];  /* that side takes nothing */
 	bool keeps, begun;     /* the first message may have to go to another member of the pool: kept.h; it has been looked at */
 	bool proven;           /* the target has said something since it was connected, or last failed */
+	uint64_t unheard;      /* ... or else, since when messages are sent to it, CLOCK_MONOTONIC ns; 0: none were */
 	uint32_t moves_left;   /* members of the pool that may be gone on to before the client says more */
 	bool unpeekable[2];    /* this kernel cannot show that side's messages without taking them away */
 	bool peeked[2];        /* it has shown one */

@@ -60,6 +60,8 @@ static int refuse(const struct session *session, unsigned d)
 static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
 {
 	session->polls[d] = 0;
+	if (d == 0 && !session->proven)
+		connect_sent(session);
 	ledger_count(&session_flow(session)->messages[d], messages);
 	ledger_count(&session_counter(session)->messages[d], messages);
 	ledger_count((_Atomic uint64_t *)&session_record(session)->direction[d].bytes, bytes);

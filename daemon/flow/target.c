@@ -118,6 +118,7 @@ void target_failed(struct ledger_target *target, uint64_t now, int error)
 	uint32_t failures = atomic_fetch_add(&target->failures, 1) + 1;
 
 	atomic_store(&target->error, (uint32_t)-error);
+	atomic_store_explicit(&target->failed_at, now, memory_order_relaxed);
 	if (failures < LEDGER_TARGET_FAILURES)
 		return;
 	atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);

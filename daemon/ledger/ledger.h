@@ -361,6 +361,7 @@ struct ledger_target {
 	char name[LEDGER_NAME_MAX]; /* for people */
 	_Atomic uint64_t down_since; /* CLOCK_MONOTONIC ns; 0: it is not down */
 	_Atomic uint64_t downs;      /* how often it came to be */
+	_Atomic uint64_t failed_at;  /* the newest failure, CLOCK_MONOTONIC ns; 0: none */
 };
 
 /* Failures in a row that mark a target down. */

@@ -457,6 +457,10 @@ static void validate_target(struct validating *v, struct ledger_target *record)
 		record->down_until = 0;
 		v->mended++;
 	}
+	if (record->failed_at > v->now) {
+		record->failed_at = v->now;
+		v->mended++;
+	}
 	if (record->down_since > v->now) {
 		record->down_since = 0;
 		v->mended++;

@@ -183,6 +183,18 @@ def test_all_are_dead(kind):
             until("who comes back is found", lambda: client.say(b"and now?") or heard(client))
 
 
+def test_a_collector_that_never_answers_is_up_again_when_no_error_comes():
+    front, end = End("udp4"), End("udp4")
+    with Daemon(pool(front, end), SETTINGS) as daemon, front.client() as client:
+        for number in range(1, FAILURES):
+            client.say(b"nobody hears this")
+            until("that is told", lambda: member(daemon, 0)["failures"] == number)
+        silent = Silent(end)
+        until("it is up", lambda: client.say(b"but this") or not member(daemon, 0)["failures"])
+        assert silent.has()
+    silent.dies()
+
+
 def heard(client):
     with contextlib.suppress(TimeoutError):
         return client.hear()

@@ -430,8 +430,10 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 			ck_assert_uint_eq(ledger.listeners[i].state, LISTENER_OPEN);
 		for (uint32_t i = 0; i < ledger_sessions_high(&ledger); i++)
 			check_session(&ledger.sessions[i], &ledger.flows[i]);
-		for (uint32_t i = 0; i < ledger_targets_high(&ledger); i++)
+		for (uint32_t i = 0; i < ledger_targets_high(&ledger); i++) {
 			ck_assert_uint_le(ledger.targets[i].n_addresses, LEDGER_ADDRESSES_MAX);
+			ck_assert_uint_le(ledger.targets[i].failed_at, clock_monotonic());
+		}
 	}
 }
 END_TEST
