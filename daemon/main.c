@@ -28,12 +28,13 @@ struct arguments {
 };
 
 static const char usage_text[] =
-	"usage: spliced [-c FILE] [--single] [--plugin-dir DIR]   run in the foreground\n"
+	"usage: spliced [-c FILE] [--control PATH] [--single] [--plugin-dir DIR]\n"
+	"                                                         run in the foreground; FILE may be -, standard input\n"
 	"       spliced -t [-c FILE] [--as PATH]                  check FILE, as if it were PATH\n"
 	"       spliced -T [-c FILE] [--as PATH]                  check FILE, and print it as understood\n"
 	"       spliced --describe [FAMILY] [--json]              what families there are, and what they take; of the\n"
 	"                                                         configuration: file, daemon, route, endpoint\n"
-	"       spliced --version | --help\n";
+	"       spliced -V | --version | --help\n";
 
 static int usage(void)
 {
@@ -53,7 +54,8 @@ static int find_plugins(const struct arguments *arguments, struct families *fami
 			struct report *report)
 {
 	struct families none = {0};
-	struct config_source source = {.path = arguments->keeper.config_path, .families = &none, .daemon_only = true};
+	struct config_source source = {
+		.path = arguments->keeper.config_path, .as = arguments->as, .families = &none, .daemon_only = true};
 	struct config *config = NULL;
 	const char *dir = arguments->keeper.plugin_dir ? arguments->keeper.plugin_dir : PLUGIN_DIR;
 	int r = 0;
@@ -125,19 +127,19 @@ static int describe(const struct arguments *arguments)
 /* 0: go on; else what to exit with, plus one. */
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
-	enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, VERSION, ADOPTS };
+	enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, ADOPTS, CONTROL };
 	static const struct option options[] = {
 		{"config", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 't'},
 		{"print", no_argument, NULL, 'T'},          {"help", no_argument, NULL, 'h'},
 		{"single", no_argument, NULL, SINGLE},      {"plugin-dir", required_argument, NULL, PLUGINS},
 		{"as", required_argument, NULL, AS},        {"describe", no_argument, NULL, DESCRIBE_OPTION},
-		{"json", no_argument, NULL, JSON},          {"version", no_argument, NULL, VERSION},
-		{"adopts", required_argument, NULL, ADOPTS},
+		{"json", no_argument, NULL, JSON},          {"version", no_argument, NULL, 'V'},
+		{"adopts", required_argument, NULL, ADOPTS}, {"control", required_argument, NULL, CONTROL},
 		{0},
 	};
 	int option;
 
-	while ((option = getopt_long(argc, argv, "c:tTh", options, NULL)) != -1)
+	while ((option = getopt_long(argc, argv, "c:tThV", options, NULL)) != -1)
 		switch (option) {
 		case 'c': arguments->keeper.config_path = optarg; break;
 		case 't': arguments->action = CHECK; break;
@@ -149,7 +151,8 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 		case DESCRIBE_OPTION: arguments->action = DESCRIBE; break;
 		case JSON: arguments->json = true; break;
 		case ADOPTS: arguments->adopts = atoi(optarg); break;
-		case VERSION: return print_version() + 1;
+		case CONTROL: arguments->keeper.control = optarg; break;
+		case 'V': return print_version() + 1;
 		default: return usage() + 1;
 		}
 	if (arguments->action == DESCRIBE && optind < argc)

@@ -20,6 +20,9 @@
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 
 static const struct group_table daemon_table = {
 	.options = schema_daemon,
@@ -72,7 +75,15 @@ static void check_names(struct check *check)
 {
 	static const enum config_daemon_option groups[] = {DAEMON_GROUP, DAEMON_CONTROL_GROUP};
 	const struct config_value *values = check->config->daemon, *user = &values[DAEMON_USER];
+	const struct config_value *path = &values[DAEMON_CONTROL_PATH], *dir = &values[DAEMON_PLUGIN_DIR];
 
+	if (path->value.text && *path->value.text != '/')
+		check_error(check, path->place, "control.path is \"%s\"; it must be an absolute path: the control socket is a file", path->value.text);
+	else if (path->value.text && strlen(path->value.text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		check_error(check, path->place, "control.path has %zu bytes; a socket's name has at most %zu", strlen(path->value.text),
+			    sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
+	if (dir->value.text && *dir->value.text != '/')
+		check_error(check, dir->place, "plugin_dir is \"%s\"; it must be an absolute path", dir->value.text);
 	if (user->value.state == SPLICED_SET && !getpwnam(user->value.text))
 		check_error(check, user->place, "user is \"%s\"; there is no such user",
 			    user->value.text);

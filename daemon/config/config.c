@@ -62,11 +62,16 @@ static char *directory_of(struct config_owner *owner, const char *path)
 	return owner_copy(owner, path, slash ? (size_t)(slash - path) + 1 : 0);
 }
 
+static bool is_conf(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 5 && strcmp(name + len - 5, ".conf") == 0;
+}
+
 static int is_route_file(const struct dirent *entry)
 {
-	size_t len = strlen(entry->d_name);
-
-	return entry->d_name[0] != '.' && len > 5 && strcmp(entry->d_name + len - 5, ".conf") == 0;
+	return entry->d_name[0] != '.' && is_conf(entry->d_name);
 }
 
 /* By bytes, whatever the locale. */
@@ -192,13 +197,48 @@ static int read_route_file(struct check *check, const char *path, const char *di
 	return add_route_tree(check, root, more);
 }
 
-static int read_route_files(struct check *check, const char *path, const char *dir,
+/* A file that is checked as one of X.conf.d, before it is put there. */
+struct candidate {
+	const char *name; /* in the directory; NULL: there is none */
+	const char *path; /* where it stands now */
+};
+
+/* Reads what stands in X.conf.d under this name, or the candidate for it. */
+static int read_entry(struct check *check, const char *confd, const char *name, const struct candidate *candidate, const char *dir,
+		      struct node *root)
+{
+	bool is_candidate = candidate->name && strcmp(candidate->name, name) == 0;
+	const char *file = is_candidate ? candidate->path : owner_print(check->scratch, "%s/%s", confd, name);
+
+	return file ? read_route_file(check, file, dir, root) : -ENOMEM;
+}
+
+/* All of them in the order of their names, the candidate in its place. */
+static int read_entries(struct check *check, const char *confd, struct dirent **entries, int n, const struct candidate *candidate,
+			const char *dir, struct node *root)
+{
+	bool is_read = !candidate->name;
+	int r = 0;
+
+	for (int i = 0; i < n && r == 0; i++) {
+		int order = is_read ? 1 : strcmp(candidate->name, entries[i]->d_name);
+
+		if (order < 0)
+			r = read_entry(check, confd, candidate->name, candidate, dir, root);
+		is_read = is_read || order <= 0;
+		if (r == 0)
+			r = read_entry(check, confd, entries[i]->d_name, candidate, dir, root);
+	}
+	return r == 0 && !is_read ? read_entry(check, confd, candidate->name, candidate, dir, root) : r;
+}
+
+static int read_route_files(struct check *check, const char *path, const char *dir, const struct candidate *candidate,
 			    struct node *root)
 {
 	size_t len = strlen(path);
-	struct dirent **entries;
+	struct dirent **entries = NULL;
 	char *confd;
-	int n, r = 0;
+	int n, r;
 
 	if (len < 5 || strcmp(path + len - 5, ".conf") != 0)
 		return 0;
@@ -211,22 +251,45 @@ static int read_route_files(struct check *check, const char *path, const char *d
 			   confd, strerror(errno));
 		check->errors++;
 	}
-	if (n < 0)
-		return errno == ENOMEM ? -ENOMEM : 0;
-	for (int i = 0; i < n; i++) {
-		char *file = owner_print(check->scratch, "%s/%s", confd, entries[i]->d_name);
-
-		if (r == 0)
-			r = file ? read_route_file(check, file, dir, root) : -ENOMEM;
+	if (n < 0 && errno == ENOMEM)
+		return -ENOMEM;
+	r = read_entries(check, confd, entries, n, candidate, dir, root);
+	for (int i = 0; i < n; i++)
 		free(entries[i]);
-	}
 	free(entries);
 	return r;
 }
 
+/* The main file of one in X.conf.d, which then is the candidate: X.conf beside the directory. NULL: it is none of those. */
+static const char *find_main(struct check *check, const struct config_source *from, struct candidate *candidate)
+{
+	const char *as = from->as ? from->as : from->path, *slash = strrchr(as, '/'), *parent;
+	size_t len = slash ? (size_t)(slash - as) : 0;
+	char *absolute = NULL, *path = NULL;
+
+	if (slash) {
+		path = owner_copy(check->scratch, as, len);
+	} else if (!from->as && !config_is_read_once(as) && (absolute = realpath(".", NULL))) {
+		path = owner_copy_text(check->scratch, absolute);
+		free(absolute);
+	}
+	len = path ? strlen(path) : 0;
+	slash = slash ? slash + 1 : as;
+	if (len < 8 || strcmp(path + len - 7, ".conf.d") != 0 || path[len - 8] == '/' || *slash == '.' || !is_conf(slash))
+		return NULL;
+	path[len - 2] = '\0';
+	parent = path;
+	if (access(parent, F_OK) < 0)
+		return NULL;
+	*candidate = (struct candidate){.name = slash, .path = from->path};
+	return parent;
+}
+
 static int read_files(struct check *check, const struct config_source *from)
 {
-	const char *as = from->as ? from->as : from->path;
+	struct candidate candidate = {0};
+	const char *main = find_main(check, from, &candidate);
+	const char *as = main ? main : from->as ? from->as : from->path;
 	char *dir = directory_of(check->scratch, as);
 	struct node *root = NULL;
 	struct source source;
@@ -234,12 +297,12 @@ static int read_files(struct check *check, const struct config_source *from)
 
 	if (!dir)
 		return -ENOMEM;
-	r = source_read(&source, check, from->path, dir);
+	r = source_read(&source, check, main ? main : from->path, dir);
 	if (r < 0)
 		return r;
 	r = parse_source(check, &source, &root);
 	if (r == 0 && !from->daemon_only)
-		r = read_route_files(check, as, dir, root);
+		r = read_route_files(check, as, dir, &candidate, root);
 	if (r < 0 || !root)
 		return r;
 	return check_tree(check, root, from->daemon_only);

@@ -187,6 +187,10 @@ struct config_source {
 			     dropped; loads no plugin */
 };
 
+/* Is this path no file, but what can be read once: "-", standard input, or /dev/fd/N that is a pipe? It is read at the first config_load(),
+ * to its end, and kept for others of this process and its children. */
+bool config_is_read_once(const char *path);
+
 /* Reads, checks, and gives a config; or negative errno with every error in report (each "FILE:LINE:
  * route NAME: what is wrong; what would be right"): -EINVAL, or what opening the file said. On
  * error *ret is untouched. (config_read() is libconfig's.) */

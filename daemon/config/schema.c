@@ -34,7 +34,7 @@ const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 		 .type = SPLICED_NUMBER,
 		 .default_text = "0",
 		 .max = 128,
-		 .doc = "threads that move traffic; 0 is one for each CPU that the daemon may use"},
+		 .doc = "threads that move traffic; 0 is one for each CPU of the affinity mask, or what the control group's cpu.max allows, rounded up"},
 	[DAEMON_MAX_SESSIONS] = {.name = "max_sessions",
 				 .type = SPLICED_NUMBER,
 				 .default_text = "65536",

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "config/check.h"
 #include "config/grammar.h"
+#include "config/once.h"
 #include "config/owner.h"
 #include "config/scan.h"
 #include "config/syntax.h"
@@ -404,14 +405,17 @@ static int read_all(struct config_owner *owner, int fd, size_t max, char **ret, 
 	return 0;
 }
 
-/* Opens without waiting. A FIFO without a writer would read as empty, and be a configuration without a route. */
+/* Opens without waiting. A named FIFO without a writer would read as empty, and be a configuration without a route. */
 static int read_file(struct loader *loader, const char *path, struct part *part)
 {
-	_close_ int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	_close_ int fd = -1;
 	struct stat stat;
 	char *text = NULL;
 	int r;
 
+	if (config_is_read_once(path))
+		return once_read(path, SOURCE_MAX, &part->text, &part->len);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &stat) < 0)
 		return -errno;
 	if (S_ISFIFO(stat.st_mode) || S_ISSOCK(stat.st_mode))
@@ -466,7 +470,7 @@ static int load_file(struct loader *loader, const char *path, const struct confi
 	struct part part = {.text = "", .line = 1};
 	int r;
 
-	r = check_add_file(loader->check, path, &part.file);
+	r = check_add_file(loader->check, config_is_read_once(path) ? ONCE_NAME : path, &part.file);
 	if (r < 0)
 		return r;
 	r = read_file(loader, path, &part);

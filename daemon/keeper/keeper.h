@@ -17,6 +17,7 @@
 struct keeper_options {
 	const char *config_path;
 	const char *plugin_dir; /* --plugin-dir; NULL: the config's, or the built-in one */
+	const char *control;    /* --control; NULL: $SPLICED_CONTROL, the config's, or the built-in one */
 	char *const *arguments; /* of the command line, for an upgrade */
 	bool single;            /* no keeper: worker and keeper are one process, and a death is a death */
 };

@@ -76,6 +76,9 @@ static void refuse_reload(struct keeper *keeper, struct generation *generation, 
 		end_refusal(keeper);
 }
 
+static const char no_file[] = "the configuration came from standard input, or a pipe, and there is no file to read again; put it into a file, and "
+			      "start with -c FILE";
+
 void reload_begin(struct keeper *keeper)
 {
 	struct report report = {0};
@@ -85,6 +88,12 @@ void reload_begin(struct keeper *keeper)
 	keeper->own_idea = keeper->took_over;
 	keeper->wanted = keeper->took_over = false;
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
+	if (config_is_read_once(keeper->start->path)) {
+		report_add(&report, "%s", no_file);
+		reload_answer(keeper, false, false, &report);
+		report_done(&report);
+		return;
+	}
 	r = prepare_start(&keeper->prepare, keeper->start->path, keeper->lenient, &keeper->start->families, keeper->ledger);
 	keeper->lenient = false;
 	if (!r)
@@ -116,11 +125,14 @@ void upgrade_begin(struct keeper *keeper)
 	keeper->upgrade.wanted = false;
 	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = handover_check(&keeper->prepare, keeper->ledger, keeper->start);
+	r = config_is_read_once(keeper->start->path) ? -ESPIPE : handover_check(&keeper->prepare, keeper->ledger, keeper->start);
 	keeper->upgrade.checking = !r;
 	if (!r)
 		return;
-	report_add(&report, "cannot check the new program: %s", strerror(-r));
+	if (r == -ESPIPE)
+		report_add(&report, "%s", no_file);
+	else
+		report_add(&report, "cannot check the new program: %s", strerror(-r));
 	refuse_upgrade(keeper, &report);
 	report_done(&report);
 }

@@ -6,6 +6,7 @@
 #include "keeper/start.h"
 
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
@@ -26,7 +27,6 @@
 #include "net/passed.h"
 
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,10 +116,9 @@ static int open_log(const struct config *config)
 uint32_t start_count_threads(const struct config *config)
 {
 	int64_t threads = setting(config, DAEMON_WORKERS)->number;
-	cpu_set_t cpus;
 
 	if (threads <= 0)
-		threads = sched_getaffinity(0, sizeof cpus, &cpus) ? 1 : CPU_COUNT(&cpus);
+		threads = cpus_count();
 	return threads < LEDGER_THREADS_MAX ? (uint32_t)threads : LEDGER_THREADS_MAX - 1;
 }
 
@@ -145,14 +144,16 @@ uint32_t start_count_sessions(const struct config *config, uint32_t listeners, u
 	return room;
 }
 
-/* Where the control socket goes: as configured; or into the directory that a unit makes (RuntimeDirectory=, systemd.exec(5)), of
+/* Where the control socket goes: as the command line says, or $SPLICED_CONTROL; as configured; or into the directory that a unit makes (RuntimeDirectory=, systemd.exec(5)), of
  * which each instance of a template has its own. Allocated. */
-static char *control_path(const struct config *config)
+static char *control_path(const struct config *config, const char *asked)
 {
 	const struct spliced_value *path = setting(config, DAEMON_CONTROL_PATH);
-	const char *directory = getenv("RUNTIME_DIRECTORY");
+	const char *directory = getenv("RUNTIME_DIRECTORY"), *set = getenv("SPLICED_CONTROL");
 	char *text;
 
+	if (asked || (set && *set))
+		return strdup(asked ? asked : set);
 	if (path->state == SPLICED_SET || !directory || directory[0] != '/' || strchr(directory, ':'))
 		return strdup(path->text);
 	return asprintf(&text, "%s/control.sock", directory) < 0 ? NULL : text;
@@ -340,7 +341,7 @@ static int start_with(struct start *start, const struct config *boot, struct lef
 	const char *plugin_dir = start->plugin_dir ? start->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
 	int r, log_fd = open_log(boot);
 
-	start->control_path = control_path(boot);
+	start->control_path = control_path(boot, start->control);
 	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
 	if (!r)
 		r = become_user(start, boot, left, report);
@@ -367,6 +368,7 @@ int start_up(struct start *start, const struct keeper_options *options)
 	start->path = options->config_path;
 	start->arguments = options->arguments;
 	start->plugin_dir = options->plugin_dir;
+	start->control = options->control;
 	raise_descriptors();
 	r = privilege_renounce(); /* before any plugin's code runs */
 	if (!r)

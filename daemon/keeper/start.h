@@ -25,6 +25,7 @@ struct start {
 	bool handed_over; /* and this one has left its own */
 	char *const *arguments;
 	const char *plugin_dir; /* --plugin-dir, or NULL */
+	const char *control;    /* --control, or NULL */
 	char *control_path;
 	struct report refusal; /* what the file asks for and could not be had, though sessions were taken over: of the reload that follows */
 };

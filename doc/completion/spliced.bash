@@ -6,10 +6,10 @@ _spliced()
 	local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
 
 	case $previous in
-	-c | --config | --as) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+	-c | --config | --as | --control) mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
 	--plugin-dir) mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
 	--describe) mapfile -t COMPREPLY < <(compgen -W "file daemon route endpoint $(spliced --describe 2>/dev/null | awk '{ print $1 }')" -- "$current") ;;
-	*) mapfile -t COMPREPLY < <(compgen -W "-c --config -t --check -T --print --as --describe --json --single --plugin-dir --version --help" -- "$current") ;;
+	*) mapfile -t COMPREPLY < <(compgen -W "-c --config -t --check -T --print --as --describe --json --single --plugin-dir --control -V --version --help" -- "$current") ;;
 	esac
 }
 complete -F _spliced spliced

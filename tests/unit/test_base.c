@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Room base: timers fire in order, the loop tells what happened, levels have names. */
 #include "base/clock.h"
+#include "base/cpus.h"
 #include "base/index.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -8,9 +9,11 @@
 #include "base/timer.h"
 #include "suite.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { MANY = 2000 };
@@ -191,6 +194,72 @@ START_TEST(report_counts_past_its_bound)
 END_TEST
 
 /* Few hashes, so that many numbers share one, and places run into each other. */
+static char root[64];
+
+/* A file below root, with the directories on the way. */
+static void put(const char *name, const char *text)
+{
+	char path[256];
+	FILE *file;
+
+	snprintf(path, sizeof path, "%s/%s", root, name);
+	for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+		*slash = '\0';
+		mkdir(path, 0700);
+		*slash = '/';
+	}
+	file = fopen(path, "we");
+	ck_assert_ptr_nonnull(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+static unsigned quota(const char *groups)
+{
+	char path[128];
+
+	put("self", groups);
+	snprintf(path, sizeof path, "%s/self", root);
+	return cpus_quota(path, root);
+}
+
+START_TEST(quotas_of_control_groups)
+{
+	char remove[128];
+
+	snprintf(root, sizeof root, "/tmp/cpus.XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(root));
+	/* version 2: the least of a group and those above it, rounded up */
+	put("cpu.max", "900000 100000\n");
+	put("a/cpu.max", "max 100000\n");
+	put("a/b/cpu.max", "150000 100000\n");
+	put("a/b/c/memory.max", "1\n");
+	put("a/none/cpu.max", "nonsense\n");
+	ck_assert_uint_eq(quota("0::/\n"), 9);
+	ck_assert_uint_eq(quota("0::/a\n"), 9);
+	ck_assert_uint_eq(quota("0::/a/b\n"), 2);
+	ck_assert_uint_eq(quota("0::/a/b/c\n"), 2);
+	ck_assert_uint_eq(quota("0::/a/none\n"), 9);
+	ck_assert_uint_eq(quota("0::/not/here\n"), 9);
+	put("a/cpu.max", "1000 100000\n");
+	ck_assert_uint_eq(quota("0::/a/b\n"), 1);
+	put("cpu.max", "max 100000\n");
+	ck_assert_uint_eq(quota("0::/\n"), 0);
+	/* version 1: the controller's own hierarchy */
+	put("cpu/x/cpu.cfs_quota_us", "250000\n");
+	put("cpu/x/cpu.cfs_period_us", "100000\n");
+	put("cpu/cpu.cfs_quota_us", "-1\n");
+	put("cpu/cpu.cfs_period_us", "100000\n");
+	ck_assert_uint_eq(quota("5:memory:/x\n4:cpu,cpuacct:/x\n0::/\n"), 3);
+	ck_assert_uint_eq(quota("5:cpuset:/x\n4:cpu,cpuacct:/\n"), 0);
+	ck_assert_uint_eq(quota(""), 0);
+	ck_assert_uint_eq(quota("garbage\n:\n::\n"), 0);
+	ck_assert_uint_ge(cpus_count(), 1);
+	snprintf(remove, sizeof remove, "rm -r %s", root);
+	ck_assert_int_eq(system(remove), 0);
+}
+END_TEST
+
 START_TEST(index_finds_what_is_there)
 {
 	enum { NUMBERS = 600, HASHES = 140 };
@@ -244,6 +313,7 @@ int main(void)
 	tcase_add_test(tcase, loop_wakes_for_a_timer);
 	tcase_add_test(tcase, levels_have_names);
 	tcase_add_test(tcase, report_counts_past_its_bound);
+	tcase_add_test(tcase, quotas_of_control_groups);
 	tcase_add_test(tcase, index_finds_what_is_there);
 	tcase_add_test(tcase, index_hashes_depend_on_what_came_before);
 	suite_add_tcase(suite, tcase);
