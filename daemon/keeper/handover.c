@@ -450,7 +450,8 @@ int handover_take(struct ledger *old, struct report *report)
 	return r;
 }
 
-static int program_path(char *path, size_t size)
+/* The file's name; replaced: another file has it now. */
+static int find_program(char *path, size_t size, bool *replaced)
 {
 	static const char deleted[] = " (deleted)";
 	ssize_t n = readlink("/proc/self/exe", path, size - 1);
@@ -458,10 +459,17 @@ static int program_path(char *path, size_t size)
 	if (n < 0)
 		return -errno;
 	path[n] = '\0';
-	/* The file was replaced: its name is that of the new one. */
-	if ((size_t)n > strlen(deleted) && !strcmp(path + n - strlen(deleted), deleted))
+	*replaced = (size_t)n > strlen(deleted) && !strcmp(path + n - strlen(deleted), deleted);
+	if (*replaced)
 		path[(size_t)n - strlen(deleted)] = '\0';
 	return 0;
+}
+
+static int program_path(char *path, size_t size)
+{
+	bool replaced;
+
+	return find_program(path, size, &replaced);
 }
 
 int handover_exec(struct ledger *ledger, char *const *arguments)
@@ -521,6 +529,28 @@ int handover_check(struct prepare *prepare, struct ledger *ledger, const struct 
 	struct check check = {ledger, start->arguments, start->path, start->plugin_dir};
 
 	return prepare_start_check(prepare, ledger, run_check, &check);
+}
+
+bool handover_is_understood(struct ledger *ledger, const struct start *start)
+{
+	/* What is wrong with the file ends no session: this is of the ledger alone. */
+	struct check check = {ledger, start->arguments, "/dev/null", start->plugin_dir ? start->plugin_dir : start->families.dir};
+	struct report report = {0};
+	char path[4096];
+	bool replaced;
+	int r;
+
+	if (boat < 0 || find_program(path, sizeof path, &replaced) < 0 || !replaced || access(path, X_OK) < 0)
+		return true;
+	r = prepare_wait_check(ledger, run_check, &check, &report);
+	if (r == -ETIMEDOUT)
+		r = 0; /* nobody can tell */
+	if (r < 0) {
+		log_warning("%s is another program now, which cannot go on with the sessions of spliced %s: they end", path, PACKAGE_VERSION);
+		log_lines(LOG_WARNING, "", report.text);
+	}
+	report_done(&report);
+	return r >= 0;
 }
 
 int handover_try(int fd, struct families *families, struct report *report)

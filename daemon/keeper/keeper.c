@@ -397,7 +397,7 @@ static int run_kept(struct start *start)
 	validate_ledger(keeper.ledger, newest_of(&keeper));
 	end_listeners(&keeper);
 	companion_stop();
-	start->handed_over = handover_send(keeper.ledger, start->generations);
+	start->handed_over = handover_is_understood(keeper.ledger, start) && handover_send(keeper.ledger, start->generations);
 	if (!start->handed_over) {
 		tell_of_sessions(start);
 		handover_abandon(keeper.ledger, start->generations);

@@ -312,3 +312,14 @@ int prepare_answers(int fd, struct families *families, struct ledger *ledger, st
 	r = start(&prepare, ledger, answer_generation, &reading);
 	return r < 0 ? r : prepare_finish(&prepare, wait_for_child(&prepare), ledger, report);
 }
+
+int prepare_wait_check(struct ledger *ledger, prepare_run run, void *data, struct report *report)
+{
+	struct prepare prepare;
+	int r = prepare_start_check(&prepare, ledger, run, data);
+
+	if (r < 0)
+		return r;
+	r = prepare_finish(&prepare, wait_for_child(&prepare), ledger, report);
+	return r < 0 && prepare.timed_out ? -ETIMEDOUT : r;
+}

@@ -33,6 +33,9 @@ int prepare_start_names(struct prepare *prepare, int fd, struct families *famili
 typedef void (*prepare_run)(const struct prepare *prepare, void *data);
 int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_run run, void *data);
 
+/* The same, waiting: 0, or negative errno with report saying why; -ETIMEDOUT: it took too long. */
+int prepare_wait_check(struct ledger *ledger, prepare_run run, void *data, struct report *report);
+
 /* The deadline has passed: ends the child; prepare_finish() then says so. */
 void prepare_expire(struct prepare *prepare);
 

@@ -147,3 +147,24 @@ def test_going_back():
         assert done.returncode in (0, 1), done
         assert done.returncode == 0 or "does not understand the sessions" in done.stdout + done.stderr, done
         sessions.live()
+        if done.returncode:
+            go_back_without_sessions(spliced, sessions)
+
+
+def go_back_without_sessions(spliced, sessions):
+    """Which was said before. The service is there at once, and this release takes over again from there."""
+    now = spliced.status()["version"]
+    hand_over(spliced, "restart")
+    assert spliced.status()["version"] != now
+    assert "they end" in spliced.log() and "does not understand the sessions" in spliced.log(), spliced.log()
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        sessions.words.client.send(b"is somebody there?")
+        assert sessions.words.client.recv(10) == b"", "it is not as if all were well"
+        sessions.words.client.send(b"is somebody there?")
+    sessions.__exit__()
+    with Sessions() as others:
+        others.live()
+        service.install()
+        hand_over(spliced, "upgrade")
+        assert spliced.status()["version"] == now
+        others.live()
