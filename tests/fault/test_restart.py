@@ -89,7 +89,7 @@ WAYS = (
     Wrong("plugin_dir gone", settings(plugin_dir="/nowhere/at/all"), "/nowhere/at/all"),
     Wrong("plugin_dir empty", empty_plugins, "/empty"),
     Wrong("control in no directory", settings(control={"path": "/proc/none/here.sock"}), "/proc/none"),
-    Wrong("control too long", settings(control={"path": "/tmp/" + "long" * 40}), "longer than"),
+    Wrong("control too long", settings(control={"path": "/tmp/" + "long" * 40}), "has at most"),
     Wrong("user and route", two_at_once, "nobody-of-this-name", "nonsense"),
     Wrong("conf.d", beside, "bad.conf"),
 )
