@@ -9,6 +9,7 @@
 #include "config/group.h"
 #include "config/limit.h"
 #include "config/node.h"
+#include "config/odd.h"
 #include "config/owner.h"
 #include "config/route.h"
 #include "config/rule.h"
@@ -40,18 +41,35 @@ uint64_t check_order(struct config_place place)
 	return (uint64_t)place.file << 32 | place.line;
 }
 
+static void add_to_report(struct check *check, struct config_place place, const char *kind, const char *text)
+{
+	char where[320];
+
+	report_add_at(check->report, check_order(place), "%s: %s%s%s%s", config_place_text(check->config, place, where, sizeof(where)), kind,
+		      check->where ? check->where : "", check->where ? ": " : "", text);
+}
+
 void check_error(struct check *check, struct config_place place, const char *format, ...)
 {
-	char text[2048], where[320];
+	char text[2048];
 	va_list args;
 
 	check->errors++;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add_at(check->report, check_order(place), "%s: %s%s%s",
-		   config_place_text(check->config, place, where, sizeof(where)),
-		   check->where ? check->where : "", check->where ? ": " : "", text);
+	add_to_report(check, place, "", text);
+}
+
+void check_warning(struct check *check, struct config_place place, const char *format, ...)
+{
+	char text[2048];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	add_to_report(check, place, "warning: ", text);
 }
 
 int check_add_file(struct check *check, const char *name, uint32_t *ret)
@@ -155,7 +173,11 @@ static int check_routes(struct check *check, struct node *group,
 	if (r == 0 && !check->generation)
 		r = limit_check(check);
 	/* What was right once, by another release's judgement, is lived in until its last session ends. */
-	return r < 0 || check->generation ? r : route_check_loops(check);
+	if (r == 0 && !check->generation)
+		r = route_check_loops(check);
+	if (r == 0 && !check->generation && !check->errors)
+		odd_check(check);
+	return r;
 }
 
 int check_tree(struct check *check, struct node *root, bool daemon_only)

@@ -33,6 +33,10 @@ struct check {
 void check_error(struct check *check, struct config_place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/* Reports it as a warning: nothing is refused for it. */
+void check_warning(struct check *check, struct config_place place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
 /* The order of places, for report_add_at(): by file, then by line. */
 uint64_t check_order(struct config_place place);
 

@@ -96,7 +96,7 @@ int main(int argc, char **argv)
 		    : check(&request, &report);
 	if (report.text)
 		fputs(report.text, stderr);
-	if ((r < 0) != (report.count > 0))
+	if (r < 0 && !report.count)
 		fprintf(stderr, "confcheck: result %d with %u errors reported\n", r, report.count);
 	report_done(&report);
 	families_done(&families);
