@@ -18,6 +18,7 @@
 #include "flow/look.h"
 #include "flow/relay.h"
 #include "flow/session.h"
+#include "flow/session_log.h"
 #include "flow/target.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -182,10 +183,22 @@ static bool may_go_unheard(const struct session *session)
 	return capabilities & SPLICED_CONNECTIONLESS && !(capabilities & SPLICED_RELIABLE);
 }
 
+static void note_reached(struct session *session)
+{
+	struct address address;
+	unsigned leg;
+
+	if (target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address, &leg,
+			   &address))
+		session_log_reached(session, &address);
+}
+
 static void connected(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
+	if (connect_side(session))
+		note_reached(session);
 	/* Where nobody is asked, nobody has agreed. */
 	if (!may_go_unheard(session))
 		target_succeeded(target_of(session), record->address);

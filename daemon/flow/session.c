@@ -257,7 +257,10 @@ static void adopt_connecting(struct session *session)
 static void adopt_relaying(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
+	struct address reached;
 
+	if (session->thread->worker->log_sessions && session_leg(session, 1)->host_name && !socket_peer_address(session_fd(session, 1), &reached))
+		session_log_reached(session, &reached);
 	/* An edge may have been eaten by the worker before: look at everything. A FIN that was written down may not have been
 	 * sent: shutdown(2) may be called twice. */
 	session_expect_everything(session);

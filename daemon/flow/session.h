@@ -80,6 +80,8 @@ struct session {
 		uint16_t target, error; /* errno */
 	} tried[SESSION_TRIED_MAX]; /* members that did not answer, for the log; those that this worker tried last */
 	uint8_t n_tried;
+	uint8_t reached_len;   /* of the address that a target's name had when it answered, for the log; 0: not known */
+	uint8_t reached[28];
 	uint8_t asked;         /* ... and so often a full backlog was */
 	bool queued;           /* on the thread's ready list */
 	uint8_t polls[2];      /* by source: how often a sink that cannot tell has taken nothing, in a row */

@@ -62,7 +62,14 @@ static void find_local(const struct session *session, char text[ADDRESS_TEXT_MAX
 	address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
 }
 
-/* A name had one of several addresses: the socket knows which, until it is reset. */
+void session_log_reached(struct session *session, const struct address *address)
+{
+	if (!session->thread->worker->log_sessions || !session_leg(session, 1)->host_name || address->len > sizeof session->reached)
+		return;
+	session->reached_len = (uint8_t)address->len;
+	memcpy(session->reached, &address->storage, address->len);
+}
+
 static void find_target(const struct session *session, char text[ADDRESS_TEXT_MAX])
 {
 	const struct config_leg *leg = session_leg(session, 1);
@@ -70,9 +77,12 @@ static void find_target(const struct session *session, char text[ADDRESS_TEXT_MA
 
 	if (session_record(session)->state != SESSION_RELAYING)
 		return;
-	if (leg->host_name && socket_peer_address(session_fd(session, 1), &address) < 0)
-		return;
-	address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
+	if (leg->host_name) {
+		address.len = session->reached_len;
+		memcpy(&address.storage, session->reached, session->reached_len);
+	}
+	if (address.len)
+		address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
 }
 
 static void find_tried(const struct session *session, char text[TRIED_MAX])
