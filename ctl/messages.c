@@ -52,6 +52,7 @@ static void route_write(const json_t *route)
 
 	part_write(&line, "messages to target", "", member_number(route, "messages.to_target"));
 	part_write(&line, "messages from target", "", member_number(route, "messages.from_target"));
+	part_write(&line, "waiting", "", member_number(route, "waiting"));
 	part_write(&line, "evicted", "", member_number(route, "sessions.evicted"));
 	drops_write(&line, member(route, "dropped"));
 	part_write(&line, "stripped of descriptors", "", member_number(route, "descriptors"));

@@ -48,6 +48,9 @@ static const char *const drop_names[DROPPED_REASONS] = {
 	[DROPPED_POISON] = "poison",
 	[DROPPED_FORBIDDEN] = "forbidden",
 	[DROPPED_LOOP] = "loop",
+	[DROPPED_DENIED] = "denied",
+	[DROPPED_CALL] = "refused",
+	[DROPPED_CRASH] = "crash",
 };
 
 json_t *status_dropped(const struct status_sums *sums)
@@ -121,8 +124,11 @@ void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_
 			ret->bytes[d] += counter->bytes[d];
 		for (int i = 0; i < REFUSED_REASONS; i++)
 			ret->refused[i] += counter->refused[i];
-		for (int d = 0; d < 2; d++)
-			ret->messages[d] += counter->messages[d];
+		for (int d = 0; d < 2; d++) {
+			ret->received[d] += counter->received[d];
+			ret->messages[d] += counter->messages[d] - counter->returned[d];
+		}
+		ret->waiting += counter->waiting;
 		for (int i = 0; i < DROPPED_REASONS; i++)
 			ret->dropped[i] += counter->dropped[i];
 		ret->lost += counter->lost;

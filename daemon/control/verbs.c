@@ -117,14 +117,15 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(listen, words_json(route->listen[i].text));
 	for (unsigned i = 0; i < route->n_dial; i++)
 		json_array_append_new(dial, words_json(route->dial[i].text));
-	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
+	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
 			 route->name,
 			 "title", words_json(title), "enabled", route->enabled, "place",
 			 words_json(config_place_text(config, route->place, place, sizeof place)), "listen", listen, "dial", dial, "targets",
 			 targets_of(ledger, generations, index, live->sessions), "sessions", "active", (int)ledger->routes[slot].active,
 			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "evicted", (json_int_t)sums.evicted, "bytes", "to_target", (json_int_t)sums.bytes[0],
-			 "from_target", (json_int_t)sums.bytes[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
-			 (json_int_t)sums.messages[1], "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
+			 "from_target", (json_int_t)sums.bytes[1], "received", "from_client", (json_int_t)sums.received[0], "from_target",
+			 (json_int_t)sums.received[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
+			 (json_int_t)sums.messages[1], "waiting", (json_int_t)sums.waiting, "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
 			 "descriptors", (json_int_t)sums.descriptors, "unkept", (json_int_t)sums.unkept, "refused", (json_int_t)refused, "connect_errors",
 			 (json_int_t)sums.connect_errors, "deaths", (json_int_t)ledger->routes[slot].deaths_total, "paused",
 			 words_json(*pause ? pause : NULL));

@@ -13,6 +13,7 @@
 #include "flow/session.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "flow/urgent.h"
 #include "ledger/audit.h"
@@ -431,6 +432,7 @@ void adopt_ledger(struct worker *worker)
 		if (ledger->sessions[i].state != SESSION_FREE)
 			settle_record(worker, hold(worker, i), &ledger->flows[i]);
 	count_records(worker);
+	tally_adopt(worker);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].state == SESSION_RELAYING)
 			urgent_settle(hold(worker, i));

@@ -16,6 +16,7 @@
 #include "flow/sink.h"
 #include "flow/source.h"
 #include "flow/stage.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "flow/urgent.h"
 #include "net/framing.h"
@@ -134,6 +135,7 @@ static int overflow(struct session *session, unsigned s, int why)
 	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
 		return why;
 	if (session->unpeekable[s] || session->taken[s]) {
+		tally_receive(session, s, session->taken[s]);
 		session->taken[s] = false;
 		sink_drop(session, DROPPED_OVERFLOW, 1);
 		return why;
@@ -250,6 +252,14 @@ static int move_large(struct session *session, unsigned s)
 	return r;
 }
 
+/* Of what sink_send() left of messages that are out of their queue. */
+static enum ledger_drop drop_reason(int r)
+{
+	if (r == SINK_SATISFIED)
+		return DROPPED_UNEXPECTED;
+	return r == RELAY_BLOCKED || r == RELAY_STARVED ? DROPPED_OVERFLOW : DROPPED_UNREACHABLE;
+}
+
 /* A batch of messages from a socket that may lose them anyway. */
 static int move_batch(struct session *session, unsigned s)
 {
@@ -261,6 +271,7 @@ static int move_batch(struct session *session, unsigned s)
 	if (n < 0)
 		return without_message(source_judge(session, s, -n));
 	session->moved |= n > 0;
+	tally_receive(session, s, (uint64_t)n);
 	source_count_stripped(session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
 	for (int i = 0; i < n; i++) {
 		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
@@ -272,10 +283,9 @@ static int move_batch(struct session *session, unsigned s)
 			buffers->messages[count++] = (struct iovec){(void *)message.data, message.len};
 	}
 	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
-	if (r == RELAY_BLOCKED || r == RELAY_STARVED) {
-		sink_drop(session, DROPPED_OVERFLOW, count - taken);
+	sink_drop(session, drop_reason(r), count - taken);
+	if (r == RELAY_BLOCKED || r == RELAY_STARVED)
 		r = 0;
-	}
 	if (!r && n < BUFFERS_BATCH) {
 		session->readable[s] = false;
 		return RELAY_BLOCKED;
@@ -297,6 +307,7 @@ static int discard(struct session *session, unsigned s)
 
 	session->moved |= n >= 0;
 	if (n > 0) {
+		tally_receive(session, s, 1);
 		sink_drop(session, DROPPED_RECEIVE_ONLY, 1);
 		return 0;
 	}
@@ -340,8 +351,9 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 	return 0;
 }
 
-static int bad_frame(struct session *session, int error)
+static int bad_frame(struct session *session, unsigned s, int error)
 {
+	tally_receive(session, s, 1);
 	sink_drop(session, error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FRAMING, 1);
 	return EXCHANGE_BAD_FRAME;
 }
@@ -365,8 +377,8 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 		session->readable[s] = session->stage_news[s] = false;
 		return RELAY_BLOCKED;
 	}
-	if (len)
-		sink_drop(session, DROPPED_FRAMING, 1);
+	tally_receive(session, s, len > 0);
+	sink_drop(session, DROPPED_FRAMING, len > 0);
 	relay_note_end(session, s);
 	/* Bytes that nobody has read would make close(2) a reset. */
 	take_off(session, s, len);
@@ -423,15 +435,17 @@ static int move_frames(struct session *session, unsigned s)
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
 	if (!count)
-		return r < 0 ? bad_frame(session, r) : wait_for_rest(session, s, (size_t)n);
+		return r < 0 ? bad_frame(session, s, r) : wait_for_rest(session, s, (size_t)n);
 	sent = sink_send(session, s, buffers->messages, count, &taken);
 	if (taken)
 		bytes = ends[taken - 1];
 	if ((sent == RELAY_BLOCKED || sent == RELAY_STARVED) && !exchange_blocks(session, s)) {
 		sink_drop(session, DROPPED_OVERFLOW, count - taken);
+		taken = count;
 		bytes = at;
 		sent = 0;
 	}
+	tally_receive(session, s, taken);
 	r = take_off(session, s, bytes);
 	return r ? r : sent;
 }

@@ -42,6 +42,9 @@ enum {
 	FED_IDLE_MS = 1000, /* a session gives way to a peer that is held back only after so long without a message */
 };
 
+/* A reason to drop what another socket of ours has, or has sent: it is not even counted as received. */
+#define NO_MESSAGE DROPPED_REASONS
+
 /* A listener while it is read. */
 struct fed {
 	struct thread *thread;
@@ -52,14 +55,22 @@ struct fed {
 	uint32_t route_slot;
 };
 
+static struct ledger_counter *counter_of(const struct fed *fed)
+{
+	return ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot);
+}
+
 static void drop(const struct fed *fed, enum ledger_drop why, uint64_t count)
 {
-	ledger_count(&ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot)->dropped[why], count);
+	if (why == NO_MESSAGE)
+		ledger_count(&counter_of(fed)->received[0], -count);
+	else
+		ledger_count(&counter_of(fed)->dropped[why], count);
 }
 
 static void count_stripped(const struct fed *fed, unsigned count)
 {
-	ledger_count(&ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot)->descriptors, count);
+	ledger_count(&counter_of(fed)->descriptors, count);
 }
 
 static void init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index)
@@ -108,8 +119,8 @@ static struct session *claim(const struct fed *fed)
 	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
 }
 
-/* A new session for a peer; NULL with *why: enum ledger_drop, or -1 where it was refused and counted. */
-static struct session *begin(const struct fed *fed, const struct peer *peer, int *why)
+/* A new session for a peer; NULL with *why. */
+static struct session *begin(const struct fed *fed, const struct peer *peer, enum ledger_drop *why)
 {
 	struct ledger *ledger = fed->thread->worker->ledger;
 	struct address address = {.len = peer->len};
@@ -122,7 +133,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, &address, &rule)) {
 		session_log_refused(fed->thread, fed->listener->generation, fed->route, fed->leg, &address, rule);
 		ledger_count(&ledger_counter(ledger, fed->thread->index, fed->route_slot)->refused[REFUSED_DENIED], 1);
-		*why = -1;
+		*why = DROPPED_DENIED;
 		return NULL;
 	}
 	chain_find(fed->thread, fed->index, fed->leg, -1, &address, fed->route_slot, &chain);
@@ -132,7 +143,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, int
 		return NULL;
 	}
 	if (chain.is_echo) {
-		*why = -1;
+		*why = NO_MESSAGE;
 		return NULL;
 	}
 	session = claim(fed);
@@ -171,7 +182,7 @@ static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer
 	peer->reply_len = n > 0 ? (uint32_t)n : 0;
 }
 
-static struct session *find(const struct fed *fed, struct msghdr *header, int *why)
+static struct session *find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
 {
 	struct session *session;
 	struct peer peer;
@@ -222,7 +233,7 @@ static unsigned hand_in(const struct fed *fed, struct session *session, const st
 }
 
 /* Messages of one batch, one after the other from the same peer. */
-static void hand_in_run(const struct fed *fed, struct session *session, int why, unsigned count)
+static void hand_in_run(const struct fed *fed, struct session *session, enum ledger_drop why, unsigned count)
 {
 	unsigned left = count;
 
@@ -231,8 +242,7 @@ static void hand_in_run(const struct fed *fed, struct session *session, int why,
 		why = is_alive(session) && session_record(session)->state == SESSION_RELAYING ? DROPPED_OVERFLOW
 											      : DROPPED_UNREACHABLE;
 	}
-	if (left && why >= 0)
-		drop(fed, (enum ledger_drop)why, left);
+	drop(fed, why, left);
 }
 
 /* Negative: the family refuses it; it is counted. */
@@ -274,6 +284,7 @@ static void take_batch(const struct fed *fed, int n)
 						  .len = buffers->in[i].msg_len};
 
 		if (is_copy(fed, &buffers->in[i].msg_hdr)) {
+			drop(fed, NO_MESSAGE, 1);
 			message.data = NULL;
 		} else if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC) {
 			drop(fed, DROPPED_OVERSIZE, 1);
@@ -292,7 +303,8 @@ static void hand_in_batch(const struct fed *fed, int n)
 
 	take_batch(fed, n);
 	while (first < n) {
-		int why = DROPPED_NO_SESSION, next = first;
+		enum ledger_drop why = DROPPED_NO_SESSION;
+		int next = first;
 		unsigned count = 0;
 		struct session *session;
 
@@ -340,26 +352,27 @@ static bool receive_batch(const struct fed *fed)
 	if (n < 0)
 		return read_failed(fed, -n);
 	fed->listener->errors = 0;
+	ledger_count(&counter_of(fed)->received[0], (uint64_t)n);
 	count_stripped(fed, receive_count_stripped(buffers, fed->leg->row, (unsigned)n));
 	hand_in_batch(fed, n);
 	return n == BUFFERS_BATCH;
 }
 
 /* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
-static bool overflow(const struct fed *fed, struct session *session, int why)
+static bool overflow(const struct fed *fed, struct session *session, enum ledger_drop why)
 {
-	if (why == -1)
-		return true;
-	if (holds_back(fed) && why != DROPPED_LOOP) {
+	bool waits = session || (why != DROPPED_DENIED && why != DROPPED_LOOP && why != NO_MESSAGE);
+
+	if (holds_back(fed) && waits) {
 		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
 		return false;
 	}
-	if (fed->route->overflow == OVERFLOW_DROP_OLD && why != DROPPED_LOOP &&
+	if (fed->route->overflow == OVERFLOW_DROP_OLD && waits &&
 	    !exchange_gives_up(fed->listener->fd, fed->thread->loop.now, &fed->listener->stuck)) {
 		listener_hold_back(fed->listener, fed->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 		return false;
 	}
-	drop(fed, session ? DROPPED_OVERFLOW : (enum ledger_drop)why, 1);
+	drop(fed, session ? DROPPED_OVERFLOW : why, 1);
 	return true;
 }
 
@@ -370,6 +383,7 @@ static bool consume(const struct fed *fed)
 
 	fed->listener->owed = !receive_take(fed->listener->fd, fed->leg->row, &told);
 	count_stripped(fed, told.stripped);
+	ledger_count(&counter_of(fed)->received[0], !fed->listener->owed);
 	if (fed->listener->owed)
 		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
 	return !fed->listener->owed;
@@ -382,7 +396,7 @@ static bool receive_peeked(const struct fed *fed)
 	struct msghdr *header = &buffers->in[0].msg_hdr;
 	struct spliced_message message;
 	struct session *session;
-	int why = DROPPED_NO_SESSION;
+	enum ledger_drop why = DROPPED_NO_SESSION;
 	int r;
 
 	if (fed->listener->owed)
@@ -392,8 +406,10 @@ static bool receive_peeked(const struct fed *fed)
 		return read_failed(fed, -r);
 	fed->listener->errors = 0;
 	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = buffers->in[0].msg_len};
-	if (is_copy(fed, header))
+	if (is_copy(fed, header)) {
+		drop(fed, NO_MESSAGE, 1);
 		return consume(fed);
+	}
 	if (message.len > BUFFERS_MESSAGE_MAX) {
 		drop(fed, DROPPED_OVERSIZE, 1);
 	} else if (mend(fed, header, &message) >= 0) {

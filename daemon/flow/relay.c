@@ -15,6 +15,7 @@
 
 #include "flow/session.h"
 #include "flow/share.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "flow/urgent.h"
 #include "ledger/generation.h"
@@ -50,6 +51,7 @@ void relay_discard_pipe(struct session *session, unsigned d)
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd = direction->pipe;
 
+	tally_lose_held(session, d);
 	direction->pipe = -1;
 	session->fill[d] = 0;
 	if (fd >= 0)

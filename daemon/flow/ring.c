@@ -8,6 +8,7 @@
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/sink.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "net/callback.h"
 
@@ -80,6 +81,7 @@ static int send_from_ring(struct session *session, unsigned s, unsigned count)
 		r = 0;
 	}
 	session->moved |= taken > 0;
+	tally_receive(session, s, taken);
 	ring_consume(session, s, taken);
 	return r;
 }
@@ -108,6 +110,7 @@ int ring_move(struct session *session, unsigned s)
 	if (n == 0)
 		return nothing_now(session, s);
 	session->moved = true;
+	tally_receive(session, s, 1);
 	sink_drop(session, format_drop_reason(n), 1);
 	ring_consume(session, s, 1);
 	return 0;

@@ -25,6 +25,7 @@
 #include "flow/sink.h"
 #include "flow/stage.h"
 #include "flow/standing.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/fault.h"
@@ -203,7 +204,7 @@ void session_reconnect(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	/* Before the socket goes: an heir says it again, too. */
-	if (session_flow(session)->kept)
+	if (session_flow(session)->kept && session_flow(session)->messages[0])
 		atomic_fetch_or(&session_flow(session)->flags, FLOW_REPEAT);
 	session_set_state(session, SESSION_CONNECTING);
 	connect_forget(session);
@@ -226,6 +227,7 @@ static int adopt_pipes(struct session *session)
 
 		session->fill[d] = bytes > 0 ? (uint32_t)bytes : 0;
 		if (bytes < 0) {
+			tally_lose_held(session, d);
 			record->direction[d].pipe = -1;
 			r = bytes;
 		}

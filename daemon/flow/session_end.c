@@ -17,6 +17,8 @@
 #include "flow/slot.h"
 #include "flow/stage.h"
 #include "flow/standing.h"
+#include "flow/sink.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -114,6 +116,7 @@ static void close_pipes(struct session *session)
 		struct ledger_direction *direction = &session_record(session)->direction[d];
 		int fd = direction->pipe;
 
+		tally_lose_held(session, d);
 		direction->pipe = -1;
 		if (fd >= 0)
 			pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
@@ -211,6 +214,8 @@ static void finish(struct session *session)
 	standing_ended(session);
 	/* A free slot's flow is zero; those that only relay never touch theirs. */
 	if (session->exchanges || session_record(session)->front == FRONT_FED || session_record(session)->chained) {
+		if (session_flow(session)->flags & FLOW_REPEAT)
+			sink_return(session, 0);
 		kept_forget(session);
 		memset(session_flow(session), 0, sizeof(struct ledger_flow));
 	}

@@ -15,6 +15,7 @@
 #include "flow/kept.h"
 #include "flow/relay.h"
 #include "flow/session.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "net/callback.h"
 #include "net/framing.h"
@@ -36,6 +37,15 @@ enum {
 void sink_drop(struct session *session, enum ledger_drop why, uint64_t count)
 {
 	ledger_count(&session_counter(session)->dropped[why], count);
+}
+
+void sink_return(struct session *session, unsigned d)
+{
+	/* Nothing has left yet: the error was the next message's own. */
+	if (!session_flow(session)->messages[d])
+		return;
+	tally_return(session, d);
+	sink_drop(session, DROPPED_UNREACHABLE, 1);
 }
 
 bool sink_is_void(const struct session *session, unsigned d)
@@ -153,11 +163,16 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		return SINK_RECONNECT;
 	}
 	if (d == 0 && fault == FAULT_PEER && connect_lost(session, -error)) {
-		sink_drop(session, DROPPED_UNREACHABLE, sink_will_repeat(session) ? 0 : 1);
+		if (!sink_will_repeat(session))
+			sink_return(session, d);
 		return SINK_RECONNECT;
 	}
-	sink_drop(session, DROPPED_UNREACHABLE, 1);
-	return error == ECONNREFUSED && !second && !(capabilities & SPLICED_RELIABLE) ? -EAGAIN : 0;
+	if (error == ECONNREFUSED && !second && !(capabilities & SPLICED_RELIABLE)) {
+		sink_return(session, d);
+		return -EAGAIN;
+	}
+	sink_drop(session, fault == FAULT_CALL ? DROPPED_CALL : DROPPED_UNREACHABLE, 1);
+	return 0;
 }
 
 bool sink_will_repeat(const struct session *session)
@@ -165,6 +180,16 @@ bool sink_will_repeat(const struct session *session)
 	const struct ledger_flow *flow = session_flow(session);
 
 	return flow->kept && flow->messages[0] == 1;
+}
+
+/* It was counted as sent when it was the first time. */
+static int judge_repeated(struct session *session, int error)
+{
+	int r = judge(session, 0, error, true);
+
+	if (!r)
+		tally_return(session, 0);
+	return r;
 }
 
 /* What was kept goes to the member of the pool that is connected now, before anything else. It is counted already. 0; or as
@@ -184,12 +209,21 @@ static int repeat(struct session *session)
 	if (kept_read(session, bytes, &part.iov_len)) {
 		aim(session, 0, &part, &header);
 		if (sendmsg(session_fd(session, 1), &header.msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-			r = judge(session, 0, errno, true);
+			r = judge_repeated(session, errno);
 		session->moved |= !r;
+	} else {
+		sink_return(session, 0);
 	}
 	if (!r)
 		atomic_fetch_and(&flow->flags, ~(uint32_t)FLOW_REPEAT);
 	return r;
+}
+
+/* Whether a first message that could not be sent is kept, and nowhere else: it is out of its queue. */
+static bool is_kept_alone(const struct session *session, unsigned d)
+{
+	return d == 0 && session_flow(session)->kept && !session_flow(session)->messages[0] && session_is_handed_in(session) &&
+	       !exchange_blocks(session, 0);
 }
 
 static int send_messages(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
@@ -223,6 +257,10 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 			continue;
 		}
 		r = judge(session, d, errno, second);
+		if (r == SINK_RECONNECT && is_kept_alone(session, d)) {
+			count_sent(session, d, 1, messages[*taken].iov_len);
+			++*taken;
+		}
 		if (r && r != -EAGAIN)
 			return r;
 		second = r == -EAGAIN;
@@ -281,6 +319,7 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 			return RELAY_STARVED;
 		}
 		session->fill[d] += (uint32_t)n;
+		tally_hold(session, d, 1);
 	}
 	return 0;
 }
@@ -318,11 +357,13 @@ static int release(struct session *session, unsigned d)
 	session->fill[d] = 0;
 	session->moved = true;
 	while (n > 0 && next_held(bytes, (size_t)n, &at, &message)) {
+		taken = 0;
 		if (!r)
 			r = sink_send(session, d, &message, 1, &taken);
-		if (r)
-			sink_drop(session, DROPPED_OVERFLOW, 1);
+		tally_let_go(session, d, 1);
+		sink_drop(session, DROPPED_OVERFLOW, !taken);
 	}
+	tally_lose_held(session, d);
 	/* Whatever may be left in it is nobody else's. */
 	if (n != (ssize_t)held)
 		relay_discard_pipe(session, d);
@@ -331,7 +372,6 @@ static int release(struct session *session, unsigned d)
 
 void sink_forget(struct session *session, unsigned d)
 {
-	sink_drop(session, DROPPED_UNREACHABLE, session->fill[d] ? 1 : 0);
 	relay_discard_pipe(session, d);
 }
 
@@ -351,6 +391,15 @@ void sink_adopt(struct session *session, unsigned d)
 		close_up(session, d);
 }
 
+static int drain(struct session *session, unsigned d)
+{
+	int r = relay_drain_pipe(session, d);
+
+	if (!r && session->exchanges)
+		tally_send_held(session, d);
+	return r;
+}
+
 int sink_drain(struct session *session, unsigned d)
 {
 	int r = d == 0 ? repeat(session) : 0;
@@ -360,7 +409,10 @@ int sink_drain(struct session *session, unsigned d)
 	if (session->fill[d]) {
 		if (session_record(session)->state != SESSION_RELAYING || !session->writable[!d])
 			return RELAY_BLOCKED;
-		r = session->framing[!d] || !session->exchanges ? relay_drain_pipe(session, d) : release(session, d);
+		if (session->framing[!d] || !session->exchanges)
+			r = drain(session, d);
+		else
+			r = release(session, d);
 	}
 	if (!r && session_record(session)->direction[d].pipe >= 0)
 		relay_give_pipe_back(session, d);
@@ -434,7 +486,7 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 	session->fill[d] = (uint32_t)n;
 	session->moved = true;
 	ledger_count(&session_flow(session)->messages[d], gathered->messages);
-	ledger_count(&session_counter(session)->messages[d], gathered->messages);
+	tally_hold(session, d, gathered->messages);
 	sink_drop(session, DROPPED_OVERSIZE, gathered->oversize);
 	sink_drop(session, DROPPED_FRAMING, gathered->unfit);
 	return 0;

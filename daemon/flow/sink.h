@@ -40,5 +40,8 @@ bool sink_is_void(const struct session *session, unsigned direction);
 /* Whether the only message that the target ever got from the client is kept, to be sent to another in its place. */
 bool sink_will_repeat(const struct session *session);
 
+/* A message that was sent is said to have found nobody: it is dropped. */
+void sink_return(struct session *session, unsigned direction);
+
 /* Counts messages that are dropped. */
 void sink_drop(struct session *session, enum ledger_drop why, uint64_t count);

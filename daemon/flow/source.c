@@ -16,6 +16,7 @@
 #include "flow/relay.h"
 #include "flow/session.h"
 #include "flow/sink.h"
+#include "flow/tally.h"
 #include "flow/thread.h"
 #include "net/callback.h"
 #include "net/fault.h"
@@ -48,6 +49,8 @@ int source_consume(struct session *session, unsigned s)
 	session->taken[s] = false;
 	session->owed[s] = !taken;
 	session->moved |= taken;
+	if (taken && !session->unpeekable[s])
+		tally_receive(session, s, 1);
 	source_count_stripped(session, told.stripped);
 	if (is(session, s, SPLICED_FEED)) {
 		ledger_count(&session_counter(session)->lost, told.lost);
@@ -70,6 +73,12 @@ static int note_reset(struct session *session, unsigned s, int error)
 	return SOURCE_END;
 }
 
+/* Other words for what the kernel does not allow are also those of an ICMP message. */
+static bool is_own_mistake(int error)
+{
+	return error == EINVAL || error == ENOTSOCK || error == EBADF || error == EFAULT;
+}
+
 int source_judge(struct session *session, unsigned s, int error)
 {
 	enum fault fault = fault_of(error);
@@ -90,12 +99,14 @@ int source_judge(struct session *session, unsigned s, int error)
 	case FAULT_CALL:
 		break;
 	}
+	if (is(session, s, SPLICED_CONNECTIONLESS) && is_own_mistake(error))
+		return -error;
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
 		/* An earlier datagram found nobody. */
 		bool moved = s == 1 && fault == FAULT_PEER && connect_lost(session, -error);
 
 		if (!moved || !sink_will_repeat(session))
-			sink_drop(session, DROPPED_UNREACHABLE, 1);
+			sink_return(session, !s);
 		return moved ? SOURCE_MOVED : SOURCE_AGAIN;
 	}
 	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && connect_lost(session, -error))
@@ -191,8 +202,10 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		return SOURCE_END;
 	}
 	session->peeked[s] = true;
-	if (!peeks)
+	if (!peeks) {
+		tally_receive(session, s, 1);
 		source_count_stripped(session, receive_count_stripped(buffers, row, 1));
+	}
 	*ret = (struct spliced_message){.size = sizeof *ret, .data = buffers->in_parts[0].iov_base, .len = *len,
 					.from = (struct sockaddr *)&buffers->from[0], .from_len = header->msg_namelen};
 	return *len <= BUFFERS_MESSAGE_MAX && source_mend(session, s, header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;

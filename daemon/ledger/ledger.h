@@ -255,6 +255,7 @@ struct ledger_flow {
 	uint32_t chain_reserved;
 	uint32_t kept; /* flow/kept.h: place of its first message, plus one; 0: it has none */
 	uint32_t kept_reserved;
+	_Atomic uint32_t held[2]; /* messages in the pipes, by source */
 };
 
 /* A session's first message, until it is answered. */
@@ -392,6 +393,9 @@ enum ledger_drop {
 	DROPPED_POISON,       /* in hand at repeated deaths of the worker */
 	DROPPED_FORBIDDEN,    /* towards a socket whose family does not let it pass */
 	DROPPED_LOOP,         /* a session of ours sent it, and it came back */
+	DROPPED_DENIED,       /* from a peer that allow or deny refuses */
+	DROPPED_CALL,         /* the kernel does not let it be sent, whoever may be there */
+	DROPPED_CRASH,        /* in hand when a worker died */
 	DROPPED_REASONS,
 };
 
@@ -412,6 +416,9 @@ struct ledger_counter {
 	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
 	_Atomic uint64_t evicted; /* datagram sessions that gave way to a newer peer's */
 	_Atomic uint64_t unkept;  /* first messages that were not kept */
+	/* the flow's tally */
+	_Atomic uint64_t received[2], returned[2]; /* messages: by source; of those into the sink */
+	_Atomic uint64_t waiting; /* ... in pipes now; recomputed when adopted */
 };
 
 enum ledger_control_state {

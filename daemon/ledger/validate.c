@@ -26,6 +26,7 @@
 enum {
 	DIRECTION_FLAGS = DIRECTION_EOF | DIRECTION_FIN_SENT | DIRECTION_RESET | DIRECTION_FIN_FIRST,
 	DIRECTION_FLAGS_URGENT = DIRECTION_URGENT | DIRECTION_URGENT_ODD | DIRECTION_URGENT_STAGED,
+	HELD_MAX = 1 << 20, /* messages in a pipe, which has no more bytes */
 	DOWN_MAX_SECONDS = 3600, /* no target is held to be down for longer */
 };
 
@@ -274,6 +275,8 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 	for (int d = 0; d < 2; d++) {
 		uint32_t flags = record->direction[d].flags;
 
+		if (flow->held[d] > (record->direction[d].pipe < 0 ? 0 : HELD_MAX))
+			mend_word(v, (uint32_t *)&flow->held[d], 0);
 		mend_word(v, &record->direction[d].flags,
 			  flags & DIRECTION_URGENT ? flags & (DIRECTION_FLAGS | DIRECTION_FLAGS_URGENT | 0xffff0000) : flags & DIRECTION_FLAGS);
 	}
