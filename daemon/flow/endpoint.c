@@ -39,6 +39,13 @@ struct socket_options endpoint_socket_options(const struct config_endpoint *endp
 	};
 }
 
+void endpoint_set_accepted(const struct config_endpoint *endpoint, unsigned leg, int fd)
+{
+	struct socket_options common = endpoint_socket_options(endpoint);
+
+	socket_set_accepted(fd, endpoint->legs[leg].family, &common);
+}
+
 int endpoint_open(const struct config_endpoint *endpoint, unsigned leg)
 {
 	struct socket_options common = endpoint_socket_options(endpoint);

@@ -11,6 +11,9 @@ struct config_endpoint;
 /* The options that every family takes. */
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint);
 
+/* A socket that was accepted gets what a listening one does not pass on. */
+void endpoint_set_accepted(const struct config_endpoint *endpoint, unsigned leg, int fd);
+
 /* A socket for a leg of a target, ready to be connected: the descriptor or negative errno. */
 int endpoint_open(const struct config_endpoint *endpoint, unsigned leg);
 

@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "flow/access.h"
 #include "flow/chain.h"
+#include "flow/endpoint.h"
 #include "flow/fed.h"
 #include "flow/hand.h"
 #include "flow/receive.h"
@@ -264,6 +265,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 		}
 		session->route = route;
 		slot_accept(session_record(session), record, fd);
+		endpoint_set_accepted(&route->listen[record->endpoint], record->leg, fd);
 		chain_join(session, &chain);
 		session_record(session)->admitted = 1;
 		session_begin(session, peer);

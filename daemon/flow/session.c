@@ -13,6 +13,7 @@
 #include "flow/access.h"
 #include "flow/chain.h"
 #include "flow/connect.h"
+#include "flow/endpoint.h"
 #include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/hand.h"
@@ -287,7 +288,9 @@ static bool is_welcome(struct session *session, const struct address *peer)
 	const struct config_rule *rule;
 
 	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer, &rule);
-	if (!record->admitted)
+	if (record->admitted)
+		endpoint_set_accepted(&session->route->listen[record->endpoint], record->leg, record->fd[0]);
+	else
 		session_log_refused(session->thread, session->generation, session->route, leg, peer, rule);
 	return record->admitted;
 }

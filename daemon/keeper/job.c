@@ -128,6 +128,7 @@ static int set_up(const struct job *job, bool prepares, struct report *report)
 {
 	const struct config_leg *leg = job->leg;
 	const struct spliced_plugin *plugin = &leg->family->plugin;
+	struct socket_options common = endpoint_socket_options(job->endpoint);
 	int first = 0;
 
 	config_hear(job->config, job->route, job->endpoint, leg, report);
@@ -136,6 +137,8 @@ static int set_up(const struct job *job, bool prepares, struct report *report)
 
 		if (prepares && plugin->prepare)
 			r = (int)CALLBACK(leg->family, prepare, plugin->prepare(job->fds[k], &leg->options));
+		if (!r && prepares)
+			r = socket_set_priority(job->fds[k], &common);
 		if (!r && plugin->bound)
 			r = (int)CALLBACK(leg->family, bound, plugin->bound(job->fds[k], &leg->options));
 		if (r < 0 && !first)

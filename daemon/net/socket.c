@@ -88,6 +88,21 @@ static int apply_common(int fd, const struct socket_options *common)
 	return r;
 }
 
+/* What a family sets, as IP_TOS, may set this as well: what was asked for comes last. */
+int socket_set_priority(int fd, const struct socket_options *common)
+{
+	return common && common->priority >= 0 ? set_int(fd, SOL_SOCKET, SO_PRIORITY, common->priority) : 0;
+}
+
+void socket_set_accepted(int fd, const struct family *family, const struct socket_options *common)
+{
+	struct socket_options own = {.sndbuf = common->sndbuf, .mark = common->mark, .priority = -1};
+
+	if (family->plugin.domain == AF_UNIX)
+		apply_common(fd, &own);
+	socket_set_priority(fd, common);
+}
+
 /* What a socket of this kind has before anybody asks for something else. */
 static int usual(const struct family *family, const struct spliced_row *row, const struct socket_options *common, int option)
 {
@@ -144,6 +159,8 @@ static int open_here(const struct family *family, const struct spliced_options *
 	r = apply_common(fd, common);
 	if (!r && family->plugin.prepare)
 		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
+	if (!r)
+		r = socket_set_priority(fd, common);
 	if (!r && options->row->capabilities & SPLICED_TCP_INFO)
 		socket_keep_urgent(fd);
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
@@ -205,6 +222,8 @@ static int take_passed(const struct family *family, const struct spliced_options
 	r = apply_common(fd, common);
 	if (!r && family->plugin.prepare)
 		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
+	if (!r)
+		r = socket_set_priority(fd, common);
 	if (!r && options->row->capabilities & SPLICED_TCP_INFO)
 		socket_keep_urgent(fd);
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;

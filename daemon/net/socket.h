@@ -58,6 +58,12 @@ int socket_open(const struct family *family, const struct spliced_options *optio
  * got is for those that it will accept. 0 or negative errno. */
 int socket_change(int fd, const struct family *family, const struct spliced_row *row, const struct socket_options *common);
 
+/* Once more what a family may have changed meanwhile by options of its own: the priority. 0 or negative errno. */
+int socket_set_priority(int fd, const struct socket_options *common);
+
+/* What a listening socket does not pass on to those that it accepts: the priority, and of UNIX sockets all. What cannot be set is left. */
+void socket_set_accepted(int fd, const struct family *family, const struct socket_options *common);
+
 /* connect(2). 0: connected; -EINPROGRESS: under way; other negative errno: not. */
 int socket_connect(int fd, const struct address *address);
 
