@@ -55,6 +55,7 @@ static void route_write(const json_t *route)
 	part_write(&line, "waiting", "", member_number(route, "waiting"));
 	part_write(&line, "evicted", "", member_number(route, "sessions.evicted"));
 	drops_write(&line, member(route, "dropped"));
+	part_write(&line, "dropped by the kernel", "", member_number(route, "kernel_dropped"));
 	part_write(&line, "stripped of descriptors", "", member_number(route, "descriptors"));
 	part_write(&line, "first ones not kept", "", member_number(route, "unkept"));
 	part_write(&line, "lost", "", member_number(route, "lost"));

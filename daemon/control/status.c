@@ -129,6 +129,7 @@ void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_
 			ret->messages[d] += counter->messages[d] - counter->returned[d];
 		}
 		ret->waiting += counter->waiting;
+		ret->kernel += counter->kernel;
 		for (int i = 0; i < DROPPED_REASONS; i++)
 			ret->dropped[i] += counter->dropped[i];
 		ret->lost += counter->lost;

@@ -26,7 +26,7 @@ uint64_t status_files_digest(const struct config *config);
 /* Sums over all threads of one route's counts. */
 struct status_sums {
 	uint64_t sessions, ended, aborted, bytes[2], connect_errors, refused[REFUSED_REASONS];
-	uint64_t received[2], messages[2], waiting, dropped[DROPPED_REASONS], lost, descriptors, evicted, unkept;
+	uint64_t received[2], messages[2], waiting, kernel, dropped[DROPPED_REASONS], lost, descriptors, evicted, unkept;
 };
 void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret);
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "config/needs.h"
+#include "control/live.h"
 #include "control/status.h"
 #include "control/words.h"
 #include "flow/hand.h"
@@ -40,39 +41,6 @@ static json_t *refuse(const char *format, ...)
 static json_t *list_answer(const char *name, json_t *list)
 {
 	return json_pack("{s:b, s:o}", "ok", 1, name, list);
-}
-
-/* What sessions that have not ended add, counted in one pass over them. Bytes of theirs are in their records, not in the counters. */
-struct live {
-	uint64_t (*bytes)[2]; /* by route's record */
-	uint32_t *sessions;   /* by target's record; a target of an older generation counts where it still stands */
-};
-
-static void live_done(struct live *live)
-{
-	free(live->bytes);
-	free(live->sessions);
-}
-
-/* 0 or -ENOMEM. */
-static int live_count(struct live *live, const struct ledger *ledger, struct generation *generations)
-{
-	live->bytes = calloc(LEDGER_ROUTES_MAX, sizeof *live->bytes);
-	live->sessions = calloc(LEDGER_TARGETS_MAX, sizeof *live->sessions);
-	for (uint32_t i = 0; live->bytes && live->sessions && i < ledger_sessions_high(ledger); i++) {
-		const struct generation *generation;
-		struct ledger_session record;
-
-		if (ledger->sessions[i].state != SESSION_RELAYING || !glance_session(ledger, i, &record))
-			continue;
-		generation = generation_find(generations, record.generation);
-		if (!generation)
-			continue;
-		live->sessions[generation->target_slots[record.route][record.target]]++;
-		for (int d = 0; d < 2; d++)
-			live->bytes[generation->route_slots[record.route]][d] += record.direction[d].bytes;
-	}
-	return live->bytes && live->sessions ? 0 : -ENOMEM;
 }
 
 static json_t *targets_of(const struct ledger *ledger, const struct generation *generation, unsigned route,
@@ -117,7 +85,7 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(listen, words_json(route->listen[i].text));
 	for (unsigned i = 0; i < route->n_dial; i++)
 		json_array_append_new(dial, words_json(route->dial[i].text));
-	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
+	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
 			 route->name,
 			 "title", words_json(title), "enabled", route->enabled, "place",
 			 words_json(config_place_text(config, route->place, place, sizeof place)), "listen", listen, "dial", dial, "targets",
@@ -125,7 +93,8 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "evicted", (json_int_t)sums.evicted, "bytes", "to_target", (json_int_t)sums.bytes[0],
 			 "from_target", (json_int_t)sums.bytes[1], "received", "from_client", (json_int_t)sums.received[0], "from_target",
 			 (json_int_t)sums.received[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
-			 (json_int_t)sums.messages[1], "waiting", (json_int_t)sums.waiting, "dropped", status_dropped(&sums), "lost", (json_int_t)sums.lost,
+			 (json_int_t)sums.messages[1], "waiting", (json_int_t)sums.waiting, "dropped", status_dropped(&sums),
+			 "kernel_dropped", (json_int_t)(sums.kernel + live->kernel[slot]), "lost", (json_int_t)sums.lost,
 			 "descriptors", (json_int_t)sums.descriptors, "unkept", (json_int_t)sums.unkept, "refused", (json_int_t)refused, "connect_errors",
 			 (json_int_t)sums.connect_errors, "deaths", (json_int_t)ledger->routes[slot].deaths_total, "paused",
 			 words_json(*pause ? pause : NULL));

@@ -392,6 +392,28 @@ static bool has_turn(const struct thread *thread, uint32_t index)
 	return true;
 }
 
+/* What the kernel had dropped at a socket that goes. */
+static void count_drops(const struct listener *listener, struct ledger_listener *record, int fd)
+{
+	const struct thread *thread = listener->thread;
+	uint32_t slot = listener->generation->route_slots[record->route];
+
+	if (!socket_may_drop(leg_of(listener)->row))
+		return;
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->kernel, socket_drops(fd) - record->drops_before);
+	record->drops_before = 0;
+}
+
+/* ... and what it had dropped before, where the socket was passed to us. */
+static void note_drops(const struct listener *listener, struct ledger_listener *record, int fd)
+{
+	const struct config_endpoint *endpoint = &listener->generation->config->routes[record->route].listen[record->endpoint];
+
+	if (!record->drops_known && endpoint->values[ENDPOINT_FD].value.text && socket_may_drop(leg_of(listener)->row))
+		record->drops_before = socket_drops(fd);
+	record->drops_known = 1;
+}
+
 /* The thread's part of a leaving listener is done with. One that has a place in a group is closed by the keeper, who moves the others. */
 static void leave(struct thread *thread, struct listener *listener, uint32_t index)
 {
@@ -401,6 +423,7 @@ static void leave(struct thread *thread, struct listener *listener, uint32_t ind
 
 	timer_clear(&thread->loop.timers, &listener->timer);
 	loop_remove(&thread->loop, fd);
+	count_drops(listener, record, fd);
 	listener->thread = NULL;
 	if (record->placed == PLACES_KNOWN && record->group) {
 		atomic_store(&record->let_go[place], 1);
@@ -488,6 +511,7 @@ static void adopt(struct thread *thread, uint32_t index)
 	if (listener->fed) {
 		socket_hear_only_joined(fd);
 		receive_prepare(fd, row);
+		note_drops(listener, record, fd);
 	}
 	if (record->paused == PAUSE_DEATHS)
 		listener->paused = PAUSE_DEATHS;

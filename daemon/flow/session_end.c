@@ -141,6 +141,8 @@ static uint64_t closing_name_at(const struct session *session, unsigned side)
 void session_close(struct session *session, unsigned side)
 {
 	session->watch[side] = 0;
+	if (session_record(session)->fd[side] >= 0 && socket_may_drop(session_row(session, side)))
+		ledger_count(&session_counter(session)->kernel, socket_drops(session_record(session)->fd[side]));
 	closing_close(session->thread->record, &session_record(session)->fd[side], closing_name_at(session, side));
 }
 

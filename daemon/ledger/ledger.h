@@ -311,6 +311,8 @@ struct ledger_listener {
 	uint32_t shared; /* one socket for all threads, because descriptors are short */
 	_Atomic uint32_t useless; /* its family says that its socket is: another is to be opened in its place */
 	uint64_t file_device, file_inode; /* of a UNIX socket: of its file as it was bound; 0: not noted */
+	/* a socket that was passed to us: what the kernel had dropped there before */
+	uint32_t drops_before, drops_known;
 };
 
 /* How far a route is stopped because the worker died with it in hand, each time a step more. */
@@ -419,6 +421,7 @@ struct ledger_counter {
 	/* the flow's tally */
 	_Atomic uint64_t received[2], returned[2]; /* messages: by source; of those into the sink */
 	_Atomic uint64_t waiting; /* ... in pipes now; recomputed when adopted */
+	_Atomic uint64_t kernel;  /* ... that the kernel had dropped at sockets that are closed now */
 };
 
 enum ledger_control_state {

@@ -493,6 +493,19 @@ enum socket_queue socket_queue(int fd)
 	return SOCKET_QUEUE_UNKNOWN;
 }
 
+bool socket_may_drop(const struct spliced_row *row)
+{
+	return row->capabilities & SPLICED_BOUNDARIES && !(row->capabilities & SPLICED_RELIABLE);
+}
+
+uint32_t socket_drops(int fd)
+{
+	uint32_t memory[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof memory;
+
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 ? 0 : memory[SK_MEMINFO_DROPS];
+}
+
 bool socket_said_fin(int fd)
 {
 	return socket_poll(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR);

@@ -129,6 +129,10 @@ void socket_stop_datagrams(int fd);
 enum socket_queue { SOCKET_QUEUE_HAS_ROOM, SOCKET_QUEUE_CROWDED, SOCKET_QUEUE_UNKNOWN };
 enum socket_queue socket_queue(int fd);
 
+/* Messages that the kernel has dropped at a socket since it was made: mostly for want of room. Of rows that may lose some. */
+bool socket_may_drop(const struct spliced_row *row);
+uint32_t socket_drops(int fd);
+
 /* Whether the peer has said FIN, also while bytes from before it wait (POLLRDHUP, poll(2)). */
 bool socket_said_fin(int fd);
 

@@ -263,6 +263,7 @@ def test_messages_of_routes(path):
 
 @pytest.mark.parametrize("members, line", [
     ({"lost": 2}, ["syslog: lost 2"]), ({"waiting": 3}, ["syslog: waiting 3"]),
+    ({"kernel_dropped": 3}, ["syslog: dropped by the kernel 3"]),
     ({"dropped": {"overflow": 5, "framing": 0}}, ["syslog: dropped overflow 5"]),
     ({"messages": {"to_target": 0, "from_target": 1}}, ["syslog: messages from target 1"]),
     ({"dropped": {HOSTILE_REASON: 1}}, ["syslog: dropped \\x1b[2J 1"]),

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from harness import Daemon, Injected, Skip, until
+from harness import Daemon, Injected, Skip, process_state, until
 from messages import End, Echo, route
 
 COUNT = 5
@@ -60,6 +60,7 @@ class World:
         "floods": ("udp4", "udp4", {}),
         "injected": ("udp4", "udp4", {}),
         "moves": ("udp4", "udp4", {}),
+        "overruns": ("udp4", "udp4", {}),
     }
 
     def __init__(self):
@@ -70,6 +71,8 @@ class World:
         routes = {name: {"listen": self.front[name].framed, "target": self.back[name].framed, **case[2]}
                   for name, case in self.CASES.items()}
         routes["moves"]["target"] = (End("udp4").text, self.back["moves"].text)  # nobody listens on the first
+        for key in ("listen", "target"):
+            routes["overruns"][key] += "?rcvbuf=8192"
         self.daemon = Daemon(routes, {"log": {"to": "stderr", "level": "warning"}})
 
     def say(self, name, count=COUNT, size=10):
@@ -190,6 +193,52 @@ def test_what_the_kernel_refuses_to_send(world):
         client.say(b"third")
         assert client.hear() == b"third"
     assert received(world.daemon, "injected", 3)["dropped"] == {"refused": 1}
+
+
+@contextlib.contextmanager
+def stopped(pid):
+    """... for a moment: who stands still for seconds is taken for hung."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        until("it stands still", lambda: process_state(pid) == "T")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def accounted(daemon, name, clients, targets):
+    """Once all that both sides have sent was received, or dropped by the kernel: how many those were."""
+    def all_of_them():
+        counts = route(daemon, name)
+        return counts if sum(counts["received"].values()) + counts["kernel_dropped"] == clients + targets else None
+
+    return until("all are accounted for", all_of_them)["kernel_dropped"]
+
+
+def test_what_the_kernel_drops(world):
+    """... at the listener's socket and at a session's, is counted once, whoever reads the socket, and when it is closed."""
+    daemon, name, burst = world.daemon, "overruns", 200
+    with world.back[name].server() as server, world.front[name].client() as client:
+        server.settimeout(60)
+        client.say(b"hello")
+        peer = server.recvfrom(100)[1]
+        with stopped(daemon.worker):
+            for _ in range(burst):
+                client.say(b"x" * 500)
+        dropped = accounted(daemon, name, 1 + burst, 0)
+        assert dropped
+        with stopped(daemon.worker):
+            for _ in range(burst):
+                server.sendto(b"x" * 500, peer)
+        both = accounted(daemon, name, 1 + burst, burst)
+        assert both > dropped
+        kill_worker(daemon)
+        assert accounted(daemon, name, 1 + burst, burst) == both
+        for one in daemon.sessions():
+            if one["route"] == name:
+                daemon.ctl("kill", one["id"])
+        assert accounted(daemon, name, 1 + burst, burst) == both
+        tally(daemon, name)
 
 
 def test_kills_under_load(world):
