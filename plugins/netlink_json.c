@@ -300,10 +300,8 @@ static int dump_done(struct spliced_consumer *consumer, struct state *state, voi
 		state->left = 0;
 		return 0; /* messages were lost meanwhile: another round follows */
 	}
-	if (state->left) {
-		dump_next(consumer, state);
-		return 0;
-	}
+	if (state->left)
+		return 0; /* the next is asked for when this message is out of the queue: with a small buffer it would find no room */
 	return say("snapshot-end", NULL, frame, size);
 }
 
@@ -441,7 +439,11 @@ static void renew(struct spliced_consumer *consumer, struct state *state)
 {
 	uint64_t next = state->dumped + DUMP_PAUSE_SECONDS * SECOND;
 
-	if (!state->due || state->dumping)
+	if (state->dumping)
+		return;
+	if (state->left && !state->due)
+		dump_next(consumer, state);
+	if (!state->due)
 		return;
 	if (state->dumped && clock_ns(CLOCK_MONOTONIC) < next)
 		consumer->wake = next;

@@ -158,6 +158,17 @@ def test_with_a_tiny_buffer_every_loss_is_told_and_healed():
         assert follower.ends >= 2
 
 
+@pytest.mark.parametrize("rcvbuf", ("2304", "4K", "16K", "32K", "64K", "1M"))
+def test_the_snapshot_completes_with_any_buffer(rcvbuf):
+    """A part of a dump that finds no room waits; where the kernel drops one nevertheless, that is told, and another dump follows."""
+    furnish()
+    ip_batch(f"addr add 10.{number // 250}.{number % 250}.2/32 dev br0" for number in range(1000))
+    route_ = Route(groups=["link", "addr", "route", "neigh"], rcvbuf=rcvbuf)
+    with route_.daemon():
+        follower = route_.follow()
+        same(follower.known("address"), addresses(), "address")
+
+
 @pytest.mark.parametrize("how", ("mark", "ignore"))
 def test_a_loss_is_only_marked_or_ignored(how):
     route_ = Route(groups=["addr"], rcvbuf="4K", on_overrun=how)
