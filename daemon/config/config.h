@@ -77,6 +77,7 @@ enum config_endpoint_option {
 	ENDPOINT_MAX_FRAME,
 	ENDPOINT_FORMAT, /* "raw", or a format of the family's */
 	ENDPOINT_FD,     /* a socket's name, passed.h */
+	ENDPOINT_REPLY_FROM, /* words: enum config_reply_from */
 	ENDPOINT_OPTIONS,
 };
 
@@ -104,6 +105,9 @@ enum config_overflow {
 	OVERFLOW_DROP_OLD,
 };
 
+/* Whose replies a target's socket of datagrams takes. */
+enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
+
 struct config_endpoint {
 	struct config_place place;
 	enum spliced_role role;
@@ -119,6 +123,7 @@ struct config_endpoint {
 	enum spliced_framing framing;	     /* as said; UNSET where nothing was */
 	uint32_t max_frame;		     /* bytes, with header and end */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
+	enum config_reply_from reply_from;
 	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same, wherever they stand */
 };
 

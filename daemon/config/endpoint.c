@@ -120,7 +120,10 @@ static int read_group(struct check *check, const struct list *list, struct node 
 		r = frame_read(check, endpoint);
 	if (r < 0)
 		return r;
-	return leg_read_all(check, list->route, group, endpoint);
+	r = leg_read_all(check, list->route, group, endpoint);
+	if (r == 0)
+		frame_check_replies(check, endpoint);
+	return r;
 }
 
 static int add(struct check *check, struct list *list, const struct config_endpoint *endpoint)

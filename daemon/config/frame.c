@@ -99,6 +99,31 @@ static void check_framing(struct check *check, const struct config_endpoint *end
 			    endpoint->key, (long long)least);
 }
 
+/* A datagram socket that is bound to one address, and whose peer's may be another. */
+static void read_reply_from(struct check *check, struct config_endpoint *endpoint)
+{
+	const struct config_value *value = &endpoint->values[ENDPOINT_REPLY_FROM];
+	uint64_t capabilities = endpoint->legs[0].row->capabilities;
+
+	if (value->value.state == SPLICED_UNSET)
+		return;
+	endpoint->reply_from = (enum config_reply_from)value->value.number;
+	if (strcmp(endpoint->key, "target") != 0)
+		check_error(check, value->place, "%s.reply_from belongs to a target; take it away", endpoint->key);
+	else if (!(capabilities & SPLICED_CONNECTIONLESS) || capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS))
+		check_error(check, value->place, "%s.reply_from stands on a socket that is no UDP one, and takes replies of its target only; take it away",
+			    endpoint->key);
+}
+
+void frame_check_replies(struct check *check, const struct config_endpoint *endpoint)
+{
+	const struct config_value *value = &endpoint->values[ENDPOINT_REPLY_FROM];
+
+	if (endpoint->n_legs && endpoint->reply_from == REPLY_FROM_HOST && address_is_multicast(&endpoint->legs[0].address))
+		check_error(check, value->place, "%s.reply_from is \"host\", and its target is a multicast group, which says nothing itself; say \"any\"",
+			    endpoint->key);
+}
+
 int frame_read(struct check *check, struct config_endpoint *endpoint)
 {
 	const struct spliced_value *framing = &endpoint->values[ENDPOINT_FRAMING].value;
@@ -112,5 +137,6 @@ int frame_read(struct check *check, struct config_endpoint *endpoint)
 		check_framing(check, endpoint);
 	}
 	read_format(check, endpoint);
+	read_reply_from(check, endpoint);
 	return 0;
 }

@@ -24,6 +24,7 @@ static const char *const log_targets[] = {"journal", "stderr", "syslog", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const sandboxes[] = {"auto", "off", NULL};
 static const char *const balances[] = {"roundrobin", NULL};
+static const char *const repliers[] = {"target", "host", "any", NULL}; /* enum config_reply_from */
 static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
 static const char *const framings[] = {"none",	    "length16",	   "length32", "line",
 				       "netstring", "octet-count", "slip",     "nul", "auto", NULL};
@@ -225,6 +226,15 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 			 .type = SPLICED_STRING,
 			 .flags = SPLICED_REOPEN,
 			 .doc = "name of a socket that systemd passes, bound and listening; fd://NAME says all of it"},
+	[ENDPOINT_REPLY_FROM] =
+		{.name = "reply_from",
+		 .type = SPLICED_WORD,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .default_text = "target",
+		 .words = repliers,
+		 .doc = "whose replies a datagram target's socket takes: the target's, those of any port of its host, or anybody's; what the "
+			"client says next goes where the reply came from"},
 };
 
 const char *const schema_root_keys[] = {"daemon", "defaults", "lists", "routes", NULL};

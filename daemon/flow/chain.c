@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "flow/connect.h"
 #include "flow/own.h"
+#include "flow/roam.h"
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "flow/told.h"
@@ -332,7 +333,7 @@ int chain_connect(struct session *session, int fd, const struct address *address
 		file = listener->file;
 	if (file)
 		note(session, side, fd, address, file, begun);
-	r = socket_connect(fd, address);
+	r = side && roam_is_asked(session) ? roam_begin(session, fd, address) : socket_connect(fd, address);
 	if (r && r != -EINPROGRESS)
 		return r;
 	if (!file)
@@ -348,8 +349,14 @@ void chain_adopt(struct session *session, unsigned side)
 	const struct own_file *listener;
 	struct address remote;
 
-	if (fd < 0 || socket_peer_address(fd, &remote) < 0)
+	if (fd < 0)
 		return;
+	if (side && roam_is_asked(session) && roam_has_begun(session)) {
+		remote.len = session_flow(session)->far_len;
+		memcpy(&remote.storage, session_flow(session)->far, remote.len);
+	} else if (socket_peer_address(fd, &remote) < 0) {
+		return;
+	}
 	listener = find_listener(session, side, fd, &remote);
 	judge(session, side, listener);
 	note(session, side, fd, &remote, listener ? listener->file : 0, 0);

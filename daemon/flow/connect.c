@@ -17,6 +17,7 @@
 #include "flow/kept.h"
 #include "flow/look.h"
 #include "flow/relay.h"
+#include "flow/roam.h"
 #include "flow/session.h"
 #include "flow/session_log.h"
 #include "flow/target.h"
@@ -86,6 +87,8 @@ static void close_attempt(struct session *session)
 
 	chain_forget(session, side);
 	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = session->unwatched[side] = false;
+	if (side)
+		roam_end(session);
 	session_close(session, side);
 }
 
@@ -408,6 +411,8 @@ bool connect_lost(struct session *session, int error)
 	struct ledger_session *record = session_record(session);
 	bool answered = session_flow(session)->messages[1] != 0, all_down;
 
+	if (session->roams && roam_lost(session))
+		return false;
 	target_failed(target_of(session), session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
@@ -481,6 +486,8 @@ static bool is_connected(struct session *session)
 
 	if (is_bound(session))
 		return !look_at_side(session, connect_side(session));
+	if (connect_side(session) && roam_is_asked(session))
+		return roam_has_begun(session);
 	return (socket_is_connected(fd) && (has_tcp_states(session) || socket_poll(fd, POLLOUT) & POLLOUT)) || is_addressed(session);
 }
 

@@ -12,6 +12,7 @@
 #include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/ring.h"
+#include "flow/roam.h"
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/source.h"
@@ -92,6 +93,7 @@ void exchange_plan(struct session *session)
 			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
 	}
 	session->keeps = session->route->n_targets > 1 && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
+	session->roams = roam_is_asked(session);
 	session->planned = true;
 }
 

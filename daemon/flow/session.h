@@ -105,6 +105,7 @@ struct session {
 	uint32_t max_frame[2];
 	const struct spliced_format *format[2]; /* of messages from that side */
 	bool receive_only[2];  /* that side takes nothing */
+	bool roams;            /* the target's socket is not connected: roam.h */
 	bool keeps, begun;     /* the first message may have to go to another member of the pool: kept.h; it has been looked at */
 	bool proven;           /* the target has said something since it was connected, or last failed */
 	uint64_t unheard;      /* ... or else, since when messages are sent to it, CLOCK_MONOTONIC ns; 0: none were */

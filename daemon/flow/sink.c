@@ -14,6 +14,7 @@
 #include "flow/exchange.h"
 #include "flow/kept.h"
 #include "flow/relay.h"
+#include "flow/roam.h"
 #include "flow/session.h"
 #include "flow/tally.h"
 #include "flow/thread.h"
@@ -96,6 +97,10 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 	memset(header, 0, sizeof *header);
 	header->msg_hdr.msg_iov = (struct iovec *)message;
 	header->msg_hdr.msg_iovlen = 1;
+	if (d == 0 && session->roams) {
+		header->msg_hdr.msg_name = flow->far;
+		header->msg_hdr.msg_namelen = flow->far_len;
+	}
 	if (d == 0 || !session_is_handed_in(session))
 		return;
 	header->msg_hdr.msg_name = flow->peer;
@@ -133,6 +138,8 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	uint64_t capabilities = session_row(session, !d)->capabilities;
 	enum fault fault = fault_of(error);
 
+	if (d == 0 && fault > FAULT_SHORTAGE)
+		roam_take_errors(session);
 	switch (fault) {
 	case FAULT_INTERRUPTED:
 		return second ? blocked(session, d, false) : -EAGAIN;

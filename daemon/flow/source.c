@@ -14,6 +14,7 @@
 #include "flow/format.h"
 #include "flow/receive.h"
 #include "flow/relay.h"
+#include "flow/roam.h"
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/tally.h"
@@ -99,6 +100,8 @@ int source_judge(struct session *session, unsigned s, int error)
 	case FAULT_CALL:
 		break;
 	}
+	if (s == 1)
+		roam_take_errors(session);
 	if (is(session, s, SPLICED_CONNECTIONLESS) && is_own_mistake(error))
 		return -error;
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
@@ -175,6 +178,10 @@ int source_mend(struct session *session, unsigned s, const struct msghdr *header
 	const struct config_leg *leg = session_leg(session, s);
 	int r = 0;
 
+	if (s == 1 && session->roams && !roam_hears(session, header)) {
+		sink_drop(session, DROPPED_SENDER, 1);
+		return -EPERM;
+	}
 	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
 		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)

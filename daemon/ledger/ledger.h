@@ -234,7 +234,7 @@ enum ledger_flow_flag {
 	FLOW_SUPERSEDED = 4, /* of an older generation: replies still pass, what its peer says begins a new session */
 };
 
-enum { LEDGER_PEER_MAX = 112, LEDGER_REPLY_MAX = 48, LEDGER_FORMAT_STATE_MAX = 64 };
+enum { LEDGER_PEER_MAX = 112, LEDGER_REPLY_MAX = 48, LEDGER_FAR_MAX = 28, LEDGER_FORMAT_STATE_MAX = 64 };
 
 /* What a session that moves messages needs beside its session record; same index. */
 struct ledger_flow {
@@ -256,6 +256,9 @@ struct ledger_flow {
 	uint32_t kept; /* flow/kept.h: place of its first message, plus one; 0: it has none */
 	uint32_t kept_reserved;
 	_Atomic uint32_t held[2]; /* messages in the pipes, by source */
+	uint8_t far_len; /* flow/roam.h: where its target's socket, which is not connected, sends to; 0: it is connected */
+	uint8_t far_reserved[3];
+	uint8_t far[LEDGER_FAR_MAX]; /* a sockaddr */
 };
 
 /* A session's first message, until it is answered. */

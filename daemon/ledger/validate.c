@@ -234,7 +234,7 @@ static bool directions_fit(const struct ledger_session *record)
 
 static bool flow_fits(const struct ledger_flow *flow)
 {
-	return flow->peer_len <= LEDGER_PEER_MAX && flow->reply_len <= LEDGER_REPLY_MAX && flow->format_now <= 1;
+	return flow->peer_len <= LEDGER_PEER_MAX && flow->reply_len <= LEDGER_REPLY_MAX && flow->format_now <= 1 && flow->far_len <= LEDGER_FAR_MAX;
 }
 
 static bool lives(const struct ledger_session *record)

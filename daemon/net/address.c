@@ -26,6 +26,30 @@ bool address_is_multicast(const struct address *address)
 	return false;
 }
 
+bool address_is_same_host(const struct address *a, const struct address *b)
+{
+	const void *one = &a->storage, *other = &b->storage;
+	const struct sockaddr_in6 *in6 = one, *other6 = other;
+
+	if (a->storage.ss_family != b->storage.ss_family)
+		return false;
+	switch (a->storage.ss_family) {
+	case AF_INET:
+		return ((const struct sockaddr_in *)one)->sin_addr.s_addr == ((const struct sockaddr_in *)other)->sin_addr.s_addr;
+	case AF_INET6:
+		return IN6_ARE_ADDR_EQUAL(&in6->sin6_addr, &other6->sin6_addr) &&
+		       (!in6->sin6_scope_id || !other6->sin6_scope_id || in6->sin6_scope_id == other6->sin6_scope_id);
+	}
+	return address_equal(a, b);
+}
+
+/* Both have the port in the same place. */
+bool address_is_same(const struct address *a, const struct address *b)
+{
+	return address_is_same_host(a, b) &&
+	       ((const struct sockaddr_in *)(const void *)&a->storage)->sin_port == ((const struct sockaddr_in *)(const void *)&b->storage)->sin_port;
+}
+
 bool address_equal(const struct address *a, const struct address *b)
 {
 	return a->len == b->len && !memcmp(&a->storage, &b->storage, a->len);

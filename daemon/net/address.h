@@ -30,6 +30,10 @@ static inline const struct sockaddr *address_sockaddr_const(const struct address
 /* Whether it is one of a multicast group of inet or inet6. */
 bool address_is_multicast(const struct address *address);
 
+/* Whether two of inet or inet6 are of one host, whatever the port; and of one port, too, whatever the flow label. */
+bool address_is_same_host(const struct address *a, const struct address *b);
+bool address_is_same(const struct address *a, const struct address *b);
+
 bool address_equal(const struct address *a, const struct address *b);
 
 /* Writes the address as the family's config text, NUL-terminated, into text (at least ADDRESS_TEXT_MAX bytes); "?" where

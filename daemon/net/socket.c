@@ -240,16 +240,11 @@ bool socket_is_bound_late(const struct family *family, const struct spliced_row 
 static int try_host(const struct family *family, const struct spliced_options *options, const struct address *address,
 		    const struct socket_options *common)
 {
-	struct address host = *address;
 	int fd = socket_open(family, options, common), r;
 
 	if (fd < 0)
 		return fd;
-	if (host.storage.ss_family == AF_INET)
-		((struct sockaddr_in *)&host.storage)->sin_port = 0;
-	else
-		((struct sockaddr_in6 *)&host.storage)->sin6_port = 0;
-	r = bind(fd, address_sockaddr_const(&host), host.len) < 0 ? -errno : 0;
+	r = socket_bind_host(fd, address);
 	close(fd);
 	return r;
 }
@@ -511,16 +506,6 @@ bool socket_said_fin(int fd)
 	return socket_poll(fd, POLLRDHUP) & (POLLRDHUP | POLLHUP | POLLERR);
 }
 
-void socket_hear_only_joined(int fd)
-{
-	int domain = get_int(fd, SO_DOMAIN);
-
-	if (domain == AF_INET || domain == AF_INET6)
-		set_int(fd, SOL_IP, IP_MULTICAST_ALL, 0);
-	if (domain == AF_INET6)
-		set_int(fd, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
-}
-
 void socket_tell_only_credentials(int fd, bool tell)
 {
 	set_int(fd, SOL_SOCKET, SO_PASSCRED, tell);
@@ -568,19 +553,6 @@ int socket_peer_address(int fd, struct address *ret)
 {
 	ret->len = sizeof ret->storage;
 	return getpeername(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
-}
-
-int socket_sender_address(int fd, struct address *ret)
-{
-	struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)(void *)&ret->storage;
-	int r = socket_local_address(fd, ret), index = 0;
-	socklen_t len = sizeof index;
-
-	if (r < 0 || in6->sin6_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || in6->sin6_scope_id)
-		return r;
-	if (!getsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, &index, &len))
-		in6->sin6_scope_id = (uint32_t)index;
-	return 0;
 }
 
 /* An IPv6 socket asks of IPv4 in IPv6 dress as IPv4. */

@@ -101,6 +101,13 @@ int socket_unread(int fd);
 void socket_set_abort(int fd);
 void socket_clear_abort(int fd);
 
+/* Binds a socket of inet or inet6 that is not bound yet to the host of that address, at a port that the kernel chooses. 0 or negative errno. */
+int socket_bind_host(int fd, const struct address *address);
+
+/* A datagram socket of inet or inet6 is told of errors also where it is not connected (IP_RECVERR); what is told must be taken away. */
+void socket_want_errors(int fd);
+void socket_forget_errors(int fd);
+
 /* SO_COOKIE: a number that no other socket of this system ever gets; 0: the kernel knows none. */
 uint64_t socket_cookie(int fd);
 

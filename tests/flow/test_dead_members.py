@@ -174,9 +174,7 @@ def test_all_are_dead(kind):
         for number in range(1, 6):
             client.say(b"anybody?")
             until("it is dropped", lambda: route(daemon, "r")["dropped"].get("unreachable", 0) >= number)
-            errors = route(daemon, "r")["connect_errors"]
-            assert errors <= number * len(ends)
-            holds("nothing goes round", lambda: route(daemon, "r")["connect_errors"] == errors, STILL / 3)
+            holds("each is asked once", lambda: route(daemon, "r")["connect_errors"] <= number * len(ends), STILL / 3)
         assert all(member(daemon, one)["failures"] for one in range(3))
         with Echo(ends[2]):
             client.sock.settimeout(0.2)

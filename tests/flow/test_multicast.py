@@ -336,6 +336,34 @@ def test_both_ways_for_one_sender_each(networks, kind):
         hear(members, [b"not for the other side", b"of lan0", b"of lan1"])
 
 
+@pytest.mark.parametrize("kind", (FOUR, SIX))
+def test_who_is_asked_by_a_group_answers_himself(networks, kind):
+    """As of SSDP: a question to the group, and from the other network each answers from an address of its own, with reply_from."""
+    port, group, (here, there) = free_port(), GROUP[kind], networks
+    routes = both_ways(kind, group, port, networks)
+    for one in routes.values():
+        one["target"]["reply_from"] = "any"
+    with contextlib.ExitStack() as stack:
+        answering = [stack.enter_context(there.member(kind, group, port, address)) for address in (there.theirs[kind], there.others[kind])]
+        with here.inside():
+            client = stack.enter_context(Member(kind, group, port, here.index, here.theirs[kind], port_of_its_own=True))
+        daemon = stack.enter_context(Daemon(routes, SETTINGS))
+        client.say(b"who is there?")
+        for number, member in enumerate(answering):
+            member.sock.setblocking(True)
+            member.sock.settimeout(harness.PATIENCE)
+            data, peer = member.sock.recvfrom(100)
+            assert data == b"who is there?"
+            member.to = peer
+            member.say(b"I am %d" % number)
+        heard = []
+        until("both are heard", lambda: heard.extend(data for data, _ in client.heard() if data != b"who is there?") or len(heard) >= 2)
+        holds("once", lambda: not client.heard(), STILL)
+        assert sorted(heard) == [b"I am 0", b"I am 1"]
+        assert route(daemon, "from-lan0")["messages"] == {"to_target": 1, "from_target": 2}
+        assert route(daemon, "from-lan1")["sessions"]["total"] == 0
+
+
 def test_what_was_sent_to_a_group_goes_on_from_there(networks):
     """A chain: what came to a route from one client, and was sent to a group, is heard by a route that listens there."""
     port, first, network = free_port(), free_port(), networks[0]

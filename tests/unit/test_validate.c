@@ -385,6 +385,7 @@ static void check_session(const struct ledger_session *record, const struct ledg
 	ck_assert_uint_le(flow->kept, LEDGER_KEPT_MAX);
 	for (int d = 0; d < 2; d++)
 		ck_assert_uint_le(flow->held[d], record->direction[d].pipe < 0 ? 0 : 1 << 20);
+	ck_assert_uint_le(flow->far_len, LEDGER_FAR_MAX);
 	ck_assert_uint_le(record->active, clock_monotonic());
 	ck_assert(record->front != FRONT_FED || record->listener < ledger_listeners_high(&ledger));
 	for (int k = 0; k < 2; k++) {
