@@ -16,7 +16,8 @@
  * What surprised us about the kernel: it says ENOBUFS before it gives what was queued when the first message found no room, and drops
  * everything after that, without a word, until the queue was read empty. So the gap is at the end of the queue: there it is told, and
  * a dump that were asked for before would have holes behind it. A dump during which something changed says so in its own messages
- * (NLM_F_DUMP_INTR), and is begun again.
+ * (NLM_F_DUMP_INTR), and is begun again. The first messages of a dump are queued at once, by the request: it is sent when the queue is
+ * empty, or a small receive buffer has no room for them, which is told as an overrun like any other.
  */
 #include "netlink.h"
 
@@ -26,6 +27,8 @@
 #include <linux/nexthop.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +51,8 @@ struct state {
 	uint8_t told;     /* the uevent at hand */
 	uint8_t reserved[1];
 	uint64_t netns;   /* SO_NETNS_COOKIE of the socket, once it was asked */
+	uint32_t drops;   /* of the socket, when it said last that there was no room */
+	uint32_t reserved_too;
 };
 
 _Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE && (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX, "the state grew");
@@ -285,6 +290,11 @@ static void begin_round(struct spliced_consumer *consumer, struct state *state)
 		dump_next(consumer, state);
 }
 
+static bool ignores_loss(const struct spliced_consumer *consumer)
+{
+	return spliced_value(consumer->options, NETLINK_OPTION_ON_OVERRUN)->number == ON_OVERRUN_IGNORE;
+}
+
 /* The kernel has no more of this kind. What it says to the consumer, if anything. */
 static int dump_done(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
 {
@@ -296,7 +306,7 @@ static int dump_done(struct spliced_consumer *consumer, struct state *state, voi
 		consumer->wake = state->dumped + DUMP_PAUSE_SECONDS * SECOND;
 		return say("lost", "interrupted", frame, size);
 	}
-	if (state->due || state->gap) {
+	if (state->due || (state->gap && !ignores_loss(consumer))) {
 		state->left = 0;
 		return 0; /* messages were lost meanwhile: another round follows */
 	}
@@ -416,9 +426,23 @@ static int tell_loss(const struct spliced_consumer *consumer, struct state *stat
 	return say("lost", reason, frame, size);
 }
 
+/* A dump that finds no room for more of it says ENOBUFS, too, and goes on when there is. Only what was dropped is counted by the socket. */
+static bool is_only_late(const struct spliced_consumer *consumer, struct state *state)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0}, before = state->drops;
+	socklen_t len = sizeof info;
+
+	if (getsockopt(consumer->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 || len <= SK_MEMINFO_DROPS * sizeof *info)
+		return false;
+	state->drops = info[SK_MEMINFO_DROPS];
+	return state->dumping && state->drops == before;
+}
+
 /* Messages are missing behind what is queued now: told when that is read, or when more are lost before. */
 static int note_gap(const struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
 {
+	if (!state->said && is_only_late(consumer, state))
+		return 0;
 	if (!state->gap || state->said) {
 		state->gap = 1;
 		state->said = 0;
@@ -451,6 +475,21 @@ static void renew(struct spliced_consumer *consumer, struct state *state)
 		begin_round(consumer, state);
 }
 
+/* Nothing is queued: what is missing is told here, and the next kind of a dump finds all the room that there is. */
+static int go_on(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+{
+	int n;
+
+	if (state->gap && !state->dumping) {
+		state->gap = 0;
+		n = tell_loss(consumer, state, "overrun", frame, size);
+		if (n)
+			return n;
+	}
+	renew(consumer, state);
+	return 0;
+}
+
 int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size)
 {
 	struct state *state = consumer->state;
@@ -461,12 +500,7 @@ int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame,
 	case SPLICED_BROKEN:
 		return tell_break(consumer, state, frame, size);
 	case SPLICED_DRAINED:
-		if (state->gap && !state->dumping) {
-			state->gap = 0;
-			return tell_loss(consumer, state, "overrun", frame, size);
-		}
-		renew(consumer, state);
-		return 0;
+		return go_on(consumer, state, frame, size);
 	case SPLICED_WAKE: /* reading goes on, up to the end of the queue */
 		return 0;
 	}

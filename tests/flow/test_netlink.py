@@ -67,6 +67,25 @@ def furnish():
           lambda: not any("tentative" in one for link in from_ip("addr") for one in link["addr_info"]))
 
 
+def test_a_snapshot_fits_any_receive_buffer():
+    """The kernel gives a dump in pieces, and has room for one in the smallest buffer, if nothing else is queued. It says ENOBUFS for a piece
+    that comes later, too, as for what it drops."""
+    furnish()
+    cases = [(size, how) for size in ("1K", "4K", "8K", "16K", "32K") for how in ("resync", "mark", "ignore")]
+    routes = [Route(groups=["link", "addr", "route", "neigh"], rcvbuf=size, on_overrun=how) for size, how in cases]
+    whole = {f"r{i}": one.routes["events"] for i, one in enumerate(routes)}
+    with Daemon(whole):
+        followers = [Follower(socket.create_connection(("127.0.0.1", one.port))) for one in routes]
+        for case, follower in zip(cases, followers):
+            until(f"the snapshot of {case} is complete, or what is missing is told", lambda: follower.ends or follower.reasons)  # noqa: B023
+        told = {case: follower.reasons for case, follower in zip(cases, followers) if not follower.ends}
+        assert not told, "nothing was dropped, and yet something is missing"
+        for case, follower in zip(cases, followers):
+            assert len(follower.known("address")) > 300, case
+            assert len(follower.known("link")) == len(from_ip("link")), case
+            follower.sock.close()
+
+
 def test_the_snapshot_is_what_ip_says():
     furnish()
     route_ = Route(groups=["link", "addr", "route", "neigh"])
