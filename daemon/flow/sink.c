@@ -8,6 +8,7 @@
 #include "flow/sink.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/connect.h"
@@ -54,6 +55,14 @@ bool sink_is_void(const struct session *session, unsigned d)
 	return session->receive_only[!d];
 }
 
+/* Once a route and thread: the counter tells of the others. */
+static void warn_of_answer(const struct session *session)
+{
+	if (!atomic_load(&session_counter(session)->dropped[DROPPED_UNEXPECTED]))
+		log_warning("route %s: target %s answers, and replies = 0 expects nothing: what it says is dropped", session->route->name,
+			    session->route->targets[session_record(session)->target].name);
+}
+
 /* Why a message is dropped before it is sent, or -1. */
 static int refuse(const struct session *session, unsigned d)
 {
@@ -63,8 +72,10 @@ static int refuse(const struct session *session, unsigned d)
 		return DROPPED_LOOP;
 	if (d == 0 || !session_is_handed_in(session))
 		return -1;
-	if (session->route->replies == 0)
+	if (session->route->replies == 0) {
+		warn_of_answer(session);
 		return DROPPED_UNEXPECTED;
+	}
 	return session_flow(session)->peer_len ? -1 : DROPPED_UNNAMED;
 }
 

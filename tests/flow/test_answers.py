@@ -4,7 +4,7 @@
 import os
 import socket
 
-from harness import Daemon, Endpoint, until
+from harness import Daemon, Endpoint, free_port, until
 
 
 def test_rows_and_routes(place):
@@ -36,3 +36,17 @@ def test_rows_and_routes(place):
         accepted = target.accept()[0]
         accepted.close()
         until("the session has ended", lambda: not daemon.sessions())
+
+
+def test_a_target_that_answers_where_no_answer_is_expected():
+    """The log tells it once."""
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as target, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        target.bind(("127.0.0.1", 0))
+        routes = {"logs": {"listen": f"udp4://127.0.0.1:{port}", "target": f"udp4://127.0.0.1:{target.getsockname()[1]}", "replies": 0}}
+        with Daemon(routes, {"workers": 1}) as daemon:
+            for number in range(3):
+                client.sendto(b"x", ("127.0.0.1", port))
+                target.sendto(b"thanks", target.recvfrom(100)[1])
+                until("it is dropped", lambda: daemon.ctl("routes")["routes"][0]["dropped"].get("unexpected") == number + 1)  # noqa: B023
+            assert daemon.log().count(" answers, and replies = 0 expects nothing: what it says is dropped") == 1
