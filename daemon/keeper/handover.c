@@ -406,6 +406,9 @@ static int take_exec(const char *number, struct ledger *old)
 	return 1;
 }
 
+/* No daemon comes to as many reloads; beyond it, numbers would begin anew. */
+enum { LAST_GENERATION = 1 << 30 };
+
 /* Records that name no configuration, or what one before them names, are freed: what they should name is lost, and those that live in it with it.
  * How many are left. */
 static unsigned keep_generations(struct ledger *old)
@@ -415,7 +418,7 @@ static unsigned keep_generations(struct ledger *old)
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++) {
 		struct ledger_generation *record = &old->generations[i];
 		int seals = record->number ? fcntl(record->fd, F_GET_SEALS) : -1;
-		bool fits = seals >= 0 && seals & F_SEAL_WRITE;
+		bool fits = seals >= 0 && seals & F_SEAL_WRITE && record->number <= LAST_GENERATION;
 
 		for (int k = 0; k < i; k++)
 			fits &= old->generations[k].number != record->number && old->generations[k].fd != record->fd;

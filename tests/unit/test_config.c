@@ -70,7 +70,7 @@ static struct config *load_source(struct config_source source)
 	report_done(&report);
 	r = config_load(&source, &config, &report);
 	ck_assert_msg(r == 0, "%s", report.text ? report.text : strerror(-r));
-	ck_assert_uint_eq(report.count, 0);
+	ck_assert(!report.text || strstr(report.text, "warning: ")); /* what is odd is told, too */
 	return config;
 }
 
@@ -98,6 +98,7 @@ static struct config *pass_generation(const struct config *config)
 	int fd = memfd_create("generation", MFD_CLOEXEC);
 	struct config *again = NULL;
 
+	report_done(&report);
 	ck_assert_int_eq(config_write_generation(config, &families, fd, &report), 0);
 	ck_assert_int_eq(read_generation_alone(fd, &families, &again, &report), 0);
 	ck_assert_uint_eq(report.count, 0);

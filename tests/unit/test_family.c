@@ -229,7 +229,7 @@ static const struct {
 	{"-DFORMAT_NAME='\"lines\"'", -EINVAL, "format \"lines\": is there twice"},
 	{"-DFORMAT_ENCODE=NULL", -EINVAL, "format \"own\": has no encode()"},
 	{"-DFORMAT_STATE=65", -EINVAL, "format \"own\": its state has 65 bytes: at most 64"},
-	{"-DFORMAT_FRAMING=8", -EINVAL, "format \"own\": its framing 8 is unknown"},
+	{"-DFORMAT_FRAMING=9", -EINVAL, "format \"own\": its framing 9 is unknown"},
 	{"-DFORMAT_ROWS=4", -EINVAL, "format \"own\": is for rows that do not exist"},
 	{"-DFORMAT_DOC='\"\"'", -EINVAL, "format \"own\": has no line of doc"},
 	{"-DCONSTRUCTOR='raise(SIGSEGV)'", -ECHILD, "crashed while loading (SIGSEGV)"},

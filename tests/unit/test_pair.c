@@ -54,7 +54,7 @@ static struct config *read_text(const char *text)
 	report_done(&report);
 	if (config_load(&source, &config, &report) < 0)
 		return NULL;
-	ck_assert_uint_eq(report.count, 0);
+	ck_assert(!report.text || strstr(report.text, "warning: ")); /* what is odd is told, too */
 	return config;
 }
 
