@@ -161,7 +161,7 @@ def processes(namespace):
 
 def test_processes(processes):
     events = Events(protocol="connector", groups=["proc"])
-    with Daemon(events.routes) as daemon:
+    with Daemon(events.routes, unrest="it hears of each process of this machine") as daemon:
         seen = Lines(events.connect(daemon))
         process = subprocess.Popen(["/bin/sh", "-c", "exit 3"])
         fork = seen.until(lambda event: event["event"] == "new" and event["pid"] == process.pid)

@@ -284,7 +284,7 @@ def test_the_kernel_stops_telling_of_processes(namespace):
     with netlink(CONNECTOR, 0, 1) as probe:
         if listeners(probe):
             pytest.skip("somebody else on this machine has asked for process events")
-        with Daemon(events.routes) as daemon:
+        with Daemon(events.routes, unrest="it hears of each process of this machine") as daemon:
             with events.connect(daemon) as client:
                 if not listeners(probe):
                     pytest.skip("this kernel tells of no processes here (a namespace, or no CONFIG_PROC_EVENTS)")
