@@ -17,6 +17,19 @@
 #include <stdio.h>
 #include <string.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+/* Indices count from 1; what is above this is of none. */
+enum { ABSENT = 1 << 30 };
+
+static bool is_interface(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n") == len && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
 static int parse_inet6(const char *text, struct host *host)
 {
 	const char *scope = strchr(text, '%');
@@ -34,10 +47,15 @@ static int parse_inet6(const char *text, struct host *host)
 	host->len = 16;
 	if (!scope)
 		return 0;
+	host->interface = scope + 1;
 	host->scope = if_nametoindex(scope + 1);
 	if (host->scope == 0 && text_parse_number(scope + 1, &index) == 0 && index > 0 &&
-	    index <= INT32_MAX)
+	    index <= INT32_MAX) {
 		host->scope = (uint32_t)index;
+		host->interface = NULL;
+	}
+	if (host->scope == 0 && is_interface(scope + 1))
+		host->scope = ABSENT | (uint32_t)XXH3_64bits(scope + 1, strlen(scope + 1)) % ABSENT;
 	return host->scope ? 0 : -ENODEV;
 }
 

@@ -10,11 +10,12 @@ struct host {
 	enum host_kind kind;
 	unsigned char bytes[16]; /* INET: 4, INET6: 16, in network byte order */
 	unsigned len;
-	uint32_t scope; /* interface index, or 0 */
+	uint32_t scope; /* interface index, or 0; of an interface that is not here, a number that no interface has */
+	const char *interface; /* the scope's name, in the text; NULL: there is none, or it is a number */
 };
 
 /* Reads the text; looks up no name, but the interface of a scope. 0; -EINVAL: neither a number nor
- * a name; -ENODEV: there is no such interface. */
+ * a name; -ENODEV: no interface can be called so. One that is not here may come, or be of another network namespace. */
 int host_parse(const char *text, struct host *ret);
 
 /* Looks a name up, for this many bytes of address (4 or 16), and waits for the answer. 0; -ENOENT:

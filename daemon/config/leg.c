@@ -402,6 +402,7 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 			"%s.%s is empty; a %s is one machine, name it or write its address",
 			endpoint->key, leg->family->options[leg->family->host_option].name,
 			leg_role_noun(endpoint));
+	leg->interface = host.interface; /* in the value's own text */
 	if (host.len)
 		return set_host(check, leg, &host);
 	if (host.kind != HOST_NAME)

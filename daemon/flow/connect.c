@@ -24,6 +24,7 @@
 #include "flow/thread.h"
 #include "ledger/generation.h"
 #include "net/fault.h"
+#include "net/scope.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -257,6 +258,9 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	else
 		record->leg = (uint16_t)leg;
 	record->fd[side] = fd;
+	r = scope_fill(fd, endpoint->legs[leg].interface, &address, &address);
+	if (r)
+		goto fail;
 	r = is_bound(session) ? look_at_side(session, side) : chain_connect(session, fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
@@ -471,6 +475,7 @@ static bool is_addressed(const struct session *session)
 	return session_row(session, connect_side(session))->capabilities & SPLICED_CONNECTIONLESS &&
 	       target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address,
 			      &leg, &address) &&
+	       !scope_fill(connect_fd(session), endpoint_of(session)->legs[leg].interface, &address, &address) &&
 	       !socket_connect(connect_fd(session), &address);
 }
 

@@ -6,6 +6,7 @@
 #include "flow/endpoint.h"
 #include "keeper/complaint.h"
 #include "net/callback.h"
+#include "net/scope.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -60,13 +61,15 @@ static int open_socket(const struct job *job, bool probe, struct report *report)
 	struct socket_options common = endpoint_socket_options(job->endpoint);
 	struct socket_failure failure = {.call = "bind"};
 	unsigned errors = report->count;
+	struct address address;
 	int fd;
 
 	config_hear(job->config, job->route, job->endpoint, leg, report);
-	if (probe)
-		fd = socket_probe(leg->family, &leg->options, &leg->address, &common);
-	else
-		fd = socket_bind(leg->family, &leg->options, &leg->address, &common, job->share, &failure);
+	fd = common.passed ? 0 : scope_find(common.netns, leg->interface, &leg->address, &address);
+	if (!fd && probe)
+		fd = socket_probe(leg->family, &leg->options, &address, &common);
+	else if (!fd)
+		fd = socket_bind(leg->family, &leg->options, common.passed ? &leg->address : &address, &common, job->share, &failure);
 	config_hear_nothing();
 	return fd < 0 && report->count == errors ? complain(job, failure.call, fd, report) : fd;
 }

@@ -24,6 +24,7 @@
 #include "ledger/ledger.h"
 #include "ledger/original.h"
 #include "net/callback.h"
+#include "net/scope.h"
 #include "net/socket.h"
 
 #include <errno.h>
@@ -382,14 +383,18 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
 	const struct config_leg *leg = generation_listens_by(newest, record);
 	struct socket_failure failure = {.call = "listen"};
+	struct address address;
 	int r = -record->waits;
 
 	if (!leg) {
 		opening_take_back(ledger, record);
 		return;
 	}
-	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !job_is_passed(endpoint); k++)
-		r = socket_listen(record->fds[k], leg->family, leg->row, &leg->address, endpoint_backlog(endpoint, record->leg), &failure);
+	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !job_is_passed(endpoint); k++) {
+		r = scope_fill(record->fds[k], leg->interface, &leg->address, &address);
+		if (!r)
+			r = socket_listen(record->fds[k], leg->family, leg->row, &address, endpoint_backlog(endpoint, record->leg), &failure);
+	}
 	if (!r) {
 		if (record->n_fds && socket_is_bound_late(leg->family, leg->row) && leg->family->plugin.bound)
 			opening_add(ledger, JOB_BOUND, record, newest);
