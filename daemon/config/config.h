@@ -55,6 +55,7 @@ enum config_route_option {
 	ROUTE_BALANCE, /* words: "roundrobin" so far */
 	ROUTE_TIMEOUT_CONNECT,
 	ROUTE_TIMEOUT_IDLE,
+	ROUTE_TIMEOUT_HALF_CLOSED,
 	ROUTE_LIMIT_SESSIONS,
 	ROUTE_RETRY_ATTEMPTS,
 	ROUTE_RETRY_BACKOFF,
@@ -163,6 +164,7 @@ struct config_route {
 	bool enabled;
 	uint64_t connect_timeout, idle_timeout;	    /* ns; 0: none */
 	uint64_t message_idle_timeout; /* ns; of sessions with a connectionless end; 0: none */
+	uint64_t half_closed_timeout, message_half_closed_timeout; /* ns; the same two, when a side has said its last; 0: none */
 	int64_t replies;	       /* for each message of a datagram session; -1: not said */
 	enum config_overflow overflow;
 	uint64_t digest; /* of the canonical text: a route that means the same has the same */

@@ -76,7 +76,7 @@ static int read_values(struct check *check, struct node *group,
 	return group_set_defaults(check, &route_table, route->values);
 }
 
-enum { MESSAGE_IDLE_SECONDS = 60 };
+enum { MESSAGE_IDLE_SECONDS = 60, MESSAGE_HALF_CLOSED_SECONDS = 2 };
 
 /* The values again, as the data path reads them. */
 static void copy_values(struct config_route *route)
@@ -89,6 +89,10 @@ static void copy_values(struct config_route *route)
 	route->message_idle_timeout = values[ROUTE_TIMEOUT_IDLE].value.state == SPLICED_UNSET
 					      ? MESSAGE_IDLE_SECONDS * UINT64_C(1000000000)
 					      : route->idle_timeout;
+	route->half_closed_timeout = (uint64_t)values[ROUTE_TIMEOUT_HALF_CLOSED].value.number;
+	route->message_half_closed_timeout = values[ROUTE_TIMEOUT_HALF_CLOSED].value.state == SPLICED_UNSET
+						     ? MESSAGE_HALF_CLOSED_SECONDS * UINT64_C(1000000000)
+						     : route->half_closed_timeout;
 	route->replies = values[ROUTE_REPLIES].value.state == SPLICED_UNSET
 				 ? -1
 				 : values[ROUTE_REPLIES].value.number;

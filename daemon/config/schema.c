@@ -120,6 +120,13 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 		 .max = YEAR,
 		 .doc = "a session ends when nothing moved for so long; 0s is never. Unset: 60s "
 			"for datagram sessions, never for others"},
+	[ROUTE_TIMEOUT_HALF_CLOSED] =
+		{.name = "timeout.half_closed",
+		 .type = SPLICED_DURATION,
+		 .flags = SPLICED_LIVE,
+		 .max = YEAR,
+		 .doc = "a session that one side has ended ends when nothing moved for so long; 0s is never. Unset: 2s "
+			"after the last reply for a client whose target has no connections (UDP), never for others"},
 	[ROUTE_LIMIT_SESSIONS] =
 		{.name = "limit.sessions",
 		 .type = SPLICED_NUMBER,

@@ -109,20 +109,36 @@ static bool hears_last_words(const struct session *session)
 	return false;
 }
 
-/* How long the session may be idle; 0: for ever. A datagram session has no other end, and nor has a client that said its last
- * to a target without connections. */
+/* A client has said its last to a target without connections, which has no end to say: only its last reply is waited for. */
+static bool waits_for_replies(const struct session *session)
+{
+	return session->exchanges && !session->receive_only[1] && !session_is_handed_in(session) &&
+	       session_record(session)->direction[0].flags & DIRECTION_EOF &&
+	       session_row(session, 1)->capabilities & SPLICED_CONNECTIONLESS;
+}
+
+/* One side has ended, and the other may go on for a time; 0: for ever. */
+static uint64_t half_closed_of(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	if (waits_for_replies(session))
+		return session->route->message_half_closed_timeout;
+	if (session->receive_only[0] || session->receive_only[1] || session_is_handed_in(session))
+		return 0;
+	return (record->direction[0].flags | record->direction[1].flags) & DIRECTION_EOF ? session->route->half_closed_timeout : 0;
+}
+
+/* How long the session may be idle; 0: for ever. A datagram session has no other end. */
 static uint64_t idle_of(const struct session *session)
 {
-	bool feed = session->receive_only[1];
+	bool ends_by_idle = session_is_handed_in(session) || waits_for_replies(session);
+	uint64_t idle = ends_by_idle ? session->route->message_idle_timeout : session->route->idle_timeout;
+	uint64_t half_closed = half_closed_of(session);
 
 	if (hears_last_words(session))
 		return LAST_WORDS_MS * NSEC_PER_MSEC;
-	if (session_is_handed_in(session))
-		return session->route->message_idle_timeout;
-	if (session->exchanges && !feed && session_record(session)->direction[0].flags & DIRECTION_EOF &&
-	    session_row(session, 1)->capabilities & SPLICED_CONNECTIONLESS)
-		return session->route->message_idle_timeout;
-	return session->route->idle_timeout;
+	return half_closed && (!idle || half_closed < idle) ? half_closed : idle;
 }
 
 void session_look_again(struct session *session, uint64_t at)
@@ -159,7 +175,7 @@ void session_arm(struct session *session)
 /* Idle for too long: the end of a datagram session, and of what is left of a client that said its last; else a failure. */
 static void end_idle(struct session *session)
 {
-	bool aged = session_is_handed_in(session) || hears_last_words(session) || idle_of(session) != session->route->idle_timeout;
+	bool aged = session_is_handed_in(session) || hears_last_words(session) || waits_for_replies(session);
 
 	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
 }
@@ -324,7 +340,7 @@ static void rest(struct session *session, bool client_is_done)
 {
 	if (session->exchanges)
 		let_listener_go_on(session);
-	if (hears_last_words(session) || (session->exchanges && client_is_done && !timer_is_set(&session->timer)))
+	if (hears_last_words(session) || (session->exchanges && client_is_done && !timer_is_set(&session->timer)) || half_closed_of(session))
 		session_arm(session);
 }
 
