@@ -124,6 +124,24 @@ static int describe(const struct arguments *arguments)
 	return r ? EX_UNAVAILABLE : EX_OK;
 }
 
+/* What was typed and would have no effect is not ignored. As read_arguments(). */
+static int check_arguments(const struct arguments *arguments, const char *rest)
+{
+	bool checks = arguments->action == CHECK || arguments->action == PRINT;
+
+	if (rest && access(rest, F_OK) == 0)
+		fprintf(stderr, "spliced: what is \"%s\"? A configuration is named by -c %s\n", rest, rest);
+	else if (rest)
+		fprintf(stderr, "spliced: what is \"%s\"?\n", rest);
+	else if (arguments->as && !checks)
+		fputs("spliced: --as is for a check: it goes with -t or -T\n", stderr);
+	else if (arguments->json && arguments->action != DESCRIBE)
+		fputs("spliced: --json goes with --describe\n", stderr);
+	else
+		return 0;
+	return usage() + 1;
+}
+
 /* 0: go on; else what to exit with, plus one. */
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
@@ -157,11 +175,7 @@ static int read_arguments(int argc, char **argv, struct arguments *arguments)
 		}
 	if (arguments->action == DESCRIBE && optind < argc)
 		arguments->family = argv[optind++];
-	if (optind < argc) {
-		fprintf(stderr, "spliced: what is \"%s\"?\n", argv[optind]);
-		return usage() + 1;
-	}
-	return 0;
+	return check_arguments(arguments, optind < argc ? argv[optind] : NULL);
 }
 
 int main(int argc, char **argv)

@@ -89,6 +89,16 @@ class Asked(Daemon):
         until("the daemon listens", self.ready)
 
 
+@pytest.mark.parametrize("words, told", ((["-t", "FILE"], "A configuration is named by -c FILE"), (["nonsense"], 'what is "nonsense"?'),
+                                         (["--as", "x.conf"], "it goes with -t or -T"), (["-t", "--json"], "goes with --describe")))
+def test_words_without_effect(place, words, told):
+    file = os.path.join(place, "x.conf")
+    with open(file, "w", encoding="utf-8") as empty:
+        empty.write("")
+    done = spliced(*[word.replace("FILE", file) for word in words])
+    assert (done.returncode, done.stdout) == (64, "") and told.replace("FILE", file) in done.stderr, done.stderr
+
+
 def test_where_it_is_asked(place):
     """--control before SPLICED_CONTROL before the file, also of the program that comes after an upgrade."""
     first, second = os.path.join(place, "1.sock"), os.path.join(place, "2.sock")
