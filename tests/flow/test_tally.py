@@ -73,6 +73,7 @@ class World:
         routes["moves"]["target"] = (End("udp4").text, self.back["moves"].text)  # nobody listens on the first
         for key in ("listen", "target"):
             routes["overruns"][key] += "?rcvbuf=8192"
+        self.routes = routes
         self.daemon = Daemon(routes, {"log": {"to": "stderr", "level": "warning"}})
 
     def say(self, name, count=COUNT, size=10):
@@ -239,6 +240,10 @@ def test_what_the_kernel_drops(world):
                 daemon.ctl("kill", one["id"])
         assert accounted(daemon, name, 1 + burst, burst) == both
         tally(daemon, name)
+    world.routes[name]["listen"] = End("udp4").text
+    daemon.reload(world.routes)
+    until("the old listener is closed", lambda: len([one for one in daemon.ctl("listeners")["listeners"] if one["route"] == name]) == 1)
+    assert accounted(daemon, name, 1 + burst, burst) == both
 
 
 def test_kills_under_load(world):
