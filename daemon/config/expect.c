@@ -28,7 +28,7 @@ static void show_text(const char *from, char *text, size_t size)
 {
 	size_t len = 0, character;
 
-	for (size_t at = 0; from[at] && at < 60 && len + 5 < size; at += character) {
+	for (size_t at = 0; at < 60 && from[at] && len + 5 < size; at += character) {
 		character = text_character_len(from + at, strlen(from + at));
 		if (character && len + character < size)
 			memcpy(text + len, from + at, character);
@@ -42,7 +42,7 @@ static void show_text(const char *from, char *text, size_t size)
 static const char *shown_text(const struct node *node, char *text, size_t size)
 {
 	snprintf(text, size, "%s", node->text ? node->text : "");
-	if (node->type == NODE_TEXT && strlen(node->text) < size)
+	if (node->type == NODE_TEXT && node->text && strlen(node->text) < size)
 		text_decode_percent(node->text, strlen(node->text), text);
 	return text;
 }
