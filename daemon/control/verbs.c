@@ -11,6 +11,7 @@
 #include "control/status.h"
 #include "control/words.h"
 #include "flow/hand.h"
+#include "flow/lane.h"
 #include "flow/listener.h"
 #include "flow/session.h"
 #include "flow/target.h"
@@ -199,7 +200,7 @@ static const char *peer_text(const struct ledger_session *record, const struct l
 	if (record->front == FRONT_FED) {
 		peer.len = flow->peer_len < LEDGER_PEER_MAX ? flow->peer_len : LEDGER_PEER_MAX;
 		if (!peer.len)
-			return strcpy(text, "(unnamed)");
+			return strcpy(text, lane_is_record(route, record, flow) ? "(any)" : "(unnamed)");
 		memcpy(&peer.storage, flow->peer, LEDGER_PEER_MAX);
 	} else if (socket_peer_address(record->fd[0], &peer) < 0) {
 		return strcpy(text, "?");

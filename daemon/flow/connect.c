@@ -15,6 +15,7 @@
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
 #include "flow/kept.h"
+#include "flow/lane.h"
 #include "flow/look.h"
 #include "flow/relay.h"
 #include "flow/roam.h"
@@ -337,11 +338,11 @@ static bool next_member(struct session *session)
 	bool begins = !session->pool_left;
 
 	if (begins) {
-		session->pool_left = count;
-		session->pool_down = target_all_down(session->thread, session->generation, record->route);
+		session->pool_left = lane_is(session) ? 1 : count;
+		session->pool_down = lane_is(session) || target_all_down(session->thread, session->generation, record->route);
 	}
 	while (session->pool_left) {
-		uint32_t member = record->cursor % count;
+		uint32_t member = lane_is(session) ? lane_member(session) : record->cursor % count;
 
 		record->cursor = member + 1;
 		session->pool_left--;
@@ -420,7 +421,7 @@ bool connect_lost(struct session *session, int error)
 	target_failed(target_of(session), session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
-	if (!session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
+	if (lane_is(session) || !session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
 		return false;
 	all_down = target_all_down(session->thread, session->generation, record->route);
 	if (!all_down && !has_another(session))
@@ -435,7 +436,7 @@ void connect_begin(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	if (connect_side(session))
+	if (connect_side(session) && !lane_is(session))
 		record->cursor = target_next_turn(session->thread, session->generation, record->route);
 	connect_continue(session);
 }

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/format.h"
+#include "flow/lane.h"
 #include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/ring.h"
@@ -92,7 +93,7 @@ void exchange_plan(struct session *session)
 		session->receive_only[side] =
 			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
 	}
-	session->keeps = session->route->n_targets > 1 && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
+	session->keeps = session->route->n_targets > 1 && !lane_is(session) && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
 	session->roams = roam_is_asked(session);
 	session->planned = true;
 }

@@ -16,6 +16,7 @@
 #include "flow/format.h"
 #include "flow/hand.h"
 #include "flow/idle.h"
+#include "flow/lane.h"
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/receive.h"
@@ -39,6 +40,7 @@ enum {
 	FED_BATCHES = 4,
 	FED_WAIT_MS = 20,  /* before a listener that is held back looks again, untold */
 	ERRORS_PASSED = 16, /* in a row */
+	LANES_LOOKED_FOR = 64,
 	FED_IDLE_MS = 1000, /* a session gives way to a peer that is held back only after so long without a message */
 };
 
@@ -83,6 +85,11 @@ static void init(struct fed *fed, struct thread *thread, struct listener *listen
 	fed->route_slot = listener->generation->route_slots[record->route];
 }
 
+static uint32_t route_index(const struct fed *fed)
+{
+	return (uint32_t)(fed->route - fed->listener->generation->config->routes);
+}
+
 static bool is_reliable(const struct fed *fed)
 {
 	return fed->leg->row->capabilities & SPLICED_RELIABLE;
@@ -106,58 +113,58 @@ static void fill_flow(struct session *session, const struct peer *peer)
 	memcpy(flow->reply, peer->reply, peer->reply_len);
 }
 
-/* A place; where there is none, that of the session that was idle for the longest time. */
-static struct session *claim(const struct fed *fed)
+/* A place; where there is none, that of the session that was idle for the longest time. A lane takes no other's. */
+static struct session *claim(const struct fed *fed, bool is_lane)
 {
 	struct session *session;
 	uint64_t at_least = holds_back(fed) ? FED_IDLE_MS * NSEC_PER_MSEC : 0;
 
 	if (!share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session))
 		return session;
-	if (!idle_evict(fed->thread, fed->route_slot, at_least))
+	if (is_lane || !idle_evict(fed->thread, fed->route_slot, at_least))
 		return NULL;
 	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
 }
 
-/* A new session for a peer; NULL with *why. */
-static struct session *begin(const struct fed *fed, const struct peer *peer, enum ledger_drop *why)
+/* Whether a sender may send here at all, and where he stands in a chain; else *why. */
+static bool admit(const struct fed *fed, const struct address *address, struct chain *chain, enum ledger_drop *why)
 {
-	struct ledger *ledger = fed->thread->worker->ledger;
-	struct address address = {.len = peer->len};
 	const struct config_rule *rule;
-	struct session *session;
-	struct chain chain;
 
-	*why = DROPPED_NO_SESSION;
-	memcpy(&address.storage, peer->address, peer->len);
-	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, &address, &rule)) {
-		session_log_refused(fed->thread, fed->listener->generation, fed->route, fed->leg, &address, rule);
-		ledger_count(&ledger_counter(ledger, fed->thread->index, fed->route_slot)->refused[REFUSED_DENIED], 1);
+	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, address, &rule)) {
+		session_log_refused(fed->thread, fed->listener->generation, fed->route, fed->leg, address, rule);
+		ledger_count(&counter_of(fed)->refused[REFUSED_DENIED], 1);
 		*why = DROPPED_DENIED;
-		return NULL;
+		return false;
 	}
-	chain_find(fed->thread, fed->index, fed->leg, -1, &address, fed->route_slot, &chain);
-	if (chain.is_loop) {
-		chain_report(fed->thread, fed->route_slot, &chain);
+	chain_find(fed->thread, fed->index, fed->leg, -1, address, fed->route_slot, chain);
+	if (chain->is_loop) {
+		chain_report(fed->thread, fed->route_slot, chain);
 		*why = DROPPED_LOOP;
-		return NULL;
-	}
-	if (chain.is_echo) {
+	} else if (chain->is_echo) {
 		*why = NO_MESSAGE;
-		return NULL;
 	}
-	session = claim(fed);
+	return !chain->is_loop && !chain->is_echo;
+}
+
+/* A new session for a peer, or a lane (address without length); NULL: there is no place. */
+static struct session *begin(const struct fed *fed, const struct peer *peer, const struct address *address, const struct chain *chain)
+{
+	struct ledger_listener *record = &fed->thread->worker->ledger->listeners[fed->index];
+	struct session *session = claim(fed, !chain);
+
 	if (!session)
 		return NULL;
 	session->generation = fed->listener->generation;
 	session->route = fed->route;
 	fill_flow(session, peer);
-	slot_feed(session_record(session), &ledger->listeners[fed->index], fed->index);
-	chain_join(session, &chain);
-	atomic_fetch_add_explicit(&ledger->listeners[fed->index].accepted, 1, memory_order_relaxed);
+	slot_feed(session_record(session), record, fed->index);
+	if (chain)
+		chain_join(session, chain);
+	atomic_fetch_add_explicit(&record->accepted, 1, memory_order_relaxed);
 	peers_add(session);
 	idle_add(session);
-	session_begin(session, &address);
+	session_begin(session, address);
 	hand_listener(fed->thread, fed->index);
 	return session;
 }
@@ -182,19 +189,69 @@ static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer
 	peer->reply_len = n > 0 ? (uint32_t)n : 0;
 }
 
-static struct session *find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
+static struct session *alive(struct session *session, enum ledger_drop *why)
 {
-	struct session *session;
-	struct peer peer;
-
-	learn_peer(fed, header, &peer);
-	session = peers_find(fed->thread, fed->leg->family, &peer);
-	if (!session)
-		session = begin(fed, &peer, why);
 	if (!session || is_alive(session))
 		return session;
 	*why = DROPPED_UNREACHABLE;
 	return NULL;
+}
+
+static struct session *find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
+{
+	struct address address;
+	struct session *session;
+	struct chain chain;
+	struct peer peer;
+
+	learn_peer(fed, header, &peer);
+	session = peers_find(fed->thread, fed->leg->family, &peer);
+	if (session)
+		return alive(session, why);
+	address.len = peer.len;
+	memcpy(&address.storage, peer.address, peer.len);
+	return admit(fed, &address, &chain, why) ? alive(begin(fed, &peer, &address, &chain), why) : NULL;
+}
+
+/* ---- lanes ---- */
+
+static struct session *find_lane(const struct fed *fed, uint32_t member)
+{
+	struct peer peer;
+
+	lane_peer(fed->index, member, &peer);
+	return peers_find(fed->thread, fed->leg->family, &peer);
+}
+
+/* The lane of a member; where there is no place for another, one that there is. */
+static struct session *lane_of(const struct fed *fed, uint32_t member, enum ledger_drop *why)
+{
+	const struct address nobody = {.len = 0};
+	struct session *session = find_lane(fed, member);
+	struct peer peer;
+
+	*why = DROPPED_NO_SESSION;
+	lane_peer(fed->index, member, &peer);
+	if (!session)
+		session = begin(fed, &peer, &nobody, NULL);
+	for (uint32_t i = 1; !session && i < fed->route->n_targets && i < LANES_LOOKED_FOR; i++)
+		session = find_lane(fed, (member + i) % fed->route->n_targets);
+	return alive(session, why);
+}
+
+/* What becomes of a message before it comes to a lane. */
+enum lane_verdict { LANE_TAKES, LANE_REFUSED, LANE_OWN };
+
+/* REFUSED: *why; OWN: one of our own sessions has sent it, and has one of its own here. */
+static enum lane_verdict judge(const struct fed *fed, const struct msghdr *header, enum ledger_drop *why)
+{
+	struct address address = {.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
+	struct chain chain;
+
+	memcpy(&address.storage, header->msg_name, address.len);
+	if (!admit(fed, &address, &chain, why))
+		return LANE_REFUSED;
+	return chain.is_child ? LANE_OWN : LANE_TAKES;
 }
 
 /* ---- reading ---- */
@@ -321,6 +378,57 @@ static void hand_in_batch(const struct fed *fed, int n)
 	}
 }
 
+/* Those of a batch that go by the same lane as the first of them. */
+static void hand_in_lane(const struct fed *fed, const uint32_t *members, int first, int n)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	enum ledger_drop why;
+	struct session *session = lane_of(fed, members[first], &why);
+	unsigned count = 0;
+
+	for (int i = first; i < n; i++)
+		if (members[i] == members[first] && buffers->in_parts[i].iov_base) {
+			buffers->messages[count++] = buffers->in_parts[i];
+			buffers->in_parts[i].iov_base = NULL;
+		}
+	hand_in_run(fed, session, why, count);
+}
+
+/* What no lane takes is done with first: a session that begins may take the place of another. */
+static void keep_for_lanes(const struct fed *fed, int i)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	enum ledger_drop why = DROPPED_NO_SESSION;
+
+	switch (judge(fed, &buffers->in[i].msg_hdr, &why)) {
+	case LANE_TAKES:
+		return;
+	case LANE_REFUSED:
+		drop(fed, why, 1);
+		break;
+	case LANE_OWN:
+		buffers->messages[0] = buffers->in_parts[i];
+		hand_in_run(fed, find(fed, &buffers->in[i].msg_hdr, &why), why, 1);
+		break;
+	}
+	buffers->in_parts[i].iov_base = NULL;
+}
+
+static void hand_in_by_turns(const struct fed *fed, int n)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	uint32_t members[BUFFERS_BATCH];
+
+	take_batch(fed, n);
+	for (int i = 0; i < n; i++)
+		if (buffers->in_parts[i].iov_base)
+			keep_for_lanes(fed, i);
+	lanes_choose(fed->thread, fed->listener->generation, route_index(fed), members, (unsigned)n);
+	for (int i = 0; i < n; i++)
+		if (buffers->in_parts[i].iov_base)
+			hand_in_lane(fed, members, i, n);
+}
+
 /* An error of an earlier datagram is taken with the call that tells of it; others stay, and are not asked about all the time. True: the
  * call may be repeated. */
 static bool read_failed(const struct fed *fed, int error)
@@ -354,7 +462,10 @@ static bool receive_batch(const struct fed *fed)
 	fed->listener->errors = 0;
 	ledger_count(&counter_of(fed)->received[0], (uint64_t)n);
 	count_stripped(fed, receive_count_stripped(buffers, fed->leg->row, (unsigned)n));
-	hand_in_batch(fed, n);
+	if (lanes_have(fed->route))
+		hand_in_by_turns(fed, n);
+	else
+		hand_in_batch(fed, n);
 	return n == BUFFERS_BATCH;
 }
 
@@ -389,6 +500,24 @@ static bool consume(const struct fed *fed)
 	return !fed->listener->owed;
 }
 
+static struct session *find_next(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
+{
+	uint32_t member;
+
+	if (!lanes_have(fed->route))
+		return find(fed, header, why);
+	switch (judge(fed, header, why)) {
+	case LANE_REFUSED:
+		return NULL;
+	case LANE_OWN:
+		return find(fed, header, why);
+	case LANE_TAKES:
+		break;
+	}
+	lanes_choose(fed->thread, fed->listener->generation, route_index(fed), &member, 1);
+	return lane_of(fed, member, why);
+}
+
 /* One message: peeked, handed in, consumed. True: there may be more. */
 static bool receive_peeked(const struct fed *fed)
 {
@@ -413,7 +542,7 @@ static bool receive_peeked(const struct fed *fed)
 	if (message.len > BUFFERS_MESSAGE_MAX) {
 		drop(fed, DROPPED_OVERSIZE, 1);
 	} else if (mend(fed, header, &message) >= 0) {
-		session = find(fed, header, &why);
+		session = find_next(fed, header, &why);
 		buffers->messages[0] = (struct iovec){(void *)message.data, message.len};
 		if ((!session || hand_in(fed, session, buffers->messages, 1)) && !overflow(fed, session, why))
 			return false;

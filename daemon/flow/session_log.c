@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/lane.h"
 #include "flow/thread.h"
 #include "flow/told.h"
 #include "ledger/generation.h"
@@ -46,6 +47,8 @@ static const char *peer_of(const struct session *session, char text[ADDRESS_TEXT
 		return address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
 	if (record->front == FRONT_ACCEPTED)
 		return "a client";
+	if (lane_is(session))
+		return "(any)";
 	return session_is_handed_in(session) ? "(unnamed)" : session_endpoint(session, 0)->name;
 }
 

@@ -15,11 +15,16 @@
 #include <stdio.h>
 #include <string.h>
 
-uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route)
+uint32_t target_take_turns(struct thread *thread, const struct generation *generation, unsigned route, unsigned count)
 {
 	struct ledger_route *record = &thread->worker->ledger->routes[generation->route_slots[route]];
 
-	return atomic_fetch_add_explicit(&record->turn, 1, memory_order_relaxed);
+	return atomic_fetch_add_explicit(&record->turn, count, memory_order_relaxed);
+}
+
+uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route)
+{
+	return target_take_turns(thread, generation, route, 1);
 }
 
 bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)

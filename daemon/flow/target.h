@@ -22,6 +22,9 @@ enum { TARGET_DOWN_SECONDS = 10 }; /* one that is down is passed over for so lon
 /* The place among a route's targets where the next session begins: roundrobin. */
 uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route);
 
+/* The same for so many at once, one after the other. */
+uint32_t target_take_turns(struct thread *thread, const struct generation *generation, unsigned route, unsigned count);
+
 /* Whether a target is down: from its third failure on, until something succeeds; one whose name has no address is, too. */
 bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot);
 
