@@ -166,7 +166,7 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 		 .flags = SPLICED_LIVE,
 		 .max = 1 << 30,
 		 .doc = "a datagram session ends after so many replies to each message; 0 expects "
-			"none. Unset: it ends when idle"},
+			"none, and nothing is kept for a sender. Unset: it ends when idle"},
 	[ROUTE_OVERFLOW] =
 		{.name = "overflow",
 		 .type = SPLICED_WORD,
