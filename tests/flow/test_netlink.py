@@ -173,7 +173,8 @@ def test_with_a_tiny_buffer_every_loss_is_told_and_healed():
         until("the state is right again", lambda: follower.known("address").keys() ==
               {key_of("address", one) for one in addresses()}, harness.PATIENCE * 3)
         overruns = route(daemon, "events")["lost"]
-        assert follower.reasons.count("overrun") == overruns > 0
+        # A part of a dump that finds no room is counted, too, but goes on: it is no loss to be told.
+        assert 0 < follower.reasons.count("overrun") <= overruns
         assert follower.ends >= 2
 
 
