@@ -49,6 +49,15 @@ HIT = {"stream": ("splice", "accept4", "connect", "epoll_ctl", "shutdown", "sets
 ENDING = [(kind, call, error) for kind, calls in HIT.items() for call in calls for error in FATAL[call]]
 
 
+def forget(listener):
+    listener.setblocking(False)
+    try:
+        while True:
+            listener.accept()[0].close()
+    except BlockingIOError:
+        pass
+
+
 class Routes:
     """A daemon with a route of each kind."""
 
@@ -61,6 +70,8 @@ class Routes:
         self.daemon = Daemon(routes)
 
     def pumps(self, kind):
+        # What a session before has left in the backlog, when it broke, is none of these.
+        forget(self.listeners[kind])
         return [Pump(self.kinds[kind], self.places[kind][0].connect(), self.listeners[kind]) for _ in range(SESSIONS)]
 
 
