@@ -70,9 +70,20 @@ class Routes:
         self.daemon = Daemon(routes)
 
     def pumps(self, kind):
-        # What a session before has left in the backlog, when it broke, is none of these.
-        forget(self.listeners[kind])
-        return [Pump(self.kinds[kind], self.places[kind][0].connect(), self.listeners[kind]) for _ in range(SESSIONS)]
+        """Where one is struck before connect(2) has returned, all begin anew: the call that failed is used up."""
+        for _ in range(8):
+            # What a session before has left in the backlog, when it broke, is none of these.
+            forget(self.listeners[kind])
+            made = []
+            try:
+                for _ in range(SESSIONS):
+                    made.append(Pump(self.kinds[kind], self.places[kind][0].connect(), self.listeners[kind]))
+                return made
+            except ConnectionResetError:
+                for pump in made:
+                    pump.close()
+                harness.until("no session is left", lambda: not self.daemon.sessions(), 20)
+        raise AssertionError("none connects")
 
 
 class Pump:
