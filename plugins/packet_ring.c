@@ -154,8 +154,9 @@ static struct cursor find_head(const struct spliced_ring *ring)
 	return head;
 }
 
-/* The frame at the cursor, which moves past it; a block that is read to its end is behind it then. NULL: no more now. */
-static struct tpacket3_hdr *step(const struct spliced_ring *ring, struct cursor *cursor)
+/* The frame at the cursor, which moves past it; a block that is read to its end is behind it then. NULL: no more now. Where all blocks are
+ * ours, the one behind the last is the first: `end`, that is not come to again (UINT64_MAX: none). */
+static struct tpacket3_hdr *step(const struct spliced_ring *ring, struct cursor *cursor, uint64_t end)
 {
 	for (uint64_t i = 0; i < count_of(ring); i++) {
 		struct tpacket_block_desc *block = block_at(ring, cursor->block);
@@ -170,6 +171,8 @@ static struct tpacket3_hdr *step(const struct spliced_ring *ring, struct cursor 
 			cursor->offset += frame->tp_next_offset;
 			return frame;
 		}
+		if ((cursor->block + 1) % count_of(ring) == end)
+			return NULL;
 		*cursor = (struct cursor){.block = (cursor->block + 1) % count_of(ring)};
 	}
 	return NULL;
@@ -219,7 +222,7 @@ int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *op
 			return 0;
 		put(ring, WORD_HEAD, head);
 	}
-	frame = step(ring, &next);
+	frame = step(ring, &next, head.block);
 	put(ring, WORD_NEXT, next);
 	if (!frame)
 		return 0;
@@ -245,7 +248,7 @@ void packet_ring_consume(struct spliced_ring *ring, unsigned count)
 	}
 	if (head.block == UINT64_MAX || !count_of(ring))
 		return;
-	while (count-- && step(ring, &head))
+	while (count-- && step(ring, &head, UINT64_MAX))
 		for (; before != head.block; before = (before + 1) % count_of(ring))
 			give_back(block_at(ring, before));
 	if (is_ours(block_at(ring, head.block)) && head.frames == block_at(ring, head.block)->hdr.bh1.num_pkts) {

@@ -292,6 +292,28 @@ def test_capture_is_what_a_direct_one_is(machines, tmp_path, form, ring):
         assert times == sorted(times) and abs(times[-1] - time.time()) < 60
 
 
+def test_a_ring_that_is_full_is_read_once(tmp_path):
+    """Few frames in each of its blocks, and all of them ours: behind the last block comes the first."""
+    port = harness.free_port()
+    target = {"family": "packet", "interface": "lo", "format": "pcap", "filter": "udp dst port 9", "direction": "in", "ring": SMALLEST}
+    with Daemon({"capture": {"listen": f"tcp4://127.0.0.1:{port}", "target": target}}) as daemon, \
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        capture = Capture(port, str(tmp_path / "capture"))
+        until("the header came", lambda: capture.bytes)
+        for turn in range(5):
+            before, worker = capture.bytes, daemon.worker
+            os.kill(worker, signal.SIGSTOP)
+            for number in range(20):
+                sender.sendto(b"%d %d" % (turn, number), ("127.0.0.1", 9))
+                time.sleep(0.005)  # a block is ours after 10 ms, however little is in it
+            os.kill(worker, signal.SIGCONT)
+            until("frames came", lambda before=before: capture.bytes > before)
+            time.sleep(0.1)
+        capture.stop()
+        frames = [tuple(frame) for frame in fields(capture.path, "udp.payload")]
+        assert len(frames) > 5 and len(set(frames)) == len(frames)
+
+
 @pytest.mark.parametrize("ring", ("4M", "0"))
 def test_capture_has_vlan_tags_and_is_cut(machines, tmp_path, ring):
     left, _ = machines
