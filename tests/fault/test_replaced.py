@@ -54,9 +54,9 @@ REPEATED_MAX = ROUNDS // 3
 
 
 def waits(before, now):
-    """What a client waited for; nothing, where so few SYNs were repeated that no reload can be why."""
+    """What a client waited for; nothing, where so few SYNs were dropped or repeated that it is not what reloads do."""
     found = {name: now[name] - before[name] for name in WAITS if now.get(name, 0) != before.get(name, 0)}
-    if set(found) == {"TcpExt:TCPSynRetrans"} and found["TcpExt:TCPSynRetrans"] <= REPEATED_MAX:
+    if set(found) <= {"TcpExt:TCPSynRetrans", "TcpExt:ListenDrops"} and max(found.values(), default=0) <= REPEATED_MAX:
         return {}
     return found
 
