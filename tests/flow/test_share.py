@@ -327,8 +327,7 @@ def test_who_speaks_does_not_give_way(place, kill):
             def speaks():
                 client.send(b"I am here")
                 assert client.recv(100) == b"I am here"
-                own = str(client.getsockname()[1])
-                return [one["id"] for one in daemon.sessions() if one["peer"].rsplit(":", 1)[1] == own]
+                return [one["id"] for one in daemon.sessions() if one["peer"] == "%s:%d" % client.getsockname()]
 
             own = speaks()
             assert own
