@@ -240,8 +240,8 @@ static void tick(struct keeper *keeper)
 	tell_validation(keeper);
 	close_left(keeper);
 	service_tick(keeper->ledger, newest, is_alive(keeper));
-	/* What the worker inherited of it is the worker's own. */
-	if (newest->next && !keeper->prepared)
+	/* What the worker inherited of it is the worker's own. One that is being opened has its slots already, and is not in the list yet. */
+	if (newest->next && !keeper->prepared && !keeper->opening)
 		generations_trim(newest, keeper->ledger);
 	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid || errand_is_under_way())
 		return;
