@@ -3,11 +3,14 @@
 
 #include "base/event.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+enum { CHARACTER_MAX = 4 }; /* bytes of UTF-8 */
 
 static const struct {
 	const char *name, *id;
@@ -36,36 +39,11 @@ static bool put_text(struct out *out, const char *text)
 	return put(out, text, strlen(text));
 }
 
-/* The length of the character at text: RFC 3629; 0: there is none. */
-static size_t utf8_length(const unsigned char *text)
-{
-	static const struct {
-		unsigned char mask, lead, low, high; /* the second byte's range is narrower for some */
-		size_t length;
-	} forms[] = {{0x80, 0x00, 0, 0, 1},          {0xff, 0xe0, 0xa0, 0xbf, 3}, {0xff, 0xed, 0x80, 0x9f, 3}, {0xf0, 0xe0, 0x80, 0xbf, 3},
-		     {0xff, 0xf0, 0x90, 0xbf, 4}, {0xff, 0xf4, 0x80, 0x8f, 4}, {0xfc, 0xf0, 0x80, 0xbf, 4}, {0xe0, 0xc0, 0x80, 0xbf, 2}};
-
-	if (*text == 0xc0 || *text == 0xc1)
-		return 0;
-	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-		size_t n = 1;
-
-		if ((*text & forms[i].mask) != forms[i].lead)
-			continue;
-		if (forms[i].length > 1 && (text[1] < forms[i].low || text[1] > forms[i].high))
-			return 0;
-		while (n < forms[i].length && (n == 1 || (text[n] & 0xc0) == 0x80))
-			n++;
-		return n == forms[i].length ? n : 0;
-	}
-	return 0;
-}
-
 /* The character at text, and how many bytes of it it is. */
 static bool put_character(struct out *out, const char **text, bool json)
 {
 	const unsigned char *at = (const unsigned char *)*text;
-	size_t length = utf8_length(at);
+	size_t length = text_character_len(*text, strnlen(*text, CHARACTER_MAX));
 
 	*text += length ? length : 1;
 	if (!length)

@@ -193,7 +193,8 @@ static void note_reached(struct session *session)
 	struct address address;
 	unsigned leg;
 
-	if (target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address, &leg,
+	if (endpoint_of(session)->legs[0].host_name &&
+	    target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address, &leg,
 			   &address))
 		session_log_reached(session, &address);
 }

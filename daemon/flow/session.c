@@ -139,6 +139,19 @@ static void remember_peer(struct session *session, const struct address *peer)
 	memcpy(session->peer, &peer->storage, session->peer_len);
 }
 
+void session_learn_peer(struct session *session, struct address *peer)
+{
+	const struct ledger_flow *flow = session_flow(session);
+
+	if (session_record(session)->front == FRONT_FED) {
+		peer->len = flow->peer_len;
+		memcpy(&peer->storage, flow->peer, flow->peer_len);
+	} else if (socket_peer_address(session_record(session)->fd[0], peer) < 0) {
+		peer->len = 0;
+	}
+	remember_peer(session, peer);
+}
+
 void session_begin(struct session *session, const struct address *peer)
 {
 	struct ledger_session *record = session_record(session);
@@ -295,19 +308,6 @@ static bool is_welcome(struct session *session, const struct address *peer)
 	return record->admitted;
 }
 
-/* Whose session it is: what the socket says, or for a fed one, the first message said. */
-static void learn_peer(const struct session *session, struct address *peer)
-{
-	const struct ledger_flow *flow = session_flow(session);
-
-	if (session_record(session)->front == FRONT_FED) {
-		peer->len = flow->peer_len;
-		memcpy(&peer->storage, flow->peer, flow->peer_len);
-	} else if (socket_peer_address(session_record(session)->fd[0], peer) < 0) {
-		peer->len = 0;
-	}
-}
-
 /* A fed session lives by its listener's socket. */
 static bool is_cut_off(const struct session *session)
 {
@@ -334,8 +334,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	session->moves_left = session->route->n_targets - 1;
 	hand_session(session);
 	share_adopt(session);
-	learn_peer(session, &peer);
-	remember_peer(session, &peer);
+	session_learn_peer(session, &peer);
 	if (session_is_handed_in(session)) {
 		listener_adopt_session(thread, record->listener, 1);
 		if (!(session_flow(session)->flags & FLOW_SUPERSEDED))

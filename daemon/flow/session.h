@@ -183,6 +183,9 @@ static inline bool session_is_gone(const struct session *session, unsigned side)
 /* A datagram listener's socket is watched by the listener, for all its peers. */
 bool session_is_handed_in(const struct session *session);
 
+/* Whose session it is: what the socket says, or for a fed one, the first message said. It is remembered for the log. */
+void session_learn_peer(struct session *session, struct address *peer);
+
 /* Registers a side's socket; where there is no room for it now, it is tried again later. 0 or negative errno. */
 int session_watch(struct session *session, unsigned side);
 

@@ -20,6 +20,7 @@ enum { NUMBER_MAX = 24, TRIED_MAX = 256, PLACE_MAX = 256 };
 /* The fields of a session's line, as long as it is written. */
 struct told_session {
 	struct log_entry entry;
+	const char *who; /* peer, or a word in its place */
 	char peer[ADDRESS_TEXT_MAX], local[ADDRESS_TEXT_MAX], target[ADDRESS_TEXT_MAX];
 	char id[NUMBER_MAX], to_target[NUMBER_MAX], from_target[NUMBER_MAX], duration[NUMBER_MAX];
 	char tried[TRIED_MAX];
@@ -102,6 +103,7 @@ static void fill(struct told_session *told, const struct session *session, enum 
 	const struct ledger_session *record = session_record(session);
 	struct log_entry *entry = &told->entry;
 
+	told->who = peer_of(session, told->peer);
 	find_local(session, told->local);
 	find_target(session, told->target);
 	find_tried(session, told->tried);
@@ -112,7 +114,7 @@ static void fill(struct told_session *told, const struct session *session, enum 
 	entry->event = EVENT_SESSION_ENDED;
 	log_add_field(entry, "ROUTE", session->route->name);
 	log_add_field(entry, "SESSION", told->id);
-	log_add_field(entry, "PEER", peer_of(session, told->peer));
+	log_add_field(entry, "PEER", told->who);
 	log_add_field(entry, "LISTENER", session_endpoint(session, 0)->text);
 	log_add_field(entry, "LOCAL", told->local);
 	log_add_field(entry, "TARGET", session->route->targets[record->target].name);
@@ -145,26 +147,10 @@ void session_log_end(const struct session *session, enum session_end why, int er
 	asked = unless_said(told.local, session_endpoint(session, 0));
 	reached = unless_said(told.target, target);
 	log_event(LOG_INFO, &told.entry, "route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s%s%s%s%s%s%s%s", session->route->name,
-		  peer_of(session, told.peer), target->name, session_end_name(why), *reason ? ": " : "", reason,
+		  told.who, target->name, session_end_name(why), *reason ? ": " : "", reason,
 		  (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
 		  (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC, *asked ? "; it asked " : "", asked,
 		  *reached ? "; the target was " : "", reached, *told.tried ? "; before (" : "", told.tried, *told.tried ? ")" : "");
-}
-
-/* Whose session it is: what the socket says, or for a fed one, the first message said. */
-static void learn_peer(struct session *session)
-{
-	const struct ledger_flow *flow = session_flow(session);
-	struct address peer = {.len = 0};
-
-	if (session_record(session)->front == FRONT_FED) {
-		peer.len = flow->peer_len;
-		memcpy(&peer.storage, flow->peer, sizeof flow->peer);
-	} else if (socket_peer_address(session_record(session)->fd[0], &peer) < 0) {
-		peer.len = 0;
-	}
-	session->peer_len = peer.len <= sizeof session->peer ? (uint8_t)peer.len : 0;
-	memcpy(session->peer, &peer.storage, session->peer_len);
 }
 
 void session_log_stop(struct ledger *ledger, struct generation *generations)
@@ -175,6 +161,7 @@ void session_log_stop(struct ledger *ledger, struct generation *generations)
 
 	for (uint32_t i = 0; worker.log_sessions && i < ledger_sessions_high(ledger); i++) {
 		struct session session = {.thread = &thread, .record = &ledger->sessions[i], .flow = &ledger->flows[i]};
+		struct address peer = {.len = 0};
 
 		if (session.record->state != SESSION_CONNECTING && session.record->state != SESSION_RELAYING)
 			continue;
@@ -182,7 +169,7 @@ void session_log_stop(struct ledger *ledger, struct generation *generations)
 		if (!session.generation)
 			continue;
 		session.route = &session.generation->config->routes[session.record->route];
-		learn_peer(&session);
+		session_learn_peer(&session, &peer);
 		session_log_end(&session, END_STOP, 0);
 	}
 }
