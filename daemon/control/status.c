@@ -361,14 +361,25 @@ static json_t *sandbox_object(const struct ledger_keeper *keeper)
 	return json_pack("{s:b, s:b, s:o}", "seccomp", !calls, "landlock", !files, "why", words_json(*why ? why : NULL));
 }
 
+static const char *worker_state(uint32_t state)
+{
+	switch ((enum ledger_worker_state)state) {
+	case WORKER_NONE:
+	case WORKER_SWEEPING: return "starting";
+	case WORKER_READY: return "running";
+	case WORKER_STOPPED: return "stopping";
+	}
+	return "?";
+}
+
 static json_t *worker_object(const struct ledger_keeper *keeper)
 {
 	json_t *death = json_null();
 
 	if (keeper->last_death_at)
 		death = json_pack("{s:o, s:o}", "time", status_time(keeper->last_death_at), "what", words_json(keeper->last_death));
-	return json_pack("{s:i, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "pid", (int)keeper->worker_pid,
-			 "version", PACKAGE_VERSION, "age", seconds_since(keeper->worker_started), "adopted",
+	return json_pack("{s:i, s:s, s:s, s:f, s:I, s:I, s:f, s:{s:I, s:I, s:I, s:I, s:I}, s:o, s:o}", "pid", (int)keeper->worker_pid,
+			 "state", worker_state(keeper->worker_state), "version", PACKAGE_VERSION, "age", seconds_since(keeper->worker_started), "adopted",
 			 (json_int_t)keeper->adopted_total, "orphans", (json_int_t)keeper->orphans_adopted, "adopt_longest",
 			 (double)keeper->adopt_ns_max / NSEC_PER_SEC, "starts", "start",
 			 (json_int_t)keeper->starts[START_FIRST], "crash", (json_int_t)keeper->starts[START_CRASH], "hang",

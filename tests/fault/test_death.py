@@ -193,8 +193,7 @@ def test_a_hang(held):
     """A worker that does not move is killed after a while, and counted as hung."""
     daemon, sessions = held
     assert spoken(sessions)
-    before, worker = starts(daemon), daemon.worker
-    os.kill(worker, signal.SIGSTOP)
+    before, worker = starts(daemon), daemon.hold_worker()
     for session in sessions:
         session.say()  # stays in the sockets, until an heir moves it
     harness.until("the keeper kills the worker that hangs",
@@ -206,8 +205,7 @@ def test_a_hang(held):
 
 def test_a_short_stop_is_no_hang(held):
     daemon, sessions = held
-    worker = daemon.worker
-    os.kill(worker, signal.SIGSTOP)
+    worker = daemon.hold_worker()
     harness.until("it is stopped", lambda: harness.process_state(worker) == "T")
     os.kill(worker, signal.SIGCONT)
     assert spoken(sessions)

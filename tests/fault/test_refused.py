@@ -193,16 +193,16 @@ def test_between_prepare_and_commit(place, ends):
     """The old worker does not stop: what is prepared waits. Then the daemon is told to end, or the worker is killed, and all is well."""
     house = House(place)
     with Serve(house.back), Daemon(house.routes(), settings=QUIET) as daemon:
-        files, worker = socket_files(place), daemon.worker
+        files = socket_files(place)
         daemon.write({**house.routes("true"), **house.more()})
         with socket.create_connection(house.front.address) as held:
-            os.kill(worker, signal.SIGSTOP)
+            worker = daemon.hold_worker()
             daemon.signal(signal.SIGHUP)
             until("new sockets are bound", lambda: len(socket_files(place)) == len(files) + 3)
             if ends == "killed":
                 os.kill(worker, signal.SIGKILL)
                 assert daemon.worker_after(worker)
-                until("the new configuration runs", lambda: daemon.status()["reload"]["generation"] == 2)
+                until("the new configuration runs", lambda: daemon.status()["reload"]["succeeded"] == 1)
                 held.close()
                 count, status = Running("swarm", "--to", house.front, "--to", house.file, "--sessions", 50).finish()
                 assert status == 0, count
@@ -226,9 +226,9 @@ def test_what_is_bound_already_takes_no_client(place):
     """While a prepared configuration waits for the old worker to stop, who connects is not lost if it is taken back."""
     house = House(place)
     with Serve(house.back), Daemon(house.routes(), settings=QUIET) as daemon:
-        worker, files = daemon.worker, socket_files(place)
+        files = socket_files(place)
         daemon.write({**house.routes("true"), **house.more()})
-        os.kill(worker, signal.SIGSTOP)
+        worker = daemon.hold_worker()
         try:
             daemon.signal(signal.SIGHUP)
             until("new sockets are bound", lambda: len(socket_files(place)) == len(files) + 3)
@@ -239,7 +239,7 @@ def test_what_is_bound_already_takes_no_client(place):
         finally:
             os.kill(worker, signal.SIGKILL)
         assert daemon.worker_after(worker)
-        until("the new configuration runs", lambda: daemon.status()["reload"]["generation"] == 2)
+        until("the new configuration runs", lambda: daemon.status()["reload"]["succeeded"] == 1)
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as client:
             client.connect(next(path for path in new if "messages" in path))
             client.send(b"taken now")

@@ -174,15 +174,14 @@ def test_a_route_that_goes_refuses_at_once(space, place, family):
     """Nobody says SYN in vain to a socket that only drains; what was queued is taken."""
     gone, back = Endpoint(family, place), Endpoint("unix", place)
     with back.listen() as listener, Daemon({"r": {"listen": gone, "target": back}}, settings=QUIET) as daemon:
-        before, worker = counters(), daemon.worker
-        os.kill(worker, signal.SIGSTOP)
+        before, worker = counters(), daemon.hold_worker()
         with gone.connect() as queued:
             queued.sendall(b"queued")
             daemon.write({"other": {"listen": f"unix://{place}/other", "target": back}})
             daemon.signal(signal.SIGHUP)
             until("it is prepared", lambda: os.path.exists(os.path.join(place, "other")))
             go_on(worker)
-            until("it runs", lambda: daemon.status()["reload"]["generation"] == 2)
+            until("it runs", lambda: daemon.status()["reload"]["succeeded"] == 1)
             with pytest.raises(ConnectionRefusedError):
                 gone.connect()
             accepted, _ = listener.accept()
@@ -284,13 +283,12 @@ def test_a_unix_socket_moves(place, kind):
                 with ask(paths[number % 2], number):
                     hear(number)
                 # These wait in the queue of a socket that leaves: the worker stands still.
-                worker = daemon.worker
-                os.kill(worker, signal.SIGSTOP)
+                worker = daemon.hold_worker()
                 with ask(paths[number % 2], number):
                     daemon.write(routes(number % 2 == 0))
                     daemon.signal(signal.SIGHUP)
                     until("the new one is bound", lambda: os.path.exists(paths[1 - number % 2]))
                     go_on(worker)
                     hear(number)
-                until("it runs", lambda: daemon.status()["reload"]["generation"] == number + 2)
+                until("it runs, and what leaves is done with", lambda: daemon.status()["reload"]["succeeded"] == number + 1)
                 assert not os.path.exists(paths[number % 2])

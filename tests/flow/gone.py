@@ -129,6 +129,8 @@ class End:
         return moved
 
     def send_one(self):
+        if self.refusal:
+            return
         if not self.pending:
             self.sent += 1
             data = message(self.sent - 1)

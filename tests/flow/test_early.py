@@ -21,8 +21,7 @@ def course(request, place):
 
 def stopped(daemon, front, say):
     """A client that has said all it has to say before the worker wakes up."""
-    worker = daemon.worker
-    os.kill(worker, signal.SIGSTOP)
+    worker = daemon.hold_worker()
     try:
         client = front.connect()
         say(client)

@@ -155,8 +155,7 @@ def test_20000_changes_are_followed_without_a_gap():
 
 def change_unheard(daemon, count, first=0):
     """More changes than the buffer holds, while nobody reads it; then it is read again."""
-    worker = daemon.worker
-    os.kill(worker, signal.SIGSTOP)
+    worker = daemon.hold_worker()
     try:
         ip_batch(changes(count, first))
     finally:

@@ -301,8 +301,7 @@ def test_a_ring_that_is_full_is_read_once(tmp_path):
         capture = Capture(port, str(tmp_path / "capture"))
         until("the header came", lambda: capture.bytes)
         for turn in range(5):
-            before, worker = capture.bytes, daemon.worker
-            os.kill(worker, signal.SIGSTOP)
+            before, worker = capture.bytes, daemon.hold_worker()
             for number in range(20):
                 sender.sendto(b"%d %d" % (turn, number), ("127.0.0.1", 9))
                 time.sleep(0.005)  # a block is ours after 10 ms, however little is in it

@@ -34,13 +34,13 @@ class Held:
 
 def reload(daemon, how, routes):
     """By splicectl, or by SIGHUP; returns when the new generation runs."""
-    before = daemon.status()["reload"]["generation"]
+    before = daemon.status()["reload"]["succeeded"]
     daemon.write(routes)
     if how == "splicectl":
         daemon.ctl("reload")
         return
     daemon.signal(signal.SIGHUP)
-    harness.until("the next generation runs", lambda: daemon.status()["reload"]["generation"] > before)
+    harness.until("the next generation runs", lambda: daemon.status()["reload"]["succeeded"] > before)
 
 
 @pytest.mark.parametrize("how", ("splicectl", "SIGHUP"))

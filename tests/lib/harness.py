@@ -422,13 +422,19 @@ class Daemon:
 
     def ready(self):
         assert self.process.poll() is None, f"the daemon ended with status {self.process.returncode}\n{self.log()}"
-        return listening("unix://" + self.control) and all(listening(text) for text in self._listens()) and \
-            (not self._listens_for_messages() or self.ctl_run("status").returncode in (0, 1))
+        return listening("unix://" + self.control) and all(listening(text) for text in self._listens()) and self.runs()
 
-    def _listens_for_messages(self):
-        """Whether there are sockets that nobody can be seen to listen on: the worker answers once it has them."""
-        listens = [listen for route in self.routes.values() for listen in _list(route.get("listen", ()))]
-        return any(str(listen).split("://")[0] not in SEEN_LISTENING for listen in listens)
+    def runs(self):
+        """Whether the worker has taken over all that there is: before, the keeper begins nothing, and waits longer for it."""
+        told = self.ctl_run("status")
+        return told.returncode in (0, 1) and json.loads(told.stdout)["worker"].get("state", "running") == "running"
+
+    def hold_worker(self):
+        """Stops the worker, which runs, by SIGSTOP; its pid."""
+        until("the worker runs", self.runs)
+        worker = self.worker
+        os.kill(worker, signal.SIGSTOP)
+        return worker
 
     def _listens(self):
         for route in self.routes.values():
