@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 const unsigned char ip_mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
@@ -24,12 +25,29 @@ static int looks_numeric(const char *text)
 	return strchr(text, ':') || !text[strspn(text, "0123456789.")];
 }
 
-/* fe80::1%eth0: the address before the %, and the interface behind it. */
+/* 0: it is none. */
+static uint32_t read_index(const char *text)
+{
+	char *end;
+	unsigned long index = strtoul(text, &end, 10);
+
+	return *end || index > INT32_MAX ? 0 : (uint32_t)index;
+}
+
+/* It may come, or be of another network namespace. */
+static int may_be_interface(const char *name)
+{
+	size_t len = strlen(name);
+
+	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n") == len;
+}
+
+/* fe80::1%eth0: the address before the %, and the interface behind it. Its index here is only a guess: see ip_index(). */
 static int parse_inet6(const struct spliced_options *options, int option, const char *text,
 		       struct ip_host *ret)
 {
 	const char *scope = strchr(text, '%');
-	char number[INET6_ADDRSTRLEN], *end;
+	char number[INET6_ADDRSTRLEN];
 	size_t len = scope ? (size_t)(scope - text) : strlen(text);
 
 	if (len >= sizeof number)
@@ -40,13 +58,25 @@ static int parse_inet6(const struct spliced_options *options, int option, const 
 		return -EINVAL;
 	if (!scope)
 		return 0;
+	ret->interface = scope + 1;
 	ret->scope = if_nametoindex(scope + 1);
-	if (ret->scope)
-		return 0;
-	ret->scope = (uint32_t)strtoul(scope + 1, &end, 10);
-	if (ret->scope && !*end)
+	if (!ret->scope)
+		ret->scope = read_index(scope + 1);
+	if (ret->scope || (option == IP_OPTION_SOURCE && may_be_interface(scope + 1)))
 		return 0;
 	SPLICED_ERROR(options, option, "\"%s\": there is no interface \"%s\"", text, scope + 1);
+	return -ENODEV;
+}
+
+int ip_index(int fd, const struct spliced_options *options, int option, const char *interface, unsigned *ret)
+{
+	struct ifreq request = {0};
+
+	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
+	*ret = ioctl(fd, SIOCGIFINDEX, &request) < 0 ? read_index(interface) : (unsigned)request.ifr_ifindex;
+	if (*ret)
+		return 0;
+	SPLICED_ERROR(options, option, "there is no interface \"%s\"", interface);
 	return -ENODEV;
 }
 
@@ -164,6 +194,7 @@ int ip_host(const struct spliced_options *options, int domain, struct ip_host *r
 		}
 		memcpy(ret->bytes, host->host, len);
 		ret->scope = domain == AF_INET6 ? host->host_scope : 0;
+		ret->interface = ret->scope && host->text && strchr(host->text, '%') ? strchr(host->text, '%') + 1 : NULL;
 		r = domain == AF_INET6 ? check_mapped(options, IP_OPTION_HOST, ret->bytes) : 0;
 	} else if (host->text && *host->text) {
 		r = parse_number(options, IP_OPTION_HOST, domain, host->text, ret);

@@ -54,7 +54,11 @@ enum { IP_UDP_MAX = 65507, IP6_UDP_MAX = 65527 };
 struct ip_host {
 	unsigned char bytes[16];
 	uint32_t scope; /* interface index, or 0 */
+	const char *interface; /* the scope as it was written: its index is a socket's to say, ip_index(); or NULL */
 };
+
+/* The index that an interface has in a socket's network namespace, by its name or that number. 0; or -ENODEV with an error said. */
+int ip_index(int fd, const struct spliced_options *options, int option, const char *interface, unsigned *ret);
 
 /* The host that option HOST says: resolved, as a number, or "" for every address. 0, or negative
  * errno with an error said, but for -EADDRNOTAVAIL: a name that is not resolved yet. Looks at

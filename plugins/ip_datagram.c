@@ -82,11 +82,14 @@ int ip_copied(const struct msghdr *received)
 
 /* ---- groups ---- */
 
-static unsigned interface_index(const struct spliced_options *options, const struct ip_host *host)
+/* host->scope: the interface where the group is, in the socket's network namespace; 0: it is the kernel's choice. */
+static int find_interface(int fd, const struct spliced_options *options, struct ip_host *host)
 {
 	const struct spliced_value *name = spliced_value(options, IP_OPTION_INTERFACE);
 
-	return name->state == SPLICED_UNSET ? host->scope : if_nametoindex(name->text);
+	if (name->state != SPLICED_UNSET)
+		return ip_index(fd, options, IP_OPTION_INTERFACE, name->text, &host->scope);
+	return host->interface ? ip_index(fd, options, IP_OPTION_HOST, host->interface, &host->scope) : 0;
 }
 
 /* The one sender that is listened to. -ENOENT: anybody. */
@@ -119,7 +122,7 @@ static int stay_at(int fd, const struct spliced_options *options, int domain, un
 static int join(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
 {
 	int level = domain == AF_INET ? SOL_IP : SOL_IPV6, r;
-	struct group_source_req request = {.gsr_interface = interface_index(options, host)};
+	struct group_source_req request = {.gsr_interface = host->scope};
 	struct group_req any = {.gr_interface = request.gsr_interface};
 	socklen_t len;
 
@@ -148,7 +151,7 @@ static int join(int fd, const struct spliced_options *options, int domain, const
 static int aim(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
 {
 	int is_inet = domain == AF_INET, level = is_inet ? SOL_IP : SOL_IPV6, r;
-	int index = (int)interface_index(options, host);
+	int index = (int)host->scope;
 	struct ip_mreqn way = {.imr_ifindex = index};
 
 	r = ip_set(fd, options, IP_OPTION_MULTICAST_TTL, level, is_inet ? IP_MULTICAST_TTL : IPV6_MULTICAST_HOPS,
@@ -176,6 +179,9 @@ static int prepare_group(int fd, const struct spliced_options *options, int doma
 	r = ip_host(options, domain, &host);
 	if (r < 0 || !ip_is_multicast(domain, &host))
 		return r == -EADDRNOTAVAIL ? 0 : r;
+	r = find_interface(fd, options, &host);
+	if (r < 0)
+		return r;
 	return options->role == SPLICED_LISTEN ? join(fd, options, domain, &host) : aim(fd, options, domain, &host);
 }
 

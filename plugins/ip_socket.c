@@ -180,6 +180,10 @@ static int bind_source(int fd, const struct spliced_options *options, const stru
 	r = ip_source(options, level->domain, &source);
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
+	if (source.interface)
+		r = ip_index(fd, options, IP_OPTION_SOURCE, source.interface, &source.scope);
+	if (r < 0)
+		return r;
 	setsockopt(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
 	ip_sockaddr(level->domain, &source, 0, &address, &len);
 	if (!bind(fd, (const struct sockaddr *)&address, len))

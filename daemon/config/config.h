@@ -92,7 +92,7 @@ struct config_leg {
 	const char *
 		host_name; /* the HOST option's text where it is a name to be resolved, else NULL */
 	struct address address; /* where host_name is NULL */
-	const char *interface;	/* whose scope it has, by name: net/scope.h puts the index in; NULL: no name, or no scope */
+	const char *interface;	/* whose scope it has: net/scope.h puts the index in; NULL: there is none */
 	/* what the family has said of it: */
 	bool mute;	    /* no message may be sent to it */
 	bool has_companion; /* a listener has one to be run */

@@ -20,8 +20,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Indices count from 1; what is above this is of none. */
-enum { ABSENT = 1 << 30 };
+/* Indices count from 1; what is above this is of none. What a file says is the same whichever interfaces there are when it is read. */
+enum { NAMED = 1 << 30 };
 
 static bool is_interface(const char *name)
 {
@@ -48,14 +48,10 @@ static int parse_inet6(const char *text, struct host *host)
 	if (!scope)
 		return 0;
 	host->interface = scope + 1;
-	host->scope = if_nametoindex(scope + 1);
-	if (host->scope == 0 && text_parse_number(scope + 1, &index) == 0 && index > 0 &&
-	    index <= INT32_MAX) {
+	if (text_parse_number(scope + 1, &index) == 0 && index > 0 && index <= INT32_MAX)
 		host->scope = (uint32_t)index;
-		host->interface = NULL;
-	}
-	if (host->scope == 0 && is_interface(scope + 1))
-		host->scope = ABSENT | (uint32_t)XXH3_64bits(scope + 1, strlen(scope + 1)) % ABSENT;
+	else if (is_interface(scope + 1))
+		host->scope = NAMED | (uint32_t)XXH3_64bits(scope + 1, strlen(scope + 1)) % NAMED;
 	return host->scope ? 0 : -ENODEV;
 }
 

@@ -10,6 +10,7 @@
 #include "control/live.h"
 #include "control/status.h"
 #include "control/words.h"
+#include "flow/endpoint.h"
 #include "flow/hand.h"
 #include "flow/lane.h"
 #include "flow/listener.h"
@@ -124,7 +125,7 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 	char address[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 64];
 
 	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
-		 address_describe(leg->family, leg->row, &leg->address, address, sizeof address));
+		 endpoint_describe(&route->listen[record->endpoint], leg, NULL, address, sizeof address));
 	return json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", words_json(text), "state", state, "reason",
 			 waits ? json_string(status_wait_text(record->waits))
 			       : record->paused ? json_string(listener_pause_name(record->paused))
@@ -205,7 +206,7 @@ static const char *peer_text(const struct ledger_session *record, const struct l
 	} else if (socket_peer_address(record->fd[0], &peer) < 0) {
 		return strcpy(text, "?");
 	}
-	return address_describe(leg->family, leg->row, &peer, text, size);
+	return endpoint_describe(endpoint, leg, &peer, text, size);
 }
 
 struct session_filter {

@@ -3,7 +3,10 @@
 #include "flow/endpoint.h"
 
 #include "config/config.h"
+#include "net/address.h"
+#include "net/netns.h"
 
+#include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -51,6 +54,42 @@ int endpoint_open(const struct config_endpoint *endpoint, unsigned leg)
 	struct socket_options common = endpoint_socket_options(endpoint);
 
 	return socket_open(endpoint->legs[leg].family, &endpoint->legs[leg].options, &common);
+}
+
+/* What its number stands for is what the file says. */
+static const char *describe_own(const struct config_leg *leg, char *text, size_t size)
+{
+	struct address address = leg->address;
+	char *end;
+
+	if (!leg->interface || address.storage.ss_family != AF_INET6)
+		return address_describe(leg->family, leg->row, &address, text, size);
+	((struct sockaddr_in6 *)&address.storage)->sin6_scope_id = 0;
+	address_describe(leg->family, leg->row, &address, text, size);
+	end = strrchr(text, ']');
+	if (end && strlen(text) + 1 + strlen(leg->interface) < size) {
+		memmove(end + 1 + strlen(leg->interface), end, strlen(end) + 1);
+		*end = '%';
+		memcpy(end + 1, leg->interface, strlen(leg->interface));
+	}
+	return text;
+}
+
+const char *endpoint_describe(const struct config_endpoint *endpoint, const struct config_leg *leg, const struct address *address, char *text,
+			      size_t size)
+{
+	const char *netns = endpoint->values[ENDPOINT_NETNS].value.text;
+	int before = -1;
+
+	if (!address)
+		return describe_own(leg, text, size);
+	/* Only scopes have names that are looked up, and few addresses have one. */
+	if (!netns || address->storage.ss_family != AF_INET6 || !((const struct sockaddr_in6 *)&address->storage)->sin6_scope_id ||
+	    netns_enter(netns, &before) < 0)
+		return address_describe(leg->family, leg->row, address, text, size);
+	address_describe(leg->family, leg->row, address, text, size);
+	netns_leave(before);
+	return text;
 }
 
 int endpoint_backlog(const struct config_endpoint *endpoint, unsigned leg)

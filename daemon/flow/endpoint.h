@@ -7,6 +7,7 @@
 #include <stdbool.h>
 
 struct config_endpoint;
+struct config_leg;
 
 /* The options that every family takes. */
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint);
@@ -16,6 +17,11 @@ void endpoint_set_accepted(const struct config_endpoint *endpoint, unsigned leg,
 
 /* A socket for a leg of a target, ready to be connected: the descriptor or negative errno. */
 int endpoint_open(const struct config_endpoint *endpoint, unsigned leg);
+
+/* A leg's own address (address NULL), or that of a peer of its sockets, as text: see address_describe(). A scope has the name that the
+ * interface has in the endpoint's network namespace. */
+const char *endpoint_describe(const struct config_endpoint *endpoint, const struct config_leg *leg, const struct address *address, char *text,
+			      size_t size);
 
 /* The length of a listening socket's queue: the family's `backlog`, where it has one. */
 int endpoint_backlog(const struct config_endpoint *endpoint, unsigned leg);

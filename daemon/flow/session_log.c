@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/endpoint.h"
 #include "flow/lane.h"
 #include "flow/thread.h"
 #include "flow/told.h"
@@ -45,7 +46,7 @@ static const char *peer_of(const struct session *session, char text[ADDRESS_TEXT
 
 	memcpy(&address.storage, session->peer, session->peer_len);
 	if (address.len)
-		return address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
+		return endpoint_describe(session_endpoint(session, 0), leg, &address, text, ADDRESS_TEXT_MAX);
 	if (record->front == FRONT_ACCEPTED)
 		return "a client";
 	if (lane_is(session))
@@ -63,7 +64,7 @@ static void find_local(const struct session *session, char text[ADDRESS_TEXT_MAX
 	if (record->front != FRONT_ACCEPTED || record->fd[0] < 0 || socket_local_address(record->fd[0], &address) < 0)
 		return;
 	socket_fill_port(&address, &leg->address);
-	address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
+	endpoint_describe(session_endpoint(session, 0), leg, &address, text, ADDRESS_TEXT_MAX);
 }
 
 void session_log_reached(struct session *session, const struct address *address)
@@ -86,7 +87,7 @@ static void find_target(const struct session *session, char text[ADDRESS_TEXT_MA
 		memcpy(&address.storage, session->reached, session->reached_len);
 	}
 	if (address.len)
-		address_describe(leg->family, leg->row, &address, text, ADDRESS_TEXT_MAX);
+		endpoint_describe(session_endpoint(session, 1), leg, leg->host_name ? &address : NULL, text, ADDRESS_TEXT_MAX);
 }
 
 static void find_tried(const struct session *session, char text[TRIED_MAX])

@@ -22,9 +22,10 @@ int scope_fill(int fd, const char *interface, const struct address *from, struct
 	if (strlen(interface) >= sizeof request.ifr_name)
 		return -ENODEV;
 	strcpy(request.ifr_name, interface);
-	if (ioctl(fd, SIOCGIFINDEX, &request) < 0)
+	if (!ioctl(fd, SIOCGIFINDEX, &request))
+		((struct sockaddr_in6 *)&ret->storage)->sin6_scope_id = (uint32_t)request.ifr_ifindex;
+	else if (errno != ENODEV || interface[strspn(interface, "0123456789")])
 		return -errno;
-	((struct sockaddr_in6 *)&ret->storage)->sin6_scope_id = (uint32_t)request.ifr_ifindex;
 	return 0;
 }
 

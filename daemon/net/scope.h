@@ -7,7 +7,8 @@
 
 #include "net/address.h"
 
-/* Puts the index of an interface in a socket's network namespace into a copy of an address; interface NULL: there is none. `ret` may be `from`.
+/* Puts the index of an interface in a socket's network namespace into a copy of an address; interface NULL: there is none. Where none has a
+ * number as its name, that number is an index, and in the address already. `ret` may be `from`.
  * 0; -ENODEV: there is no such interface there. */
 int scope_fill(int fd, const char *interface, const struct address *from, struct address *ret);
 

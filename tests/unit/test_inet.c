@@ -134,6 +134,7 @@ static const struct {
 	{"inet", SPLICED_CONNECT, "source", "localhost", -EINVAL,
 	 "source \"localhost\" is no address"},
 	{"inet", SPLICED_CONNECT, "source", "::1", -EAFNOSUPPORT, "IPv6"},
+	{"inet6", SPLICED_CONNECT, "source", "fe80::1%a/b", -ENODEV, "there is no interface \"a/b\""},
 };
 
 START_TEST(refuses_addresses)
