@@ -9,37 +9,20 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 
 import pytest
 
-sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "systemd"))
+import harness
+import service
+from deb import install
+from harness import Running, Serve, until
+from service import WORDS, Service, Words, run
 
-import harness  # noqa: E402
-import service  # noqa: E402
-from harness import Running, Serve, until  # noqa: E402
-from service import WORDS, Service, Words, run  # noqa: E402
-
-PACKAGES = os.environ["SPLICED_PACKAGES"]
 PORT, BACK, OTHER = 7300, 7301, 7302
 ROUTES = {
     "web": {"listen": f"tcp4://127.0.0.1:{PORT}", "target": f"tcp4://127.0.0.1:{BACK}"},
     "words": WORDS,
 }
-
-service.CONF = "/etc/spliced/spliced.conf"
-
-
-def files(*names):
-    return [path for name in names for path in glob.glob(os.path.join(PACKAGES, f"{name}_*.deb"))]
-
-
-def install(*names):
-    """What dpkg says of it."""
-    assert len(files(*names)) == len(names), names
-    done = run("dpkg", "-i", *files(*names), check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 def installed_files(name):
@@ -54,9 +37,6 @@ def spliced():
 
 @pytest.fixture(scope="module", autouse=True)
 def server():
-    # A host of containers has one that lets no package start a service.
-    if os.path.exists("/usr/sbin/policy-rc.d"):
-        os.unlink("/usr/sbin/policy-rc.d")
     with Serve(f"tcp://127.0.0.1:{BACK}") as serving:
         yield serving
 
