@@ -103,7 +103,8 @@ static void copy_values(struct config_route *route)
 	route->backoff = (uint64_t)values[ROUTE_RETRY_BACKOFF].value.number;
 	route->max_backoff = (uint64_t)values[ROUTE_RETRY_MAX_BACKOFF].value.number;
 	route->retry_total = (uint64_t)values[ROUTE_RETRY_TOTAL].value.number;
-	route->attempts = (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;
+	route->attempts = values[ROUTE_RETRY_ATTEMPTS].value.state == SPLICED_UNSET ? UINT32_MAX
+										    : (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;
 	route->limit_sessions = (uint32_t)values[ROUTE_LIMIT_SESSIONS].value.number;
 }
 

@@ -17,6 +17,7 @@
 #include "flow/kept.h"
 #include "flow/lane.h"
 #include "flow/look.h"
+#include "flow/pool.h"
 #include "flow/relay.h"
 #include "flow/roam.h"
 #include "flow/session.h"
@@ -40,6 +41,7 @@ enum {
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
 	UNHEARD_SECONDS = 5, /* an error comes sooner: also that an address resolves to nobody */
+	WAITING_MAX_MS = 1000, /* before who waits for somebody else's attempt looks again */
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
 };
 
@@ -94,25 +96,41 @@ static void close_attempt(struct session *session)
 	session_close(session, side);
 }
 
-/* Behind the pool's last member, or with nobody left to try: how long the next round waits. */
-static uint64_t pause_length(const struct session *session)
+/* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
+static bool is_patient(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->front == FRONT_DIALED ||
+	       (record->front == FRONT_FED &&
+		(session_row(session, 0)->capabilities & SPLICED_FEED || exchange_blocks(session, 0)));
+}
+
+/* Behind the pool's last member, or with nobody left to try: how long the next round waits. The last one begins when retry.total is over. */
+static uint64_t pause_length(const struct session *session, bool waits)
 {
 	const struct config_route *route = session->route;
-	uint64_t length = route->backoff << (session_record(session)->rounds - 1);
+	uint64_t length = route->backoff << (session_record(session)->rounds - 1), now = session->thread->loop.now;
+	uint64_t end = session_record(session)->opened + route->retry_total;
 
 	if (length > route->max_backoff)
 		length = route->max_backoff;
+	if (waits && length > WAITING_MAX_MS * NSEC_PER_MSEC)
+		length = WAITING_MAX_MS * NSEC_PER_MSEC;
+	if (route->retry_total && !is_patient(session) && end > now && length > end - now)
+		length = end - now;
 	return length > PAUSE_MIN_MS * NSEC_PER_MSEC ? length : PAUSE_MIN_MS * NSEC_PER_MSEC;
 }
 
-static void end_round(struct session *session)
+/* waits: nobody was tried, others do that. */
+static void end_round(struct session *session, bool waits)
 {
 	struct ledger_session *record = session_record(session);
 
 	session->pool_left = 0;
 	if (record->rounds < LEDGER_ROUNDS_MAX)
 		record->rounds++;
-	wait_until(session, session->thread->loop.now + pause_length(session));
+	wait_until(session, session->thread->loop.now + pause_length(session, waits));
 }
 
 void connect_forget(struct session *session)
@@ -126,16 +144,6 @@ void connect_forget(struct session *session)
 	session->pool_left = 0;
 }
 
-/* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
-static bool is_patient(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	return record->front == FRONT_DIALED ||
-	       (record->front == FRONT_FED &&
-		(session_row(session, 0)->capabilities & SPLICED_FEED || exchange_blocks(session, 0)));
-}
-
 static bool given_up(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
@@ -144,7 +152,7 @@ static bool given_up(const struct session *session)
 	if (is_patient(session))
 		return false;
 	return record->attempts >= route->attempts ||
-	       (route->retry_total && session->thread->loop.now - record->opened > route->retry_total);
+	       (route->retry_total && session->thread->loop.now - record->opened >= route->retry_total);
 }
 
 static void note_tried(struct session *session, int error)
@@ -157,35 +165,38 @@ static void note_tried(struct session *session, int error)
 	session->tried[session->n_tried++].error = (uint16_t)-error;
 }
 
+static void give_up(struct session *session, int error)
+{
+	session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
+}
+
 /* No address of this target answered. True: the next of this round may be tried now. */
 static bool next_target(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
-	target_failed(target_of(session), session->thread->loop.now, error);
+	target_failed(target_of(session), session->route, session->thread->loop.now, error);
 	ledger_count(&counter->connect_errors, 1);
 	if (record->attempts < UINT32_MAX)
 		record->attempts++;
 	record->address = 0;
 	record->deadline = 0;
 	if (given_up(session)) {
-		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
+		give_up(session, error);
 		return false;
 	}
 	note_tried(session, error);
 	if (session->pool_left)
 		return true;
-	end_round(session);
+	end_round(session, false);
 	return false;
 }
 
 /* connect(2) cannot fail: whether somebody is there shows when he says something. */
 static bool may_go_unheard(const struct session *session)
 {
-	uint64_t capabilities = session_row(session, connect_side(session))->capabilities;
-
-	return capabilities & SPLICED_CONNECTIONLESS && !(capabilities & SPLICED_RELIABLE);
+	return pool_row_goes_unheard(session_row(session, connect_side(session)));
 }
 
 static void note_reached(struct session *session)
@@ -319,49 +330,17 @@ static int try_target(struct session *session)
 	}
 }
 
-/* Messages that are handed in meanwhile may be framed for the target already. */
-static void take_member(struct session *session, uint32_t member)
+/* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no attempt, unless nothing else ends it. */
+static void wait_for_others(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	if (record->front == FRONT_FED)
-		exchange_forget_frames(session, &session->route->targets[member]);
-	record->connect_leg = 0; /* another target may have fewer */
-	record->target = member;
-}
-
-/* The next member of the pool: those that are known to be down are passed over, unless all are. A round tries one at least. False: none
- * is left in this one. */
-static bool next_member(struct session *session)
-{
-	struct ledger_session *record = session_record(session);
-	uint32_t count = session->route->n_targets;
-	bool begins = !session->pool_left;
-
-	if (begins) {
-		session->pool_left = lane_is(session) ? 1 : count;
-		session->pool_down = lane_is(session) || target_all_down(session->thread, session->generation, record->route);
-	}
-	while (session->pool_left) {
-		uint32_t member = lane_is(session) ? lane_member(session) : record->cursor % count;
-
-		record->cursor = member + 1;
-		session->pool_left--;
-		if (!session->pool_down && (!begins || session->pool_left) && target_is_down(session->thread, session->generation, record->route, member))
-			continue;
-		take_member(session, member);
-		return true;
-	}
-	return false;
-}
-
-static bool choose(struct session *session)
-{
-	if (!next_member(session))
-		return false;
-	if (session_record(session)->front == FRONT_FED)
-		exchange_plan(session);
-	return true;
+	if (!session->route->retry_total && record->attempts < UINT32_MAX)
+		record->attempts++;
+	if (given_up(session))
+		give_up(session, -(int)target_of(session)->error);
+	else
+		end_round(session, true);
 }
 
 void connect_continue(struct session *session)
@@ -370,8 +349,13 @@ void connect_continue(struct session *session)
 	int error;
 
 	do {
-		if (!record->deadline && connect_side(session) && !choose(session)) {
-			end_round(session);
+		bool begins = !session->pool_left;
+
+		if (!record->deadline && connect_side(session) && !pool_next(session)) {
+			if (begins)
+				wait_for_others(session);
+			else
+				end_round(session, false);
 			return;
 		}
 		error = try_target(session);
@@ -402,16 +386,6 @@ void connect_sent(struct session *session)
 		target_succeeded(target, 0);
 }
 
-static bool has_another(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	for (uint32_t i = 0; i < session->route->n_targets; i++)
-		if (i != record->target && !target_is_down(session->thread, session->generation, record->route, i))
-			return true;
-	return false;
-}
-
 bool connect_lost(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
@@ -419,18 +393,24 @@ bool connect_lost(struct session *session, int error)
 
 	if (session->roams && roam_lost(session))
 		return false;
-	target_failed(target_of(session), session->thread->loop.now, error);
+	target_failed(target_of(session), session->route, session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
 	if (lane_is(session) || !session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
 		return false;
 	all_down = target_all_down(session->thread, session->generation, record->route);
-	if (!all_down && !has_another(session))
+	if (!all_down && !pool_has_another(session))
 		return false;
 	/* Where nobody is known to be there, each message of the client's asks one. */
 	session->moves_left = all_down ? 0 : session->moves_left - 1;
 	record->cursor = record->target + 1;
 	return true;
+}
+
+void connect_abandon(struct session *session)
+{
+	if (session_record(session)->deadline && connect_side(session))
+		target_release(target_of(session));
 }
 
 void connect_begin(struct session *session)

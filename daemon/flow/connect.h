@@ -35,6 +35,9 @@ void connect_anew(struct session *session);
 /* What was tried so far counts no more. */
 void connect_forget(struct session *session);
 
+/* The session ends while it connects: who else waits for its target may ask now. */
+void connect_abandon(struct session *session);
+
 /* A new session: chooses where in the pool to begin, and goes on. */
 void connect_begin(struct session *session);
 

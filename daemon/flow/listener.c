@@ -21,6 +21,7 @@
 #include "flow/share.h"
 #include "flow/slot.h"
 #include "flow/standing.h"
+#include "flow/target.h"
 #include "flow/thread.h"
 #include "flow/told.h"
 #include "ledger/generation.h"
@@ -223,13 +224,14 @@ static void reset(int fd)
 	close(fd);
 }
 
-/* Gives back what was taken for a client that is refused. */
+/* Gives back what was taken for a client that is refused; session may be NULL. */
 static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum ledger_refusal why)
 {
-	uint32_t slot = route_slot(thread, index, session->generation);
+	uint32_t slot = route_slot(thread, index, thread->listeners[index].generation);
 
 	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->refused[why], 1);
-	share_abandon(session, slot);
+	if (session)
+		share_abandon(session, slot);
 	reset(fd);
 }
 
@@ -287,6 +289,12 @@ static int prepare(struct thread *thread, uint32_t index, const struct generatio
 	return why;
 }
 
+/* No place is left to wait in for targets that are all down: whoever comes is reset at once, and waits in no queue. */
+static bool is_hopeless(const struct thread *thread, uint32_t index, const struct generation *generation, uint32_t why)
+{
+	return waits_for_session(why) && target_all_down(thread, generation, record_of(thread, index)->route);
+}
+
 /* What an error of accept(2) means: 0, try the next connection; else why to pause. */
 static uint32_t judge(int error)
 {
@@ -313,19 +321,25 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 	int fd, pause;
 
 	pause = prepare(thread, index, listener->generation, &session);
-	if (pause)
+	if (pause && !is_hopeless(thread, index, listener->generation, (uint32_t)pause))
 		return pause;
+	if (pause)
+		session = NULL;
 	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
 		atomic_fetch_add_explicit(&record_of(thread, index)->accepted, 1, memory_order_relaxed);
 		*accepted = true;
-		admit(thread, index, session, fd, &peer);
+		if (session)
+			admit(thread, index, session, fd, &peer);
+		else
+			turn_away(thread, index, NULL, fd, REFUSED_UNREACHABLE);
 		return 0;
 	}
 	pause = errno == EAGAIN ? -EAGAIN : (int)judge(errno);
 	if (pause == PAUSE_ERROR)
 		log_error("route %s: accept: %m", route_of(thread, index, listener->generation)->name);
-	share_abandon(session, route_slot(thread, index, listener->generation));
+	if (session)
+		share_abandon(session, route_slot(thread, index, listener->generation));
 	return pause;
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/chain.h"
+#include "flow/connect.h"
 #include "flow/idle.h"
 #include "flow/kept.h"
 #include "flow/listener.h"
@@ -279,6 +280,8 @@ void session_end(struct session *session, enum session_end why, int error)
 		why = END_POISON;
 	reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
 	session_log_end(session, why, error);
+	if (session_record(session)->state == SESSION_CONNECTING)
+		connect_abandon(session);
 	account(session, why);
 	idle_remove(session);
 	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);

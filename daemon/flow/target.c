@@ -15,6 +15,12 @@
 #include <stdio.h>
 #include <string.h>
 
+enum {
+	ASKED_SECONDS_MAX = 10, /* one attempt keeps the others away for so long */
+	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff says: who waits does not wait long for one that is back */
+	ASKED_DOUBLINGS_MAX = 20,
+};
+
 uint32_t target_take_turns(struct thread *thread, const struct generation *generation, unsigned route, unsigned count)
 {
 	struct ledger_route *record = &thread->worker->ledger->routes[generation->route_slots[route]];
@@ -40,6 +46,31 @@ bool target_all_down(const struct thread *thread, const struct generation *gener
 		if (!target_is_down(thread, generation, route, i))
 			return false;
 	return true;
+}
+
+/* Of all that would like to, one. */
+static bool claim(struct ledger_target *target, uint64_t now, uint64_t until)
+{
+	uint64_t held = atomic_load_explicit(&target->asked_until, memory_order_relaxed);
+
+	if (until > now + ASKED_SECONDS_MAX * NSEC_PER_SEC)
+		until = now + ASKED_SECONDS_MAX * NSEC_PER_SEC;
+	return held <= now && atomic_compare_exchange_strong(&target->asked_until, &held, until);
+}
+
+bool target_may_be_asked(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target, bool all_down,
+			 uint64_t until)
+{
+	struct ledger_target *record = &thread->worker->ledger->targets[generation->target_slots[route][target]];
+
+	if (atomic_load_explicit(&record->failures, memory_order_relaxed) < LEDGER_TARGET_FAILURES)
+		return true;
+	return (all_down || !target_is_down(thread, generation, route, target)) && claim(record, thread->loop.now, until);
+}
+
+void target_release(struct ledger_target *target)
+{
+	atomic_store(&target->asked_until, 0);
 }
 
 static bool has_name(const struct config_endpoint *endpoint)
@@ -104,6 +135,7 @@ static void come_up(struct ledger_target *target)
 	uint32_t failures = atomic_exchange(&target->failures, 0);
 
 	atomic_store(&target->down_until, 0);
+	target_release(target);
 	if (failures < LEDGER_TARGET_FAILURES)
 		return;
 	atomic_store(&target->down_since, 0);
@@ -118,7 +150,16 @@ void target_succeeded(struct ledger_target *target, unsigned index)
 		come_up(target);
 }
 
-void target_failed(struct ledger_target *target, uint64_t now, int error)
+static uint64_t pause_length(const struct config_route *route, uint32_t failures)
+{
+	uint64_t length = route->backoff << (failures < ASKED_DOUBLINGS_MAX ? failures : ASKED_DOUBLINGS_MAX);
+
+	if (length > route->max_backoff)
+		length = route->max_backoff;
+	return length < ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC ? length : ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC;
+}
+
+void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now, int error)
 {
 	uint32_t failures = atomic_fetch_add(&target->failures, 1) + 1;
 
@@ -127,6 +168,7 @@ void target_failed(struct ledger_target *target, uint64_t now, int error)
 	if (failures < LEDGER_TARGET_FAILURES)
 		return;
 	atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
+	atomic_store(&target->asked_until, now + pause_length(route, failures - LEDGER_TARGET_FAILURES));
 	if (failures != LEDGER_TARGET_FAILURES)
 		return;
 	atomic_store(&target->down_since, now);

@@ -12,6 +12,7 @@
 
 struct config_endpoint;
 struct config_leg;
+struct config_route;
 struct generation;
 struct ledger;
 struct ledger_target;
@@ -36,13 +37,23 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target);
 bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route);
 
+/* Whether a session may ask it now. One that is down is asked by one session, which holds it until `until` at most (it has failed, or
+ * succeeded, before), and again a moment later, be it by another; before its time is over (target_is_down()) only where all of the route
+ * are down. */
+bool target_may_be_asked(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target, bool all_down,
+			 uint64_t until);
+
+/* Who holds it goes. */
+void target_release(struct ledger_target *target);
+
 /* How many addresses the target has now (0: its name has not resolved), and number `index` of them, beginning with the one
  * that answered last. */
 unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot);
 bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot, unsigned index,
 		    unsigned *leg, struct address *ret);
 
-/* What came of an attempt; `index` as above; error: negative errno. What is news is logged. */
+/* What came of an attempt; `index` as above; error: negative errno. What is news is logged. One that is down is asked again when the route's
+ * pause is over, which doubles from failure to failure, and is a second at most. */
 void target_succeeded(struct ledger_target *target, unsigned index);
-void target_failed(struct ledger_target *target, uint64_t now, int error);
+void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now, int error);
 

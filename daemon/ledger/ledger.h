@@ -368,6 +368,7 @@ struct ledger_target {
 	_Atomic uint64_t down_since; /* CLOCK_MONOTONIC ns; 0: it is not down */
 	_Atomic uint64_t downs;      /* how often it came to be */
 	_Atomic uint64_t failed_at;  /* the newest failure, CLOCK_MONOTONIC ns; 0: none */
+	_Atomic uint64_t asked_until; /* while it is down one session asks it; no other does before, CLOCK_MONOTONIC ns */
 };
 
 /* Failures in a row that mark a target down. */

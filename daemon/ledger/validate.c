@@ -28,6 +28,7 @@ enum {
 	DIRECTION_FLAGS_URGENT = DIRECTION_URGENT | DIRECTION_URGENT_ODD | DIRECTION_URGENT_STAGED,
 	HELD_MAX = 1 << 20, /* messages in a pipe, which has no more bytes */
 	DOWN_MAX_SECONDS = 3600, /* no target is held to be down for longer */
+	ASKED_MAX_SECONDS = 60,  /* nor kept for the session that asks it */
 };
 
 /* Marks of a descriptor number. */
@@ -458,6 +459,10 @@ static void validate_target(struct validating *v, struct ledger_target *record)
 		mend_word(v, &record->n_addresses, 0); /* its name is resolved again */
 	if (record->down_until > v->now + DOWN_MAX_SECONDS * NSEC_PER_SEC) {
 		record->down_until = 0;
+		v->mended++;
+	}
+	if (record->asked_until > v->now + ASKED_MAX_SECONDS * NSEC_PER_SEC) {
+		record->asked_until = 0;
 		v->mended++;
 	}
 	if (record->failed_at > v->now) {

@@ -62,7 +62,8 @@ class House:
         target = {"target": self.back}
         self.routes = {
             "talk": {"listen": self.front["talk"], **target},
-            "nobody": {"listen": self.front["nobody"], "target": (Endpoint("unix", place), Endpoint("inet", place))},
+            "nobody": {"listen": self.front["nobody"], "target": (Endpoint("unix", place), Endpoint("inet", place)),
+                       "retry": {"attempts": 3}},
             "silent": {"listen": self.front["silent"], "target": self.silent, "timeout": {"connect": "200ms"}, "retry": {"attempts": 1}},
             "idle": {"listen": self.front["idle"], "timeout": {"idle": "200ms"}, **target},
             "framed": {"listen": f"{self.front['framed']}?framing=length16&max_frame=64", "target": f"{self.back}?framing=line"},

@@ -436,6 +436,7 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 		for (uint32_t i = 0; i < ledger_targets_high(&ledger); i++) {
 			ck_assert_uint_le(ledger.targets[i].n_addresses, LEDGER_ADDRESSES_MAX);
 			ck_assert_uint_le(ledger.targets[i].failed_at, clock_monotonic());
+			ck_assert_uint_le(ledger.targets[i].asked_until, clock_monotonic() + 60 * NSEC_PER_SEC);
 		}
 	}
 }

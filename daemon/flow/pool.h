@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Pools: which of a route's targets a session asks next. A round goes through all of them, from the record's cursor on. Those that are known to
+ * be down are passed over; where all are, one session asks each, and the others wait (target_may_be_asked()).
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct session;
+struct spliced_row;
+
+/* The next member, which the record names then. False: none is left in this round. */
+bool pool_next(struct session *session);
+
+/* Whether another than the session's is not known to be down. */
+bool pool_has_another(const struct session *session);
+
+/* Whether connect(2) succeeds whoever is there: without a connection, and without a word from the far end's kernel. */
+bool pool_row_goes_unheard(const struct spliced_row *row);
