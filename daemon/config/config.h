@@ -124,6 +124,7 @@ struct config_endpoint {
 	/* the values above, for the data path */
 	enum spliced_framing framing;	     /* as said; UNSET where nothing was */
 	uint32_t max_frame;		     /* bytes, with header and end */
+	uint32_t largest_frame;		     /* of the streams at the other side, bytes, where this end sends messages; 0: none is framed */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
 	enum config_reply_from reply_from;
 	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same, wherever they stand */

@@ -90,5 +90,6 @@ uint64_t config_leg_live_digest(const struct config_endpoint *endpoint,
 
 	XXH3_64bits_reset(&state);
 	add_all(&state, endpoint, leg, SPLICED_LIVE);
+	add(&state, &endpoint->largest_frame, sizeof(endpoint->largest_frame));
 	return XXH3_64bits_digest(&state);
 }

@@ -143,6 +143,15 @@ static void introduce(struct config_endpoint *endpoints, unsigned n, const struc
 			endpoints[i].legs[k].options.far = far;
 }
 
+/* ... and how long a message may be that becomes of a frame. */
+static void tell_frames(struct config_endpoint *endpoints, unsigned n, const struct config_endpoint *far, unsigned n_far)
+{
+	for (unsigned i = 0; i < n; i++)
+		for (unsigned k = 0; k < n_far && is_message(&endpoints[i].legs[0]) && !has(&endpoints[i].legs[0], SPLICED_FEED); k++)
+			if (far[k].framing > SPLICED_FRAMING_NONE && far[k].max_frame > endpoints[i].largest_frame)
+				endpoints[i].largest_frame = far[k].max_frame;
+}
+
 void pair_check(struct check *check, struct config_route *route)
 {
 	const struct config_endpoint *front = route->n_listen ? route->listen : route->dial;
@@ -152,6 +161,10 @@ void pair_check(struct check *check, struct config_route *route)
 	introduce(route->listen, route->n_listen, route->targets[0].legs[0].row);
 	introduce(route->dial, route->n_dial, route->targets[0].legs[0].row);
 	introduce(route->targets, route->n_targets, front->legs[0].row);
+	tell_frames(route->listen, route->n_listen, route->targets, route->n_targets);
+	tell_frames(route->dial, route->n_dial, route->targets, route->n_targets);
+	tell_frames(route->targets, route->n_targets, route->listen, route->n_listen);
+	tell_frames(route->targets, route->n_targets, route->dial, route->n_dial);
 	for (unsigned i = 0; i < route->n_listen; i++)
 		check_front(check, route, &route->listen[i]);
 	for (unsigned i = 0; i < route->n_dial; i++)

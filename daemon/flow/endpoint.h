@@ -12,6 +12,10 @@ struct config_leg;
 /* The options that every family takes. */
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint);
 
+/* The buffers, as socket_granted() tells them, with which the longest frame can be peeked at, and the longest message sent; 0: no matter. */
+int64_t endpoint_least_rcvbuf(const struct config_endpoint *endpoint);
+int64_t endpoint_least_sndbuf(const struct config_endpoint *endpoint);
+
 /* A socket that was accepted gets what a listening one does not pass on. */
 void endpoint_set_accepted(const struct config_endpoint *endpoint, unsigned leg, int fd);
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/endpoint.h"
 #include "flow/format.h"
 #include "flow/lane.h"
 #include "flow/receive.h"
@@ -398,12 +399,20 @@ static size_t frame_limit(const struct session *session, unsigned s)
 	return session->max_frame[s];
 }
 
-/* Whether MSG_PEEK showed `len` bytes and no more though others are there: it stops at an urgent byte, and for ever at descriptors. */
-static bool is_cut_short(struct session *session, unsigned s, size_t len)
+/* Whether the rest of a frame may never come while the `len` bytes of it stay in the socket. MSG_PEEK stops at an urgent byte, and for ever
+ * at descriptors. How much a UNIX socket holds is up to its sender's buffer, where each piece counts some 700 bytes more than it has: nobody
+ * here knows when that one waits. A TCP socket may have less of a buffer than was asked for. */
+static bool is_held_up(struct session *session, unsigned s, size_t len)
 {
-	if (is(session, s, SPLICED_PASSES_FDS))
-		return socket_unread(session_fd(session, s)) > (int)len;
-	return urgent_hides(session, s, len);
+	return !is(session, s, SPLICED_TCP_INFO) || urgent_hides(session, s, len) ||
+	       socket_granted(session_fd(session, s), SOCKET_RECEIVES) < endpoint_least_rcvbuf(session_endpoint(session, s));
+}
+
+/* The stage of a socket whose queue does for most frames is given back once it is empty. */
+static void leave_stage(struct session *session, unsigned s)
+{
+	if (session->unpeeked[s] && !session->owed[s] && !session->stage_end[s] && !is(session, s, SPLICED_TCP_INFO))
+		session->unpeeked[s] = !stage_give_back(session, s);
 }
 
 /* Whole frames: peeked, sent, consumed. */
@@ -429,7 +438,7 @@ static int move_frames(struct session *session, unsigned s)
 		ends[count] = at;
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
-	if (!count && !r && n && !stage_is_used(session, s) && is_cut_short(session, s, (size_t)n)) {
+	if (!count && !r && n && !stage_is_used(session, s) && is_held_up(session, s, (size_t)n)) {
 		session->unpeeked[s] = true;
 		return 0;
 	}
@@ -450,6 +459,8 @@ static int move_frames(struct session *session, unsigned s)
 	}
 	tally_receive(session, s, taken);
 	r = take_off(session, s, bytes);
+	if (!r)
+		leave_stage(session, s);
 	return r ? r : sent;
 }
 

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 bool stage_is_used(const struct session *session, unsigned s)
@@ -45,6 +46,18 @@ static int set_up(struct session *session, unsigned s, size_t at_most)
 	*stage = fd;
 	session->staged[s] = 0;
 	return 0;
+}
+
+bool stage_give_back(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s), fd = *stage;
+
+	if (fd < 0 || session->staged[s])
+		return fd < 0;
+	*stage = -1;
+	session->stage_news[s] = false;
+	pipe_return(&session->thread->pipes, fd, session->stage_size[s]);
+	return true;
 }
 
 /* All of it, or at_most bytes, into memory, where it also stays in the stage. */
@@ -90,6 +103,7 @@ static int fill(struct session *session, unsigned s)
 		if (n > 0) {
 			session->staged[s] += (uint32_t)n;
 			session->stage_news[s] = session->moved = true;
+			compacted = false;
 			continue;
 		}
 		if (n == 0 || errno == EAGAIN) {
@@ -126,9 +140,20 @@ static int fill(struct session *session, unsigned s)
 	return r;
 }
 
+/* A pipe whose last slot is in use, if only by one byte, takes no more: what is behind it is peeked at where it is. */
+static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, size_t n, size_t at_most)
+{
+	ssize_t more = 0;
+
+	if (session->stage_size[s] - session->staged[s] < PIPE_SLOT_BYTES && n < at_most)
+		more = recv(session_fd(session, s), bytes + n, at_most - n, MSG_PEEK | MSG_DONTWAIT);
+	return (ssize_t)n + (more > 0 ? more : 0);
+}
+
 ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
 	int r = set_up(session, s, at_most);
+	ssize_t n;
 
 	if (!r && session->readable[s] && !session->stage_end[s])
 		r = fill(session, s);
@@ -138,13 +163,17 @@ ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t a
 		session->stage_news[s] = false;
 		return session->stage_end[s] ? 0 : -EAGAIN;
 	}
-	return look(session, s, bytes, at_most);
+	n = look(session, s, bytes, at_most);
+	return n > 0 ? look_behind(session, s, bytes, (size_t)n, at_most) : n;
 }
 
 ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
-	ssize_t n = read(*stage_of(session, s), bytes, at_most);
+	ssize_t n;
 
+	if (!session->staged[s])
+		return recv(session_fd(session, s), bytes, at_most, MSG_DONTWAIT);
+	n = read(*stage_of(session, s), bytes, at_most);
 	if (n > 0)
 		session->staged[s] -= (uint32_t)n;
 	return n;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The stage: where the bytes of a stream wait that are to become frames, when the kernel does not let one peek at enough of them
- * (SPLICED_SHORT_PEEK). It is a pipe that the record names: splice(2) fills it, tee(2) shows what is in it, and a crash leaves it
+ * (SPLICED_SHORT_PEEK), or may never hold a whole one. It is a pipe that the record names: splice(2) fills it, tee(2) shows what is in it, and a crash leaves it
  * as it is.
  */
 #pragma once
@@ -22,6 +22,9 @@ ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t a
 
 /* Takes off what was peeked, into `bytes`: as read(2), with errno. */
 ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t at_most);
+
+/* Gives its pipe back where it is empty. Whether there is no stage now. */
+bool stage_give_back(struct session *session, unsigned s);
 
 /* A stage that another worker left. */
 void stage_adopt(struct session *session, unsigned s);

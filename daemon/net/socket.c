@@ -88,6 +88,24 @@ static int apply_common(int fd, const struct socket_options *common)
 	return r;
 }
 
+int64_t socket_granted(int fd, enum socket_buffer buffer)
+{
+	return get_int(fd, buffer == SOCKET_SENDS ? SO_SNDBUF : SO_RCVBUF) / 2; /* -1 / 2 is 0 */
+}
+
+int socket_try_buffers(struct socket_options *common)
+{
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	common->mark = common->priority = -1;
+	apply_common(fd, common);
+	common->sndbuf = socket_granted(fd, SOCKET_SENDS);
+	common->rcvbuf = socket_granted(fd, SOCKET_RECEIVES);
+	return close(fd);
+}
+
 /* What a family sets, as IP_TOS, may set this as well: what was asked for comes last. */
 int socket_set_priority(int fd, const struct socket_options *common)
 {

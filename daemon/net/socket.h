@@ -51,6 +51,13 @@ bool socket_has_no_connections(const struct spliced_row *row);
 int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address,
 		 const struct socket_options *common);
 
+/* The size that a socket's buffer was given, in bytes as they are asked for (the kernel doubles it and tells that); 0: it cannot be told. */
+enum socket_buffer { SOCKET_RECEIVES, SOCKET_SENDS };
+int64_t socket_granted(int fd, enum socket_buffer buffer);
+
+/* How much of those buffers (sndbuf, rcvbuf) the kernel would grant this process: puts into *common what it would. 0 or negative errno. */
+int socket_try_buffers(struct socket_options *common);
+
 /* A socket ready to be connected: socket, options, prepare. Returns the descriptor or negative errno. */
 int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common);
 
