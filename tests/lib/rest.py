@@ -16,6 +16,7 @@ import time
 
 WINDOW = 0.025      # s: in most of them nothing of a daemon at rest runs at all
 LONG_WINDOW = 0.5   # s: else it is looked at for longer, and each thread may have been woken
+SETTLING = 5        # ... such windows: on a busy machine a thread that was woken waits for its turn before it sleeps
 WAKES = 2           # ... so often: by its heartbeat, and one timer more
 ATTEMPTS = 25       # ... and so often for each session that is not connected: by its timer, and by what the kernel answers
 ALL = ("cpu", "descriptors", "records", "generations")
@@ -85,9 +86,13 @@ def busy(pids, control, timeout):
     if not found or not first:
         return found
     allowed = WAKES + timers(control, timeout)
-    first = runs(pids)
-    time.sleep(LONG_WINDOW)
-    return [f"{one} within {LONG_WINDOW:g} s" for one in awake(first, runs(pids), allowed)]
+    first = last = runs(pids)
+    windows = 0
+    while windows < SETTLING and (not windows or (last and any(state != "S" for state, _, _ in last.values()))):
+        time.sleep(LONG_WINDOW)
+        last = runs(pids)
+        windows += 1
+    return [f"{one} within {windows * LONG_WINDOW:g} s" for one in awake(first, last, windows * allowed)]
 
 
 # ---- what is open ----
