@@ -20,7 +20,7 @@ CALLS_MAX = 150   # a second and client: a failing call may be tried again so of
 def joined(place):
     """A daemon between TCP and UNIX, with a server behind it."""
     front, back = Endpoint("inet", place), Endpoint("unix", place)
-    with Serve(back), Daemon({"r": {"listen": front, "target": back}}) as daemon:
+    with Serve(back), Daemon({"r": {"listen": front, "target": back, "retry": {"max_backoff": "100ms"}}}) as daemon:
         yield daemon, front
 
 
@@ -128,7 +128,7 @@ FEW = [("accept4", "EMFILE", True), ("accept4", "ENFILE", True), ("accept4", "EN
        ("accept4", "EPERM", True), ("socket", "EMFILE", False), ("socket", "ENFILE", False),
        ("socket", "ENOBUFS", False), ("pipe2", "EMFILE", True), ("pipe2", "ENFILE", True), ("pipe2", "ENOMEM", True),
        ("splice", "EINTR", True), ("splice", "ENOMEM", False),
-       ("connect", "EADDRNOTAVAIL", False), ("epoll_ctl", "ENOMEM", False), ("epoll_wait", "EINTR", True),
+       ("connect", "EADDRNOTAVAIL", True), ("epoll_ctl", "ENOMEM", False), ("epoll_wait", "EINTR", True),
        ("fcntl", "EPERM", True)]
 
 
