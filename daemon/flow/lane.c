@@ -36,7 +36,9 @@ uint32_t lane_member(const struct session *session)
 
 void lane_peer(uint32_t listener, uint32_t member, struct peer *ret)
 {
-	*ret = (struct peer){.listener = listener, .reply_len = sizeof member};
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	*ret = (struct peer){.listener = listener, .address = &nobody, .reply_len = sizeof member};
 	memcpy(ret->reply, &member, sizeof member);
 }
 
