@@ -131,6 +131,35 @@ static int parse_number(const struct spliced_options *options, int option, int d
 	return -EINVAL;
 }
 
+unsigned ip_source_port(const struct spliced_options *options)
+{
+	const struct spliced_value *source = spliced_value(options, IP_OPTION_SOURCE);
+	uint32_t port = source->state != SPLICED_UNSET && source->text[0] == ':' ? read_index(source->text + 1) : 0;
+
+	return options->role == SPLICED_CONNECT && port <= UINT16_MAX ? port : 0;
+}
+
+/* A port that several sockets have is one for sending only: which of them an answer is for cannot be told. What they say and hear again could not be
+ * told either from what another program says from that port. */
+static int check_source_port(const struct spliced_options *options, int domain, const struct ip_host *host)
+{
+	const struct spliced_value *source = spliced_value(options, IP_OPTION_SOURCE), *loop = spliced_value(options, IP_OPTION_MULTICAST_LOOP);
+
+	if (!ip_source_port(options))
+		return 0;
+	if (options->row->type != SOCK_DGRAM || !ip_is_multicast(domain, host)) {
+		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is a port, and only what is sent to a multicast group leaves from a port of "
+			      "your choice; write an address", source->text);
+		return -EINVAL;
+	}
+	if (loop->state == SPLICED_SET && loop->number) {
+		SPLICED_ERROR(options, IP_OPTION_MULTICAST_LOOP, "multicast_loop is true, and what was heard again from port %u could not be told from what "
+			      "another program says; take one of multicast_loop and source away", ip_source_port(options));
+		return -EINVAL;
+	}
+	return 0;
+}
+
 int ip_source(const struct spliced_options *options, int domain, struct ip_host *ret)
 {
 	const struct spliced_value *source = spliced_value(options, IP_OPTION_SOURCE);
@@ -139,6 +168,12 @@ int ip_source(const struct spliced_options *options, int domain, struct ip_host 
 	*ret = (struct ip_host){0};
 	if (source->state == SPLICED_UNSET || options->role != SPLICED_CONNECT)
 		return -ENOENT;
+	if (ip_source_port(options))
+		return -ENOENT;
+	if (source->text[0] == ':' && source->text[1] != ':') {
+		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is no port; those are from :1 to :65535", source->text);
+		return -EINVAL;
+	}
 	r = parse_number(options, IP_OPTION_SOURCE, domain, source->text, ret);
 	if (r == -EADDRNOTAVAIL)
 		SPLICED_ERROR(options, IP_OPTION_SOURCE,
@@ -207,7 +242,9 @@ int ip_host(const struct spliced_options *options, int domain, struct ip_host *r
 	}
 	if (!r)
 		r = check_scope(options, domain, ret);
-	return r < 0 ? r : check_multicast(options, domain, ret);
+	if (!r)
+		r = check_multicast(options, domain, ret);
+	return r < 0 ? r : check_source_port(options, domain, ret);
 }
 
 void ip_sockaddr(int domain, const struct ip_host *host, unsigned port,

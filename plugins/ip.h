@@ -65,8 +65,11 @@ int ip_index(int fd, const struct spliced_options *options, int option, const ch
  * option SOURCE, too. */
 int ip_host(const struct spliced_options *options, int domain, struct ip_host *ret);
 
-/* The same for option SOURCE, which takes numbers only. -ENOENT: not set. */
+/* The same for option SOURCE, which takes numbers only. -ENOENT: it names no address. */
 int ip_source(const struct spliced_options *options, int domain, struct ip_host *ret);
+
+/* The local port that option SOURCE names for what is sent to a group, ":5353"; 0: none. */
+unsigned ip_source_port(const struct spliced_options *options);
 
 /* Puts a host and a port in host byte order into an address of the domain. */
 void ip_sockaddr(int domain, const struct ip_host *host, unsigned port,

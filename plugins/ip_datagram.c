@@ -147,6 +147,36 @@ static int join(int fd, const struct spliced_options *options, int domain, const
 	return r;
 }
 
+/* It is shared with whoever hears the group. Bound to the group, which nothing comes from, a socket takes away no message of theirs; its
+ * address is the kernel's to choose, as without that. */
+static int bind_port(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
+{
+	unsigned port = ip_source_port(options);
+	struct sockaddr_storage address;
+	socklen_t len;
+	int r;
+
+	if (!port)
+		return 0;
+	r = ip_set(fd, options, IP_OPTION_SOURCE, SOL_SOCKET, SO_REUSEADDR, 1);
+	if (!r)
+		r = domain == AF_INET ? ip_set(fd, options, IP_OPTION_SOURCE, SOL_IP, IP_MULTICAST_ALL, 0)
+				      : ip_set(fd, options, IP_OPTION_SOURCE, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
+	if (r < 0)
+		return r;
+	ip_sockaddr(domain, host, port, &address, &len);
+	if (!bind(fd, (const struct sockaddr *)&address, len))
+		return 0;
+	r = -errno;
+	SPLICED_ERROR(options, IP_OPTION_SOURCE, "cannot send from port %u: %s", port, strerror(-r));
+	return r;
+}
+
+static int loops(const struct spliced_options *options)
+{
+	return spliced_value(options, IP_OPTION_MULTICAST_LOOP)->number && !ip_source_port(options);
+}
+
 /* Through which interface, how far, and whether we hear it ourselves. */
 static int aim(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
 {
@@ -158,7 +188,9 @@ static int aim(int fd, const struct spliced_options *options, int domain, const 
 		   (int)spliced_value(options, IP_OPTION_MULTICAST_TTL)->number);
 	if (!r)
 		r = ip_set(fd, options, IP_OPTION_MULTICAST_LOOP, level, is_inet ? IP_MULTICAST_LOOP : IPV6_MULTICAST_LOOP,
-			   (int)spliced_value(options, IP_OPTION_MULTICAST_LOOP)->number);
+			   loops(options));
+	if (!r)
+		r = bind_port(fd, options, domain, host);
 	if (r < 0 || !index)
 		return r;
 	if (!is_inet)

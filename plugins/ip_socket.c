@@ -39,7 +39,7 @@ const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
 		.doc = "Only what arrives, or leaves, through this network interface"},
 	[IP_OPTION_SOURCE] = {.name = "source", .type = SPLICED_STRING,
 		.flags = SPLICED_REOPEN, .roles = SPLICED_CONNECT,
-		.doc = "Local address to connect from"},
+		.doc = "Local address to connect from; or :PORT, for what is sent to a multicast group"},
 	[IP_OPTION_FREEBIND] = {.name = "freebind", .type = SPLICED_BOOL,
 		.flags = SPLICED_REOPEN, .default_text = "false",
 		.doc = "Bind an address that this machine has not got yet"},
@@ -317,10 +317,10 @@ static unsigned first_unprivileged_port(void)
 
 uint64_t ip_needs(const struct spliced_options *options)
 {
+	int64_t port = options->role == SPLICED_LISTEN ? spliced_value(options, IP_OPTION_PORT)->number : ip_source_port(options);
 	uint64_t needs = 0;
 
-	if (options->role == SPLICED_LISTEN &&
-	    spliced_value(options, IP_OPTION_PORT)->number < first_unprivileged_port())
+	if (port && port < first_unprivileged_port())
 		needs |= UINT64_C(1) << CAP_NET_BIND_SERVICE;
 	if (spliced_value(options, IP_OPTION_TRANSPARENT)->number)
 		needs |= UINT64_C(1) << CAP_NET_ADMIN;

@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "config/check.h"
+#include "config/leg.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -115,12 +116,24 @@ static void read_reply_from(struct check *check, struct config_endpoint *endpoin
 			    endpoint->key);
 }
 
+/* Which other sockets have, too: what comes there is nobody's in particular. */
+static bool sends_from_port(const struct config_leg *leg)
+{
+	const struct spliced_option *option = leg_find_option(leg->family, "source");
+	const struct spliced_value *source = option ? &leg->values[option - leg->family->options].value : NULL;
+
+	return source && source->state != SPLICED_UNSET && source->text && source->text[0] == ':';
+}
+
 void frame_check_replies(struct check *check, const struct config_endpoint *endpoint)
 {
 	const struct config_value *value = &endpoint->values[ENDPOINT_REPLY_FROM];
 
 	if (endpoint->n_legs && endpoint->reply_from == REPLY_FROM_HOST && address_is_multicast(&endpoint->legs[0].address))
 		check_error(check, value->place, "%s.reply_from is \"host\", and its target is a multicast group, which says nothing itself; say \"any\"",
+			    endpoint->key);
+	else if (endpoint->n_legs && endpoint->reply_from != REPLY_FROM_TARGET && sends_from_port(&endpoint->legs[0]))
+		check_error(check, value->place, "%s.reply_from is \"any\", but no reply comes to a port that \"source\" says; take one of them away",
 			    endpoint->key);
 }
 

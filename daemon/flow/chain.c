@@ -278,7 +278,8 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 	if (socket_sender_address(fd, &local) < 0)
 		return 0;
 	there = settled(remote, &local);
-	if (is_ip(leg->family->plugin.domain) && is_same(leg->family, &local, &there))
+	/* A socket that is bound to the group that it sends to says that as its own address. */
+	if (is_ip(leg->family->plugin.domain) && !address_is_multicast(&there) && is_same(leg->family, &local, &there))
 		return -ECONNREFUSED;
 	key = chains->kinds & kind_of(leg) ? hash_address(session->thread, leg, netns_of(session, side, fd), &local) : 0;
 	if (key)

@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
 import threading
 
@@ -95,6 +96,11 @@ def make_far():
         ip("-n", "far", "address", "add", address, "dev", "lo")
     for end in ("lo", "far1"):
         ip("-n", "far", "link", "set", end, "up")
+    for number in range(2):
+        ip("link", "add", f"lan{number}", "type", "veth", "peer", "name", f"lan{number}", "netns", "far")
+        for options, host in (([], 1), (["-n", "far"], 2)):
+            ip(*options, "address", "add", f"10.9.{number}.{host}/24", "dev", f"lan{number}")
+            ip(*options, "link", "set", f"lan{number}", "up")
     ip("-n", "far", "route", "add", "192.0.2.200", "dev", "far1")
 
 
@@ -133,7 +139,7 @@ def installed():
     yield
     for address in ADDRESSES:
         ip("address", "delete", address + ("/128" if ":" in address else "/32"), "dev", "lo")
-    for link in ("eth0", "eth1", "eth2", "eth3", "far0", "ue0"):
+    for link in ("eth0", "eth1", "eth2", "eth3", "far0", "lan0", "lan1", "ue0"):
         subprocess.run(["ip", "link", "delete", link], check=False, capture_output=True)
     for name in ("far", "somewhere"):
         subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
@@ -231,6 +237,31 @@ def ip_listen(world):
         echoes(to)
 
 
+def in_group(world, number):
+    """A program of the network behind lanN, which says and hears mDNS."""
+    with far():
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        index = socket.if_nametoindex(f"lan{number}")
+    world.sockets.append(sock)
+    sock.settimeout(PATIENCE)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, f"lan{number}".encode())
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, struct.pack("=4s4si", socket.inet_aton("224.0.0.251"), b"", index))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, struct.pack("=4s4si", b"", b"", index))
+    sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+    sock.bind(("224.0.0.251", 5353))
+    return sock
+
+
+def mdns(world):
+    asks, answers = in_group(world, 0), in_group(world, 1)
+    yield
+    asks.sendto(b"who is a printer", ("224.0.0.251", 5353))
+    assert answers.recvfrom(100) == (b"who is a printer", ("10.9.1.1", 5353))
+    answers.sendto(b"I am", ("224.0.0.251", 5353))
+    assert asks.recvfrom(100) == (b"I am", ("10.9.0.1", 5353))
+
+
 def netlink(world):
     watcher = world.listen(socket.AF_UNIX, "/run/watcher/routes.sock", socket.SOCK_SEQPACKET)
     yield
@@ -312,7 +343,7 @@ def no_traffic(world):
     yield
 
 
-TRAFFIC = {"access": access, "bluetooth": no_traffic, "daemon": daemon, "datagrams": datagrams, "ip-listen": ip_listen, "netlink": netlink,
+TRAFFIC = {"access": access, "bluetooth": no_traffic, "daemon": daemon, "datagrams": datagrams, "ip-listen": ip_listen, "mdns": mdns, "netlink": netlink,
            "packet": packet, "pool": pool, "tcp-to-unix": tcp_to_unix, "unix-socket": unix_socket, "vsock": no_traffic}
 
 
