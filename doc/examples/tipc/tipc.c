@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family tipc, tipc(7): services of a cluster, reached by a type and an instance wherever they run. It is built outside of spliced's
- * tree, with what is installed of it alone, <spliced/plugin.h>; spliced-plugin(7) walks through it.
+ * The family tipc, tipc(7): services of a cluster, addressed by type and instance wherever they run. It is built out of tree and needs
+ * only the installed header, <spliced/plugin.h>; spliced-plugin(7) walks through it.
  */
 #include <spliced/plugin.h>
 
@@ -10,13 +10,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Indices into options_, and into each endpoint's values. */
+/* Indices into options_, and into the values of each endpoint. */
 enum { OPTION_SERVICE, OPTION_INSTANCE, OPTION_SCOPE, OPTIONS };
 
 static const char *const scopes[] = {"node", "cluster", NULL};
 static const int scope_numbers[] = {TIPC_NODE_SCOPE, TIPC_CLUSTER_SCOPE};
 
-/* What an operator may write. The daemon checks type and range, knows file and line, and prints --describe from here. */
+/* The options of an endpoint. From this table, the daemon parses them, checks type and range, and prints --describe. */
 static const struct spliced_option options_[OPTIONS] = {
 	[OPTION_SERVICE] = {.name = "service", .type = SPLICED_NUMBER, .min = TIPC_RESERVED_TYPES, .max = UINT32_MAX,
 			    .flags = SPLICED_REQUIRED | SPLICED_REOPEN, .doc = "Service type"},
@@ -28,7 +28,7 @@ static const struct spliced_option options_[OPTIONS] = {
 
 #define MESSAGES (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED)
 
-/* Each kind of socket, with what the kernel promises of it: from these bits alone the daemon decides how traffic moves. */
+/* The kinds of socket, with the guarantees of the kernel: only from these bits the daemon decides how traffic is forwarded. */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .pattern = "SERVICE:INSTANCE",
 	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE |
@@ -41,7 +41,7 @@ static const struct spliced_row rows[] = {
 	 .max_message = TIPC_MAX_USER_MSG_SIZE},
 };
 
-/* Options to a socket address: a name that is bound to, or one that is sent to. */
+/* Options to a socket address: a name to bind to, or one to send to. */
 static int tipc_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
 {
 	struct sockaddr_tipc *tipc = (struct sockaddr_tipc *)address;
@@ -64,7 +64,7 @@ static int tipc_address(const struct spliced_options *options, struct sockaddr_s
 	return 0;
 }
 
-/* And back: of a service as its pattern writes it, of a client by its port and node. */
+/* The reverse: a service in the form of its pattern, a client by its port and node. */
 static int tipc_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_tipc *tipc = (const struct sockaddr_tipc *)address;
@@ -82,7 +82,7 @@ static int tipc_describe(const struct spliced_row *row, const struct sockaddr *a
 	return (size_t)n < size ? 0 : -ENOSPC;
 }
 
-/* A datagram peer is a port of a node; beside it the kernel writes more. */
+/* A datagram peer is a port of a node; the kernel's address contains more. */
 static int tipc_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size)
 {
 	const struct sockaddr_tipc *tipc = (const struct sockaddr_tipc *)address;
