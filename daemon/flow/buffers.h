@@ -23,6 +23,7 @@ enum {
 	BUFFERS_FRAMES = 64,              /* frames of a format on their way at once, */
 	BUFFERS_FRAME_MAX = 64 << 10,     /* and the largest of them */
 	BUFFERS_FRAMES_BYTES = 256 << 10,
+	BUFFERS_ASIDE = 1 << 20,          /* of the scratch's end: messages that one sink passes on to another */
 	BUFFERS_CONTROL = 128,            /* control data of a received message */
 };
 
@@ -36,3 +37,9 @@ struct buffers {
 	struct sockaddr_storage from[BUFFERS_BATCH];
 	_Alignas(8) uint8_t control[BUFFERS_BATCH][BUFFERS_CONTROL];
 };
+
+/* BUFFERS_ASIDE bytes behind what the frames of as many need for headers and escapes. */
+static inline uint8_t *buffers_aside(struct buffers *buffers)
+{
+	return buffers->scratch + BUFFERS_SCRATCH - BUFFERS_ASIDE;
+}

@@ -14,6 +14,7 @@
 #include "flow/chain.h"
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
+#include "flow/fed_lanes.h"
 #include "flow/kept.h"
 #include "flow/lane.h"
 #include "flow/look.h"
@@ -170,6 +171,12 @@ static void give_up(struct session *session, int error)
 	session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
 }
 
+/* A lane is not needed where there is another member, and what waits for it has gone there. */
+static bool gives_way(struct session *session)
+{
+	return connect_side(session) && lane_is(session) && fed_lanes_has_another(session) && fed_lanes_pass_on(session);
+}
+
 /* No address of this target answered. True: the next of this round may be tried now. */
 static bool next_target(struct session *session, int error)
 {
@@ -182,7 +189,7 @@ static bool next_target(struct session *session, int error)
 		record->attempts++;
 	record->address = 0;
 	record->deadline = 0;
-	if (given_up(session)) {
+	if (given_up(session) || gives_way(session)) {
 		give_up(session, error);
 		return false;
 	}

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/endpoint.h"
+#include "flow/fed_lanes.h"
 #include "flow/format.h"
 #include "flow/lane.h"
 #include "flow/receive.h"
@@ -521,6 +522,8 @@ int exchange_step(struct session *session, unsigned d)
 	if (has(session, d, DIRECTION_FIN_SENT))
 		return has(session, d, DIRECTION_RESET) ? RELAY_SOURCE_RESET : RELAY_DONE;
 	if (session_is_gone(session, !d)) {
+		if (d == 0)
+			fed_lanes_pass_on(session);
 		relay_discard_pipe(session, d);
 		return RELAY_SINK_RESET;
 	}

@@ -13,6 +13,7 @@
 #include "flow/buffers.h"
 #include "flow/chain.h"
 #include "flow/exchange.h"
+#include "flow/fed_lanes.h"
 #include "flow/format.h"
 #include "flow/hand.h"
 #include "flow/idle.h"
@@ -40,21 +41,7 @@ enum {
 	FED_BATCHES = 4,
 	FED_WAIT_MS = 20,  /* before a listener that is held back looks again, untold */
 	ERRORS_PASSED = 16, /* in a row */
-	LANES_LOOKED_FOR = 64,
 	FED_IDLE_MS = 1000, /* a session gives way to a peer that is held back only after so long without a message */
-};
-
-/* A reason to drop what another socket of ours has, or has sent: it is not even counted as received. */
-#define NO_MESSAGE DROPPED_REASONS
-
-/* A listener while it is read. */
-struct fed {
-	struct thread *thread;
-	struct listener *listener;
-	uint32_t index;
-	const struct config_route *route;
-	const struct config_leg *leg;
-	uint32_t route_slot;
 };
 
 static struct ledger_counter *counter_of(const struct fed *fed)
@@ -62,9 +49,9 @@ static struct ledger_counter *counter_of(const struct fed *fed)
 	return ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot);
 }
 
-static void drop(const struct fed *fed, enum ledger_drop why, uint64_t count)
+void fed_drop(const struct fed *fed, enum ledger_drop why, uint64_t count)
 {
-	if (why == NO_MESSAGE)
+	if (why == FED_NO_MESSAGE)
 		ledger_count(&counter_of(fed)->received[0], -count);
 	else
 		ledger_count(&counter_of(fed)->dropped[why], count);
@@ -75,7 +62,7 @@ static void count_stripped(const struct fed *fed, unsigned count)
 	ledger_count(&counter_of(fed)->descriptors, count);
 }
 
-static void init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index)
+void fed_init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index)
 {
 	const struct ledger_listener *record = &thread->worker->ledger->listeners[index];
 
@@ -83,11 +70,6 @@ static void init(struct fed *fed, struct thread *thread, struct listener *listen
 	fed->route = &listener->generation->config->routes[record->route];
 	fed->leg = &fed->route->listen[record->endpoint].legs[record->leg];
 	fed->route_slot = listener->generation->route_slots[record->route];
-}
-
-static uint32_t route_index(const struct fed *fed)
-{
-	return (uint32_t)(fed->route - fed->listener->generation->config->routes);
 }
 
 static bool is_reliable(const struct fed *fed)
@@ -126,8 +108,7 @@ static struct session *claim(const struct fed *fed, bool is_lane)
 	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
 }
 
-/* Whether a sender may send here at all, and where he stands in a chain; else *why. */
-static bool admit(const struct fed *fed, const struct address *address, struct chain *chain, enum ledger_drop *why)
+bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum ledger_drop *why)
 {
 	const struct config_rule *rule;
 
@@ -142,13 +123,12 @@ static bool admit(const struct fed *fed, const struct address *address, struct c
 		chain_report(fed->thread, fed->route_slot, chain);
 		*why = DROPPED_LOOP;
 	} else if (chain->is_echo) {
-		*why = NO_MESSAGE;
+		*why = FED_NO_MESSAGE;
 	}
 	return !chain->is_loop && !chain->is_echo;
 }
 
-/* A new session for a peer, or a lane (address without length); NULL: there is no place. */
-static struct session *begin(const struct fed *fed, const struct peer *peer, const struct address *address, const struct chain *chain)
+struct session *fed_begin(const struct fed *fed, const struct peer *peer, const struct address *address, const struct chain *chain)
 {
 	struct ledger_listener *record = &fed->thread->worker->ledger->listeners[fed->index];
 	struct session *session = claim(fed, !chain);
@@ -169,8 +149,7 @@ static struct session *begin(const struct fed *fed, const struct peer *peer, con
 	return session;
 }
 
-/* A session that ended while it began is no session. */
-static bool is_alive(const struct session *session)
+bool fed_is_alive(const struct session *session)
 {
 	return session_record(session)->state == SESSION_CONNECTING || session_record(session)->state == SESSION_RELAYING;
 }
@@ -191,13 +170,13 @@ static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer
 
 static struct session *alive(struct session *session, enum ledger_drop *why)
 {
-	if (!session || is_alive(session))
+	if (!session || fed_is_alive(session))
 		return session;
 	*why = DROPPED_UNREACHABLE;
 	return NULL;
 }
 
-static struct session *find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
+struct session *fed_find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
 {
 	struct address address;
 	struct session *session;
@@ -210,48 +189,7 @@ static struct session *find(const struct fed *fed, struct msghdr *header, enum l
 		return alive(session, why);
 	address.len = peer.len;
 	memcpy(&address.storage, peer.address, peer.len);
-	return admit(fed, &address, &chain, why) ? alive(begin(fed, &peer, &address, &chain), why) : NULL;
-}
-
-/* ---- lanes ---- */
-
-static struct session *find_lane(const struct fed *fed, uint32_t member)
-{
-	struct peer peer;
-
-	lane_peer(fed->index, member, &peer);
-	return peers_find(fed->thread, fed->leg->family, &peer);
-}
-
-/* The lane of a member; where there is no place for another, one that there is. */
-static struct session *lane_of(const struct fed *fed, uint32_t member, enum ledger_drop *why)
-{
-	const struct address nobody = {.len = 0};
-	struct session *session = find_lane(fed, member);
-	struct peer peer;
-
-	*why = DROPPED_NO_SESSION;
-	lane_peer(fed->index, member, &peer);
-	if (!session)
-		session = begin(fed, &peer, &nobody, NULL);
-	for (uint32_t i = 1; !session && i < fed->route->n_targets && i < LANES_LOOKED_FOR; i++)
-		session = find_lane(fed, (member + i) % fed->route->n_targets);
-	return alive(session, why);
-}
-
-/* What becomes of a message before it comes to a lane. */
-enum lane_verdict { LANE_TAKES, LANE_REFUSED, LANE_OWN };
-
-/* REFUSED: *why; OWN: one of our own sessions has sent it, and has one of its own here. */
-static enum lane_verdict judge(const struct fed *fed, const struct msghdr *header, enum ledger_drop *why)
-{
-	struct address address = {.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
-	struct chain chain;
-
-	memcpy(&address.storage, header->msg_name, address.len);
-	if (!admit(fed, &address, &chain, why))
-		return LANE_REFUSED;
-	return chain.is_child ? LANE_OWN : LANE_TAKES;
+	return fed_admit(fed, &address, &chain, why) ? alive(fed_begin(fed, &peer, &address, &chain), why) : NULL;
 }
 
 /* ---- reading ---- */
@@ -263,15 +201,14 @@ static void act(struct session *session, int r)
 		session_reconnect(session);
 	else if (r < 0)
 		session_end(session, END_ERROR, r);
-	else if (r == RELAY_SINK_RESET)
+	else if (r == RELAY_SINK_RESET && !lanes_have(session->route))
 		session_service(session); /* what the target had said is still for its peer */
 	/* The message in hand is for the next session. */
-	if (r == RELAY_SINK_RESET && is_alive(session))
+	if (r == RELAY_SINK_RESET && fed_is_alive(session))
 		session_end(session, END_TARGET_RESET, -ECONNRESET);
 }
 
-/* Hands messages of one peer to its session. Those that it does not take are left: their number. */
-static unsigned hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count)
+unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count)
 {
 	unsigned taken, more;
 	int r;
@@ -281,7 +218,7 @@ static unsigned hand_in(const struct fed *fed, struct session *session, const st
 	r = sink_send(session, 0, messages, count, &taken);
 	act(session, r);
 	/* The target that is there now is another. */
-	if (r == SINK_RECONNECT && taken < count && is_alive(session)) {
+	if (r == SINK_RECONNECT && taken < count && fed_is_alive(session)) {
 		r = sink_send(session, 0, messages + taken, count - taken, &more);
 		taken += more;
 		act(session, r);
@@ -289,17 +226,16 @@ static unsigned hand_in(const struct fed *fed, struct session *session, const st
 	return count - taken;
 }
 
-/* Messages of one batch, one after the other from the same peer. */
-static void hand_in_run(const struct fed *fed, struct session *session, enum ledger_drop why, unsigned count)
+void fed_hand_in_run(const struct fed *fed, struct session *session, enum ledger_drop why, unsigned count)
 {
 	unsigned left = count;
 
 	if (session) {
-		left = hand_in(fed, session, fed->thread->buffers->messages, count);
-		why = is_alive(session) && session_record(session)->state == SESSION_RELAYING ? DROPPED_OVERFLOW
+		left = fed_hand_in(fed, session, fed->thread->buffers->messages, count);
+		why = fed_is_alive(session) && session_record(session)->state == SESSION_RELAYING ? DROPPED_OVERFLOW
 											      : DROPPED_UNREACHABLE;
 	}
-	drop(fed, why, left);
+	fed_drop(fed, why, left);
 }
 
 /* Negative: the family refuses it; it is counted. */
@@ -311,7 +247,7 @@ static int mend(const struct fed *fed, const struct msghdr *header, struct splic
 	if (leg->family->plugin.received)
 		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)
-		drop(fed, format_drop_reason(r), 1);
+		fed_drop(fed, format_drop_reason(r), 1);
 	return r;
 }
 
@@ -341,10 +277,10 @@ static void take_batch(const struct fed *fed, int n)
 						  .len = buffers->in[i].msg_len};
 
 		if (is_copy(fed, &buffers->in[i].msg_hdr)) {
-			drop(fed, NO_MESSAGE, 1);
+			fed_drop(fed, FED_NO_MESSAGE, 1);
 			message.data = NULL;
 		} else if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC) {
-			drop(fed, DROPPED_OVERSIZE, 1);
+			fed_drop(fed, DROPPED_OVERSIZE, 1);
 			message.data = NULL;
 		} else if (mend(fed, &buffers->in[i].msg_hdr, &message) < 0) {
 			message.data = NULL;
@@ -358,7 +294,6 @@ static void hand_in_batch(const struct fed *fed, int n)
 	struct buffers *buffers = fed->thread->buffers;
 	int first = 0;
 
-	take_batch(fed, n);
 	while (first < n) {
 		enum ledger_drop why = DROPPED_NO_SESSION;
 		int next = first;
@@ -369,64 +304,13 @@ static void hand_in_batch(const struct fed *fed, int n)
 			first++;
 			continue;
 		}
-		session = find(fed, &buffers->in[first].msg_hdr, &why);
+		session = fed_find(fed, &buffers->in[first].msg_hdr, &why);
 		for (; next < n && same_peer(&buffers->in[first], &buffers->in[next]); next++)
 			if (buffers->in_parts[next].iov_base)
 				buffers->messages[count++] = buffers->in_parts[next];
-		hand_in_run(fed, session, why, count);
+		fed_hand_in_run(fed, session, why, count);
 		first = next;
 	}
-}
-
-/* Those of a batch that go by the same lane as the first of them. */
-static void hand_in_lane(const struct fed *fed, const uint32_t *members, int first, int n)
-{
-	struct buffers *buffers = fed->thread->buffers;
-	enum ledger_drop why;
-	struct session *session = lane_of(fed, members[first], &why);
-	unsigned count = 0;
-
-	for (int i = first; i < n; i++)
-		if (members[i] == members[first] && buffers->in_parts[i].iov_base) {
-			buffers->messages[count++] = buffers->in_parts[i];
-			buffers->in_parts[i].iov_base = NULL;
-		}
-	hand_in_run(fed, session, why, count);
-}
-
-/* What no lane takes is done with first: a session that begins may take the place of another. */
-static void keep_for_lanes(const struct fed *fed, int i)
-{
-	struct buffers *buffers = fed->thread->buffers;
-	enum ledger_drop why = DROPPED_NO_SESSION;
-
-	switch (judge(fed, &buffers->in[i].msg_hdr, &why)) {
-	case LANE_TAKES:
-		return;
-	case LANE_REFUSED:
-		drop(fed, why, 1);
-		break;
-	case LANE_OWN:
-		buffers->messages[0] = buffers->in_parts[i];
-		hand_in_run(fed, find(fed, &buffers->in[i].msg_hdr, &why), why, 1);
-		break;
-	}
-	buffers->in_parts[i].iov_base = NULL;
-}
-
-static void hand_in_by_turns(const struct fed *fed, int n)
-{
-	struct buffers *buffers = fed->thread->buffers;
-	uint32_t members[BUFFERS_BATCH];
-
-	take_batch(fed, n);
-	for (int i = 0; i < n; i++)
-		if (buffers->in_parts[i].iov_base)
-			keep_for_lanes(fed, i);
-	lanes_choose(fed->thread, fed->listener->generation, route_index(fed), members, (unsigned)n);
-	for (int i = 0; i < n; i++)
-		if (buffers->in_parts[i].iov_base)
-			hand_in_lane(fed, members, i, n);
 }
 
 /* An error of an earlier datagram is taken with the call that tells of it; others stay, and are not asked about all the time. True: the
@@ -462,17 +346,18 @@ static bool receive_batch(const struct fed *fed)
 	fed->listener->errors = 0;
 	ledger_count(&counter_of(fed)->received[0], (uint64_t)n);
 	count_stripped(fed, receive_count_stripped(buffers, fed->leg->row, (unsigned)n));
+	take_batch(fed, n);
 	if (lanes_have(fed->route))
-		hand_in_by_turns(fed, n);
+		fed_lanes_hand_in(fed, n);
 	else
 		hand_in_batch(fed, n);
 	return n == BUFFERS_BATCH;
 }
 
 /* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
-static bool overflow(const struct fed *fed, struct session *session, enum ledger_drop why)
+static bool overflow(const struct fed *fed, enum ledger_drop why)
 {
-	bool waits = session || (why != DROPPED_DENIED && why != DROPPED_LOOP && why != NO_MESSAGE);
+	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != FED_NO_MESSAGE;
 
 	if (holds_back(fed) && waits) {
 		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
@@ -483,7 +368,7 @@ static bool overflow(const struct fed *fed, struct session *session, enum ledger
 		listener_hold_back(fed->listener, fed->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 		return false;
 	}
-	drop(fed, session ? DROPPED_OVERFLOW : why, 1);
+	fed_drop(fed, why, 1);
 	return true;
 }
 
@@ -500,22 +385,18 @@ static bool consume(const struct fed *fed)
 	return !fed->listener->owed;
 }
 
-static struct session *find_next(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
+/* Hands in the message at the head. False: nobody takes it; *why. */
+static bool hand_in_peeked(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum ledger_drop *why)
 {
-	uint32_t member;
+	struct session *session;
 
-	if (!lanes_have(fed->route))
-		return find(fed, header, why);
-	switch (judge(fed, header, why)) {
-	case LANE_REFUSED:
-		return NULL;
-	case LANE_OWN:
-		return find(fed, header, why);
-	case LANE_TAKES:
-		break;
-	}
-	lanes_choose(fed->thread, fed->listener->generation, route_index(fed), &member, 1);
-	return lane_of(fed, member, why);
+	if (lanes_have(fed->route))
+		return fed_lanes_take(fed, header, message, why);
+	session = fed_find(fed, header, why);
+	if (!session)
+		return false;
+	*why = DROPPED_OVERFLOW;
+	return !fed_hand_in(fed, session, message, 1);
 }
 
 /* One message: peeked, handed in, consumed. True: there may be more. */
@@ -524,7 +405,7 @@ static bool receive_peeked(const struct fed *fed)
 	struct buffers *buffers = fed->thread->buffers;
 	struct msghdr *header = &buffers->in[0].msg_hdr;
 	struct spliced_message message;
-	struct session *session;
+	struct iovec part;
 	enum ledger_drop why = DROPPED_NO_SESSION;
 	int r;
 
@@ -536,15 +417,14 @@ static bool receive_peeked(const struct fed *fed)
 	fed->listener->errors = 0;
 	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = buffers->in[0].msg_len};
 	if (is_copy(fed, header)) {
-		drop(fed, NO_MESSAGE, 1);
+		fed_drop(fed, FED_NO_MESSAGE, 1);
 		return consume(fed);
 	}
 	if (message.len > BUFFERS_MESSAGE_MAX) {
-		drop(fed, DROPPED_OVERSIZE, 1);
+		fed_drop(fed, DROPPED_OVERSIZE, 1);
 	} else if (mend(fed, header, &message) >= 0) {
-		session = find_next(fed, header, &why);
-		buffers->messages[0] = (struct iovec){(void *)message.data, message.len};
-		if ((!session || hand_in(fed, session, buffers->messages, 1)) && !overflow(fed, session, why))
+		part = (struct iovec){(void *)message.data, message.len};
+		if (!hand_in_peeked(fed, header, &part, &why) && !overflow(fed, why))
 			return false;
 	}
 	return consume(fed);
@@ -555,7 +435,7 @@ bool fed_receive(struct thread *thread, struct listener *listener, uint32_t inde
 	struct fed fed;
 	bool batches, more = true;
 
-	init(&fed, thread, listener, index);
+	fed_init(&fed, thread, listener, index);
 	batches = !is_reliable(&fed) && (fed.route->overflow == OVERFLOW_AUTO || fed.route->overflow == OVERFLOW_DROP_NEW);
 	for (int i = 0; more && i < (batches ? FED_BATCHES : FED_MESSAGES); i++)
 		more = batches ? receive_batch(&fed) : receive_peeked(&fed);
@@ -566,8 +446,8 @@ void fed_skip(struct thread *thread, struct listener *listener, uint32_t index)
 {
 	struct fed fed;
 
-	init(&fed, thread, listener, index);
+	fed_init(&fed, thread, listener, index);
 	consume(&fed);
-	drop(&fed, DROPPED_POISON, 1);
+	fed_drop(&fed, DROPPED_POISON, 1);
 	log_error("route %s: a message that was in hand at two deaths of the worker is dropped", fed.route->name);
 }

@@ -68,6 +68,7 @@ struct session {
 	const struct config_route *route;
 	uint32_t fill[2];      /* bytes in the pipe, by source */
 	uint32_t pipe_size[2]; /* bytes, while one is lent */
+	uint32_t put;          /* bytes that the frames in the pipe to the target had, as they were put there; 0: not known */
 	uint32_t staged[2], stage_size[2]; /* stage.h, by source: bytes in it, and its size */
 	bool stage_news[2];    /* it may hold a whole frame */
 	bool stage_end[2];     /* and the source has said its last */

@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "flow/chain.h"
 #include "flow/connect.h"
+#include "flow/fed_lanes.h"
 #include "flow/idle.h"
 #include "flow/kept.h"
 #include "flow/listener.h"
@@ -271,6 +272,13 @@ static bool ends_well(const struct session *session, enum session_end why)
 	return why == END_DONE || ((why == END_AGED || why == END_RELOAD || why == END_EVICTED) && session_record(session)->state == SESSION_RELAYING);
 }
 
+/* What waits for the target of a lane may go elsewhere, unless it is what somebody wants to end. */
+static bool passes_on(enum session_end why)
+{
+	return why == END_DONE || why == END_TARGET_RESET || why == END_UNREACHABLE || why == END_CONNECT_TIMEOUT || why == END_IDLE ||
+	       why == END_AGED || why == END_ERROR;
+}
+
 void session_end(struct session *session, enum session_end why, int error)
 {
 	bool reset;
@@ -279,6 +287,8 @@ void session_end(struct session *session, enum session_end why, int error)
 	if (callback_state.refused)
 		why = END_POISON;
 	reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
+	if (passes_on(why))
+		fed_lanes_pass_on(session);
 	session_log_end(session, why, error);
 	if (session_record(session)->state == SESSION_CONNECTING)
 		connect_abandon(session);

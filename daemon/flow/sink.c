@@ -13,7 +13,9 @@
 #include "flow/buffers.h"
 #include "flow/connect.h"
 #include "flow/exchange.h"
+#include "flow/fed_lanes.h"
 #include "flow/kept.h"
+#include "flow/lane.h"
 #include "flow/relay.h"
 #include "flow/roam.h"
 #include "flow/session.h"
@@ -357,11 +359,36 @@ static bool next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
 	return true;
 }
 
+bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
+{
+	struct framing_found found;
+
+	if (!session->framing[1])
+		return next_held(bytes, n, at, ret);
+	if (n == *at || framing_decode(session->framing[1], bytes + *at, n - *at, session->max_frame[1], &found) <= 0)
+		return false;
+	*ret = (struct iovec){(void *)found.message, found.len};
+	*at += found.consumed;
+	return true;
+}
+
+/* One that was held. 1: it is done with; 0: there is no room for it, nor for others. */
+static unsigned release_one(struct session *session, unsigned d, const struct iovec *message, int *r)
+{
+	unsigned taken = 0;
+
+	if (!*r)
+		*r = sink_send(session, d, message, 1, &taken);
+	if (!taken && *r && *r != RELAY_BLOCKED && *r != RELAY_STARVED && lane_is(session))
+		taken = fed_lanes_offer(session, message, 1);
+	return taken;
+}
+
 /* All of it at once: these are messages that may be lost, and are if the sink has no room for so many. */
 static int release(struct session *session, unsigned d)
 {
-	uint8_t *bytes = session->thread->buffers->scratch;
-	ssize_t n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_SCRATCH);
+	uint8_t *bytes = buffers_aside(session->thread->buffers);
+	ssize_t n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_ASIDE);
 	uint32_t held = session->fill[d];
 	struct iovec message;
 	unsigned taken;
@@ -375,9 +402,7 @@ static int release(struct session *session, unsigned d)
 	session->fill[d] = 0;
 	session->moved = true;
 	while (n > 0 && next_held(bytes, (size_t)n, &at, &message)) {
-		taken = 0;
-		if (!r)
-			r = sink_send(session, d, &message, 1, &taken);
+		taken = release_one(session, d, &message, &r);
 		tally_let_go(session, d, 1);
 		sink_drop(session, DROPPED_OVERFLOW, !taken);
 	}
@@ -502,6 +527,7 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 		return RELAY_STARVED;
 	}
 	session->fill[d] = (uint32_t)n;
+	session->put = d ? session->put : (uint32_t)n;
 	session->moved = true;
 	ledger_count(&session_flow(session)->messages[d], gathered->messages);
 	tally_hold(session, d, gathered->messages);

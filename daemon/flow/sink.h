@@ -27,6 +27,9 @@ bool sink_has_room(struct session *session, unsigned direction);
 /* Moves on what waits in the pipe. 0: empty; else as sink_send(). */
 int sink_drain(struct session *session, unsigned direction);
 
+/* The next whole message of what waits in the pipe for the target, of which n bytes were read; *at is then behind it. False: there is none. */
+bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, size_t *at, struct iovec *ret);
+
 /* Drops what waits in the pipe. */
 void sink_forget(struct session *session, unsigned direction);
 

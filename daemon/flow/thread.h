@@ -53,6 +53,7 @@ struct thread {
 	/* sessions with more to do than their turn allowed, and those that died in this one */
 	struct session *ready_first, *ready_last;
 	struct buffers *buffers;    /* what messages move through, mapped */
+	bool passes_on;             /* a lane's messages to others: fed_lanes.h */
 	uint32_t *peers, peers_mask; /* peers.h */
 	struct standing *standing;  /* feeds and dials of this thread */
 	uint32_t n_standing;
