@@ -3,6 +3,7 @@
  * What became of messages, a line for each route that has something to tell, below the table of routes: most routes move
  * streams, and a dozen empty columns would hide the others.
  */
+#include "base/counter.h"
 #include "human.h"
 #include "member.h"
 #include "view.h"
@@ -50,15 +51,12 @@ static void route_write(const json_t *route)
 {
 	struct line line = {.route = member_text(route, "name")};
 
-	part_write(&line, "messages to target", "", member_number(route, "messages.to_target"));
-	part_write(&line, "messages from target", "", member_number(route, "messages.from_target"));
-	part_write(&line, "waiting", "", member_number(route, "waiting"));
-	part_write(&line, "evicted", "", member_number(route, "sessions.evicted"));
-	drops_write(&line, member(route, "dropped"));
-	part_write(&line, "dropped by the kernel", "", member_number(route, "kernel_dropped"));
-	part_write(&line, "stripped of descriptors", "", member_number(route, "descriptors"));
-	part_write(&line, "first ones not kept", "", member_number(route, "unkept"));
-	part_write(&line, "lost", "", member_number(route, "lost"));
+	for (int i = 0; i < COUNTERS_COUNT; i++) {
+		if (counters[i].label)
+			part_write(&line, counters[i].label, "", member_number(route, counters[i].path));
+		if (i == COUNTER_EVICTED)
+			drops_write(&line, member(route, "dropped"));
+	}
 	if (line.is_open)
 		putchar('\n');
 }

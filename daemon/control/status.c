@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/held.h"
+#include "control/sums.h"
 #include "control/words.h"
 #include "flow/listener.h"
 #include "flow/target.h"
@@ -25,43 +26,6 @@
 
 enum { ERRNO_MAX = 4096 };
 enum { LIMIT_SECONDS = 5 }; /* a limit is told of for so long after it refused something */
-
-static const char *const refusal_names[REFUSED_REASONS] = {
-	[REFUSED_DENIED] = "denied",
-	[REFUSED_UNREACHABLE] = "unreachable",
-	[REFUSED_TIMEOUT] = "connect-timeout",
-	[REFUSED_POISON] = "poison",
-	[REFUSED_LOOP] = "loop",
-};
-
-static const char *const drop_names[DROPPED_REASONS] = {
-	[DROPPED_OVERSIZE] = "oversize",
-	[DROPPED_OVERFLOW] = "overflow",
-	[DROPPED_UNREACHABLE] = "unreachable",
-	[DROPPED_RECEIVE_ONLY] = "receive-only",
-	[DROPPED_UNNAMED] = "unnamed",
-	[DROPPED_UNEXPECTED] = "unexpected",
-	[DROPPED_FRAMING] = "framing",
-	[DROPPED_FORMAT] = "format",
-	[DROPPED_SENDER] = "sender",
-	[DROPPED_NO_SESSION] = "no-session",
-	[DROPPED_POISON] = "poison",
-	[DROPPED_FORBIDDEN] = "forbidden",
-	[DROPPED_LOOP] = "loop",
-	[DROPPED_DENIED] = "denied",
-	[DROPPED_CALL] = "refused",
-	[DROPPED_CRASH] = "crash",
-};
-
-json_t *status_dropped(const struct status_sums *sums)
-{
-	json_t *object = json_object();
-
-	for (int i = 0; i < DROPPED_REASONS; i++)
-		if (sums->dropped[i])
-			json_object_set_new(object, drop_names[i], json_integer((json_int_t)sums->dropped[i]));
-	return object;
-}
 
 json_t *status_time(uint64_t realtime)
 {
@@ -108,35 +72,6 @@ uint64_t status_files_digest(const struct config *config)
 		digest = digest_stat(directory, digest);
 	}
 	return digest;
-}
-
-void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret)
-{
-	memset(ret, 0, sizeof *ret);
-	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++) {
-		const struct ledger_counter *counter = ledger_counter(ledger, thread, slot);
-
-		ret->sessions += counter->sessions;
-		ret->ended += counter->ended;
-		ret->aborted += counter->aborted;
-		ret->connect_errors += counter->connect_errors;
-		for (int d = 0; d < 2; d++)
-			ret->bytes[d] += counter->bytes[d];
-		for (int i = 0; i < REFUSED_REASONS; i++)
-			ret->refused[i] += counter->refused[i];
-		for (int d = 0; d < 2; d++) {
-			ret->received[d] += counter->received[d];
-			ret->messages[d] += counter->messages[d] - counter->returned[d];
-		}
-		ret->waiting += counter->waiting;
-		ret->kernel += counter->kernel;
-		for (int i = 0; i < DROPPED_REASONS; i++)
-			ret->dropped[i] += counter->dropped[i];
-		ret->lost += counter->lost;
-		ret->descriptors += counter->descriptors;
-		ret->evicted += counter->evicted;
-		ret->unkept += counter->unkept;
-	}
 }
 
 /* Reasons, each to a line of text: the verdict's size is bounded, what does not fit is counted. */
@@ -318,15 +253,15 @@ static void judge_routes(struct verdict *verdict, const struct ledger *ledger, c
 static json_t *refusals(const struct ledger *ledger, const struct generation *generation)
 {
 	json_t *array = json_array();
-	struct status_sums sums;
+	struct sums sums;
 
 	for (unsigned i = 0; i < generation->config->n_routes; i++) {
-		status_sum_route(ledger, generation->route_slots[i], &sums);
+		sums_of_route(&sums, ledger, NULL, generation->route_slots[i]);
 		for (int reason = 0; reason < REFUSED_REASONS; reason++)
 			if (sums.refused[reason])
 				json_array_append_new(array, json_pack("{s:s, s:s, s:I}", "route",
 								       generation->config->routes[i].name, "reason",
-								       refusal_names[reason], "count",
+								       counter_refusals[reason].name, "count",
 								       (json_int_t)sums.refused[reason]));
 	}
 	return array;
@@ -471,12 +406,13 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, keeper->places,
 		   (unsigned long long)keeper->sessions_total, listening, paused);
 	for (unsigned i = 0; i < generations->config->n_routes; i++) {
-		struct status_sums sums;
+		struct sums sums;
 
-		status_sum_route(ledger, generations->route_slots[i], &sums);
+		sums_of_route(&sums, ledger, NULL, generations->route_slots[i]);
 		log_notice("status: route %s: %u sessions, %llu in all, %llu bytes to targets, %llu back",
 			   generations->config->routes[i].name, ledger->routes[generations->route_slots[i]].active,
-			   (unsigned long long)sums.sessions, (unsigned long long)sums.bytes[0],
-			   (unsigned long long)sums.bytes[1]);
+			   (unsigned long long)sums.counters[COUNTER_SESSIONS],
+			   (unsigned long long)sums.counters[COUNTER_BYTES_TO_TARGET],
+			   (unsigned long long)sums.counters[COUNTER_BYTES_FROM_TARGET]);
 	}
 }

@@ -23,22 +23,12 @@ void status_log(const struct ledger *ledger, struct generation *generations);
 /* A digest of what the configuration's files look like now (stat(2)): when it changes, the files may differ from what runs. */
 uint64_t status_files_digest(const struct config *config);
 
-/* Sums over all threads of one route's counts. */
-struct status_sums {
-	uint64_t sessions, ended, aborted, bytes[2], connect_errors, refused[REFUSED_REASONS];
-	uint64_t received[2], messages[2], waiting, kernel, dropped[DROPPED_REASONS], lost, descriptors, evicted, unkept;
-};
-void status_sum_route(const struct ledger *ledger, uint32_t slot, struct status_sums *ret);
-
 /* Why a route is paused: "its family crashy crashed in encode() 3 times"; empty: it is not. */
 enum { STATUS_PAUSE_MAX = 128 };
 void status_route_pause(const struct ledger_route *route, char text[STATUS_PAUSE_MAX]);
 
 /* What a listener waits for, by the error (positive errno) of its record. */
 const char *status_wait_text(int32_t error);
-
-/* Drops by reason, those that there were. */
-json_t *status_dropped(const struct status_sums *sums);
 
 /* CLOCK_REALTIME ns as RFC 3339, UTC. */
 json_t *status_time(uint64_t realtime);

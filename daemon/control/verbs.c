@@ -9,6 +9,7 @@
 #include "config/needs.h"
 #include "control/live.h"
 #include "control/status.h"
+#include "control/sums.h"
 #include "control/words.h"
 #include "flow/endpoint.h"
 #include "flow/hand.h"
@@ -73,33 +74,23 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	const char *title = route->values[ROUTE_TITLE].value.text;
 	uint32_t slot = generations->route_slots[index];
 	json_t *listen = json_array(), *dial = json_array();
-	struct status_sums sums;
-	uint64_t refused = 0;
 	char place[512], pause[STATUS_PAUSE_MAX];
+	struct sums sums;
+	json_t *object;
 
-	status_route_pause(&ledger->routes[slot], pause);
-	status_sum_route(ledger, slot, &sums);
-	for (int d = 0; d < 2; d++)
-		sums.bytes[d] += live->bytes[slot][d];
-	for (int i = 0; i < REFUSED_REASONS; i++)
-		refused += sums.refused[i];
 	for (unsigned i = 0; i < route->n_listen; i++)
 		json_array_append_new(listen, words_json(route->listen[i].text));
 	for (unsigned i = 0; i < route->n_dial; i++)
 		json_array_append_new(dial, words_json(route->dial[i].text));
-	return json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:I, s:i, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:{s:I, s:I}, s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "name",
-			 route->name,
-			 "title", words_json(title), "enabled", route->enabled, "place",
-			 words_json(config_place_text(config, route->place, place, sizeof place)), "listen", listen, "dial", dial, "targets",
-			 targets_of(ledger, generations, index, live->sessions), "sessions", "active", (int)ledger->routes[slot].active,
-			 "total", (json_int_t)sums.sessions, "limit", (int)route->limit_sessions, "evicted", (json_int_t)sums.evicted, "bytes", "to_target", (json_int_t)sums.bytes[0],
-			 "from_target", (json_int_t)sums.bytes[1], "received", "from_client", (json_int_t)sums.received[0], "from_target",
-			 (json_int_t)sums.received[1], "messages", "to_target", (json_int_t)sums.messages[0], "from_target",
-			 (json_int_t)sums.messages[1], "waiting", (json_int_t)sums.waiting, "dropped", status_dropped(&sums),
-			 "kernel_dropped", (json_int_t)(sums.kernel + live->kernel[slot]), "lost", (json_int_t)sums.lost,
-			 "descriptors", (json_int_t)sums.descriptors, "unkept", (json_int_t)sums.unkept, "refused", (json_int_t)refused, "connect_errors",
-			 (json_int_t)sums.connect_errors, "deaths", (json_int_t)ledger->routes[slot].deaths_total, "paused",
-			 words_json(*pause ? pause : NULL));
+	status_route_pause(&ledger->routes[slot], pause);
+	object = json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o}", "name", route->name, "title", words_json(title), "enabled",
+			   route->enabled, "place", words_json(config_place_text(config, route->place, place, sizeof place)), "listen", listen,
+			   "dial", dial, "targets", targets_of(ledger, generations, index, live->sessions), "sessions", "active",
+			   (int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
+			   (json_int_t)ledger->routes[slot].deaths_total, "paused", words_json(*pause ? pause : NULL));
+	sums_of_route(&sums, ledger, live, slot);
+	sums_write(&sums, object);
+	return object;
 }
 
 static json_t *verb_routes(struct thread *clerk, const json_t *request)

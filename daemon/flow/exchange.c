@@ -258,7 +258,7 @@ static int move_large(struct session *session, unsigned s)
 }
 
 /* Of what sink_send() left of messages that are out of their queue. */
-static enum ledger_drop drop_reason(int r)
+static enum drop drop_reason(int r)
 {
 	if (r == SINK_SATISFIED)
 		return DROPPED_UNEXPECTED;

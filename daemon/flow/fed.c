@@ -49,7 +49,7 @@ static struct ledger_counter *counter_of(const struct fed *fed)
 	return ledger_counter(fed->thread->worker->ledger, fed->thread->index, fed->route_slot);
 }
 
-void fed_drop(const struct fed *fed, enum ledger_drop why, uint64_t count)
+void fed_drop(const struct fed *fed, enum drop why, uint64_t count)
 {
 	if (why == FED_NO_MESSAGE)
 		ledger_count(&counter_of(fed)->received[0], -count);
@@ -108,7 +108,7 @@ static struct session *claim(const struct fed *fed, bool is_lane)
 	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
 }
 
-bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum ledger_drop *why)
+bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum drop *why)
 {
 	const struct config_rule *rule;
 
@@ -168,7 +168,7 @@ static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer
 	peer->reply_len = n > 0 ? (uint32_t)n : 0;
 }
 
-static struct session *alive(struct session *session, enum ledger_drop *why)
+static struct session *alive(struct session *session, enum drop *why)
 {
 	if (!session || fed_is_alive(session))
 		return session;
@@ -176,7 +176,7 @@ static struct session *alive(struct session *session, enum ledger_drop *why)
 	return NULL;
 }
 
-struct session *fed_find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why)
+struct session *fed_find(const struct fed *fed, struct msghdr *header, enum drop *why)
 {
 	struct address address;
 	struct session *session;
@@ -226,7 +226,7 @@ unsigned fed_hand_in(const struct fed *fed, struct session *session, const struc
 	return count - taken;
 }
 
-void fed_hand_in_run(const struct fed *fed, struct session *session, enum ledger_drop why, unsigned count)
+void fed_hand_in_run(const struct fed *fed, struct session *session, enum drop why, unsigned count)
 {
 	unsigned left = count;
 
@@ -295,7 +295,7 @@ static void hand_in_batch(const struct fed *fed, int n)
 	int first = 0;
 
 	while (first < n) {
-		enum ledger_drop why = DROPPED_NO_SESSION;
+		enum drop why = DROPPED_NO_SESSION;
 		int next = first;
 		unsigned count = 0;
 		struct session *session;
@@ -355,7 +355,7 @@ static bool receive_batch(const struct fed *fed)
 }
 
 /* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
-static bool overflow(const struct fed *fed, enum ledger_drop why)
+static bool overflow(const struct fed *fed, enum drop why)
 {
 	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != FED_NO_MESSAGE;
 
@@ -386,7 +386,7 @@ static bool consume(const struct fed *fed)
 }
 
 /* Hands in the message at the head. False: nobody takes it; *why. */
-static bool hand_in_peeked(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum ledger_drop *why)
+static bool hand_in_peeked(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why)
 {
 	struct session *session;
 
@@ -406,7 +406,7 @@ static bool receive_peeked(const struct fed *fed)
 	struct msghdr *header = &buffers->in[0].msg_hdr;
 	struct spliced_message message;
 	struct iovec part;
-	enum ledger_drop why = DROPPED_NO_SESSION;
+	enum drop why = DROPPED_NO_SESSION;
 	int r;
 
 	if (fed->listener->owed)

@@ -45,13 +45,13 @@ void fed_skip(struct thread *thread, struct listener *listener, uint32_t index);
 void fed_init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index);
 
 /* Counts messages that are dropped. */
-void fed_drop(const struct fed *fed, enum ledger_drop why, uint64_t count);
+void fed_drop(const struct fed *fed, enum drop why, uint64_t count);
 
 /* The session of whoever sent a message, made anew for a new one. NULL: there is none; *why. */
-struct session *fed_find(const struct fed *fed, struct msghdr *header, enum ledger_drop *why);
+struct session *fed_find(const struct fed *fed, struct msghdr *header, enum drop *why);
 
 /* Whether a sender may send here at all, and where he stands in a chain; else *why. */
-bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum ledger_drop *why);
+bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum drop *why);
 
 /* A new session for a peer, or a lane (address without length, no chain); NULL: there is no place. */
 struct session *fed_begin(const struct fed *fed, const struct peer *peer, const struct address *address, const struct chain *chain);
@@ -63,4 +63,4 @@ bool fed_is_alive(const struct session *session);
 unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count);
 
 /* The same of `count` messages of the batch; what is left is dropped. No session: all of them are, *why. */
-void fed_hand_in_run(const struct fed *fed, struct session *session, enum ledger_drop why, unsigned count);
+void fed_hand_in_run(const struct fed *fed, struct session *session, enum drop why, unsigned count);

@@ -58,7 +58,7 @@ static struct session *find_lane(const struct fed *fed, uint32_t member)
 }
 
 /* The lane of a member; where there is no place for another, one that there is. */
-static struct session *lane_of(const struct fed *fed, uint32_t member, enum ledger_drop *why)
+static struct session *lane_of(const struct fed *fed, uint32_t member, enum drop *why)
 {
 	const struct address nobody = {.len = 0};
 	struct session *session = find_lane(fed, member);
@@ -79,7 +79,7 @@ static struct session *lane_of(const struct fed *fed, uint32_t member, enum ledg
 /* To the member's lane, and what that one does not take to those of the members behind it that do not fail. One that is connected and has no
  * room holds up what is meant for it. from: the lane that has them, or NULL. How many nobody takes; *why. */
 static unsigned offer(const struct fed *fed, const struct session *from, uint32_t member, const struct iovec *messages, unsigned count,
-		      enum ledger_drop *why)
+		      enum drop *why)
 {
 	uint32_t members = fed->route->n_targets, route = route_index(fed);
 	unsigned left = count;
@@ -109,7 +109,7 @@ static unsigned offer(const struct fed *fed, const struct session *from, uint32_
 enum lane_verdict { LANE_TAKES, LANE_REFUSED, LANE_OWN };
 
 /* REFUSED: *why; OWN: one of our own sessions has sent it, and has one of its own here. */
-static enum lane_verdict judge(const struct fed *fed, const struct msghdr *header, enum ledger_drop *why)
+static enum lane_verdict judge(const struct fed *fed, const struct msghdr *header, enum drop *why)
 {
 	struct address address = {.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
 	struct chain chain;
@@ -124,7 +124,7 @@ static enum lane_verdict judge(const struct fed *fed, const struct msghdr *heade
 static void hand_in_lane(const struct fed *fed, const uint32_t *members, int first, int n)
 {
 	struct buffers *buffers = fed->thread->buffers;
-	enum ledger_drop why = DROPPED_UNREACHABLE;
+	enum drop why = DROPPED_UNREACHABLE;
 	unsigned count = 0;
 
 	for (int i = first; i < n; i++)
@@ -140,7 +140,7 @@ static void hand_in_lane(const struct fed *fed, const uint32_t *members, int fir
 static void keep_for_lanes(const struct fed *fed, int i)
 {
 	struct buffers *buffers = fed->thread->buffers;
-	enum ledger_drop why = DROPPED_NO_SESSION;
+	enum drop why = DROPPED_NO_SESSION;
 
 	switch (judge(fed, &buffers->in[i].msg_hdr, &why)) {
 	case LANE_TAKES:
@@ -170,7 +170,7 @@ void fed_lanes_hand_in(const struct fed *fed, int n)
 			hand_in_lane(fed, members, i, n);
 }
 
-bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum ledger_drop *why)
+bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why)
 {
 	struct session *session;
 	uint32_t member;
@@ -195,7 +195,7 @@ unsigned fed_lanes_offer(const struct session *session, const struct iovec *mess
 	uint32_t index = session_record(session)->listener;
 	struct thread *thread = session->thread;
 	struct fed fed;
-	enum ledger_drop why;
+	enum drop why;
 
 	if (thread->passes_on || !thread->listeners[index].thread)
 		return 0;

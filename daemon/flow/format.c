@@ -59,7 +59,7 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 	return n;
 }
 
-enum ledger_drop format_drop_reason(int error)
+enum drop format_drop_reason(int error)
 {
 	switch (error) {
 	case -EPERM: return DROPPED_SENDER;

@@ -16,7 +16,7 @@ struct spliced_message;
 int format_greet(struct session *session, unsigned side);
 
 /* Why a message is dropped that its family refused with this error. */
-enum ledger_drop format_drop_reason(int error);
+enum drop format_drop_reason(int error);
 
 /* A message's frames, all those that are left of it. */
 int format_encode(struct session *session, unsigned side, const struct spliced_message *message);

@@ -225,7 +225,7 @@ static void reset(int fd)
 }
 
 /* Gives back what was taken for a client that is refused; session may be NULL. */
-static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum ledger_refusal why)
+static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum refusal why)
 {
 	uint32_t slot = route_slot(thread, index, thread->listeners[index].generation);
 

@@ -38,7 +38,7 @@ enum {
 	HELD_BYTES = 128 << 10, /* of messages for a target that is being connected */
 };
 
-void sink_drop(struct session *session, enum ledger_drop why, uint64_t count)
+void sink_drop(struct session *session, enum drop why, uint64_t count)
 {
 	ledger_count(&session_counter(session)->dropped[why], count);
 }
@@ -595,7 +595,7 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 	if (d == 0)
 		session->moves_left = session->route->n_targets - 1;
 	if (why >= 0) {
-		sink_drop(session, (enum ledger_drop)why, count);
+		sink_drop(session, (enum drop)why, count);
 		*taken = count;
 		return 0;
 	}

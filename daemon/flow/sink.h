@@ -47,4 +47,4 @@ bool sink_will_repeat(const struct session *session);
 void sink_return(struct session *session, unsigned direction);
 
 /* Counts messages that are dropped. */
-void sink_drop(struct session *session, enum ledger_drop why, uint64_t count);
+void sink_drop(struct session *session, enum drop why, uint64_t count);

@@ -18,6 +18,7 @@
  */
 #pragma once
 
+#include "base/counter.h"
 #include "base/index.h"
 #include "base/log.h"
 #include "net/passed.h"
@@ -373,37 +374,6 @@ struct ledger_target {
 
 /* Failures in a row that mark a target down. */
 enum { LEDGER_TARGET_FAILURES = 3 };
-
-/* Closed set: why a session was refused or ended; a column each. */
-enum ledger_refusal {
-	REFUSED_DENIED,
-	REFUSED_UNREACHABLE, /* no target answered */
-	REFUSED_TIMEOUT,     /* ... in time */
-	REFUSED_POISON,
-	REFUSED_LOOP,        /* a session of ours, of a chain that was on this route before */
-	REFUSED_REASONS,
-};
-
-/* Closed set: why a message was dropped; a column each. */
-enum ledger_drop {
-	DROPPED_OVERSIZE,     /* larger than max_frame, the family's largest message, or the socket's buffer */
-	DROPPED_OVERFLOW,     /* the far end does not keep up */
-	DROPPED_UNREACHABLE,  /* nobody there, or not connected yet */
-	DROPPED_RECEIVE_ONLY, /* towards a socket that takes nothing */
-	DROPPED_UNNAMED,      /* a reply to a peer without an address */
-	DROPPED_UNEXPECTED,   /* a reply where `replies` is 0 */
-	DROPPED_FRAMING,      /* its bytes cannot be framed as the endpoint says: LF within a line */
-	DROPPED_FORMAT,       /* the format made nothing of it */
-	DROPPED_SENDER,       /* from somebody who is not to be heard */
-	DROPPED_NO_SESSION,   /* a new peer's, and no session to be had: limit.sessions, max_sessions, descriptors */
-	DROPPED_POISON,       /* in hand at repeated deaths of the worker */
-	DROPPED_FORBIDDEN,    /* towards a socket whose family does not let it pass */
-	DROPPED_LOOP,         /* a session of ours sent it, and it came back */
-	DROPPED_DENIED,       /* from a peer that allow or deny refuses */
-	DROPPED_CALL,         /* the kernel does not let it be sent, whoever may be there */
-	DROPPED_CRASH,        /* in hand when a worker died */
-	DROPPED_REASONS,
-};
 
 /* Places for reasons that later releases may add: an array in the middle of a record cannot grow. */
 enum { LEDGER_REFUSALS = 24, LEDGER_DROPS = 40 };
