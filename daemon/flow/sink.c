@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "flow/absent.h"
 #include "flow/buffers.h"
 #include "flow/connect.h"
 #include "flow/exchange.h"
@@ -145,26 +146,6 @@ bool sink_has_room(struct session *session, unsigned d)
 	return false;
 }
 
-/* Whether messages wait for a target without connections, too, that says that it is not there: the operator has asked for it. */
-static bool waits_for_absent(const struct session *session, unsigned d)
-{
-	uint64_t capabilities = session_row(session, 1)->capabilities;
-
-	return d == 0 && session->route->overflow == OVERFLOW_BLOCK && capabilities & SPLICED_CONNECTIONLESS &&
-	       !(capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS));
-}
-
-/* What was sent just now was refused already: on this machine the kernel says so before sendmsg(2) returns. 0; or as sink_send(). */
-static int look_after(struct session *session)
-{
-	int error = socket_take_error(session_fd(session, 1));
-
-	if (fault_of(-error) != FAULT_PEER)
-		return 0;
-	roam_take_errors(session);
-	return connect_lost(session, error) ? SINK_RECONNECT : RELAY_STARVED;
-}
-
 /* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; else as sink_send(). */
 static int judge(struct session *session, unsigned d, int error, bool second)
 {
@@ -207,9 +188,9 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 			sink_return(session, d);
 		return SINK_RECONNECT;
 	}
-	if (error == ECONNREFUSED && (!second || waits_for_absent(session, d)) && !(capabilities & SPLICED_RELIABLE)) {
+	if (error == ECONNREFUSED && (!second || absent_is_waited_for(session, d)) && !(capabilities & SPLICED_RELIABLE)) {
 		sink_return(session, d);
-		return waits_for_absent(session, d) ? RELAY_STARVED : -EAGAIN;
+		return absent_is_waited_for(session, d) ? RELAY_STARVED : -EAGAIN;
 	}
 	sink_drop(session, fault == FAULT_CALL ? DROPPED_CALL : DROPPED_UNREACHABLE, 1);
 	return 0;
@@ -270,7 +251,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 			 unsigned *taken)
 {
 	struct mmsghdr *out = session->thread->buffers->out;
-	bool second = false, waits = waits_for_absent(session, d);
+	bool second = false, waits = absent_is_waited_for(session, d);
 	int n, r;
 
 	if (d == 0 && session->keeps && !session->begun && *taken < count) {
@@ -285,7 +266,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 		for (unsigned i = 0; i < batch; i++)
 			aim(session, d, &messages[*taken + i], &out[i]);
 		n = sendmmsg(session_fd(session, !d), out, batch, MSG_DONTWAIT | MSG_NOSIGNAL);
-		r = n > 0 && waits ? look_after(session) : 0;
+		r = n > 0 && waits ? absent_look(session) : 0;
 		if (r)
 			return r;
 		for (int i = 0; i < n; i++)
