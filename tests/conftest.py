@@ -11,8 +11,9 @@ import pytest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 
 import harness  # noqa: E402
+import waiting  # noqa: E402
 
-harness.Skip = pytest.skip.Exception
+waiting.Skip = harness.Skip = pytest.skip.Exception
 
 
 @pytest.fixture

@@ -4,6 +4,8 @@ limit the check refuses, with file and line. SPLICED_ROUTES=10000 is the size th
 
 import os
 import resource
+import shutil
+import socket
 import subprocess
 
 import pytest
@@ -40,7 +42,7 @@ def check(daemon):
 
 
 def is_served(end, number, port):
-    with Echo(end), harness.socket.create_connection((address(number), port), harness.PATIENCE) as sock:
+    with Echo(end), socket.create_connection((address(number), port), harness.PATIENCE) as sock:
         wire = Wire("unix", sock)
         wire.say(b"through")
         return wire.hear() == b"through"
@@ -79,7 +81,7 @@ def test_errors_are_told_at_their_places_among_many(place):
     with open(daemon.file, encoding="utf-8") as file:
         lines = [number for number, line in enumerate(file, 1) if "frobnicate" in line]
     assert [int(line.split(":")[1]) for line in check(daemon).stderr.splitlines()] == lines
-    harness.shutil.rmtree(daemon.directory)
+    shutil.rmtree(daemon.directory)
 
 
 def test_where_descriptors_are_short_threads_share_a_socket(place):
@@ -117,7 +119,7 @@ def test_what_is_beyond_a_limit_is_refused_with_its_place(place, what):
     assert done.returncode == 78
     errors = done.stderr.splitlines()
     assert len(errors) == 1 and said in errors[0] and errors[0].startswith(daemon.file + ":"), done.stderr[:1000]
-    daemon.__exit__(None, None, None) if daemon.process else harness.shutil.rmtree(daemon.directory)
+    daemon.__exit__(None, None, None) if daemon.process else shutil.rmtree(daemon.directory)
 
 
 def test_names_of_any_length_are_whole_and_their_own(place):
@@ -140,7 +142,7 @@ class _Front:
         self.path = path
 
     def connect(self):
-        sock = harness.socket.socket(harness.socket.AF_UNIX)
+        sock = socket.socket(socket.AF_UNIX)
         sock.settimeout(harness.PATIENCE)
         sock.connect(self.path)
         return sock
