@@ -5,6 +5,7 @@ limit the check refuses, with file and line. SPLICED_ROUTES=10000 is the size th
 import os
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 
@@ -162,3 +163,23 @@ def test_lists_of_many_entries_do_not_wrap(place, size):
             assert wire.hear() == b"through"
             assert daemon.sessions()[0]["target"] == str(last)
         assert len(daemon.ctl("listeners")["listeners"]) == size
+
+
+def test_places_that_are_lost_at_once_are_found_at_once(place):
+    """By one look of the keeper's, which has all of them bound anew: one worker takes the place of another, not one for each few hundred."""
+    count = 1200
+    paths = [f"{place}/s{i}" for i in range(count)]
+    routes = {f"r{i}": {"listen": f"unix://{path}", "target": f"unix://{place}/no-one"} for i, path in enumerate(paths)}
+    with Big(routes, {"log": {"to": "stderr", "level": "notice", "sessions": False}}) as daemon:
+        until("all listen", lambda: listening(daemon) == count)
+        # Not between two of them.
+        os.kill(daemon.keeper, signal.SIGSTOP)
+        try:
+            for path in paths:
+                os.unlink(path)
+        finally:
+            os.kill(daemon.keeper, signal.SIGCONT)
+        until("all are back", lambda: all(map(os.path.exists, paths)) and listening(daemon) == count)
+        log = daemon.log()
+        assert log.count("its place is lost") == count
+        assert log.count("what was waited for is there: it is listened on") == 1
