@@ -427,7 +427,7 @@ static int tell_loss(const struct spliced_consumer *consumer, struct state *stat
 }
 
 /* A dump that finds no room for more of it says ENOBUFS, too, and goes on when there is. Only what was dropped is counted by the socket. */
-static bool is_only_late(const struct spliced_consumer *consumer, struct state *state)
+static bool is_only_late(struct spliced_consumer *consumer, struct state *state)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {0}, before = state->drops;
 	socklen_t len = sizeof info;
@@ -435,11 +435,12 @@ static bool is_only_late(const struct spliced_consumer *consumer, struct state *
 	if (getsockopt(consumer->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 || len <= SK_MEMINFO_DROPS * sizeof *info)
 		return false;
 	state->drops = info[SK_MEMINFO_DROPS];
-	return state->dumping && state->drops == before;
+	consumer->late = state->dumping && state->drops == before;
+	return consumer->late;
 }
 
 /* Messages are missing behind what is queued now: told when that is read, or when more are lost before. */
-static int note_gap(const struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+static int note_gap(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
 {
 	if (!state->said && is_only_late(consumer, state))
 		return 0;

@@ -163,7 +163,7 @@ static int overflow(struct session *session, unsigned s, int why)
 }
 
 /* What the source said in place of messages, as exchange_step(). 0: it may say more. */
-static int without_message(int said)
+static int without_message(struct session *session, unsigned s, int said)
 {
 	if (said < 0)
 		return said;
@@ -176,9 +176,10 @@ static int without_message(int said)
 		return RELAY_STARVED;
 	case SOURCE_MOVED:
 		return SINK_RECONNECT;
+	case SOURCE_LOST:
+		return format_lost(session, s);
 	case SOURCE_MESSAGE:
 	case SOURCE_AGAIN:
-	case SOURCE_LOST:
 	case SOURCE_REFUSED:
 		break;
 	}
@@ -212,12 +213,10 @@ static int move_peeked(struct session *session, unsigned s)
 		session->readable[s] = r; /* what it had to say is still to be said */
 		return r ? r : RELAY_BLOCKED;
 	}
-	if (r == SOURCE_LOST)
-		return format_lost(session, s);
 	if (r == SOURCE_REFUSED)
 		return source_consume(session, s);
 	if (r != SOURCE_MESSAGE)
-		return without_message(r);
+		return without_message(session, s, r);
 	if (len > BUFFERS_MESSAGE_MAX) {
 		sink_drop(session, DROPPED_OVERSIZE, 1);
 	} else {
@@ -238,7 +237,7 @@ static int move_large(struct session *session, unsigned s)
 	int r = source_peek(session, s, &message, &len);
 
 	if (r < 0 || r == SOURCE_SHORT)
-		return without_message(r);
+		return without_message(session, s, r);
 	if (r == SOURCE_MESSAGE && len <= BUFFERS_MESSAGE_MAX) {
 		struct iovec part = {(void *)message.data, message.len};
 		unsigned taken;
@@ -274,7 +273,7 @@ static int move_batch(struct session *session, unsigned s)
 
 	n = receive_messages(buffers, session_fd(session, s), session_row(session, s), BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
 	if (n < 0)
-		return without_message(source_judge(session, s, -n));
+		return without_message(session, s, source_judge(session, s, -n));
 	session->moved |= n > 0;
 	tally_receive(session, s, (uint64_t)n);
 	source_count_stripped(session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
@@ -320,7 +319,7 @@ static int discard(struct session *session, unsigned s)
 		relay_note_end(session, s);
 		return RELAY_DONE;
 	}
-	return without_message(source_judge(session, s, errno));
+	return without_message(session, s, source_judge(session, s, errno));
 }
 
 static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
@@ -430,7 +429,7 @@ static int move_frames(struct session *session, unsigned s)
 		at_most = sizeof buffers->bytes;
 	n = peek_stream(session, s, at_most);
 	if (n < 0)
-		return without_message(source_judge(session, s, (int)-n));
+		return without_message(session, s, source_judge(session, s, (int)-n));
 	while (count < most) {
 		r = framing_decode(session->framing[s], buffers->bytes + at, (size_t)n - at, limit, &found);
 		if (r <= 0)

@@ -52,6 +52,7 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 		n = format->resync ? (int)CALLBACK(family, resync, format->resync(&consumer, maker->why, frame, size)) : 0;
 	else
 		n = format->preamble ? (int)CALLBACK(family, preamble, format->preamble(&consumer, frame, size)) : 0;
+	session->late = consumer.late;
 	if (consumer.wake && (!session->wake || consumer.wake < session->wake)) {
 		session->wake = consumer.wake;
 		session_look_again(session, consumer.wake);
@@ -109,7 +110,12 @@ int format_resync(struct session *session, unsigned s, int why)
 	return session->format[s] ? send_made(session, s, &(struct maker){.why = why}) : 0;
 }
 
-/* Tells the format where messages are missing. What finds no room now is told before anything else later. */
+static void count_lost(const struct session *session)
+{
+	ledger_count(&session_counter(session)->lost, 1);
+}
+
+/* Tells the format where messages are missing, and counts what it says is so. What finds no room now is told before anything else later. */
 static int tell_gaps(struct session *session, unsigned s)
 {
 	static const struct {
@@ -127,14 +133,20 @@ static int tell_gaps(struct session *session, unsigned s)
 		if (r)
 			return r;
 		flow->flags &= ~gaps[i].flag;
+		if (gaps[i].why == SPLICED_LOST && !session->late)
+			count_lost(session);
 	}
 	return 0;
 }
 
 int format_lost(struct session *session, unsigned s)
 {
+	if (!session->format[s]) {
+		count_lost(session);
+		return 0;
+	}
 	session_flow(session)->flags |= FLOW_LOST;
-	return session->format[s] ? tell_gaps(session, s) : 0;
+	return tell_gaps(session, s);
 }
 
 int format_encode(struct session *session, unsigned s, const struct spliced_message *message)
@@ -223,6 +235,8 @@ int format_greet(struct session *session, unsigned s)
 		return tell_gaps(session, s);
 	r = send_made(session, s, &(struct maker){0});
 	if (!r) {
+		if (flow->flags & FLOW_LOST)
+			count_lost(session);
 		flow->flags |= FLOW_GREETED;
 		flow->flags &= ~(uint32_t)(FLOW_BROKEN | FLOW_LOST);
 	}

@@ -25,7 +25,7 @@ int format_encode(struct session *session, unsigned side, const struct spliced_m
  * not take is, too, and counted. RELAY_BLOCKED also where there are no messages: then *more is false. */
 int format_encode_ring(struct session *session, unsigned side, bool drops, bool *more);
 
-/* The kernel dropped messages here: told at once, or before anything else later. */
+/* The kernel had no room: what it dropped here is told and counted, at once, or before anything else later. */
 int format_lost(struct session *session, unsigned side);
 
 /* why: enum spliced_resync. */

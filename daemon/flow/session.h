@@ -120,6 +120,7 @@ struct session {
 	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
 	bool useless;          /* a socket of it is, says its family: it ends, and another begins */
+	bool late;             /* its format says that nothing was missing */
 	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
 	struct standing *standing; /* NULL: somebody asked for it */
 	/* chain.h */

@@ -54,7 +54,6 @@ int source_consume(struct session *session, unsigned s)
 		tally_receive(session, s, 1);
 	source_count_stripped(session, told.stripped);
 	if (is(session, s, SPLICED_FEED)) {
-		ledger_count(&session_counter(session)->lost, told.lost);
 		for (unsigned i = 0; i < told.lost && !r; i++)
 			r = format_lost(session, s);
 	}
@@ -93,7 +92,6 @@ int source_judge(struct session *session, unsigned s, int error)
 	case FAULT_SHORTAGE:
 		if (error != ENOBUFS || !is(session, s, SPLICED_FEED))
 			return SOURCE_SHORT;
-		ledger_count(&session_counter(session)->lost, 1);
 		return SOURCE_LOST;
 	case FAULT_MESSAGE:
 	case FAULT_PEER:

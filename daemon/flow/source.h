@@ -17,7 +17,7 @@ enum source_result {
 	SOURCE_NOTHING, /* the queue is empty */
 	SOURCE_END,     /* and stays so; noted in the record, be it an end or a reset */
 	SOURCE_AGAIN,
-	SOURCE_LOST,    /* the kernel had no room and dropped some; counted */
+	SOURCE_LOST,    /* the kernel had no room: format_lost() finds out whether it dropped some */
 	SOURCE_REFUSED, /* the family does not want it; counted */
 	SOURCE_SHORT,   /* the kernel has no memory for it now */
 	SOURCE_MOVED,   /* the target is gone, and another member of the pool is to take its place: session_reconnect() */

@@ -28,7 +28,7 @@
  *   1.1  messages: SPLICED_FEED, reply, formats
  *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came, and how long it was
  *   1.3  outgoing, leave, companion; rings: map, next, consume; a note on a message
- *   1.4  fits, copied
+ *   1.4  fits, copied; late of a consumer
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor it was built
  * with and the lowest that it can live with, so that an older plugin loads into a newer daemon, and a newer one
@@ -232,7 +232,8 @@ enum { SPLICED_STATE_MAX = 64 }; /* most bytes of state_size */
 /* Whoever gets what a format makes of one socket's messages. */
 struct spliced_consumer {
 	uint32_t size;      /* of this struct */
-	uint32_t reserved;
+	uint32_t late;      /* since 1.4: set by resync() with SPLICED_LOST where nothing is missing after all, and what found no room comes later: it
+			     * is not counted as lost */
 	int fd;             /* the socket; a format may send(2) a request on it, with MSG_DONTWAIT */
 	const struct spliced_options *options;
 	void *state;        /* state_size bytes, zero at first; aligned for uint64_t. They outlive the worker, and the call */
