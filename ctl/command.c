@@ -41,8 +41,8 @@ static int reload_print(const json_t *answer, const struct view *view)
 		return -EBADMSG;
 	printf("generation %" JSON_INTEGER_FORMAT " %s\n",
 	       json_integer_value(json_object_get(answer, "generation")),
-	       json_is_true(json_object_get(answer, "changed")) ? "runs"
-								: "still runs: nothing changed");
+	       json_is_true(json_object_get(answer, "changed")) ? "is running"
+								: "continues: nothing changed");
 	return 0;
 }
 
@@ -78,8 +78,8 @@ static int harden_print(const json_t *answer, const struct view *view)
 	(void)view;
 	if (!json_is_array(capabilities) || !json_is_array(families))
 		return -EBADMSG;
-	puts("# What the running configuration takes, and no more. For\n"
-	     "# /etc/systemd/system/spliced.service.d/harden.conf; then systemctl daemon-reload, and restart.\n"
+	puts("# Permits only what the running configuration needs. Install as\n"
+	     "# /etc/systemd/system/spliced.service.d/harden.conf, then run systemctl daemon-reload and restart the service.\n"
 	     "[Service]");
 	words_print("CapabilityBoundingSet", capabilities, true);
 	words_print("AmbientCapabilities", capabilities, true);
@@ -89,11 +89,11 @@ static int harden_print(const json_t *answer, const struct view *view)
 		printf("%sProcSubset=pid\nSystemCallFilter=~@privileged\n", private_users);
 	/* A daemon that does not tell of files that it gives away may have some. */
 	if (json_is_true(json_object_get(answer, "gives_files")))
-		puts("# Files are given to a group, or a user: of a group that it is not in by itself it must be made a member.\n"
+		puts("# Routes change the owner or group of files: add the service's user to each group that it is not a member of.\n"
 		     "SystemCallFilter=@chown");
 	else if (json_is_false(json_object_get(answer, "gives_files")))
 		puts("SystemCallFilter=~@chown");
-	puts("# With them a worker shuts itself in.\n"
+	puts("# The worker uses these to confine itself.\n"
 	     "SystemCallFilter=seccomp landlock_create_ruleset landlock_add_rule landlock_restrict_self");
 	if (json_is_true(json_object_get(answer, "namespaces")))
 		puts("RestrictNamespaces=net\nSystemCallFilter=setns");
@@ -127,19 +127,19 @@ enum { N_VERBS = sizeof(verbs) / sizeof(verbs[0]) };
 static const char usage[] =
 	"usage: splicectl [-s|--socket PATH | -i|--instance NAME] [--json] VERB\n"
 	"\n"
-	"  status [-q] [-n]     is all well, and what runs; -q: only the exit code\n"
-	"  routes [-H] [-n]     what is joined with what\n"
-	"  listeners [-H] [-n]  where clients arrive\n"
+	"  status [-q] [-n]     show the verdict and the state of the daemon; -q: only the exit code\n"
+	"  routes [-H] [-n]     list routes\n"
+	"  listeners [-H] [-n]  list listeners\n"
 	"  sessions [--route R] [--peer P] [-H] [-n]\n"
-	"                       who is connected; -H: no headings; -n: plain numbers\n"
+	"                       list sessions; -H: no headings; -n: plain numbers\n"
 	"  kill ID              end a session\n"
-	"  reload               read the configuration again\n"
-	"  upgrade              run the program's file as it is now; sessions go on\n"
+	"  reload               reload the configuration\n"
+	"  upgrade              replace the running program with the current file; sessions continue\n"
 	"  harden               print the systemd drop-in that fits the configuration\n"
-	"  log-level LEVEL      say more or less in the log\n"
+	"  log-level LEVEL      set the log level\n"
 	"  help                 print this; so does -h. -V prints the version\n"
 	"\n"
-	"The control socket is -s, or that of the service spliced@NAME, or $SPLICED_CONTROL, or\n"
+	"The control socket is PATH, or that of the service spliced@NAME, or $SPLICED_CONTROL, or\n"
 	CONTROL_PATH ".\n"
 	"Exit codes: 0; 1 refused or degraded; 64 usage; 69 the daemon is down; 77 not allowed.\n";
 

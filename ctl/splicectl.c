@@ -48,7 +48,7 @@ static int command_refused(const struct command *command, const json_t *answer)
 	json_int_t code = json_integer_value(json_object_get(answer, "exit"));
 
 	if (!text || !text[0])
-		text = "refused, and no reason given";
+		text = "refused, no reason given";
 	if (!command->view.quiet && !command->json) {
 		fprintf(stderr, "splicectl: %s:%c", command->verb->name,
 			strchr(text, '\n') ? '\n' : ' ');

@@ -31,9 +31,9 @@ static const char usage_text[] =
 	"usage: spliced [-c FILE] [--control PATH] [--single] [--plugin-dir DIR]\n"
 	"                                                         run in the foreground; FILE may be -, standard input\n"
 	"       spliced -t [-c FILE] [--as PATH]                  check FILE, as if it were PATH\n"
-	"       spliced -T [-c FILE] [--as PATH]                  check FILE, and print it as understood\n"
-	"       spliced --describe [FAMILY] [--json]              what families there are, and what they take; of the\n"
-	"                                                         configuration: file, daemon, route, endpoint\n"
+	"       spliced -T [-c FILE] [--as PATH]                  check FILE, and print it as parsed\n"
+	"       spliced --describe [FAMILY] [--json]              list families, or the options of one; or the keys of\n"
+	"                                                         the configuration: file, daemon, route, endpoint\n"
 	"       spliced -V | --version | --help\n";
 
 static int usage(void)
@@ -130,13 +130,13 @@ static int check_arguments(const struct arguments *arguments, const char *rest)
 	bool checks = arguments->action == CHECK || arguments->action == PRINT;
 
 	if (rest && access(rest, F_OK) == 0)
-		fprintf(stderr, "spliced: what is \"%s\"? A configuration is named by -c %s\n", rest, rest);
+		fprintf(stderr, "spliced: unexpected argument \"%s\"; name the configuration file with -c %s\n", rest, rest);
 	else if (rest)
-		fprintf(stderr, "spliced: what is \"%s\"?\n", rest);
+		fprintf(stderr, "spliced: unexpected argument \"%s\"\n", rest);
 	else if (arguments->as && !checks)
-		fputs("spliced: --as is for a check: it goes with -t or -T\n", stderr);
+		fputs("spliced: --as requires -t or -T\n", stderr);
 	else if (arguments->json && arguments->action != DESCRIBE)
-		fputs("spliced: --json goes with --describe\n", stderr);
+		fputs("spliced: --json requires --describe\n", stderr);
 	else
 		return 0;
 	return usage() + 1;

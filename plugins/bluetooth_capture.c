@@ -154,7 +154,7 @@ static int capture_encode(struct spliced_consumer *consumer, const struct splice
 const struct spliced_format bluetooth_formats[BLUETOOTH_FORMATS] = {
 	{
 		.name = "pcap",
-		.doc = "A capture, which Wireshark reads",
+		.doc = "Capture for Wireshark",
 		.rows = UINT64_C(1) << BLUETOOTH_HCI | UINT64_C(1) << BLUETOOTH_MONITOR,
 		.framing = SPLICED_FRAMING_NONE,
 		.state_size = 1,

@@ -27,24 +27,24 @@ static const char *const overruns[] = {"resync", "mark", "ignore", NULL};
 static const struct spliced_option options_[NETLINK_OPTIONS] = {
 	[NETLINK_OPTION_GROUPS] = {.name = "groups", .type = SPLICED_LIST,
 		.flags = SPLICED_REOPEN,
-		.doc = "Multicast groups by name: of route link, addr, route, neigh, rule, nexthop, or the kernel's, such as "
-		       "ipv4-ifaddr; of generic FAMILY or FAMILY/GROUP; of netfilter also nflog/NUMBER; or by number"},
+		.doc = "Multicast groups: for route link, addr, route, neigh, rule, nexthop, or a kernel name such as "
+		       "ipv4-ifaddr; for generic FAMILY or FAMILY/GROUP; for netfilter also nflog/NUMBER; or numbers"},
 	[NETLINK_OPTION_DUMP] = {.name = "dump", .type = SPLICED_BOOL,
 		.flags = SPLICED_LIVE, .default_text = "false",
-		.doc = "With format json: begin with the present state, then snapshot-end, then what changes"},
+		.doc = "With format json: start with the current state and snapshot-end, then changes"},
 	[NETLINK_OPTION_ON_OVERRUN] = {.name = "on_overrun", .type = SPLICED_WORD, .words = overruns,
 		.flags = SPLICED_LIVE, .default_text = "resync",
-		.doc = "With format json, when the kernel dropped messages: say lost and dump again, only say lost, or nothing"},
+		.doc = "With format json, when the kernel dropped messages: report lost and send a snapshot, only report lost, or neither"},
 	[NETLINK_OPTION_PORTID] = {.name = "portid", .type = SPLICED_NUMBER, .max = UINT32_MAX,
 		.flags = SPLICED_REOPEN, .default_text = "0",
-		.doc = "Port number of the socket, 0: the kernel picks one; of a target of usersock, whom it sends to"},
+		.doc = "Port number of the socket, 0: chosen by the kernel; for a target of usersock, the port to send to"},
 	[NETLINK_OPTION_ALL_NSID] = {.name = "all_nsid", .type = SPLICED_BOOL,
 		.flags = SPLICED_REOPEN, .default_text = "false",
-		.doc = "Hear of the other network namespaces that this one has numbers for, too"},
+		.doc = "Also receive events of network namespaces that have an id here"},
 	[NETLINK_OPTION_WRITE] = {.name = "write", .type = SPLICED_LIST, .rows = ROWS_OF_KERNEL,
 		.flags = SPLICED_LIVE,
-		.doc = "Message types that may be sent to the kernel: of route by name, such as getlink; of generic a family; or by "
-		       "number. None: nothing may"},
+		.doc = "Message types that may be sent to the kernel: for route names such as getlink; for generic a family; or "
+		       "numbers; default: none"},
 };
 /* clang-format on */
 
@@ -82,7 +82,7 @@ static const struct spliced_format formats[] = {
 	{
 		.name = "json",
 		.rows = ROWS_OF_KERNEL,
-		.doc = "One object for each change, in the words of ip(8)",
+		.doc = "One object for each change, with the keys of ip(8)",
 		.framing = SPLICED_FRAMING_LINE,
 		.state_size = NETLINK_JSON_STATE,
 		.preamble = netlink_json_preamble,
@@ -92,7 +92,7 @@ static const struct spliced_format formats[] = {
 	{
 		.name = "pcap",
 		.rows = ROWS_OF_KERNEL,
-		.doc = "A capture, which Wireshark reads; times in nanoseconds",
+		.doc = "Capture for Wireshark; times in nanoseconds",
 		.framing = SPLICED_FRAMING_NONE,
 		.state_size = NETLINK_CAPTURE_STATE,
 		.preamble = netlink_capture_preamble,
@@ -241,7 +241,7 @@ const struct spliced_plugin spliced_plugin = {
 	.n_options = NETLINK_OPTIONS,
 	.rows = rows,
 	.options = options_,
-	.summary = "What the kernel says: links, addresses, routes, devices, processes and more",
+	.summary = "Kernel events: links, addresses, routes, devices, processes and more",
 	.address = netlink_address_of,
 	.describe = netlink_describe,
 	.prepare = netlink_prepare,

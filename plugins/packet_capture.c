@@ -147,7 +147,7 @@ static int capture_encode(struct spliced_consumer *consumer, const struct splice
 const struct spliced_format packet_formats[PACKET_FORMATS] = {
 	{
 		.name = "pcap",
-		.doc = "A capture, as tcpdump(1) writes and Wireshark reads it; times in nanoseconds",
+		.doc = "Capture for tcpdump(1) and Wireshark; times in nanoseconds",
 		.framing = SPLICED_FRAMING_NONE,
 		.state_size = sizeof(struct state),
 		.preamble = capture_preamble,
@@ -155,7 +155,7 @@ const struct spliced_format packet_formats[PACKET_FORMATS] = {
 	},
 	{
 		.name = "pcapng",
-		.doc = "The same in the newer format, which names the interface",
+		.doc = "Capture in the newer format, which names the interface",
 		.framing = SPLICED_FRAMING_NONE,
 		.state_size = sizeof(struct state),
 		.preamble = capture_preamble,

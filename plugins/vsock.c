@@ -19,10 +19,10 @@ static const unsigned cid_numbers[] = {VMADDR_CID_ANY, VMADDR_CID_HOST, VMADDR_C
 static const struct spliced_option options_[OPTIONS] = {
 	[OPTION_CID] = {.name = "cid", .type = SPLICED_WORD_OR_NUMBER, .words = cids, .min = 0, .max = UINT32_MAX - 1,
 		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
-		.doc = "Context: any (to listen on all), host, local (this machine), or a virtual machine's number"},
+		.doc = "Context ID: any (listen on all), host, local (this machine), or a virtual machine's number"},
 	[OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .min = 0, .max = UINT32_MAX - 1,
 		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
-		.doc = "Port number, of 32 bits"},
+		.doc = "Port number, 32 bits"},
 };
 
 static const struct spliced_row rows[] = {

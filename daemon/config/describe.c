@@ -109,7 +109,7 @@ static void print_row(FILE *file, const struct family *family, const struct spli
 
 	fputs("  ", file);
 	print_row_name(file, row);
-	fprintf(file, "\n    written as    %s",
+	fprintf(file, "\n    endpoint      %s",
 		row_written(family, row, written, sizeof(written)));
 	fputs("\n    capabilities  ", file);
 	for (unsigned i = 0; i < CAPABILITIES; i++) {
@@ -159,7 +159,7 @@ static void print_value(FILE *file, const struct spliced_option *option)
 static void print_change(FILE *file, const struct spliced_option *option)
 {
 	fprintf(file, "    a change      %s\n",
-		option->flags & SPLICED_LIVE ? "applies to the open socket" : "takes a new socket");
+		option->flags & SPLICED_LIVE ? "applies to the open socket" : "requires a new socket");
 }
 
 static void print_option(FILE *file, const struct family *family,
@@ -439,7 +439,7 @@ static int describe_ip(struct families *families, bool json, FILE *file, struct 
 	if (json)
 		return print_json(file, json_pack("{s:s, s:s, s:[o, o]}", "name", "ip", "summary", ip_summary, "families",
 						  family_to_json(six), family_to_json(four)));
-	fprintf(file, "ip: %s, written as tcp://HOST:PORT and udp://HOST:PORT\n\n", ip_summary);
+	fprintf(file, "ip: %s; endpoint strings: tcp://HOST:PORT and udp://HOST:PORT\n\n", ip_summary);
 	print_family(file, six);
 	fputc('\n', file);
 	print_family(file, four);

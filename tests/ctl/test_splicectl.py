@@ -340,8 +340,8 @@ def test_kill_and_log_level_are_silent(path):
         os.unlink(path)
 
 
-@pytest.mark.parametrize("changed, text", [(True, "generation 5 runs\n"),
-                                           (False, "generation 5 still runs: nothing changed\n")])
+@pytest.mark.parametrize("changed, text", [(True, "generation 5 is running\n"),
+                                           (False, "generation 5 continues: nothing changed\n")])
 def test_reload(path, changed, text):
     done = ask(path, {"ok": True, "generation": 5, "changed": changed}, "reload")
     assert (done.returncode, done.stdout) == (0, text)
@@ -367,7 +367,7 @@ def test_a_refusal_of_many_lines(path):
 def test_the_daemon_chooses_the_exit_code_of_a_refusal(path, members, code):
     done = ask(path, {"ok": False, **members}, "reload")
     assert done.returncode == code
-    assert done.stderr == "splicectl: reload: refused, and no reason given\n"
+    assert done.stderr == "splicectl: reload: refused, no reason given\n"
 
 
 # ---- JSON ----

@@ -89,8 +89,8 @@ class Asked(Daemon):
         until("the daemon listens", self.ready)
 
 
-@pytest.mark.parametrize("words, told", ((["-t", "FILE"], "A configuration is named by -c FILE"), (["nonsense"], 'what is "nonsense"?'),
-                                         (["--as", "x.conf"], "it goes with -t or -T"), (["-t", "--json"], "goes with --describe")))
+@pytest.mark.parametrize("words, told", ((["-t", "FILE"], "name the configuration file with -c FILE"), (["nonsense"], 'unexpected argument "nonsense"'),
+                                         (["--as", "x.conf"], "--as requires -t or -T"), (["-t", "--json"], "--json requires --describe")))
 def test_words_without_effect(place, words, told):
     file = os.path.join(place, "x.conf")
     with open(file, "w", encoding="utf-8") as empty:

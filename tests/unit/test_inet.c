@@ -653,7 +653,7 @@ END_TEST
 
 START_TEST(both_are_described_as_ip)
 {
-	static const char *const shown[2][3] = {{"written as tcp://HOST:PORT", "tcp6://HOST", "tcp4://HOST"},
+	static const char *const shown[2][3] = {{"endpoint strings: tcp://HOST:PORT", "tcp6://HOST", "tcp4://HOST"},
 						{"\"name\": \"ip\"", "\"name\": \"inet6\"", "\"name\": \"inet\""}};
 
 	for (int json = 0; json < 2; json++)

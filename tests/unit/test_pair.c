@@ -339,7 +339,7 @@ START_TEST(parts_are_described)
 	} described[] = {
 		{"file", {"Keys\n  daemon\n  defaults\n", "\"options\": []"}},
 		{"daemon", {"  control.mode\n", "\"control.mode\""}},
-		{"route", {"  retry.attempts\n    connections", "\"max\": 1073741824"}},
+		{"route", {"  retry.attempts\n    number of connection", "\"max\": 1073741824"}},
 		{"endpoint", {"default       64K\n    a change      applies", "\"change\": \"reopen\""}},
 	};
 
