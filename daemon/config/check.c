@@ -96,9 +96,9 @@ static void check_names(struct check *check)
 	const struct config_value *path = &values[DAEMON_CONTROL_PATH], *dir = &values[DAEMON_PLUGIN_DIR];
 
 	if (path->value.text && *path->value.text != '/')
-		check_error(check, path->place, "control.path is \"%s\"; it must be an absolute path: the control socket is a file", path->value.text);
+		check_error(check, path->place, "control.path is \"%s\"; it must be an absolute path, not an abstract name", path->value.text);
 	else if (path->value.text && strlen(path->value.text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		check_error(check, path->place, "control.path has %zu bytes; a socket's name has at most %zu", strlen(path->value.text),
+		check_error(check, path->place, "control.path has %zu bytes; the path of a socket has at most %zu", strlen(path->value.text),
 			    sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
 	if (dir->value.text && *dir->value.text != '/')
 		check_error(check, dir->place, "plugin_dir is \"%s\"; it must be an absolute path", dir->value.text);
@@ -159,7 +159,7 @@ static int check_routes(struct check *check, struct node *group,
 
 	if (group->type != NODE_GROUP) {
 		check_error(check, group->place,
-			    "routes is %s; it must be a group, as routes: { NAME: { ... }; };",
+			    "routes is %s; it must be a group, such as routes: { NAME: { ... }; };",
 			    node_type_name(group));
 		return 0;
 	}

@@ -95,7 +95,7 @@ static void merge_routes(struct check *check, struct node *routes, struct node *
 		if (other) {
 			check_error(
 				check, route->place,
-				"route %s: there is one of this name at %s; give it another",
+				"route %s: the name is already used at %s; choose another one",
 				route->name,
 				config_place_text(check->config, other->place, text, sizeof(text)));
 			continue;
@@ -126,7 +126,7 @@ static void report_outermost(struct check *check, const struct node *node)
 	if (nearest.best)
 		check_error(check, node->place, "unknown key \"%s\"; did you mean \"routes\"?", node->name);
 	else
-		check_error(check, node->place, "\"%s\" belongs into the main file; this one holds routes only", node->name);
+		check_error(check, node->place, "\"%s\" belongs in the main file; this file may contain only routes", node->name);
 }
 
 static int add_route_tree(struct check *check, struct node *root, struct node *more)
@@ -137,14 +137,14 @@ static int add_route_tree(struct check *check, struct node *root, struct node *m
 		return -ENOMEM;
 	for (struct node *node = more->first; node; node = node->next) {
 		if (stray_is_route(node))
-			check_error(check, node->place, "\"%s\" is a route, and routes stand in routes: { %s: { ... }; }; here, too",
+			check_error(check, node->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; }; in this file, too",
 				    node->name, node->name);
 		else if (strcmp(node->name, "routes") != 0)
 			report_outermost(check, node);
 		else if (node->type != NODE_GROUP)
 			check_error(
 				check, node->place,
-				"routes is %s; it must be a group, as routes: { NAME: { ... }; };",
+				"routes is %s; it must be a group, such as routes: { NAME: { ... }; };",
 				node_type_name(node));
 		else if (routes->type == NODE_GROUP)
 			merge_routes(check, routes, node);
@@ -172,7 +172,7 @@ static bool leaves_out(struct check *check, const char *path, int *r)
 	*r = 0;
 	if (config_can_read(path))
 		return false;
-	report_add(check->report, "%s: cannot be read: its routes are left out until it can; let the daemon's user read it", path);
+	report_add(check->report, "%s: cannot be read, its routes are omitted; allow the daemon's user to read it", path);
 	*r = check_add_file(check, path, &index);
 	return true;
 }
@@ -247,7 +247,7 @@ static int read_route_files(struct check *check, const char *path, const char *d
 		return -ENOMEM;
 	n = scandir(confd, &entries, is_route_file, compare_names);
 	if (n < 0 && errno != ENOENT && errno != ENOMEM) {
-		report_add(check->report, "%s: cannot be read: %s; let the daemon's user read it",
+		report_add(check->report, "%s: cannot be read: %s; allow the daemon's user to read it",
 			   confd, strerror(errno));
 		check->errors++;
 	}

@@ -119,7 +119,7 @@ static void report(struct check *check, const struct listener *first, const stru
 	char text[320];
 
 	check_error(check, second->endpoint->place,
-		    "route %s: %s is listened on already, by route %s at %s; change one of "
+		    "route %s: %s is already used by the listener of route %s at %s; change one of "
 		    "them",
 		    second->route->name, second->endpoint->text, first->route->name,
 		    config_place_text(check->config, first->endpoint->place, text, sizeof(text)));

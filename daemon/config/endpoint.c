@@ -42,9 +42,9 @@ static int read_common(struct check *check, struct node *group, struct config_en
 	r = group_read(check, &table, group, endpoint->values);
 	if (r == 0 && endpoint->role != SPLICED_LISTEN && endpoint->values[ENDPOINT_FD].value.text)
 		check_error(check, endpoint->values[ENDPOINT_FD].place,
-			    "%sfd is a socket to listen on; a target has an address", table.prefix);
+			    "%sfd is a listening socket; use an address for a target", table.prefix);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
-		check_error(check, name->place, "%sname is empty; give it one, or leave it out",
+		check_error(check, name->place, "%sname is empty; set a name, or omit it",
 			    table.prefix);
 	return r;
 }
@@ -81,7 +81,7 @@ static int open_group(struct check *check, const char *key, struct node *node,
 			    (int)node->number);
 	else
 		check_error(check, node->place,
-			    "%s is %s; it must be an endpoint: a group, or a string as "
+			    "%s is %s; it must be an endpoint: a group, or a string such as "
 			    "\"tcp://localhost:80\"",
 			    key, node_type_name(node));
 	return 0;
@@ -190,12 +190,12 @@ static int read_all(struct check *check, struct list *list, struct node *node)
 	if (node->type != NODE_LIST)
 		return read_one(check, list, node);
 	if (node->brackets && node->n > 0) {
-		check_error(check, node->place, "%s is a list in [ ]; endpoints stand in ( )",
+		check_error(check, node->place, "%s is a list in [ ]; write several endpoints in ( )",
 			    list->key);
 		return 0;
 	}
 	if (node->n == 0)
-		check_error(check, node->place, "%s is an empty list; it must have an endpoint",
+		check_error(check, node->place, "%s is an empty list; it must contain an endpoint",
 			    list->key);
 	for (struct node *element = node->first; element && r == 0; element = element->next)
 		r = read_one(check, list, element);
@@ -209,8 +209,8 @@ static void check_types(struct check *check, const struct list *list)
 	for (unsigned i = 1; i < list->n; i++)
 		if (list->endpoints[i].legs[0].row->type != type)
 			check_error(check, list->endpoints[i].place,
-				    "%s %s is %s, the first of its list is %s; all of one list "
-				    "have one type, so divide "
+				    "%s %s is %s, the first in the list is %s; all endpoints of a list "
+				    "must have the same type: divide "
 				    "the route",
 				    list->key, list->endpoints[i].name,
 				    family_type_name(list->endpoints[i].legs[0].row->type),
@@ -241,8 +241,8 @@ static int check_names(struct check *check, const struct list *list)
 
 		if (other)
 			check_error(check, list->endpoints[i].place,
-				    "%s \"%s\" has the name of the one at %s; give it a name "
-				    "of its own",
+				    "%s \"%s\" has the same name as the one at %s; set another "
+				    "name",
 				    list->key, name, config_place_text(check->config, other->place, text, sizeof(text)));
 		else
 			r = index_add(&index, hash, i);

@@ -123,15 +123,15 @@ static const char *type_example(const struct spliced_option *option)
 {
 	switch ((enum spliced_option_type)option->type) {
 	case SPLICED_SIZE:
-		return ", as \"64K\" or \"1M\"";
+		return ", such as \"64K\" or \"1M\"";
 	case SPLICED_DURATION:
-		return ", as \"250ms\", \"5s\" or \"1min\"";
+		return ", such as \"250ms\", \"5s\" or \"1min\"";
 	case SPLICED_RATE:
-		return ", as \"100/s\" or \"10M/s\"";
+		return ", such as \"100/s\" or \"10M/s\"";
 	case SPLICED_MODE:
-		return ", as \"0660\"";
+		return ", such as \"0660\"";
 	case SPLICED_LIST:
-		return ", as [ \"a\", \"b\" ]";
+		return ", such as [ \"a\", \"b\" ]";
 	case SPLICED_BOOL:
 	case SPLICED_NUMBER:
 	case SPLICED_WORD_OR_NUMBER:
@@ -199,13 +199,13 @@ static const char *find_host_fault(const char *text, char *remedy, size_t size)
 		snprintf(remedy, size, "%.*s", (int)len - 2, text + 1);
 		if (host_parse(remedy, &host) < 0)
 			return NULL;
-		snprintf(remedy, size, "the address stands here without brackets, as \"%.*s\"", (int)len - 2, text + 1);
+		snprintf(remedy, size, "write the address without brackets: \"%.*s\"", (int)len - 2, text + 1);
 	} else if (strcmp(text, "*") == 0) {
-		snprintf(remedy, size, "every address is \"\"");
+		snprintf(remedy, size, "write \"\" for every address");
 	} else if (colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1) && (strchr(text, ':') == colon || *text == '[')) {
-		snprintf(remedy, size, "the port stands in port = %s", colon + 1);
+		snprintf(remedy, size, "set the port with port = %s", colon + 1);
 	} else if (slash) {
-		snprintf(remedy, size, "it is one address, without a prefix");
+		snprintf(remedy, size, "it must be a single address, without a prefix");
 	} else {
 		return NULL;
 	}
@@ -224,9 +224,9 @@ void expect_report(struct check *check, const struct spliced_option *option, con
 	for (int i = 0; node->text && option->words && option->words[i]; i++)
 		text_nearest_offer(&nearest, option->words[i]);
 	if (r == -EILSEQ)
-		check_error(check, node->place, "%s is %s; it holds bytes that are not UTF-8", key, shown);
+		check_error(check, node->place, "%s is %s; it contains bytes that are not UTF-8", key, shown);
 	else if (unit)
-		check_error(check, node->place, "%s is %s, in %s where no unit is said; it must be %s: did you mean \"%s\"?", key, shown,
+		check_error(check, node->place, "%s is %s (without a unit: %s); it must be %s: did you mean \"%s\"?", key, shown,
 			    option->type == SPLICED_DURATION ? "seconds" : "bytes", expect_text(option, expected, sizeof(expected)), unit);
 	else if (option->type == SPLICED_HOST && node->text && find_host_fault(shown_text(node, expected, sizeof(expected)), remedy, sizeof(remedy)))
 		check_error(check, node->place, "%s is %s; %s", key, shown, remedy);

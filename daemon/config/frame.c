@@ -85,18 +85,18 @@ static void check_framing(struct check *check, const struct config_endpoint *end
 
 	if (leg->row->capabilities & SPLICED_BOUNDARIES)
 		check_error(check, endpoint->values[ENDPOINT_FRAMING].place,
-			    "%s.framing stands on a %s socket, which keeps the edges of messages "
-			    "itself; take it away, framing belongs to streams",
+			    "%s.framing: a %s socket preserves message boundaries "
+			    "itself; remove it, framing is for streams",
 			    endpoint->key, family_type_name(leg->row->type));
 	else if (endpoint->framing == SPLICED_FRAMING_AUTO && endpoint->role != SPLICED_LISTEN)
 		check_error(check, endpoint->values[ENDPOINT_FRAMING].place,
-			    "%s.framing is \"auto\", which is told by what clients of a listener send; say \"octet-count\" or \"line\"",
+			    "%s.framing is \"auto\", which is only for listeners: it depends on what the client sends; use \"octet-count\" or \"line\"",
 			    endpoint->key);
 	else if (endpoint->framing != SPLICED_FRAMING_NONE &&
 		 rcvbuf->value.state != SPLICED_UNSET && rcvbuf->value.number < least)
 		check_error(check, rcvbuf->place,
-			    "%s.rcvbuf is too small for its framing; it must be four times "
-			    "max_frame, %lld bytes, at least",
+			    "%s.rcvbuf is too small for the framing; it must be at least four times "
+			    "max_frame, %lld bytes",
 			    endpoint->key, (long long)least);
 }
 
@@ -110,9 +110,9 @@ static void read_reply_from(struct check *check, struct config_endpoint *endpoin
 		return;
 	endpoint->reply_from = (enum config_reply_from)value->value.number;
 	if (strcmp(endpoint->key, "target") != 0)
-		check_error(check, value->place, "%s.reply_from belongs to a target; take it away", endpoint->key);
+		check_error(check, value->place, "%s.reply_from is only for targets; remove it", endpoint->key);
 	else if (!(capabilities & SPLICED_CONNECTIONLESS) || capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS))
-		check_error(check, value->place, "%s.reply_from stands on a socket that is no UDP one, and takes replies of its target only; take it away",
+		check_error(check, value->place, "%s.reply_from is only for UDP; other sockets receive only from their target; remove it",
 			    endpoint->key);
 }
 
@@ -130,10 +130,10 @@ void frame_check_replies(struct check *check, const struct config_endpoint *endp
 	const struct config_value *value = &endpoint->values[ENDPOINT_REPLY_FROM];
 
 	if (endpoint->n_legs && endpoint->reply_from == REPLY_FROM_HOST && address_is_multicast(&endpoint->legs[0].address))
-		check_error(check, value->place, "%s.reply_from is \"host\", and its target is a multicast group, which says nothing itself; say \"any\"",
+		check_error(check, value->place, "%s.reply_from is \"host\", but the target is a multicast group, which sends no replies itself; use \"any\"",
 			    endpoint->key);
 	else if (endpoint->n_legs && endpoint->reply_from != REPLY_FROM_TARGET && sends_from_port(&endpoint->legs[0]))
-		check_error(check, value->place, "%s.reply_from is \"any\", but no reply comes to a port that \"source\" says; take one of them away",
+		check_error(check, value->place, "%s.reply_from is \"any\", but no reply arrives at a port set by \"source\"; remove one of them",
 			    endpoint->key);
 }
 

@@ -240,7 +240,7 @@ static int finish_reading(struct check *check, int r, struct config **ret)
 	else if (r == 0 && !check->errors)
 		r = answers_end(&check->answers);
 	if (r < 0 && r != -ENOMEM && (!check->errors || r == -EPROTO))
-		report_add(check->report, "this is no generation of a configuration that can be read here: %s", strerror(-r));
+		report_add(check->report, "the stored configuration cannot be read: %s", strerror(-r));
 	return build_finish(check, r, ret);
 }
 

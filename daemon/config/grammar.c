@@ -59,8 +59,8 @@ static int take_value(struct grammar *grammar, const struct scan_word *word,
 		return syntax_refuse(grammar, word, place);
 	if (is_array(bracket) && bracket->kind != SCAN_END && bracket->kind != kind)
 		return syntax_fail(grammar, place,
-			    "%.*s is of another type than what stands before it in [ ]; a list of "
-			    "one type stands in [ ], of several in ( )",
+			    "%.*s has another type than the value before it in [ ]; the values in [ ] "
+			    "must have the same type, use ( ) for several types",
 			    word->len > 60 ? 60 : (int)word->len, word->text);
 	if (is_array(bracket))
 		bracket->kind = kind;
@@ -75,9 +75,9 @@ static int open_bracket(struct grammar *grammar, const struct scan_word *word,
 		return syntax_refuse(grammar, word, place);
 	if (is_array(innermost(grammar)))
 		return syntax_fail(grammar, place,
-			    "'%c' stands in [ ], which holds single values; use ( )", *word->text);
+			    "'%c' in [ ], which may contain only single values; use ( )", *word->text);
 	if (grammar->n_brackets == SOURCE_NESTING_MAX)
-		return syntax_fail(grammar, place, "nested more than %d deep", SOURCE_NESTING_MAX);
+		return syntax_fail(grammar, place, "nested more than %d levels deep", SOURCE_NESTING_MAX);
 	grammar->brackets[grammar->n_brackets++] = (struct grammar_bracket){
 		.open = *word->text, .place = place, .group = ++grammar->groups};
 	grammar->state = *word->text == '{' ? GRAMMAR_NAME : GRAMMAR_FIRST;
@@ -92,7 +92,7 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 	bool late = grammar->state == GRAMMAR_NEXT;
 
 	if (!last)
-		return syntax_fail(grammar, place, "'%c' closes nothing; take it away", close);
+		return syntax_fail(grammar, place, "'%c' closes nothing; remove it", close);
 	if (last->open != open)
 		return syntax_fail(grammar, place, "'%c' closes nothing; the '%c' of %s is still open",
 			close, last->open,
@@ -100,7 +100,7 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
 		return syntax_refuse(grammar, word, place);
 	if (late)
-		check_error(grammar->check, place, "a comma stands before '%c'; take it away",
+		check_error(grammar->check, place, "a comma before '%c'; remove it",
 			    close);
 	grammar->n_brackets--;
 	end_value(grammar);
@@ -192,7 +192,7 @@ static int take_word(struct grammar *grammar, const struct scan_word *word, stru
 	case SCAN_OPEN_STRING:
 		return syntax_fail(grammar, place, "this string is not closed; a '\"' is missing");
 	case SCAN_OPEN_COMMENT:
-		return syntax_fail(grammar, place, "this comment has no end; \"*/\" is missing");
+		return syntax_fail(grammar, place, "this comment is not closed; \"*/\" is missing");
 	case SCAN_GARBAGE:
 		return syntax_refuse_character(grammar, word, place);
 	case SCAN_INCLUDE:

@@ -151,7 +151,7 @@ static void report_level(struct check *check, const struct group_table *table,
 		} else if (is_group_name(table, prefix, node->name)) {
 			if (node->type != NODE_GROUP && !node->damaged)
 				check_error(check, node->place,
-					    "%s%s is %s; it must be a group, as %s: { ... };",
+					    "%s%s is %s; it must be a group, such as %s: { ... };",
 					    prefix, node->name, node_type_name(node), node->name);
 			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, node->name);
 			if (node->type == NODE_GROUP)

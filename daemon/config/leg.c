@@ -164,7 +164,7 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 
 	if (!(capabilities & (listen ? SPLICED_CAN_LISTEN : SPLICED_CAN_CONNECT))) {
 		check_error(check, endpoint->place,
-			    "%s: %s sockets of family \"%s\" cannot %s; take another end",
+			    "%s: %s sockets of family \"%s\" cannot %s; use another endpoint",
 			    endpoint->key, family_type_name(leg->row->type),
 			    leg->family->name, listen ? "listen" : "connect");
 		return false;
@@ -200,7 +200,7 @@ int leg_choose(struct check *check, struct node *group, struct config_endpoint *
 	endpoint->n_legs = 0;
 	if (!node && !find_family_key(check, endpoint, group))
 		check_error(check, group->place,
-			    "%s has no family; write family = \"inet\", or the like",
+			    "%s has no family; set one, such as family = \"inet\"",
 			    endpoint->key);
 	if (!node || !family)
 		return 0;
@@ -276,8 +276,8 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	r = value_set_default(check->owner, option, &value->value);
 	if (r == -EINVAL)
 		check_error(check, endpoint->place,
-			    "family \"%s\": the default of \"%s\" is none of its values; "
-			    "the plugin is broken",
+			    "family \"%s\": the default of \"%s\" is not one of its values; "
+			    "this is a bug in the plugin",
 			    endpoint->family, option->name);
 	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) &&
 	    !repeated && !unknown_means(endpoint, group, option->name))
@@ -399,7 +399,7 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
 		check_error(
 			check, value->place.line ? value->place : endpoint->place,
-			"%s.%s is empty; a %s is one machine, name it or write its address",
+			"%s.%s is empty; a %s needs the name or address of a machine",
 			endpoint->key, leg->family->options[leg->family->host_option].name,
 			leg_role_noun(endpoint));
 	leg->interface = host.interface; /* in the value's own text */
@@ -445,7 +445,7 @@ static void ask_address(struct check *check, const struct config_route *route,
 	check->errors += check->report->count - before;
 	if (r < 0 && check->report->count == before)
 		check_error(check, endpoint->place,
-			    "%s: family \"%s\" makes no address of this: %s",
+			    "%s: family \"%s\" cannot make an address of this: %s",
 			    endpoint->key, leg->family->name, strerror((int)-r));
 	if (r >= 0 && !leg->host_name)
 		leg->address = address;
@@ -498,7 +498,7 @@ static void drop_unresolved(struct check *check, struct config_route *route, str
 		route->waits_for_hosts = true;
 	else if (n == 0)
 		check_error(check, endpoint->place,
-			    "listen: \"%s\" has no address now; write a number, or an address "
+			    "listen: \"%s\" does not resolve now; write a number, or an address "
 			    "that this machine has",
 			    endpoint->legs[0].host_name);
 	else

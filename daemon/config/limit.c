@@ -103,11 +103,11 @@ static uint32_t count_companions(const struct config_endpoint *endpoint)
 
 static void count_route(struct count *counts, const struct config_route *route)
 {
-	static const char instance[] = "run a second instance for some of them";
+	static const char instance[] = "move some to a second instance";
 	struct check *check = counts->check;
 	char raise[96];
 
-	snprintf(raise, sizeof(raise), "raise it (%s), or take some away", limit_remedy());
+	snprintf(raise, sizeof(raise), "raise it (%s), or remove some", limit_remedy());
 	count(check, &counts->routes, 1, LIMIT_ROUTES, route->place, "routes", instance);
 	for (unsigned i = 0; i < route->n_targets; i++)
 		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].place, "targets", instance);
@@ -118,7 +118,7 @@ static void count_route(struct count *counts, const struct config_route *route)
 
 		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS, route->listen[i].place, "listeners", instance);
 		count(check, &before, route->listen[i].n_legs, counts->sockets, route->listen[i].place,
-		      "listeners, for which RLIMIT_NOFILE leaves sockets", raise);
+		      "listeners, the limit of RLIMIT_NOFILE", raise);
 		/* What is wrong with an endpoint has been said; its family need not make sense of it. */
 		if (!check->errors)
 			count(check, &counts->companions, count_companions(&route->listen[i]), LIMIT_COMPANIONS, route->listen[i].place,

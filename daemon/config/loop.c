@@ -77,7 +77,7 @@ static const char *name_way(const struct search *search, const uint32_t *routes,
 
 	for (unsigned i = 1; i < n && text; i++) {
 		if (strlen(text) > TEXT_MAX)
-			return owner_print(scratch, "%s, and so on by %u more routes, back to route %s's", text, n - i,
+			return owner_print(scratch, "%s, and so on through %u more routes, back to route %s's", text, n - i,
 					   route_of(search, routes[0])->name);
 		text = owner_print(scratch, "%s, whose target %s is route %s's", text, way_of(search, routes[i])->text,
 				   route_of(search, routes[(i + 1) % n])->name);
@@ -101,9 +101,9 @@ static int report(const struct search *search, uint32_t first, uint32_t last)
 		return -ENOMEM;
 	target = way_of(search, routes[0]);
 	check->errors++;
-	report_add(check->report, "%s: route %s: its target %s is %s: a loop; let %s lead elsewhere",
+	report_add(check->report, "%s: route %s: its target %s is %s: a loop; change %s",
 		   config_place_text(check->config, target->place, where, sizeof where), route_of(search, routes[0])->name, target->text,
-		   way, n == 1 ? "it" : "one of them");
+		   way, n == 1 ? "the target" : "one of the targets");
 	return 0;
 }
 

@@ -60,9 +60,9 @@ static bool allows_nobody(const struct config_route *route)
 static void check_access(struct check *check, const struct config_route *route)
 {
 	if (allows_nobody(route))
-		check_warning(check, route->place, "allow leaves nobody who may come; \"enabled = false\" turns a route off");
+		check_warning(check, route->place, "allow admits no clients; use \"enabled = false\" to disable a route");
 	else if (route->n_allow == 0 && denies_everybody(route))
-		check_warning(check, route->place, "deny refuses everybody, and nobody may come; allow those who may");
+		check_warning(check, route->place, "deny refuses all clients; list those to accept in allow");
 }
 
 /* A keepalive that was asked for, and that the end of the idle session comes before. */
@@ -79,7 +79,7 @@ static void check_idle(struct check *check, const struct config_route *route, co
 			if (strcmp(endpoints[i].legs[0].family->options[k].name, "keepalive") == 0 && value->value.state == SPLICED_SET &&
 			    value->value.number && value->place.line)
 				check_warning(check, idle->place,
-					      "timeout.idle ends a session before %s's keepalive asks whether its peer lives, which is after 60s", endpoints[i].key);
+					      "timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s", endpoints[i].key);
 		}
 }
 
@@ -89,7 +89,7 @@ static void check_limit(struct check *check, const struct config_route *route)
 	int64_t most = check->config->daemon[DAEMON_MAX_SESSIONS].value.number;
 
 	if (limit->value.state == SPLICED_SET && limit->value.number > most)
-		check_warning(check, limit->place, "limit.sessions is %lld, and daemon.max_sessions %lld for all routes: it is never reached",
+		check_warning(check, limit->place, "limit.sessions is %lld, but daemon.max_sessions is %lld for all routes: it is never reached",
 			      (long long)limit->value.number, (long long)most);
 }
 
@@ -111,7 +111,7 @@ static void check_framing(struct check *check, const struct target *targets, uin
 		if (i >= n || strcmp(other->endpoint->text, text) != 0 || other->endpoint->framing == target->endpoint->framing ||
 		    !other->endpoint->framing || !target->endpoint->framing)
 			continue;
-		check_warning(check, target->endpoint->place, "route %s sends to %s with another framing, at %s: one of them is wrong",
+		check_warning(check, target->endpoint->place, "route %s sends to %s with another framing, at %s; one of them must be wrong",
 			      other->route->name, text, config_place_text(check->config, other->endpoint->place, where, sizeof(where)));
 		return;
 	}

@@ -14,7 +14,7 @@
 #include "net/family.h"
 
 static const char choices[] = "length16, length32, line, netstring, octet-count, slip, nul, or none if "
-			      "the edges of messages do not matter";
+			      "message boundaries do not matter";
 
 static bool has(const struct config_leg *leg, uint64_t capability)
 {
@@ -44,8 +44,8 @@ static bool check_streams(struct check *check, const struct config_endpoint *fro
 	if (!front->framing == !target->framing)
 		return true;
 	check_error(check, one->values[ENDPOINT_FRAMING].place,
-		    "%s.framing stands on one of two streams, and means nothing there; take it "
-		    "away, or give %s a framing, too",
+		    "%s.framing is set on only one of two streams, and has no effect; remove "
+		    "it, or set one on %s, too",
 		    one->key, other->key);
 	return false;
 }
@@ -60,7 +60,7 @@ static bool check_framing(struct check *check, const struct config_endpoint *str
 	if (stream->framing || (!outward && !inward))
 		return true;
 	check_error(check, stream->place,
-		    "%s is a stream and %s carries messages, so the stream needs a framing; say "
+		    "%s is a stream and %s carries messages, so the stream needs a framing; set "
 		    "framing = %s",
 		    stream->key, message->key, choices);
 	return false;
@@ -72,7 +72,7 @@ static bool check_legs(struct check *check, const struct config_endpoint *front,
 {
 	if (config_is_receive_only(front, from) && config_is_receive_only(target, to)) {
 		check_error(check, target->place,
-			    "nothing can be sent to %s nor to %s, so nothing would move; take "
+			    "neither %s nor %s can be sent to, so no traffic is possible; use "
 			    "another target",
 			    front->key, target->key);
 		return false;
@@ -113,13 +113,13 @@ static void check_settings(struct check *check, struct config_route *route,
 
 	if (is_misplaced(replies, is_datagram(front)))
 		check_error(check, replies->place,
-			    "replies counts the answers of datagram sessions, and %s has none; "
-			    "take it away",
+			    "replies is only for datagram sessions, and %s has none; "
+			    "remove it",
 			    front->key);
 	if (is_misplaced(overflow, has_messages))
 		check_error(check, overflow->place,
-			    "overflow is for messages, and this route moves streams, which are "
-			    "always held back; take it away");
+			    "overflow is only for messages; this route forwards streams, which are "
+			    "always held back; remove it");
 }
 
 /* Each end with each of the other side's; of one that does not fit, one mistake is told. */

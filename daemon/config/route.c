@@ -53,7 +53,7 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 
 		if (node)
 			check_error(check, node->place,
-				    "\"%s\" has no default; each route says its own", *key);
+				    "\"%s\" cannot have a default; set it in each route", *key);
 	}
 	stray_report(check, group, STRAY_IN_DEFAULTS);
 	group_report_unknown(check, &defaults_table, group);
@@ -128,11 +128,11 @@ static int read_front(struct check *check, struct node *group, struct config_rou
 
 	if (listen && dial)
 		check_error(check, dial->place,
-			    "dial stands beside listen; a route has one of them: divide the route");
+			    "both listen and dial are set; a route can have only one of them: divide the route");
 	if (!listen && !dial && !group_means(&route_table, group, "listen") && !group_means(&route_table, group, "dial"))
 		check_error(check, route->place,
-			    "listen is missing; say where clients arrive, as \"tcp://:8080\", or "
-			    "with dial what to connect to");
+			    "listen is missing; set where clients connect, such as \"tcp://:8080\", or "
+			    "set dial to connect out instead");
 	if (listen)
 		r = endpoint_read_list(check, route, "listen", listen, &route->listen,
 				       &route->n_listen, &well);
@@ -157,7 +157,7 @@ static int read_endpoints(struct check *check, struct node *group, struct config
 		return r;
 	if (!target && !group_means(&route_table, group, "target"))
 		check_error(check, route->place,
-			    "target is missing; say where they go, as \"tcp://localhost:80\"");
+			    "target is missing; set where to forward to, such as \"tcp://localhost:80\"");
 	if (target)
 		r = endpoint_read_list(check, route, "target", target, &route->targets,
 				       &route->n_targets, &well);
@@ -180,7 +180,7 @@ static void refuse_rules(struct check *check, const struct node *rules, const ch
 {
 	if (rules)
 		check_error(check, rules->place,
-			    "%s is for clients that arrive, and none arrive by %s; take it away",
+			    "%s is only for clients, and %s has none; remove it",
 			    rules->name, lonely);
 }
 
@@ -232,7 +232,7 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 		return -ENOMEM;
 	if (strchr(node->name, '*'))
 		check_error(check, node->place,
-			    "a route's name is a letter, then letters, digits, '-' and '_'");
+			    "a route's name must be a letter, then letters, digits, '-' and '_'");
 	if (node->type != NODE_GROUP) {
 		check->where = NULL;
 		check_error(check, node->place, "route %s is %s; a route is a group: %s: { listen = ...; target = ...; };", node->name,

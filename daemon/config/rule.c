@@ -62,7 +62,7 @@ static bool read_id(struct check *check, const struct list *list, const struct n
 	}
 	check_error(
 		check, node->place,
-		"%s: \"%s\" has no number from 0 to %u behind \"%.4s\"; for a name write \"%s\"",
+		"%s: \"%s\" needs a number from 0 to %u after \"%.4s\"; for a name write \"%s\"",
 		list->key, node->text, UINT32_MAX - 1, node->text,
 		*node->text == 'u' ? "user:NAME" : "group:NAME");
 	return false;
@@ -119,8 +119,8 @@ static bool check_mapped(struct check *check, const struct list *list, const str
 	if (check->generation || identity_is_mapped(kind, rule->id))
 		return true;
 	check_error(check, node->place,
-		    "%s: \"%s\" means %s %u, whom the user namespace that spliced is in does not map (/proc/self/%s), so that it can tell "
-		    "nobody by it; start it without such a namespace (PrivateUsers=no), or map the id",
+		    "%s: \"%s\" means %s %u, which is not mapped in spliced's user namespace (/proc/self/%s), so that peers cannot be recognized "
+		    "by it; start spliced without a user namespace (PrivateUsers=no), or map the id",
 		    list->key, node->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
 		    kind == IDENTITY_UID ? "uid_map" : "gid_map");
 	return false;
@@ -135,7 +135,7 @@ static int add_id(struct check *check, struct list *list, const struct node *nod
 											 : RULE_GID;
 	if (list->route->n_listen && !knows_credentials(list->route)) {
 		check_error(check, node->place,
-			    "%s: \"%s\" needs a listener that knows its peers' users, as family "
+			    "%s: \"%s\" needs a listener that knows the users of its peers, such as family "
 			    "\"unix\"; use an address",
 			    list->key, node->text);
 		return 0;
@@ -227,9 +227,9 @@ static const char *expected_rules(const struct config_route *route)
 	int domain = route->n_listen ? route->listen[0].legs[0].family->plugin.domain : AF_UNSPEC;
 
 	if (domain == AF_INET || domain == AF_INET6)
-		return "an address or a network, as \"10.0.0.0/8\", or \"@LIST\"; names are not looked up";
+		return "an address or a network, such as \"10.0.0.0/8\", or \"@LIST\"; names are not looked up";
 	if (route->n_listen && !knows_credentials(route))
-		return "an address as its family writes it, or \"@LIST\"";
+		return "an address of its family, or \"@LIST\"";
 	if (route->n_listen && !knows_addresses(route))
 		return "\"uid:N\", \"user:NAME\", \"gid:N\", \"group:NAME\" or \"@LIST\"";
 	return "an address, \"uid:N\", \"user:NAME\", \"gid:N\", \"group:NAME\" or \"@LIST\"";
@@ -242,16 +242,16 @@ static void report_rule(struct check *check, const struct list *list, const stru
 	char text[128];
 
 	if (is_everybody(node->text) && strcmp(list->key, "allow") == 0)
-		check_error(check, node->place, "allow: \"%s\" is no rule; leave allow out, and all may come", node->text);
+		check_error(check, node->place, "allow: \"%s\" is not a rule; omit allow to accept all clients", node->text);
 	else if (is_everybody(node->text))
-		check_error(check, node->place, "deny: \"%s\" is no rule; allow = [ ] admits nobody", node->text);
+		check_error(check, node->place, "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients", node->text);
 	else if (knows_credentials(route) && (nearest = find_identity(check, node->text, text, sizeof(text))))
-		check_error(check, node->place, "%s: \"%s\" is no rule; did you mean \"%s\"?", list->key, node->text, nearest);
+		check_error(check, node->place, "%s: \"%s\" is not a rule; did you mean \"%s\"?", list->key, node->text, nearest);
 	else if (route->n_listen && knows_credentials(route) && !knows_addresses(route))
-		check_error(check, node->place, "%s: \"%s\" is no rule here: peers of family \"%s\" have no addresses; it must be %s", list->key,
+		check_error(check, node->place, "%s: \"%s\" is not a rule here: peers of family \"%s\" have no addresses; it must be %s", list->key,
 			    node->text, route->listen[0].family, expected);
 	else
-		check_error(check, node->place, "%s: \"%s\" is no rule; it must be %s", list->key, node->text, expected);
+		check_error(check, node->place, "%s: \"%s\" is not a rule; it must be %s", list->key, node->text, expected);
 }
 
 /* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong whatever they are. */
@@ -312,7 +312,7 @@ static int read_rule(struct check *check, struct list *list, const struct node *
 	struct config_rule rule = {.place = node->place};
 
 	if (text_utf8_len(node->text, strlen(node->text)) < strlen(node->text)) {
-		check_error(check, node->place, "%s holds a string with bytes that are not UTF-8", list->key);
+		check_error(check, node->place, "%s contains a string with bytes that are not UTF-8", list->key);
 		return 0;
 	}
 	rule.text = owner_copy_text(check->owner, node->text);
@@ -367,7 +367,7 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 
 	if (node->type != NODE_LIST && !node->damaged)
 		check_error(check, node->place,
-			    "%s is %s; it must be a list of strings, as [ \"10.0.0.0/8\" ]", key,
+			    "%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]", key,
 			    node_type_name(node));
 	for (const struct node *element = node->first; node->type == NODE_LIST && element && r == 0;
 	     element = element->next) {
@@ -375,7 +375,7 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 			continue;
 		if (element->type != NODE_STRING)
 			check_error(check, element->place,
-				    "%s holds %s; it must hold strings, as \"10.0.0.0/8\"", key,
+				    "%s contains %s; it may contain only strings, such as \"10.0.0.0/8\"", key,
 				    node_type_name(element));
 		else
 			r = *element->text == '@' ? expand(check, &list, element)
@@ -390,7 +390,7 @@ static void check_list(struct check *check, const struct node *list)
 {
 	if (list->type != NODE_LIST) {
 		check_error(check, list->place,
-			    "lists.%s is %s; it must be a list of strings, as [ \"10.0.0.0/8\" ]",
+			    "lists.%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
 			    list->name, node_type_name(list));
 		return;
 	}
@@ -399,12 +399,12 @@ static void check_list(struct check *check, const struct node *list)
 			continue;
 		if (element->type != NODE_STRING)
 			check_error(check, element->place,
-				    "lists.%s holds %s; it must hold strings", list->name,
+				    "lists.%s contains %s; it may contain only strings", list->name,
 				    node_type_name(element));
 		else if (*element->text == '@')
 			check_error(check, element->place,
-				    "lists.%s holds \"%s\"; a list holds no other list, write out "
-				    "what is in it",
+				    "lists.%s contains \"%s\"; a list cannot contain another list, write out "
+				    "its entries",
 				    list->name, element->text);
 	}
 }
@@ -413,7 +413,7 @@ void rule_check_lists(struct check *check, const struct node *lists)
 {
 	if (lists->type != NODE_GROUP) {
 		check_error(check, lists->place,
-			    "lists is %s; it must be a group, as lists: { NAME = [ ... ]; };",
+			    "lists is %s; it must be a group, such as lists: { NAME = [ ... ]; };",
 			    node_type_name(lists));
 		return;
 	}

@@ -141,7 +141,7 @@ static bool is_encoded(struct check *check, const struct node *group, const char
 		return true;
 	check_error(
 		check, group->place,
-		"%s is \"%s\"; '%%' stands before two hexadecimal digits, write %%25 for itself",
+		"%s is \"%s\"; '%%' must be followed by two hexadecimal digits; write %%25 for a percent sign",
 		name, text);
 	return false;
 }
@@ -152,18 +152,18 @@ static int add_option(struct check *check, struct node *group, char *option)
 
 	if (!equals || equals == option) {
 		check_error(check, group->place,
-			    "\"%s\" behind '?' is no option; write option=value, parted by '&'",
+			    "\"%s\" after '?' is not an option; write option=value, separated by '&'",
 			    option);
 		return 0;
 	}
 	*equals = '\0';
 	if (strcmp(option, "family") == 0 || strcmp(option, "type") == 0) {
 		check_error(check, group->place,
-			    "\"%s\" behind '?' is too much; the scheme says it", option);
+			    "\"%s\" after '?' is redundant; the scheme sets it", option);
 		return 0;
 	}
 	if (node_find(group, option, strlen(option))) {
-		check_error(check, group->place, "\"%s\" is said twice; keep one of them", option);
+		check_error(check, group->place, "\"%s\" is set twice; keep one of them", option);
 		return 0;
 	}
 	if (!is_encoded(check, group, option, equals + 1))
@@ -204,8 +204,8 @@ static void report_passed(struct check *check, const struct node *string)
 	for (unsigned i = 0; passed_at(i) && len < sizeof(names); i++)
 		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s\"%s\"", i ? ", " : "", passed_at(i)->name);
 	check_error(check, string->place,
-		    "\"%s\": systemd passes no socket of this name; it passes %s: FileDescriptorName= of the socket unit gives the name, Sockets= "
-		    "of the service binds the two",
+		    "\"%s\": systemd passes no socket of this name; it passes %s: set the name with FileDescriptorName= in the socket unit, and "
+		    "the socket unit with Sockets= in the service",
 		    string->text, names);
 }
 
@@ -236,7 +236,7 @@ static int find_passed(struct check *check, const struct node *string, const cha
 				row = &family->rows[i];
 	}
 	if (!row) {
-		check_error(check, string->place, "\"%s\": what systemd passes is no socket of a kind that can be listened to here", string->text);
+		check_error(check, string->place, "\"%s\": systemd passes a socket of a kind that no family here can listen on", string->text);
 		return 0;
 	}
 	*ret = (struct meaning){.family = family->name, .type = row->type};
@@ -354,7 +354,7 @@ static int add_field(struct check *check, struct node *group, const char *name, 
 {
 	if (node_find(group, name, strlen(name))) {
 		check_error(check, group->place,
-			    "\"%s\" behind '?' is too much; the address says it", name);
+			    "\"%s\" after '?' is redundant; the address sets it", name);
 		*well = false;
 	} else if (!is_encoded(check, group, name, text)) {
 		*well = false;
@@ -383,8 +383,8 @@ int scheme_add_address(struct check *check, struct node *group, const char *patt
 	*well = !is_ambiguous(pattern, address);
 	if (!*well)
 		check_error(check, group->place,
-			    "address \"%s\" has several colons; put an IPv6 address into brackets, "
-			    "as [::1]:80",
+			    "address \"%s\" has several colons; write an IPv6 address in brackets, "
+			    "such as [::1]:80",
 			    address);
 	while (*well && r == 0 && *pattern && address) {
 		name = next_field(check->scratch, &pattern, &separator);
@@ -397,7 +397,7 @@ int scheme_add_address(struct check *check, struct node *group, const char *patt
 			r = add_field(check, group, name, text, well);
 	}
 	if (*well && r == 0 && address) {
-		check_error(check, group->place, "\"%s\" is too much in the address; it must be %s",
+		check_error(check, group->place, "unexpected \"%s\" at the end of the address; it must be %s",
 			    address, whole);
 		*well = false;
 	}

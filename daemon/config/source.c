@@ -164,15 +164,15 @@ static const char *number_fault(const struct scan_word *word, char *text, size_t
 
 	snprintf(text, size, "%.*s", (int)word->len, word->text);
 	if (memchr(word->text, '/', word->len) || strchr(text, '.') != strrchr(text, '.'))
-		return "an address is a string; put it into quotes";
+		return "an address is a string; put it in quotes";
 	if (word->kind == SCAN_FLOAT)
-		return "there are no fractions; use a smaller unit, as \"1500ms\"";
+		return "fractions are not supported; use a smaller unit, such as \"1500ms\"";
 	r = text_parse_number(text, &value);
 	if (r == 0 && value >= INT32_MIN && value <= INT32_MAX)
 		return NULL;
 	if (r == -EINVAL && last != 'L')
-		return "a value with a unit is a string; put it into quotes";
-	return "too large for an integer of this file; put it into quotes";
+		return "a value with a unit is a string; put it in quotes";
+	return "too large for an integer of this file; put it in quotes";
 }
 
 static int take_number(struct loader *loader, struct part *part, const struct scan_word *word)
@@ -210,10 +210,10 @@ static int take_string(struct loader *loader, struct part *part, const struct sc
 
 	if (nul)
 		check_error(loader->check, place,
-			    "a string holds no zero byte; take the \\x00 away");
+			    "a string cannot contain a zero byte; remove the \\x00");
 	if (loader->previous != SCAN_STRING)
 		return add_value(loader, place, nul);
-	check_error(loader->check, place, "two strings touch; a comma is missing before %.*s",
+	check_error(loader->check, place, "two adjacent strings; a comma is missing before %.*s",
 		    word->len > 60 ? 60 : (int)word->len, word->text);
 	loader->source->values[loader->source->n_values - 1].damaged = true;
 	return replace(loader, part, word->text, word->len, "");
@@ -241,12 +241,12 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 
 	if (word->kind == SCAN_BAD_INCLUDE || word->file_len == 0 || !loader->dir) {
 		check_error(check, place,
-			    "not an include; write @include \"FILE\" on a line of its own");
+			    "not an include; write @include \"FILE\" on its own line");
 		return stop(loader);
 	}
 	if (loader->depth == SOURCE_INCLUDES_MAX) {
 		check_error(check, place,
-			    "includes are more than %d deep; does a file include itself?",
+			    "includes are nested more than %d levels deep; does a file include itself?",
 			    SOURCE_INCLUDES_MAX);
 		return stop(loader);
 	}
@@ -339,7 +339,7 @@ static int check_word(struct loader *loader, struct part *part, const struct sca
 		syntax_note_string(&loader->grammar, word, place);
 		if (!loader->grammar.string.line)
 			return take_word(loader, part, word);
-		syntax_fail(&loader->grammar, place, "two strings touch");
+		syntax_fail(&loader->grammar, place, "two adjacent strings");
 		return stop(loader);
 	}
 	r = grammar_take(&loader->grammar, word, place_of(loader, part, word->line));
@@ -430,7 +430,7 @@ static int read_file(struct loader *loader, const char *path, struct part *part)
 static void report_unreadable(struct loader *loader, uint32_t file, const struct config_place *from,
 			      int r)
 {
-	const char *why = r == -ESPIPE ? "it is a FIFO or a socket, and a configuration is a file" : strerror(-r);
+	const char *why = r == -ESPIPE ? "it is a FIFO or a socket; a configuration must be a file" : strerror(-r);
 
 	if (from)
 		check_error(loader->check, *from,
@@ -457,7 +457,7 @@ static bool is_text(struct loader *loader, const struct part *part)
 		number++;
 	}
 	if (nul)
-		check_error(loader->check, place_of(loader, part, number), "a zero byte; a configuration is text");
+		check_error(loader->check, place_of(loader, part, number), "a zero byte; a configuration must be text");
 	else
 		syntax_refuse_byte(loader->check, place_of(loader, part, number), line, (size_t)(bad - line));
 	return false;

@@ -91,9 +91,9 @@ void spelling_report_string(struct check *check, const struct node *string)
 	char proposal[PROPOSAL_MAX];
 
 	if (strlen(string->text) < PROPOSAL_MAX / 2 && propose(check, string->text, proposal, sizeof(proposal)))
-		check_error(check, string->place, "\"%s\" is no endpoint; write \"%s\"", string->text, proposal);
+		check_error(check, string->place, "\"%s\" is not an endpoint; write \"%s\"", string->text, proposal);
 	else
-		check_error(check, string->place, "\"%s\" is no endpoint; write SCHEME://ADDRESS, as \"tcp://localhost:80\"", string->text);
+		check_error(check, string->place, "\"%s\" is not an endpoint; write SCHEME://ADDRESS, such as \"tcp://localhost:80\"", string->text);
 }
 
 /* Schemes of what sockets carry. */
@@ -140,12 +140,12 @@ static bool report_missing(struct check *check, const struct node *string, const
 		return false;
 	r = family_load(check->families, family, &found, &why);
 	if (r == -ENOENT && check->families->first && strcmp(family, "bluetooth") == 0)
-		check_error(check, string->place, "\"%s\": the family \"bluetooth\" is not installed in %s; the package spliced-bluetooth has it",
+		check_error(check, string->place, "\"%s\": family \"bluetooth\" is not installed in %s; install the package spliced-bluetooth",
 			    string->text, check->families->dir);
 	else if (r == -ENOENT && check->families->first)
-		check_error(check, string->place, "\"%s\": the family \"%s\" is not installed in %s", string->text, family, check->families->dir);
+		check_error(check, string->place, "\"%s\": family \"%s\" is not installed in %s", string->text, family, check->families->dir);
 	else if (r == -ENOENT)
-		check_error(check, string->place, "\"%s\": there is no family in %s, the daemon's plugin_dir", string->text,
+		check_error(check, string->place, "\"%s\": no families are installed in %s, the daemon's plugin_dir", string->text,
 			    check->families->dir);
 	else if (r < 0)
 		check_error(check, string->place, "\"%s\": %s", string->text, why ? why : strerror(-r));

@@ -58,15 +58,15 @@ static bool report(struct check *check, const struct node *node, enum stray_in i
 	const char *name = node->name;
 
 	if (in == STRAY_IN_FILE && stray_is_route(node))
-		check_error(check, node->place, "\"%s\" is a route, and routes stand in routes: { %s: { ... }; };", name, name);
+		check_error(check, node->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; };", name, name);
 	else if (in != STRAY_IN_ROUTE && in != STRAY_IN_DEFAULTS && is_of_route(name))
-		check_error(check, node->place, "\"%s\" belongs into a route: routes: { NAME: { %s = ...; }; };", name, name);
+		check_error(check, node->place, "\"%s\" belongs in a route: routes: { NAME: { %s = ...; }; };", name, name);
 	else if (in != STRAY_IN_DAEMON && is_option(schema_daemon, DAEMON_OPTIONS, name))
-		check_error(check, node->place, "\"%s\" belongs into daemon: { ... };", name);
+		check_error(check, node->place, "\"%s\" belongs in daemon: { ... };", name);
 	else if (in != STRAY_IN_FILE && is_key(schema_root_keys, name))
-		check_error(check, node->place, "\"%s\" is a group of the file's own; it stands outside of all others", name);
+		check_error(check, node->place, "\"%s\" is a top-level group; write it outside all other groups", name);
 	else if (is_of_endpoint(check, name))
-		check_error(check, node->place, "\"%s\" belongs into an endpoint, as target = { ...; %s = ...; }; or behind the '?' of its string", name,
+		check_error(check, node->place, "\"%s\" belongs in an endpoint: target = { ...; %s = ...; }; or after the '?' of its string", name,
 			    name);
 	else
 		return false;

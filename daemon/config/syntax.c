@@ -19,24 +19,24 @@
 /* How much of the file an error quotes. */
 enum { QUOTED_MAX = 60 };
 
-static const char name_rule[] = "a name is a letter, a to z, then letters, digits, '-' and '_'";
+static const char name_rule[] = "a name must be a letter, a to z, then letters, digits, '-' and '_'";
 
 const char *syntax_expected(enum grammar_state state)
 {
 	switch (state) {
 	case GRAMMAR_NAME:
-		return "a name or '}' comes here";
+		return "expected a name or '}'";
 	case GRAMMAR_EQUALS:
-		return "'=' or ':' comes behind a name";
+		return "expected '=' or ':' after a name";
 	case GRAMMAR_VALUE:
-		return "a value comes here";
+		return "expected a value";
 	case GRAMMAR_END:
-		return "';', a name or '}' comes behind a value";
+		return "expected ';', a name or '}' after a value";
 	case GRAMMAR_FIRST:
 	case GRAMMAR_NEXT:
-		return "a value of the list comes here";
+		return "expected a value of the list";
 	case GRAMMAR_COMMA:
-		return "',' or the list's end comes here";
+		return "expected ',' or the end of the list";
 	}
 	return "";
 }
@@ -129,7 +129,7 @@ static int refuse_name(struct grammar *grammar, const struct scan_word *word, st
 	if (is_dotted(&name, &dot))
 		return syntax_fail(grammar, place, "\"%.*s\" is a key in a group; write %.*s = { %.*s = ...; };", quoted_len(&name), name.text,
 				   (int)dot, name.text, (int)(name.len - dot - 1), name.text + dot + 1);
-	return syntax_fail(grammar, place, "\"%.*s\" is no name; %s", quoted_len(&name), name.text, name_rule);
+	return syntax_fail(grammar, place, "\"%.*s\" is not a name; %s", quoted_len(&name), name.text, name_rule);
 }
 
 /* A word where a value belongs, as far as it goes. */
@@ -140,12 +140,12 @@ static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word
 
 	for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
 		if (is_word(word, bools[i]))
-			return syntax_fail(grammar, place, "\"%s\" stands without quotes; write true or false, or put it into quotes if it "
+			return syntax_fail(grammar, place, "\"%s\" without quotes; write true or false, or put it in quotes if it "
 							   "is a string",
 					   bools[i]);
 	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] && !strchr(" \t\r\n;,\")]}", whole.text[whole.len]);)
 		whole.len++;
-	return syntax_fail(grammar, place, "\"%.*s\" stands without quotes; a string stands in double quotes", quoted_len(&whole), whole.text);
+	return syntax_fail(grammar, place, "\"%.*s\" without quotes; put a string in double quotes", quoted_len(&whole), whole.text);
 }
 
 /* What follows a word on its line. */
@@ -191,7 +191,7 @@ static int refuse_second_value(struct grammar *grammar, struct config_place plac
 			     (name->len == 6 && memcmp(name->text, "target", 6) == 0) ||
 			     (name->len == 4 && memcmp(name->text, "dial", 4) == 0);
 
-	return syntax_fail(grammar, place, "%s stand in ( ), as %.*s = ( \"...\", \"...\" );", are_endpoints ? "several endpoints" : "several values",
+	return syntax_fail(grammar, place, "write %s in ( ), such as %.*s = ( \"...\", \"...\" );", are_endpoints ? "several endpoints" : "several values",
 			   (int)name->len, name->text);
 }
 
@@ -210,7 +210,7 @@ int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct 
 	const char *language = guess_language(grammar, word);
 
 	if (language)
-		return syntax_fail(grammar, place, "this looks like %s; the file is libconfig's, as routes: { NAME: { listen = \"tcp://:8080\"; "
+		return syntax_fail(grammar, place, "this looks like %s; the format is libconfig's: routes: { NAME: { listen = \"tcp://:8080\"; "
 						   "target = \"tcp://localhost:80\"; }; };",
 				   language);
 	if (is_second_value(grammar, word))
@@ -220,9 +220,9 @@ int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct 
 	if (is_number(word) && (takes_name(grammar) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word))))
 		return refuse_name(grammar, word, place);
 	if (word->kind == SCAN_STRING && takes_name(grammar))
-		return syntax_fail(grammar, place, "%.*s stands in quotes; a name has none", quoted_len(word), word->text);
+		return syntax_fail(grammar, place, "%.*s in quotes; write a name without quotes", quoted_len(word), word->text);
 	if (grammar->state == GRAMMAR_EQUALS && is_word(word, "{"))
-		return syntax_fail(grammar, place, "syntax error at '{'; ':' comes between a name and its group, as %.*s: { ... };",
+		return syntax_fail(grammar, place, "syntax error at '{'; expected ':' between a name and its group, such as %.*s: { ... };",
 				   (int)grammar->last.len, grammar->last.text);
 	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", quoted_len(word), word->text, syntax_expected(grammar->state));
 }
@@ -274,9 +274,9 @@ int syntax_refuse_character(struct grammar *grammar, const struct scan_word *wor
 		return syntax_refuse(grammar, word, place);
 	for (size_t i = 0; i < sizeof(characters) / sizeof(characters[0]); i++)
 		if (code >= characters[i].first && code <= characters[i].last)
-			return syntax_fail(grammar, place, "%s (U+%04X) stands here; %s", characters[i].name, code, characters[i].remedy);
+			return syntax_fail(grammar, place, "%s (U+%04X); %s", characters[i].name, code, characters[i].remedy);
 	if (byte == '\'')
-		return syntax_fail(grammar, place, "syntax error at \"'\"; a string stands in double quotes");
+		return syntax_fail(grammar, place, "syntax error at \"'\"; put a string in double quotes");
 	if (grammar_takes_value(grammar) && byte > ' ' && byte != 0x7f)
 		return refuse_unquoted(grammar, word, place);
 	if ((takes_name(grammar) && (byte >= 0x80 || byte == '_')) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word)))

@@ -50,7 +50,7 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 	size_t len = 0;
 
 	if (option->roles && !(option->roles & endpoint->role)) {
-		check_error(check, node->place, "\"%s\" belongs to %s, this is a %s; take it away",
+		check_error(check, node->place, "\"%s\" is only for %s, this is a %s; remove it",
 			    option->name,
 			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
 			    leg_role_noun(endpoint));
@@ -64,7 +64,7 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 						family->rows[i].name ? " " : "",
 						family->rows[i].name ? family->rows[i].name : "");
 	check_error(check, node->place,
-		    "\"%s\" belongs to %s of family \"%s\", this is %s%s%s; take it away",
+		    "\"%s\" is only for %s of family \"%s\", this is %s%s%s; remove it",
 		    option->name, text, family->name, family_type_name(endpoint->legs[0].row->type),
 		    endpoint->legs[0].row->name ? " " : "",
 		    endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
@@ -81,8 +81,8 @@ void unknown_report(struct check *check, const struct config_endpoint *endpoint,
 		if (option && i >= endpoint->n_legs)
 			check_error(
 				check, node->place,
-				"\"%s\" belongs to family \"%s\", this address to \"%s\"; take it "
-				"away",
+				"\"%s\" is only for family \"%s\", this address is of family \"%s\"; remove "
+				"it",
 				node->name, family->name, endpoint->legs[0].family->name);
 		else if (option)
 			report_misplaced(check, endpoint, family, option, node);
@@ -90,7 +90,7 @@ void unknown_report(struct check *check, const struct config_endpoint *endpoint,
 			return;
 	}
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
-	snprintf(manual, sizeof(manual), "it is no option of family \"%s\", nor of every endpoint: spliced --describe %s, and endpoint",
+	snprintf(manual, sizeof(manual), "family \"%s\" has no such option: see spliced --describe %s and spliced --describe endpoint",
 		 endpoint->family, endpoint->family);
 	group_report_key(check, node, prefix, find_nearest(endpoint, node->name), manual);
 }

@@ -71,7 +71,7 @@ static const char *list_passed(char *text, size_t size)
 	for (unsigned i = 0; passed_at(i) && len < size; i++)
 		len += (size_t)snprintf(text + len, size - len, "%s\"%s\"", i ? ", " : "", passed_at(i)->name);
 	if (len < size)
-		snprintf(text + len, size - len, ": FileDescriptorName= of the socket unit gives the name, Sockets= of the service binds the two");
+		snprintf(text + len, size - len, ": set the name with FileDescriptorName= in the socket unit, and the socket unit with Sockets= in the service");
 	return text;
 }
 

@@ -60,9 +60,9 @@ def test_a_directory_that_is_not_there(place):
 
 def test_sockets_that_are_passed(place):
     told = start(place, "fd://web")
-    assert "x.conf:12: route r: " in told and "systemd passed no socket: FileDescriptorName= of the socket unit" in told, told
+    assert "x.conf:12: route r: " in told and "systemd passed no socket: set the name with FileDescriptorName= in the socket unit" in told, told
     told = start(place, "fd://web", pass_as="site")
-    assert 'x.conf:12: route r: "fd://web": systemd passes no socket of this name; it passes "site": FileDescriptorName=' in told, told
+    assert 'x.conf:12: route r: "fd://web": systemd passes no socket of this name; it passes "site": set the name with FileDescriptorName= in' in told, told
 
 
 def test_what_raises_the_limit(place):

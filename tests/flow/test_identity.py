@@ -67,7 +67,7 @@ def test_a_rule_that_nobody_can_meet_is_refused(place, target, key, kind, number
     daemon = Daemon({"r": {"listen": front, "target": target, key: [rule]}}, top={"lists": {"some": [f"uid:{number}"]}})
     done = subprocess.run([*wrap, harness.spliced(), "-t", "-c", daemon.file], capture_output=True, text=True, check=False)
     assert done.returncode != 0
-    assert f"{daemon.file}:" in done.stderr and f"{number}, whom the user namespace" in done.stderr, done.stderr
+    assert f"{daemon.file}:" in done.stderr and f"{number}, which is not mapped in spliced's user namespace" in done.stderr, done.stderr
     whole = subprocess.run([harness.spliced(), "-t", "-c", daemon.file], capture_output=True, text=True, check=False)
     assert whole.returncode == 0, whole.stderr
     shutil.rmtree(daemon.directory)
@@ -79,7 +79,7 @@ def test_nobody_is_not_everybody(place, target, name):
     wrap = unmapped(NOBODY + 1)
     daemon = Daemon({"r": {"listen": Endpoint("unix", place), "target": target, "allow": [name]}})
     done = subprocess.run([*wrap, harness.spliced(), "-t", "-c", daemon.file], capture_output=True, text=True, check=False)
-    assert done.returncode != 0 and "whom the user namespace" in done.stderr, done.stderr
+    assert done.returncode != 0 and "is not mapped in spliced's user namespace" in done.stderr, done.stderr
     shutil.rmtree(daemon.directory)
 
 

@@ -113,7 +113,7 @@ def test_what_is_beyond_a_limit_is_refused_with_its_place(place, what):
         said = "more than 49152 targets"
     else:
         routes = many(place, 1, 800)
-        said = "more than 680 listeners, for which RLIMIT_NOFILE leaves sockets"
+        said = "more than 680 listeners, the limit of RLIMIT_NOFILE"
     daemon = Daemon(routes, QUIET)
     limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000))) if what == "sockets" else None
     done = subprocess.run([harness.spliced(), "-t", "-c", daemon.file], capture_output=True, text=True, check=False, preexec_fn=limit)

@@ -138,16 +138,16 @@ def test_a_file_of_a_directory(place):
     for name in ("a.conf", "z.conf"):  # before and behind the one that is there
         write(new, route("m", 82))
         told = check(new, "--as", os.path.join(confd, name))
-        assert told[0] == CONFIGURATION and "route m: there is one of this name at " in told[1], told
+        assert told[0] == CONFIGURATION and "route m: the name is already used at " in told[1], told
         write(new, route("n", 81))
-        assert "is listened on already" in check(new, "--as", os.path.join(confd, name))[1]
+        assert "is already used by the listener of route" in check(new, "--as", os.path.join(confd, name))[1]
         write(new, route("n", 82, "@ofice"))
         assert check(new, "--as", os.path.join(confd, name)) == \
             (CONFIGURATION, f'{new}:1: route n: allow: there is no list "@ofice"; did you mean "@office"?\n')
         write(new, route("n", 82))
         assert check(new, "--as", os.path.join(confd, name)) == (0, f"{new}: 3 routes, no errors\n")
     write(new, route("m", 82) + 'daemon: { workers = 1; };\n')  # in place of the one that is there
-    assert check(new, "--as", there) == (CONFIGURATION, f'{new}:2: "daemon" belongs into the main file; this one holds routes only\n')
+    assert check(new, "--as", there) == (CONFIGURATION, f'{new}:2: "daemon" belongs in the main file; this file may contain only routes\n')
     write(main, "routes: {\n")
     assert check(there)[1].startswith(f"{main}:1: this '{{' is never closed")
     os.unlink(main)

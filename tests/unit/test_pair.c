@@ -99,7 +99,7 @@ static void assert_passes_generation(const struct config *config)
 #define FEED "-DSECOND_CAPABILITIES='" BOTH "SPLICED_BOUNDARIES|SPLICED_FEED|SPLICED_RECEIVE_ONLY' "
 #define PACKETS "-DSECOND_CAPABILITIES='" BOTH "SPLICED_BOUNDARIES' "
 #define BARE "-DFORMAT_FRAMING=SPLICED_FRAMING_UNSET"
-#define NEEDS "so the stream needs a framing; say framing = length16, length32, line, netstring, octet-count, slip, nul, or none"
+#define NEEDS "so the stream needs a framing; set framing = length16, length32, line, netstring, octet-count, slip, nul, or none"
 
 /* says: NULL where the pair is right. line: of the end that is to be changed. */
 static const struct pair {
@@ -107,10 +107,10 @@ static const struct pair {
 	unsigned line;
 } pairs[] = {
 	{PACKETS, "listen = \"unix:///a\"", "unix:///b", NULL, 0},
-	{PACKETS, "listen = \"unix:///a?framing=line\"", "unix:///b", "listen.framing stands on one of two streams", 2},
-	{PACKETS, "listen = \"unix:///a\"", "unix:///b?framing=none", "target.framing stands on one of two streams", 3},
+	{PACKETS, "listen = \"unix:///a?framing=line\"", "unix:///b", "listen.framing is set on only one of two streams", 2},
+	{PACKETS, "listen = \"unix:///a\"", "unix:///b?framing=none", "target.framing is set on only one of two streams", 3},
 	{PACKETS, "listen = \"unix:///a?framing=slip\"", "unix:///b?framing=line", NULL, 0},
-	{PACKETS, "dial = \"unix:///a?framing=slip\"", "unix:///b", "dial.framing stands on one of two streams", 2},
+	{PACKETS, "dial = \"unix:///a?framing=slip\"", "unix:///b", "dial.framing is set on only one of two streams", 2},
 	{PACKETS, "listen = \"unix-dgram:///a\"", "unix-seqpacket:///b", NULL, 0},
 	{PACKETS, "listen = \"unix-dgram:///a\"", "unix:///b", "target is a stream and listen carries messages, " NEEDS, 3},
 	{PACKETS, "listen = \"unix-dgram:///a\"", "unix:///b?framing=none", NULL, 0},
@@ -128,7 +128,7 @@ static const struct pair {
 	{FEED, "listen = \"odd-seqpacket:///a?format=raw\"", "unix:///b", NEEDS, 3},
 	{FEED, "listen = \"unix:///a\"", "odd-seqpacket:///b?format=lines", NULL, 0},
 	{FEED, "listen = \"unix:///a\"", "odd-seqpacket:///b", NEEDS, 2},
-	{FEED, "listen = \"odd-seqpacket:///a\"", "odd-seqpacket:///b", "nothing can be sent to listen nor to target", 3},
+	{FEED, "listen = \"odd-seqpacket:///a\"", "odd-seqpacket:///b", "neither listen nor target can be sent to", 3},
 	{FEED, "listen = \"odd-seqpacket:///a\"", "unix-dgram:///b", NULL, 0},
 	/* formats and framings at an end that has none */
 	{PACKETS, "listen = \"odd-seqpacket:///a?format=line\"", "unix-dgram:///b",
@@ -138,16 +138,16 @@ static const struct pair {
 	{PACKETS, "listen = \"unix-dgram:///a?format=json\"", "unix-dgram:///b",
 	 "listen.format is \"json\"; dgram sockets of family \"unix\" have: raw", 2},
 	{PACKETS, "listen = \"unix-dgram:///a?framing=line\"", "unix-dgram:///b",
-	 "listen.framing stands on a dgram socket", 2},
+	 "listen.framing: a dgram socket preserves message boundaries", 2},
 	{PACKETS, "listen = \"unix:///a?framing=line&rcvbuf=128K\"", "unix-dgram:///b",
-	 "listen.rcvbuf is too small for its framing; it must be four times max_frame, 262144 bytes, at least", 2},
+	 "listen.rcvbuf is too small for the framing; it must be at least four times max_frame, 262144 bytes", 2},
 	{PACKETS, "listen = \"unix:///a?framing=line&rcvbuf=128K&max_frame=32K\"", "unix-dgram:///b", NULL, 0},
 	{PACKETS, "listen = \"unix:///a?framing=none&rcvbuf=1K\"", "unix-dgram:///b", NULL, 0},
 	/* settings of messages and of datagrams */
 	{PACKETS, "listen = \"unix-dgram:///a\"; replies = 0; overflow = \"drop-old\"", "unix-dgram:///b", NULL, 0},
-	{PACKETS, "listen = \"unix-seqpacket:///a\"; replies = 0", "unix-dgram:///b", "replies counts the answers of datagram sessions, and listen has none", 2},
+	{PACKETS, "listen = \"unix-seqpacket:///a\"; replies = 0", "unix-dgram:///b", "replies is only for datagram sessions, and listen has none", 2},
 	{PACKETS, "dial = \"unix-dgram:///a\"; replies = 0", "unix-dgram:///b", "and dial has none", 2},
-	{PACKETS, "listen = \"unix:///a\"; overflow = \"block\"", "unix:///b", "this route moves streams", 2},
+	{PACKETS, "listen = \"unix:///a\"; overflow = \"block\"", "unix:///b", "this route forwards streams", 2},
 	{PACKETS, "listen = \"unix:///a?framing=line\"; overflow = \"block\"", "unix:///b?framing=line", NULL, 0},
 	{PACKETS, "listen = \"unix:///a?framing=line\"; overflow = \"block\"", "unix-dgram:///b", NULL, 0},
 };
