@@ -123,7 +123,7 @@ static int set(int fd, const struct spliced_options *options, enum bluetooth_opt
 	if (!setsockopt(fd, level, name, value, len))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, (int)option, "this kernel or adapter refuses it: %s", strerror(-r));
+	SPLICED_ERROR(options, (int)option, "refused by this kernel or adapter: %s", strerror(-r));
 	return r;
 }
 
@@ -206,7 +206,7 @@ static int bind_adapter(int fd, const struct spliced_options *options)
 	int r = bluetooth_find(text, &adapter);
 
 	if (r < 0) {
-		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADAPTER, "there is no adapter %s now; `hciconfig` lists those that there are", text);
+		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADAPTER, "there is no adapter %s now; `hciconfig` lists the adapters", text);
 		return r;
 	}
 	if (!bacmp(&adapter, BDADDR_ANY) && !(row == BLUETOOTH_L2CAP && (kind || l2.l2_cid)))
@@ -232,7 +232,7 @@ static int find_adapter(const struct spliced_options *options)
 
 	if (r == -ENODEV)
 		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADDRESS,
-			      "there is no adapter %s now; name it by its address, so that it may come and go", text);
+			      "there is no adapter %s now; use its address instead, so that it may be added and removed", text);
 	return r;
 }
 

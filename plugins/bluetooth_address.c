@@ -74,13 +74,13 @@ static int find_own(const struct spliced_options *options, bdaddr_t *address)
 	int r = bluetooth_find(text_of(options), address);
 
 	if (r == -EINVAL)
-		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADDRESS, "\"%s\" is no address; write six bytes, as AA:BB:CC:DD:EE:FF%s",
-			      text_of(options), options->role == SPLICED_LISTEN ? ", an adapter as hci0, or any" : "");
+		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADDRESS, "\"%s\" is not an address; write six bytes, such as AA:BB:CC:DD:EE:FF%s",
+			      text_of(options), options->role == SPLICED_LISTEN ? ", an adapter such as hci0, or any" : "");
 	if (r < 0)
 		return r == -ENODEV ? 0 : r;
 	if (options->role == SPLICED_CONNECT && (bluetooth_adapter_number(text_of(options)) >= 0 || !bacmp(address, BDADDR_ANY)))
 		return refuse(options, BLUETOOTH_OPTION_ADDRESS,
-			      "to connect takes a device's address, as AA:BB:CC:DD:EE:FF; adapter says who connects");
+			      "the address must be a device's, such as AA:BB:CC:DD:EE:FF; set adapter to select the local adapter");
 	return 0;
 }
 
@@ -91,7 +91,7 @@ static int check_adapter(const struct spliced_options *options)
 
 	if (!text || bluetooth_find(text, &address) != -EINVAL)
 		return 0;
-	return refuse(options, BLUETOOTH_OPTION_ADAPTER, "an adapter is hciN, its address, or any");
+	return refuse(options, BLUETOOTH_OPTION_ADAPTER, "an adapter must be hciN, its address, or any");
 }
 
 static int fill_l2cap(const struct spliced_options *options, const bdaddr_t *own, struct sockaddr_l2 *l2)
@@ -102,15 +102,15 @@ static int fill_l2cap(const struct spliced_options *options, const bdaddr_t *own
 	int64_t kind = spliced_value(options, BLUETOOTH_OPTION_ADDRESS_TYPE)->number;
 
 	if (!psm == !cid)
-		return refuse(options, BLUETOOTH_OPTION_PSM, "it takes a psm, or in its place a cid");
+		return refuse(options, BLUETOOTH_OPTION_PSM, "set either psm or cid");
 	if (psm && kind && psm > 255)
-		return refuse(options, BLUETOOTH_OPTION_PSM, "of Low Energy it is the SPSM, 1 to 255");
+		return refuse(options, BLUETOOTH_OPTION_PSM, "psm must be an SPSM with Low Energy, 1 to 255");
 	if (psm && !kind && (psm & 0x101) != 1)
-		return refuse(options, BLUETOOTH_OPTION_PSM, "a PSM is odd, and the lowest bit of its upper byte is 0: 4097 (0x1001) is the first "
-							     "that is free for all");
+		return refuse(options, BLUETOOTH_OPTION_PSM, "a PSM must be odd, and the lowest bit of its upper byte 0: 4097 (0x1001) is the first "
+							     "unassigned one");
 	if (mode->state == SPLICED_SET && (mode->number >= 3) != (kind != 0))
 		return refuse(options, BLUETOOTH_OPTION_L2CAP_MODE,
-			      kind ? "Low Energy has le_flowctl and ext_flowctl" : "le_flowctl and ext_flowctl are of Low Energy: say its address_type");
+			      kind ? "Low Energy supports le_flowctl and ext_flowctl" : "le_flowctl and ext_flowctl are only for Low Energy: set its address_type");
 	*l2 = (struct sockaddr_l2){.l2_family = AF_BLUETOOTH, .l2_psm = htobs((uint16_t)psm), .l2_cid = htobs((uint16_t)cid)};
 	/* An adapter listens with its public address, whoever comes. */
 	l2->l2_bdaddr_type = options->role == SPLICED_LISTEN && kind ? BDADDR_LE_PUBLIC : kinds[kind];
@@ -124,7 +124,7 @@ static int fill_hci(const struct spliced_options *options, struct sockaddr_hci *
 	bool is_monitor = bluetooth_row(options) == BLUETOOTH_MONITOR;
 
 	if (!is_monitor && number < 0)
-		return refuse(options, BLUETOOTH_OPTION_ADDRESS, "what an adapter says is heard by its number: write hci0");
+		return refuse(options, BLUETOOTH_OPTION_ADDRESS, "raw HCI needs the number of an adapter, such as hci0");
 	*hci = (struct sockaddr_hci){.hci_family = AF_BLUETOOTH, .hci_dev = is_monitor ? HCI_DEV_NONE : (uint16_t)number,
 				     .hci_channel = is_monitor ? HCI_CHANNEL_MONITOR : HCI_CHANNEL_RAW};
 	return 0;
@@ -245,7 +245,7 @@ int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text,
 	}
 	/* Nearly one: bytes and colons, but not six of two digits. IPv6 has "::" or eight groups. */
 	if (strlen(rule_text) == ADDRESS_TEXT - 1 && rule_text[2] == ':' && rule_text[5] == ':')
-		snprintf(text, size, "a Bluetooth address is six bytes in hexadecimal, as AA:BB:CC:DD:EE:FF");
+		snprintf(text, size, "a Bluetooth address is six bytes in hexadecimal, such as AA:BB:CC:DD:EE:FF");
 	return -EINVAL;
 }
 

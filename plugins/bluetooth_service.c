@@ -62,8 +62,8 @@ int bluetooth_check_service(const struct spliced_options *options)
 
 	if (spliced_value(options, BLUETOOTH_OPTION_SERVICE)->state == SPLICED_UNSET || !read_service(options, &service))
 		return 0;
-	SPLICED_ERROR(options, BLUETOOTH_OPTION_SERVICE, "a service is announced by a name of 1 to %d bytes, with a UUID before it where "
-		      "it is no serial port, as \"1101 Console\"", NAME_MAX_BYTES - 1);
+	SPLICED_ERROR(options, BLUETOOTH_OPTION_SERVICE, "a service needs a name of 1 to %d bytes, after a UUID if "
+		      "it is not a serial port, such as \"1101 Console\"", NAME_MAX_BYTES - 1);
 	return -EINVAL;
 }
 

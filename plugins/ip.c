@@ -92,7 +92,7 @@ static int check_mapped(const struct spliced_options *options, int option,
 		return 0;
 	SPLICED_ERROR(
 		options, option,
-		"%u.%u.%u.%u in IPv6 dress is an IPv4 address: family \"inet\" takes it as it is",
+		"this is the IPv4-mapped address of %u.%u.%u.%u: use the IPv4 address with family \"inet\"",
 		ip[0], ip[1], ip[2], ip[3]);
 	return -EAFNOSUPPORT;
 }
@@ -100,7 +100,7 @@ static int check_mapped(const struct spliced_options *options, int option,
 static int refuse_family(const struct spliced_options *options, int option, const char *text,
 			 int version)
 {
-	SPLICED_ERROR(options, option, "\"%s\" is an IPv%d address: family \"%s\" takes it", text,
+	SPLICED_ERROR(options, option, "\"%s\" is an IPv%d address: use family \"%s\"", text,
 		      version, version == 4 ? "inet" : "inet6");
 	return -EAFNOSUPPORT;
 }
@@ -124,9 +124,9 @@ static int parse_number(const struct spliced_options *options, int option, int d
 	    (strchr(text, '%') || inet_pton(AF_INET6, text, other) == 1))
 		return refuse_family(options, option, text, 6);
 	SPLICED_ERROR(options, option,
-		      "\"%s\" is no address: an IPv4 address is four numbers from 0 to 255, an "
+		      "\"%s\" is not an address: an IPv4 address is four numbers from 0 to 255, an "
 		      "IPv6 address "
-		      "reads like 2001:db8::1, without brackets",
+		      "is written like 2001:db8::1, without brackets",
 		      text);
 	return -EINVAL;
 }
@@ -148,13 +148,13 @@ static int check_source_port(const struct spliced_options *options, int domain, 
 	if (!ip_source_port(options))
 		return 0;
 	if (options->row->type != SOCK_DGRAM || !ip_is_multicast(domain, host)) {
-		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is a port, and only what is sent to a multicast group leaves from a port of "
-			      "your choice; write an address", source->text);
+		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is a port, which is only for targets that are multicast "
+			      "groups; write an address", source->text);
 		return -EINVAL;
 	}
 	if (loop->state == SPLICED_SET && loop->number) {
-		SPLICED_ERROR(options, IP_OPTION_MULTICAST_LOOP, "multicast_loop is true, and what was heard again from port %u could not be told from what "
-			      "another program says; take one of multicast_loop and source away", ip_source_port(options));
+		SPLICED_ERROR(options, IP_OPTION_MULTICAST_LOOP, "multicast_loop is true, but messages looped back from port %u could not be distinguished from those of "
+			      "another program; remove multicast_loop or source", ip_source_port(options));
 		return -EINVAL;
 	}
 	return 0;
@@ -171,13 +171,13 @@ int ip_source(const struct spliced_options *options, int domain, struct ip_host 
 	if (ip_source_port(options))
 		return -ENOENT;
 	if (source->text[0] == ':' && source->text[1] != ':') {
-		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is no port; those are from :1 to :65535", source->text);
+		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is not a port; ports are :1 to :65535", source->text);
 		return -EINVAL;
 	}
 	r = parse_number(options, IP_OPTION_SOURCE, domain, source->text, ret);
 	if (r == -EADDRNOTAVAIL)
 		SPLICED_ERROR(options, IP_OPTION_SOURCE,
-			      "source \"%s\" is no address: it takes a number, not a name",
+			      "source \"%s\" is not an address: it must be a number, not a name",
 			      source->text);
 	return r;
 }
@@ -190,7 +190,7 @@ static int check_scope(const struct spliced_options *options, int domain,
 	    spliced_value(options, IP_OPTION_INTERFACE)->state != SPLICED_UNSET)
 		return 0;
 	SPLICED_ERROR(options, IP_OPTION_HOST,
-		      "a link-local address needs its interface, as in fe80::1%%eth0");
+		      "a link-local address needs its interface, such as fe80::1%%eth0");
 	return -EINVAL;
 }
 
@@ -206,7 +206,7 @@ static int check_multicast(const struct spliced_options *options, int domain,
 		return 0;
 	if (!ip_is_multicast(domain, host))
 		return 0;
-	SPLICED_ERROR(options, IP_OPTION_HOST, "a multicast address has no streams");
+	SPLICED_ERROR(options, IP_OPTION_HOST, "a multicast address cannot be used for streams");
 	return -EINVAL;
 }
 

@@ -102,7 +102,7 @@ static int read_source(const struct spliced_options *options, int domain, struct
 	if (source->state == SPLICED_UNSET)
 		return -ENOENT;
 	if (inet_pton(domain, source->text, host.bytes) != 1) {
-		SPLICED_ERROR(options, IP_OPTION_MULTICAST_SOURCE, "\"%s\" is no IPv%d address; write the number of a sender",
+		SPLICED_ERROR(options, IP_OPTION_MULTICAST_SOURCE, "\"%s\" is not an IPv%d address; write the address of a sender",
 			      source->text, domain == AF_INET ? 4 : 6);
 		return -EINVAL;
 	}
@@ -142,7 +142,7 @@ static int join(int fd, const struct spliced_options *options, int domain, const
 	else
 		return r;
 	if (r < 0)
-		SPLICED_ERROR(options, IP_OPTION_HOST, "cannot join the multicast group: %s; name the interface where it is",
+		SPLICED_ERROR(options, IP_OPTION_HOST, "cannot join the multicast group: %s; set the interface to join it on",
 			      strerror(-r));
 	return r;
 }
@@ -198,7 +198,7 @@ static int aim(int fd, const struct spliced_options *options, int domain, const 
 	if (!setsockopt(fd, level, IP_MULTICAST_IF, &way, sizeof way))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, IP_OPTION_INTERFACE, "cannot send to the multicast group there: %s", strerror(-r));
+	SPLICED_ERROR(options, IP_OPTION_INTERFACE, "cannot send to the multicast group through this interface: %s", strerror(-r));
 	return r;
 }
 

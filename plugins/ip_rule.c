@@ -62,10 +62,10 @@ static int rule_address(const char *rule_text, const char *address, struct ip_ne
 	if (inet_pton(AF_INET6, address, ret->bytes) == 1)
 		return 0;
 	if (strchr(address, '%') && strchr(address, ':'))
-		snprintf(text, size, "\"%s\": a rule takes no interface", rule_text);
+		snprintf(text, size, "\"%s\": a rule cannot contain an interface", rule_text);
 	else if (*address && !address[strspn(address, "0123456789.")])
 		snprintf(text, size,
-			 "\"%s\" is no IPv4 address: that is four numbers from 0 to 255",
+			 "\"%s\" is not an IPv4 address: it must be four numbers from 0 to 255",
 			 rule_text);
 	return -EINVAL;
 }
@@ -90,7 +90,7 @@ int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t
 		return -EINVAL;
 	prefix = slash ? strtoul(slash + 1, &end, 10) : bits;
 	if (slash && (slash[1] < '0' || slash[1] > '9' || *end || prefix > bits)) {
-		snprintf(text, size, "\"%s\": the prefix of an IPv%c address is 0 to %u", rule_text,
+		snprintf(text, size, "\"%s\": the prefix length of an IPv%c address must be 0 to %u", rule_text,
 			 bits == 32 ? '4' : '6', bits);
 		return -EINVAL;
 	}
@@ -103,7 +103,7 @@ int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t
 	if (clear_host_bits(&ret)) {
 		network_text(&ret, network, sizeof network);
 		snprintf(text, size,
-			 "\"%s\" has bits set behind its prefix: write \"%s/%lu\" for the network, "
+			 "\"%s\" has bits set after its prefix: write \"%s/%lu\" for the network, "
 			 "or \"%s\" for one address",
 			 rule_text, network, prefix, number);
 		return -EINVAL;

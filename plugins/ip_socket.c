@@ -160,10 +160,10 @@ static int set_congestion(int fd, const struct spliced_options *options)
 	known[n > 0 ? n : 0] = '\0';
 	known[strcspn(known, "\n")] = '\0';
 	if (r == -EPERM)
-		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "\"%s\" may not be used: net.ipv4.tcp_allowed_congestion_control says which may",
+		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "\"%s\" may not be used; net.ipv4.tcp_allowed_congestion_control lists those that may",
 			      value->text);
 	else
-		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "there is no congestion control \"%s\" here; there are: %s "
+		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "there is no congestion control \"%s\" here; available: %s "
 							     "(net.ipv4.tcp_available_congestion_control)", value->text, *known ? known : "?");
 	return r;
 }
@@ -205,7 +205,7 @@ static int set_identity(int fd, const struct spliced_options *options, const str
 		r = ip_set(fd, options, IP_OPTION_TRANSPARENT, level->level, level->transparent, 1);
 	if (!r)
 		r = set_text(fd, options, IP_OPTION_INTERFACE, SOL_SOCKET, SO_BINDTODEVICE,
-			     "is that interface there?");
+			     "does this interface exist?");
 	if (!r)
 		r = set_congestion(fd, options);
 	return r < 0 ? r : bind_source(fd, options, level);

@@ -115,13 +115,13 @@ static int netlink_address_of(const struct spliced_options *options, struct sock
 	nl->nl_pid = port;
 	*len = sizeof *nl;
 	if (options->role == SPLICED_CONNECT && port && !sends) {
-		SPLICED_ERROR(options, NETLINK_OPTION_PORTID, "a target of protocol %s is the kernel, whose port is 0; take portid away",
+		SPLICED_ERROR(options, NETLINK_OPTION_PORTID, "a target of protocol %s is the kernel, whose port is 0; remove portid",
 			      options->row->name);
 		return -EINVAL;
 	}
 	if (sends && (!port || spliced_value(options, NETLINK_OPTION_GROUPS)->list_len)) {
 		SPLICED_ERROR(options, NETLINK_OPTION_PORTID,
-			      "a target of protocol usersock is one other process: say its portid, and no groups");
+			      "a target of protocol usersock is one other process: set its portid, and no groups");
 		return -EINVAL;
 	}
 	return 0;
@@ -184,7 +184,7 @@ static int netlink_prepare(int fd, const struct spliced_options *options)
 	    setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof one) < 0) {
 		int r = -errno;
 
-		SPLICED_ERROR(options, NETLINK_OPTION_ALL_NSID, "cannot listen to all namespaces: %s; it takes CAP_NET_BROADCAST",
+		SPLICED_ERROR(options, NETLINK_OPTION_ALL_NSID, "cannot receive from all namespaces: %s; this requires CAP_NET_BROADCAST",
 			      strerror(-r));
 		return r;
 	}

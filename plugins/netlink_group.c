@@ -140,9 +140,9 @@ static int refuse(const struct spliced_options *options, const char *text)
 	for (size_t i = 0; i < N_GROUPS && len < sizeof known; i++)
 		if (groups[i].protocol == options->row->protocol)
 			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", groups[i].name);
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is no group of protocol %s; %s%s%s", text, options->row->name,
-		      len ? "there are " : "say its number", known,
-		      options->row->protocol == NETLINK_NETFILTER ? ", and nflog/N for what is logged to group N" : "");
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is not a group of protocol %s; %s%s%s", text, options->row->name,
+		      len ? "the groups are " : "write its number", known,
+		      options->row->protocol == NETLINK_NETFILTER ? ", and nflog/N for the messages logged to group N" : "");
 	return -EINVAL;
 }
 
@@ -171,7 +171,7 @@ int netlink_check_groups(const struct spliced_options *options)
 			return refuse(options, value->list[i]);
 	if (value->list_len || protocol == NETLINK_USERSOCK || spliced_value(options, NETLINK_OPTION_WRITE)->list_len)
 		return 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "no groups, so that nothing would ever come; name one, such as %s",
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "no groups, so that no message would ever arrive; set one, such as %s",
 		      protocol == NETLINK_ROUTE ? "link" : "1");
 	return -EINVAL;
 }
@@ -217,7 +217,7 @@ static int ask_for_processes(int fd, const struct spliced_options *options)
 	int r = tell_connector(fd, PROC_CN_MCAST_LISTEN);
 
 	if (r < 0)
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot ask for process events: %s", strerror(-r));
+		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot subscribe to process events: %s", strerror(-r));
 	return r;
 }
 
@@ -291,8 +291,8 @@ static int join_log(int fd, const struct spliced_options *options, int group)
 		r = send_log_request(fd, request);
 	}
 	if (r < 0)
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot have what is logged to group %d: %s%s", group, strerror(-r),
-			      r == -EPERM ? "; another socket may have it, for one alone can" : "");
+		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot receive the messages logged to group %d: %s%s", group, strerror(-r),
+			      r == -EPERM ? "; another socket may have the group already, which is exclusive" : "");
 	return r;
 }
 
@@ -361,14 +361,14 @@ static int join_generic(int fd, const struct spliced_options *options, const cha
 	n = netlink_ask_controller(family, strlen(family), answer, sizeof answer);
 	if (n < 0 || !mnl_nlmsg_ok(message, n) || message->nlmsg_type != GENL_ID_CTRL) {
 		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
-			      "the kernel has no family \"%s\" of generic netlink; load its module, or correct the name", family);
+			      "the kernel has no generic netlink family \"%s\"; load its module, or correct the name", family);
 		return -ENOENT;
 	}
 	netlink_parse(message, sizeof(struct genlmsghdr), at, CTRL_ATTR_MAX);
 	n = at[CTRL_ATTR_MCAST_GROUPS] ? join_generic_groups(fd, options, at[CTRL_ATTR_MCAST_GROUPS], slash ? slash + 1 : NULL) : 0;
 	if (n != 0)
 		return n < 0 ? n : 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "family \"%s\" of generic netlink has no group%s%s; `genl ctrl list` shows them",
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "generic netlink family \"%s\" has no group%s%s; `genl ctrl list` lists them",
 		      family, slash ? " " : "", slash ? slash + 1 : "");
 	return -ENOENT;
 }

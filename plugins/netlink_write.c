@@ -72,10 +72,10 @@ static int refuse(const struct spliced_options *options, const char *text)
 	int protocol = options->row->protocol;
 
 	if (protocol == NETLINK_ROUTE || protocol == NETLINK_SOCK_DIAG)
-		SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "\"%s\" is no message type of protocol %s; there are such as %s, or a number",
+		SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "\"%s\" is not a message type of protocol %s; write a name such as %s, or a number",
 			      text, options->row->name, protocol == NETLINK_ROUTE ? "getlink, newaddr, delroute" : "by-family");
 	else
-		SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "\"%s\" is no message type: say its number, %d to 65535", text,
+		SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "\"%s\" is not a message type; write its number, %d to 65535", text,
 			      FIRST_CONTROL);
 	return -EINVAL;
 }
@@ -91,8 +91,8 @@ int netlink_check_write(const struct spliced_options *options)
 			return refuse(options, value->list[i]);
 	if (!value->list_len || !options->format)
 		return 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "what is written are messages as they are, which format = \"%s\" does not carry; "
-		      "take one of the two away", options->format);
+	SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "write needs unconverted messages, but format is \"%s\"; "
+		      "remove one of them", options->format);
 	return -EINVAL;
 }
 

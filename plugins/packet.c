@@ -143,7 +143,7 @@ static int packet_address_of(const struct spliced_options *options, struct socka
 	memset(address, 0, sizeof *address);
 	if (options->row->type == SOCK_RAW && !strcmp(interface_of(options), "any")) {
 		SPLICED_ERROR(options, PACKET_OPTION_INTERFACE,
-			      "frames of any interface have no common form; name one, or say type = \"dgram\"");
+			      "frames of different interfaces have no common format; set one interface, or set type = \"dgram\"");
 		return -EINVAL;
 	}
 	own->ll.sll_family = AF_PACKET;
@@ -262,7 +262,7 @@ static int settle(int fd, const struct spliced_options *options, int index, bool
 	unsigned hardware = hardware_of(fd, options);
 
 	if (options->row->type == SOCK_RAW && packet_link_type(SOCK_RAW, hardware) < 0) {
-		SPLICED_ERROR(options, PACKET_OPTION_INTERFACE, "%s has frames of hardware type %u, which nothing here can read",
+		SPLICED_ERROR(options, PACKET_OPTION_INTERFACE, "%s has frames of hardware type %u, which is not supported",
 			      interface_of(options), hardware);
 		return -EPROTONOSUPPORT;
 	}

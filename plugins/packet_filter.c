@@ -34,7 +34,7 @@ static int compile(const struct spliced_options *options, unsigned hardware, str
 	if (!pcap)
 		return -ENOMEM;
 	if (pcap_compile(pcap, program, filter->state == SPLICED_UNSET ? "" : filter->text, 1, PCAP_NETMASK_UNKNOWN) < 0) {
-		SPLICED_ERROR(options, PACKET_OPTION_FILTER, "\"%s\" is no filter: %s; pcap-filter(7) has the language",
+		SPLICED_ERROR(options, PACKET_OPTION_FILTER, "\"%s\" is not a filter: %s; see pcap-filter(7)",
 			      filter->text, pcap_geterr(pcap));
 		r = -EINVAL;
 	}
@@ -73,7 +73,7 @@ static int attach(int fd, const struct spliced_options *options, const struct bp
 	int one = 1, r;
 
 	if (program->bf_len + n > BPF_MAXINSNS) {
-		SPLICED_ERROR(options, PACKET_OPTION_FILTER, "the filter makes %u instructions, of which the kernel takes %u; shorten it",
+		SPLICED_ERROR(options, PACKET_OPTION_FILTER, "the filter has %u instructions, but the kernel allows %u; shorten it",
 			      program->bf_len, BPF_MAXINSNS - PROLOGUE);
 		return -E2BIG;
 	}

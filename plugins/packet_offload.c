@@ -76,8 +76,8 @@ int packet_check_offloads(int fd, const struct spliced_options *options, const c
 	if (!*words)
 		return 0;
 	SPLICED_ERROR(options, PACKET_OPTION_INTERFACE,
-		      "%s hands over frames that are unfinished or too large for the other end; first say, for it and where it is one end "
-		      "of a veth for the other: ethtool -K %s%s%s",
-		      interface, interface, words, header ? "" : "; or carry what is missing with vnet_header = true");
+		      "%s delivers frames that are incomplete or too large for the other side; first run, for it and, if it is one end "
+		      "of a veth pair, for the other end: ethtool -K %s%s%s",
+		      interface, interface, words, header ? "" : "; or set vnet_header = true to forward the missing data");
 	return -EOPNOTSUPP;
 }

@@ -88,7 +88,7 @@ int packet_ring_prepare(int fd, const struct spliced_options *options)
 	if (!r)
 		r = ask_for_ring(fd, options);
 	if (r < 0)
-		SPLICED_ERROR(options, PACKET_OPTION_RING, "cannot make a ring of %lld bytes: %s; say a smaller one, or ring = 0",
+		SPLICED_ERROR(options, PACKET_OPTION_RING, "cannot create a ring of %lld bytes: %s; set a smaller size, or ring = 0",
 			      (long long)bytes_of(options), strerror(-r));
 	return r;
 }

@@ -124,12 +124,12 @@ static int check_file_options(const struct spliced_options *options)
 		if (unix_is_abstract(options) &&
 		    spliced_value(options, option)->state == SPLICED_SET) {
 			SPLICED_ERROR(options, (int)option,
-				      "an abstract socket has no file, and so no %s",
+				      "an abstract socket has no file, and therefore no %s",
 				      unix_options[option].name);
 			return -EINVAL;
 		}
 	if (spliced_value(options, UNIX_OPTION_MODE)->number & ~INT64_C(0777)) {
-		SPLICED_ERROR(options, UNIX_OPTION_MODE, "a socket file's mode is at most 0777");
+		SPLICED_ERROR(options, UNIX_OPTION_MODE, "the mode of a socket file must be at most 0777");
 		return -EINVAL;
 	}
 	return 0;
@@ -152,18 +152,18 @@ static int unix_address(const struct spliced_options *options, struct sockaddr_s
 
 	if (size > PATH_LIMIT) {
 		SPLICED_ERROR(options, UNIX_OPTION_PATH,
-			      "the path has %zu bytes; a socket's name has at most %d", size,
+			      "the path has %zu bytes; the path of a socket has at most %d", size,
 			      PATH_LIMIT);
 		return -ENAMETOOLONG;
 	}
 	if (!*path || !strcmp(path, "@")) {
-		SPLICED_ERROR(options, UNIX_OPTION_PATH, "\"%s\" names no socket", path);
+		SPLICED_ERROR(options, UNIX_OPTION_PATH, "\"%s\" is not the path or name of a socket", path);
 		return -EINVAL;
 	}
 	if (options->role == SPLICED_LISTEN && check_file_options(options) < 0)
 		return -EINVAL;
 	if (spliced_value(options, UNIX_OPTION_PADDED)->number && !unix_is_abstract(options)) {
-		SPLICED_ERROR(options, UNIX_OPTION_PADDED, "\"%s\" is a file, whose name ends by itself; padded is for @NAME", path);
+		SPLICED_ERROR(options, UNIX_OPTION_PADDED, "\"%s\" is a path; padded is only for @NAME", path);
 		return -EINVAL;
 	}
 	memset(address, 0, sizeof *address);

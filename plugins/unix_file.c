@@ -58,11 +58,11 @@ static void refuse_gift(const struct spliced_options *options, enum unix_option 
 		SPLICED_ERROR(options, (int)option, "cannot give %s to \"%s\": %s", unix_path(options), to, strerror(-r));
 	else if (option == UNIX_OPTION_OWNER)
 		SPLICED_ERROR(options, UNIX_OPTION_OWNER,
-			      "cannot give %s to user \"%s\": user %s may not, only root, or who has CAP_CHOWN: leave owner out and use group",
+			      "cannot give %s to user \"%s\": user %s lacks CAP_CHOWN: omit owner and use group",
 			      unix_path(options), to, user ? user->pw_name : number);
 	else
 		SPLICED_ERROR(options, UNIX_OPTION_GROUP,
-			      "cannot give %s to group \"%s\": user %s is not in it: SupplementaryGroups=%s in the unit, or usermod -aG %s %s",
+			      "cannot give %s to group \"%s\": user %s is not a member: set SupplementaryGroups=%s in the unit, or run usermod -aG %s %s",
 			      unix_path(options), to, user ? user->pw_name : number, to, to, user ? user->pw_name : number);
 }
 
@@ -105,7 +105,7 @@ int unix_bound(int fd, const struct spliced_options *options)
 	r = file < 0 ? file : !S_ISSOCK(st.st_mode) ? -ENOTSOCK : unix_is_ours(fd, &st, options) ? 0 : -ESTALE;
 	if (r < 0)
 		SPLICED_ERROR(options, UNIX_OPTION_PATH,
-			      "%s was bound, but somebody took its place: %s", unix_path(options),
+			      "%s was bound, but then replaced by another file: %s", unix_path(options),
 			      strerror(-r));
 	else
 		r = change_file(file, &st, options);
@@ -189,10 +189,10 @@ int unix_reclaim(const struct spliced_options *options, const struct sockaddr *a
 	close(file);
 	if (!S_ISSOCK(st.st_mode))
 		SPLICED_ERROR(options, UNIX_OPTION_PATH,
-			      "%s is there and is no socket: move it away", unix_path(options));
+			      "%s exists and is not a socket: move it away", unix_path(options));
 	else if (r < 0 && r != -EADDRINUSE)
 		SPLICED_ERROR(options, UNIX_OPTION_PATH,
-			      "cannot remove %s, which a dead socket left: %s", unix_path(options),
+			      "cannot remove the stale socket file %s: %s", unix_path(options),
 			      strerror(-r));
 	return r < 0 ? -EADDRINUSE : 0;
 }

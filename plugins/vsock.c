@@ -55,7 +55,7 @@ static int vsock_address(const struct spliced_options *options, struct sockaddr_
 	*len = sizeof *vm;
 	if (options->role == SPLICED_LISTEN || vm->svm_cid != VMADDR_CID_ANY)
 		return 0;
-	SPLICED_ERROR(options, OPTION_CID, "nobody can be reached at any: say host, local, or a virtual machine's number");
+	SPLICED_ERROR(options, OPTION_CID, "cid any is only for listening: use host, local, or a virtual machine's number");
 	return -EINVAL;
 }
 

@@ -69,11 +69,11 @@ static int make_way(const char *path, const struct sockaddr_un *address, struct 
 	if (lstat(path, &status) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(status.st_mode)) {
-		report_add(report, "control socket: %s is a file of another kind; name another control.path", path);
+		report_add(report, "control socket: %s exists and is not a socket; set another control.path", path);
 		return -EEXIST;
 	}
 	if (is_alive(address)) {
-		report_add(report, "control socket: another spliced listens at %s; stop it, or name another control.path",
+		report_add(report, "control socket: another spliced listens on %s; stop it, or set another control.path",
 			   path);
 		return -EADDRINUSE;
 	}
@@ -94,8 +94,8 @@ static int set_owner(const char *path, unsigned mode, const char *group, struct 
 
 		if (r == -EPERM)
 			report_add(report,
-				   "control socket: cannot give %s to group \"%s\" (control.group): user %s is not in it: "
-				   "SupplementaryGroups=%s in the unit, or usermod -aG %s %s",
+				   "control socket: cannot give %s to group \"%s\" (control.group): user %s is not a member: "
+				   "set SupplementaryGroups=%s in the unit, or run usermod -aG %s %s",
 				   path, group, user ? user->pw_name : "of this process", group, group, user ? user->pw_name : "USER");
 		return r;
 	}
@@ -109,7 +109,7 @@ int control_listen(const char *path, unsigned mode, const char *group, struct re
 	int fd, r;
 
 	if (strlen(path) >= sizeof address.sun_path) {
-		report_add(report, "control socket: %s is longer than %zu bytes; name a shorter control.path", path,
+		report_add(report, "control socket: %s is longer than %zu bytes; set a shorter control.path", path,
 			   sizeof address.sun_path - 1);
 		return -ENAMETOOLONG;
 	}
@@ -128,7 +128,7 @@ int control_listen(const char *path, unsigned mode, const char *group, struct re
 	if (!r)
 		return fd;
 	if (report->count == errors)
-		report_add(report, "control socket: %s: %s; name another control.path", path, strerror(-r));
+		report_add(report, "control socket: %s: %s; set another control.path", path, strerror(-r));
 	close(fd);
 	return r;
 }

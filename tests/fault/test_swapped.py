@@ -92,7 +92,7 @@ def test_after_bind(place, kind):
         until("it is bound", lambda: os.path.lexists(front.address))
         theirs = Theirs(kind, front.address, place)
         assert daemon.process.wait(harness.PATIENCE) != 0, daemon.log()
-        assert "somebody took its place" in daemon.log()
+        assert "then replaced by another file" in daemon.log()
         if kind != "ours":
             theirs.is_untouched()
         elif os.path.lexists(front.address):  # the start was refused, and took it back

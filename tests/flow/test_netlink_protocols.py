@@ -183,9 +183,9 @@ def test_generic_families():
 
 
 @pytest.mark.parametrize("target, said", (
-    ({"protocol": "uevent", "groups": ["link"]}, '"link" is no group of protocol uevent; there are kernel'),
-    ({"protocol": "netfilter", "groups": ["conntrack"]}, "there are conntrack-new"),
-    ({"protocol": "route", "groups": ["liink"]}, "there are link, addr, route, neigh, rule"),
+    ({"protocol": "uevent", "groups": ["link"]}, '"link" is not a group of protocol uevent; the groups are kernel'),
+    ({"protocol": "netfilter", "groups": ["conntrack"]}, "the groups are conntrack-new"),
+    ({"protocol": "route", "groups": ["liink"]}, "the groups are link, addr, route, neigh, rule"),
     ({"protocol": "generic", "groups": []}, "no groups, so that"),
     ({"protocol": "nowhere", "groups": ["1"]}, '"uevent"'),
 ))
@@ -196,7 +196,7 @@ def test_wrong_groups_are_refused(target, said):
     assert said in str(refused.value)
 
 
-@pytest.mark.parametrize("group, said", (("nosuchfamily", 'no family "nosuchfamily"'), ("nlctrl/nothing", 'has no group nothing')))
+@pytest.mark.parametrize("group, said", (("nosuchfamily", 'no generic netlink family "nosuchfamily"'), ("nlctrl/nothing", 'has no group nothing')))
 def test_generic_families_that_are_not_there(group, said):
     """They may come with a module: they are waited for."""
     with Daemon({"push": {"listen": f"netlink://generic?groups={group}&format=json", "target": "tcp4://127.0.0.1:1"}}) as daemon:

@@ -173,12 +173,12 @@ def test_a_generic_family_may_be_written_to(tmp_path):
 
 
 @pytest.mark.parametrize("target, said", (
-    ({"write": ["getlnik"]}, '"getlnik" is no message type of protocol route; there are such as getlink'),
-    ({"protocol": "audit", "write": ["get"]}, '"get" is no message type: say its number'),
-    ({"write": ["getlink"], "groups": ["link"], "format": "json"}, "which format = \"json\" does not carry"),
-    ({"protocol": "usersock"}, "say its portid"),
+    ({"write": ["getlnik"]}, '"getlnik" is not a message type of protocol route; write a name such as getlink'),
+    ({"protocol": "audit", "write": ["get"]}, '"get" is not a message type; write its number'),
+    ({"write": ["getlink"], "groups": ["link"], "format": "json"}, "but format is \"json\""),
+    ({"protocol": "usersock"}, "set its portid"),
     ({"portid": 5, "groups": ["link"]}, "whose port is 0"),
-    ({"groups": []}, "no groups, so that nothing would ever come"),
+    ({"groups": []}, "no groups, so that no message would ever arrive"),
 ))
 def test_wrong_words_are_refused(tmp_path, target, said):
     daemon = Daemon(Kernel(tmp_path, **target).routes, wait=False)
@@ -218,7 +218,7 @@ def test_what_nftables_logs():
             assert b"packet %d" % number in base64.b64decode(event["payload"]) and event["type"] == 4 << 8, event
         # One socket alone can have a group: another client is told, and the first goes on.
         with socket.create_connection(("127.0.0.1", events.port)):
-            until("it is said", lambda: "cannot have what is logged to group 5" in daemon.log())
+            until("it is said", lambda: "cannot receive the messages logged to group 5" in daemon.log())
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"one more", ("127.0.0.1", 9))
         assert b"one more" in base64.b64decode(seen.until(lambda event: True)["payload"])

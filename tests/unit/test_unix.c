@@ -98,14 +98,14 @@ static const struct {
 	enum spliced_role role;
 	const char *path, *option, *value, *says;
 } refusals[] = {
-	{SPLICED_CONNECT, "", "path", "", "names no socket"},
-	{SPLICED_CONNECT, "", "path", "@", "names no socket"},
+	{SPLICED_CONNECT, "", "path", "", "is not the path or name of a socket"},
+	{SPLICED_CONNECT, "", "path", "@", "is not the path or name of a socket"},
 	{SPLICED_CONNECT, "", "path",
 	 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	 "aaaaaaaaaaaaaaaaaaa",
-	 "108 bytes; a socket's name has at most 107"},
-	{SPLICED_LISTEN, "@a", "mode", "0600", "an abstract socket has no file, and so no mode"},
-	{SPLICED_LISTEN, "@a", "owner", "root", "and so no owner"},
+	 "108 bytes; the path of a socket has at most 107"},
+	{SPLICED_LISTEN, "@a", "mode", "0600", "an abstract socket has no file, and therefore no mode"},
+	{SPLICED_LISTEN, "@a", "owner", "root", "and therefore no owner"},
 	{SPLICED_LISTEN, "/a", "mode", "04755", "at most 0777"},
 	{SPLICED_LISTEN, "/a", "owner", "no-such-user", "there is no user \"no-such-user\""},
 	{SPLICED_LISTEN, "/a", "group", "no-such-group", "there is no group \"no-such-group\""},
@@ -270,7 +270,7 @@ START_TEST(changes_no_file_of_others)
 	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOENT);
 	close(open(path, O_CREAT | O_WRONLY, 0644));
 	ck_assert_int_eq(family->plugin.bound(fd, options), -ENOTSOCK);
-	assert_says("somebody took its place");
+	assert_says("then replaced by another file");
 	ck_assert_uint_eq(status().st_mode & 07777, 0644);
 	ck_assert_int_eq(rename(path, target), 0);
 	ck_assert_int_eq(symlink(target, path), 0);
@@ -355,7 +355,7 @@ START_TEST(another_file_never_is)
 
 	close(open(path, O_CREAT | O_WRONLY, 0644));
 	ck_assert_int_eq(listener(make(SPLICED_LISTEN, "path", path), &at), -EADDRINUSE);
-	assert_says("is there and is no socket: move it away");
+	assert_says("exists and is not a socket: move it away");
 	ck_assert(S_ISREG(status().st_mode));
 	ck_assert_int_eq(unlink(path), 0);
 	ck_assert_int_eq(mkfifo(path, 0600), 0);
