@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What a thread moves messages through: room for one turn's batch, made before the thread starts. Nothing stays here
- * between two turns: a message is in the source's queue, in a pipe, or in the sink's.
+ * between two turns: a message is in the source's queue, in a pipe, or in the sink's. While a batch of a listener's is in hand, which may be of
+ * many sessions, no session reads into the same room: each that would be served meanwhile gets its turn behind the batch.
  */
 #pragma once
 
@@ -10,6 +11,7 @@
 
 #include <spliced/plugin.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -36,6 +38,7 @@ struct buffers {
 	struct iovec in_parts[BUFFERS_BATCH], messages[BUFFERS_BATCH], parts[BUFFERS_BATCH * FRAMING_PARTS];
 	struct sockaddr_storage from[BUFFERS_BATCH];
 	_Alignas(8) uint8_t control[BUFFERS_BATCH][BUFFERS_CONTROL];
+	bool in_hand; /* a listener's batch is */
 };
 
 /* BUFFERS_ASIDE bytes behind what the frames of as many need for headers and escapes. */

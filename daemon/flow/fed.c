@@ -151,7 +151,9 @@ struct session *fed_begin(const struct fed *fed, const struct peer *peer, const 
 
 bool fed_is_alive(const struct session *session)
 {
-	return session_record(session)->state == SESSION_CONNECTING || session_record(session)->state == SESSION_RELAYING;
+	uint32_t state = session_record(session)->state;
+
+	return (state == SESSION_CONNECTING || state == SESSION_RELAYING) && !(session_flow(session)->flags & FLOW_SUPERSEDED);
 }
 
 static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer *peer)
@@ -194,6 +196,15 @@ struct session *fed_find(const struct fed *fed, struct msghdr *header, enum drop
 
 /* ---- reading ---- */
 
+/* Its target takes no more. What that one had said is still for its peer, whose next message begins another session. */
+static void retire(struct session *session)
+{
+	session_flow(session)->flags |= FLOW_SUPERSEDED;
+	peers_remove(session);
+	session->readable[1] = true;
+	session_queue(session);
+}
+
 /* What sink_send() said, where the session itself has to act on it. */
 static void act(struct session *session, int r)
 {
@@ -201,11 +212,10 @@ static void act(struct session *session, int r)
 		session_reconnect(session);
 	else if (r < 0)
 		session_end(session, END_ERROR, r);
-	else if (r == RELAY_SINK_RESET && !lanes_have(session->route))
-		session_service(session); /* what the target had said is still for its peer */
-	/* The message in hand is for the next session. */
-	if (r == RELAY_SINK_RESET && fed_is_alive(session))
+	else if (r == RELAY_SINK_RESET && lanes_have(session->route))
 		session_end(session, END_TARGET_RESET, -ECONNRESET);
+	else if (r == RELAY_SINK_RESET)
+		retire(session);
 }
 
 unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count)
@@ -437,8 +447,10 @@ bool fed_receive(struct thread *thread, struct listener *listener, uint32_t inde
 
 	fed_init(&fed, thread, listener, index);
 	batches = !is_reliable(&fed) && (fed.route->overflow == OVERFLOW_AUTO || fed.route->overflow == OVERFLOW_DROP_NEW);
+	thread->buffers->in_hand = true;
 	for (int i = 0; more && i < (batches ? FED_BATCHES : FED_MESSAGES); i++)
 		more = batches ? receive_batch(&fed) : receive_peeked(&fed);
+	thread->buffers->in_hand = false;
 	return more;
 }
 

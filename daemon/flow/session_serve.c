@@ -391,6 +391,10 @@ void session_service(struct session *session)
 {
 	int to_target, to_client;
 
+	if (session->exchanges && session->thread->buffers->in_hand) {
+		session_queue(session);
+		return;
+	}
 	if (chain_is_ended(session)) {
 		session_end(session, END_LOOP, -ELOOP);
 		return;
