@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import harness
+import programs
 from harness import Daemon, Endpoint, until
 
 # What is refused, whatever its arguments are: {keeper} is the keeper's pid.
@@ -101,7 +102,7 @@ class Captive:
 def captive(place, monkeypatch):
     """The directory of plugins, with the family in it; and a file that is anybody's."""
     plugins = harness.copy_families(place, "captive")
-    monkeypatch.setattr(harness, "plugin_dir", lambda: plugins)
+    monkeypatch.setattr(programs, "plugin_dir", lambda: plugins)
     with open(os.path.join(place, "written"), "w", encoding="utf-8") as file:
         file.write("this")
     os.chmod(file.name, 0o666)

@@ -13,6 +13,7 @@ import time
 import pytest
 
 import harness
+import programs
 from harness import Daemon, Running, Serve, until
 
 
@@ -23,7 +24,7 @@ def program(monkeypatch):
     os.chmod(directory, 0o755)
     path = os.path.join(directory, "spliced")
     shutil.copy(harness.spliced(), path)
-    monkeypatch.setattr(harness, "spliced", lambda: path)
+    monkeypatch.setattr(programs, "spliced", lambda: path)
     yield path
     shutil.rmtree(directory)
 

@@ -12,6 +12,7 @@ import sys
 import pytest
 
 import harness
+import programs
 from harness import Daemon, Endpoint, until
 
 
@@ -177,7 +178,7 @@ def test_the_check_of_a_new_program_is_kept_from_others(place, monkeypatch):
     hold = os.path.join(place, "hold")
     plugins = harness.copy_families(place, "captive")
     monkeypatch.setenv("CAPTIVE_HOLD", hold)
-    monkeypatch.setattr(harness, "plugin_dir", lambda: plugins)
+    monkeypatch.setattr(programs, "plugin_dir", lambda: plugins)
     back = Endpoint("inet", place)
     feed = {"family": "captive", "host": "127.0.0.1", "port": harness.free_port(), "format": "obey"}
     daemon = Daemon({"r": {"listen": feed, "target": back}}, settings={"user": "nobody"})

@@ -124,5 +124,11 @@ def listening(text):
     return False
 
 
+def has_clients(path):
+    """Whether a connection to a UNIX socket is still open at its end: what asked may have gone already."""
+    with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
+        return any(line.split()[7:] == [path] and line.split()[5] == "03" for line in table)
+
+
 def as_list(value):
     return value if isinstance(value, (list, tuple)) else (value,)

@@ -13,7 +13,7 @@ import tempfile
 import programs
 import rest
 import waiting
-from addresses import SEEN_LISTENING, Endpoint, as_list, listening
+from addresses import SEEN_LISTENING, Endpoint, as_list, has_clients, listening
 from processes import children, command_name, process_state, session_members, shares_descriptors
 from waiting import PATIENCE, until
 
@@ -94,7 +94,8 @@ class Daemon:
     def runs(self):
         """Whether the worker has taken over all that there is: before, the keeper begins nothing, and waits longer for it."""
         told = self.ctl_run("status")
-        return told.returncode in (0, 1) and json.loads(told.stdout)["worker"].get("state", "running") == "running"
+        return told.returncode in (0, 1) and json.loads(told.stdout)["worker"].get("state", "running") == "running" and \
+            not has_clients(self.control)
 
     def hold_worker(self):
         """Stops the worker, which runs, by SIGSTOP; its pid."""
