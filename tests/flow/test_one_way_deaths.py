@@ -221,12 +221,12 @@ def test_a_member_that_goes_unheard(place, kind, how):
     with Pool("udp4", kind, place) as pool:
         for _ in range(6):
             pool.step()
-        os.kill(pool.daemon.worker, signal.SIGSTOP)
+        worker = pool.daemon.hold_worker()
         try:
             pool.burst()
             pool.members[1].dies(how)
         finally:
-            os.kill(pool.daemon.worker, signal.SIGCONT)
+            os.kill(worker, signal.SIGCONT)
         told = pool.settled()
         taken = told["messages"]["to_target"]
         assert taken == pool.said

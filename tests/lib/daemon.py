@@ -14,7 +14,7 @@ import programs
 import rest
 import waiting
 from addresses import SEEN_LISTENING, Endpoint, as_list, has_clients, listening
-from processes import children, command_name, process_state, session_members, shares_descriptors
+from processes import children, command_name, process_state, session_members, shares_descriptors, thread_states
 from waiting import PATIENCE, until
 
 
@@ -98,10 +98,11 @@ class Daemon:
             not has_clients(self.control)
 
     def hold_worker(self):
-        """Stops the worker, which runs, by SIGSTOP; its pid."""
+        """Stops the worker, which runs, by SIGSTOP, with all its threads; its pid."""
         until("the worker runs", self.runs)
         worker = self.worker
         os.kill(worker, signal.SIGSTOP)
+        until("it stands still", lambda: set(thread_states(worker)) == {"T"})
         return worker
 
     def _listens(self):

@@ -33,6 +33,12 @@ def process_state(pid):
         return None
 
 
+def thread_states(pid):
+    """The state of each thread; those that have ended meanwhile are left out."""
+    found = (process_state(f"{pid}/task/{tid}") for tid in os.listdir(f"/proc/{pid}/task"))
+    return [state for state in found if state]
+
+
 def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
         words = file.read().rsplit(")", 1)[1].split()
