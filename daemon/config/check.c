@@ -5,12 +5,12 @@
  */
 #include "config/check.h"
 
+#include "base/arena.h"
 #include "base/report.h"
 #include "config/group.h"
 #include "config/limit.h"
 #include "config/node.h"
 #include "config/odd.h"
-#include "config/owner.h"
 #include "config/route.h"
 #include "config/rule.h"
 #include "config/schema.h"
@@ -77,10 +77,10 @@ int check_add_file(struct check *check, const char *name, uint32_t *ret)
 	struct config *config = check->config;
 
 	config->files =
-		owner_grow(check->owner, config->files, config->n_files, sizeof(*config->files));
+		arena_grow(check->arena, config->files, config->n_files, sizeof(*config->files));
 	if (!config->files)
 		return -ENOMEM;
-	config->files[config->n_files] = owner_copy_text(check->owner, name);
+	config->files[config->n_files] = arena_copy_text(check->arena, name);
 	if (!config->files[config->n_files])
 		return -ENOMEM;
 	*ret = config->n_files++;
@@ -143,7 +143,7 @@ static int check_route(struct check *check, struct node *node,
 {
 	int r;
 
-	check->where = owner_print(check->scratch, "route %s", node->name);
+	check->where = arena_print(check->scratch, "route %s", node->name);
 	if (!check->where)
 		return -ENOMEM;
 	r = route_read(check, node, defaults, route);
@@ -163,7 +163,7 @@ static int check_routes(struct check *check, struct node *group,
 			    node_type_name(group));
 		return 0;
 	}
-	config->routes = owner_take(check->owner, group->n, sizeof(*config->routes));
+	config->routes = arena_take(check->arena, group->n, sizeof(*config->routes));
 	if (!config->routes)
 		return -ENOMEM;
 	for (struct node *node = group->first; node && r == 0; node = node->next)

@@ -10,13 +10,13 @@
 #include "config/answers.h"
 #include "config/config.h"
 
-struct config_owner;
+struct arena;
 struct node;
 
 struct check {
 	struct config *config;
-	struct config_owner *owner;   /* of the config */
-	struct config_owner *scratch; /* of what is gone when the config is done */
+	struct arena *arena;   /* of the config */
+	struct arena *scratch; /* of what is gone when the config is done */
 	struct families *families;
 	struct report *report;
 	const struct node *lists; /* the group of that name, or NULL */

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Reading a configuration: the file, X.conf.d beside it, and the check. What is read on the way
- * goes into a scratch owner, what the config keeps into its own.
+ * goes into a scratch arena, what the config keeps into its own.
  */
 #include "config/build.h"
 
+#include "base/arena.h"
 #include "base/report.h"
 #include "base/text.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/parse.h"
 #include "config/source.h"
 #include "config/stray.h"
@@ -27,14 +27,14 @@ int build_start(struct check *check, struct families *families, struct report *r
 	int r;
 
 	*check = (struct check){.families = families, .report = report};
-	r = owner_new(&check->owner);
+	r = arena_new(&check->arena);
 	if (r < 0)
 		return r;
-	check->config = owner_take(check->owner, 1, sizeof(*check->config));
+	check->config = arena_take(check->arena, 1, sizeof(*check->config));
 	if (!check->config)
 		return -ENOMEM;
-	check->config->owner = check->owner;
-	return owner_new(&check->scratch);
+	check->config->arena = check->arena;
+	return arena_new(&check->scratch);
 }
 
 int build_finish(struct check *check, int r, struct config **ret)
@@ -46,20 +46,20 @@ int build_finish(struct check *check, int r, struct config **ret)
 	if (r == -ENOMEM)
 		report_add(check->report, "no memory for the configuration");
 	report_sort(check->report);
-	owner_free(check->scratch);
+	arena_free(check->scratch);
 	if (r < 0)
-		owner_free(check->owner);
+		arena_free(check->arena);
 	else
 		*ret = check->config;
 	return r;
 }
 
 /* The directory of a file, with its slash; "" for the current one. */
-static char *directory_of(struct config_owner *owner, const char *path)
+static char *directory_of(struct arena *arena, const char *path)
 {
 	const char *slash = strrchr(path, '/');
 
-	return owner_copy(owner, path, slash ? (size_t)(slash - path) + 1 : 0);
+	return arena_copy(arena, path, slash ? (size_t)(slash - path) + 1 : 0);
 }
 
 static bool is_conf(const char *name)
@@ -208,7 +208,7 @@ static int read_entry(struct check *check, const char *confd, const char *name, 
 		      struct node *root)
 {
 	bool is_candidate = candidate->name && strcmp(candidate->name, name) == 0;
-	const char *file = is_candidate ? candidate->path : owner_print(check->scratch, "%s/%s", confd, name);
+	const char *file = is_candidate ? candidate->path : arena_print(check->scratch, "%s/%s", confd, name);
 
 	return file ? read_route_file(check, file, dir, root) : -ENOMEM;
 }
@@ -242,7 +242,7 @@ static int read_route_files(struct check *check, const char *path, const char *d
 
 	if (len < 5 || strcmp(path + len - 5, ".conf") != 0)
 		return 0;
-	confd = owner_print(check->scratch, "%s.d", path);
+	confd = arena_print(check->scratch, "%s.d", path);
 	if (!confd)
 		return -ENOMEM;
 	n = scandir(confd, &entries, is_route_file, compare_names);
@@ -268,9 +268,9 @@ static const char *find_main(struct check *check, const struct config_source *fr
 	char *absolute = NULL, *path = NULL;
 
 	if (slash) {
-		path = owner_copy(check->scratch, as, len);
+		path = arena_copy(check->scratch, as, len);
 	} else if (!from->as && !config_is_read_once(as) && (absolute = realpath(".", NULL))) {
-		path = owner_copy_text(check->scratch, absolute);
+		path = arena_copy_text(check->scratch, absolute);
 		free(absolute);
 	}
 	len = path ? strlen(path) : 0;
@@ -324,7 +324,7 @@ int config_load(const struct config_source *source, struct config **ret, struct 
 struct config *config_free(struct config *config)
 {
 	if (config)
-		owner_free(config->owner);
+		arena_free(config->arena);
 	return NULL;
 }
 

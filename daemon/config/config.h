@@ -181,7 +181,7 @@ struct config {
 	struct config_route *routes; /* in the order of the files */
 	unsigned n_routes;
 	uint64_t digest; /* xxHash of the canonical text: equal digests are equal configurations */
-	struct config_owner *owner; /* what frees it all */
+	struct arena *arena; /* what frees it all */
 };
 
 struct config_source {

@@ -3,8 +3,8 @@
  * Two routes cannot listen on one address; sockets bound to different interfaces can. A name that
  * is not resolved is compared as a name. Routes that are not enabled do not listen.
  */
+#include "base/arena.h"
 #include "config/check.h"
-#include "config/owner.h"
 #include "config/route.h"
 
 #include <errno.h>
@@ -142,9 +142,9 @@ static void report_all(struct check *check, const struct listener *const *by_num
 int route_check_conflicts(struct check *check)
 {
 	unsigned n = count_legs(check->config);
-	struct listener *listeners = owner_take(check->scratch, n, sizeof(*listeners));
-	const struct listener **by_number = owner_take(check->scratch, n, sizeof(*by_number));
-	const struct listener **others = owner_take(check->scratch, n, sizeof(*others));
+	struct listener *listeners = arena_take(check->scratch, n, sizeof(*listeners));
+	const struct listener **by_number = arena_take(check->scratch, n, sizeof(*by_number));
+	const struct listener **others = arena_take(check->scratch, n, sizeof(*others));
 
 	if (!listeners || !by_number || !others)
 		return -ENOMEM;

@@ -5,13 +5,13 @@
  */
 #include "config/endpoint.h"
 
+#include "base/arena.h"
 #include "base/index.h"
 #include "config/check.h"
 #include "config/frame.h"
 #include "config/group.h"
 #include "config/leg.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/schema.h"
 #include "config/scheme.h"
 
@@ -58,8 +58,8 @@ static int set_names(struct check *check, struct config_endpoint *endpoint)
 	r = scheme_print(check, endpoint, &endpoint->text);
 	if (r < 0)
 		return r;
-	endpoint->name = owner_copy_text(
-		check->owner, name->state != SPLICED_UNSET ? name->text : endpoint->text);
+	endpoint->name = arena_copy_text(
+		check->arena, name->state != SPLICED_UNSET ? name->text : endpoint->text);
 	return endpoint->name ? 0 : -ENOMEM;
 }
 
@@ -129,7 +129,7 @@ static int read_group(struct check *check, const struct list *list, struct node 
 static int add(struct check *check, struct list *list, const struct config_endpoint *endpoint)
 {
 	list->endpoints =
-		owner_grow(check->owner, list->endpoints, list->n, sizeof(*list->endpoints));
+		arena_grow(check->arena, list->endpoints, list->n, sizeof(*list->endpoints));
 	if (!list->endpoints)
 		return -ENOMEM;
 	list->endpoints[list->n] = *endpoint;

@@ -72,7 +72,7 @@ static int read_max_frame(struct check *check, struct config_endpoint *endpoint)
 	int r = 0;
 
 	if (value.state == SPLICED_UNSET)
-		r = value_set_default(check->owner, &schema_endpoint[ENDPOINT_MAX_FRAME], &value);
+		r = value_set_default(check->arena, &schema_endpoint[ENDPOINT_MAX_FRAME], &value);
 	endpoint->max_frame = (uint32_t)value.number;
 	return r;
 }

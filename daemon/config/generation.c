@@ -5,9 +5,9 @@
  * checks, so that a newer daemon reads what an older one wrote; only the places are translated.
  * What has no place is a default.
  */
+#include "base/arena.h"
 #include "config/build.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/parse.h"
 #include "config/print.h"
 #include "config/source.h"
@@ -105,12 +105,12 @@ static int print_generation(const struct config *config, struct body *body)
 	FILE *file;
 	int r;
 
-	r = owner_new(&lines.owner);
+	r = arena_new(&lines.arena);
 	if (r < 0)
 		return r;
 	file = open_memstream(&body->bytes, &body->len);
 	r = file ? print_body(config, file, &body->header, &lines) : -ENOMEM;
-	owner_free(lines.owner);
+	arena_free(lines.arena);
 	if (!file)
 		return r;
 	if (fclose(file) != 0 && r == 0)
@@ -164,8 +164,8 @@ static int read_header(int fd, struct header *header, size_t *len)
 	return is_sound(header, *len) ? 0 : -EINVAL;
 }
 
-/* body->bytes is owner's; the answers stand behind them. */
-static int read_body(int fd, struct config_owner *owner, struct body *body)
+/* body->bytes is the arena's; the answers stand behind them. */
+static int read_body(int fd, struct arena *arena, struct body *body)
 {
 	size_t len = 0;
 	int r;
@@ -174,7 +174,7 @@ static int read_body(int fd, struct config_owner *owner, struct body *body)
 	r = read_header(fd, &body->header, &len);
 	if (r < 0)
 		return r;
-	body->bytes = owner_take(owner, len + 1, 1);
+	body->bytes = arena_take(arena, len + 1, 1);
 	if (!body->bytes)
 		return -ENOMEM;
 	r = read_at(fd, (off_t)header_size(&body->header), body->bytes, len);
@@ -213,7 +213,7 @@ static int check_body(struct check *check, const struct body *body, bool daemon_
 	r = add_files(check, header, body->bytes);
 	if (r < 0)
 		return r;
-	places = owner_take(check->scratch, header->n_lines, sizeof(*places));
+	places = arena_take(check->scratch, header->n_lines, sizeof(*places));
 	if (!places)
 		return -ENOMEM;
 	memcpy(places, body->bytes + header->files_len, header->n_lines * sizeof(*places));
@@ -304,22 +304,22 @@ int config_write_generation(const struct config *config, struct families *famili
 
 int config_answer_generation(int fd, struct families *families, int to, struct report *report)
 {
-	struct config_owner *owner;
+	struct arena *arena;
 	struct body body = {0};
 	char *answers = NULL;
 	size_t len = 0;
 	int r;
 
-	r = owner_new(&owner);
+	r = arena_new(&arena);
 	if (r < 0)
 		return r;
-	r = read_body(fd, owner, &body);
+	r = read_body(fd, arena, &body);
 	if (r == 0)
 		r = ask(&body, families, &answers, &len, report);
 	if (r == 0 && to >= 0)
 		r = write_generation(to, &body, answers, len);
 	free(answers);
-	owner_free(owner);
+	arena_free(arena);
 	return r;
 }
 

@@ -7,8 +7,8 @@
  */
 #include "config/grammar.h"
 
+#include "base/arena.h"
 #include "config/check.h"
-#include "config/owner.h"
 #include "config/syntax.h"
 
 #include <errno.h>
@@ -168,7 +168,7 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 					      sizeof(text)));
 		return GRAMMAR_REPEATED;
 	}
-	grammar->names = owner_grow(grammar->check->scratch, grammar->names, grammar->n_names,
+	grammar->names = arena_grow(grammar->check->scratch, grammar->names, grammar->n_names,
 				    sizeof(*grammar->names));
 	if (!grammar->names || index_add(&grammar->index, hash, (uint32_t)grammar->n_names) < 0)
 		return -ENOMEM;

@@ -57,7 +57,7 @@ int group_set_defaults(struct check *check, const struct group_table *table,
 	for (size_t i = 0; i < table->n_options; i++) {
 		if (values[i].value.state != SPLICED_UNSET)
 			continue;
-		r = value_set_default(check->owner, &table->options[i], &values[i].value);
+		r = value_set_default(check->arena, &table->options[i], &values[i].value);
 		if (r == -ENOMEM)
 			return r;
 	}

@@ -6,6 +6,7 @@
  */
 #include "config/leg.h"
 
+#include "base/arena.h"
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
@@ -14,7 +15,6 @@
 #include "config/hear.h"
 #include "config/host.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/schema.h"
 #include "config/unknown.h"
 #include "config/value.h"
@@ -44,7 +44,7 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 	if (node->type == NODE_STRING || node->type == NODE_TEXT)
 		return node->text;
 	if (node->type == NODE_NUMBER && numbers)
-		return owner_print(check->scratch, "%" PRId64, node->number);
+		return arena_print(check->scratch, "%" PRId64, node->number);
 	check_error(check, node->place, "%s.%s is %s; it must be a string",
 		    endpoint->key, name, node_type_name(node));
 	return NULL;
@@ -204,7 +204,7 @@ int leg_choose(struct check *check, struct node *group, struct config_endpoint *
 			    endpoint->key);
 	if (!node || !family)
 		return 0;
-	endpoint->family = owner_copy_text(check->owner, family);
+	endpoint->family = arena_copy_text(check->arena, family);
 	if (!endpoint->family)
 		return -ENOMEM;
 	read_type(check, endpoint, group, &wanted);
@@ -273,7 +273,7 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 		node->damaged = node->damaged || check->errors > errors; /* said once is enough */
 		return r;
 	}
-	r = value_set_default(check->owner, option, &value->value);
+	r = value_set_default(check->arena, option, &value->value);
 	if (r == -EINVAL)
 		check_error(check, endpoint->place,
 			    "family \"%s\": the default of \"%s\" is not one of its values; "
@@ -293,7 +293,7 @@ static int read_options(struct check *check, struct node *group, struct config_e
 	uint32_t n = leg->family->plugin.n_options;
 	int r;
 
-	leg->values = owner_take(check->owner, n, sizeof(*leg->values));
+	leg->values = arena_take(check->arena, n, sizeof(*leg->values));
 	if (!leg->values)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
@@ -321,7 +321,7 @@ static int read_options(struct check *check, struct node *group, struct config_e
 
 /* `ip` with a number keeps the leg that the number fits. The other's own options are then out of
  * place. */
-static int drop_unfit_leg(struct config_owner *scratch, struct node *group,
+static int drop_unfit_leg(struct arena *scratch, struct node *group,
 			  struct config_endpoint *endpoint)
 {
 	const struct config_leg *leg = &endpoint->legs[0];
@@ -335,7 +335,7 @@ static int drop_unfit_leg(struct config_owner *scratch, struct node *group,
 			 strlen(leg->family->options[leg->family->host_option].name));
 	if (!node || !node->text)
 		return 0;
-	text = owner_take(scratch, strlen(node->text) + 1, 1);
+	text = arena_take(scratch, strlen(node->text) + 1, 1);
 	if (!text)
 		return -ENOMEM;
 	if (node->type == NODE_TEXT)
@@ -362,7 +362,7 @@ static int set_host(struct check *check, struct config_leg *leg, const struct ho
 
 	if ((domain == AF_INET && host->len != 4) || (domain == AF_INET6 && host->len != 16))
 		return 0;
-	value->host = owner_copy(check->owner, (const char *)host->bytes, host->len);
+	value->host = arena_copy(check->arena, (const char *)host->bytes, host->len);
 	value->host_len = host->len;
 	value->host_scope = host->scope;
 	return value->host ? 0 : -ENOMEM;
@@ -379,7 +379,7 @@ static int resolve(struct check *check, struct config_leg *leg, struct config_va
 			      &host) == 0;
 	if (!*found)
 		return 0;
-	value->value.text = owner_copy_text(check->owner, host_format(&host, text));
+	value->value.text = arena_copy_text(check->arena, host_format(&host, text));
 	return value->value.text ? set_host(check, leg, &host) : -ENOMEM;
 }
 

@@ -3,9 +3,9 @@
  * Loops that the text shows: routes whose targets lead from one's listener to the next's, and back. What it does not show is refused when it
  * happens. A route is gone into once, depth first and without recursion, for there may be thousands in a row.
  */
+#include "base/arena.h"
 #include "base/report.h"
 #include "config/check.h"
-#include "config/owner.h"
 #include "config/route.h"
 #include "config/where.h"
 
@@ -60,7 +60,7 @@ static unsigned count_routes(const struct search *search, uint32_t first, uint32
 /* The routes of a loop, in its order, from the earliest on. */
 static uint32_t *list_routes(const struct search *search, uint32_t first, uint32_t last, unsigned n)
 {
-	uint32_t *routes = owner_take(search->check->scratch, n, sizeof *routes), route = find_earliest(search, first, last);
+	uint32_t *routes = arena_take(search->check->scratch, n, sizeof *routes), route = find_earliest(search, first, last);
 
 	for (unsigned i = n; routes && i--;) {
 		route = route == first ? last : search->visits[route].from;
@@ -72,14 +72,14 @@ static uint32_t *list_routes(const struct search *search, uint32_t first, uint32
 /* "route b's listener, whose target T is route c's, whose target U is route a's"; NULL without memory. */
 static const char *name_way(const struct search *search, const uint32_t *routes, unsigned n)
 {
-	struct config_owner *scratch = search->check->scratch;
-	const char *text = owner_print(scratch, "route %s's listener", route_of(search, routes[1 % n])->name);
+	struct arena *scratch = search->check->scratch;
+	const char *text = arena_print(scratch, "route %s's listener", route_of(search, routes[1 % n])->name);
 
 	for (unsigned i = 1; i < n && text; i++) {
 		if (strlen(text) > TEXT_MAX)
-			return owner_print(scratch, "%s, and so on through %u more routes, back to route %s's", text, n - i,
+			return arena_print(scratch, "%s, and so on through %u more routes, back to route %s's", text, n - i,
 					   route_of(search, routes[0])->name);
-		text = owner_print(scratch, "%s, whose target %s is route %s's", text, way_of(search, routes[i])->text,
+		text = arena_print(scratch, "%s, whose target %s is route %s's", text, way_of(search, routes[i])->text,
 				   route_of(search, routes[(i + 1) % n])->name);
 	}
 	return text;
@@ -148,7 +148,7 @@ int route_check_loops(struct check *check)
 	struct search search = {.check = check};
 	int r = 0;
 
-	search.visits = owner_take(check->scratch, config->n_routes, sizeof *search.visits);
+	search.visits = arena_take(check->scratch, config->n_routes, sizeof *search.visits);
 	if (!search.visits)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < config->n_routes && !r; i++)

@@ -6,14 +6,14 @@
  */
 #include "config/node.h"
 
-#include "config/owner.h"
+#include "base/arena.h"
 
 #include <string.h>
 
-struct node *node_add(struct config_owner *owner, struct node *parent, enum node_type type,
+struct node *node_add(struct arena *arena, struct node *parent, enum node_type type,
 		      const char *name, struct config_place place)
 {
-	struct node *node = owner_take(owner, 1, sizeof(*node));
+	struct node *node = arena_take(arena, 1, sizeof(*node));
 
 	if (!node)
 		return NULL;

@@ -4,7 +4,7 @@
 
 #include "config/config.h"
 
-struct config_owner;
+struct arena;
 
 enum node_type {
 	NODE_GROUP,
@@ -31,7 +31,7 @@ struct node {
 
 /* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not
  * copied. */
-struct node *node_add(struct config_owner *owner, struct node *parent, enum node_type type,
+struct node *node_add(struct arena *arena, struct node *parent, enum node_type type,
 		      const char *name, struct config_place place);
 
 /* The child of that name, marked as seen; NULL if there is none. */

@@ -9,9 +9,9 @@
  */
 #include "config/parse.h"
 
+#include "base/arena.h"
 #include "config/check.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/source.h"
 
 #include <errno.h>
@@ -76,7 +76,7 @@ static int copy_value(struct walk *walk, const config_setting_t *setting, struct
 	if (node->type == NODE_STRING) {
 		const char *text = config_setting_get_string(setting);
 
-		node->text = owner_copy_text(walk->check->scratch, text ? text : "");
+		node->text = arena_copy_text(walk->check->scratch, text ? text : "");
 		if (!node->text)
 			return -ENOMEM;
 	} else if (node->type == NODE_BOOL) {
@@ -115,7 +115,7 @@ static int copy_setting(struct walk *walk, const config_setting_t *setting, stru
 	struct node *node;
 
 	if (name) {
-		name = owner_copy_text(walk->check->scratch, name);
+		name = arena_copy_text(walk->check->scratch, name);
 		if (!name)
 			return -ENOMEM;
 	}
@@ -202,7 +202,7 @@ static bool is_large(const struct source *source, size_t cut)
 /* The text without the members of large groups; the lines stay. */
 static char *hide_members(struct check *check, const struct source *source)
 {
-	char *text = owner_copy(check->scratch, source->text ? source->text : "", source->len);
+	char *text = arena_copy(check->scratch, source->text ? source->text : "", source->len);
 
 	for (size_t cut = 0, end; text && cut < source->n_cuts; cut = end + 1) {
 		end = end_of_group(source, cut);

@@ -6,6 +6,6 @@ struct check;
 struct node;
 struct source;
 
-/* Gives the root group of a source, owned by check->scratch; NULL after a syntax error, which is
+/* Gives the root group of a source, of check->scratch; NULL after a syntax error, which is
  * reported. 0 or -ENOMEM. */
 int parse_source(struct check *check, const struct source *source, struct node **ret);

@@ -8,8 +8,8 @@
  */
 #include "config/print.h"
 
+#include "base/arena.h"
 #include "config/build.h"
-#include "config/owner.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -36,7 +36,7 @@ static void begin_line(struct printer *printer, struct config_place place)
 	fprintf(printer->file, "%*s", 2 * (int)printer->indent, "");
 	if (!lines || printer->no_memory)
 		return;
-	lines->places = owner_grow(lines->owner, lines->places, lines->n, sizeof(*lines->places));
+	lines->places = arena_grow(lines->arena, lines->places, lines->n, sizeof(*lines->places));
 	if (lines->places)
 		lines->places[lines->n++] = place;
 	else

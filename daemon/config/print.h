@@ -4,10 +4,10 @@
 
 #include "config/config.h"
 
-struct config_owner;
+struct arena;
 
 struct print_lines {
-	struct config_owner *owner;  /* of places */
+	struct arena *arena;  /* of places */
 	struct config_place *places; /* [line - 1]: where the setting of that line was written; 0: a
 					default, or none */
 	size_t n;

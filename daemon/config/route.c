@@ -5,12 +5,12 @@
  */
 #include "config/route.h"
 
+#include "base/arena.h"
 #include "config/check.h"
 #include "config/endpoint.h"
 #include "config/group.h"
 #include "config/leg.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/pair.h"
 #include "config/rule.h"
 #include "config/schema.h"
@@ -227,7 +227,7 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 	int r;
 
 	route->place = node->place;
-	route->name = owner_copy_text(check->owner, node->name);
+	route->name = arena_copy_text(check->arena, node->name);
 	if (!route->name)
 		return -ENOMEM;
 	if (strchr(node->name, '*'))

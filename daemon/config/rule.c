@@ -6,11 +6,11 @@
  */
 #include "config/rule.h"
 
+#include "base/arena.h"
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "net/callback.h"
 #include "net/identity.h"
 
@@ -29,7 +29,7 @@ struct list {
 
 static int add(struct check *check, struct list *list, const struct config_rule *rule)
 {
-	list->rules = owner_grow(check->owner, list->rules, list->n, sizeof(*list->rules));
+	list->rules = arena_grow(check->arena, list->rules, list->n, sizeof(*list->rules));
 	if (!list->rules)
 		return -ENOMEM;
 	list->rules[list->n++] = *rule;
@@ -315,7 +315,7 @@ static int read_rule(struct check *check, struct list *list, const struct node *
 		check_error(check, node->place, "%s contains a string with bytes that are not UTF-8", list->key);
 		return 0;
 	}
-	rule.text = owner_copy_text(check->owner, node->text);
+	rule.text = arena_copy_text(check->arena, node->text);
 	if (!rule.text)
 		return -ENOMEM;
 	if (starts_with(rule.text, "uid:") || starts_with(rule.text, "gid:") ||

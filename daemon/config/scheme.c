@@ -9,11 +9,11 @@
  */
 #include "config/scheme.h"
 
+#include "base/arena.h"
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/schema.h"
 #include "config/spelling.h"
 #include "net/address.h"
@@ -85,7 +85,7 @@ static int find_family(struct check *check, const char *scheme, struct meaning *
 {
 	const char *dash = strrchr(scheme, '-');
 	int type = dash ? family_type_from_name(dash + 1) : -1;
-	char *name = owner_copy(check->scratch, scheme,
+	char *name = arena_copy(check->scratch, scheme,
 				type >= 0 ? (size_t)(dash - scheme) : strlen(scheme));
 
 	if (!name)
@@ -221,7 +221,7 @@ static int find_passed(struct check *check, const struct node *string, const cha
 
 	if (!passed && !passed_at(0)) {
 		*ret = (struct meaning){.family = "unix", .type = SOCK_STREAM};
-		*address = owner_print(check->scratch, "/fd/%s", name);
+		*address = arena_print(check->scratch, "/fd/%s", name);
 		return *address ? 0 : -ENOMEM;
 	}
 	if (!passed) {
@@ -247,14 +247,14 @@ static int find_passed(struct check *check, const struct node *string, const cha
 	ret->protocol = row->name;
 	address_describe(family, row, &passed->address, text, sizeof(text));
 	text_encode_percent(text, "/@:[].", encoded, sizeof(encoded));
-	*address = owner_copy_text(check->scratch, encoded);
+	*address = arena_copy_text(check->scratch, encoded);
 	return *address ? 0 : -ENOMEM;
 }
 
 int scheme_split(struct check *check, const struct node *string, struct node **ret,
 		 const char **address)
 {
-	char *text = owner_copy_text(check->scratch, string->text), *colon, *question;
+	char *text = arena_copy_text(check->scratch, string->text), *colon, *question;
 	struct meaning meaning;
 	struct node *group;
 	bool is_passed;
@@ -296,10 +296,10 @@ int scheme_split(struct check *check, const struct node *string, struct node **r
 }
 
 /* The next option name of a pattern, in small letters, and the byte behind it, NUL at the end. */
-static char *next_field(struct config_owner *owner, const char **pattern, char *separator)
+static char *next_field(struct arena *arena, const char **pattern, char *separator)
 {
 	size_t len = strspn(*pattern, "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789");
-	char *name = owner_copy(owner, *pattern, len);
+	char *name = arena_copy(arena, *pattern, len);
 
 	if (!name)
 		return NULL;
@@ -312,7 +312,7 @@ static char *next_field(struct config_owner *owner, const char **pattern, char *
 
 /* "[fe80::1%eth0]": what is between the brackets, with '%' encoded. RFC 6874 has the '%' as "%25"
  * already. */
-static char *take_bracketed(struct config_owner *owner, const char *address, const char *end)
+static char *take_bracketed(struct arena *arena, const char *address, const char *end)
 {
 	char inner[512], encoded[1600];
 	const char *percent;
@@ -326,24 +326,24 @@ static char *take_bracketed(struct config_owner *owner, const char *address, con
 	if (percent)
 		memmove(inner + (percent - inner) + 1, percent + 3, strlen(percent + 3) + 1);
 	text_encode_percent(inner, ":", encoded, sizeof(encoded));
-	return owner_copy_text(owner, encoded);
+	return arena_copy_text(arena, encoded);
 }
 
 /* Takes one field's text from *address, which moves behind the separator, or becomes NULL at the
  * end. NULL without memory. */
-static char *take_field(struct config_owner *owner, const char **address, char separator)
+static char *take_field(struct arena *arena, const char **address, char separator)
 {
 	const char *end = *address + strlen(*address),
 		   *bracket = **address == '[' ? strchr(*address, ']') : NULL;
 	char *text;
 
 	if (bracket && (bracket[1] == separator || bracket[1] == '\0')) {
-		text = take_bracketed(owner, *address, bracket);
+		text = take_bracketed(arena, *address, bracket);
 		end = bracket + 1;
 	} else {
 		if (separator && strchr(*address, separator))
 			end = strchr(*address, separator);
-		text = owner_copy(owner, *address, (size_t)(end - *address));
+		text = arena_copy(arena, *address, (size_t)(end - *address));
 	}
 	*address = *end ? end + 1 : NULL;
 	return text;
@@ -416,7 +416,7 @@ static const struct spliced_option *find_option(const struct config_leg *leg, co
 	return NULL;
 }
 
-static char *print_field(struct config_owner *owner, const struct spliced_option *option,
+static char *print_field(struct arena *arena, const struct spliced_option *option,
 			 const struct spliced_value *value)
 {
 	size_t len;
@@ -424,12 +424,12 @@ static char *print_field(struct config_owner *owner, const struct spliced_option
 
 	if (!value->text)
 		return value->state == SPLICED_UNSET
-			       ? owner_copy_text(owner, "")
-			       : owner_print(owner, "%lld", (long long)value->number);
+			       ? arena_copy_text(arena, "")
+			       : arena_print(arena, "%lld", (long long)value->number);
 	if (option->type == SPLICED_HOST)
-		return owner_print(owner, strchr(value->text, ':') ? "[%s]" : "%s", value->text);
+		return arena_print(arena, strchr(value->text, ':') ? "[%s]" : "%s", value->text);
 	len = text_encode_percent(value->text, "/@:", NULL, 0);
-	text = owner_take(owner, len + 1, 1);
+	text = arena_take(arena, len + 1, 1);
 	if (text)
 		text_encode_percent(value->text, "/@:", text, len + 1);
 	return text;
@@ -457,7 +457,7 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 	char separator, *name, *field = NULL, scheme[64];
 	const struct spliced_value *value;
 
-	*ret = owner_print(check->owner, "%s://", scheme_of(endpoint, scheme, sizeof(scheme)));
+	*ret = arena_print(check->arena, "%s://", scheme_of(endpoint, scheme, sizeof(scheme)));
 	while (*ret && *pattern) {
 		const struct spliced_option *option; /* NULL: the field is PROTOCOL */
 
@@ -466,11 +466,11 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 			return -ENOMEM;
 		option = find_option(leg, name, &value);
 		field = option ? print_field(check->scratch, option, value)
-			       : owner_copy_text(check->scratch,
+			       : arena_copy_text(check->scratch,
 						 leg->row->name ? leg->row->name : "");
 		if (!field)
 			return -ENOMEM;
-		*ret = owner_print(check->owner, separator ? "%s%s%c" : "%s%s", *ret, field,
+		*ret = arena_print(check->arena, separator ? "%s%s%c" : "%s%s", *ret, field,
 				   separator);
 	}
 	return *ret ? 0 : -ENOMEM;

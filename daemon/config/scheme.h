@@ -9,7 +9,7 @@ struct node;
 
 /*
  * Takes an endpoint string apart: *group gets its options and what the scheme says (family, type),
- * *address (owned by check->scratch) what stands between "://" and "?", still encoded. Without
+ * *address (of check->scratch) what stands between "://" and "?", still encoded. Without
  * success *group is NULL, and why is reported. 0 or -ENOMEM.
  */
 int scheme_split(struct check *check, const struct node *string, struct node **group,

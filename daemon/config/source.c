@@ -11,12 +11,12 @@
  */
 #include "config/source.h"
 
+#include "base/arena.h"
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "config/check.h"
 #include "config/grammar.h"
 #include "config/once.h"
-#include "config/owner.h"
 #include "config/scan.h"
 #include "config/syntax.h"
 
@@ -65,11 +65,11 @@ static int stop(struct loader *loader)
 	return 0;
 }
 
-static int append(struct source *source, struct config_owner *owner, const char *text, size_t len)
+static int append(struct source *source, struct arena *arena, const char *text, size_t len)
 {
 	if (len >= source->size - source->len) {
 		size_t size = 2 * (source->len + len) + 1;
-		char *larger = owner_take(owner, size, 1);
+		char *larger = arena_take(arena, size, 1);
 
 		if (!larger)
 			return -ENOMEM;
@@ -88,7 +88,7 @@ static int add_line(struct loader *loader, const struct part *part)
 {
 	struct source *source = loader->source;
 
-	source->lines = owner_grow(loader->check->scratch, source->lines, source->n_lines,
+	source->lines = arena_grow(loader->check->scratch, source->lines, source->n_lines,
 				   sizeof(*source->lines));
 	if (!source->lines)
 		return -ENOMEM;
@@ -146,7 +146,7 @@ static int add_value(struct loader *loader, struct config_place place, bool dama
 {
 	struct source *source = loader->source;
 
-	source->values = owner_grow(loader->check->scratch, source->values, source->n_values,
+	source->values = arena_grow(loader->check->scratch, source->values, source->n_values,
 				    sizeof(*source->values));
 	if (!source->values)
 		return -ENOMEM;
@@ -250,8 +250,8 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 			    SOURCE_INCLUDES_MAX);
 		return stop(loader);
 	}
-	path = word->file[0] == '/' ? owner_copy(check->scratch, word->file, word->file_len)
-				    : owner_print(check->scratch, "%s%.*s", loader->dir,
+	path = word->file[0] == '/' ? arena_copy(check->scratch, word->file, word->file_len)
+				    : arena_print(check->scratch, "%s%.*s", loader->dir,
 						  (int)word->file_len, word->file);
 	if (!path)
 		return -ENOMEM;
@@ -303,7 +303,7 @@ static int add_cut(struct loader *loader, struct part *part, const struct scan_w
 
 	if (r < 0)
 		return r;
-	source->cuts = owner_grow(loader->check->scratch, source->cuts, source->n_cuts, sizeof(*source->cuts));
+	source->cuts = arena_grow(loader->check->scratch, source->cuts, source->n_cuts, sizeof(*source->cuts));
 	if (!source->cuts)
 		return -ENOMEM;
 	source->cuts[source->n_cuts++] = (struct source_cut){.at = source->len,
@@ -377,7 +377,7 @@ static int load_part(struct loader *loader, struct part *part)
 	return append(loader->source, loader->check->scratch, "\n", 1);
 }
 
-static int read_all(struct config_owner *owner, int fd, size_t max, char **ret, size_t *ret_len)
+static int read_all(struct arena *arena, int fd, size_t max, char **ret, size_t *ret_len)
 {
 	size_t len = 0, size = 0;
 	char *text = NULL, *larger;
@@ -386,7 +386,7 @@ static int read_all(struct config_owner *owner, int fd, size_t max, char **ret, 
 	do {
 		if (len == size) {
 			size = size ? 2 * size : 16384;
-			larger = owner_take(owner, size, 1);
+			larger = arena_take(arena, size, 1);
 			if (!larger)
 				return -ENOMEM;
 			if (len)

@@ -5,10 +5,10 @@
  */
 #include "config/spelling.h"
 
+#include "base/arena.h"
 #include "base/text.h"
 #include "config/check.h"
 #include "config/node.h"
-#include "config/owner.h"
 #include "config/schema.h"
 #include "net/family.h"
 
@@ -168,7 +168,7 @@ static const char *find_nearest(const struct check *check, const char *scheme)
 
 void spelling_report_scheme(struct check *check, const struct node *string, const char *scheme)
 {
-	char *small = owner_copy_text(check->scratch, scheme);
+	char *small = arena_copy_text(check->scratch, scheme);
 	const char *nearest;
 
 	for (char *at = small; at && *at; at++)

@@ -8,12 +8,12 @@
  */
 #include "config/value.h"
 
+#include "base/arena.h"
 #include "base/text.h"
 #include "config/check.h"
 #include "config/expect.h"
 #include "config/host.h"
 #include "config/node.h"
-#include "config/owner.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -76,7 +76,7 @@ static bool is_utf8(const char *text)
 	return text_utf8_len(text, len) == len;
 }
 
-static int set_text(struct config_owner *owner, const struct spliced_option *option,
+static int set_text(struct arena *arena, const struct spliced_option *option,
 		    const char *text, struct spliced_value *value)
 {
 	struct host host;
@@ -93,12 +93,12 @@ static int set_text(struct config_owner *owner, const struct spliced_option *opt
 		r = host_parse(text, &host);
 	if (r < 0)
 		return r;
-	value->text = owner_copy_text(owner, text);
+	value->text = arena_copy_text(arena, text);
 	return value->text ? 0 : -ENOMEM;
 }
 
 /* A scalar type's value from plain text. */
-static int set_from_text(struct config_owner *owner, const struct spliced_option *option,
+static int set_from_text(struct arena *arena, const struct spliced_option *option,
 			 const char *text, struct spliced_value *value)
 {
 	int64_t number = 0;
@@ -136,7 +136,7 @@ static int set_from_text(struct config_owner *owner, const struct spliced_option
 	case SPLICED_PATH:
 	case SPLICED_INTERFACE:
 	case SPLICED_HOST:
-		return set_text(owner, option, text, value);
+		return set_text(arena, option, text, value);
 	case SPLICED_LIST:
 		return -EINVAL;
 	}
@@ -144,10 +144,10 @@ static int set_from_text(struct config_owner *owner, const struct spliced_option
 }
 
 /* Room for a list; *texts is writable until it is full. */
-static int new_list(struct config_owner *owner, size_t n, struct spliced_value *value,
+static int new_list(struct arena *arena, size_t n, struct spliced_value *value,
 		    const char ***texts)
 {
-	*texts = owner_take(owner, n, sizeof(**texts));
+	*texts = arena_take(arena, n, sizeof(**texts));
 	if (!*texts)
 		return -ENOMEM;
 	value->list = *texts;
@@ -155,16 +155,16 @@ static int new_list(struct config_owner *owner, size_t n, struct spliced_value *
 	return 0;
 }
 
-static int decode(struct config_owner *owner, const char *text, size_t len, const char **ret)
+static int decode(struct arena *arena, const char *text, size_t len, const char **ret)
 {
-	char *decoded = owner_take(owner, len + 1, 1);
+	char *decoded = arena_take(arena, len + 1, 1);
 
 	*ret = decoded;
 	return decoded ? text_decode_percent(text, len, decoded) : -ENOMEM;
 }
 
 /* "link,addr": commas part, "" is an empty list. */
-static int set_list_from_encoded(struct config_owner *owner, const char *text,
+static int set_list_from_encoded(struct arena *arena, const char *text,
 				 struct spliced_value *value)
 {
 	const char **texts;
@@ -173,11 +173,11 @@ static int set_list_from_encoded(struct config_owner *owner, const char *text,
 
 	for (const char *at = text; *at; at++)
 		n += *at == ',';
-	r = new_list(owner, n, value, &texts);
+	r = new_list(arena, n, value, &texts);
 	for (size_t i = 0; i < n && r == 0; i++) {
 		size_t len = strcspn(text, ",");
 
-		r = decode(owner, text, len, &texts[i]);
+		r = decode(arena, text, len, &texts[i]);
 		if (r == 0 && !is_utf8(texts[i]))
 			r = -EILSEQ;
 		text += len + 1;
@@ -185,19 +185,19 @@ static int set_list_from_encoded(struct config_owner *owner, const char *text,
 	return r;
 }
 
-static int set_from_encoded(struct config_owner *owner, const struct spliced_option *option,
+static int set_from_encoded(struct arena *arena, const struct spliced_option *option,
 			    const char *text, struct spliced_value *value)
 {
 	const char *decoded;
 	int r;
 
 	if (option->type == SPLICED_LIST)
-		return set_list_from_encoded(owner, text, value);
-	r = decode(owner, text, strlen(text), &decoded);
-	return r < 0 ? r : set_from_text(owner, option, decoded, value);
+		return set_list_from_encoded(arena, text, value);
+	r = decode(arena, text, strlen(text), &decoded);
+	return r < 0 ? r : set_from_text(arena, option, decoded, value);
 }
 
-static int set_list(struct config_owner *owner, const struct node *node,
+static int set_list(struct arena *arena, const struct node *node,
 		    struct spliced_value *value)
 {
 	const char **texts;
@@ -207,9 +207,9 @@ static int set_list(struct config_owner *owner, const struct node *node,
 	for (const struct node *element = node->first; element; element = element->next)
 		if (element->type != NODE_STRING || !is_utf8(element->text))
 			return element->type == NODE_STRING ? -EILSEQ : -EINVAL;
-	r = new_list(owner, node->n, value, &texts);
+	r = new_list(arena, node->n, value, &texts);
 	for (const struct node *element = node->first; element && r == 0; element = element->next) {
-		texts[i] = owner_copy_text(owner, element->text);
+		texts[i] = arena_copy_text(arena, element->text);
 		r = texts[i++] ? 0 : -ENOMEM;
 	}
 	return r;
@@ -239,23 +239,23 @@ static int set_from_integer(const struct spliced_option *option, int64_t number,
 	return -EINVAL;
 }
 
-static int set_from_node(struct config_owner *owner, const struct spliced_option *option,
+static int set_from_node(struct arena *arena, const struct spliced_option *option,
 			 const struct node *node, struct spliced_value *value)
 {
 	switch (node->type) {
 	case NODE_TEXT:
-		return set_from_encoded(owner, option, node->text, value);
+		return set_from_encoded(arena, option, node->text, value);
 	case NODE_STRING:
 		return option->type == SPLICED_BOOL
 			       ? -EINVAL
-			       : set_from_text(owner, option, node->text, value);
+			       : set_from_text(arena, option, node->text, value);
 	case NODE_NUMBER:
 		return set_from_integer(option, node->number, value);
 	case NODE_BOOL:
 		value->number = node->number;
 		return option->type == SPLICED_BOOL ? 0 : -EINVAL;
 	case NODE_LIST:
-		return option->type == SPLICED_LIST ? set_list(owner, node, value) : -EINVAL;
+		return option->type == SPLICED_LIST ? set_list(arena, node, value) : -EINVAL;
 	case NODE_GROUP:
 		break;
 	}
@@ -270,7 +270,7 @@ int value_read(struct check *check, const struct spliced_option *option, const c
 
 	if (node->damaged)
 		return 0;
-	r = set_from_node(check->owner, option, node, &read.value);
+	r = set_from_node(check->arena, option, node, &read.value);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
@@ -283,7 +283,7 @@ int value_read(struct check *check, const struct spliced_option *option, const c
 	return 0;
 }
 
-int value_set_default(struct config_owner *owner, const struct spliced_option *option,
+int value_set_default(struct arena *arena, const struct spliced_option *option,
 		      struct spliced_value *value)
 {
 	struct spliced_value read = {.state = SPLICED_DEFAULT};
@@ -291,7 +291,7 @@ int value_set_default(struct config_owner *owner, const struct spliced_option *o
 
 	if (!option->default_text)
 		return 0;
-	r = set_from_encoded(owner, option, option->default_text, &read);
+	r = set_from_encoded(arena, option, option->default_text, &read);
 	if (r == 0)
 		*value = read;
 	return r == -ENOMEM ? r : r < 0 ? -EINVAL : 0;

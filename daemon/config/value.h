@@ -7,7 +7,7 @@
 #include <stdio.h>
 
 struct check;
-struct config_owner;
+struct arena;
 struct node;
 
 /* Reads node as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and
@@ -17,7 +17,7 @@ int value_read(struct check *check, const struct spliced_option *option, const c
 
 /* Sets the option's default, if it has one. 0, -ENOMEM, or -EINVAL: the default is not of the
  * option's type. */
-int value_set_default(struct config_owner *owner, const struct spliced_option *option,
+int value_set_default(struct arena *arena, const struct spliced_option *option,
 		      struct spliced_value *value);
 
 /* Prints a set value as libconfig reads it. */

@@ -6,7 +6,7 @@
  */
 #include "config/where.h"
 
-#include "config/owner.h"
+#include "base/arena.h"
 
 #include <errno.h>
 #include <linux/vm_sockets.h>
@@ -145,14 +145,14 @@ static bool look_up(const struct where_map *map, const struct where *where, uint
 	return false;
 }
 
-static int add(struct where_map *map, struct config_owner *owner, const struct where *where, uint32_t route)
+static int add(struct where_map *map, struct arena *arena, const struct where *where, uint32_t route)
 {
 	uint32_t ignored;
 
 	if (look_up(map, where, &ignored))
 		return 0;
-	map->wheres = owner_grow(owner, map->wheres, map->count, sizeof *map->wheres);
-	map->routes = owner_grow(owner, map->routes, map->count, sizeof *map->routes);
+	map->wheres = arena_grow(arena, map->wheres, map->count, sizeof *map->wheres);
+	map->routes = arena_grow(arena, map->routes, map->count, sizeof *map->routes);
 	if (!map->wheres || !map->routes)
 		return -ENOMEM;
 	map->wheres[map->count] = *where;
@@ -172,7 +172,7 @@ static struct where every_address(const struct where *where, bool is_inet)
 	return ret;
 }
 
-static int add_leg(struct where_map *map, struct config_owner *owner, const struct config_endpoint *endpoint,
+static int add_leg(struct where_map *map, struct arena *arena, const struct config_endpoint *endpoint,
 		   const struct config_leg *leg, uint32_t route)
 {
 	struct where where, both, every;
@@ -180,22 +180,22 @@ static int add_leg(struct where_map *map, struct config_owner *owner, const stru
 
 	if (!describe(endpoint, leg, &where))
 		return 0;
-	r = add(map, owner, &where, route);
+	r = add(map, arena, &where, route);
 	every = every_address(&where, false);
 	if (r || where.kind != WHERE_IP || !is_same(&where, &every) || !find_value(leg, "v6only") || is_on(leg, "v6only"))
 		return r;
 	both = every_address(&where, true);
-	return add(map, owner, &both, route);
+	return add(map, arena, &both, route);
 }
 
-int where_add_route(struct where_map *map, struct config_owner *owner, const struct config *config, uint32_t route)
+int where_add_route(struct where_map *map, struct arena *arena, const struct config *config, uint32_t route)
 {
 	const struct config_route *listens = &config->routes[route];
 	int r = 0;
 
 	for (unsigned i = 0; i < listens->n_listen; i++)
 		for (unsigned k = 0; k < listens->listen[i].n_legs && !r; k++)
-			r = add_leg(map, owner, &listens->listen[i], &listens->listen[i].legs[k], route);
+			r = add_leg(map, arena, &listens->listen[i], &listens->listen[i].legs[k], route);
 	return r;
 }
 

@@ -8,7 +8,7 @@
 #include "base/index.h"
 #include "config/config.h"
 
-struct config_owner;
+struct arena;
 
 enum where_kind { WHERE_IP, WHERE_PATH, WHERE_ABSTRACT, WHERE_VSOCK };
 
@@ -22,14 +22,14 @@ struct where {
 
 /* The listeners of a configuration. All zero: none. */
 struct where_map {
-	struct where *wheres; /* by number; owned by `owner` */
+	struct where *wheres; /* by number; owned by `arena` */
 	uint32_t *routes;
 	uint32_t count;
 	struct index index;
 };
 
 /* Adds a route's listeners. 0 or -ENOMEM. */
-int where_add_route(struct where_map *map, struct config_owner *owner, const struct config *config, uint32_t route);
+int where_add_route(struct where_map *map, struct arena *arena, const struct config *config, uint32_t route);
 
 /* The route whose listener this target certainly leads to. False: nobody's, as far as the text shows. */
 bool where_find(const struct where_map *map, const struct config_endpoint *target, uint32_t *route);
