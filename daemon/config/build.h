@@ -11,6 +11,3 @@ int build_start(struct check *check, struct families *families, struct report *r
 /* Ends it: with r = 0 and without errors *ret is the config and 0 is returned; else nothing is
  * left, and r or -EINVAL. */
 int build_finish(struct check *check, int r, struct config **ret);
-
-/* Sets the digests, of the canonical text and of each route's. 0 or -ENOMEM. */
-int build_digest(struct config *config);

@@ -42,7 +42,3 @@ uint64_t check_order(struct config_place place);
 
 /* Adds a name to config->files; its index goes to *ret. 0 or -ENOMEM. */
 int check_add_file(struct check *check, const char *name, uint32_t *ret);
-
-/* Reads the daemon group, and then, unless daemon_only, all routes. root is one tree with all
- * files' routes. 0 or -ENOMEM. */
-int check_tree(struct check *check, struct node *root, bool daemon_only);

@@ -3,13 +3,15 @@
  * Reading a configuration: the file, X.conf.d beside it, and the check. What is read on the way
  * goes into a scratch arena, what the config keeps into its own.
  */
-#include "config/build.h"
+#include "config/config.h"
 
 #include "base/arena.h"
 #include "base/report.h"
 #include "base/text.h"
+#include "config/build.h"
 #include "config/node.h"
 #include "config/parse.h"
+#include "config/root.h"
 #include "config/source.h"
 #include "config/stray.h"
 
@@ -21,38 +23,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-int build_start(struct check *check, struct families *families, struct report *report)
-{
-	int r;
-
-	*check = (struct check){.families = families, .report = report};
-	r = arena_new(&check->arena);
-	if (r < 0)
-		return r;
-	check->config = arena_take(check->arena, 1, sizeof(*check->config));
-	if (!check->config)
-		return -ENOMEM;
-	check->config->arena = check->arena;
-	return arena_new(&check->scratch);
-}
-
-int build_finish(struct check *check, int r, struct config **ret)
-{
-	if (r == 0 && check->errors)
-		r = -EINVAL;
-	if (r == 0)
-		r = build_digest(check->config);
-	if (r == -ENOMEM)
-		report_add(check->report, "no memory for the configuration");
-	report_sort(check->report);
-	arena_free(check->scratch);
-	if (r < 0)
-		arena_free(check->arena);
-	else
-		*ret = check->config;
-	return r;
-}
 
 /* The directory of a file, with its slash; "" for the current one. */
 static char *directory_of(struct arena *arena, const char *path)
@@ -305,7 +275,7 @@ static int read_files(struct check *check, const struct config_source *from)
 		r = read_route_files(check, as, dir, &candidate, root);
 	if (r < 0 || !root)
 		return r;
-	return check_tree(check, root, from->daemon_only);
+	return root_read(check, root, from->daemon_only);
 }
 
 int config_load(const struct config_source *source, struct config **ret, struct report *report)

@@ -3,9 +3,10 @@
  * Two routes cannot listen on one address; sockets bound to different interfaces can. A name that
  * is not resolved is compared as a name. Routes that are not enabled do not listen.
  */
+#include "config/conflict.h"
+
 #include "base/arena.h"
 #include "config/check.h"
-#include "config/route.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -139,7 +140,7 @@ static void report_all(struct check *check, const struct listener *const *by_num
 	}
 }
 
-int route_check_conflicts(struct check *check)
+int conflict_check(struct check *check)
 {
 	unsigned n = count_legs(check->config);
 	struct listener *listeners = arena_take(check->scratch, n, sizeof(*listeners));

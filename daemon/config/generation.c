@@ -10,6 +10,7 @@
 #include "config/node.h"
 #include "config/parse.h"
 #include "config/print.h"
+#include "config/root.h"
 #include "config/source.h"
 
 #include "base/report.h"
@@ -222,7 +223,7 @@ static int check_body(struct check *check, const struct body *body, bool daemon_
 		r = parse_source(check, &source, &root);
 	if (r < 0)
 		return r;
-	return root ? check_tree(check, root, daemon_only) : -EINVAL;
+	return root ? root_read(check, root, daemon_only) : -EINVAL;
 }
 
 static int start_reading(struct check *check, struct families *families, struct report *report)

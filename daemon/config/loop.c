@@ -3,10 +3,11 @@
  * Loops that the text shows: routes whose targets lead from one's listener to the next's, and back. What it does not show is refused when it
  * happens. A route is gone into once, depth first and without recursion, for there may be thousands in a row.
  */
+#include "config/loop.h"
+
 #include "base/arena.h"
 #include "base/report.h"
 #include "config/check.h"
-#include "config/route.h"
 #include "config/where.h"
 
 #include <errno.h>
@@ -142,7 +143,7 @@ static int search_from(struct search *search, uint32_t route)
 	return now < 0 ? (int)now : 0;
 }
 
-int route_check_loops(struct check *check)
+int loop_check(struct check *check)
 {
 	const struct config *config = check->config;
 	struct search search = {.check = check};

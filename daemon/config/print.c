@@ -9,7 +9,6 @@
 #include "config/print.h"
 
 #include "base/arena.h"
-#include "config/build.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -284,7 +283,7 @@ static void digest_route(struct parts *parts, struct config_route *route)
 	route->digest = XXH3_64bits_digest(&whole);
 }
 
-int build_digest(struct config *config)
+int print_digest(struct config *config)
 {
 	struct parts parts = {0};
 	int r = digest_config(config);

@@ -15,3 +15,6 @@ struct print_lines {
 
 /* As config_print(), and fills lines where it is not NULL. */
 int print_config(const struct config *config, FILE *file, struct print_lines *lines);
+
+/* Sets the digests, of the canonical text and of each route's. 0 or -ENOMEM. */
+int print_digest(struct config *config);

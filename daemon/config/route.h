@@ -18,9 +18,3 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 /* Reads a route from its setting. 0 or -ENOMEM. */
 int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
 	       struct config_route *route);
-
-/* Reports routes that listen where another one does. 0 or -ENOMEM. */
-int route_check_conflicts(struct check *check);
-
-/* Reports routes whose targets lead back to them. 0 or -ENOMEM. */
-int route_check_loops(struct check *check);

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What stands outermost in a file: the groups daemon, defaults, lists, routes. */
+#pragma once
+
+#include <stdbool.h>
+
+struct check;
+struct node;
+
+/* Reads the daemon group, and then, unless daemon_only, all routes. root is one tree with all
+ * files' routes. 0 or -ENOMEM. */
+int root_read(struct check *check, struct node *root, bool daemon_only);
