@@ -9,19 +9,18 @@
 
 #include "config/answers.h"
 #include "config/config.h"
+#include "language/reader.h"
 
 struct arena;
 struct node;
 
 struct check {
 	struct config *config;
+	struct reader reader; /* of the files: with the report, and what is wrong so far */
 	struct arena *arena;   /* of the config */
-	struct arena *scratch; /* of what is gone when the config is done */
+	struct arena *scratch; /* of what is gone when the config is done; the reader's, too */
 	struct families *families;
-	struct report *report;
 	const struct node *lists; /* the group of that name, or NULL */
-	const char *where;	  /* "route NAME", "daemon"; NULL outside of these */
-	unsigned errors;
 	bool resolve_listeners;
 	bool names_may_wait;  /* what is not known yet makes its route wait */
 	bool resolves_names;  /* of a generation, where they are unknown */
@@ -30,15 +29,9 @@ struct check {
 };
 
 /* Reports "FILE:LINE: WHERE: ..." and counts it. */
-void check_error(struct check *check, struct config_place place, const char *format, ...)
+void check_error(struct check *check, struct place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Reports it as a warning: nothing is refused for it. */
-void check_warning(struct check *check, struct config_place place, const char *format, ...)
+void check_warning(struct check *check, struct place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-
-/* The order of places, for report_add_at(): by file, then by line. */
-uint64_t check_order(struct config_place place);
-
-/* Adds a name to config->files; its index goes to *ret. 0 or -ENOMEM. */
-int check_add_file(struct check *check, const char *name, uint32_t *ret);

@@ -9,11 +9,12 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "config/build.h"
-#include "config/node.h"
-#include "config/parse.h"
 #include "config/root.h"
-#include "config/source.h"
 #include "config/stray.h"
+#include "language/input.h"
+#include "language/node.h"
+#include "language/parse.h"
+#include "language/source.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -142,8 +143,8 @@ static bool leaves_out(struct check *check, const char *path, int *r)
 	*r = 0;
 	if (config_can_read(path))
 		return false;
-	report_add(check->report, "%s: cannot be read, its routes are omitted; allow the daemon's user to read it", path);
-	*r = check_add_file(check, path, &index);
+	report_add(check->reader.report, "%s: cannot be read, its routes are omitted; allow the daemon's user to read it", path);
+	*r = reader_add_file(&check->reader, path, &index);
 	return true;
 }
 
@@ -158,10 +159,10 @@ static int read_route_file(struct check *check, const char *path, const char *di
 
 	if (check->names_may_wait && leaves_out(check, path, &r))
 		return r;
-	r = source_read(&source, check, path, dir);
+	r = source_read(&source, &check->reader, path, dir);
 	if (r < 0)
 		return r == -ENOMEM ? r : 0; /* reported */
-	r = parse_source(check, &source, &more);
+	r = parse_source(&check->reader, &source, &more);
 	if (r < 0 || !more || !root)
 		return r;
 	return add_route_tree(check, root, more);
@@ -217,9 +218,9 @@ static int read_route_files(struct check *check, const char *path, const char *d
 		return -ENOMEM;
 	n = scandir(confd, &entries, is_route_file, compare_names);
 	if (n < 0 && errno != ENOENT && errno != ENOMEM) {
-		report_add(check->report, "%s: cannot be read: %s; allow the daemon's user to read it",
+		report_add(check->reader.report, "%s: cannot be read: %s; allow the daemon's user to read it",
 			   confd, strerror(errno));
-		check->errors++;
+		check->reader.errors++;
 	}
 	if (n < 0 && errno == ENOMEM)
 		return -ENOMEM;
@@ -239,7 +240,7 @@ static const char *find_main(struct check *check, const struct config_source *fr
 
 	if (slash) {
 		path = arena_copy(check->scratch, as, len);
-	} else if (!from->as && !config_is_read_once(as) && (absolute = realpath(".", NULL))) {
+	} else if (!from->as && !input_is_read_once(as) && (absolute = realpath(".", NULL))) {
 		path = arena_copy_text(check->scratch, absolute);
 		free(absolute);
 	}
@@ -267,10 +268,10 @@ static int read_files(struct check *check, const struct config_source *from)
 
 	if (!dir)
 		return -ENOMEM;
-	r = source_read(&source, check, main ? main : from->path, dir);
+	r = source_read(&source, &check->reader, main ? main : from->path, dir);
 	if (r < 0)
 		return r;
-	r = parse_source(check, &source, &root);
+	r = parse_source(&check->reader, &source, &root);
 	if (r == 0 && !from->daemon_only)
 		r = read_route_files(check, as, dir, &candidate, root);
 	if (r < 0 || !root)
@@ -296,16 +297,4 @@ struct config *config_free(struct config *config)
 	if (config)
 		arena_free(config->arena);
 	return NULL;
-}
-
-const char *config_place_text(const struct config *config, struct config_place place, char *text,
-			      size_t size)
-{
-	const char *file = place.file < config->n_files ? config->files[place.file] : "(nowhere)";
-
-	if (place.line)
-		snprintf(text, size, "%s:%u", file, place.line);
-	else
-		snprintf(text, size, "%s", file);
-	return text;
 }

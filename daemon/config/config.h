@@ -9,6 +9,7 @@
  */
 #pragma once
 
+#include "language/place.h"
 #include "net/address.h"
 #include "net/family.h"
 
@@ -19,14 +20,9 @@
 
 struct report;
 
-struct config_place {
-	uint32_t file; /* index into config.files */
-	uint32_t line; /* from 1; 0: nowhere, a default */
-};
-
 struct config_value {
 	struct spliced_value value; /* first: plugins walk values by stride */
-	struct config_place place;
+	struct place place;
 	bool inherited; /* from `defaults` */
 };
 
@@ -111,7 +107,7 @@ enum config_overflow {
 enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
 
 struct config_endpoint {
-	struct config_place place;
+	struct place place;
 	enum spliced_role role;
 	const char *key;    /* of its list: "listen", "dial", "target" */
 	const char *family; /* as said: a family's name, or "ip" */
@@ -135,7 +131,7 @@ enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
 /* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers; UNKNOWN: one that nobody knows yet.
  */
 struct config_rule {
-	struct config_place place;
+	struct place place;
 	char *text; /* as written */
 	enum config_rule_kind kind;
 	const struct family *family; /* RULE_ADDRESS */
@@ -145,7 +141,7 @@ struct config_rule {
 
 struct config_route {
 	char *name;
-	struct config_place place;
+	struct place place;
 	struct config_value
 		values[ROUTE_OPTIONS]; /* the route's own, else from defaults, else the default */
 	struct config_endpoint *listen;
@@ -175,8 +171,7 @@ struct config_route {
 };
 
 struct config {
-	char **files; /* names, as the operator would type them */
-	unsigned n_files;
+	struct place_files files;
 	struct config_value daemon[DAEMON_OPTIONS];
 	struct config_route *routes; /* in the order of the files */
 	unsigned n_routes;
@@ -195,10 +190,6 @@ struct config_source {
 	bool daemon_only; /* read the daemon group alone: what must be known before privileges are
 			     dropped; loads no plugin */
 };
-
-/* Is this path no file, but what can be read once: "-", standard input, or /dev/fd/N that is a pipe? It is read at the first config_load(),
- * to its end, and kept for others of this process and its children. */
-bool config_is_read_once(const char *path);
 
 /* Reads, checks, and gives a config; or negative errno with every error in report (each "FILE:LINE:
  * route NAME: what is wrong; what would be right"): -EINVAL, or what opening the file said. On
@@ -242,8 +233,10 @@ bool config_can_read(const char *path);
 struct config *config_free(struct config *config);
 
 /* "FILE:LINE" of a place, into text. Returns text. */
-const char *config_place_text(const struct config *config, struct config_place place, char *text,
-			      size_t size);
+static inline const char *config_place_text(const struct config *config, struct place place, char *text, size_t size)
+{
+	return place_text(&config->files, place, text, size);
+}
 
 /* Prints what a family takes (name NULL: every family found), for people or as JSON. 0 or negative
  * errno. */

@@ -11,9 +11,9 @@
 #include "config/frame.h"
 #include "config/group.h"
 #include "config/leg.h"
-#include "config/node.h"
 #include "config/schema.h"
 #include "config/scheme.h"
+#include "language/node.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -168,7 +168,7 @@ static int read_one(struct check *check, struct list *list, struct node *node)
 {
 	struct config_endpoint endpoint = {
 		.place = node->place, .role = list->role, .key = list->key};
-	unsigned errors = check->errors;
+	unsigned errors = check->reader.errors;
 	const char *address;
 	struct node *group;
 	int r;
@@ -177,7 +177,7 @@ static int read_one(struct check *check, struct list *list, struct node *node)
 	if (r < 0 || !group)
 		return r;
 	r = read_group(check, list, group, address, &endpoint);
-	if (r < 0 || endpoint.n_legs == 0 || check->errors > errors)
+	if (r < 0 || endpoint.n_legs == 0 || check->reader.errors > errors)
 		return r;
 	return is_divided(&endpoint) ? add_divided(check, list, &endpoint)
 				     : add(check, list, &endpoint);
@@ -256,7 +256,7 @@ int endpoint_read_list(struct check *check, struct config_route *route, const ch
 		       struct config_endpoint **endpoints, unsigned *n_endpoints, bool *well)
 {
 	struct list list = {.route = route, .key = key};
-	unsigned errors = check->errors;
+	unsigned errors = check->reader.errors;
 	int r;
 
 	list.role = strcmp(key, "listen") == 0 ? SPLICED_LISTEN : SPLICED_CONNECT;
@@ -269,6 +269,6 @@ int endpoint_read_list(struct check *check, struct config_route *route, const ch
 		return r;
 	*endpoints = list.endpoints;
 	*n_endpoints = list.n;
-	*well = check->errors == errors;
+	*well = check->reader.errors == errors;
 	return 0;
 }

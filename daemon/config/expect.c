@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "config/check.h"
 #include "config/host.h"
-#include "config/node.h"
+#include "language/node.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,11 +7,11 @@
  */
 #include "base/arena.h"
 #include "config/build.h"
-#include "config/node.h"
-#include "config/parse.h"
 #include "config/print.h"
 #include "config/root.h"
-#include "config/source.h"
+#include "language/node.h"
+#include "language/parse.h"
+#include "language/source.h"
 
 #include "base/report.h"
 
@@ -84,8 +84,8 @@ static int print_body(const struct config *config, FILE *file, struct header *he
 	after = ftell(text_file);
 	if (fclose(text_file) != 0 && r == 0)
 		r = -ENOMEM;
-	for (unsigned i = 0; i < config->n_files && r == 0; i++)
-		fwrite(config->files[i], strlen(config->files[i]) + 1, 1, file);
+	for (unsigned i = 0; i < config->files.n && r == 0; i++)
+		fwrite(config->files.names[i], strlen(config->files.names[i]) + 1, 1, file);
 	before = ftell(file);
 	if (r == 0) {
 		fwrite(lines->places, sizeof(*lines->places), lines->n, file);
@@ -93,7 +93,7 @@ static int print_body(const struct config *config, FILE *file, struct header *he
 		header->files_len = (uint64_t)before;
 		header->text_len = (uint64_t)after;
 		header->n_lines = lines->n;
-		header->n_files = config->n_files;
+		header->n_files = config->files.n;
 	}
 	free(text);
 	return r;
@@ -141,8 +141,8 @@ static int read_at(int fd, off_t at, void *bytes, size_t len)
 static bool is_sound(const struct header *header, size_t len)
 {
 	return memcmp(header->magic, magic, sizeof(magic)) == 0 && header->files_len <= len &&
-	       header->n_lines <= len / sizeof(struct config_place) && header->text_len <= len && header->answers_len <= len &&
-	       header->files_len + header->n_lines * sizeof(struct config_place) + header->text_len + header->answers_len == len;
+	       header->n_lines <= len / sizeof(struct place) && header->text_len <= len && header->answers_len <= len &&
+	       header->files_len + header->n_lines * sizeof(struct place) + header->text_len + header->answers_len == len;
 }
 
 static int read_header(int fd, struct header *header, size_t *len)
@@ -196,7 +196,7 @@ static int add_files(struct check *check, const struct header *header, const cha
 	for (uint32_t i = 0; i < header->n_files && r == 0; i++) {
 		if (at == end)
 			return -EINVAL;
-		r = check_add_file(check, at, &index);
+		r = reader_add_file(&check->reader, at, &index);
 		at += strlen(at) + 1;
 	}
 	return r;
@@ -205,8 +205,8 @@ static int add_files(struct check *check, const struct header *header, const cha
 static int check_body(struct check *check, const struct body *body, bool daemon_only)
 {
 	const struct header *header = &body->header;
-	const char *text = body->bytes + header->files_len + header->n_lines * sizeof(struct config_place);
-	struct config_place *places;
+	const char *text = body->bytes + header->files_len + header->n_lines * sizeof(struct place);
+	struct place *places;
 	struct source source;
 	struct node *root = NULL;
 	int r;
@@ -218,9 +218,9 @@ static int check_body(struct check *check, const struct body *body, bool daemon_
 	if (!places)
 		return -ENOMEM;
 	memcpy(places, body->bytes + header->files_len, header->n_lines * sizeof(*places));
-	r = source_read_text(&source, check, text, header->text_len, places, header->n_lines);
+	r = source_read_text(&source, &check->reader, text, header->text_len, places, header->n_lines);
 	if (r == 0)
-		r = parse_source(check, &source, &root);
+		r = parse_source(&check->reader, &source, &root);
 	if (r < 0)
 		return r;
 	return root ? root_read(check, root, daemon_only) : -EINVAL;
@@ -238,10 +238,10 @@ static int finish_reading(struct check *check, int r, struct config **ret)
 {
 	if (check->answers.error)
 		r = check->answers.error;
-	else if (r == 0 && !check->errors)
+	else if (r == 0 && !check->reader.errors)
 		r = answers_end(&check->answers);
-	if (r < 0 && r != -ENOMEM && (!check->errors || r == -EPROTO))
-		report_add(check->report, "the stored configuration cannot be read: %s", strerror(-r));
+	if (r < 0 && r != -ENOMEM && (!check->reader.errors || r == -EPROTO))
+		report_add(check->reader.report, "the stored configuration cannot be read: %s", strerror(-r));
 	return build_finish(check, r, ret);
 }
 

@@ -7,8 +7,8 @@
 
 #include "base/text.h"
 #include "config/check.h"
-#include "config/node.h"
 #include "config/value.h"
+#include "language/node.h"
 
 #include <errno.h>
 #include <stdio.h>

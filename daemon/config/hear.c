@@ -24,7 +24,7 @@ static void hear_error(const struct spliced_options *options, int option, const 
 
 static void hear_error(const struct spliced_options *options, int option, const char *format, ...)
 {
-	struct config_place place;
+	struct place place;
 	char text[1024], where[320];
 	bool is_option;
 	va_list args;
@@ -39,7 +39,7 @@ static void hear_error(const struct spliced_options *options, int option, const 
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add_at(heard.report, check_order(place), "%s: route %s: %s: %s",
+	report_add_at(heard.report, place_order(place), "%s: route %s: %s: %s",
 		   config_place_text(heard.config, place, where, sizeof(where)), heard.route->name,
 		   heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
 }

@@ -14,10 +14,10 @@
 #include "config/group.h"
 #include "config/hear.h"
 #include "config/host.h"
-#include "config/node.h"
 #include "config/schema.h"
 #include "config/unknown.h"
 #include "config/value.h"
+#include "language/node.h"
 #include "net/callback.h"
 
 #include <errno.h>
@@ -51,7 +51,7 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 }
 
 /* family->plugin.name, or why there is none. */
-static int load_family(struct check *check, struct config_place place, const char *name,
+static int load_family(struct check *check, struct place place, const char *name,
 		       const struct family **ret)
 {
 	char *why = NULL;
@@ -142,7 +142,7 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 {
 	const struct node *node =
 		node_find(group, wanted->protocol ? "protocol" : "type", wanted->protocol ? 8 : 4);
-	struct config_place place = node ? node->place : endpoint->place;
+	struct place place = node ? node->place : endpoint->place;
 	char text[512];
 
 	if (!family_row(family, wanted->type, NULL))
@@ -266,11 +266,11 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 
 	snprintf(key, sizeof(key), "%s.%s", endpoint->key, option->name);
 	if (node) {
-		unsigned errors = check->errors;
+		unsigned errors = check->reader.errors;
 
 		node->seen = true;
 		r = value_read(check, option, key, node, value);
-		node->damaged = node->damaged || check->errors > errors; /* said once is enough */
+		node->damaged = node->damaged || check->reader.errors > errors; /* said once is enough */
 		return r;
 	}
 	r = value_set_default(check->arena, option, &value->value);
@@ -423,12 +423,12 @@ static void ask_address(struct check *check, const struct config_route *route,
 {
 	static const unsigned char some_inet[4] = {127, 0, 0, 1}, some_inet6[16] = {[15] = 1};
 	bool is_inet = leg->family->plugin.domain == AF_INET;
-	unsigned before = check->report->count;
-	size_t len = check->report->len;
+	unsigned before = check->reader.report->count;
+	size_t len = check->reader.report->len;
 	struct address address;
 	int64_t r;
 
-	config_hear(check->config, route, endpoint, leg, check->report);
+	config_hear(check->config, route, endpoint, leg, check->reader.report);
 	if (!answers_know(check, ANSWER_ADDRESS, &r, &address, sizeof(address))) {
 		r = address_from_options(leg->family, &leg->options, leg->family->host_option,
 					 !leg->host_name ? NULL
@@ -436,14 +436,14 @@ static void ask_address(struct check *check, const struct config_route *route,
 							 : some_inet6,
 					 is_inet ? 4 : 16, 0, &address);
 		if (r == -ESRCH && (check->generation || check->names_may_wait)) {
-			report_cut(check->report, len, before);
+			report_cut(check->reader.report, len, before);
 			r = 0;
 		}
 		answers_note(check, ANSWER_ADDRESS, r, &address, sizeof(address));
 	}
 	config_hear_nothing();
-	check->errors += check->report->count - before;
-	if (r < 0 && check->report->count == before)
+	check->reader.errors += check->reader.report->count - before;
+	if (r < 0 && check->reader.report->count == before)
 		check_error(check, endpoint->place,
 			    "%s: family \"%s\" cannot make an address of this: %s",
 			    endpoint->key, leg->family->name, strerror((int)-r));
@@ -508,7 +508,7 @@ static void drop_unresolved(struct check *check, struct config_route *route, str
 int leg_read_all(struct check *check, struct config_route *route, struct node *group,
 		 struct config_endpoint *endpoint)
 {
-	unsigned errors = check->errors;
+	unsigned errors = check->reader.errors;
 	int r;
 
 	r = drop_unfit_leg(check->scratch, group, endpoint);
@@ -519,17 +519,17 @@ int leg_read_all(struct check *check, struct config_route *route, struct node *g
 	for (const struct node *node = group->first; node; node = node->next)
 		if (!node->seen)
 			unknown_report(check, endpoint, node);
-	if (check->errors > errors)
+	if (check->reader.errors > errors)
 		return 0;
-	for (unsigned i = 0; i < endpoint->n_legs && r == 0 && check->errors == errors; i++)
+	for (unsigned i = 0; i < endpoint->n_legs && r == 0 && check->reader.errors == errors; i++)
 		if (endpoint->legs[i].family->host_option >= 0)
 			r = read_host(check, endpoint, &endpoint->legs[i]);
-	if (r < 0 || check->errors > errors)
+	if (r < 0 || check->reader.errors > errors)
 		return r;
 	drop_unresolved(check, route, endpoint);
-	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)
+	for (unsigned i = 0; i < endpoint->n_legs && check->reader.errors == errors; i++)
 		ask_address(check, route, endpoint, &endpoint->legs[i]);
-	for (unsigned i = 0; i < endpoint->n_legs && check->errors == errors; i++)
+	for (unsigned i = 0; i < endpoint->n_legs && check->reader.errors == errors; i++)
 		ask_mute(check, &endpoint->legs[i]);
 	return 0;
 }

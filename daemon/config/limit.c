@@ -84,7 +84,7 @@ uint32_t limit_count_listeners(const struct config *config)
 }
 
 /* Says it once, where the first stands that is too many. */
-static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most, struct config_place place, const char *what,
+static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most, struct place place, const char *what,
 		  const char *remedy)
 {
 	if (*sum <= most && *sum + more > most)
@@ -120,7 +120,7 @@ static void count_route(struct count *counts, const struct config_route *route)
 		count(check, &before, route->listen[i].n_legs, counts->sockets, route->listen[i].place,
 		      "listeners, the limit of RLIMIT_NOFILE", raise);
 		/* What is wrong with an endpoint has been said; its family need not make sense of it. */
-		if (!check->errors)
+		if (!check->reader.errors)
 			count(check, &counts->companions, count_companions(&route->listen[i]), LIMIT_COMPANIONS, route->listen[i].place,
 			      "listeners with a companion process", instance);
 	}

@@ -132,7 +132,7 @@ static void check_framings(struct check *check)
 			targets[n] = (struct target){.route = route, .endpoint = &route->targets[i]};
 			if (!route->targets[i].framing)
 				continue;
-			check->where = NULL;
+			check->reader.where = NULL;
 			check_framing(check, targets, n, &targets[n], &index);
 			if (index_add(&index, index_hash_text(route->targets[i].text, 0), n) < 0)
 				break;
@@ -152,12 +152,12 @@ void odd_check(struct check *check)
 		if (!route->enabled)
 			continue;
 		snprintf(where, sizeof(where), "route %.128s", route->name);
-		check->where = where;
+		check->reader.where = where;
 		check_access(check, route);
 		check_idle(check, route, route->listen, route->n_listen);
 		check_idle(check, route, route->targets, route->n_targets);
 		check_limit(check, route);
 	}
-	check->where = NULL;
+	check->reader.where = NULL;
 	check_framings(check);
 }

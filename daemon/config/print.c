@@ -26,9 +26,9 @@ struct printer {
 	bool no_memory;
 };
 
-static const struct config_place nowhere;
+static const struct place nowhere;
 
-static void begin_line(struct printer *printer, struct config_place place)
+static void begin_line(struct printer *printer, struct place place)
 {
 	struct print_lines *lines = printer->lines;
 
@@ -42,7 +42,7 @@ static void begin_line(struct printer *printer, struct config_place place)
 		printer->no_memory = true;
 }
 
-static void open_group(struct printer *printer, struct config_place place, const char *name,
+static void open_group(struct printer *printer, struct place place, const char *name,
 		       int len, char bracket)
 {
 	begin_line(printer, place);
@@ -93,7 +93,7 @@ static void print_table(struct printer *printer, const struct spliced_option *op
 		close_group(printer, "};");
 }
 
-static void print_word(struct printer *printer, struct config_place place, const char *name,
+static void print_word(struct printer *printer, struct place place, const char *name,
 		       const char *text)
 {
 	begin_line(printer, place);

@@ -8,7 +8,7 @@ struct arena;
 
 struct print_lines {
 	struct arena *arena;  /* of places */
-	struct config_place *places; /* [line - 1]: where the setting of that line was written; 0: a
+	struct place *places; /* [line - 1]: where the setting of that line was written; 0: a
 					default, or none */
 	size_t n;
 };

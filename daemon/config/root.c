@@ -11,12 +11,12 @@
 #include "config/group.h"
 #include "config/limit.h"
 #include "config/loop.h"
-#include "config/node.h"
 #include "config/odd.h"
 #include "config/route.h"
 #include "config/rule.h"
 #include "config/schema.h"
 #include "config/stray.h"
+#include "language/node.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -68,9 +68,9 @@ static int check_daemon(struct check *check, struct node *root)
 	struct node *group = node_take(root, "daemon");
 	int r = 0;
 
-	check->where = "daemon";
+	check->reader.where = "daemon";
 	if (group && group->type != NODE_GROUP) {
-		check->where = NULL;
+		check->reader.where = NULL;
 		check_error(check, group->place, "daemon is %s; it must be a group: daemon: { ... };", node_type_name(group));
 	} else if (group) {
 		r = group_read(check, &daemon_table, group, check->config->daemon);
@@ -83,7 +83,7 @@ static int check_daemon(struct check *check, struct node *root)
 		r = group_set_defaults(check, &daemon_table, check->config->daemon);
 	if (r == 0 && !check->generation)
 		check_names(check);
-	check->where = NULL;
+	check->reader.where = NULL;
 	return r;
 }
 
@@ -92,11 +92,11 @@ static int check_route(struct check *check, struct node *node,
 {
 	int r;
 
-	check->where = arena_print(check->scratch, "route %s", node->name);
-	if (!check->where)
+	check->reader.where = arena_print(check->scratch, "route %s", node->name);
+	if (!check->reader.where)
 		return -ENOMEM;
 	r = route_read(check, node, defaults, route);
-	check->where = NULL;
+	check->reader.where = NULL;
 	return r;
 }
 
@@ -124,7 +124,7 @@ static int check_routes(struct check *check, struct node *group,
 	/* What was right once, by another release's judgement, is lived in until its last session ends. */
 	if (r == 0 && !check->generation)
 		r = loop_check(check);
-	if (r == 0 && !check->generation && !check->errors)
+	if (r == 0 && !check->generation && !check->reader.errors)
 		odd_check(check);
 	return r;
 }
@@ -144,10 +144,10 @@ int root_read(struct check *check, struct node *root, bool daemon_only)
 		check->lists = lists;
 	}
 	defaults_group = node_take(root, "defaults");
-	check->where = "defaults";
+	check->reader.where = "defaults";
 	if (defaults_group)
 		r = route_read_defaults(check, defaults_group, &defaults);
-	check->where = NULL;
+	check->reader.where = NULL;
 	routes = node_take(root, "routes");
 	if (routes && r == 0)
 		r = check_routes(check, routes, &defaults);

@@ -10,11 +10,11 @@
 #include "config/endpoint.h"
 #include "config/group.h"
 #include "config/leg.h"
-#include "config/node.h"
 #include "config/pair.h"
 #include "config/rule.h"
 #include "config/schema.h"
 #include "config/stray.h"
+#include "language/node.h"
 
 #include <errno.h>
 #include <string.h>
@@ -39,7 +39,7 @@ int route_read_defaults(struct check *check, struct node *group, struct route_de
 	int r;
 
 	if (group->type != NODE_GROUP) {
-		check->where = NULL;
+		check->reader.where = NULL;
 		check_error(check, group->place, "defaults is %s; it must be a group: defaults: { ... };", node_type_name(group));
 		return 0;
 	}
@@ -223,7 +223,7 @@ static void ask_legs(struct check *check, struct config_route *route)
 int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
 	       struct config_route *route)
 {
-	unsigned errors = check->errors;
+	unsigned errors = check->reader.errors;
 	int r;
 
 	route->place = node->place;
@@ -234,7 +234,7 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 		check_error(check, node->place,
 			    "a route's name must be a letter, then letters, digits, '-' and '_'");
 	if (node->type != NODE_GROUP) {
-		check->where = NULL;
+		check->reader.where = NULL;
 		check_error(check, node->place, "route %s is %s; a route is a group: %s: { listen = ...; target = ...; };", node->name,
 			    node_type_name(node), node->name);
 		return 0;
@@ -247,7 +247,7 @@ int route_read(struct check *check, struct node *node, const struct route_defaul
 	if (r < 0)
 		return r;
 	pair_check(check, route);
-	if (check->errors == errors)
+	if (check->reader.errors == errors)
 		ask_legs(check, route);
 	copy_values(route);
 	r = read_rules(check, node, defaults, route);

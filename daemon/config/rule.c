@@ -10,7 +10,7 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
-#include "config/node.h"
+#include "language/node.h"
 #include "net/callback.h"
 #include "net/identity.h"
 

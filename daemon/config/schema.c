@@ -6,6 +6,8 @@
  */
 #include "config/schema.h"
 
+#include <string.h>
+
 #ifndef CONTROL_PATH
 #define CONTROL_PATH "/run/spliced/control.sock"
 #endif
@@ -259,3 +261,32 @@ const struct schema_scheme schema_schemes[] = {
 const char *const schema_ip[2] = {"inet6", "inet"};
 
 const char *const schema_families[] = {"inet", "inet6", "unix", "packet", "netlink", "bluetooth", "vsock", NULL};
+
+static bool has_group(const struct spliced_option *options, size_t n, const char *name, size_t len)
+{
+	for (size_t i = 0; i < n; i++)
+		if (strncmp(options[i].name, name, len) == 0 && options[i].name[len] == '.')
+			return true;
+	return false;
+}
+
+static bool is_group(const char *name, size_t len)
+{
+	return has_group(schema_route, ROUTE_OPTIONS, name, len) || has_group(schema_daemon, DAEMON_OPTIONS, name, len);
+}
+
+static const char *name_values(const char *key, size_t len)
+{
+	static const char *const keys[] = {"listen", "dial", "target"};
+
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (strlen(keys[i]) == len && memcmp(keys[i], key, len) == 0)
+			return "endpoints";
+	return "values";
+}
+
+const struct reader_keys schema_reader_keys = {
+	.is_group = is_group,
+	.name_values = name_values,
+	.example = "routes: { NAME: { listen = \"tcp://:8080\"; target = \"tcp://localhost:80\"; }; };",
+};

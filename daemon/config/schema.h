@@ -4,11 +4,15 @@
 #pragma once
 
 #include "config/config.h"
+#include "language/reader.h"
 
 /* Names with a dot stand in a sub-group: "log.level". */
 extern const struct spliced_option schema_daemon[DAEMON_OPTIONS];
 extern const struct spliced_option schema_route[ROUTE_OPTIONS];
 extern const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS];
+
+/* The same for errors of syntax. */
+extern const struct reader_keys schema_reader_keys;
 
 /* Keys beside those tables, NULL-terminated. */
 extern const char *const schema_root_keys[];	 /* of a file */

@@ -13,9 +13,9 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
-#include "config/node.h"
 #include "config/schema.h"
 #include "config/spelling.h"
+#include "language/node.h"
 #include "net/address.h"
 #include "net/passed.h"
 

@@ -8,8 +8,8 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "config/check.h"
-#include "config/node.h"
 #include "config/schema.h"
+#include "language/node.h"
 #include "net/family.h"
 
 #include <ctype.h>

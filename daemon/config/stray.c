@@ -6,8 +6,8 @@
 #include "config/stray.h"
 
 #include "config/check.h"
-#include "config/node.h"
 #include "config/schema.h"
+#include "language/node.h"
 #include "net/family.h"
 
 #include <string.h>

@@ -9,8 +9,8 @@
 #include "config/check.h"
 #include "config/group.h"
 #include "config/leg.h"
-#include "config/node.h"
 #include "config/schema.h"
+#include "language/node.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -13,7 +13,7 @@
 #include "config/check.h"
 #include "config/expect.h"
 #include "config/host.h"
-#include "config/node.h"
+#include "language/node.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -65,10 +65,10 @@ uint64_t status_files_digest(const struct config *config)
 	char directory[4096];
 	uint64_t digest = 0;
 
-	for (unsigned i = 0; i < config->n_files; i++)
-		digest = digest_stat(config->files[i], digest);
-	if (config->n_files) {
-		snprintf(directory, sizeof directory, "%s.d", config->files[0]);
+	for (unsigned i = 0; i < config->files.n; i++)
+		digest = digest_stat(config->files.names[i], digest);
+	if (config->files.n) {
+		snprintf(directory, sizeof directory, "%s.d", config->files.names[0]);
 		digest = digest_stat(directory, digest);
 	}
 	return digest;

@@ -14,6 +14,7 @@
 #include "keeper/listen.h"
 #include "keeper/service.h"
 #include "keeper/start.h"
+#include "language/input.h"
 #include "ledger/generation.h"
 #include "ledger/original.h"
 
@@ -88,7 +89,7 @@ void reload_begin(struct keeper *keeper)
 	keeper->own_idea = keeper->took_over;
 	keeper->wanted = keeper->took_over = false;
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	if (config_is_read_once(keeper->start->path)) {
+	if (input_is_read_once(keeper->start->path)) {
 		report_add(&report, "%s", no_file);
 		reload_answer(keeper, false, false, &report);
 		report_done(&report);
@@ -125,7 +126,7 @@ void upgrade_begin(struct keeper *keeper)
 	keeper->upgrade.wanted = false;
 	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = config_is_read_once(keeper->start->path) ? -ESPIPE : handover_check(&keeper->prepare, keeper->ledger, keeper->start);
+	r = input_is_read_once(keeper->start->path) ? -ESPIPE : handover_check(&keeper->prepare, keeper->ledger, keeper->start);
 	keeper->upgrade.checking = !r;
 	if (!r)
 		return;

@@ -400,9 +400,9 @@ void start_go_on_without(struct start *start, struct report *report)
 /* Of a configuration that was read just now. */
 static const char *find_unread(const struct config *config)
 {
-	for (unsigned i = 1; i < config->n_files; i++)
-		if (!config_can_read(config->files[i]))
-			return config->files[i];
+	for (unsigned i = 1; i < config->files.n; i++)
+		if (!config_can_read(config->files.names[i]))
+			return config->files.names[i];
 	return "";
 }
 

@@ -114,7 +114,7 @@ static const struct config_value *option(const struct config_leg *leg, const cha
 	ck_abort_msg("family %s has no option %s", leg->family->name, name);
 }
 
-static void assert_place(const struct config *config, struct config_place place, const char *file,
+static void assert_place(const struct config *config, struct place place, const char *file,
 			 unsigned line)
 {
 	char text[256], expected[256];
@@ -238,7 +238,7 @@ START_TEST(a_generation_is_the_same)
 	assert_places(third);
 	ck_assert_uint_eq(config->digest, again->digest);
 	ck_assert_uint_eq(config->digest, third->digest);
-	ck_assert_uint_eq(again->n_files, 1);
+	ck_assert_uint_eq(again->files.n, 1);
 	config_free(config);
 	config_free(again);
 	config_free(third);

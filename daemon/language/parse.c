@@ -7,12 +7,12 @@
  * source, which counted along: libconfig asks for an element's line only after it has read the next
  * word.
  */
-#include "config/parse.h"
+#include "language/parse.h"
 
 #include "base/arena.h"
-#include "config/check.h"
-#include "config/node.h"
-#include "config/source.h"
+#include "language/node.h"
+#include "language/reader.h"
+#include "language/source.h"
 
 #include <errno.h>
 #include <libconfig.h>
@@ -21,7 +21,7 @@
 enum { MEMBERS_AT_ONCE = 64 };
 
 struct walk {
-	struct check *check;
+	struct reader *reader;
 	const struct source *source;
 	size_t value; /* the next of source->values */
 	size_t lines; /* of the source before the text that libconfig has */
@@ -29,10 +29,10 @@ struct walk {
 	bool broken;
 };
 
-static struct config_place place_of(const struct source *source, unsigned line)
+static struct place place_of(const struct source *source, unsigned line)
 {
 	return line > 0 && line <= source->n_lines ? source->lines[line - 1]
-						   : (struct config_place){0};
+						   : (struct place){0};
 }
 
 static enum node_type type_of(const config_setting_t *setting)
@@ -76,7 +76,7 @@ static int copy_value(struct walk *walk, const config_setting_t *setting, struct
 	if (node->type == NODE_STRING) {
 		const char *text = config_setting_get_string(setting);
 
-		node->text = arena_copy_text(walk->check->scratch, text ? text : "");
+		node->text = arena_copy_text(walk->reader->arena, text ? text : "");
 		if (!node->text)
 			return -ENOMEM;
 	} else if (node->type == NODE_BOOL) {
@@ -111,15 +111,15 @@ static int skip_group(struct walk *walk, const config_setting_t *setting, struct
 static int copy_setting(struct walk *walk, const config_setting_t *setting, struct node *parent)
 {
 	const char *name = config_setting_name(setting);
-	struct config_place place = place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(setting));
+	struct place place = place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(setting));
 	struct node *node;
 
 	if (name) {
-		name = arena_copy_text(walk->check->scratch, name);
+		name = arena_copy_text(walk->reader->arena, name);
 		if (!name)
 			return -ENOMEM;
 	}
-	node = node_add(walk->check->scratch, parent, type_of(setting), name, place);
+	node = node_add(walk->reader->arena, parent, type_of(setting), name, place);
 	if (!node)
 		return -ENOMEM;
 	node->brackets = config_setting_type(setting) == CONFIG_TYPE_ARRAY;
@@ -131,7 +131,7 @@ static int copy_setting(struct walk *walk, const config_setting_t *setting, stru
 }
 
 /* The line of the error, as far as a terminal takes it. */
-static void report_syntax(struct check *check, const struct source *source, unsigned line,
+static void report_syntax(struct reader *reader, const struct source *source, unsigned line,
 			  const char *what)
 {
 	const char *text = source->text, *end;
@@ -142,7 +142,7 @@ static void report_syntax(struct check *check, const struct source *source, unsi
 	}
 	text = text ? text + strspn(text, " \t") : "";
 	end = text + strcspn(text, "\r\n");
-	check_error(check, place_of(source, line), "%s at \"%.*s\"; look here and just before",
+	reader_error(reader, place_of(source, line), "%s at \"%.*s\"; look here and just before",
 		    what, end - text > 60 ? 60 : (int)(end - text), text);
 }
 
@@ -161,7 +161,7 @@ static int parse_members(struct walk *walk, const struct source_cut *from, const
 	} else {
 		*end = last;
 		walk->broken = true;
-		report_syntax(walk->check, walk->source, (unsigned)(walk->lines + (size_t)config_error_line(&libconfig)),
+		report_syntax(walk->reader, walk->source, (unsigned)(walk->lines + (size_t)config_error_line(&libconfig)),
 			      config_error_text(&libconfig));
 	}
 	walk->lines = 0;
@@ -200,9 +200,9 @@ static bool is_large(const struct source *source, size_t cut)
 }
 
 /* The text without the members of large groups; the lines stay. */
-static char *hide_members(struct check *check, const struct source *source)
+static char *hide_members(struct reader *reader, const struct source *source)
 {
-	char *text = arena_copy(check->scratch, source->text ? source->text : "", source->len);
+	char *text = arena_copy(reader->arena, source->text ? source->text : "", source->len);
 
 	for (size_t cut = 0, end; text && cut < source->n_cuts; cut = end + 1) {
 		end = end_of_group(source, cut);
@@ -212,9 +212,9 @@ static char *hide_members(struct check *check, const struct source *source)
 	return text;
 }
 
-int parse_source(struct check *check, const struct source *source, struct node **ret)
+int parse_source(struct reader *reader, const struct source *source, struct node **ret)
 {
-	struct walk walk = {.check = check, .source = source};
+	struct walk walk = {.reader = reader, .source = source};
 	config_t libconfig;
 	char *text;
 	int r;
@@ -222,17 +222,17 @@ int parse_source(struct check *check, const struct source *source, struct node *
 	*ret = NULL;
 	if (source->broken)
 		return 0;
-	text = hide_members(check, source);
+	text = hide_members(reader, source);
 	if (!text)
 		return -ENOMEM;
 	config_init(&libconfig);
 	if (config_read_string(&libconfig, text) != CONFIG_TRUE) {
-		report_syntax(check, source, (unsigned)config_error_line(&libconfig),
+		report_syntax(reader, source, (unsigned)config_error_line(&libconfig),
 			      config_error_text(&libconfig));
 		config_destroy(&libconfig);
 		return 0;
 	}
-	*ret = node_add(check->scratch, NULL, NODE_GROUP, NULL, place_of(source, 1));
+	*ret = node_add(reader->arena, NULL, NODE_GROUP, NULL, place_of(source, 1));
 	r = *ret ? copy_children(&walk, config_root_setting(&libconfig), *ret) : -ENOMEM;
 	config_destroy(&libconfig);
 	if (walk.broken)

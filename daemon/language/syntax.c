@@ -3,11 +3,10 @@
  * People write the file as they know other files: without quotes, with quotes of their word processor, in YAML. A syntax error
  * says what stands there by its name, and what to write for it.
  */
-#include "config/syntax.h"
+#include "language/syntax.h"
 
 #include "base/text.h"
-#include "config/check.h"
-#include "config/schema.h"
+#include "language/reader.h"
 
 #include <ctype.h>
 #include <stdarg.h>
@@ -41,23 +40,28 @@ const char *syntax_expected(enum grammar_state state)
 	return "";
 }
 
-int syntax_fail(struct grammar *grammar, struct config_place place, const char *format, ...)
+bool syntax_takes_value(enum grammar_state state)
+{
+	return state == GRAMMAR_VALUE || state == GRAMMAR_FIRST || state == GRAMMAR_NEXT;
+}
+
+int syntax_fail(struct grammar *grammar, struct place place, const char *format, ...)
 {
 	char text[1024];
 	va_list args;
 
 	if (grammar->string.line) {
-		check_error(grammar->check, grammar->string, "this string is not closed on its line; a '\"' is missing");
+		reader_error(grammar->reader, grammar->string, "this string is not closed on its line; a '\"' is missing");
 		return GRAMMAR_BROKEN;
 	}
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	check_error(grammar->check, place, "%s", text);
+	reader_error(grammar->reader, place, "%s", text);
 	return GRAMMAR_BROKEN;
 }
 
-void syntax_note_string(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+void syntax_note_string(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	bool is_string = word->kind == SCAN_STRING || word->kind == SCAN_OPEN_STRING;
 
@@ -103,37 +107,28 @@ static int quoted_len(const struct scan_word *word)
 	return word->len > QUOTED_MAX ? (int)text_utf8_len(word->text, QUOTED_MAX) : (int)word->len;
 }
 
-static bool has_group(const struct spliced_option *options, size_t n, const char *name, size_t len)
-{
-	for (size_t i = 0; i < n; i++)
-		if (strncmp(options[i].name, name, len) == 0 && options[i].name[len] == '.')
-			return true;
-	return false;
-}
-
 /* "timeout.connect", as the manual's tables write it. */
-static bool is_dotted(const struct scan_word *name, size_t *dot)
+static bool is_dotted(const struct grammar *grammar, const struct scan_word *name, size_t *dot)
 {
 	const char *at = memchr(name->text, '.', name->len);
 
 	*dot = at ? (size_t)(at - name->text) : 0;
-	return at && (has_group(schema_route, ROUTE_OPTIONS, name->text, *dot) ||
-		      has_group(schema_daemon, DAEMON_OPTIONS, name->text, *dot));
+	return at && grammar->reader->keys->is_group(name->text, *dot);
 }
 
-static int refuse_name(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int refuse_name(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	struct scan_word name = whole_name(grammar, word);
 	size_t dot;
 
-	if (is_dotted(&name, &dot))
+	if (is_dotted(grammar, &name, &dot))
 		return syntax_fail(grammar, place, "\"%.*s\" is a key in a group; write %.*s = { %.*s = ...; };", quoted_len(&name), name.text,
 				   (int)dot, name.text, (int)(name.len - dot - 1), name.text + dot + 1);
 	return syntax_fail(grammar, place, "\"%.*s\" is not a name; %s", quoted_len(&name), name.text, name_rule);
 }
 
 /* A word where a value belongs, as far as it goes. */
-static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	static const char *const bools[] = {"yes", "no", "on", "off", "enabled", "disabled", "none", "null"};
 	struct scan_word whole = *word;
@@ -184,15 +179,12 @@ static bool is_second_value(const struct grammar *grammar, const struct scan_wor
 	       (word->kind == SCAN_STRING || word->kind == SCAN_INTEGER || is_word(word, "{") || is_word(word, "("));
 }
 
-static int refuse_second_value(struct grammar *grammar, struct config_place place)
+static int refuse_second_value(struct grammar *grammar, struct place place)
 {
 	const struct grammar_name *name = &grammar->names[grammar->n_names - 1];
-	bool are_endpoints = (name->len == 6 && memcmp(name->text, "listen", 6) == 0) ||
-			     (name->len == 6 && memcmp(name->text, "target", 6) == 0) ||
-			     (name->len == 4 && memcmp(name->text, "dial", 4) == 0);
 
-	return syntax_fail(grammar, place, "write %s in ( ), such as %.*s = ( \"...\", \"...\" );", are_endpoints ? "several endpoints" : "several values",
-			   (int)name->len, name->text);
+	return syntax_fail(grammar, place, "write several %s in ( ), such as %.*s = ( \"...\", \"...\" );",
+			   grammar->reader->keys->name_values(name->text, name->len), (int)name->len, name->text);
 }
 
 static bool takes_name(const struct grammar *grammar)
@@ -205,17 +197,15 @@ static bool is_number(const struct scan_word *word)
 	return word->kind == SCAN_INTEGER || word->kind == SCAN_FLOAT;
 }
 
-int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	const char *language = guess_language(grammar, word);
 
 	if (language)
-		return syntax_fail(grammar, place, "this looks like %s; the format is libconfig's: routes: { NAME: { listen = \"tcp://:8080\"; "
-						   "target = \"tcp://localhost:80\"; }; };",
-				   language);
+		return syntax_fail(grammar, place, "this looks like %s; the format is libconfig's: %s", language, grammar->reader->keys->example);
 	if (is_second_value(grammar, word))
 		return refuse_second_value(grammar, place);
-	if ((word->kind == SCAN_NAME || is_word(word, ":")) && grammar_takes_value(grammar))
+	if ((word->kind == SCAN_NAME || is_word(word, ":")) && syntax_takes_value(grammar->state))
 		return refuse_unquoted(grammar, word, place);
 	if (is_number(word) && (takes_name(grammar) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word))))
 		return refuse_name(grammar, word, place);
@@ -264,7 +254,7 @@ static const struct {
 	{0xfeff, 0xfeff, "a byte order mark, or BOM", "save the file as UTF-8 without it"},
 };
 
-int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	uint32_t code = code_point(word->text, word->len);
 	unsigned char byte = (unsigned char)*word->text;
@@ -277,7 +267,7 @@ int syntax_refuse_character(struct grammar *grammar, const struct scan_word *wor
 			return syntax_fail(grammar, place, "%s (U+%04X); %s", characters[i].name, code, characters[i].remedy);
 	if (byte == '\'')
 		return syntax_fail(grammar, place, "syntax error at \"'\"; put a string in double quotes");
-	if (grammar_takes_value(grammar) && byte > ' ' && byte != 0x7f)
+	if (syntax_takes_value(grammar->state) && byte > ' ' && byte != 0x7f)
 		return refuse_unquoted(grammar, word, place);
 	if ((takes_name(grammar) && (byte >= 0x80 || byte == '_')) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word)))
 		return refuse_name(grammar, word, place);
@@ -286,11 +276,11 @@ int syntax_refuse_character(struct grammar *grammar, const struct scan_word *wor
 	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", (int)word->len, word->text, syntax_expected(grammar->state));
 }
 
-void syntax_refuse_byte(struct check *check, struct config_place place, const char *line, size_t valid)
+void syntax_refuse_byte(struct reader *reader, struct place place, const char *line, size_t valid)
 {
 	unsigned column = 1;
 
 	for (size_t i = 0; i < valid; i++)
 		column += ((unsigned char)line[i] & 0xc0) != 0x80;
-	check_error(check, place, "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8", column, (unsigned char)line[valid]);
+	reader_error(reader, place, "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8", column, (unsigned char)line[valid]);
 }

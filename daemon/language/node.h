@@ -2,7 +2,9 @@
 /* A configuration file as a plain tree: what was written, not yet what it means. */
 #pragma once
 
-#include "config/config.h"
+#include "language/place.h"
+
+#include <stdbool.h>
 
 struct arena;
 
@@ -12,7 +14,7 @@ enum node_type {
 	NODE_STRING,
 	NODE_NUMBER,
 	NODE_BOOL,
-	NODE_TEXT, /* a value of an endpoint string: reads as any type of option */
+	NODE_TEXT, /* percent-encoded text that reads as any type; added by who reads the tree */
 };
 
 struct node {
@@ -23,7 +25,7 @@ struct node {
 	bool brackets;	  /* LIST: [ ] */
 	bool damaged;	  /* its value was reported already: no more of it */
 	bool seen;	  /* something took it; what nobody took is unknown */
-	struct config_place place;
+	struct place place;
 	struct node *next;
 	struct node *first, *last; /* GROUP, LIST */
 	size_t n;		   /* how many of these */
@@ -32,7 +34,7 @@ struct node {
 /* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not
  * copied. */
 struct node *node_add(struct arena *arena, struct node *parent, enum node_type type,
-		      const char *name, struct config_place place);
+		      const char *name, struct place place);
 
 /* The child of that name, marked as seen; NULL if there is none. */
 struct node *node_take(struct node *group, const char *name);

@@ -3,12 +3,14 @@
  * line came from. */
 #pragma once
 
-#include "config/config.h"
+#include "language/place.h"
 
-struct check;
+#include <stdbool.h>
+
+struct reader;
 
 struct source_value {
-	struct config_place place;
+	struct place place;
 	bool damaged; /* an error was reported; what libconfig reads here means nothing */
 };
 
@@ -24,7 +26,7 @@ struct source_cut {
 struct source {
 	char *text; /* NUL-terminated */
 	size_t len, size;
-	struct config_place *lines; /* [line - 1] */
+	struct place *lines; /* [line - 1] */
 	size_t n_lines;
 	struct source_value
 		*values; /* strings, numbers, true and false, in the order of the text */
@@ -34,15 +36,15 @@ struct source {
 	bool broken; /* libconfig could not read it, or would read it wrong: do not ask it */
 };
 
-/* Reads a file, with includes relative to dir. All that it takes belongs to check->scratch. 0, also
+/* Reads a file, with includes relative to dir. All that it takes belongs to reader->arena. 0, also
  * with errors reported and counted (those that leave something to parse, and others: broken);
  * -ENOMEM; or what opening this file said, reported. */
-int source_read(struct source *source, struct check *check, const char *path, const char *dir);
+int source_read(struct source *source, struct reader *reader, const char *path, const char *dir);
 
 /* The same of a text at hand, without includes. Its lines have the places that are given, n_places
  * of them. 0 or -ENOMEM. */
-int source_read_text(struct source *source, struct check *check, const char *text, size_t len,
-		     const struct config_place *places, size_t n_places);
+int source_read_text(struct source *source, struct reader *reader, const char *text, size_t len,
+		     const struct place *places, size_t n_places);
 
 enum {
 	SOURCE_MAX = 64 << 20,	  /* bytes, with all includes */

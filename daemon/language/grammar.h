@@ -4,12 +4,12 @@
 #pragma once
 
 #include "base/index.h"
-#include "config/scan.h"
-#include "config/source.h"
+#include "language/scan.h"
+#include "language/source.h"
 
 #include <stdbool.h>
 
-struct check;
+struct reader;
 
 enum grammar_state {
 	GRAMMAR_NAME,	/* in a group: a name, or its end */
@@ -24,7 +24,7 @@ enum grammar_state {
 struct grammar_bracket {
 	char open;
 	enum scan_kind kind; /* of an array's elements; END: none yet */
-	struct config_place place;
+	struct place place;
 	uint64_t group; /* its number */
 };
 
@@ -32,11 +32,11 @@ struct grammar_name {
 	const char *text;
 	size_t len;
 	uint64_t group; /* that it stands in */
-	struct config_place place;
+	struct place place;
 };
 
 struct grammar {
-	struct check *check;
+	struct reader *reader;
 	enum grammar_state state;
 	struct grammar_bracket brackets[SOURCE_NESTING_MAX];
 	unsigned n_brackets;
@@ -45,7 +45,7 @@ struct grammar {
 	struct index index;         /* of them, by group and name */
 	uint64_t groups;            /* how many were opened; the outermost is 0 */
 	struct scan_word last;      /* that was taken */
-	struct config_place string; /* the last string that looks as if its end were missing; line 0: none */
+	struct place string; /* the last string that looks as if its end were missing; line 0: none */
 };
 
 enum {
@@ -55,15 +55,12 @@ enum {
 	GRAMMAR_LATE = 3, /* ')' or ']' behind a comma, reported; libconfig would not take it */
 };
 
-void grammar_init(struct grammar *grammar, struct check *check);
+void grammar_init(struct grammar *grammar, struct reader *reader);
 
 /* Takes the next word; its text must stay until the end. 0, one of the above, or -ENOMEM. */
-int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place);
-
-/* Is a value what comes next? */
-bool grammar_takes_value(const struct grammar *grammar);
+int grammar_take(struct grammar *grammar, const struct scan_word *word, struct place place);
 
 void grammar_done(struct grammar *grammar);
 
 /* The text is over. 0 or GRAMMAR_BROKEN. */
-int grammar_end(struct grammar *grammar, struct config_place place);
+int grammar_end(struct grammar *grammar, struct place place);

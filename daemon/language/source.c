@@ -9,28 +9,26 @@
  * from somewhere else entirely, is the same thing again. A value that is refused is replaced by 0
  * and marked, so that the rest of the file is still checked.
  */
-#include "config/source.h"
+#include "language/source.h"
 
 #include "base/arena.h"
-#include "base/cleanup.h"
 #include "base/text.h"
-#include "config/check.h"
-#include "config/grammar.h"
-#include "config/once.h"
-#include "config/scan.h"
-#include "config/syntax.h"
+#include "language/grammar.h"
+#include "language/input.h"
+#include "language/reader.h"
+#include "language/scan.h"
+#include "language/syntax.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* What goes on across all included files. */
 struct loader {
 	struct source *source;
-	struct check *check;
+	struct reader *reader;
 	const char *dir;		   /* of includes; NULL: none are taken */
-	const struct config_place *places; /* of a text at hand */
+	const struct place *places; /* of a text at hand */
 	size_t n_places;
 	struct grammar grammar;
 	bool line_begins;
@@ -49,12 +47,12 @@ struct part {
 	unsigned line; /* of copied */
 };
 
-static struct config_place place_of(const struct loader *loader, const struct part *part,
+static struct place place_of(const struct loader *loader, const struct part *part,
 				    unsigned line)
 {
 	if (!loader->places)
-		return (struct config_place){.file = part->file, .line = line};
-	return line <= loader->n_places ? loader->places[line - 1] : (struct config_place){0};
+		return (struct place){.file = part->file, .line = line};
+	return line <= loader->n_places ? loader->places[line - 1] : (struct place){0};
 }
 
 /* A syntax error, reported already, ends the file. */
@@ -88,7 +86,7 @@ static int add_line(struct loader *loader, const struct part *part)
 {
 	struct source *source = loader->source;
 
-	source->lines = arena_grow(loader->check->scratch, source->lines, source->n_lines,
+	source->lines = arena_grow(loader->reader->arena, source->lines, source->n_lines,
 				   sizeof(*source->lines));
 	if (!source->lines)
 		return -ENOMEM;
@@ -113,7 +111,7 @@ static int copy_to(struct loader *loader, struct part *part, size_t end)
 		newline = memchr(from, '\n', len);
 		if (newline)
 			len = (size_t)(newline - from) + 1;
-		r = append(loader->source, loader->check->scratch, from, len);
+		r = append(loader->source, loader->reader->arena, from, len);
 		if (r < 0)
 			return r;
 		part->copied += len;
@@ -139,14 +137,14 @@ static int replace(struct loader *loader, struct part *part, const char *word, s
 	for (size_t i = 0; i < len; i++)
 		part->line += word[i] == '\n';
 	part->copied = at + len;
-	return append(loader->source, loader->check->scratch, with, strlen(with));
+	return append(loader->source, loader->reader->arena, with, strlen(with));
 }
 
-static int add_value(struct loader *loader, struct config_place place, bool damaged)
+static int add_value(struct loader *loader, struct place place, bool damaged)
 {
 	struct source *source = loader->source;
 
-	source->values = arena_grow(loader->check->scratch, source->values, source->n_values,
+	source->values = arena_grow(loader->reader->arena, source->values, source->n_values,
 				    sizeof(*source->values));
 	if (!source->values)
 		return -ENOMEM;
@@ -177,7 +175,7 @@ static const char *number_fault(const struct scan_word *word, char *text, size_t
 
 static int take_number(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct config_place place = place_of(loader, part, word->line);
+	struct place place = place_of(loader, part, word->line);
 	char text[64];
 	const char *fault = number_fault(word, text, sizeof(text));
 	int r;
@@ -185,7 +183,7 @@ static int take_number(struct loader *loader, struct part *part, const struct sc
 	r = add_value(loader, place, fault != NULL);
 	if (r < 0 || !fault)
 		return r;
-	check_error(loader->check, place, "%s: %s", text, fault);
+	reader_error(loader->reader, place, "%s: %s", text, fault);
 	return replace(loader, part, word->text, word->len, "0");
 }
 
@@ -205,15 +203,15 @@ static bool has_nul(const struct scan_word *word)
 
 static int take_string(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct config_place place = place_of(loader, part, word->line);
+	struct place place = place_of(loader, part, word->line);
 	bool nul = has_nul(word);
 
 	if (nul)
-		check_error(loader->check, place,
+		reader_error(loader->reader, place,
 			    "a string cannot contain a zero byte; remove the \\x00");
 	if (loader->previous != SCAN_STRING)
 		return add_value(loader, place, nul);
-	check_error(loader->check, place, "two adjacent strings; a comma is missing before %.*s",
+	reader_error(loader->reader, place, "two adjacent strings; a comma is missing before %.*s",
 		    word->len > 60 ? 60 : (int)word->len, word->text);
 	loader->source->values[loader->source->n_values - 1].damaged = true;
 	return replace(loader, part, word->text, word->len, "");
@@ -230,28 +228,28 @@ static int drop_comma(struct loader *loader, struct part *part, const struct sca
 				 : stop(loader);
 }
 
-static int load_file(struct loader *loader, const char *path, const struct config_place *from);
+static int load_file(struct loader *loader, const char *path, const struct place *from);
 
 static int take_include(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct config_place place = place_of(loader, part, word->line);
-	struct check *check = loader->check;
+	struct place place = place_of(loader, part, word->line);
+	struct reader *reader = loader->reader;
 	char *path;
 	int r;
 
 	if (word->kind == SCAN_BAD_INCLUDE || word->file_len == 0 || !loader->dir) {
-		check_error(check, place,
+		reader_error(reader, place,
 			    "not an include; write @include \"FILE\" on its own line");
 		return stop(loader);
 	}
 	if (loader->depth == SOURCE_INCLUDES_MAX) {
-		check_error(check, place,
+		reader_error(reader, place,
 			    "includes are nested more than %d levels deep; does a file include itself?",
 			    SOURCE_INCLUDES_MAX);
 		return stop(loader);
 	}
-	path = word->file[0] == '/' ? arena_copy(check->scratch, word->file, word->file_len)
-				    : arena_print(check->scratch, "%s%.*s", loader->dir,
+	path = word->file[0] == '/' ? arena_copy(reader->arena, word->file, word->file_len)
+				    : arena_print(reader->arena, "%s%.*s", loader->dir,
 						  (int)word->file_len, word->file);
 	if (!path)
 		return -ENOMEM;
@@ -303,7 +301,7 @@ static int add_cut(struct loader *loader, struct part *part, const struct scan_w
 
 	if (r < 0)
 		return r;
-	source->cuts = arena_grow(loader->check->scratch, source->cuts, source->n_cuts, sizeof(*source->cuts));
+	source->cuts = arena_grow(loader->reader->arena, source->cuts, source->n_cuts, sizeof(*source->cuts));
 	if (!source->cuts)
 		return -ENOMEM;
 	source->cuts[source->n_cuts++] = (struct source_cut){.at = source->len,
@@ -334,7 +332,7 @@ static int check_word(struct loader *loader, struct part *part, const struct sca
 	int r;
 
 	if (is_joined(loader, word)) {
-		struct config_place place = place_of(loader, part, word->line);
+		struct place place = place_of(loader, part, word->line);
 
 		syntax_note_string(&loader->grammar, word, place);
 		if (!loader->grammar.string.line)
@@ -374,70 +372,20 @@ static int load_part(struct loader *loader, struct part *part)
 	if (r < 0 || loader->line_begins)
 		return r;
 	loader->line_begins = true; /* libconfig takes no comment without a newline behind it */
-	return append(loader->source, loader->check->scratch, "\n", 1);
+	return append(loader->source, loader->reader->arena, "\n", 1);
 }
 
-static int read_all(struct arena *arena, int fd, size_t max, char **ret, size_t *ret_len)
-{
-	size_t len = 0, size = 0;
-	char *text = NULL, *larger;
-	ssize_t n;
-
-	do {
-		if (len == size) {
-			size = size ? 2 * size : 16384;
-			larger = arena_take(arena, size, 1);
-			if (!larger)
-				return -ENOMEM;
-			if (len)
-				memcpy(larger, text, len);
-			text = larger;
-		}
-		n = read(fd, text + len, size - len);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		len += n > 0 ? (size_t)n : 0;
-		if (len > max)
-			return -EFBIG;
-	} while (n != 0);
-	*ret = text;
-	*ret_len = len;
-	return 0;
-}
-
-/* Opens without waiting. A named FIFO without a writer would read as empty, and be a configuration without a route. */
-static int read_file(struct loader *loader, const char *path, struct part *part)
-{
-	_close_ int fd = -1;
-	struct stat stat;
-	char *text = NULL;
-	int r;
-
-	if (config_is_read_once(path))
-		return once_read(path, SOURCE_MAX, &part->text, &part->len);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd < 0 || fstat(fd, &stat) < 0)
-		return -errno;
-	if (S_ISFIFO(stat.st_mode) || S_ISSOCK(stat.st_mode))
-		return -ESPIPE;
-	r = read_all(loader->check->scratch, fd, SOURCE_MAX - loader->source->len, &text,
-		     &part->len);
-	if (text)
-		part->text = text;
-	return r;
-}
-
-static void report_unreadable(struct loader *loader, uint32_t file, const struct config_place *from,
+static void report_unreadable(struct loader *loader, uint32_t file, const struct place *from,
 			      int r)
 {
 	const char *why = r == -ESPIPE ? "it is a FIFO or a socket; a configuration must be a file" : strerror(-r);
 
 	if (from)
-		check_error(loader->check, *from,
+		reader_error(loader->reader, *from,
 			    "cannot read %s: %s; names are relative to the main file's directory",
-			    loader->check->config->files[file], why);
+			    loader->reader->files->names[file], why);
 	else
-		check_error(loader->check, (struct config_place){.file = file},
+		reader_error(loader->reader, (struct place){.file = file},
 			    "cannot be read: %s", why);
 }
 
@@ -457,23 +405,23 @@ static bool is_text(struct loader *loader, const struct part *part)
 		number++;
 	}
 	if (nul)
-		check_error(loader->check, place_of(loader, part, number), "a zero byte; a configuration must be text");
+		reader_error(loader->reader, place_of(loader, part, number), "a zero byte; a configuration must be text");
 	else
-		syntax_refuse_byte(loader->check, place_of(loader, part, number), line, (size_t)(bad - line));
+		syntax_refuse_byte(loader->reader, place_of(loader, part, number), line, (size_t)(bad - line));
 	return false;
 }
 
 /* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not
  * be read. */
-static int load_file(struct loader *loader, const char *path, const struct config_place *from)
+static int load_file(struct loader *loader, const char *path, const struct place *from)
 {
 	struct part part = {.text = "", .line = 1};
 	int r;
 
-	r = check_add_file(loader->check, config_is_read_once(path) ? ONCE_NAME : path, &part.file);
+	r = reader_add_file(loader->reader, input_is_read_once(path) ? INPUT_NAME : path, &part.file);
 	if (r < 0)
 		return r;
-	r = read_file(loader, path, &part);
+	r = input_read(loader->reader->arena, path, SOURCE_MAX - loader->source->len, &part.text, &part.len);
 	if (r < 0 && r != -ENOMEM) {
 		loader->source->broken = true;
 		report_unreadable(loader, part.file, from, r);
@@ -483,21 +431,21 @@ static int load_file(struct loader *loader, const char *path, const struct confi
 	return is_text(loader, &part) ? load_part(loader, &part) : stop(loader);
 }
 
-static int finish(struct loader *loader, struct config_place end)
+static int finish(struct loader *loader, struct place end)
 {
 	if (!loader->stop && grammar_end(&loader->grammar, end) == GRAMMAR_BROKEN)
 		stop(loader);
 	return 0;
 }
 
-int source_read(struct source *source, struct check *check, const char *path, const char *dir)
+int source_read(struct source *source, struct reader *reader, const char *path, const char *dir)
 {
-	struct loader loader = {.source = source, .check = check, .dir = dir, .line_begins = true};
-	struct config_place end = {.file = check->config->n_files};
+	struct loader loader = {.source = source, .reader = reader, .dir = dir, .line_begins = true};
+	struct place end = {.file = reader->files->n};
 	int r;
 
 	*source = (struct source){0};
-	grammar_init(&loader.grammar, check);
+	grammar_init(&loader.grammar, reader);
 	r = load_file(&loader, path, NULL);
 	if (r >= 0)
 		r = finish(&loader, end);
@@ -505,11 +453,11 @@ int source_read(struct source *source, struct check *check, const char *path, co
 	return r;
 }
 
-int source_read_text(struct source *source, struct check *check, const char *text, size_t len,
-		     const struct config_place *places, size_t n_places)
+int source_read_text(struct source *source, struct reader *reader, const char *text, size_t len,
+		     const struct place *places, size_t n_places)
 {
 	struct loader loader = {.source = source,
-				.check = check,
+				.reader = reader,
 				.places = places,
 				.n_places = n_places,
 				.line_begins = true};
@@ -517,10 +465,10 @@ int source_read_text(struct source *source, struct check *check, const char *tex
 	int r;
 
 	*source = (struct source){0};
-	grammar_init(&loader.grammar, check);
+	grammar_init(&loader.grammar, reader);
 	r = load_part(&loader, &part);
 	if (r >= 0)
-		r = finish(&loader, (struct config_place){0});
+		r = finish(&loader, (struct place){0});
 	grammar_done(&loader.grammar);
 	return r;
 }

@@ -4,14 +4,14 @@
  * within a group, for libconfig refuses others. Whoever reads a key takes it, so that the ones left
  * over are the unknown ones.
  */
-#include "config/node.h"
+#include "language/node.h"
 
 #include "base/arena.h"
 
 #include <string.h>
 
 struct node *node_add(struct arena *arena, struct node *parent, enum node_type type,
-		      const char *name, struct config_place place)
+		      const char *name, struct place place)
 {
 	struct node *node = arena_take(arena, 1, sizeof(*node));
 

@@ -8,7 +8,7 @@
  * Where the two could differ, this one refuses: it never takes for well what libconfig reads
  * otherwise.
  */
-#include "config/scan.h"
+#include "language/scan.h"
 
 #include "base/text.h"
 

@@ -5,11 +5,11 @@
  *
  * A state says what may come next, a stack which brackets are open.
  */
-#include "config/grammar.h"
+#include "language/grammar.h"
 
 #include "base/arena.h"
-#include "config/check.h"
-#include "config/syntax.h"
+#include "language/reader.h"
+#include "language/syntax.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -20,9 +20,9 @@ void grammar_done(struct grammar *grammar)
 	index_done(&grammar->index);
 }
 
-void grammar_init(struct grammar *grammar, struct check *check)
+void grammar_init(struct grammar *grammar, struct reader *reader)
 {
-	*grammar = (struct grammar){.check = check};
+	*grammar = (struct grammar){.reader = reader};
 }
 
 static struct grammar_bracket *innermost(struct grammar *grammar)
@@ -38,24 +38,18 @@ static void end_value(struct grammar *grammar)
 	grammar->state = !bracket || bracket->open == '{' ? GRAMMAR_END : GRAMMAR_COMMA;
 }
 
-bool grammar_takes_value(const struct grammar *grammar)
-{
-	return grammar->state == GRAMMAR_VALUE || grammar->state == GRAMMAR_FIRST ||
-	       grammar->state == GRAMMAR_NEXT;
-}
-
 static bool is_array(const struct grammar_bracket *bracket)
 {
 	return bracket && bracket->open == '[';
 }
 
 static int take_value(struct grammar *grammar, const struct scan_word *word,
-		      struct config_place place)
+		      struct place place)
 {
 	enum scan_kind kind = word->kind == SCAN_FLOAT ? SCAN_INTEGER : word->kind;
 	struct grammar_bracket *bracket = innermost(grammar);
 
-	if (!grammar_takes_value(grammar))
+	if (!syntax_takes_value(grammar->state))
 		return syntax_refuse(grammar, word, place);
 	if (is_array(bracket) && bracket->kind != SCAN_END && bracket->kind != kind)
 		return syntax_fail(grammar, place,
@@ -69,9 +63,9 @@ static int take_value(struct grammar *grammar, const struct scan_word *word,
 }
 
 static int open_bracket(struct grammar *grammar, const struct scan_word *word,
-			struct config_place place)
+			struct place place)
 {
-	if (!grammar_takes_value(grammar))
+	if (!syntax_takes_value(grammar->state))
 		return syntax_refuse(grammar, word, place);
 	if (is_array(innermost(grammar)))
 		return syntax_fail(grammar, place,
@@ -85,7 +79,7 @@ static int open_bracket(struct grammar *grammar, const struct scan_word *word,
 }
 
 static int close_bracket(struct grammar *grammar, const struct scan_word *word,
-			 struct config_place place)
+			 struct place place)
 {
 	const struct grammar_bracket *last = innermost(grammar);
 	char close = *word->text, open = close == '}' ? '{' : close == ')' ? '(' : '[', text[320];
@@ -96,11 +90,11 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 	if (last->open != open)
 		return syntax_fail(grammar, place, "'%c' closes nothing; the '%c' of %s is still open",
 			close, last->open,
-			config_place_text(grammar->check->config, last->place, text, sizeof(text)));
+			place_text(grammar->reader->files, last->place, text, sizeof(text)));
 	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
 		return syntax_refuse(grammar, word, place);
 	if (late)
-		check_error(grammar->check, place, "a comma before '%c'; remove it",
+		reader_error(grammar->reader, place, "a comma before '%c'; remove it",
 			    close);
 	grammar->n_brackets--;
 	end_value(grammar);
@@ -108,7 +102,7 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 }
 
 static int take_punctuation(struct grammar *grammar, const struct scan_word *word,
-			    struct config_place place)
+			    struct place place)
 {
 	switch (*word->text) {
 	case '{':
@@ -148,7 +142,7 @@ static bool find_name(const struct grammar *grammar, const struct scan_word *wor
 
 /* The name of a setting: once in its group. */
 static int take_name(struct grammar *grammar, const struct scan_word *word,
-		     struct config_place place)
+		     struct place place)
 {
 	uint64_t group = grammar->n_brackets ? innermost(grammar)->group : 0;
 	uint64_t hash = index_hash(word->text, word->len, group);
@@ -161,14 +155,14 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 	if (find_name(grammar, word, group, hash, &i)) {
 		if (grammar->string.line)
 			return syntax_fail(grammar, place, "\"%.*s\" is set twice", (int)word->len, word->text);
-		check_error(grammar->check, place,
+		reader_error(grammar->reader, place,
 			    "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
 			    word->text,
-			    config_place_text(grammar->check->config, grammar->names[i].place, text,
+			    place_text(grammar->reader->files, grammar->names[i].place, text,
 					      sizeof(text)));
 		return GRAMMAR_REPEATED;
 	}
-	grammar->names = arena_grow(grammar->check->scratch, grammar->names, grammar->n_names,
+	grammar->names = arena_grow(grammar->reader->arena, grammar->names, grammar->n_names,
 				    sizeof(*grammar->names));
 	if (!grammar->names || index_add(&grammar->index, hash, (uint32_t)grammar->n_names) < 0)
 		return -ENOMEM;
@@ -177,7 +171,7 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 	return 0;
 }
 
-static int take_word(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+static int take_word(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	switch (word->kind) {
 	case SCAN_NAME:
@@ -203,7 +197,7 @@ static int take_word(struct grammar *grammar, const struct scan_word *word, stru
 	return 0;
 }
 
-int grammar_take(struct grammar *grammar, const struct scan_word *word, struct config_place place)
+int grammar_take(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	int r = take_word(grammar, word, place);
 
@@ -212,7 +206,7 @@ int grammar_take(struct grammar *grammar, const struct scan_word *word, struct c
 	return r;
 }
 
-int grammar_end(struct grammar *grammar, struct config_place place)
+int grammar_end(struct grammar *grammar, struct place place)
 {
 	const struct grammar_bracket *last = innermost(grammar);
 

@@ -2,13 +2,15 @@
 /*
  * A configuration is read several times at a start, by several processes: for the daemon's own settings, for the privileges it takes, for
  * itself. What comes through a pipe is gone after the first time, so it is kept, in memory that forked children have, too. A new program
- * would find the pipe at its end, which reads as a configuration without a route: an upgrade, and a reload, are refused by their callers.
+ * would find the pipe at its end, which reads as an empty configuration: an upgrade, and a reload, are refused by their callers.
  */
-#include "config/once.h"
+#include "language/input.h"
 
-#include "config/config.h"
+#include "base/arena.h"
+#include "base/cleanup.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,7 +43,7 @@ static int number_of(const char *path)
 	return -1;
 }
 
-bool config_is_read_once(const char *path)
+bool input_is_read_once(const char *path)
 {
 	int fd = number_of(path);
 	struct stat status;
@@ -86,7 +88,7 @@ static int read_to_end(int fd, size_t max)
 	return (int)n;
 }
 
-int once_read(const char *path, size_t max, const char **ret, size_t *ret_len)
+static int read_once(const char *path, size_t max, const char **ret, size_t *ret_len)
 {
 	if (!kept.is_read) {
 		int fd = number_of(path);
@@ -99,4 +101,48 @@ int once_read(const char *path, size_t max, const char **ret, size_t *ret_len)
 	*ret = kept.text ? kept.text : "";
 	*ret_len = kept.len;
 	return kept.result;
+}
+
+static int read_all(struct arena *arena, int fd, size_t max, const char **ret, size_t *ret_len)
+{
+	size_t len = 0, size = 0;
+	char *text = NULL, *larger;
+	ssize_t n;
+
+	do {
+		if (len == size) {
+			size = size ? 2 * size : 16384;
+			larger = arena_take(arena, size, 1);
+			if (!larger)
+				return -ENOMEM;
+			if (len)
+				memcpy(larger, text, len);
+			text = larger;
+		}
+		n = read(fd, text + len, size - len);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		len += n > 0 ? (size_t)n : 0;
+		if (len > max)
+			return -EFBIG;
+	} while (n != 0);
+	*ret = text;
+	*ret_len = len;
+	return 0;
+}
+
+/* Opens without waiting. A named FIFO without a writer would read as an empty configuration. */
+int input_read(struct arena *arena, const char *path, size_t max, const char **ret, size_t *ret_len)
+{
+	_close_ int fd = -1;
+	struct stat status;
+
+	if (input_is_read_once(path))
+		return read_once(path, max, ret, ret_len);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &status) < 0)
+		return -errno;
+	if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode))
+		return -ESPIPE;
+	return read_all(arena, fd, max, ret, ret_len);
 }

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Where something was written: a file, and a line of it. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct arena;
+
+struct place {
+	uint32_t file; /* index into place_files.names */
+	uint32_t line; /* from 1; 0: nowhere, a default */
+};
+
+struct place_files {
+	char **names; /* as the operator would type them */
+	unsigned n;
+};
+
+/* Adds a name, copied into the arena; its index goes to *ret. 0 or -ENOMEM. */
+int place_add_file(struct place_files *files, struct arena *arena, const char *name, uint32_t *ret);
+
+/* "FILE:LINE", or "FILE" where there is no line, into text. Returns text. */
+const char *place_text(const struct place_files *files, struct place place, char *text, size_t size);
+
+/* The order of places, for report_add_at(): by file, then by line. */
+uint64_t place_order(struct place place);
