@@ -110,7 +110,7 @@ struct config_endpoint {
 	struct place place;
 	enum spliced_role role;
 	const char *key;    /* of its list: "listen", "dial", "target" */
-	const char *family; /* as said: a family's name, or "ip" */
+	const char *family; /* as said: a family's name, or IP_NAME */
 	char *name;	    /* for logs and counters: as given, else as text */
 	char *text; /* canonical endpoint string: scheme, address, no options: "tcp://localhost:80"
 		     */

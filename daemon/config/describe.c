@@ -5,6 +5,7 @@
  */
 #include "config/config.h"
 #include "config/expect.h"
+#include "config/ip.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -411,7 +412,7 @@ static int describe_all(struct families *families, bool json, FILE *file, struct
 		return printed < 0 ? printed : r;
 	}
 	if (families->first)
-		fprintf(file, "%-10s  %s\n", "ip", ip_summary);
+		fprintf(file, "%-10s  %s\n", IP_NAME, ip_summary);
 	return r;
 }
 
@@ -430,14 +431,14 @@ static int load(struct families *families, const char *name, const struct family
 static int describe_ip(struct families *families, bool json, FILE *file, struct report *report)
 {
 	const struct family *six, *four;
-	int r = load(families, "inet6", &six, report);
+	int r = load(families, ip_families[0], &six, report);
 
 	if (!r)
-		r = load(families, "inet", &four, report);
+		r = load(families, ip_families[1], &four, report);
 	if (r)
 		return r;
 	if (json)
-		return print_json(file, json_pack("{s:s, s:s, s:[o, o]}", "name", "ip", "summary", ip_summary, "families",
+		return print_json(file, json_pack("{s:s, s:s, s:[o, o]}", "name", IP_NAME, "summary", ip_summary, "families",
 						  family_to_json(six), family_to_json(four)));
 	fprintf(file, "ip: %s; endpoint strings: tcp://HOST:PORT and udp://HOST:PORT\n\n", ip_summary);
 	print_family(file, six);
@@ -456,7 +457,7 @@ int config_describe(struct families *families, const char *name, bool json, FILE
 		return describe_all(families, json, file, report);
 	if (find_part(name))
 		return describe_part(find_part(name), json, file);
-	if (strcmp(name, "ip") == 0)
+	if (ip_is_name(name))
 		return describe_ip(families, json, file, report);
 	r = load(families, name, &family, report);
 	if (r)

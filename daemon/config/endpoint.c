@@ -10,7 +10,9 @@
 #include "config/check.h"
 #include "config/frame.h"
 #include "config/group.h"
+#include "config/ip.h"
 #include "config/leg.h"
+#include "config/row.h"
 #include "config/schema.h"
 #include "config/scheme.h"
 #include "language/node.h"
@@ -95,7 +97,7 @@ static int open_endpoint(struct check *check, struct node *group, const char *ad
 	bool well = true;
 	int r;
 
-	r = leg_choose(check, group, endpoint);
+	r = row_choose(check, group, endpoint);
 	if (r < 0 || endpoint->n_legs == 0 || !address)
 		return r;
 	pattern = endpoint->legs[0].row->pattern;
@@ -103,7 +105,7 @@ static int open_endpoint(struct check *check, struct node *group, const char *ad
 	if (!well)
 		endpoint->n_legs = 0;
 	else if (r == 0 && strstr(pattern, "PROTOCOL"))
-		r = leg_choose(check, group, endpoint); /* which the address tells only now */
+		r = row_choose(check, group, endpoint); /* which the address tells only now */
 	return r;
 }
 
@@ -136,32 +138,16 @@ static int add(struct check *check, struct list *list, const struct config_endpo
 	return set_names(check, &list->endpoints[list->n++]);
 }
 
-/* `ip` whose listening name became two numbers is two endpoints from now on: one setting cannot say
- * both. */
-static int add_divided(struct check *check, struct list *list,
-		       const struct config_endpoint *endpoint)
+static int add_divided(struct check *check, struct list *list, const struct config_endpoint *endpoint)
 {
 	int r = 0;
 
 	for (unsigned i = 0; i < endpoint->n_legs && r == 0; i++) {
-		struct config_endpoint one = *endpoint;
+		struct config_endpoint one = ip_divide(endpoint, i);
 
-		one.legs[0] = endpoint->legs[i];
-		one.legs[1] = (struct config_leg){0};
-		one.n_legs = 1;
-		one.family = one.legs[0].family->name;
 		r = add(check, list, &one);
 	}
 	return r;
-}
-
-static bool is_divided(const struct config_endpoint *endpoint)
-{
-	const struct config_leg *a = &endpoint->legs[0], *b = &endpoint->legs[1];
-
-	return endpoint->n_legs == 2 && a->family->host_option >= 0 &&
-	       a->values[a->family->host_option].value.host &&
-	       b->values[b->family->host_option].value.host;
 }
 
 static int read_one(struct check *check, struct list *list, struct node *node)
@@ -179,7 +165,7 @@ static int read_one(struct check *check, struct list *list, struct node *node)
 	r = read_group(check, list, group, address, &endpoint);
 	if (r < 0 || endpoint.n_legs == 0 || check->reader.errors > errors)
 		return r;
-	return is_divided(&endpoint) ? add_divided(check, list, &endpoint)
+	return ip_is_divided(&endpoint) ? add_divided(check, list, &endpoint)
 				     : add(check, list, &endpoint);
 }
 

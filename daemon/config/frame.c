@@ -7,7 +7,6 @@
 
 #include "base/text.h"
 #include "config/check.h"
-#include "config/leg.h"
 #include "config/schema.h"
 #include "config/value.h"
 
@@ -119,7 +118,7 @@ static void read_reply_from(struct check *check, struct config_endpoint *endpoin
 /* Which other sockets have, too: what comes there is nobody's in particular. */
 static bool sends_from_port(const struct config_leg *leg)
 {
-	const struct spliced_option *option = leg_find_option(leg->family, "source");
+	const struct spliced_option *option = family_option(leg->family, "source");
 	const struct spliced_value *source = option ? &leg->values[option - leg->family->options].value : NULL;
 
 	return source && source->state != SPLICED_UNSET && source->text && source->text[0] == ':';

@@ -72,15 +72,15 @@ static void check_idle(struct check *check, const struct config_route *route, co
 
 	if (idle->value.state != SPLICED_SET || idle->value.number <= 0 || idle->value.number > KEEPALIVE_NS)
 		return;
-	for (unsigned i = 0; i < n; i++)
-		for (uint32_t k = 0; k < endpoints[i].legs[0].family->plugin.n_options; k++) {
-			const struct config_value *value = &endpoints[i].legs[0].values[k];
+	for (unsigned i = 0; i < n; i++) {
+		const struct config_leg *leg = &endpoints[i].legs[0];
+		const struct spliced_option *option = family_option(leg->family, "keepalive");
+		const struct config_value *value = option ? &leg->values[option - leg->family->options] : NULL;
 
-			if (strcmp(endpoints[i].legs[0].family->options[k].name, "keepalive") == 0 && value->value.state == SPLICED_SET &&
-			    value->value.number && value->place.line)
-				check_warning(check, idle->place,
-					      "timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s", endpoints[i].key);
-		}
+		if (value && value->value.state == SPLICED_SET && value->value.number && value->place.line)
+			check_warning(check, idle->place,
+				      "timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s", endpoints[i].key);
+	}
 }
 
 static void check_limit(struct check *check, const struct config_route *route)

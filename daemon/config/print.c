@@ -102,14 +102,6 @@ static void print_word(struct printer *printer, struct place place, const char *
 	fputs(";\n", printer->file);
 }
 
-static bool has_option(const struct config_leg *leg, const char *name)
-{
-	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++)
-		if (strcmp(leg->family->options[i].name, name) == 0)
-			return true;
-	return false;
-}
-
 static void print_leg(struct printer *printer, const struct config_endpoint *endpoint,
 		      const struct config_leg *leg)
 {
@@ -118,7 +110,7 @@ static void print_leg(struct printer *printer, const struct config_endpoint *end
 
 		if (leg->values[i].value.state != SPLICED_SET)
 			continue;
-		if (leg != endpoint->legs && has_option(&endpoint->legs[0], option->name))
+		if (leg != endpoint->legs && family_option(endpoint->legs[0].family, option->name))
 			continue;
 		print_option(printer, option, option->name, &leg->values[i]);
 	}
@@ -134,7 +126,7 @@ static void print_endpoint(struct printer *printer, const struct config_endpoint
 	printer->indent++;
 	print_word(printer, endpoint->place, "family", endpoint->family);
 	print_word(printer, endpoint->place, "type", family_type_name(row->type));
-	if (row->name && !has_option(&endpoint->legs[0], "protocol"))
+	if (row->name && !family_option(endpoint->legs[0].family, "protocol"))
 		print_word(printer, endpoint->place, "protocol", row->name);
 	for (unsigned i = 0; i < endpoint->n_legs; i++)
 		print_leg(printer, endpoint, &endpoint->legs[i]);

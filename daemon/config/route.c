@@ -6,10 +6,10 @@
 #include "config/route.h"
 
 #include "base/arena.h"
+#include "config/ask.h"
 #include "config/check.h"
 #include "config/endpoint.h"
 #include "config/group.h"
-#include "config/leg.h"
 #include "config/pair.h"
 #include "config/rule.h"
 #include "config/schema.h"
@@ -210,7 +210,7 @@ static void ask_legs_of(struct check *check, struct config_endpoint *endpoints, 
 {
 	for (unsigned i = 0; i < n; i++)
 		for (unsigned k = 0; k < endpoints[i].n_legs; k++)
-			leg_ask(check, &endpoints[i], &endpoints[i].legs[k]);
+			ask_system(check, &endpoints[i], &endpoints[i].legs[k]);
 }
 
 static void ask_legs(struct check *check, struct config_route *route)

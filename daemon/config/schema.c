@@ -6,6 +6,8 @@
  */
 #include "config/schema.h"
 
+#include "config/ip.h"
+
 #include <string.h>
 
 #ifndef CONTROL_PATH
@@ -251,16 +253,22 @@ const char *const schema_defaults_keys[] = {"allow", "deny", NULL};
 const char *const schema_endpoint_keys[] = {"family", "type", "protocol", NULL};
 
 const struct schema_scheme schema_schemes[] = {
-	{"tcp", "ip", SOCK_STREAM},  {"udp", "ip", SOCK_DGRAM},
+	{"tcp", IP_NAME, SOCK_STREAM},  {"udp", IP_NAME, SOCK_DGRAM},
 	{"tcp4", "inet", -1},	     {"udp4", "inet", -1},
 	{"tcp6", "inet6", -1},	     {"udp6", "inet6", -1},
 	{"rfcomm", "bluetooth", -1}, {"l2cap", "bluetooth", -1},
 	{"sco", "bluetooth", -1},    {NULL, NULL, -1},
 };
 
-const char *const schema_ip[2] = {"inet6", "inet"};
 
 const char *const schema_families[] = {"inet", "inet6", "unix", "packet", "netlink", "bluetooth", "vsock", NULL};
+
+const char *schema_endpoint_noun(const char *key)
+{
+	if (strcmp(key, "listen") == 0)
+		return "listening endpoint";
+	return strcmp(key, "dial") == 0 ? "dialled endpoint" : "target";
+}
 
 static bool has_group(const struct spliced_option *options, size_t n, const char *name, size_t len)
 {

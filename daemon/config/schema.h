@@ -28,8 +28,8 @@ struct schema_scheme {
 };
 extern const struct schema_scheme schema_schemes[]; /* ends with scheme NULL */
 
-/* The two families of `ip`, in the order of config_endpoint.legs: what accepts on both binds inet6
- * first. */
-extern const char *const schema_ip[2];
 /* The families that this project has, installed or not; NULL-terminated. */
 extern const char *const schema_families[];
+
+/* "target", "listening endpoint", "dialled endpoint": what stands under a key of endpoints. */
+const char *schema_endpoint_noun(const char *key);

@@ -13,6 +13,7 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
+#include "config/ip.h"
 #include "config/schema.h"
 #include "config/spelling.h"
 #include "language/node.h"
@@ -77,7 +78,7 @@ static bool find_everyday(struct families *families, const char *scheme, struct 
 
 static bool is_family(struct families *families, const char *name)
 {
-	return strcmp(name, "ip") == 0 || load(families, name);
+	return ip_is_name(name) || load(families, name);
 }
 
 /* FAMILY, FAMILY-TYPE. */
@@ -404,18 +405,6 @@ int scheme_add_address(struct check *check, struct node *group, const char *patt
 	return r;
 }
 
-static const struct spliced_option *find_option(const struct config_leg *leg, const char *name,
-						const struct spliced_value **value)
-{
-	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++) {
-		if (strcmp(leg->family->options[i].name, name) == 0) {
-			*value = &leg->values[i].value;
-			return &leg->family->options[i];
-		}
-	}
-	return NULL;
-}
-
 static char *print_field(struct arena *arena, const struct spliced_option *option,
 			 const struct spliced_value *value)
 {
@@ -455,7 +444,6 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 	const struct config_leg *leg = &endpoint->legs[0];
 	const char *pattern = leg->row->pattern ? leg->row->pattern : "";
 	char separator, *name, *field = NULL, scheme[64];
-	const struct spliced_value *value;
 
 	*ret = arena_print(check->arena, "%s://", scheme_of(endpoint, scheme, sizeof(scheme)));
 	while (*ret && *pattern) {
@@ -464,8 +452,8 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 		name = next_field(check->scratch, &pattern, &separator);
 		if (!name)
 			return -ENOMEM;
-		option = find_option(leg, name, &value);
-		field = option ? print_field(check->scratch, option, value)
+		option = family_option(leg->family, name);
+		field = option ? print_field(check->scratch, option, &leg->values[option - leg->family->options].value)
 			       : arena_copy_text(check->scratch,
 						 leg->row->name ? leg->row->name : "");
 		if (!field)

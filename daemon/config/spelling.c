@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "base/text.h"
 #include "config/check.h"
+#include "config/ip.h"
 #include "config/schema.h"
 #include "language/node.h"
 #include "net/family.h"
@@ -160,7 +161,7 @@ static const char *find_nearest(const struct check *check, const char *scheme)
 	text_nearest_init(&nearest, scheme);
 	for (const struct schema_scheme *known = schema_schemes; known->scheme; known++)
 		text_nearest_offer(&nearest, known->scheme);
-	text_nearest_offer(&nearest, "ip");
+	text_nearest_offer(&nearest, IP_NAME);
 	for (const struct family *family = check->families->first; family; family = family->next)
 		text_nearest_offer(&nearest, family->name);
 	return nearest.best;

@@ -8,7 +8,6 @@
 #include "base/text.h"
 #include "config/check.h"
 #include "config/group.h"
-#include "config/leg.h"
 #include "config/schema.h"
 #include "language/node.h"
 
@@ -53,7 +52,7 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 		check_error(check, node->place, "\"%s\" is only for %s, this is a %s; remove it",
 			    option->name,
 			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
-			    leg_role_noun(endpoint));
+			    schema_endpoint_noun(endpoint->key));
 		return;
 	}
 	for (uint32_t i = 0; i < family->plugin.n_rows && len < sizeof(text); i++)
@@ -76,7 +75,7 @@ void unknown_report(struct check *check, const struct config_endpoint *endpoint,
 
 	for (unsigned i = 0; i < 2 && endpoint->legs[i].family; i++) {
 		const struct family *family = endpoint->legs[i].family;
-		const struct spliced_option *option = leg_find_option(family, node->name);
+		const struct spliced_option *option = family_option(family, node->name);
 
 		if (option && i >= endpoint->n_legs)
 			check_error(

@@ -18,10 +18,9 @@ static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 static const struct spliced_value *find_value(const struct config_leg *leg, const char *name)
 {
-	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++)
-		if (!strcmp(leg->family->options[i].name, name))
-			return &leg->values[i].value;
-	return NULL;
+	const struct spliced_option *option = family_option(leg->family, name);
+
+	return option ? &leg->values[option - leg->family->options].value : NULL;
 }
 
 static bool is_on(const struct config_leg *leg, const char *name)

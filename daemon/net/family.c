@@ -70,6 +70,14 @@ const struct spliced_row *family_row(const struct family *family, int type, cons
 	return NULL;
 }
 
+const struct spliced_option *family_option(const struct family *family, const char *name)
+{
+	for (uint32_t i = 0; i < family->plugin.n_options; i++)
+		if (strcmp(family->options[i].name, name) == 0)
+			return &family->options[i];
+	return NULL;
+}
+
 int families_init(struct families *families, const char *dir, uid_t owner)
 {
 	*families = (struct families){.dir = strdup(dir), .owner = owner};

@@ -60,3 +60,6 @@ int family_type_from_name(const char *name);
 
 /* The row for a type and a protocol word, or its number as text; either may be -1/NULL for "not said". NULL: no such row. */
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol);
+
+/* An option, by its name; its number is its place in family->options. NULL: there is none. */
+const struct spliced_option *family_option(const struct family *family, const char *name);

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* `ip`, which is no family but a name for two: an endpoint that says it is on IPv6 and on IPv4. */
+#pragma once
+
+#include <stdbool.h>
+
+struct arena;
+struct config_endpoint;
+struct node;
+
+#define IP_NAME "ip"
+enum { IP_FAMILIES = 2 };
+
+/* In the order of config_endpoint.legs. */
+extern const char *const ip_families[IP_FAMILIES];
+
+bool ip_is_name(const char *name);
+
+/* The families that a name means, `ip` or a family's, into *ret. How many. */
+unsigned ip_expand(const char *const *name, const char *const **ret);
+
+/* Where the host of two legs is a number, keeps the leg that it fits. The other's own options are then out of place. 0 or -ENOMEM. */
+int ip_keep_fitting(struct arena *scratch, const struct node *group, struct config_endpoint *endpoint);
+
+/* Have both legs an address of their own? Then each must become an endpoint: one setting cannot say both. */
+bool ip_is_divided(const struct config_endpoint *endpoint);
+/* The endpoint with this leg alone. */
+struct config_endpoint ip_divide(const struct config_endpoint *endpoint, unsigned leg);
