@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a family takes, from its tables, and what the file itself takes, from the schema's: for people, and as JSON for
- * programs. Both say the same.
+ * What a family takes, from its tables, and what the file itself takes, from the schema's, as JSON. The text for people is made from it by
+ * describe_text.c.
  */
 #include "config/config.h"
+#include "config/describe_text.h"
 #include "config/expect.h"
 #include "config/ip.h"
 #include "config/schema.h"
@@ -25,29 +26,6 @@ static const char *const capability_names[] = {
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 
-static const char *const type_names[] = {
-	[SPLICED_BOOL] = "bool",
-	[SPLICED_NUMBER] = "number",
-	[SPLICED_STRING] = "string",
-	[SPLICED_WORD] = "word",
-	[SPLICED_WORD_OR_NUMBER] = "word or number",
-	[SPLICED_SIZE] = "size",
-	[SPLICED_DURATION] = "duration",
-	[SPLICED_RATE] = "rate",
-	[SPLICED_MODE] = "mode",
-	[SPLICED_PATH] = "path",
-	[SPLICED_INTERFACE] = "interface",
-	[SPLICED_LIST] = "list",
-	[SPLICED_HOST] = "host",
-};
-
-static const char *type_name(const struct spliced_option *option)
-{
-	return option->type < sizeof(type_names) / sizeof(type_names[0]) && type_names[option->type]
-		       ? type_names[option->type]
-		       : "unknown";
-}
-
 static const char *row_type(const struct spliced_row *row)
 {
 	const char *name = family_type_name(row->type);
@@ -64,12 +42,6 @@ static bool applies_to(uint64_t rows, uint32_t row)
 static bool has_role(const struct spliced_option *option, enum spliced_role role)
 {
 	return option->roles == 0 || (option->roles & role);
-}
-
-/* "stream tcp" */
-static void print_row_name(FILE *file, const struct spliced_row *row)
-{
-	fprintf(file, "%s%s%s", row_type(row), row->name ? " " : "", row->name ? row->name : "");
 }
 
 /* The scheme of endpoint strings: the row's own, or FAMILY, which means the first row's type, or FAMILY-TYPE. */
@@ -101,105 +73,6 @@ static const char *row_written(const struct family *family, const struct spliced
 	snprintf(text, size, "%s://%s%s%s", row_scheme(family, row, scheme, sizeof(scheme)),
 		 row->pattern, named ? "?protocol=" : "", named ? row->name : "");
 	return text;
-}
-
-static void print_row(FILE *file, const struct family *family, const struct spliced_row *row)
-{
-	const char *separator = "";
-	char written[256];
-
-	fputs("  ", file);
-	print_row_name(file, row);
-	fprintf(file, "\n    endpoint      %s",
-		row_written(family, row, written, sizeof(written)));
-	fputs("\n    capabilities  ", file);
-	for (unsigned i = 0; i < CAPABILITIES; i++) {
-		if (!(row->capabilities & UINT64_C(1) << i))
-			continue;
-		fprintf(file, "%s%s", separator, capability_names[i]);
-		separator = ", ";
-	}
-	if (row->max_message)
-		fprintf(file, "\n    message       at most %llu bytes",
-			(unsigned long long)row->max_message);
-	fputc('\n', file);
-}
-
-/* Which rows something is for, where it is not for all of them. */
-static void print_rows(FILE *file, const struct family *family, uint64_t rows)
-{
-	const char *separator = "";
-
-	if (rows == 0)
-		return;
-	fputs("    only for      ", file);
-	for (uint32_t i = 0; i < family->plugin.n_rows; i++) {
-		if (!applies_to(rows, i))
-			continue;
-		fputs(separator, file);
-		print_row_name(file, &family->rows[i]);
-		separator = ", ";
-	}
-	fputc('\n', file);
-}
-
-static void print_value(FILE *file, const struct spliced_option *option)
-{
-	char expects[640];
-
-	fprintf(file, "  %s\n    %s\n", option->name, option->doc ? option->doc : "");
-	fprintf(file, "    %-12s  %s\n", type_name(option),
-		expect_text(option, expects, sizeof(expects)));
-	if (option->flags & SPLICED_REQUIRED)
-		fputs("    required\n", file);
-	else if (option->default_text)
-		fprintf(file, "    default       %s\n",
-			*option->default_text ? option->default_text : "\"\"");
-}
-
-static void print_change(FILE *file, const struct spliced_option *option)
-{
-	fprintf(file, "    a change      %s\n",
-		option->flags & SPLICED_LIVE ? "applies to the open socket" : "requires a new socket");
-}
-
-static void print_option(FILE *file, const struct family *family,
-			 const struct spliced_option *option)
-{
-	print_value(file, option);
-	if (option->roles == SPLICED_LISTEN || option->roles == SPLICED_CONNECT)
-		fprintf(file, "    only for      %s\n",
-			option->roles == SPLICED_LISTEN ? "listen" : "target, dial");
-	print_rows(file, family, option->rows);
-	print_change(file, option);
-}
-
-static void print_format(FILE *file, const struct family *family,
-			 const struct spliced_format *format)
-{
-	fprintf(file, "  %s\n    %s\n", format->name, format->doc);
-	if (format->framing == SPLICED_FRAMING_NONE)
-		fputs("    on a stream   frames itself\n", file);
-	else if (format->framing != SPLICED_FRAMING_UNSET)
-		fprintf(file, "    on a stream   framing = %s\n",
-			framing_name((enum spliced_framing)format->framing));
-	print_rows(file, family, format->rows);
-}
-
-static void print_family(FILE *file, const struct family *family)
-{
-	fprintf(file, "%s: %s\n(%s, ABI %u.%u)\n\nTypes\n", family->name,
-		family->plugin.summary ? family->plugin.summary : "", family->path,
-		family->plugin.abi_major, family->plugin.abi_minor);
-	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
-		print_row(file, family, &family->rows[i]);
-	fputs("\nOptions\n", file);
-	for (uint32_t i = 0; i < family->plugin.n_options; i++)
-		print_option(file, family, &family->options[i]);
-	if (family->plugin.n_formats)
-		fputs("\nFormats\n", file);
-	for (uint32_t i = 0; i < family->plugin.n_formats; i++)
-		print_format(file, family, &family->formats[i]);
 }
 
 /* Adds what may be missing as null. */
@@ -255,7 +128,7 @@ static json_t *value_to_json(const struct spliced_option *option)
 
 	set_text(object, "name", option->name);
 	set_text(object, "doc", option->doc);
-	set_text(object, "type", type_name(option));
+	set_text(object, "type", expect_type_name(option));
 	set_text(object, "default", option->default_text);
 	json_object_set_new(object, "required", json_boolean(option->flags & SPLICED_REQUIRED));
 	if (option->min || option->max) {
@@ -309,16 +182,6 @@ static json_t *family_to_json(const struct family *family)
 	return object;
 }
 
-/* Prints and frees it. jansson carries a lack of memory along as a NULL. */
-static int print_json(FILE *file, json_t *json)
-{
-	int r = json && json_dumpf(json, file, JSON_INDENT(2)) == 0 ? 0 : -ENOMEM;
-
-	fputc('\n', file);
-	json_decref(json);
-	return r;
-}
-
 /* What is no family's: the groups of a file. Keys are those without a table: groups, lists, endpoints. */
 static const struct part {
 	const char *name, *summary;
@@ -343,22 +206,6 @@ static const struct part *find_part(const char *name)
 	return NULL;
 }
 
-static void print_part(FILE *file, const struct part *part)
-{
-	fprintf(file, "%s: %s\n", part->name, part->summary);
-	if (part->keys)
-		fputs("\nKeys\n", file);
-	for (const char *const *key = part->keys; key && *key; key++)
-		fprintf(file, "  %s\n", *key);
-	if (part->n_options)
-		fputs("\nOptions\n", file);
-	for (size_t i = 0; i < part->n_options; i++) {
-		print_value(file, &part->options[i]);
-		if (part->is_socket)
-			print_change(file, &part->options[i]);
-	}
-}
-
 static json_t *part_to_json(const struct part *part)
 {
 	json_t *object = json_object(), *keys = json_array(), *options = json_array();
@@ -379,41 +226,19 @@ static json_t *part_to_json(const struct part *part)
 	return object;
 }
 
-static int describe_part(const struct part *part, bool json, FILE *file)
+static json_t *all_to_json(const struct families *families)
 {
-	if (json)
-		return print_json(file, part_to_json(part));
-	print_part(file, part);
-	return ferror(file) ? -EIO : 0;
-}
+	json_t *array = json_array();
 
-static const char ip_summary[] = "inet6 and inet together";
-
-static int describe_all(struct families *families, bool json, FILE *file, struct report *report)
-{
-	json_t *array = json ? json_array() : NULL;
-	int r;
-
-	r = families_load_all(families, report);
 	for (const struct family *family = families->first; family; family = family->next) {
-		if (json)
-			json_array_append_new(
-				array,
-				json_pack("{s:s, s:s, s:s}", "name", family->name, "summary",
-					  family->plugin.summary ? family->plugin.summary : "",
-					  "path", family->path));
-		else
-			fprintf(file, "%-10s  %s\n", family->name,
-				family->plugin.summary ? family->plugin.summary : "");
-	}
-	if (json) {
-		int printed = print_json(file, array);
+		json_t *object = json_object();
 
-		return printed < 0 ? printed : r;
+		set_text(object, "name", family->name);
+		set_text(object, "summary", family->plugin.summary ? family->plugin.summary : "");
+		set_text(object, "path", family->path);
+		json_array_append_new(array, object);
 	}
-	if (families->first)
-		fprintf(file, "%-10s  %s\n", IP_NAME, ip_summary);
-	return r;
+	return array;
 }
 
 static int load(struct families *families, const char *name, const struct family **ret, struct report *report)
@@ -427,43 +252,65 @@ static int load(struct families *families, const char *name, const struct family
 	return r;
 }
 
-/* No family of its own, but two. */
-static int describe_ip(struct families *families, bool json, FILE *file, struct report *report)
+static int load_to_json(struct families *families, const char *name, json_t **ret, struct report *report)
 {
-	const struct family *six, *four;
-	int r = load(families, ip_families[0], &six, report);
+	const struct family *family;
+	int r = load(families, name, &family, report);
 
-	if (!r)
-		r = load(families, ip_families[1], &four, report);
-	if (r)
-		return r;
-	if (json)
-		return print_json(file, json_pack("{s:s, s:s, s:[o, o]}", "name", IP_NAME, "summary", ip_summary, "families",
-						  family_to_json(six), family_to_json(four)));
-	fprintf(file, "ip: %s; endpoint strings: tcp://HOST:PORT and udp://HOST:PORT\n\n", ip_summary);
-	print_family(file, six);
+	if (r == 0)
+		*ret = family_to_json(family);
+	return r;
+}
+
+/* No family of its own, but two. */
+static int ip_to_json(struct families *families, json_t **ret, struct report *report)
+{
+	json_t *array = json_array(), *one = NULL;
+	int r = 0;
+
+	for (unsigned i = 0; i < IP_FAMILIES && r == 0; i++) {
+		r = load_to_json(families, ip_families[i], &one, report);
+		if (r == 0)
+			json_array_append_new(array, one);
+	}
+	*ret = json_object();
+	set_text(*ret, "name", IP_NAME);
+	set_text(*ret, "summary", IP_SUMMARY);
+	json_object_set_new(*ret, "families", array);
+	return r;
+}
+
+/* jansson carries a lack of memory along as a NULL. */
+static int print(const json_t *described, bool json, FILE *file)
+{
+	int r;
+
+	if (!json)
+		return described ? describe_text_print(described, file) : -ENOMEM;
+	r = described && json_dumpf(described, file, JSON_INDENT(2)) == 0 ? 0 : -ENOMEM;
 	fputc('\n', file);
-	print_family(file, four);
-	return ferror(file) ? -EIO : 0;
+	return r;
 }
 
 int config_describe(struct families *families, const char *name, bool json, FILE *file,
 		    struct report *report)
 {
-	const struct family *family;
-	int r;
+	const struct part *part = name ? find_part(name) : NULL;
+	json_t *described = NULL;
+	int r = 0, printed = 0;
 
-	if (!name)
-		return describe_all(families, json, file, report);
-	if (find_part(name))
-		return describe_part(find_part(name), json, file);
-	if (ip_is_name(name))
-		return describe_ip(families, json, file, report);
-	r = load(families, name, &family, report);
-	if (r)
-		return r;
-	if (json)
-		return print_json(file, family_to_json(family));
-	print_family(file, family);
-	return ferror(file) ? -EIO : 0;
+	if (!name) {
+		r = families_load_all(families, report);
+		described = all_to_json(families);
+	} else if (part) {
+		described = part_to_json(part);
+	} else if (ip_is_name(name)) {
+		r = ip_to_json(families, &described, report);
+	} else {
+		r = load_to_json(families, name, &described, report);
+	}
+	if (r == 0 || !name)
+		printed = print(described, json, file);
+	json_decref(described);
+	return printed < 0 ? printed : r;
 }

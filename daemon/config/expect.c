@@ -118,6 +118,36 @@ static const char *type_expects(const struct spliced_option *option)
 	return "something else";
 }
 
+static const char *const type_names[] = {
+	[SPLICED_BOOL] = "bool",
+	[SPLICED_NUMBER] = "number",
+	[SPLICED_STRING] = "string",
+	[SPLICED_WORD] = "word",
+	[SPLICED_WORD_OR_NUMBER] = "word or number",
+	[SPLICED_SIZE] = "size",
+	[SPLICED_DURATION] = "duration",
+	[SPLICED_RATE] = "rate",
+	[SPLICED_MODE] = "mode",
+	[SPLICED_PATH] = "path",
+	[SPLICED_INTERFACE] = "interface",
+	[SPLICED_LIST] = "list",
+	[SPLICED_HOST] = "host",
+};
+
+const char *expect_type_name(const struct spliced_option *option)
+{
+	return option->type < sizeof(type_names) / sizeof(type_names[0]) && type_names[option->type] ? type_names[option->type] : "unknown";
+}
+
+uint32_t expect_type_from_name(const char *name)
+{
+	uint32_t type = 0;
+
+	while (type < sizeof(type_names) / sizeof(type_names[0]) && (!type_names[type] || strcmp(type_names[type], name) != 0))
+		type++;
+	return type;
+}
+
 /* How such a value is written, where that is not plain. */
 static const char *type_example(const struct spliced_option *option)
 {

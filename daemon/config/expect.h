@@ -12,3 +12,7 @@ const char *expect_text(const struct spliced_option *option, char *text, size_t 
 
 /* Reports what is wrong with a setting of the key: r is -EINVAL, -ERANGE, -EILSEQ (not UTF-8) or -ENODEV (no such interface). */
 void expect_report(struct check *check, const struct spliced_option *option, const char *key, const struct node *node, int r);
+
+/* "duration": the name of the option's type; and the type of that name, or one that is none. */
+const char *expect_type_name(const struct spliced_option *option);
+uint32_t expect_type_from_name(const char *name);

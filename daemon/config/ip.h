@@ -9,6 +9,7 @@ struct config_endpoint;
 struct node;
 
 #define IP_NAME "ip"
+#define IP_SUMMARY "inet6 and inet together"
 enum { IP_FAMILIES = 2 };
 
 /* In the order of config_endpoint.legs. */
