@@ -59,7 +59,7 @@ static void merge_routes(struct check *check, struct node *routes, struct node *
 	char text[320];
 
 	for (struct node *route = more->first; route; route = next) {
-		const struct node *other = node_find(routes, route->name, strlen(route->name));
+		const struct node *other = node_find(routes, route->name);
 
 		next = route->next;
 		route->next = NULL;
@@ -83,7 +83,7 @@ static void merge_routes(struct check *check, struct node *routes, struct node *
 /* The group `routes` of the main file, made if it is not there. NULL without memory. */
 static struct node *open_routes(struct check *check, struct node *root)
 {
-	struct node *routes = node_find(root, "routes", strlen("routes"));
+	struct node *routes = node_find(root, "routes");
 
 	return routes ? routes : node_add(check->scratch, root, NODE_GROUP, "routes", root->place);
 }

@@ -18,7 +18,7 @@
 
 #define SECOND INT64_C(1000000000)
 
-static bool has_range(const struct spliced_option *option)
+bool expect_has_range(const struct spliced_option *option)
 {
 	return option->min != 0 || option->max != 0;
 }
@@ -183,7 +183,7 @@ const char *expect_text(const struct spliced_option *option, char *text, size_t 
 
 	if (takes_words)
 		append_words(option, words, sizeof(words));
-	if (has_range(option))
+	if (expect_has_range(option))
 		snprintf(range, sizeof(range), " from %s to %s",
 			 format_bound(option, option->min, min),
 			 format_bound(option, option->max, max));

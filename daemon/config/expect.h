@@ -7,6 +7,9 @@
 struct check;
 struct node;
 
+/* Has the option a range? It has none where both ends are 0. */
+bool expect_has_range(const struct spliced_option *option);
+
 /* What a value of the option must be, into text: "a duration from 1ms to 1h, as \"250ms\"". Returns text. */
 const char *expect_text(const struct spliced_option *option, char *text, size_t size);
 

@@ -20,7 +20,7 @@ static struct node *take_dotted(struct node *group, const char *name)
 	const char *dot;
 
 	while (group && (dot = strchr(name, '.'))) {
-		group = node_find(group, name, (size_t)(dot - name));
+		group = node_find_part(group, name, (size_t)(dot - name));
 		if (group)
 			group->seen = true;
 		name = dot + 1;

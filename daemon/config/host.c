@@ -23,11 +23,12 @@
 /* Indices count from 1; what is above this is of none. What a file says is the same whichever interfaces there are when it is read. */
 enum { NAMED = 1 << 30 };
 
-static bool is_interface(const char *name)
+/* As the kernel's dev_valid_name(). */
+bool host_is_interface(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n") == len && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n\v\f\r") == len && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 static int parse_inet6(const char *text, struct host *host)
@@ -50,7 +51,7 @@ static int parse_inet6(const char *text, struct host *host)
 	host->interface = scope + 1;
 	if (text_parse_number(scope + 1, &index) == 0 && index > 0 && index <= INT32_MAX)
 		host->scope = (uint32_t)index;
-	else if (is_interface(scope + 1))
+	else if (host_is_interface(scope + 1))
 		host->scope = NAMED | (uint32_t)XXH3_64bits(scope + 1, strlen(scope + 1)) % NAMED;
 	return host->scope ? 0 : -ENODEV;
 }

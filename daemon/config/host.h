@@ -2,6 +2,7 @@
 /* What a HOST option says: every address, a number, or a name. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum host_kind { HOST_ANY, HOST_INET, HOST_INET6, HOST_NAME };
@@ -25,3 +26,6 @@ int host_resolve(const char *name, unsigned len, struct host *ret);
 enum { HOST_TEXT_MAX = 80 };
 /* A number as text, with its scope. Returns text. */
 const char *host_format(const struct host *host, char *text);
+
+/* Can an interface be called so? */
+bool host_is_interface(const char *name);

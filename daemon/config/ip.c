@@ -38,8 +38,7 @@ int ip_keep_fitting(struct arena *scratch, const struct node *group, struct conf
 
 	if (endpoint->n_legs < 2 || leg->family->host_option < 0)
 		return 0;
-	node = node_find(group, leg->family->options[leg->family->host_option].name,
-			 strlen(leg->family->options[leg->family->host_option].name));
+	node = node_find(group, leg->family->options[leg->family->host_option].name);
 	if (!node || !node->text)
 		return 0;
 	text = arena_take(scratch, strlen(node->text) + 1, 1);

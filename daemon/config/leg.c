@@ -80,7 +80,7 @@ static int read_options(struct check *check, struct node *group, struct config_e
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct spliced_option *option = &leg->family->options[i];
-		struct node *node = node_find(group, option->name, strlen(option->name));
+		struct node *node = node_find(group, option->name);
 
 		if (!takes(leg->family, leg->row, endpoint->role, option))
 			continue;

@@ -169,7 +169,7 @@ static int read_endpoints(struct check *check, struct node *group, struct config
 /* What nobody arrives at: NULL, or its name. */
 static const char *name_lonely(const struct node *group, const struct config_route *route)
 {
-	if (node_find(group, "dial", strlen("dial")))
+	if (node_find(group, "dial"))
 		return "dial";
 	if (route->n_listen && route->listen[0].legs[0].row->capabilities & SPLICED_FEED)
 		return "a feed";

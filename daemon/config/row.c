@@ -96,7 +96,7 @@ static void read_type(struct check *check, const struct config_endpoint *endpoin
 		      struct node *group, struct wanted *wanted)
 {
 	static const char *const types[] = {"stream", "dgram", "seqpacket", "rdm", "raw", NULL};
-	const struct node *node = node_find(group, "type", strlen("type"));
+	const struct node *node = node_find(group, "type");
 	const char *text = take_word(check, endpoint, group, "type", false);
 	struct text_nearest nearest;
 
@@ -124,7 +124,7 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 		       const struct wanted *wanted)
 {
 	const struct node *node =
-		node_find(group, wanted->protocol ? "protocol" : "type", wanted->protocol ? 8 : 4);
+		node_find(group, wanted->protocol ? "protocol" : "type");
 	struct place place = node ? node->place : endpoint->place;
 	char text[512];
 
@@ -174,7 +174,7 @@ static bool find_family_key(struct check *check, const struct config_endpoint *e
 int row_choose(struct check *check, struct node *group, struct config_endpoint *endpoint)
 {
 	const char *family = take_word(check, endpoint, group, "family", false), *const *names;
-	const struct node *node = node_find(group, "family", strlen("family"));
+	const struct node *node = node_find(group, "family");
 	struct wanted wanted = {0};
 	unsigned n;
 	int r;

@@ -79,36 +79,30 @@ static bool may_wait(const struct check *check)
 	return check->generation || check->names_may_wait;
 }
 
-static bool read_user(struct check *check, const struct list *list, const struct node *node,
-		      uint32_t *id)
+static bool look_up(enum config_rule_kind kind, const char *name, uint32_t *id)
 {
-	const char *name = node->text + strlen("user:");
-	const struct passwd *user = may_ask(check) ? getpwnam(name) : NULL;
+	const struct passwd *user = kind == RULE_UID ? getpwnam(name) : NULL;
+	const struct group *group = kind == RULE_GID ? getgrnam(name) : NULL;
 
 	if (user)
 		*id = user->pw_uid;
-	else if (!may_wait(check))
-		check_error(check, node->place,
-			    "%s: there is no user \"%s\"; name one that exists, or write "
-			    "\"uid:NUMBER\"",
-			    list->key, name);
-	return user;
-}
-
-static bool read_group(struct check *check, const struct list *list, const struct node *node,
-		       uint32_t *id)
-{
-	const char *name = node->text + strlen("group:");
-	const struct group *group = may_ask(check) ? getgrnam(name) : NULL;
-
 	if (group)
 		*id = group->gr_gid;
-	else if (!may_wait(check))
-		check_error(check, node->place,
-			    "%s: there is no group \"%s\"; name one that exists, or write "
-			    "\"gid:NUMBER\"",
-			    list->key, name);
-	return group;
+	return user || group;
+}
+
+/* "user:NAME", "group:NAME" */
+static bool read_name(struct check *check, const struct list *list, const struct node *node, struct config_rule *rule)
+{
+	const char *name = strchr(node->text, ':') + 1;
+	bool is_user = rule->kind == RULE_UID;
+
+	if (may_ask(check) && look_up(rule->kind, name, &rule->id))
+		return true;
+	if (!may_wait(check))
+		check_error(check, node->place, "%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"", list->key,
+			    is_user ? "user" : "group", name, is_user ? "uid" : "gid");
+	return false;
 }
 
 /* In a user namespace that does not map it nobody can be seen to have the id: the rule would allow, or deny, nobody. */
@@ -142,10 +136,8 @@ static int add_id(struct check *check, struct list *list, const struct node *nod
 	}
 	if (starts_with(node->text, "uid:") || starts_with(node->text, "gid:"))
 		well = read_id(check, list, node, &rule->id);
-	else if (rule->kind == RULE_UID)
-		well = read_user(check, list, node, &rule->id);
 	else
-		well = read_group(check, list, node, &rule->id);
+		well = read_name(check, list, node, rule);
 	if (!well && may_wait(check) && node->text[1] != 'i') {
 		rule->kind = RULE_UNKNOWN;
 		list->route->waits_for_names = true;
@@ -345,7 +337,7 @@ static void report_list(struct check *check, const struct list *list, const stru
 static int expand(struct check *check, struct list *list, const struct node *node)
 {
 	const struct node *found =
-		check->lists ? node_find(check->lists, node->text + 1, strlen(node->text + 1))
+		check->lists ? node_find(check->lists, node->text + 1)
 			     : NULL;
 	int r = 0;
 

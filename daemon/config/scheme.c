@@ -163,7 +163,7 @@ static int add_option(struct check *check, struct node *group, char *option)
 			    "\"%s\" after '?' is redundant; the scheme sets it", option);
 		return 0;
 	}
-	if (node_find(group, option, strlen(option))) {
+	if (node_find(group, option)) {
 		check_error(check, group->place, "\"%s\" is set twice; keep one of them", option);
 		return 0;
 	}
@@ -192,7 +192,7 @@ static int add_meaning(struct check *check, struct node *group, const struct mea
 	r = add_text(check, group, "family", meaning->family);
 	if (r == 0 && meaning->type >= 0)
 		r = add_text(check, group, "type", family_type_name(meaning->type));
-	if (r == 0 && meaning->protocol && !node_find(group, "protocol", strlen("protocol")))
+	if (r == 0 && meaning->protocol && !node_find(group, "protocol"))
 		r = add_text(check, group, "protocol", meaning->protocol);
 	return r;
 }
@@ -353,7 +353,7 @@ static char *take_field(struct arena *arena, const char **address, char separato
 static int add_field(struct check *check, struct node *group, const char *name, const char *text,
 		     bool *well)
 {
-	if (node_find(group, name, strlen(name))) {
+	if (node_find(group, name)) {
 		check_error(check, group->place,
 			    "\"%s\" after '?' is redundant; the address sets it", name);
 		*well = false;

@@ -48,8 +48,8 @@ static bool is_of_route(const char *name)
 
 bool stray_is_route(const struct node *node)
 {
-	return node_find(node, "listen", strlen("listen")) || node_find(node, "target", strlen("target")) ||
-	       node_find(node, "dial", strlen("dial"));
+	return node_find(node, "listen") || node_find(node, "target") ||
+	       node_find(node, "dial");
 }
 
 /* Reports one key, or does not know a place for it. */

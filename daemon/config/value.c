@@ -15,19 +15,12 @@
 #include "config/host.h"
 #include "language/node.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <net/if.h>
 #include <string.h>
 
 #define SECOND INT64_C(1000000000)
-
-static bool has_range(const struct spliced_option *option)
-{
-	return option->min != 0 || option->max != 0;
-}
 
 /* 0 or -ERANGE. */
 static int set_number(const struct spliced_option *option, int64_t number,
@@ -36,7 +29,7 @@ static int set_number(const struct spliced_option *option, int64_t number,
 	bool may_be_negative =
 		option->type == SPLICED_NUMBER || option->type == SPLICED_WORD_OR_NUMBER;
 
-	if (has_range(option) && (number < option->min || number > option->max))
+	if (expect_has_range(option) && (number < option->min || number > option->max))
 		return -ERANGE;
 	if (number < 0 && !may_be_negative)
 		return -ERANGE;
@@ -57,18 +50,6 @@ static int set_word(const struct spliced_option *option, const char *text,
 	return -EINVAL;
 }
 
-static bool is_interface(const char *text)
-{
-	size_t len = strlen(text);
-
-	if (len == 0 || len >= IF_NAMESIZE || strcmp(text, ".") == 0 || strcmp(text, "..") == 0)
-		return false;
-	for (; *text; text++)
-		if (*text == '/' || *text == ':' || isspace((unsigned char)*text))
-			return false;
-	return true;
-}
-
 static bool is_utf8(const char *text)
 {
 	size_t len = strlen(text);
@@ -87,7 +68,7 @@ static int set_text(struct arena *arena, const struct spliced_option *option,
 		return -EILSEQ;
 	if (option->type == SPLICED_PATH && *text != '/' && *text != '@')
 		return -EINVAL;
-	if (option->type == SPLICED_INTERFACE && !is_interface(text))
+	if (option->type == SPLICED_INTERFACE && !host_is_interface(text))
 		return -EINVAL;
 	if (option->type == SPLICED_HOST)
 		r = host_parse(text, &host);

@@ -31,7 +31,7 @@ struct node *node_add(struct arena *arena, struct node *parent, enum node_type t
 	return node;
 }
 
-struct node *node_find(const struct node *group, const char *name, size_t len)
+struct node *node_find_part(const struct node *group, const char *name, size_t len)
 {
 	if (group->type != NODE_GROUP)
 		return NULL;
@@ -41,9 +41,14 @@ struct node *node_find(const struct node *group, const char *name, size_t len)
 	return NULL;
 }
 
+struct node *node_find(const struct node *group, const char *name)
+{
+	return node_find_part(group, name, strlen(name));
+}
+
 struct node *node_take(struct node *group, const char *name)
 {
-	struct node *node = node_find(group, name, strlen(name));
+	struct node *node = node_find(group, name);
 
 	if (node)
 		node->seen = true;

@@ -36,10 +36,11 @@ struct node {
 struct node *node_add(struct arena *arena, struct node *parent, enum node_type type,
 		      const char *name, struct place place);
 
-/* The child of that name, marked as seen; NULL if there is none. */
+/* The child of that name; NULL if there is none. node_take() marks it as seen. */
+struct node *node_find(const struct node *group, const char *name);
 struct node *node_take(struct node *group, const char *name);
 /* The same for the first len bytes of name, not marked. */
-struct node *node_find(const struct node *group, const char *name, size_t len);
+struct node *node_find_part(const struct node *group, const char *name, size_t len);
 
 /* "a group", "a list", "a string": for errors. */
 const char *node_type_name(const struct node *node);

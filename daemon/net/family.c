@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/report.h"
+#include "base/text.h"
 #include "net/plugin.h"
 
 #include <dirent.h>
@@ -165,33 +166,9 @@ static void free_names(struct dirent **names, int n)
 	free(names);
 }
 
-/* How many letters must be changed, added or taken away to make b of a: Levenshtein's distance. */
-static unsigned distance(const char *a, const char *b)
-{
-	unsigned row[sizeof((struct family *)0)->name], diagonal, above, best;
-	size_t len = strnlen(b, sizeof row / sizeof *row - 1);
-
-	for (unsigned j = 0; j <= len; j++)
-		row[j] = j;
-	for (; *a; a++) {
-		diagonal = row[0]++;
-		for (size_t j = 1; j <= len; j++) {
-			above = row[j];
-			best = diagonal + (*a != b[j - 1]);
-			if (best > above + 1)
-				best = above + 1;
-			if (best > row[j - 1] + 1)
-				best = row[j - 1] + 1;
-			row[j] = best;
-			diagonal = above;
-		}
-	}
-	return row[len];
-}
-
 static bool is_near(const char *asked, const char *name)
 {
-	return distance(asked, name) <= 1 + strlen(asked) / 4 ||
+	return text_distance(asked, name) <= 1 + strlen(asked) / 4 ||
 	       (asked[0] && strcasestr(name, asked)) || strcasestr(asked, name);
 }
 
