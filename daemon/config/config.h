@@ -165,7 +165,7 @@ struct config_route {
 	int64_t replies;	       /* for each message of a datagram session; -1: not said */
 	enum config_overflow overflow;
 	uint64_t digest; /* of the canonical text: a route that means the same has the same */
-	uint64_t own_digest; /* ... of it without its endpoints */
+	uint64_t own_digest; /* ... of it without its endpoints, and without retry, which changes no session */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
 	uint32_t attempts, limit_sessions;	    /* 0: no limit */
 };

@@ -256,17 +256,30 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
 	XXH3_64bits_update(whole, &n, sizeof(n));
 }
 
+/* Whether a session that goes on under another value of it is still what it was: one that has its target does not ask for another. */
+static bool means_nothing_to_sessions(unsigned option)
+{
+	return option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_RETRY_TOTAL;
+}
+
 static void digest_route(struct parts *parts, struct config_route *route)
 {
+	struct config_value values[ROUTE_OPTIONS];
 	XXH3_state_t whole;
+	uint64_t rest;
 
-	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, route->values);
+	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
+		values[i] = means_nothing_to_sessions(i) ? (struct config_value){.value.state = SPLICED_UNSET} : route->values[i];
+	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, values);
 	if (route->has_allow)
 		print_rules(&parts->printer, "allow", route->allow, route->n_allow);
 	if (route->n_deny)
 		print_rules(&parts->printer, "deny", route->deny, route->n_deny);
 	route->own_digest = digest_part(parts);
+	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, route->values);
+	rest = digest_part(parts);
 	XXH3_64bits_reset(&whole);
+	XXH3_64bits_update(&whole, &rest, sizeof(rest));
 	XXH3_64bits_update(&whole, route->name, strlen(route->name));
 	XXH3_64bits_update(&whole, &route->own_digest, sizeof(route->own_digest));
 	digest_endpoints(parts, route->listen, route->n_listen, &whole);

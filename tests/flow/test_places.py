@@ -102,13 +102,15 @@ def edited(routes, edit, place):
                     kind = values[0].split("://")[0]
                     values.insert(0, str(End(kind, place)))
                 route[key] = tuple(values)
+        if edit == "retried otherwise":  # who has a target asks for none
+            route["retry"] = {"attempts": 7, "total": "3s"}
         new[name] = route
     if edit == "added behind":
         new["z"] = {"listen": str(End("unix", place)), "target": "unix:///nowhere"}
     return new
 
 
-EDITS = ("added before", "reversed", "shuffled", "lists added to", "added behind", "shuffled", "as it was")
+EDITS = ("added before", "reversed", "shuffled", "lists added to", "added behind", "shuffled", "retried otherwise", "as it was")
 
 
 @pytest.mark.parametrize("killed", (False, True), ids=("reloaded", "and killed"))

@@ -428,7 +428,7 @@ class Changes:
             self.nothing_lost()
             return
         assert not self.failed and self.is_healed(), self
-        assert self.follower.reasons.count("restart") <= deaths and set(self.follower.reasons) <= {"restart", "interrupted"}, self
+        assert self.follower.reasons.count("restart") <= deaths and set(self.follower.reasons) <= {"restart", "interrupted", "overrun"}, self
         same(self.follower.known("address"), addresses(), "address", ("valid_life_time", "preferred_life_time"))
         same(self.follower.known("link"), from_ip("link"), "link")
         made, last, repeats = iter(self.made), None, 0
