@@ -172,13 +172,13 @@ const char *client_error(int r)
 	case -ENOENT:
 		return "no such socket; is spliced running?";
 	case -ECONNREFUSED:
-		return "nobody listens; is spliced running?";
+		return "nothing listens on it; is spliced running?";
 	case -ENODATA:
 		return "the daemon closed the connection without an answer";
 	case -ETIMEDOUT:
 		return "the daemon does not answer";
 	case -EBADMSG:
-		return "what answered is not spliced, or one of another release";
+		return "the answer is not from spliced, or from another release";
 	case -ENAMETOOLONG:
 		return "too long for a socket's path";
 	}

@@ -198,7 +198,7 @@ static int instance_take(struct command *command, const char *name)
 	int len;
 
 	if (!*name || strchr(name, '/')) {
-		complaint_say(EX_USAGE, "\"%s\" is no name of an instance, as in spliced@NAME.service", name);
+		complaint_say(EX_USAGE, "\"%s\" is not the name of an instance, as in spliced@NAME.service", name);
 		return -EINVAL;
 	}
 	len = snprintf(command->instance, sizeof(command->instance), "/run/spliced-%s/control.sock", name);
@@ -260,9 +260,9 @@ static void complain_of_option(int option, const char *word)
 	else if (option == ':')
 		complaint_say(EX_USAGE, "option '-%c' requires an argument", optopt);
 	else if (strncmp(word, "--", 2) != 0)
-		complaint_say(EX_USAGE, "unrecognized option '-%c'; splicectl help names them", optopt);
+		complaint_say(EX_USAGE, "unrecognized option '-%c'; splicectl help lists them", optopt);
 	else
-		complaint_say(EX_USAGE, "unrecognized option '%s'; splicectl help names them", word);
+		complaint_say(EX_USAGE, "unrecognized option '%s'; splicectl help lists them", word);
 }
 
 static int options_parse(struct command *command, int argc, char **argv)
@@ -295,7 +295,7 @@ static int verb_parse(struct command *command, char **words)
 	int r;
 
 	if (!words[0] && command->json)
-		complaint_say(EX_USAGE, "a verb is missing; splicectl help names them");
+		complaint_say(EX_USAGE, "a verb is missing; splicectl help lists them");
 	else if (!words[0])
 		fputs(usage, stderr);
 	if (!words[0])

@@ -57,17 +57,17 @@ const char *denied_explain(const char *path, char *text, size_t size)
 	user_name(geteuid(), me);
 	find_closed(path, directory, sizeof(directory));
 	if (*directory)
-		snprintf(text, size, "Permission denied; user %s may not search %s: ask as root, or let others search it", me, directory);
+		snprintf(text, size, "Permission denied; user %s may not search directory %s: run as root, or allow others to search it", me, directory);
 	else if (lstat(path, &stat) < 0)
 		snprintf(text, size, "Permission denied");
 	else if (stat.st_mode & S_IWGRP)
 		snprintf(text, size,
-			 "Permission denied; users root, %s and group %s may ask (daemon.control in spliced.conf), user %s is not among them: "
-			 "use sudo, or, as root, usermod -aG %s %s, and log in anew",
+			 "Permission denied; users root, %s and group %s have access (daemon.control in spliced.conf), but user %s does not: "
+			 "use sudo, or run usermod -aG %s %s as root, and log in again",
 			 user_name(stat.st_uid, owner), group_name(stat.st_gid, group), me, group, me);
 	else
 		snprintf(text, size,
-			 "Permission denied; users root and %s may ask, user %s may not: use sudo, or let a group ask by control.group and "
+			 "Permission denied; users root and %s have access, but user %s does not: use sudo, or give access to a group by control.group and "
 			 "control.mode = \"0660\" in spliced.conf",
 			 user_name(stat.st_uid, owner), me);
 	return text;

@@ -85,7 +85,7 @@ static void counts_print(const json_t *answer)
 {
 	key_write("sessions");
 	printf("%" JSON_INTEGER_FORMAT " of at most %" JSON_INTEGER_FORMAT ", %" JSON_INTEGER_FORMAT
-	       " in all\n",
+	       " in total\n",
 	       member_number(answer, "sessions.active"), member_number(answer, "sessions.limit"),
 	       member_number(answer, "sessions.total"));
 	key_write("descriptors");
@@ -99,7 +99,7 @@ static void counts_print(const json_t *answer)
 	       member_number(answer, "listeners.listening"),
 	       member_number(answer, "listeners.paused"));
 	if (member_number(answer, "listeners.shared") > 0)
-		printf(", %" JSON_INTEGER_FORMAT " with one socket for all threads: descriptors are short",
+		printf(", %" JSON_INTEGER_FORMAT " with one socket for all threads: not enough descriptors",
 		       member_number(answer, "listeners.shared"));
 	putchar('\n');
 }
@@ -110,7 +110,7 @@ static void configuration_print(const json_t *answer)
 
 	key_write("file");
 	human_write(member_text(answer, "file.path"), stdout);
-	puts(member_true(answer, "file.differs") ? ", differs from what runs" : ", is what runs");
+	puts(member_true(answer, "file.differs") ? ", differs from the running configuration" : ", is the running configuration");
 	key_write("generation");
 	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "reload.generation"));
 	key_write("last reload");
@@ -154,14 +154,14 @@ static void ledger_print(const json_t *answer)
 	static const struct {
 		const char *path, *what;
 	} found[] = {{"ledger.sessions", "sessions dropped"}, {"ledger.listeners", "listeners dropped"},
-		     {"ledger.controls", "control connections dropped"}, {"ledger.mended", "words put right"}};
+		     {"ledger.controls", "control connections dropped"}, {"ledger.mended", "words corrected"}};
 	const char *between = "";
 
 	for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
 		if (!member_number(answer, found[i].path))
 			continue;
 		if (!*between)
-			key_write("wrong in ledger");
+			key_write("ledger errors");
 		printf("%s%" JSON_INTEGER_FORMAT " %s", between, member_number(answer, found[i].path), found[i].what);
 		between = ", ";
 	}

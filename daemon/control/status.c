@@ -119,8 +119,8 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger, 
 const char *status_wait_text(int32_t error)
 {
 	switch (error) {
-	case ENOKEY: return "for a name that is not known here: of a user or group of its rules, or of the host";
-	case ESRCH: return "for a user or group whom its file is to be given to, and who is not known here";
+	case ENOKEY: return "for an unknown name: a user or group of its rules, or the host";
+	case ESRCH: return "for an unknown user or group: the owner or group of its file";
 	}
 	return strerror(error);
 }
@@ -236,7 +236,7 @@ void status_route_pause(const struct ledger_route *route, char text[STATUS_PAUSE
 		snprintf(text, STATUS_PAUSE_MAX, "its family %s %s in %s() %u times", route->family, route->hung ? "hung" : "crashed",
 			 callback_name(route->callback), route->deaths);
 	else if (route->paused)
-		snprintf(text, STATUS_PAUSE_MAX, "in hand at %u deaths of the worker", route->deaths);
+		snprintf(text, STATUS_PAUSE_MAX, "in hand when %u workers died", route->deaths);
 }
 
 static void judge_routes(struct verdict *verdict, const struct ledger *ledger, const struct generation *generation)
@@ -342,11 +342,11 @@ static void judge(struct verdict *verdict, const struct ledger *ledger, struct g
 	judge_places(verdict, ledger, generations);
 	judge_routes(verdict, ledger, generations);
 	if (*ledger->keeper->unread)
-		add_reason(verdict, "%s cannot be read: its routes are left out until it can", ledger->keeper->unread);
+		add_reason(verdict, "%s cannot be read: its routes are omitted until it can", ledger->keeper->unread);
 	if (ledger->keeper->reload_at && !ledger->keeper->reload_ok)
 		add_reason(verdict, "the last reload was refused");
 	if (ledger->keeper->audit_broken)
-		add_reason(verdict, "the audit after a crash failed for too many sessions to be believed");
+		add_reason(verdict, "the audit after a crash failed for implausibly many sessions");
 }
 
 void status_verdict(const struct ledger *ledger, struct generation *generations, char *text, size_t size)
@@ -402,14 +402,14 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 
 	judge(&verdict, ledger, generations, &listening, &paused);
 	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
-	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in all, %u listeners (%u paused)",
+	log_notice("status: generation %u, worker %d, %u of %u sessions, %llu in total, %u listeners (%u paused)",
 		   keeper->generation, (int)keeper->worker_pid, keeper->sessions_active, keeper->places,
 		   (unsigned long long)keeper->sessions_total, listening, paused);
 	for (unsigned i = 0; i < generations->config->n_routes; i++) {
 		struct sums sums;
 
 		sums_of_route(&sums, ledger, NULL, generations->route_slots[i]);
-		log_notice("status: route %s: %u sessions, %llu in all, %llu bytes to targets, %llu back",
+		log_notice("status: route %s: %u sessions, %llu in total, %llu bytes to targets, %llu back",
 			   generations->config->routes[i].name, ledger->routes[generations->route_slots[i]].active,
 			   (unsigned long long)sums.counters[COUNTER_SESSIONS],
 			   (unsigned long long)sums.counters[COUNTER_BYTES_TO_TARGET],

@@ -120,7 +120,7 @@ static json_t *listener_object(const struct ledger_listener *record, const struc
 	return json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", words_json(text), "state", state, "reason",
 			 waits ? json_string(status_wait_text(record->waits))
 			       : record->paused ? json_string(listener_pause_name(record->paused))
-			       : record->shared ? json_string("one socket for all threads: descriptors are short") : json_null(), "sockets",
+			       : record->shared ? json_string("one socket for all threads: not enough descriptors") : json_null(), "sockets",
 			 (int)record->n_fds, "accepted", (json_int_t)record->accepted, "generation", (int)record->generation);
 }
 
@@ -261,7 +261,7 @@ static json_t *refuse_route(const struct config *config, const char *name)
 	if (nearest.best)
 		return refuse("there is no route \"%.64s\"; did you mean \"%s\"?", name, nearest.best);
 	if (!config->n_routes)
-		return refuse("there is no route \"%.64s\", nor any other", name);
+		return refuse("there is no route \"%.64s\"; there are no routes", name);
 	return refuse("there is no route \"%.64s\"; the routes are %s%s", name, known, shown < config->n_routes ? ", ..." : "");
 }
 
@@ -292,7 +292,7 @@ static json_t *verb_kill(struct thread *clerk, const json_t *request)
 	char rest;
 
 	if (!id || sscanf(id, "%u.%u%c", &slot, &serial, &rest) != 2)
-		return refuse("kill takes an id as `sessions` prints it, such as 12.3");
+		return refuse("kill requires an id as printed by `sessions`, such as 12.3");
 	if (slot >= ledger->n_sessions || ledger->sessions[slot].serial != serial ||
 	    ledger->sessions[slot].state < SESSION_CONNECTING)
 		return refuse("there is no session %s; it may have ended", id);
@@ -310,7 +310,7 @@ static json_t *verb_log_level(struct thread *clerk, const json_t *request)
 	int level = name ? log_level_from_name(name) : -1;
 
 	if (level < 0)
-		return refuse("log-level takes error, warning, notice, info or debug");
+		return refuse("log-level must be error, warning, notice, info or debug");
 	atomic_store(&clerk->worker->ledger->keeper->log_level, level);
 	return json_pack("{s:b, s:s}", "ok", 1, "level", log_level_name(level));
 }

@@ -489,8 +489,8 @@ void chain_report(const struct thread *thread, uint32_t route_slot, const struct
 	uint32_t times;
 
 	if (told_again(thread, TOLD_LOOP, route_slot, &times))
-		log_warning("route %s: a target of route %s leads back to it: a loop; refused, and counted as loop%s; let one of the routes on the "
-			    "way lead elsewhere", ledger->routes[route_slot].name, ledger->routes[chain->route].name, told_times(times, text));
+		log_warning("route %s: a target of route %s leads back to it: a loop; refused, and counted as loop%s; change the target of one of "
+			    "the routes involved", ledger->routes[route_slot].name, ledger->routes[chain->route].name, told_times(times, text));
 }
 
 bool chain_is_ended(const struct session *session)

@@ -461,5 +461,5 @@ void fed_skip(struct thread *thread, struct listener *listener, uint32_t index)
 	fed_init(&fed, thread, listener, index);
 	consume(&fed);
 	fed_drop(&fed, DROPPED_POISON, 1);
-	log_error("route %s: a message that was in hand at two deaths of the worker is dropped", fed.route->name);
+	log_error("route %s: a message that was in hand when two workers died is dropped", fed.route->name);
 }

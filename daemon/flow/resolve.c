@@ -143,10 +143,10 @@ static void tell(const struct job *job, bool found)
 		return;
 	log_add_field(&entry, "TARGET", job->target->name);
 	if (found)
-		log_event(LOG_NOTICE, &entry, "target %s: %s has an address again", job->target->name, host);
+		log_event(LOG_NOTICE, &entry, "target %s: %s resolves again", job->target->name, host);
 	else
-		log_event(LOG_WARNING, &entry, "target %s: no address for %s%s", job->target->name, host,
-			  job->target->n_addresses ? "; the last ones are kept" : "");
+		log_event(LOG_WARNING, &entry, "target %s: %s does not resolve%s", job->target->name, host,
+			  job->target->n_addresses ? "; the last addresses are kept" : "");
 }
 
 static void finish_job(struct job *job)

@@ -34,7 +34,7 @@ static const char *reason_of(const struct session *session, enum session_end why
 	if (!error || why == END_CLIENT_RESET || why == END_TARGET_RESET || why == END_LOOP)
 		return "";
 	if (error == -EADDRNOTAVAIL && session->route->targets[record->target].legs[0].host_name)
-		return "its name has no address";
+		return "its name does not resolve";
 	return strerror(-error);
 }
 
@@ -150,8 +150,8 @@ void session_log_end(const struct session *session, enum session_end why, int er
 	log_event(LOG_INFO, &told.entry, "route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s%s%s%s%s%s%s%s", session->route->name,
 		  told.who, target->name, session_end_name(why), *reason ? ": " : "", reason,
 		  (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
-		  (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC, *asked ? "; it asked " : "", asked,
-		  *reached ? "; the target was " : "", reached, *told.tried ? "; before (" : "", told.tried, *told.tried ? ")" : "");
+		  (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC, *asked ? "; to " : "", asked,
+		  *reached ? "; the target was " : "", reached, *told.tried ? "; failed before (" : "", told.tried, *told.tried ? ")" : "");
 }
 
 void session_log_stop(struct ledger *ledger, struct generation *generations)
@@ -192,6 +192,6 @@ void session_log_refused(const struct thread *thread, const struct generation *g
 	log_add_field(&entry, "PEER", who);
 	log_add_field(&entry, "RULE", rule ? rule->text : NULL);
 	log_add_field(&entry, "PLACE", place);
-	log_event(LOG_INFO, &entry, "route %s: %s is refused: %s%s%s%s%s", route->name, who, rule ? "deny \"" : "no rule of allow lets it in",
+	log_event(LOG_INFO, &entry, "route %s: %s is refused: %s%s%s%s%s", route->name, who, rule ? "deny \"" : "no rule of allow matches",
 		  rule ? rule->text : "", rule ? "\" at " : "", place, told_times(count, times));
 }

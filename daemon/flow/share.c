@@ -81,7 +81,7 @@ static void reckon(struct share *share, const struct config *config, const uint3
 		share->n_routes += has_clients;
 	}
 	if (standing >= share->places && share->n_routes)
-		log_warning("%u feeds and dials take all %u places for sessions: raise daemon.max_sessions, or %s",
+		log_warning("%u feeds and dials occupy all %u places for sessions: raise daemon.max_sessions, or %s",
 			    standing, share->places, limit_remedy());
 	rest = share->places > standing ? share->places - standing : 0;
 	reserve = share->n_routes ? rest / (2 * share->n_routes) : 0;

@@ -62,7 +62,7 @@ bool sink_is_void(const struct session *session, unsigned d)
 static void warn_of_answer(const struct session *session)
 {
 	if (!atomic_load(&session_counter(session)->dropped[DROPPED_UNEXPECTED]))
-		log_warning("route %s: target %s answers, and replies = 0 expects nothing: what it says is dropped", session->route->name,
+		log_warning("route %s: target %s sends replies, but replies = 0: they are dropped", session->route->name,
 			    session->route->targets[session_record(session)->target].name);
 }
 

@@ -167,7 +167,7 @@ static bool is_unpeekable(struct session *session, unsigned s, int error)
 static void do_without_peeking(struct session *session, unsigned s)
 {
 	session->unpeekable[s] = true;
-	log_notice("route %s: this kernel cannot peek at messages of %s: what a crash finds in hand is lost", session->route->name,
+	log_notice("route %s: this kernel cannot peek at messages of %s: messages in hand at a crash are lost", session->route->name,
 		   session_endpoint(session, s)->text);
 }
 

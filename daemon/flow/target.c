@@ -186,7 +186,7 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 	uint64_t since = target->down_since, now = clock_monotonic();
 
 	if (target->failures < LEDGER_TARGET_FAILURES)
-		snprintf(text, TARGET_TEXT_MAX, "its name has no address");
+		snprintf(text, TARGET_TEXT_MAX, "its name does not resolve");
 	else
 		snprintf(text, TARGET_TEXT_MAX, "for %llu s, %u failures%s%s",
 			 (unsigned long long)(since && since < now ? (now - since) / NSEC_PER_SEC : 0), target->failures,

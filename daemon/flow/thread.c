@@ -168,7 +168,7 @@ static void *thread_run(void *argument)
 		listeners_adopt(thread);
 		adopt_sessions(thread);
 		if (standing_adopt(thread) < 0)
-			log_error("no memory for feeds and dials: they rest until a reload");
+			log_error("no memory for feeds and dials: they are inactive until a reload");
 		hand_empty(thread);
 	}
 	while (!atomic_load_explicit(&worker->stop, memory_order_acquire))

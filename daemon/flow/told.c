@@ -35,6 +35,6 @@ const char *told_times(uint32_t times, char text[TOLD_TEXT_MAX])
 {
 	*text = '\0';
 	if (times > 1)
-		snprintf(text, TOLD_TEXT_MAX, ", %u times since this was last said", times);
+		snprintf(text, TOLD_TEXT_MAX, ", %u times since this was last logged", times);
 	return text;
 }

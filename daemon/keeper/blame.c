@@ -91,7 +91,7 @@ static const char *culprit_text(const struct ledger_route *route, char *text, si
 	if (route->callback)
 		snprintf(text, size, "family %s, %s()", route->family, callback_name(route->callback));
 	else
-		snprintf(text, size, "no callback of a family");
+		snprintf(text, size, "not in a callback of a family");
 	return text;
 }
 
@@ -104,7 +104,7 @@ static void stop_route(const struct blame *blame, struct ledger_route *route)
 	case ROUTE_RUNS:
 		route->paused = ROUTE_PAUSED;
 		pause_listeners(blame, route);
-		log_error("route %s: %s: in hand at %u deaths of the worker: the route is paused until a reload", route->name, text,
+		log_error("route %s: %s: in hand when %u workers died: the route is paused until a reload", route->name, text,
 			  route->deaths);
 		return;
 	case ROUTE_PAUSED:
@@ -139,7 +139,7 @@ static void blame_route(const struct blame *blame, struct ledger_route *route, c
 	if (route->deaths >= DEATHS_PAUSE)
 		stop_route(blame, route);
 	else
-		log_error("route %s: %s: in hand at death %u of the worker", route->name, culprit_text(route, text, sizeof text),
+		log_error("route %s: %s: in hand when a worker died (%u)", route->name, culprit_text(route, text, sizeof text),
 			  route->deaths);
 }
 
@@ -157,7 +157,7 @@ static struct ledger_route *blame_session(const struct blame *blame, uint32_t sl
 	blame_route(blame, route, culprit);
 	if (!is_alive(record) || (++record->deaths <= DEATHS_FORGIVEN && !route->paused))
 		return route;
-	log_error("session %u.%u of route %s was in hand at %u of them: it is dropped", slot, record->serial, route->name,
+	log_error("session %u.%u of route %s was in hand when %u of them died: it is reset", slot, record->serial, route->name,
 		  record->deaths);
 	record->kill = END_POISON;
 	return route;
@@ -201,7 +201,7 @@ static bool blame_thread(const struct blame *blame, struct ledger_thread *thread
 	bool found = blame_index(blame, (enum ledger_hand)(hand >> 32), (uint32_t)hand, &culprit) != NULL;
 
 	if (!found && culprit.callback)
-		log_error("family %s, %s(): running at a death of the worker, for no route", culprit.family,
+		log_error("family %s, %s(): was running for no route when the worker died", culprit.family,
 			  callback_name(culprit.callback));
 	thread->crashed = CRASH_BLAMED;
 	return found;
@@ -219,7 +219,7 @@ static bool blame_adoption(const struct blame *blame)
 	case HAND_SESSION:
 		if (index >= ledger_sessions_high(blame->ledger))
 			return false;
-		log_error("session %u.%u was in hand when the worker died before it had adopted all: it is dropped", index,
+		log_error("session %u.%u was in hand when a worker died during adoption: it is reset", index,
 			  blame->ledger->sessions[index].serial);
 		validate_drop(blame->ledger, index);
 		return true;

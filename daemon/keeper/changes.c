@@ -59,7 +59,7 @@ static void tell_all(const struct config *before, const struct index *old, const
 		if (!find(new, now, &before->routes[i]))
 			tell(EVENT_ROUTE_REMOVED, &before->routes[i], "removed", &lines);
 	if (lines > LINES_MAX)
-		log_info("and %u routes more are added, changed or removed", lines - LINES_MAX);
+		log_info("%u more routes are added, changed or removed", lines - LINES_MAX);
 }
 
 void changes_log(const struct config *before, const struct config *now)

@@ -63,7 +63,7 @@ static void start(struct companion *companion, const struct config_leg *leg)
 	if (companion->pid == 0)
 		run(leg);
 	if (companion->pid < 0) {
-		log_warning("cannot start what announces a service: %s; trying again", strerror(errno));
+		log_warning("cannot start the companion process that announces a service: %s; trying again", strerror(errno));
 		companion->pid = 0;
 	}
 }

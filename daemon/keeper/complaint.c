@@ -21,8 +21,8 @@ static const char *lacks(const struct config_endpoint *endpoint, char *text, siz
 	char names[256];
 
 	privilege_missing(endpoint, names, sizeof names);
-	snprintf(text, size, "; it takes a privilege that spliced was started without%s%s: give it to the unit (CapabilityBoundingSet= and AmbientCapabilities=), or start as "
-		 "root with daemon.user, and restart, which ends no session under systemd", *names ? ", " : "", names);
+	snprintf(text, size, "; this requires a privilege that spliced does not have%s%s: add it to the unit (CapabilityBoundingSet= and AmbientCapabilities=), or start as "
+		 "root with daemon.user; then restart, which keeps all sessions under systemd", *names ? ", " : "", names);
 	return text;
 }
 
@@ -53,12 +53,12 @@ static const char *explain_file(const struct config_endpoint *endpoint, int erro
 	copy_directory(endpoint, directory, sizeof directory);
 	snprintf(name, sizeof name, "%s", user ? user->pw_name : "of this process");
 	if (error == -ENOENT)
-		snprintf(text, size, "; directory %s does not exist: make it, for the service by RuntimeDirectory=, or use /run/spliced. The route "
-				     "waits for it, and the others run", directory);
+		snprintf(text, size, "; directory %s does not exist: create it (RuntimeDirectory= in the unit), or use /run/spliced. The route "
+				     "waits for it; the others run", directory);
 	else if (error == -EROFS)
-		snprintf(text, size, "; user %s may not write %s: use /run/spliced, or ReadWritePaths=%s in the unit", name, directory, directory);
+		snprintf(text, size, "; user %s may not write to %s: use /run/spliced, or set ReadWritePaths=%s in the unit", name, directory, directory);
 	else
-		snprintf(text, size, "; user %s may not write %s: use a path below /run/spliced, or a directory of its own, or let systemd open "
+		snprintf(text, size, "; user %s may not write to %s: use a path below /run/spliced, or another directory that it owns, or let systemd open "
 				     "the socket (fd://NAME)", name, directory);
 	return text;
 }
@@ -83,30 +83,30 @@ int complaint_add(const struct config *config, const struct config_route *route,
 	const char *remedy = "";
 
 	if (error == -EADDRINUSE)
-		remedy = "; another program listens there, or a listener of ours that this one would replace and cannot share with: stop it, "
-			 "or take it away by a reload of its own, or choose another address";
+		remedy = "; another program uses this address, or one of spliced's own listeners that this one replaces and cannot share it with: stop it, "
+			 "or remove it in a separate reload, or choose another address";
 	else if (is_file(endpoint) && (error == -EACCES || error == -EPERM || error == -ENOENT || error == -EROFS))
 		remedy = explain_file(endpoint, error, missing, sizeof missing);
 	else if (error == -EACCES || error == -EPERM)
 		remedy = lacks(endpoint, missing, sizeof missing);
 	else if (error == -EADDRNOTAVAIL)
-		remedy = "; this machine has no such address. The route waits for it, and the others run; freebind = true binds it now";
+		remedy = "; this machine has no such address. The route waits for it; the others run. freebind = true binds it now";
 	else if (error == -EAFNOSUPPORT || error == -EPROTONOSUPPORT || error == -ESOCKTNOSUPPORT)
-		remedy = "; this kernel lacks it: load its module. The route waits for it, and the others run";
+		remedy = "; not supported by this kernel: load its module. The route waits for it; the others run";
 	else if (error == -ENODEV)
-		remedy = "; the route waits for it, and the others run";
+		remedy = "; the route waits for it; the others run";
 	else if (error == -ENOENT && is_passed)
 		remedy = list_passed(missing, sizeof missing);
 	else if (error == -EPROTOTYPE && is_passed)
-		remedy = "; the socket that is passed under this name is of another family or type";
+		remedy = "; the socket passed under this name has another family or type";
 	else if (error == -EINVAL && is_passed)
-		remedy = "; it does not listen: the socket unit must say Accept=no";
+		remedy = "; it does not listen: set Accept=no in the socket unit";
 	else if (error == -ENOENT && endpoint->values[ENDPOINT_NETNS].value.text)
-		remedy = "; is there such a network namespace? `ip netns` lists those with names. The route waits for it, and the others run";
+		remedy = "; no such network namespace? `ip netns` lists the named ones. The route waits for it; the others run";
 	else if (error == -ENOENT)
-		remedy = "; it is not there. The route waits for it, and the others run";
+		remedy = "; it does not exist. The route waits for it; the others run";
 	else if (error == -ESRCH)
-		remedy = "; a user or group is not known here. The route waits for that, and the others run";
+		remedy = "; a user or group is unknown here. The route waits for it; the others run";
 	report_add(report, "%s: route %s: %s %s: %s%s",
 		   config_place_text(config, endpoint->place, place, sizeof place), route->name,
 		   call, endpoint->text, strerror(-error), remedy);

@@ -38,5 +38,5 @@ void death_note(struct ledger *ledger, pid_t worker, int status, bool hung)
 	describe(status, hung, text, sizeof text);
 	memcpy(ledger->keeper->last_death, text, sizeof text);
 	ledger->keeper->last_death_at = clock_realtime();
-	log_event(death_was_struck(ledger, status, hung) ? LOG_NOTICE : LOG_ERR, &entry, "worker %d %s; its sessions go on with the next", worker, text);
+	log_event(death_was_struck(ledger, status, hung) ? LOG_NOTICE : LOG_ERR, &entry, "worker %d %s; its heir continues with the sessions", worker, text);
 }

@@ -156,8 +156,8 @@ static void tell_death(int to, uint32_t index, int status, bool hung)
 	else if (WIFSIGNALED(status))
 		snprintf(how, sizeof how, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else
-		snprintf(how, sizeof how, "ended the process with status %d", WEXITSTATUS(status));
-	report_add(&report, "%s: route %s: %s: family \"%s\", %s() %s; mend the plugin, or take the route away",
+		snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(status));
+	report_add(&report, "%s: route %s: %s: family \"%s\", %s() %s; fix the plugin, or remove the route",
 		   config_place_text(job->config, job->endpoint->place, place, sizeof place), job->route->name, job->endpoint->text,
 		   job->leg->family->name, *callback ? callback : "a callback", how);
 	tell_done(to, index, -EOWNERDEAD, &report);

@@ -32,7 +32,7 @@ static void warn(const struct asking *asking, const struct config_endpoint *endp
 	if (buffer->granted >= said && buffer->granted >= buffer->least)
 		return;
 	report_add(asking->report,
-		   "%s: warning: route %s: %s %s takes a %s buffer of %lld bytes, and the kernel grants %lld%s; raise net.core.%s (sysctl), or give "
+		   "%s: warning: route %s: %s %s needs a %s buffer of %lld bytes, but the kernel grants %lld%s; raise net.core.%s (sysctl), or grant "
 		   "CAP_NET_ADMIN",
 		   config_place_text(asking->config, own->place.line ? own->place : endpoint->place, place, sizeof place), asking->route->name,
 		   endpoint->key, endpoint->text, buffer->name, (long long)(said > buffer->least ? said : buffer->least), (long long)buffer->granted,
@@ -50,7 +50,7 @@ static void check(const struct asking *asking, const struct config_endpoint *end
 		     &(struct buffer){ENDPOINT_SNDBUF, "send", "wmem_max", ": longer messages are dropped", endpoint_least_sndbuf(&endpoints[i]),
 				      granted.sndbuf});
 		warn(asking, &endpoints[i],
-		     &(struct buffer){ENDPOINT_RCVBUF, "receive", "rmem_max", ": longer frames wait in a pipe, one for each connection",
+		     &(struct buffer){ENDPOINT_RCVBUF, "receive", "rmem_max", ": longer frames wait in a pipe, one per connection",
 				      endpoint_least_rcvbuf(&endpoints[i]), granted.rcvbuf});
 	}
 }

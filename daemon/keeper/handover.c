@@ -141,7 +141,7 @@ static void add_leave(struct jobs *jobs, const struct ledger_session *record, un
 			  .endpoint = side ? generation_target(route, record) : generation_front(route, record), .leg = leg, .n = 1, .fds = &fd};
 
 	if (jobs_add(jobs, &job) < 0)
-		log_warning("route %s: no memory to have family \"%s\" take back what a socket asked of the kernel", route->name,
+		log_warning("route %s: no memory to let family \"%s\" undo the kernel settings of a socket", route->name,
 			    leg->family->name);
 }
 
@@ -193,7 +193,7 @@ bool handover_send(struct ledger *ledger, struct generation *newest)
 		r = send_batch(&cargo);
 	/* EPIPE: the manager keeps none, FileDescriptorStoreMax= is 0. */
 	if (r < 0 && r != -EPIPE)
-		log_error("the sessions cannot wait for the next start: %s", strerror(-r));
+		log_error("cannot store the sessions for the next start: %s", strerror(-r));
 	return !r;
 }
 
@@ -368,10 +368,10 @@ static int take_passed(struct report *report)
 		} else {
 			r = passed_add(names[i], fd);
 			if (r == -EEXIST)
-				report_add(report, "systemd passes several sockets as \"%s\", and the first counts: give each unit "
-						   "one ListenStream=, or its own FileDescriptorName=", names[i]);
+				report_add(report, "systemd passes several sockets as \"%s\", only the first is used: set only "
+						   "one ListenStream= per unit, or different FileDescriptorName=", names[i]);
 			else if (r < 0)
-				report_add(report, "what systemd passes as \"%s\" is not used: %s", names[i], strerror(-r));
+				report_add(report, "the socket that systemd passes as \"%s\" is not used: %s", names[i], strerror(-r));
 		}
 		free(names[i]);
 	}
@@ -447,7 +447,7 @@ int handover_take(struct ledger *old, struct report *report)
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {
-		report_add(report, "what the last spliced left cannot be taken over, and its sessions end: %s", strerror(-r));
+		report_add(report, "cannot take over from the previous spliced, its sessions end: %s", strerror(-r));
 		give_up(old);
 	}
 	return r;
@@ -549,7 +549,7 @@ bool handover_is_understood(struct ledger *ledger, const struct start *start)
 	if (r == -ETIMEDOUT)
 		r = 0; /* nobody can tell */
 	if (r < 0) {
-		log_warning("%s is another program now, which cannot go on with the sessions of spliced %s: they end", path, PACKAGE_VERSION);
+		log_warning("%s is another program now, which cannot continue the sessions of spliced %s: they end", path, PACKAGE_VERSION);
 		log_lines(LOG_WARNING, "", report.text);
 	}
 	report_done(&report);
@@ -562,7 +562,7 @@ int handover_try(int fd, struct families *families, struct report *report)
 	int r = ledger_open(&old, fd);
 
 	if (r < 0) {
-		report_add(report, "this release does not understand the sessions of the one that runs: restart it, when they may end");
+		report_add(report, "this release does not understand the sessions of the running one: restart it, when they may end");
 		return r;
 	}
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX && !r; i++) {

@@ -149,7 +149,7 @@ static int set_up(const struct job *job, bool prepares, struct report *report)
 	}
 	config_hear_nothing();
 	if (first)
-		report_add(report, "route %s: %s keeps an option as it was: %s", job->route->name, job->endpoint->text, strerror(-first));
+		report_add(report, "route %s: %s: cannot change an option, the old value remains: %s", job->route->name, job->endpoint->text, strerror(-first));
 	return first;
 }
 

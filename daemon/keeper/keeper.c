@@ -382,7 +382,7 @@ static int run_kept(struct start *start)
 
 	service_init(keeper.ledger);
 	if (original_new(keeper.ledger) < 0)
-		log_warning("no memory to keep what the ledger should say: what a worker writes there by mistake is believed");
+		log_warning("no memory for a copy of the ledger: what a worker writes into it by mistake cannot be detected");
 	keeper.told = validate_sums(keeper.ledger);
 	if (start->took_over) {
 		/* A request that came with the ledger is answered by the reload that follows. */
@@ -412,7 +412,7 @@ int keeper_run(const struct keeper_options *options)
 
 	if (r != EX_OK)
 		return r;
-	log_notice("spliced %s runs %s: %u route%s, %u thread%s, up to %u sessions", PACKAGE_VERSION, start.path, start.generations->config->n_routes,
+	log_notice("spliced %s is running with %s: %u route%s, %u thread%s, up to %u sessions", PACKAGE_VERSION, start.path, start.generations->config->n_routes,
 		   start.generations->config->n_routes == 1 ? "" : "s", start.ledger.n_threads, start.ledger.n_threads == 1 ? "" : "s",
 		   start.ledger.n_sessions);
 	r = options->single ? run_single(&start) : run_kept(&start);

@@ -292,7 +292,7 @@ int listen_prepared(struct ledger *ledger, struct generation *generation, struct
 	if (outcome.report->text)
 		report_add(report, "%.*s", (int)outcome.report->len - 1, outcome.report->text);
 	else if (r)
-		report_add(report, "not all listeners could be tried: %s", strerror(-r));
+		report_add(report, "could not try all listeners: %s", strerror(-r));
 	report_done(outcome.report);
 	free(outcome.report);
 	outcome.report = NULL;
@@ -330,7 +330,7 @@ static void apply_live(struct ledger *ledger, struct ledger_listener *record, st
 		if (!r && !socket_has_no_connections(leg->row) && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
 			r = -errno;
 		if (r < 0)
-			log_warning("route %s: %s keeps an option as it was: %s", route->name, endpoint->text,
+			log_warning("route %s: %s: cannot change an option, the old value remains: %s", route->name, endpoint->text,
 				    strerror(-r));
 	}
 	if (leg->family->plugin.prepare || leg->family->plugin.bound)

@@ -84,7 +84,7 @@ void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_
 			   .endpoint = generation_listens(newest, record), .leg = leg,
 			   .record = (uint32_t)(record - ledger->listeners), .n = ledger_sockets(record), .fds = (int *)record->fds};
 	if (jobs_add(&jobs, &job) < 0)
-		log_warning("route %s: no memory to go on with %s", job.route->name, job.endpoint->text);
+		log_warning("route %s: no memory to continue with %s", job.route->name, job.endpoint->text);
 }
 
 /* What its sockets leave behind: a name in the file system, what was asked of the kernel. */
@@ -103,7 +103,7 @@ void opening_send(struct ledger *ledger, bool ends)
 	int r = errand_start(ledger, &jobs, ends ? JOB_SECONDS_AT_THE_END : JOB_SECONDS, NULL);
 
 	if (r)
-		log_warning("cannot start what families do for %u listeners that change or leave: %s", n, strerror(-r));
+		log_warning("cannot start the families' callbacks for %u listeners that change or close: %s", n, strerror(-r));
 }
 
 void opening_take_back(struct ledger *ledger, struct ledger_listener *record)
@@ -192,7 +192,7 @@ void opening_leave_unfinished(const struct job *job, int r)
 	leave.kind = JOB_LEAVE;
 	leave.n = 0;
 	if (jobs_add(&jobs, &leave) < 0)
-		log_warning("route %s: no memory to remove what %s may have left", job->route->name, job->endpoint->text);
+		log_warning("route %s: no memory to clean up after %s", job->route->name, job->endpoint->text);
 }
 
 int opening_try_options(struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
@@ -216,7 +216,7 @@ void opening_hold(struct ledger *ledger, struct ledger_listener *record, const s
 	fill_record(record, wanted, generation, 0);
 	opening_wait(ledger, record, error, LISTENER_PENDING);
 	if (wanted->route->waits_for_names)
-		log_warning("route %s: a user or group of its rules is not known here: it waits for that", wanted->route->name);
+		log_warning("route %s: a user or group of its rules is unknown here: the route waits for it", wanted->route->name);
 	else
-		log_warning("route %s: listen: \"%s\" has no address now: it waits for that", wanted->route->name, wanted->leg->host_name);
+		log_warning("route %s: listen: \"%s\" does not resolve now: the route waits for it", wanted->route->name, wanted->leg->host_name);
 }

@@ -102,7 +102,7 @@ bool places_look(struct ledger *ledger, struct generation *newest)
 		if (!r || !before)
 			place_wait(ledger, record, r);
 		if (r && !before)
-			log_warning("route %s: %s: its place is lost (%s): nobody new can reach it until it is bound anew",
+			log_warning("route %s: %s: its file or interface is gone (%s): no new client can reach it until it is bound again",
 				    generation_route(newest, newest->number, record->route)->name, endpoint->text, strerror(-r));
 		lost |= r && !before;
 	}

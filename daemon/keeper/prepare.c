@@ -119,7 +119,7 @@ static void answer_generation(const struct prepare *prepare, void *data)
 	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
 	if (!r)
 		r = config_answer_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
-	end_child(&report, "a configuration that is in use", r);
+	end_child(&report, "a configuration in use", r);
 }
 
 static void resolve_generation(const struct prepare *prepare, void *data)
@@ -259,13 +259,13 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	}
 	drop(&prepare->text_fd, ledger);
 	if (prepare->timed_out)
-		report_add(report, "%s took longer than %d s; does a name server or a plugin hang?",
+		report_add(report, "%s took longer than %d s; a name server or a plugin may hang",
 			   fd < 0 ? "the check of the new program" : "reading the configuration", PREPARE_SECONDS);
 	else if (WIFSIGNALED(status))
-		report_add(report, "the check of the configuration died of signal %d (%s)", WTERMSIG(status),
+		report_add(report, "the process that checks the configuration died of signal %d (%s)", WTERMSIG(status),
 			   strsignal(WTERMSIG(status)));
 	else if (!report->text)
-		report_add(report, "the check of the configuration ended with status %d and said nothing: a plugin ends the process",
+		report_add(report, "the process that checks the configuration exited with status %d and reported nothing: a plugin may call exit()",
 			   WEXITSTATUS(status));
 	return WIFEXITED(status) && WEXITSTATUS(status) == EX_NOPERM ? -EACCES : -EINVAL;
 }

@@ -219,9 +219,9 @@ static void tell_namespaces(struct namespaces *these, const struct config_endpoi
 		if (netns->value.state == SPLICED_UNSET)
 			continue;
 		these->count++;
-		report_add(these->report, "%s: %sroute %s: netns: to enter a network namespace takes CAP_SYS_ADMIN, which %s. A drop-in for the unit "
+		report_add(these->report, "%s: %sroute %s: netns: entering a network namespace requires CAP_SYS_ADMIN, which %s. A drop-in for the unit "
 			   "(systemctl edit): [Service] CapabilityBoundingSet=CAP_SYS_ADMIN AmbientCapabilities=CAP_SYS_ADMIN "
-			   "RestrictNamespaces=net SystemCallFilter=setns (each on a line of its own)",
+			   "RestrictNamespaces=net SystemCallFilter=setns (each on its own line)",
 			   config_place_text(these->config, netns->place.line ? netns->place : endpoints[i].place, place, sizeof place),
 			   these->before, these->route->name, these->how);
 	}
@@ -242,7 +242,7 @@ static unsigned find_namespaces(struct namespaces *these)
 
 int privilege_check_namespaces(const struct config *config, struct report *report)
 {
-	struct namespaces these = {.config = config, .report = report, .before = "", .how = "spliced was started without"};
+	struct namespaces these = {.config = config, .report = report, .before = "", .how = "spliced does not have"};
 
 	if (permitted() & 1ull << CAP_SYS_ADMIN)
 		return 0;
@@ -251,7 +251,7 @@ int privilege_check_namespaces(const struct config *config, struct report *repor
 
 void privilege_note_namespaces(const struct config *config, struct report *report)
 {
-	struct namespaces these = {.config = config, .report = report, .before = "note: ", .how = "the unit as installed does not give"};
+	struct namespaces these = {.config = config, .report = report, .before = "note: ", .how = "the installed unit does not grant"};
 
 	find_namespaces(&these);
 }

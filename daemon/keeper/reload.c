@@ -49,7 +49,7 @@ void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct re
 	else if (ok)
 		log_event(LOG_NOTICE, &reloaded, "reloaded: nothing has changed");
 	else
-		log_event(LOG_ERR, &refused, "reload refused; what runs goes on as it was");
+		log_event(LOG_ERR, &refused, "reload refused; the running configuration continues unchanged");
 	if (!ok)
 		log_lines(LOG_ERR, "", report ? report->text : NULL);
 	atomic_store(&record->reload_answered, keeper->asked);
@@ -77,7 +77,7 @@ static void refuse_reload(struct keeper *keeper, struct generation *generation, 
 		end_refusal(keeper);
 }
 
-static const char no_file[] = "the configuration came from standard input, or a pipe, and there is no file to read again; put it into a file, and "
+static const char no_file[] = "the configuration was read from standard input, or a pipe, so that there is no file to reload; write it to a file, and "
 			      "start with -c FILE";
 
 void reload_begin(struct keeper *keeper)
@@ -100,8 +100,8 @@ void reload_begin(struct keeper *keeper)
 	if (!r)
 		return;
 	if (r == -ENOSPC)
-		report_add(&report, "too many earlier configurations are still in use; wait until some of their sessions, or listeners "
-				    "that leave, have ended");
+		report_add(&report, "too many earlier configurations are still in use; wait until some of their sessions, or closing "
+				    "listeners, have ended");
 	else
 		report_add(&report, "cannot check the configuration: %s", strerror(-r));
 	reload_answer(keeper, false, false, &report);
@@ -113,7 +113,7 @@ void reload_begin(struct keeper *keeper)
 
 static void refuse_upgrade(struct keeper *keeper, const struct report *report)
 {
-	log_error("not upgraded: spliced %s goes on", PACKAGE_VERSION);
+	log_error("not upgraded: spliced %s continues", PACKAGE_VERSION);
 	reload_answer(keeper, false, false, report);
 }
 
@@ -157,7 +157,7 @@ void upgrade_become_new(struct keeper *keeper)
 	int r;
 
 	keeper->upgrade.leaving = false;
-	log_notice("upgrade: spliced %s becomes what its file is now", PACKAGE_VERSION);
+	log_notice("upgrade: spliced %s is replaced by the current file", PACKAGE_VERSION);
 	companion_stop();
 	validate_ledger(keeper->ledger, keeper->start->generations);
 	r = handover_exec(keeper->ledger, keeper->start->arguments);
@@ -187,7 +187,7 @@ static void end_attempt(struct keeper *keeper)
 	keeper->trying = false;
 	if (keeper->state != KEEPER_RUNNING || (!come && !files_are_replaced(keeper->ledger, keeper->start->generations)))
 		return;
-	log_notice(come ? "what was waited for is there: it is listened on" : "a file of names was replaced: another worker reads it");
+	log_notice(come ? "a listener that was waiting can be opened now" : "a file of names was replaced: a new worker reads it");
 	keeper->come = true;
 	keeper_stop_worker(keeper, KEEPER_STOPPING);
 }
@@ -251,7 +251,7 @@ void reload_end_prepare(struct keeper *keeper, int status)
 			report_done(&report); /* they are looked for again */
 			return;
 		}
-		log_notice("names that were waited for are known now");
+		log_notice("names that routes waited for are known now");
 	}
 	if (fd >= 0) {
 		log_lines(LOG_WARNING, "", report.text);

@@ -44,6 +44,6 @@ void sandbox_enter(struct ledger *ledger, const struct generation *newest)
 		keeper->wall_files = keeper->wall_calls = WALL_OFF;
 	} else {
 		note(&keeper->wall_files, "Landlock", files_shut(newest));
-		note(&keeper->wall_calls, "a filter of system calls", calls_restrict(newest));
+		note(&keeper->wall_calls, "a system call filter", calls_restrict(newest));
 	}
 }

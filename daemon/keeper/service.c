@@ -65,11 +65,11 @@ void service_init(struct ledger *ledger)
 
 	service.fd = name ? connect_manager(name) : -1;
 	if (name && service.fd < 0)
-		log_error("the service manager's socket %s: %s: it is told nothing", name, strerror(-service.fd));
+		log_error("the service manager's socket %s: %s: no notifications are sent", name, strerror(-service.fd));
 	service.is_asked = service.fd >= 0 && !ledger_keep_fd(ledger, service.fd);
 	service.feeds = service.is_asked && sd_watchdog_enabled(0, &usec) > 0;
 	if (service.feeds && usec < 2000000)
-		log_warning("WatchdogSec= of %" PRIu64 " ms is too short: spliced tells each second that it lives", usec / 1000);
+		log_warning("WatchdogSec= of %" PRIu64 " ms is too short: spliced sends a keep-alive every second", usec / 1000);
 }
 
 static bool send_message(const char *text)
@@ -123,7 +123,7 @@ void service_ready(const struct ledger *ledger, struct generation *newest)
 void service_reloading(void)
 {
 	if (service.is_asked && service.is_ready)
-		tell("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reading the configuration again",
+		tell("RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\nSTATUS=Reloading the configuration",
 		     clock_monotonic() / 1000);
 }
 

@@ -109,7 +109,7 @@ static int open_log(const struct config *config)
 	r = log_open(log_choice(config), &fd);
 
 	if (r < 0)
-		log_warning("the log goes to standard error, because its socket does not answer: %s", strerror(-r));
+		log_warning("logging to standard error, because the log's socket does not answer: %s", strerror(-r));
 	return fd;
 }
 
@@ -139,7 +139,7 @@ uint32_t start_count_sessions(const struct config *config, uint32_t listeners, u
 
 	if (wanted <= room)
 		return wanted;
-	log_notice("max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u beside %u listeners: %s raises it", wanted,
+	log_notice("max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u with %u listeners: raise it with %s", wanted,
 		   limit_descriptors(), room, listeners, limit_remedy());
 	return room;
 }
@@ -176,7 +176,7 @@ static int make_control_directory(const char *path, const struct privilege *priv
 		}
 	}
 	if (r < 0)
-		report_add(report, "control socket: cannot make %s: %s; make it, or name another control.path", directory,
+		report_add(report, "control socket: cannot create %s: %s; create it, or set another control.path", directory,
 			   strerror(-r));
 	free(directory);
 	return r;
@@ -426,7 +426,7 @@ static bool differs(const struct spliced_value *a, const struct spliced_value *b
 /* What the start has decided once and for all. */
 static void note_later(const struct config *before, const struct config *now)
 {
-	static const char upgrade[] = "splicectl upgrade, or a restart of the service, which end no session", stop[] = "a stop and a start";
+	static const char upgrade[] = "splicectl upgrade, or a restart of the service, which keep all sessions", stop[] = "a stop and a start";
 	static const struct {
 		enum config_daemon_option option;
 		const char *name, *remedy;
@@ -444,7 +444,7 @@ static void note_later(const struct config *before, const struct config *now)
 
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
 		if (differs(setting(before, later[i].option), setting(now, later[i].option)))
-			log_notice("daemon.%s has changed: it takes %s", later[i].name, later[i].remedy);
+			log_notice("daemon.%s has changed: applying it requires %s", later[i].name, later[i].remedy);
 }
 
 void start_apply(struct start *start, const struct config *config)

@@ -158,7 +158,7 @@ static int make_ledger(struct start *start, const struct config *boot, int log_f
 
 	/* Each of its threads may have listening sockets of its own, whose queues only a thread in its place serves. */
 	if (threads < old->n_threads) {
-		log_notice("daemon.workers is %u: the %u there were stay until the sessions may end, at a stop", threads, old->n_threads);
+		log_notice("daemon.workers is %u: the %u existing threads remain until a stop, which ends the sessions", threads, old->n_threads);
 		threads = old->n_threads;
 	}
 	sessions = start_count_sessions(boot, ledger_listeners_high(old), threads);

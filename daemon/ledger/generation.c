@@ -82,7 +82,7 @@ int generation_enter(struct generation *generation, struct ledger *ledger, struc
 	int r = find_slots(generation, ledger);
 
 	if (r == -ENOSPC)
-		report_add(report, "no place for %u routes and their targets beside those of earlier configurations that are in use; wait "
+		report_add(report, "no room for %u routes and their targets besides those of earlier configurations still in use; wait "
 				   "until some of their sessions have ended", generation->config->n_routes);
 	return r < 0 ? r : ledger_note_generation(ledger, generation->number, generation->fd);
 }

@@ -568,8 +568,8 @@ void validate_log(const struct ledger *ledger, const struct validation *before)
 			   controls = now.controls - before->controls, mended = now.mended - before->mended;
 
 	if (sessions || listeners || controls)
-		log_error("the ledger said what cannot be, since something wrote into it that should not have: %llu sessions, %llu listeners and "
-			  "%llu control connections are dropped, %llu words put right", sessions, listeners, controls, mended);
+		log_error("the ledger contained impossible values, written by a crashed or faulty worker: %llu sessions, %llu listeners and "
+			  "%llu control connections are dropped, %llu words corrected", sessions, listeners, controls, mended);
 	else if (mended)
-		log_error("the ledger said what cannot be, since something wrote into it that should not have: %llu words are put right", mended);
+		log_error("the ledger contained impossible values, written by a crashed or faulty worker: %llu words corrected", mended);
 }

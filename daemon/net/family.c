@@ -185,7 +185,7 @@ static int refuse_unknown(const struct families *families, const char *name, cha
 	if (n < 0)
 		return plugin_refuse(
 			why, -ENOENT,
-			"%s: cannot look for family \"%s\": %s; plugin_dir says where families are",
+			"%s: cannot look for family \"%s\": %s; set plugin_dir to the directory of the family plugins",
 			families->dir, name, strerror(-n));
 	for (int i = 0; i < n; i++)
 		near += is_near(name, names[i]->d_name);
@@ -208,10 +208,10 @@ static int refuse_unknown(const struct families *families, const char *name, cha
 	if (!n)
 		return plugin_refuse(
 			why, -ENOENT,
-			"no family \"%s\": %s holds none; plugin_dir says where they are", name,
+			"no family \"%s\": %s contains no plugins; set plugin_dir to their directory", name,
 			families->dir);
 	return plugin_refuse(why, -ENOENT, "no family \"%s\" in %s; %s %s%s", name, families->dir,
-			     near ? "did you mean" : "there are", text ? text : "",
+			     near ? "did you mean" : "the families are", text ? text : "",
 			     near ? "?" : "");
 }
 
@@ -224,17 +224,17 @@ static int check_rights(const struct families *families, const char *path, int f
 	if (fstat(fd, &st) < 0)
 		return plugin_refuse(why, -EPERM, "%s: %s", path, strerror(errno));
 	if (is_dir ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
-		return plugin_refuse(why, -EPERM, "%s: is no %s; put the plugin itself there", path,
+		return plugin_refuse(why, -EPERM, "%s: is not a %s; put the plugin itself there", path,
 				     is_dir ? "directory" : "regular file");
 	if (st.st_uid != 0 && st.st_uid != families->owner)
 		return plugin_refuse(
 			why, -EPERM,
-			"%s: belongs to uid %u, who could run anything as spliced: chown root %s",
+			"%s: belongs to uid %u, who could run any code as spliced: chown root %s",
 			path, st.st_uid, path);
 	if (st.st_mode & (S_IWGRP | S_IWOTH))
 		return plugin_refuse(
 			why, -EPERM,
-			"%s: is writable by %s, who could run anything as spliced: chmod go-w %s",
+			"%s: is writable by %s, who could run any code as spliced: chmod go-w %s",
 			path, st.st_mode & S_IWOTH ? "everybody" : "its group", path);
 	return 0;
 }
@@ -312,7 +312,7 @@ int families_load_all(struct families *families, struct report *report)
 
 	n = list_names(families->dir, &names);
 	if (n < 0) {
-		report_add(report, "%s: cannot list families: %s; plugin_dir says where they are",
+		report_add(report, "%s: cannot list families: %s; set plugin_dir to the directory of the family plugins",
 			   families->dir, strerror(-n));
 		return n;
 	}

@@ -75,7 +75,7 @@ int plugin_open(const char *path, const char *name, struct family *family, char 
 		r = plugin_check(plugin, name, family, why);
 	else
 		r = plugin_refuse(why, -ELIBACC,
-				  "is no plugin: it exports no symbol spliced_plugin");
+				  "is not a plugin: it does not export the symbol spliced_plugin");
 	if (r < 0) {
 		dlclose(handle);
 		return refuse_file(path, why, r);
@@ -162,7 +162,7 @@ static int refuse_status(const char *path, int status, char **why)
 	}
 	if (WIFEXITED(status))
 		return plugin_refuse(why, -ECHILD,
-				     "%s: ended the process while loading (exit code %d)", path,
+				     "%s: exited while loading (exit code %d)", path,
 				     WEXITSTATUS(status));
 	return plugin_refuse(why, -ECHILD, "%s: was killed while loading", path);
 }
@@ -175,7 +175,7 @@ int plugin_try(const char *path, const char *name, char **why)
 
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		r = -errno;
-		return plugin_refuse(why, r, "%s: cannot try it, for want of a pipe: %s", path,
+		return plugin_refuse(why, r, "%s: cannot try it: pipe: %s", path,
 				     strerror(-r));
 	}
 	pid = fork();
@@ -185,14 +185,14 @@ int plugin_try(const char *path, const char *name, char **why)
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
-		return plugin_refuse(why, r, "%s: cannot try it in a child: %s", path,
+		return plugin_refuse(why, r, "%s: cannot try it: fork: %s", path,
 				     strerror(-r));
 	}
 	r = await_verdict(ends[0], &verdict);
 	close(ends[0]);
 	status = end_child(pid);
 	if (r == -ETIMEDOUT)
-		return plugin_refuse(why, r, "%s: still loading after %d s: it hangs", path,
+		return plugin_refuse(why, r, "%s: hangs: still loading after %d s", path,
 				     PLUGIN_TRY_SECONDS);
 	if (r < 0)
 		return refuse_status(path, status, why);

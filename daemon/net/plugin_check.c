@@ -44,12 +44,12 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 {
 	if (plugin->abi_major != SPLICED_ABI_MAJOR)
 		return plugin_refuse(
-			why, -EPROTO, "built for ABI %u.%u, this spliced speaks %u.%u: upgrade %s",
+			why, -EPROTO, "built for ABI %u.%u, this spliced supports %u.%u: upgrade %s",
 			plugin->abi_major, plugin->abi_minor, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR,
 			plugin->abi_major > SPLICED_ABI_MAJOR ? "spliced" : "the plugin");
 	if (plugin->abi_needs > SPLICED_ABI_MINOR)
 		return plugin_refuse(
-			why, -EPROTO, "needs ABI %u.%u, this spliced speaks %u.%u: upgrade spliced",
+			why, -EPROTO, "needs ABI %u.%u, this spliced supports %u.%u: upgrade spliced",
 			plugin->abi_major, plugin->abi_needs, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
 	if (plugin->abi_needs > plugin->abi_minor)
 		return plugin_refuse(why, -EINVAL, "needs ABI %u.%u, but was built for %u.%u",
@@ -68,7 +68,7 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 {
 	if (!plugin->name || strcmp(plugin->name, name) != 0)
 		return plugin_refuse(why, -EINVAL,
-				     "calls itself \"%s\": the file's name must be the family's",
+				     "has the name \"%s\": the file must have the family's name",
 				     plugin->name ? plugin->name : "");
 	if (plugin->n_rows < 1 || plugin->n_rows > FAMILY_ROWS_MAX || !plugin->rows)
 		return plugin_refuse(why, -EINVAL, "has %u rows: 1 to %d are possible",
@@ -123,36 +123,36 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 	const struct spliced_row *row = &family->rows[number], *other;
 
 	if (!family_type_name(row->type))
-		return plugin_refuse(why, -EINVAL, "row %u: %d is no socket type", number,
+		return plugin_refuse(why, -EINVAL, "row %u: %d is not a socket type", number,
 				     row->type);
 	if (row->name && !is_word(row->name, "_-"))
-		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no protocol's word", number,
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is not a word for a protocol", number,
 				     row->name);
 	if (row->scheme && !is_word(row->scheme, "-"))
-		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is no scheme", number,
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is not a scheme", number,
 				     row->scheme);
 	if (!row->pattern || !pattern_is_sane(family, row->pattern))
-		return plugin_refuse(why, -EINVAL, "row %u: its pattern \"%s\" names no option",
+		return plugin_refuse(why, -EINVAL, "row %u: its pattern \"%s\" has a word that is not an option",
 				     number, row->pattern ? row->pattern : "");
 	if (!(row->capabilities & (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT)))
 		return plugin_refuse(why, -EINVAL, "row %u: can neither listen nor connect",
 				     number);
 	if ((row->capabilities & SPLICED_FEED) && ~row->capabilities & feed_needs)
 		return plugin_refuse(why, -EINVAL,
-				     "row %u: a feed is listened on, and keeps the boundaries of "
-				     "messages",
+				     "row %u: a feed must be able to listen, and preserve message "
+				     "boundaries",
 				     number);
 	if ((row->capabilities & SPLICED_BINDS) && !family->plugin.look)
 		return plugin_refuse(why, -EINVAL,
-				     "row %u: its targets are bound, not connected, which look() does; "
-				     "there is none",
+				     "row %u: its targets are bound, not connected, which requires look(), "
+				     "which is missing",
 				     number);
 	for (uint32_t i = 0; i < number; i++) {
 		other = &family->rows[i];
 		if (other->type == row->type &&
 		    (!other->name || !row->name || !strcmp(other->name, row->name)))
 			return plugin_refuse(why, -EINVAL,
-					     "rows %u and %u: a config could not tell them apart",
+					     "rows %u and %u: a configuration could not distinguish them",
 					     i, number);
 	}
 	return 0;
@@ -237,7 +237,7 @@ static int check_option(const struct family *family, uint32_t number, char **why
 						   : (UINT64_C(1) << family->plugin.n_rows) - 1;
 
 	if (!is_word(name, "_") || strlen(name) > 31)
-		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" is no option's name", number,
+		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" cannot be an option's name", number,
 				     name ? name : "");
 	if (is_taken(name))
 		return plugin_refuse(why, -EINVAL, "option \"%s\": is a key of every endpoint",
@@ -261,17 +261,17 @@ static int check_option(const struct family *family, uint32_t number, char **why
 		return plugin_refuse(why, -EINVAL, "option \"%s\": has no words", name);
 	if (option->default_text && !default_is_sane(option))
 		return plugin_refuse(why, -EINVAL,
-				     "option \"%s\": its default \"%s\" is no value of it", name,
+				     "option \"%s\": its default \"%s\" is not a valid value", name,
 				     option->default_text);
 	if (!option->doc || !*option->doc)
 		return plugin_refuse(why, -EINVAL, "option \"%s\": has no line of doc", name);
 	for (uint32_t i = 0; i < number; i++)
 		if (!strcmp(family->options[i].name, name))
-			return plugin_refuse(why, -EINVAL, "option \"%s\": is there twice", name);
+			return plugin_refuse(why, -EINVAL, "option \"%s\": is defined twice", name);
 	if (option->type != SPLICED_HOST)
 		return 0;
 	if (family->host_option >= 0)
-		return plugin_refuse(why, -EINVAL, "option \"%s\": there may be one host only",
+		return plugin_refuse(why, -EINVAL, "option \"%s\": only one option may be a host",
 				     name);
 	return 0;
 }
@@ -300,7 +300,7 @@ static int check_format(const struct family *family, uint32_t number, char **why
 				     number);
 	for (uint32_t i = 0; i < number; i++)
 		if (!strcmp(family->formats[i].name, format->name))
-			return plugin_refuse(why, -EINVAL, "format \"%s\": is there twice",
+			return plugin_refuse(why, -EINVAL, "format \"%s\": is defined twice",
 					     format->name);
 	if (!format->encode)
 		return plugin_refuse(why, -EINVAL, "format \"%s\": has no encode()", format->name);

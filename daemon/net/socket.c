@@ -276,7 +276,7 @@ static int bind_for_good(int fd, const struct family *family, const struct splic
 	failure->call = "bind";
 	if (r < 0)
 		return r;
-	failure->call = "setting up what was bound";
+	failure->call = "setting up the bound socket";
 	return family->plugin.bound ? (int)CALLBACK(family, bound, family->plugin.bound(fd, options)) : 0;
 }
 

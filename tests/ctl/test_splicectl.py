@@ -173,10 +173,10 @@ def test_status_begins_with_the_verdict(path):
     assert shown["worker starts"] == "start 1, crash 2, hang 0, reload 3, upgrade 4"
     assert shown["last death"] == "2025-01-02T03:04:05Z, signal 11 in thread 1"
     assert shown["sandbox"] == "seccomp (landlock: Function not implemented)"
-    assert shown["sessions"] == "40 of at most 65536, 1000 in all"
+    assert shown["sessions"] == "40 of at most 65536, 1000 in total"
     assert shown["descriptors"] == "99 of at most 20000"
     assert shown["listeners"] == "3 listening, 1 paused"
-    assert shown["file"] == "/etc/spliced/spliced.conf, is what runs"
+    assert shown["file"] == "/etc/spliced/spliced.conf, is the running configuration"
     assert shown["generation"] == "4"
     assert shown["last reload"] == "2025-01-02T03:04:06Z"
     assert shown["refused"] == "web 5 denied"
@@ -441,8 +441,8 @@ def test_a_narrow_terminal_loses_nothing(path):
     ([], "usage: splicectl"),
     (["kill"], "kill: missing argument: ID (see `splicectl sessions`)"),
     (["log-level"], "log-level: missing argument: LEVEL (error, warning, notice, info or debug)"),
-    (["-i", "", "status"], "is no name of an instance"),
-    (["-i", "../x", "status"], "is no name of an instance"),
+    (["-i", "", "status"], "is not the name of an instance"),
+    (["-i", "../x", "status"], "is not the name of an instance"),
     (["-i", 108 * "x", "status"], "too long"),
     (["kill", "1", "2"], "kill does not take '2'"),
     (["reload", "now"], "reload does not take 'now'"),
@@ -518,7 +518,7 @@ def test_a_socket_that_nobody_listens_on(path):
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(path)
     done = splicectl(path, "status")
-    assert done.returncode == DOWN and "nobody listens" in done.stderr
+    assert done.returncode == DOWN and "nothing listens" in done.stderr
 
 
 def test_a_socket_of_another_type(path):
@@ -546,17 +546,17 @@ def test_a_socket_that_is_not_ours(path):
         return done.stderr
     with FakeDaemon(path, STATUS):
         os.chmod(path, 0o600)
-        assert "users root and root may ask, user nobody may not: use sudo, or let a group ask by control.group" in run()
+        assert "users root and root have access, but user nobody does not: use sudo, or give access to a group by control.group" in run()
         os.chown(path, 0, grp.getgrnam("daemon").gr_gid)
         os.chmod(path, 0o660)
-        assert "group daemon may ask" in (said := run()) and "usermod -aG daemon nobody" in said
+        assert "group daemon have access" in (said := run()) and "usermod -aG daemon nobody" in said
         os.chmod(path, 0o666)
         os.chmod(os.path.dirname(path), 0o700)
         os.chmod(program, 0o755)
         moved = shutil.copy(program, os.path.dirname(path) + ".program")
         program = moved
         try:
-            assert f"user nobody may not search {os.path.dirname(path)}" in run()
+            assert f"user nobody may not search directory {os.path.dirname(path)}" in run()
         finally:
             os.unlink(moved)
 
@@ -595,7 +595,7 @@ def test_a_daemon_that_answers_before_it_is_asked(path):
 def test_garbage(path, garbage, json_):
     done = ask(path, garbage, "sessions", *json_)
     assert done.returncode == DOWN
-    assert "is not spliced" in (json.loads(done.stdout)["error"] if json_ else done.stderr)
+    assert "is not from spliced" in (json.loads(done.stdout)["error"] if json_ else done.stderr)
     assert (done.stderr if json_ else done.stdout) == ""
 
 

@@ -259,7 +259,7 @@ def pause(daemon, case, how):
     assert route(daemon, case.name)["paused"] == told
     verdict = ask(daemon, "status")["verdict"]
     assert f"route {case.name} paused until a reload: {told}" in verdict or len(verdict) > VERDICT_MAX, verdict
-    assert f"route {case.name}: family hostile, {case.wound}(): in hand at {DEATHS} deaths of the worker" in daemon.log()
+    assert f"route {case.name}: family hostile, {case.wound}(): in hand when {DEATHS} workers died" in daemon.log()
     assert route(daemon, case.name)["deaths"] == DEATHS
 
 

@@ -298,7 +298,7 @@ def test_what_is_refused_from_outside_is_told(captive, call, wall):
             os.kill(before, signal.SIGKILL)
             route.daemon.worker_after(before)
             route.serves()
-        warning = {"seccomp": "a filter of system calls", "landlock": "Landlock"}[wall]
+        warning = {"seccomp": "a system call filter", "landlock": "Landlock"}[wall]
         assert route.daemon.log().count(f"the worker runs without {warning}: {os.strerror(errno.EPERM)}") == 1
 
 

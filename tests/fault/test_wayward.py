@@ -87,7 +87,7 @@ class Case:
         return done[0]
 
     def says(self, text):
-        how = {"crash": "died of signal 6", "exit": "ended the process with status 0", "hang": "took longer than"}[self.how]
+        how = {"crash": "died of signal 6", "exit": "exited with status 0", "hang": "took longer than"}[self.how]
         return f'route wayward: wayward://127.0.0.1:{self.port}: family "wayward", {self.wound}() {how}' in text
 
 
@@ -101,7 +101,7 @@ def bring(case):
     assert done.returncode == 1, (done.stdout, done.stderr)
     told = json.loads(done.stdout)["error"]
     if case.wound in CHECKED:
-        assert {"crash": "died of signal 6", "exit": "ended with status 0", "hang": "took longer than"}[case.how] in told, told
+        assert {"crash": "died of signal 6", "exit": "exited with status 0", "hang": "took longer than"}[case.how] in told, told
     else:
         assert case.says(told), told
 

@@ -49,4 +49,4 @@ def test_a_target_that_answers_where_no_answer_is_expected():
                 client.sendto(b"x", ("127.0.0.1", port))
                 target.sendto(b"thanks", target.recvfrom(100)[1])
                 until("it is dropped", lambda: daemon.ctl("routes")["routes"][0]["dropped"].get("unexpected") == number + 1)  # noqa: B023
-            assert daemon.log().count(" answers, and replies = 0 expects nothing: what it says is dropped") == 1
+            assert daemon.log().count(" sends replies, but replies = 0: they are dropped") == 1

@@ -55,7 +55,7 @@ def test_congestion():
 
 def test_a_directory_that_is_not_there(place):
     waits({"r": {"listen": f"unix://{place}/none/x.sock", "target": TARGET}},
-          f"directory {place}/none does not exist: make it, for the service by RuntimeDirectory=, or use /run/spliced. The route waits")
+          f"directory {place}/none does not exist: create it (RuntimeDirectory= in the unit), or use /run/spliced. The route waits")
 
 
 def test_sockets_that_are_passed(place):
@@ -67,10 +67,10 @@ def test_sockets_that_are_passed(place):
 
 def test_what_raises_the_limit(place):
     told = start(place, "fd://web", environment={"INVOCATION_ID": "x"})
-    assert "LimitNOFILE= of the unit raises it" in told and "ulimit" not in told, told
+    assert "raise it with LimitNOFILE= of the unit" in told and "ulimit" not in told, told
     told = subprocess.run(["env", "-u", "INVOCATION_ID", "-u", "NOTIFY_SOCKET", harness.spliced(), "-c", os.path.join(place, "x.conf")],
                           capture_output=True, text=True, check=False, timeout=harness.PATIENCE * 3).stderr
-    assert "ulimit -n, or limits.conf(5) raises it" in told and "LimitNOFILE" not in told, told
+    assert "raise it with ulimit -n, or limits.conf(5)" in told and "LimitNOFILE" not in told, told
 
 
 @pytest.fixture(name="nobody")
@@ -87,7 +87,7 @@ def test_a_directory_that_is_not_ours(place, nobody):
     closed = os.path.join(place, "closed")
     os.mkdir(closed, 0o755)
     told = start(place, f"unix://{closed}/x.sock", user=nobody)
-    assert f"user nobody may not write {closed}: use a path below /run/spliced, or a directory of its own, or let systemd open" in told, told
+    assert f"user nobody may not write to {closed}: use a path below /run/spliced, or another directory that it owns, or let systemd open" in told, told
 
 
 def test_a_file_that_cannot_be_given(place, nobody):

@@ -181,5 +181,5 @@ def test_places_that_are_lost_at_once_are_found_at_once(place):
             os.kill(daemon.keeper, signal.SIGCONT)
         until("all are back", lambda: all(map(os.path.exists, paths)) and listening(daemon) == count)
         log = daemon.log()
-        assert log.count("its place is lost") == count
-        assert log.count("what was waited for is there: it is listened on") == 1
+        assert log.count("its file or interface is gone") == count
+        assert log.count("a listener that was waiting can be opened now") == 1

@@ -91,5 +91,5 @@ def test_one_that_is_missing_is_told():
     end = {"family": "inet", "host": "127.0.0.1", "port": harness.free_port(), "netns": "nosuchplace"}
     with Daemon({"a": {"listen": end, "target": "tcp4://127.0.0.1:1"}}, wait=False) as daemon:
         until("it runs", lambda: daemon.ctl_run("status").returncode == 1)
-        assert "No such file or directory; is there such a network namespace?" in daemon.log()
+        assert "No such file or directory; no such network namespace?" in daemon.log()
         assert "waits (No such file or directory)" in daemon.status()["verdict"]

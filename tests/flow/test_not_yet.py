@@ -161,7 +161,7 @@ def test_names_that_nobody_knows_yet(place, back):
         assert is_served(connect(f"{place}/well"), back)
         found = states(daemon)
         assert found.pop("well") == "listening" and set(found.values()) == {"waiting"} and len(found) == len(routes) - 1, found
-        assert daemon.status()["verdict"].count("not known here") >= 3, daemon.status()["verdict"]
+        assert daemon.status()["verdict"].count("unknown ") >= 3, daemon.status()["verdict"]
         assert not os.path.exists(f"{place}/owner"), "a file that nobody was given"
         # Who changes the file has made a mistake, if that is all the same.
         daemon.write({**routes, "more": {"listen": f"unix://{place}/more?owner=nobody-of-this-name", "target": target(back)}})

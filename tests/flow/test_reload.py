@@ -158,6 +158,6 @@ def test_what_takes_a_restart_is_said(place):
     with Daemon({"r": {"listen": front, "target": back}}) as daemon:
         daemon.settings["workers"] = 3
         daemon.reload({"r": {"listen": front, "target": back}})
-        assert "daemon.workers has changed: it takes splicectl upgrade" in daemon.log()
+        assert "daemon.workers has changed: applying it requires splicectl upgrade" in daemon.log()
         assert "daemon.max_sessions" not in daemon.log()
         assert len(os.listdir(f"/proc/{daemon.worker}/task")) == 2 + 2, "two threads, the clerk, and who waits for them"

@@ -288,7 +288,7 @@ def test_a_flood_of_sources(place, workers, quiet):
             until("the oldest give way", lambda: next(flood) and route(daemon, "hog")["sessions"]["evicted"] > 10)
             house.ask_all(daemon)
             goes_through_changes_with(flood, house, daemon)
-            assert "gave way to new peers" in daemon.log()
+            assert "were evicted for new peers" in daemon.log()
             before = route(daemon, "hog")["sessions"]["active"]
             assert before <= 20 + 4 * quiet
             daemon.reload({name: one for name, one in house.routes.items() if name != "hog"})

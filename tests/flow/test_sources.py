@@ -52,7 +52,7 @@ def test_through_a_pipe(place, name, blocks):
         accepted = target.accept()[0]
         for verb in ("reload", "upgrade"):
             answer = daemon.ctl(verb, status=1)
-            assert "there is no file to read again" in answer["error"], answer
+            assert "there is no file to reload" in answer["error"], answer
         if name == "-":
             os.kill(daemon.worker, signal.SIGKILL)
             until("the heir works", lambda: daemon.ctl_run("status").returncode in (0, 1))

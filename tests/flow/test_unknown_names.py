@@ -65,7 +65,7 @@ def test_it_waits_until_it_is_known(place, ends, kind, key):
         daemon.wrap = []  # each of them has become the next
         until("it runs", lambda: ends[1].listening())
         assert is_served(ends, 1)
-        until("it says so", lambda: "named" in daemon.status()["verdict"] and "not known here" in daemon.status()["verdict"])
+        until("it says so", lambda: "named" in daemon.status()["verdict"] and "unknown " in daemon.status()["verdict"])
         assert not ends[0].listening(), "a route is open to whom nobody knows"
         before, worker = daemon.status()["reload"]["generation"], daemon.worker
         os.kill(worker, 9)

@@ -20,7 +20,7 @@ from service import Service
 
 MORE = 7404
 MORE_ROUTES = {**ROUTES, "more": {"listen": f"tcp4://127.0.0.1:{MORE}", "target": f"tcp4://127.0.0.1:{BACK}"}}
-STAYS = "goes on as it was"
+STAYS = "splicectl -s /run/spliced/control.sock upgrade"  # the advice of either release, if its program could not take over
 
 pytestmark = pytest.mark.skipif(not deb.PREVIOUS, reason="no packages of the release before: there is no history")
 

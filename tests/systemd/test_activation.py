@@ -153,7 +153,7 @@ def test_what_cannot_be_used(units):
         assert done.returncode == 1 and 'passes no socket of this name; it passes "web"' in done.stderr + done.stdout, done
         spliced.write({"web": {"listen": {"family": "unix", "path": "/run/x.sock", "fd": "web"}, "target": target}})
         done = spliced.ctl("reload")
-        assert done.returncode == 1 and "of another family or type" in done.stderr + done.stdout, done
+        assert done.returncode == 1 and "has another family or type" in done.stderr + done.stdout, done
         tcp(7204).close()
 
 

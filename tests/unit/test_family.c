@@ -184,16 +184,16 @@ static const struct {
 	int r;
 	const char *says;
 } refused[] = {
-	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.4, this spliced speaks 1.4: upgrade spliced"},
+	{"-DABI_MAJOR=2", -EPROTO, "built for ABI 2.4, this spliced supports 1.4: upgrade spliced"},
 	{"-DABI_MAJOR=0 -DABI_MINOR=9", -EPROTO,
-	 "built for ABI 0.9, this spliced speaks 1.4: upgrade the plugin"},
+	 "built for ABI 0.9, this spliced supports 1.4: upgrade the plugin"},
 	{"-DABI_MINOR=9 -DABI_NEEDS=8", -EPROTO,
-	 "needs ABI 1.8, this spliced speaks 1.4: upgrade spliced"},
+	 "needs ABI 1.8, this spliced supports 1.4: upgrade spliced"},
 	{"-DSIZE=40", -EINVAL, "its size (40)"},
 	{"-DSIZE=1000000", -EINVAL, "its size (1000000)"},
 	{"-DTAIL=100000", -EINVAL, "strides"},
-	{"-DNAME='\"even\"'", -EINVAL, "calls itself \"even\""},
-	{"-DSYMBOL=something_else", -ELIBACC, "no symbol spliced_plugin"},
+	{"-DNAME='\"even\"'", -EINVAL, "has the name \"even\""},
+	{"-DSYMBOL=something_else", -ELIBACC, "does not export the symbol spliced_plugin"},
 	{"-DADDRESS=NULL", -EINVAL, "lacks address() or describe()"},
 	{"-DADDRESS=nowhere", -ELIBACC, "undefined symbol: nowhere"},
 	{"-DCONSTRUCTOR='if(getpid()<0)nowhere(0,0,0)'", -ELIBACC, "undefined symbol: nowhere"},
@@ -201,20 +201,20 @@ static const struct {
 	{"-DN_ROWS=0", -EINVAL, "has 0 rows"},
 	{"-DN_ROWS=65", -EINVAL, "has 65 rows"},
 	{"-DSAME_ROWS", -EINVAL, "rows 0 and 1"},
-	{"-DPATTERN='\"HOST\"'", -EINVAL, "its pattern \"HOST\" names no option"},
-	{"-DSECOND_NAME='\"path\"'", -EINVAL, "option \"path\": is there twice"},
-	{"-DSECOND_NAME='\"Colour\"'", -EINVAL, "\"Colour\" is no option's name"},
+	{"-DPATTERN='\"HOST\"'", -EINVAL, "its pattern \"HOST\" has a word that is not an option"},
+	{"-DSECOND_NAME='\"path\"'", -EINVAL, "option \"path\": is defined twice"},
+	{"-DSECOND_NAME='\"Colour\"'", -EINVAL, "\"Colour\" cannot be an option's name"},
 	{"-DSECOND_NAME='\"sndbuf\"'", -EINVAL, "option \"sndbuf\": is a key of every endpoint"},
 	{"-DSECOND_TYPE=99", -EINVAL, "its type 99 is unknown"},
 	{"-DSECOND_FLAGS='(SPLICED_LIVE|SPLICED_REOPEN)'", -EINVAL, "one of LIVE and REOPEN"},
 	{"-DSECOND_FLAGS=0", -EINVAL, "one of LIVE and REOPEN"},
 	{"-DSECOND_ROWS=4", -EINVAL, "rows that do not exist"},
-	{"-DSECOND_DEFAULT='\"blue\"'", -EINVAL, "its default \"blue\" is no value of it"},
+	{"-DSECOND_DEFAULT='\"blue\"'", -EINVAL, "its default \"blue\" is not a valid value"},
 	{"-DSECOND_NAME='\"format\"'", -EINVAL, "option \"format\": is a key of every endpoint"},
 	{"-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_LISTEN'", -EINVAL,
-	 "row 1: a feed is listened on, and keeps the boundaries of messages"},
+	 "row 1: a feed must be able to listen, and preserve message boundaries"},
 	{"-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_CONNECT|SPLICED_BOUNDARIES'", -EINVAL,
-	 "row 1: a feed is listened on"},
+	 "row 1: a feed must be able to listen"},
 	{"-DSECOND_CAPABILITIES='SPLICED_BINDS|SPLICED_CAN_CONNECT'", -EINVAL,
 	 "row 1: its targets are bound, not connected"},
 	{"-DN_FORMATS=17", -EINVAL, "has 17 formats: at most 16 are possible"},
@@ -226,7 +226,7 @@ static const struct {
 	{"-DFORMAT_NAME='\"raw\"'", -EINVAL, "format 1: its name must be a word, and not \"raw\""},
 	{"-DFORMAT_NAME='\"J son\"'", -EINVAL, "format 1: its name must be a word"},
 	{"-DFORMAT_NAME=NULL", -EINVAL, "format 1: its name must be a word"},
-	{"-DFORMAT_NAME='\"lines\"'", -EINVAL, "format \"lines\": is there twice"},
+	{"-DFORMAT_NAME='\"lines\"'", -EINVAL, "format \"lines\": is defined twice"},
 	{"-DFORMAT_ENCODE=NULL", -EINVAL, "format \"own\": has no encode()"},
 	{"-DFORMAT_STATE=65", -EINVAL, "format \"own\": its state has 65 bytes: at most 64"},
 	{"-DFORMAT_FRAMING=9", -EINVAL, "format \"own\": its framing 9 is unknown"},
@@ -234,7 +234,7 @@ static const struct {
 	{"-DFORMAT_DOC='\"\"'", -EINVAL, "format \"own\": has no line of doc"},
 	{"-DCONSTRUCTOR='raise(SIGSEGV)'", -ECHILD, "crashed while loading (SIGSEGV)"},
 	{"-DCONSTRUCTOR='raise(SIGABRT)'", -ECHILD, "crashed while loading (SIGABRT)"},
-	{"-DCONSTRUCTOR='_exit(3)'", -ECHILD, "ended the process while loading (exit code 3)"},
+	{"-DCONSTRUCTOR='_exit(3)'", -ECHILD, "exited while loading (exit code 3)"},
 };
 
 START_TEST(refuses_what_is_wrong)
@@ -261,7 +261,7 @@ START_TEST(ends_a_hang)
 
 	compile_plugin(dir, "odd", "odd", "-DCONSTRUCTOR='for(;;)pause()'");
 	ck_assert_int_eq(load("odd", NULL), -ETIMEDOUT);
-	assert_says("still loading after 5 s: it hangs");
+	assert_says("hangs: still loading after 5 s");
 	ck_assert_uint_ge(now_ms() - start, 4900);
 	ck_assert_uint_lt(now_ms() - start, 9000);
 }
@@ -331,7 +331,7 @@ START_TEST(names_the_nearest)
 	ck_assert_int_eq(load("Unix", NULL), -ENOENT);
 	assert_says("did you mean \"unix\"?");
 	ck_assert_int_eq(load("bluetooth", NULL), -ENOENT);
-	assert_says("there are \"inet\", \"inet6\" and \"unix\"");
+	assert_says("the families are \"inet\", \"inet6\" and \"unix\"");
 	ck_assert_int_eq(load("../unix", NULL), -ENOENT);
 	ck_assert_int_eq(load("", NULL), -ENOENT);
 	ck_assert_int_eq(load("a_name_that_is_longer_than_any_family_has", NULL), -ENOENT);
@@ -341,7 +341,7 @@ END_TEST
 START_TEST(tells_of_an_empty_or_missing_directory)
 {
 	ck_assert_int_eq(load("inet", NULL), -ENOENT);
-	assert_says("holds none");
+	assert_says("contains no plugins");
 	families_done(&families);
 	ck_assert_int_eq(families_init(&families, "/nowhere/at/all", geteuid()), 0);
 	ck_assert_int_eq(load("inet", NULL), -ENOENT);
@@ -378,11 +378,11 @@ START_TEST(refuses_what_is_no_file)
 	ck_assert_int_eq(rename(path_of("odd.so"), target), 0);
 	ck_assert_int_eq(symlink(target, path_of("odd.so")), 0);
 	ck_assert_int_eq(load("odd", NULL), -EPERM);
-	assert_says("no regular file");
+	assert_says("is not a regular file");
 	ck_assert_int_eq(unlink(path_of("odd.so")), 0);
 	ck_assert_int_eq(mkdir(path_of("odd.so"), 0755), 0);
 	ck_assert_int_eq(load("odd", NULL), -EPERM);
-	assert_says("no regular file");
+	assert_says("is not a regular file");
 }
 END_TEST
 
