@@ -12,7 +12,7 @@
 #include "language/reader.h"
 
 struct arena;
-struct node;
+struct setting;
 
 struct check {
 	struct config *config;
@@ -20,7 +20,7 @@ struct check {
 	struct arena *arena;   /* of the config */
 	struct arena *scratch; /* of what is gone when the config is done; the reader's, too */
 	struct families *families;
-	const struct node *lists; /* the group of that name, or NULL */
+	const struct setting *lists; /* the group of that name, or NULL */
 	bool resolve_listeners;
 	bool names_may_wait;  /* what is not known yet makes its route wait */
 	bool resolves_names;  /* of a generation, where they are unknown */

@@ -12,8 +12,8 @@
 #include "config/root.h"
 #include "config/stray.h"
 #include "language/input.h"
-#include "language/node.h"
 #include "language/parse.h"
+#include "language/setting.h"
 #include "language/source.h"
 
 #include <dirent.h>
@@ -53,13 +53,13 @@ static int compare_names(const struct dirent **a, const struct dirent **b)
 
 /* Moves the routes of a further file into those of the first; a name that is there already is an
  * error. */
-static void merge_routes(struct check *check, struct node *routes, struct node *more)
+static void merge_routes(struct check *check, struct setting *routes, struct setting *more)
 {
-	struct node *next;
+	struct setting *next;
 	char text[320];
 
-	for (struct node *route = more->first; route; route = next) {
-		const struct node *other = node_find(routes, route->name);
+	for (struct setting *route = more->first; route; route = next) {
+		const struct setting *other = setting_find(routes, route->name);
 
 		next = route->next;
 		route->next = NULL;
@@ -71,54 +71,49 @@ static void merge_routes(struct check *check, struct node *routes, struct node *
 				config_place_text(check->config, other->place, text, sizeof(text)));
 			continue;
 		}
-		if (routes->last)
-			routes->last->next = route;
-		else
-			routes->first = route;
-		routes->last = route;
-		routes->n++;
+		setting_append(routes, route);
 	}
 }
 
 /* The group `routes` of the main file, made if it is not there. NULL without memory. */
-static struct node *open_routes(struct check *check, struct node *root)
+static struct setting *open_routes(struct check *check, struct setting *root)
 {
-	struct node *routes = node_find(root, "routes");
+	struct setting *routes = setting_find(root, "routes");
 
-	return routes ? routes : node_add(check->scratch, root, NODE_GROUP, "routes", root->place);
+	return routes ? routes : setting_add(check->scratch, root, SETTING_GROUP, "routes", root->place);
 }
 
-static void report_outermost(struct check *check, const struct node *node)
+static void report_outermost(struct check *check, const struct setting *setting)
 {
 	struct text_nearest nearest;
 
-	text_nearest_init(&nearest, node->name);
+	text_nearest_init(&nearest, setting->name);
 	text_nearest_offer(&nearest, "routes");
 	if (nearest.best)
-		check_error(check, node->place, "unknown key \"%s\"; did you mean \"routes\"?", node->name);
+		check_error(check, setting->place, "unknown key \"%s\"; did you mean \"routes\"?", setting->name);
 	else
-		check_error(check, node->place, "\"%s\" belongs in the main file; this file may contain only routes", node->name);
+		check_error(check, setting->place, "\"%s\" belongs in the main file; this file may contain only routes", setting->name);
 }
 
-static int add_route_tree(struct check *check, struct node *root, struct node *more)
+static int add_route_tree(struct check *check, struct setting *root, struct setting *more)
 {
-	struct node *routes = open_routes(check, root);
+	struct setting *routes = open_routes(check, root);
 
 	if (!routes)
 		return -ENOMEM;
-	for (struct node *node = more->first; node; node = node->next) {
-		if (stray_is_route(node))
-			check_error(check, node->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; }; in this file, too",
-				    node->name, node->name);
-		else if (strcmp(node->name, "routes") != 0)
-			report_outermost(check, node);
-		else if (node->type != NODE_GROUP)
+	for (struct setting *setting = more->first; setting; setting = setting->next) {
+		if (stray_is_route(setting))
+			check_error(check, setting->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; }; in this file, too",
+				    setting->name, setting->name);
+		else if (strcmp(setting->name, "routes") != 0)
+			report_outermost(check, setting);
+		else if (setting->type != SETTING_GROUP)
 			check_error(
-				check, node->place,
+				check, setting->place,
 				"routes is %s; it must be a group, such as routes: { NAME: { ... }; };",
-				node_type_name(node));
-		else if (routes->type == NODE_GROUP)
-			merge_routes(check, routes, node);
+				setting_type_name(setting));
+		else if (routes->type == SETTING_GROUP)
+			merge_routes(check, routes, setting);
 	}
 	return 0;
 }
@@ -151,10 +146,10 @@ static bool leaves_out(struct check *check, const char *path, int *r)
 /* Reads one file of X.conf.d; root is NULL where the main file has a syntax error, and then only
  * the syntax is checked. */
 static int read_route_file(struct check *check, const char *path, const char *dir,
-			   struct node *root)
+			   struct setting *root)
 {
 	struct source source;
-	struct node *more;
+	struct setting *more;
 	int r;
 
 	if (check->names_may_wait && leaves_out(check, path, &r))
@@ -176,7 +171,7 @@ struct candidate {
 
 /* Reads what stands in X.conf.d under this name, or the candidate for it. */
 static int read_entry(struct check *check, const char *confd, const char *name, const struct candidate *candidate, const char *dir,
-		      struct node *root)
+		      struct setting *root)
 {
 	bool is_candidate = candidate->name && strcmp(candidate->name, name) == 0;
 	const char *file = is_candidate ? candidate->path : arena_print(check->scratch, "%s/%s", confd, name);
@@ -186,7 +181,7 @@ static int read_entry(struct check *check, const char *confd, const char *name, 
 
 /* All of them in the order of their names, the candidate in its place. */
 static int read_entries(struct check *check, const char *confd, struct dirent **entries, int n, const struct candidate *candidate,
-			const char *dir, struct node *root)
+			const char *dir, struct setting *root)
 {
 	bool is_read = !candidate->name;
 	int r = 0;
@@ -204,7 +199,7 @@ static int read_entries(struct check *check, const char *confd, struct dirent **
 }
 
 static int read_route_files(struct check *check, const char *path, const char *dir, const struct candidate *candidate,
-			    struct node *root)
+			    struct setting *root)
 {
 	size_t len = strlen(path);
 	struct dirent **entries = NULL;
@@ -262,7 +257,7 @@ static int read_files(struct check *check, const struct config_source *from)
 	const char *main = find_main(check, from, &candidate);
 	const char *as = main ? main : from->as ? from->as : from->path;
 	char *dir = directory_of(check->scratch, as);
-	struct node *root = NULL;
+	struct setting *root = NULL;
 	struct source source;
 	int r;
 

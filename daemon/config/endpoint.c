@@ -9,13 +9,13 @@
 #include "base/index.h"
 #include "config/check.h"
 #include "config/frame.h"
-#include "config/group.h"
 #include "config/ip.h"
 #include "config/leg.h"
+#include "config/options.h"
 #include "config/row.h"
 #include "config/schema.h"
 #include "config/scheme.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -29,10 +29,10 @@ struct list {
 	unsigned n;
 };
 
-static int read_common(struct check *check, struct node *group, struct config_endpoint *endpoint)
+static int read_common(struct check *check, struct setting *group, struct config_endpoint *endpoint)
 {
 	char prefix[16];
-	const struct group_table table = {
+	const struct options_table table = {
 		.options = schema_endpoint,
 		.n_options = ENDPOINT_OPTIONS,
 		.prefix = prefix,
@@ -41,7 +41,7 @@ static int read_common(struct check *check, struct node *group, struct config_en
 	int r;
 
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
-	r = group_read(check, &table, group, endpoint->values);
+	r = options_read(check, &table, group, endpoint->values);
 	if (r == 0 && endpoint->role != SPLICED_LISTEN && endpoint->values[ENDPOINT_FD].value.text)
 		check_error(check, endpoint->values[ENDPOINT_FD].place,
 			    "%sfd is a listening socket; use an address for a target", table.prefix);
@@ -67,30 +67,30 @@ static int set_names(struct check *check, struct config_endpoint *endpoint)
 
 /* A group with all settings, those of an endpoint string too; NULL, reported, if there is none. The
  * string's address is still without names, for only the row tells them. */
-static int open_group(struct check *check, const char *key, struct node *node,
-		      struct node **group, const char **address)
+static int open_group(struct check *check, const char *key, struct setting *setting,
+		      struct setting **group, const char **address)
 {
 	*group = NULL;
 	*address = NULL;
-	if (node->damaged)
+	if (setting->damaged)
 		return 0;
-	if (node->type == NODE_GROUP)
-		*group = node;
-	else if (node->type == NODE_STRING)
-		return scheme_split(check, node, group, address);
-	else if (node->type == NODE_NUMBER && node->number > 0 && node->number < 65536)
-		check_error(check, node->place, "%s is a number; write \"tcp://%s:%d\"", key, strcmp(key, "listen") == 0 ? "" : "localhost",
-			    (int)node->number);
+	if (setting->type == SETTING_GROUP)
+		*group = setting;
+	else if (setting->type == SETTING_STRING)
+		return scheme_split(check, setting, group, address);
+	else if (setting->type == SETTING_NUMBER && setting->number > 0 && setting->number < 65536)
+		check_error(check, setting->place, "%s is a number; write \"tcp://%s:%d\"", key, strcmp(key, "listen") == 0 ? "" : "localhost",
+			    (int)setting->number);
 	else
-		check_error(check, node->place,
+		check_error(check, setting->place,
 			    "%s is %s; it must be an endpoint: a group, or a string such as "
 			    "\"tcp://localhost:80\"",
-			    key, node_type_name(node));
+			    key, setting_type_name(setting));
 	return 0;
 }
 
 /* Chooses the rows, and reads the address of an endpoint string; no legs, reported, where one of them is wrong. */
-static int open_endpoint(struct check *check, struct node *group, const char *address,
+static int open_endpoint(struct check *check, struct setting *group, const char *address,
 			 struct config_endpoint *endpoint)
 {
 	const char *pattern;
@@ -109,7 +109,7 @@ static int open_endpoint(struct check *check, struct node *group, const char *ad
 	return r;
 }
 
-static int read_group(struct check *check, const struct list *list, struct node *group,
+static int read_group(struct check *check, const struct list *list, struct setting *group,
 		      const char *address, struct config_endpoint *endpoint)
 {
 	int r;
@@ -150,16 +150,16 @@ static int add_divided(struct check *check, struct list *list, const struct conf
 	return r;
 }
 
-static int read_one(struct check *check, struct list *list, struct node *node)
+static int read_one(struct check *check, struct list *list, struct setting *setting)
 {
 	struct config_endpoint endpoint = {
-		.place = node->place, .role = list->role, .key = list->key};
+		.place = setting->place, .role = list->role, .key = list->key};
 	unsigned errors = check->reader.errors;
 	const char *address;
-	struct node *group;
+	struct setting *group;
 	int r;
 
-	r = open_group(check, list->key, node, &group, &address);
+	r = open_group(check, list->key, setting, &group, &address);
 	if (r < 0 || !group)
 		return r;
 	r = read_group(check, list, group, address, &endpoint);
@@ -169,21 +169,21 @@ static int read_one(struct check *check, struct list *list, struct node *node)
 				     : add(check, list, &endpoint);
 }
 
-static int read_all(struct check *check, struct list *list, struct node *node)
+static int read_all(struct check *check, struct list *list, struct setting *setting)
 {
 	int r = 0;
 
-	if (node->type != NODE_LIST)
-		return read_one(check, list, node);
-	if (node->brackets && node->n > 0) {
-		check_error(check, node->place, "%s is a list in [ ]; write several endpoints in ( )",
+	if (setting->type != SETTING_LIST)
+		return read_one(check, list, setting);
+	if (setting->brackets && setting->n > 0) {
+		check_error(check, setting->place, "%s is a list in [ ]; write several endpoints in ( )",
 			    list->key);
 		return 0;
 	}
-	if (node->n == 0)
-		check_error(check, node->place, "%s is an empty list; it must contain an endpoint",
+	if (setting->n == 0)
+		check_error(check, setting->place, "%s is an empty list; it must contain an endpoint",
 			    list->key);
-	for (struct node *element = node->first; element && r == 0; element = element->next)
+	for (struct setting *element = setting->first; element && r == 0; element = element->next)
 		r = read_one(check, list, element);
 	return r;
 }
@@ -238,7 +238,7 @@ static int check_names(struct check *check, const struct list *list)
 }
 
 int endpoint_read_list(struct check *check, struct config_route *route, const char *key,
-		       struct node *node,
+		       struct setting *setting,
 		       struct config_endpoint **endpoints, unsigned *n_endpoints, bool *well)
 {
 	struct list list = {.route = route, .key = key};
@@ -246,7 +246,7 @@ int endpoint_read_list(struct check *check, struct config_route *route, const ch
 	int r;
 
 	list.role = strcmp(key, "listen") == 0 ? SPLICED_LISTEN : SPLICED_CONNECT;
-	r = read_all(check, &list, node);
+	r = read_all(check, &list, setting);
 	if (r < 0)
 		return r;
 	check_types(check, &list);

@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "config/check.h"
 #include "config/host.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -39,29 +39,29 @@ static void show_text(const char *from, char *text, size_t size)
 }
 
 /* A setting's text, decoded, as far as it fits. */
-static const char *shown_text(const struct node *node, char *text, size_t size)
+static const char *shown_text(const struct setting *setting, char *text, size_t size)
 {
-	snprintf(text, size, "%s", node->text ? node->text : "");
-	if (node->type == NODE_TEXT && node->text && strlen(node->text) < size)
-		text_decode_percent(node->text, strlen(node->text), text);
+	snprintf(text, size, "%s", setting->text ? setting->text : "");
+	if (setting->type == SETTING_TEXT && setting->text && strlen(setting->text) < size)
+		text_decode_percent(setting->text, strlen(setting->text), text);
 	return text;
 }
 
 /* The value as written, cut to what fits an error. */
-static void show_node(const struct node *node, char *text, size_t size)
+static void show_setting(const struct setting *setting, char *text, size_t size)
 {
 	char decoded[256], part[240];
 
-	shown_text(node, decoded, sizeof(decoded));
+	shown_text(setting, decoded, sizeof(decoded));
 	show_text(decoded, part, sizeof(part));
-	if (node->type == NODE_STRING || node->type == NODE_TEXT)
+	if (setting->type == SETTING_STRING || setting->type == SETTING_TEXT)
 		snprintf(text, size, "\"%s\"%s", part, strlen(decoded) > 60 ? " ..." : "");
-	else if (node->type == NODE_NUMBER)
-		snprintf(text, size, "%" PRId64, node->number);
-	else if (node->type == NODE_BOOL)
-		snprintf(text, size, "%s", node->number ? "true" : "false");
+	else if (setting->type == SETTING_NUMBER)
+		snprintf(text, size, "%" PRId64, setting->number);
+	else if (setting->type == SETTING_BOOL)
+		snprintf(text, size, "%s", setting->number ? "true" : "false");
 	else
-		snprintf(text, size, "%s", node_type_name(node));
+		snprintf(text, size, "%s", setting_type_name(setting));
 }
 
 static const char *format_bound(const struct spliced_option *option, int64_t bound, char *text)
@@ -196,16 +196,16 @@ const char *expect_text(const struct spliced_option *option, char *text, size_t 
 }
 
 /* A bare number is seconds, or bytes: more or less than there may be, where another unit was meant. NULL: none fits. */
-static const char *find_unit(const struct spliced_option *option, const struct node *node, char *text, size_t size)
+static const char *find_unit(const struct spliced_option *option, const struct setting *setting, char *text, size_t size)
 {
 	static const struct {
 		const char *unit;
 		int64_t factor;
 	} durations[] = {{"ms", SECOND / 1000}, {"us", SECOND / 1000000}, {"min", 60 * SECOND}}, sizes[] = {{"K", 1 << 10}, {"M", 1 << 20}};
 	bool is_duration = option->type == SPLICED_DURATION;
-	int64_t number = node->number;
+	int64_t number = setting->number;
 
-	if ((!is_duration && option->type != SPLICED_SIZE) || (node->type != NODE_NUMBER && text_parse_number(node->text ? node->text : "", &number) < 0))
+	if ((!is_duration && option->type != SPLICED_SIZE) || (setting->type != SETTING_NUMBER && text_parse_number(setting->text ? setting->text : "", &number) < 0))
 		return NULL;
 	for (size_t i = 0; i < (is_duration ? sizeof(durations) / sizeof(durations[0]) : sizeof(sizes) / sizeof(sizes[0])); i++) {
 		int64_t factor = is_duration ? durations[i].factor : sizes[i].factor, value;
@@ -243,30 +243,30 @@ static const char *find_host_fault(const char *text, char *remedy, size_t size)
 }
 
 void expect_report(struct check *check, const struct spliced_option *option, const char *key,
-			 const struct node *node, int r)
+			 const struct setting *setting, int r)
 {
 	struct text_nearest nearest;
 	char shown[256], expected[640], remedy[320];
-	const char *unit = r == -ERANGE ? find_unit(option, node, remedy, sizeof(remedy)) : NULL;
+	const char *unit = r == -ERANGE ? find_unit(option, setting, remedy, sizeof(remedy)) : NULL;
 
-	show_node(node, shown, sizeof(shown));
-	text_nearest_init(&nearest, node->text ? node->text : "");
-	for (int i = 0; node->text && option->words && option->words[i]; i++)
+	show_setting(setting, shown, sizeof(shown));
+	text_nearest_init(&nearest, setting->text ? setting->text : "");
+	for (int i = 0; setting->text && option->words && option->words[i]; i++)
 		text_nearest_offer(&nearest, option->words[i]);
 	if (r == -EILSEQ)
-		check_error(check, node->place, "%s is %s; it contains bytes that are not UTF-8", key, shown);
+		check_error(check, setting->place, "%s is %s; it contains bytes that are not UTF-8", key, shown);
 	else if (unit)
-		check_error(check, node->place, "%s is %s (without a unit: %s); it must be %s: did you mean \"%s\"?", key, shown,
+		check_error(check, setting->place, "%s is %s (without a unit: %s); it must be %s: did you mean \"%s\"?", key, shown,
 			    option->type == SPLICED_DURATION ? "seconds" : "bytes", expect_text(option, expected, sizeof(expected)), unit);
-	else if (option->type == SPLICED_HOST && node->text && find_host_fault(shown_text(node, expected, sizeof(expected)), remedy, sizeof(remedy)))
-		check_error(check, node->place, "%s is %s; %s", key, shown, remedy);
+	else if (option->type == SPLICED_HOST && setting->text && find_host_fault(shown_text(setting, expected, sizeof(expected)), remedy, sizeof(remedy)))
+		check_error(check, setting->place, "%s is %s; %s", key, shown, remedy);
 	else if (r == -ENODEV)
-		check_error(check, node->place, "%s is %s; there is no such interface here", key,
+		check_error(check, setting->place, "%s is %s; there is no such interface here", key,
 			    shown);
 	else if (nearest.best)
-		check_error(check, node->place, "%s is %s; did you mean \"%s\"?", key, shown,
+		check_error(check, setting->place, "%s is %s; did you mean \"%s\"?", key, shown,
 			    nearest.best);
 	else
-		check_error(check, node->place, "%s is %s; it must be %s", key, shown,
+		check_error(check, setting->place, "%s is %s; it must be %s", key, shown,
 			    expect_text(option, expected, sizeof(expected)));
 }

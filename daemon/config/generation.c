@@ -9,8 +9,8 @@
 #include "config/build.h"
 #include "config/print.h"
 #include "config/root.h"
-#include "language/node.h"
 #include "language/parse.h"
+#include "language/setting.h"
 #include "language/source.h"
 
 #include "base/report.h"
@@ -208,7 +208,7 @@ static int check_body(struct check *check, const struct body *body, bool daemon_
 	const char *text = body->bytes + header->files_len + header->n_lines * sizeof(struct place);
 	struct place *places;
 	struct source source;
-	struct node *root = NULL;
+	struct setting *root = NULL;
 	int r;
 
 	r = add_files(check, header, body->bytes);

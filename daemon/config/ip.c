@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "config/config.h"
 #include "config/host.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <string.h>
@@ -29,25 +29,25 @@ unsigned ip_expand(const char *const *name, const char *const **ret)
 	return ip_is_name(*name) ? IP_FAMILIES : 1;
 }
 
-int ip_keep_fitting(struct arena *scratch, const struct node *group, struct config_endpoint *endpoint)
+int ip_keep_fitting(struct arena *scratch, const struct setting *group, struct config_endpoint *endpoint)
 {
 	const struct config_leg *leg = &endpoint->legs[0];
-	const struct node *node;
+	const struct setting *setting;
 	struct host host;
 	char *text;
 
 	if (endpoint->n_legs < 2 || leg->family->host_option < 0)
 		return 0;
-	node = node_find(group, leg->family->options[leg->family->host_option].name);
-	if (!node || !node->text)
+	setting = setting_find(group, leg->family->options[leg->family->host_option].name);
+	if (!setting || !setting->text)
 		return 0;
-	text = arena_take(scratch, strlen(node->text) + 1, 1);
+	text = arena_take(scratch, strlen(setting->text) + 1, 1);
 	if (!text)
 		return -ENOMEM;
-	if (node->type == NODE_TEXT)
-		text_decode_percent(node->text, strlen(node->text), text);
+	if (setting->type == SETTING_TEXT)
+		text_decode_percent(setting->text, strlen(setting->text), text);
 	else
-		strcpy(text, node->text);
+		strcpy(text, setting->text);
 	if (host_parse(text, &host) < 0 || host.len == 0)
 		return 0;
 	if ((host.kind == HOST_INET) == (endpoint->legs[1].family->plugin.domain == AF_INET)) {

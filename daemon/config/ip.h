@@ -6,7 +6,7 @@
 
 struct arena;
 struct config_endpoint;
-struct node;
+struct setting;
 
 #define IP_NAME "ip"
 #define IP_SUMMARY "inet6 and inet together"
@@ -21,7 +21,7 @@ bool ip_is_name(const char *name);
 unsigned ip_expand(const char *const *name, const char *const **ret);
 
 /* Where the host of two legs is a number, keeps the leg that it fits. The other's own options are then out of place. 0 or -ENOMEM. */
-int ip_keep_fitting(struct arena *scratch, const struct node *group, struct config_endpoint *endpoint);
+int ip_keep_fitting(struct arena *scratch, const struct setting *group, struct config_endpoint *endpoint);
 
 /* Have both legs an address of their own? Then each must become an endpoint: one setting cannot say both. */
 bool ip_is_divided(const struct config_endpoint *endpoint);

@@ -14,7 +14,7 @@
 #include "config/schema.h"
 #include "config/unknown.h"
 #include "config/value.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,7 +39,7 @@ static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, co
 
 /* One option of one leg; what another leg could not read is left unset here, too. */
 static int read_option(struct check *check, const struct config_endpoint *endpoint, unsigned i_leg,
-		       const struct spliced_option *option, const struct node *group, struct node *node,
+		       const struct spliced_option *option, const struct setting *group, struct setting *setting,
 		       struct config_value *value)
 {
 	bool repeated = is_repeated(endpoint, i_leg, option->name);
@@ -47,12 +47,12 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	int r = 0;
 
 	snprintf(key, sizeof(key), "%s.%s", endpoint->key, option->name);
-	if (node) {
+	if (setting) {
 		unsigned errors = check->reader.errors;
 
-		node->seen = true;
-		r = value_read(check, option, key, node, value);
-		node->damaged = node->damaged || check->reader.errors > errors; /* said once is enough */
+		setting->seen = true;
+		r = value_read(check, option, key, setting, value);
+		setting->damaged = setting->damaged || check->reader.errors > errors; /* said once is enough */
 		return r;
 	}
 	r = value_set_default(check->arena, option, &value->value);
@@ -68,7 +68,7 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	return r == -ENOMEM ? r : 0;
 }
 
-static int read_options(struct check *check, struct node *group, struct config_endpoint *endpoint,
+static int read_options(struct check *check, struct setting *group, struct config_endpoint *endpoint,
 			unsigned i_leg)
 {
 	struct config_leg *leg = &endpoint->legs[i_leg];
@@ -80,11 +80,11 @@ static int read_options(struct check *check, struct node *group, struct config_e
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct spliced_option *option = &leg->family->options[i];
-		struct node *node = node_find(group, option->name);
+		struct setting *setting = setting_find(group, option->name);
 
 		if (!takes(leg->family, leg->row, endpoint->role, option))
 			continue;
-		r = read_option(check, endpoint, i_leg, option, group, node, &leg->values[i]);
+		r = read_option(check, endpoint, i_leg, option, group, setting, &leg->values[i]);
 		if (r < 0)
 			return r;
 	}
@@ -185,7 +185,7 @@ static void drop_unresolved(struct check *check, struct config_route *route, str
 		endpoint->n_legs = n;
 }
 
-int leg_read_all(struct check *check, struct config_route *route, struct node *group,
+int leg_read_all(struct check *check, struct config_route *route, struct setting *group,
 		 struct config_endpoint *endpoint)
 {
 	unsigned errors = check->reader.errors;
@@ -196,9 +196,9 @@ int leg_read_all(struct check *check, struct config_route *route, struct node *g
 		r = read_options(check, group, endpoint, i);
 	if (r < 0)
 		return r;
-	for (const struct node *node = group->first; node; node = node->next)
-		if (!node->seen)
-			unknown_report(check, endpoint, node);
+	for (const struct setting *setting = group->first; setting; setting = setting->next)
+		if (!setting->seen)
+			unknown_report(check, endpoint, setting);
 	if (check->reader.errors > errors)
 		return 0;
 	for (unsigned i = 0; i < endpoint->n_legs && r == 0 && check->reader.errors == errors; i++)

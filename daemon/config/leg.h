@@ -5,9 +5,9 @@
 struct check;
 struct config_endpoint;
 struct config_route;
-struct node;
+struct setting;
 
 /* Reads the options of all legs from the group, which loses what it has of theirs, and makes their
  * addresses. Errors are reported. 0 or -ENOMEM. */
-int leg_read_all(struct check *check, struct config_route *route, struct node *group,
+int leg_read_all(struct check *check, struct config_route *route, struct setting *group,
 		 struct config_endpoint *endpoint);

@@ -8,15 +8,15 @@
 #include "base/arena.h"
 #include "config/check.h"
 #include "config/conflict.h"
-#include "config/group.h"
 #include "config/limit.h"
 #include "config/loop.h"
 #include "config/odd.h"
+#include "config/options.h"
 #include "config/route.h"
 #include "config/rule.h"
 #include "config/schema.h"
 #include "config/stray.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -25,13 +25,13 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-static const struct group_table daemon_table = {
+static const struct options_table daemon_table = {
 	.options = schema_daemon,
 	.n_options = DAEMON_OPTIONS,
 	.manual = "see spliced.conf(5)",
 };
 
-static const struct group_table root_table = {
+static const struct options_table root_table = {
 	.keys = schema_root_keys,
 	.manual = "see spliced.conf(5)",
 };
@@ -63,60 +63,60 @@ static void check_names(struct check *check)
 	}
 }
 
-static int check_daemon(struct check *check, struct node *root)
+static int check_daemon(struct check *check, struct setting *root)
 {
-	struct node *group = node_take(root, "daemon");
+	struct setting *group = setting_take(root, "daemon");
 	int r = 0;
 
 	check->reader.where = "daemon";
-	if (group && group->type != NODE_GROUP) {
+	if (group && group->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, group->place, "daemon is %s; it must be a group: daemon: { ... };", node_type_name(group));
+		check_error(check, group->place, "daemon is %s; it must be a group: daemon: { ... };", setting_type_name(group));
 	} else if (group) {
-		r = group_read(check, &daemon_table, group, check->config->daemon);
+		r = options_read(check, &daemon_table, group, check->config->daemon);
 		if (r == 0) {
 			stray_report(check, group, STRAY_IN_DAEMON);
-			group_report_unknown(check, &daemon_table, group);
+			options_report_unknown(check, &daemon_table, group);
 		}
 	}
 	if (r == 0)
-		r = group_set_defaults(check, &daemon_table, check->config->daemon);
+		r = options_set_defaults(check, &daemon_table, check->config->daemon);
 	if (r == 0 && !check->generation)
 		check_names(check);
 	check->reader.where = NULL;
 	return r;
 }
 
-static int check_route(struct check *check, struct node *node,
+static int check_route(struct check *check, struct setting *setting,
 		       const struct route_defaults *defaults, struct config_route *route)
 {
 	int r;
 
-	check->reader.where = arena_print(check->scratch, "route %s", node->name);
+	check->reader.where = arena_print(check->scratch, "route %s", setting->name);
 	if (!check->reader.where)
 		return -ENOMEM;
-	r = route_read(check, node, defaults, route);
+	r = route_read(check, setting, defaults, route);
 	check->reader.where = NULL;
 	return r;
 }
 
-static int check_routes(struct check *check, struct node *group,
+static int check_routes(struct check *check, struct setting *group,
 			const struct route_defaults *defaults)
 {
 	struct config *config = check->config;
 	int r = 0;
 
-	if (group->type != NODE_GROUP) {
+	if (group->type != SETTING_GROUP) {
 		check_error(check, group->place,
 			    "routes is %s; it must be a group, such as routes: { NAME: { ... }; };",
-			    node_type_name(group));
+			    setting_type_name(group));
 		return 0;
 	}
 	config->routes = arena_take(check->arena, group->n, sizeof(*config->routes));
 	if (!config->routes)
 		return -ENOMEM;
-	for (struct node *node = group->first; node && r == 0; node = node->next)
-		r = check_route(check, node, defaults, &config->routes[config->n_routes++]);
+	for (struct setting *setting = group->first; setting && r == 0; setting = setting->next)
+		r = check_route(check, setting, defaults, &config->routes[config->n_routes++]);
 	if (r == 0)
 		r = conflict_check(check);
 	if (r == 0 && !check->generation)
@@ -129,31 +129,31 @@ static int check_routes(struct check *check, struct node *group,
 	return r;
 }
 
-int root_read(struct check *check, struct node *root, bool daemon_only)
+int root_read(struct check *check, struct setting *root, bool daemon_only)
 {
-	struct node *defaults_group, *lists, *routes;
+	struct setting *defaults_group, *lists, *routes;
 	struct route_defaults defaults = {0};
 	int r;
 
 	r = check_daemon(check, root);
 	if (r < 0 || daemon_only)
 		return r;
-	lists = node_take(root, "lists");
+	lists = setting_take(root, "lists");
 	if (lists) {
 		rule_check_lists(check, lists);
 		check->lists = lists;
 	}
-	defaults_group = node_take(root, "defaults");
+	defaults_group = setting_take(root, "defaults");
 	check->reader.where = "defaults";
 	if (defaults_group)
 		r = route_read_defaults(check, defaults_group, &defaults);
 	check->reader.where = NULL;
-	routes = node_take(root, "routes");
+	routes = setting_take(root, "routes");
 	if (routes && r == 0)
 		r = check_routes(check, routes, &defaults);
 	if (r < 0)
 		return r;
 	stray_report(check, root, STRAY_IN_FILE);
-	group_report_unknown(check, &root_table, root);
+	options_report_unknown(check, &root_table, root);
 	return 0;
 }

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 
 struct check;
-struct node;
+struct setting;
 
 /* Reads the daemon group, and then, unless daemon_only, all routes. root is one tree with all
  * files' routes. 0 or -ENOMEM. */
-int root_read(struct check *check, struct node *root, bool daemon_only);
+int root_read(struct check *check, struct setting *root, bool daemon_only);

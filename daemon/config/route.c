@@ -9,63 +9,63 @@
 #include "config/ask.h"
 #include "config/check.h"
 #include "config/endpoint.h"
-#include "config/group.h"
+#include "config/options.h"
 #include "config/pair.h"
 #include "config/rule.h"
 #include "config/schema.h"
 #include "config/stray.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <string.h>
 
-static const struct group_table defaults_table = {
+static const struct options_table defaults_table = {
 	.options = schema_route,
 	.n_options = ROUTE_OPTIONS,
 	.keys = schema_defaults_keys,
 	.manual = "see spliced.conf(5)",
 };
 
-static const struct group_table route_table = {
+static const struct options_table route_table = {
 	.options = schema_route,
 	.n_options = ROUTE_OPTIONS,
 	.keys = schema_route_keys,
 	.manual = "see spliced.conf(5)",
 };
 
-int route_read_defaults(struct check *check, struct node *group, struct route_defaults *defaults)
+int route_read_defaults(struct check *check, struct setting *group, struct route_defaults *defaults)
 {
 	static const char *const own[] = {"listen", "dial", "target", NULL};
 	int r;
 
-	if (group->type != NODE_GROUP) {
+	if (group->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, group->place, "defaults is %s; it must be a group: defaults: { ... };", node_type_name(group));
+		check_error(check, group->place, "defaults is %s; it must be a group: defaults: { ... };", setting_type_name(group));
 		return 0;
 	}
-	r = group_read(check, &defaults_table, group, defaults->values);
+	r = options_read(check, &defaults_table, group, defaults->values);
 	if (r < 0)
 		return r;
-	defaults->allow = node_take(group, "allow");
-	defaults->deny = node_take(group, "deny");
+	defaults->allow = setting_take(group, "allow");
+	defaults->deny = setting_take(group, "deny");
 	for (const char *const *key = own; *key; key++) {
-		const struct node *node = node_take(group, *key);
+		const struct setting *setting = setting_take(group, *key);
 
-		if (node)
-			check_error(check, node->place,
+		if (setting)
+			check_error(check, setting->place,
 				    "\"%s\" cannot have a default; set it in each route", *key);
 	}
 	stray_report(check, group, STRAY_IN_DEFAULTS);
-	group_report_unknown(check, &defaults_table, group);
+	options_report_unknown(check, &defaults_table, group);
 	return 0;
 }
 
-static int read_values(struct check *check, struct node *group,
+static int read_values(struct check *check, struct setting *group,
 		       const struct route_defaults *defaults, struct config_route *route)
 {
 	int r;
 
-	r = group_read(check, &route_table, group, route->values);
+	r = options_read(check, &route_table, group, route->values);
 	if (r < 0)
 		return r;
 	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
@@ -73,7 +73,7 @@ static int read_values(struct check *check, struct node *group,
 			route->values[i] = defaults->values[i];
 			route->values[i].inherited = true;
 		}
-	return group_set_defaults(check, &route_table, route->values);
+	return options_set_defaults(check, &route_table, route->values);
 }
 
 enum { MESSAGE_IDLE_SECONDS = 60, MESSAGE_HALF_CLOSED_SECONDS = 2 };
@@ -120,16 +120,16 @@ static void check_backoff(struct check *check, const struct config_route *route)
 }
 
 /* Where clients arrive, or what is connected to in their place. */
-static int read_front(struct check *check, struct node *group, struct config_route *route)
+static int read_front(struct check *check, struct setting *group, struct config_route *route)
 {
-	struct node *listen = node_take(group, "listen"), *dial = node_take(group, "dial");
+	struct setting *listen = setting_take(group, "listen"), *dial = setting_take(group, "dial");
 	bool well = true;
 	int r = 0;
 
 	if (listen && dial)
 		check_error(check, dial->place,
 			    "both listen and dial are set; a route can have only one of them: divide the route");
-	if (!listen && !dial && !group_means(&route_table, group, "listen") && !group_means(&route_table, group, "dial"))
+	if (!listen && !dial && !options_means(&route_table, group, "listen") && !options_means(&route_table, group, "dial"))
 		check_error(check, route->place,
 			    "listen is missing; set where clients connect, such as \"tcp://:8080\", or "
 			    "set dial to connect out instead");
@@ -146,16 +146,16 @@ static int read_front(struct check *check, struct node *group, struct config_rou
 	return r;
 }
 
-static int read_endpoints(struct check *check, struct node *group, struct config_route *route)
+static int read_endpoints(struct check *check, struct setting *group, struct config_route *route)
 {
-	struct node *target = node_take(group, "target");
+	struct setting *target = setting_take(group, "target");
 	bool well = true;
 	int r;
 
 	r = read_front(check, group, route);
 	if (r < 0)
 		return r;
-	if (!target && !group_means(&route_table, group, "target"))
+	if (!target && !options_means(&route_table, group, "target"))
 		check_error(check, route->place,
 			    "target is missing; set where to forward to, such as \"tcp://localhost:80\"");
 	if (target)
@@ -167,16 +167,16 @@ static int read_endpoints(struct check *check, struct node *group, struct config
 }
 
 /* What nobody arrives at: NULL, or its name. */
-static const char *name_lonely(const struct node *group, const struct config_route *route)
+static const char *name_lonely(const struct setting *group, const struct config_route *route)
 {
-	if (node_find(group, "dial"))
+	if (setting_find(group, "dial"))
 		return "dial";
 	if (route->n_listen && route->listen[0].legs[0].row->capabilities & SPLICED_FEED)
 		return "a feed";
 	return NULL;
 }
 
-static void refuse_rules(struct check *check, const struct node *rules, const char *lonely)
+static void refuse_rules(struct check *check, const struct setting *rules, const char *lonely)
 {
 	if (rules)
 		check_error(check, rules->place,
@@ -184,10 +184,10 @@ static void refuse_rules(struct check *check, const struct node *rules, const ch
 			    rules->name, lonely);
 }
 
-static int read_rules(struct check *check, struct node *group,
+static int read_rules(struct check *check, struct setting *group,
 		      const struct route_defaults *defaults, struct config_route *route)
 {
-	const struct node *allow = node_take(group, "allow"), *deny = node_take(group, "deny");
+	const struct setting *allow = setting_take(group, "allow"), *deny = setting_take(group, "deny");
 	const char *lonely = name_lonely(group, route);
 	int r = 0;
 
@@ -220,40 +220,40 @@ static void ask_legs(struct check *check, struct config_route *route)
 	ask_legs_of(check, route->targets, route->n_targets);
 }
 
-int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
+int route_read(struct check *check, struct setting *setting, const struct route_defaults *defaults,
 	       struct config_route *route)
 {
 	unsigned errors = check->reader.errors;
 	int r;
 
-	route->place = node->place;
-	route->name = arena_copy_text(check->arena, node->name);
+	route->place = setting->place;
+	route->name = arena_copy_text(check->arena, setting->name);
 	if (!route->name)
 		return -ENOMEM;
-	if (strchr(node->name, '*'))
-		check_error(check, node->place,
+	if (strchr(setting->name, '*'))
+		check_error(check, setting->place,
 			    "a route's name must be a letter, then letters, digits, '-' and '_'");
-	if (node->type != NODE_GROUP) {
+	if (setting->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, node->place, "route %s is %s; a route is a group: %s: { listen = ...; target = ...; };", node->name,
-			    node_type_name(node), node->name);
+		check_error(check, setting->place, "route %s is %s; a route is a group: %s: { listen = ...; target = ...; };", setting->name,
+			    setting_type_name(setting), setting->name);
 		return 0;
 	}
-	r = read_values(check, node, defaults, route);
+	r = read_values(check, setting, defaults, route);
 	if (r < 0)
 		return r;
 	check_backoff(check, route);
-	r = read_endpoints(check, node, route);
+	r = read_endpoints(check, setting, route);
 	if (r < 0)
 		return r;
 	pair_check(check, route);
 	if (check->reader.errors == errors)
 		ask_legs(check, route);
 	copy_values(route);
-	r = read_rules(check, node, defaults, route);
+	r = read_rules(check, setting, defaults, route);
 	if (r < 0)
 		return r;
-	stray_report(check, node, STRAY_IN_ROUTE);
-	group_report_unknown(check, &route_table, node);
+	stray_report(check, setting, STRAY_IN_ROUTE);
+	options_report_unknown(check, &route_table, setting);
 	return 0;
 }

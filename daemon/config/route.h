@@ -5,16 +5,16 @@
 #include "config/config.h"
 
 struct check;
-struct node;
+struct setting;
 
 struct route_defaults {
 	struct config_value values[ROUTE_OPTIONS];
-	const struct node *allow, *deny; /* or NULL */
+	const struct setting *allow, *deny; /* or NULL */
 };
 
 /* Reads the group `defaults`. 0 or -ENOMEM. */
-int route_read_defaults(struct check *check, struct node *group, struct route_defaults *defaults);
+int route_read_defaults(struct check *check, struct setting *group, struct route_defaults *defaults);
 
 /* Reads a route from its setting. 0 or -ENOMEM. */
-int route_read(struct check *check, struct node *node, const struct route_defaults *defaults,
+int route_read(struct check *check, struct setting *setting, const struct route_defaults *defaults,
 	       struct config_route *route);

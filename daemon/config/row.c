@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "config/check.h"
 #include "config/ip.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -18,18 +18,18 @@
 
 /* The text of a setting that must be a string, or may be a number; NULL, reported, if it is none. */
 static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
-			     struct node *group, const char *name, bool numbers)
+			     struct setting *group, const char *name, bool numbers)
 {
-	struct node *node = node_take(group, name);
+	struct setting *setting = setting_take(group, name);
 
-	if (!node || node->damaged)
+	if (!setting || setting->damaged)
 		return NULL;
-	if (node->type == NODE_STRING || node->type == NODE_TEXT)
-		return node->text;
-	if (node->type == NODE_NUMBER && numbers)
-		return arena_print(check->scratch, "%" PRId64, node->number);
-	check_error(check, node->place, "%s.%s is %s; it must be a string",
-		    endpoint->key, name, node_type_name(node));
+	if (setting->type == SETTING_STRING || setting->type == SETTING_TEXT)
+		return setting->text;
+	if (setting->type == SETTING_NUMBER && numbers)
+		return arena_print(check->scratch, "%" PRId64, setting->number);
+	check_error(check, setting->place, "%s.%s is %s; it must be a string",
+		    endpoint->key, name, setting_type_name(setting));
 	return NULL;
 }
 
@@ -93,15 +93,15 @@ struct wanted {
 };
 
 static void read_type(struct check *check, const struct config_endpoint *endpoint,
-		      struct node *group, struct wanted *wanted)
+		      struct setting *group, struct wanted *wanted)
 {
 	static const char *const types[] = {"stream", "dgram", "seqpacket", "rdm", "raw", NULL};
-	const struct node *node = node_find(group, "type");
+	const struct setting *setting = setting_find(group, "type");
 	const char *text = take_word(check, endpoint, group, "type", false);
 	struct text_nearest nearest;
 
 	wanted->type = -1;
-	if (!node)
+	if (!setting)
 		return;
 	wanted->type = text ? family_type_from_name(text) : -1;
 	wanted->wrong = wanted->type < 0;
@@ -111,21 +111,21 @@ static void read_type(struct check *check, const struct config_endpoint *endpoin
 	for (const char *const *type = types; *type; type++)
 		text_nearest_offer(&nearest, *type);
 	if (nearest.best)
-		check_error(check, node->place, "%s.type is \"%s\"; did you mean \"%s\"?",
+		check_error(check, setting->place, "%s.type is \"%s\"; did you mean \"%s\"?",
 			    endpoint->key, text, nearest.best);
 	else
-		check_error(check, node->place,
+		check_error(check, setting->place,
 			    "%s.type is \"%s\"; it must be stream, dgram, seqpacket, rdm or raw",
 			    endpoint->key, text);
 }
 
 static void report_row(struct check *check, const struct config_endpoint *endpoint,
-		       const struct family *family, const struct node *group,
+		       const struct family *family, const struct setting *group,
 		       const struct wanted *wanted)
 {
-	const struct node *node =
-		node_find(group, wanted->protocol ? "protocol" : "type");
-	struct place place = node ? node->place : endpoint->place;
+	const struct setting *setting =
+		setting_find(group, wanted->protocol ? "protocol" : "type");
+	struct place place = setting ? setting->place : endpoint->place;
 	char text[512];
 
 	if (!family_row(family, wanted->type, NULL))
@@ -156,35 +156,35 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 }
 
 /* A key that was meant to be "family": reported as that. */
-static bool find_family_key(struct check *check, const struct config_endpoint *endpoint, const struct node *group)
+static bool find_family_key(struct check *check, const struct config_endpoint *endpoint, const struct setting *group)
 {
-	for (const struct node *node = group->first; node; node = node->next) {
+	for (const struct setting *setting = group->first; setting; setting = setting->next) {
 		struct text_nearest nearest;
 
-		text_nearest_init(&nearest, node->name);
+		text_nearest_init(&nearest, setting->name);
 		text_nearest_offer(&nearest, "family");
 		if (!nearest.best)
 			continue;
-		check_error(check, node->place, "unknown key \"%s.%s\"; did you mean \"%s.family\"?", endpoint->key, node->name, endpoint->key);
+		check_error(check, setting->place, "unknown key \"%s.%s\"; did you mean \"%s.family\"?", endpoint->key, setting->name, endpoint->key);
 		return true;
 	}
 	return false;
 }
 
-int row_choose(struct check *check, struct node *group, struct config_endpoint *endpoint)
+int row_choose(struct check *check, struct setting *group, struct config_endpoint *endpoint)
 {
 	const char *family = take_word(check, endpoint, group, "family", false), *const *names;
-	const struct node *node = node_find(group, "family");
+	const struct setting *setting = setting_find(group, "family");
 	struct wanted wanted = {0};
 	unsigned n;
 	int r;
 
 	endpoint->n_legs = 0;
-	if (!node && !find_family_key(check, endpoint, group))
+	if (!setting && !find_family_key(check, endpoint, group))
 		check_error(check, group->place,
 			    "%s has no family; set one, such as family = \"inet\"",
 			    endpoint->key);
-	if (!node || !family)
+	if (!setting || !family)
 		return 0;
 	endpoint->family = arena_copy_text(check->arena, family);
 	if (!endpoint->family)
@@ -194,7 +194,7 @@ int row_choose(struct check *check, struct node *group, struct config_endpoint *
 	for (unsigned i = 0; i < n; i++) {
 		struct config_leg *leg = &endpoint->legs[i];
 
-		r = load_family(check, node->place, names[i], &leg->family);
+		r = load_family(check, setting->place, names[i], &leg->family);
 		if (r < 0 || !leg->family)
 			return r;
 		if (i == 0 && has_protocols(leg->family))

@@ -10,7 +10,7 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "config/check.h"
-#include "language/node.h"
+#include "language/setting.h"
 #include "net/callback.h"
 #include "net/identity.h"
 
@@ -51,20 +51,20 @@ static bool knows_credentials(const struct config_route *route)
 }
 
 /* uid:N and gid:N. */
-static bool read_id(struct check *check, const struct list *list, const struct node *node,
+static bool read_id(struct check *check, const struct list *list, const struct setting *setting,
 		    uint32_t *id)
 {
 	int64_t number;
 
-	if (text_parse_number(node->text + 4, &number) == 0 && number >= 0 && number < UINT32_MAX) {
+	if (text_parse_number(setting->text + 4, &number) == 0 && number >= 0 && number < UINT32_MAX) {
 		*id = (uint32_t)number;
 		return true;
 	}
 	check_error(
-		check, node->place,
+		check, setting->place,
 		"%s: \"%s\" needs a number from 0 to %u after \"%.4s\"; for a name write \"%s\"",
-		list->key, node->text, UINT32_MAX - 1, node->text,
-		*node->text == 'u' ? "user:NAME" : "group:NAME");
+		list->key, setting->text, UINT32_MAX - 1, setting->text,
+		*setting->text == 'u' ? "user:NAME" : "group:NAME");
 	return false;
 }
 
@@ -92,58 +92,58 @@ static bool look_up(enum config_rule_kind kind, const char *name, uint32_t *id)
 }
 
 /* "user:NAME", "group:NAME" */
-static bool read_name(struct check *check, const struct list *list, const struct node *node, struct config_rule *rule)
+static bool read_name(struct check *check, const struct list *list, const struct setting *setting, struct config_rule *rule)
 {
-	const char *name = strchr(node->text, ':') + 1;
+	const char *name = strchr(setting->text, ':') + 1;
 	bool is_user = rule->kind == RULE_UID;
 
 	if (may_ask(check) && look_up(rule->kind, name, &rule->id))
 		return true;
 	if (!may_wait(check))
-		check_error(check, node->place, "%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"", list->key,
+		check_error(check, setting->place, "%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"", list->key,
 			    is_user ? "user" : "group", name, is_user ? "uid" : "gid");
 	return false;
 }
 
 /* In a user namespace that does not map it nobody can be seen to have the id: the rule would allow, or deny, nobody. */
-static bool check_mapped(struct check *check, const struct list *list, const struct node *node, const struct config_rule *rule)
+static bool check_mapped(struct check *check, const struct list *list, const struct setting *setting, const struct config_rule *rule)
 {
 	enum identity kind = rule->kind == RULE_UID ? IDENTITY_UID : IDENTITY_GID;
 
 	if (check->generation || identity_is_mapped(kind, rule->id))
 		return true;
-	check_error(check, node->place,
+	check_error(check, setting->place,
 		    "%s: \"%s\" means %s %u, which is not mapped in spliced's user namespace (/proc/self/%s), so that peers cannot be recognized "
 		    "by it; start spliced without a user namespace (PrivateUsers=no), or map the id",
-		    list->key, node->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
+		    list->key, setting->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
 		    kind == IDENTITY_UID ? "uid_map" : "gid_map");
 	return false;
 }
 
-static int add_id(struct check *check, struct list *list, const struct node *node,
+static int add_id(struct check *check, struct list *list, const struct setting *setting,
 		  struct config_rule *rule)
 {
 	bool well;
 
-	rule->kind = starts_with(node->text, "uid:") || starts_with(node->text, "user:") ? RULE_UID
+	rule->kind = starts_with(setting->text, "uid:") || starts_with(setting->text, "user:") ? RULE_UID
 											 : RULE_GID;
 	if (list->route->n_listen && !knows_credentials(list->route)) {
-		check_error(check, node->place,
+		check_error(check, setting->place,
 			    "%s: \"%s\" needs a listener that knows the users of its peers, such as family "
 			    "\"unix\"; use an address",
-			    list->key, node->text);
+			    list->key, setting->text);
 		return 0;
 	}
-	if (starts_with(node->text, "uid:") || starts_with(node->text, "gid:"))
-		well = read_id(check, list, node, &rule->id);
+	if (starts_with(setting->text, "uid:") || starts_with(setting->text, "gid:"))
+		well = read_id(check, list, setting, &rule->id);
 	else
-		well = read_name(check, list, node, rule);
-	if (!well && may_wait(check) && node->text[1] != 'i') {
+		well = read_name(check, list, setting, rule);
+	if (!well && may_wait(check) && setting->text[1] != 'i') {
 		rule->kind = RULE_UNKNOWN;
 		list->route->waits_for_names = true;
 		return add(check, list, rule);
 	}
-	return well && check_mapped(check, list, node, rule) ? add(check, list, rule) : 0;
+	return well && check_mapped(check, list, setting, rule) ? add(check, list, rule) : 0;
 }
 
 /* Has an endpoint before this one asked the family already? */
@@ -227,27 +227,27 @@ static const char *expected_rules(const struct config_route *route)
 	return "an address, \"uid:N\", \"user:NAME\", \"gid:N\", \"group:NAME\" or \"@LIST\"";
 }
 
-static void report_rule(struct check *check, const struct list *list, const struct node *node)
+static void report_rule(struct check *check, const struct list *list, const struct setting *setting)
 {
 	const struct config_route *route = list->route;
 	const char *expected = expected_rules(route), *nearest;
 	char text[128];
 
-	if (is_everybody(node->text) && strcmp(list->key, "allow") == 0)
-		check_error(check, node->place, "allow: \"%s\" is not a rule; omit allow to accept all clients", node->text);
-	else if (is_everybody(node->text))
-		check_error(check, node->place, "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients", node->text);
-	else if (knows_credentials(route) && (nearest = find_identity(check, node->text, text, sizeof(text))))
-		check_error(check, node->place, "%s: \"%s\" is not a rule; did you mean \"%s\"?", list->key, node->text, nearest);
+	if (is_everybody(setting->text) && strcmp(list->key, "allow") == 0)
+		check_error(check, setting->place, "allow: \"%s\" is not a rule; omit allow to accept all clients", setting->text);
+	else if (is_everybody(setting->text))
+		check_error(check, setting->place, "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients", setting->text);
+	else if (knows_credentials(route) && (nearest = find_identity(check, setting->text, text, sizeof(text))))
+		check_error(check, setting->place, "%s: \"%s\" is not a rule; did you mean \"%s\"?", list->key, setting->text, nearest);
 	else if (route->n_listen && knows_credentials(route) && !knows_addresses(route))
-		check_error(check, node->place, "%s: \"%s\" is not a rule here: peers of family \"%s\" have no addresses; it must be %s", list->key,
-			    node->text, route->listen[0].family, expected);
+		check_error(check, setting->place, "%s: \"%s\" is not a rule here: peers of family \"%s\" have no addresses; it must be %s", list->key,
+			    setting->text, route->listen[0].family, expected);
 	else
-		check_error(check, node->place, "%s: \"%s\" is not a rule; it must be %s", list->key, node->text, expected);
+		check_error(check, setting->place, "%s: \"%s\" is not a rule; it must be %s", list->key, setting->text, expected);
 }
 
 /* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong whatever they are. */
-static int ask_any(struct check *check, struct list *list, const struct node *node, struct config_rule *rule)
+static int ask_any(struct check *check, struct list *list, const struct setting *setting, struct config_rule *rule)
 {
 	struct report ignored = {0};
 	struct spliced_rule tried;
@@ -265,13 +265,13 @@ static int ask_any(struct check *check, struct list *list, const struct node *no
 			memcpy(why, text, sizeof(why));
 	}
 	if (!taken && *why)
-		check_error(check, node->place, "%s: %s", list->key, why);
+		check_error(check, setting->place, "%s: %s", list->key, why);
 	else if (!taken)
-		report_rule(check, list, node);
+		report_rule(check, list, setting);
 	return 0;
 }
 
-static int add_address(struct check *check, struct list *list, const struct node *node,
+static int add_address(struct check *check, struct list *list, const struct setting *setting,
 		       struct config_rule *rule)
 {
 	const struct config_route *route = list->route;
@@ -280,7 +280,7 @@ static int add_address(struct check *check, struct list *list, const struct node
 	int r;
 
 	if (route->n_listen == 0)
-		return ask_any(check, list, node, rule);
+		return ask_any(check, list, setting, rule);
 	for (unsigned i = 0; i < route->n_listen; i++) {
 		for (unsigned j = 0; j < route->listen[i].n_legs; j++) {
 			if (is_asked(route, i, j))
@@ -293,82 +293,82 @@ static int add_address(struct check *check, struct list *list, const struct node
 		}
 	}
 	if (!taken && *why)
-		check_error(check, node->place, "%s: %s", list->key, why);
+		check_error(check, setting->place, "%s: %s", list->key, why);
 	else if (!taken)
-		report_rule(check, list, node);
+		report_rule(check, list, setting);
 	return 0;
 }
 
-static int read_rule(struct check *check, struct list *list, const struct node *node)
+static int read_rule(struct check *check, struct list *list, const struct setting *setting)
 {
-	struct config_rule rule = {.place = node->place};
+	struct config_rule rule = {.place = setting->place};
 
-	if (text_utf8_len(node->text, strlen(node->text)) < strlen(node->text)) {
-		check_error(check, node->place, "%s contains a string with bytes that are not UTF-8", list->key);
+	if (text_utf8_len(setting->text, strlen(setting->text)) < strlen(setting->text)) {
+		check_error(check, setting->place, "%s contains a string with bytes that are not UTF-8", list->key);
 		return 0;
 	}
-	rule.text = arena_copy_text(check->arena, node->text);
+	rule.text = arena_copy_text(check->arena, setting->text);
 	if (!rule.text)
 		return -ENOMEM;
 	if (starts_with(rule.text, "uid:") || starts_with(rule.text, "gid:") ||
 	    starts_with(rule.text, "user:") || starts_with(rule.text, "group:"))
-		return add_id(check, list, node, &rule);
-	return add_address(check, list, node, &rule);
+		return add_id(check, list, setting, &rule);
+	return add_address(check, list, setting, &rule);
 }
 
-static void report_list(struct check *check, const struct list *list, const struct node *node)
+static void report_list(struct check *check, const struct list *list, const struct setting *setting)
 {
 	struct text_nearest nearest;
 
-	text_nearest_init(&nearest, node->text + 1);
-	for (const struct node *known = check->lists ? check->lists->first : NULL; known;
+	text_nearest_init(&nearest, setting->text + 1);
+	for (const struct setting *known = check->lists ? check->lists->first : NULL; known;
 	     known = known->next)
 		text_nearest_offer(&nearest, known->name);
 	if (nearest.best)
-		check_error(check, node->place,
+		check_error(check, setting->place,
 			    "%s: there is no list \"%s\"; did you mean \"@%s\"?", list->key,
-			    node->text, nearest.best);
+			    setting->text, nearest.best);
 	else
-		check_error(check, node->place,
+		check_error(check, setting->place,
 			    "%s: there is no list \"%s\"; define it in lists: { ... };", list->key,
-			    node->text);
+			    setting->text);
 }
 
-static int expand(struct check *check, struct list *list, const struct node *node)
+static int expand(struct check *check, struct list *list, const struct setting *setting)
 {
-	const struct node *found =
-		check->lists ? node_find(check->lists, node->text + 1)
+	const struct setting *found =
+		check->lists ? setting_find(check->lists, setting->text + 1)
 			     : NULL;
 	int r = 0;
 
 	if (!found) {
-		report_list(check, list, node);
+		report_list(check, list, setting);
 		return 0;
 	}
-	for (const struct node *element = found->first; element && r == 0; element = element->next)
-		if (element->type == NODE_STRING && *element->text != '@' && !element->damaged)
+	for (const struct setting *element = found->first; element && r == 0; element = element->next)
+		if (element->type == SETTING_STRING && *element->text != '@' && !element->damaged)
 			r = read_rule(check, list, element);
 	return r;
 }
 
 int rule_read_list(struct check *check, struct config_route *route, const char *key,
-		   const struct node *node, struct config_rule **rules, unsigned *n_rules)
+		   const struct setting *setting, struct config_rule **rules, unsigned *n_rules)
 {
 	struct list list = {.route = route, .key = key};
 	int r = 0;
 
-	if (node->type != NODE_LIST && !node->damaged)
-		check_error(check, node->place,
+	if (setting->type != SETTING_LIST && !setting->damaged)
+		check_error(check, setting->place,
 			    "%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]", key,
-			    node_type_name(node));
-	for (const struct node *element = node->first; node->type == NODE_LIST && element && r == 0;
+			    setting_type_name(setting));
+	for (const struct setting *element = setting->first; setting->type == SETTING_LIST && element && r == 0;
 	     element = element->next) {
 		if (element->damaged)
 			continue;
-		if (element->type != NODE_STRING)
+		if (element->type != SETTING_STRING)
 			check_error(check, element->place,
 				    "%s contains %s; it may contain only strings, such as \"10.0.0.0/8\"", key,
-				    node_type_name(element));
+				    setting_type_name(element));
 		else
 			r = *element->text == '@' ? expand(check, &list, element)
 						  : read_rule(check, &list, element);
@@ -378,21 +378,21 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 	return r;
 }
 
-static void check_list(struct check *check, const struct node *list)
+static void check_list(struct check *check, const struct setting *list)
 {
-	if (list->type != NODE_LIST) {
+	if (list->type != SETTING_LIST) {
 		check_error(check, list->place,
 			    "lists.%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
-			    list->name, node_type_name(list));
+			    list->name, setting_type_name(list));
 		return;
 	}
-	for (const struct node *element = list->first; element; element = element->next) {
+	for (const struct setting *element = list->first; element; element = element->next) {
 		if (element->damaged)
 			continue;
-		if (element->type != NODE_STRING)
+		if (element->type != SETTING_STRING)
 			check_error(check, element->place,
 				    "lists.%s contains %s; it may contain only strings", list->name,
-				    node_type_name(element));
+				    setting_type_name(element));
 		else if (*element->text == '@')
 			check_error(check, element->place,
 				    "lists.%s contains \"%s\"; a list cannot contain another list, write out "
@@ -401,14 +401,14 @@ static void check_list(struct check *check, const struct node *list)
 	}
 }
 
-void rule_check_lists(struct check *check, const struct node *lists)
+void rule_check_lists(struct check *check, const struct setting *lists)
 {
-	if (lists->type != NODE_GROUP) {
+	if (lists->type != SETTING_GROUP) {
 		check_error(check, lists->place,
 			    "lists is %s; it must be a group, such as lists: { NAME = [ ... ]; };",
-			    node_type_name(lists));
+			    setting_type_name(lists));
 		return;
 	}
-	for (const struct node *list = lists->first; list; list = list->next)
+	for (const struct setting *list = lists->first; list; list = list->next)
 		check_list(check, list);
 }

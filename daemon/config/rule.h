@@ -5,12 +5,12 @@
 #include "config/config.h"
 
 struct check;
-struct node;
+struct setting;
 
 /* Reads a list of rules for the route, whose listening endpoints are there already; none at all
  * take every rule. 0 or -ENOMEM. */
 int rule_read_list(struct check *check, struct config_route *route, const char *key,
-		   const struct node *node, struct config_rule **rules, unsigned *n_rules);
+		   const struct setting *setting, struct config_rule **rules, unsigned *n_rules);
 
 /* Checks that the group `lists` holds lists of strings only, so that they can be used. */
-void rule_check_lists(struct check *check, const struct node *lists);
+void rule_check_lists(struct check *check, const struct setting *lists);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Endpoint strings. They are only another spelling: from here on there is the group alone, whose
- * values are still percent-encoded (NODE_TEXT), because only an option's type tells whether a comma
+ * values are still percent-encoded (SETTING_TEXT), because only an option's type tells whether a comma
  * parts a list or belongs to a file's name.
  *
  * The address follows the pattern of the family's row, so that a new family's strings need no code
@@ -16,7 +16,7 @@
 #include "config/ip.h"
 #include "config/schema.h"
 #include "config/spelling.h"
-#include "language/node.h"
+#include "language/setting.h"
 #include "net/address.h"
 #include "net/passed.h"
 
@@ -99,7 +99,7 @@ static int find_family(struct check *check, const char *scheme, struct meaning *
 
 /* Finds what a scheme means; family NULL: it means nothing, which is reported. Families are loaded
  * only as far as it takes. */
-static int find_scheme(struct check *check, const struct node *string, const char *scheme,
+static int find_scheme(struct check *check, const struct setting *string, const char *scheme,
 		       struct meaning *ret)
 {
 	struct report ignored = {0};
@@ -118,18 +118,18 @@ static int find_scheme(struct check *check, const struct node *string, const cha
 	return 0;
 }
 
-static int add_text(struct check *check, struct node *group, const char *name, const char *text)
+static int add_text(struct check *check, struct setting *group, const char *name, const char *text)
 {
-	struct node *node = node_add(check->scratch, group, NODE_TEXT, name, group->place);
+	struct setting *setting = setting_add(check->scratch, group, SETTING_TEXT, name, group->place);
 
-	if (!node)
+	if (!setting)
 		return -ENOMEM;
-	node->text = text;
+	setting->text = text;
 	return 0;
 }
 
 /* Is the text well encoded? Reports it if not. */
-static bool is_encoded(struct check *check, const struct node *group, const char *name,
+static bool is_encoded(struct check *check, const struct setting *group, const char *name,
 		       const char *text)
 {
 	const char *percent = text;
@@ -147,7 +147,7 @@ static bool is_encoded(struct check *check, const struct node *group, const char
 	return false;
 }
 
-static int add_option(struct check *check, struct node *group, char *option)
+static int add_option(struct check *check, struct setting *group, char *option)
 {
 	char *equals = strchr(option, '=');
 
@@ -163,7 +163,7 @@ static int add_option(struct check *check, struct node *group, char *option)
 			    "\"%s\" after '?' is redundant; the scheme sets it", option);
 		return 0;
 	}
-	if (node_find(group, option)) {
+	if (setting_find(group, option)) {
 		check_error(check, group->place, "\"%s\" is set twice; keep one of them", option);
 		return 0;
 	}
@@ -172,7 +172,7 @@ static int add_option(struct check *check, struct node *group, char *option)
 	return add_text(check, group, option, equals + 1);
 }
 
-static int add_options(struct check *check, struct node *group, char *options)
+static int add_options(struct check *check, struct setting *group, char *options)
 {
 	char *option;
 	int r;
@@ -185,19 +185,19 @@ static int add_options(struct check *check, struct node *group, char *options)
 	return 0;
 }
 
-static int add_meaning(struct check *check, struct node *group, const struct meaning *meaning)
+static int add_meaning(struct check *check, struct setting *group, const struct meaning *meaning)
 {
 	int r;
 
 	r = add_text(check, group, "family", meaning->family);
 	if (r == 0 && meaning->type >= 0)
 		r = add_text(check, group, "type", family_type_name(meaning->type));
-	if (r == 0 && meaning->protocol && !node_find(group, "protocol"))
+	if (r == 0 && meaning->protocol && !setting_find(group, "protocol"))
 		r = add_text(check, group, "protocol", meaning->protocol);
 	return r;
 }
 
-static void report_passed(struct check *check, const struct node *string)
+static void report_passed(struct check *check, const struct setting *string)
 {
 	char names[512] = "";
 	size_t len = 0;
@@ -212,7 +212,7 @@ static void report_passed(struct check *check, const struct node *string)
 
 /* "fd://NAME": what systemd passes under this name says of itself which family and address it has. Where no sockets are passed at all the
  * file is only being checked: it is taken for a UNIX socket then. */
-static int find_passed(struct check *check, const struct node *string, const char *name, struct meaning *ret, const char **address)
+static int find_passed(struct check *check, const struct setting *string, const char *name, struct meaning *ret, const char **address)
 {
 	const struct passed *passed = passed_find(name);
 	const char *family_name = passed ? passed_family(passed) : NULL;
@@ -252,12 +252,12 @@ static int find_passed(struct check *check, const struct node *string, const cha
 	return *address ? 0 : -ENOMEM;
 }
 
-int scheme_split(struct check *check, const struct node *string, struct node **ret,
+int scheme_split(struct check *check, const struct setting *string, struct setting **ret,
 		 const char **address)
 {
 	char *text = arena_copy_text(check->scratch, string->text), *colon, *question;
 	struct meaning meaning;
-	struct node *group;
+	struct setting *group;
 	bool is_passed;
 	int r;
 
@@ -283,7 +283,7 @@ int scheme_split(struct check *check, const struct node *string, struct node **r
 	}
 	if (r < 0 || !meaning.family)
 		return r;
-	group = node_add(check->scratch, NULL, NODE_GROUP, string->name, string->place);
+	group = setting_add(check->scratch, NULL, SETTING_GROUP, string->name, string->place);
 	if (!group)
 		return -ENOMEM;
 	if (question)
@@ -350,10 +350,10 @@ static char *take_field(struct arena *arena, const char **address, char separato
 	return text;
 }
 
-static int add_field(struct check *check, struct node *group, const char *name, const char *text,
+static int add_field(struct check *check, struct setting *group, const char *name, const char *text,
 		     bool *well)
 {
-	if (node_find(group, name)) {
+	if (setting_find(group, name)) {
 		check_error(check, group->place,
 			    "\"%s\" after '?' is redundant; the address sets it", name);
 		*well = false;
@@ -374,7 +374,7 @@ static bool is_ambiguous(const char *pattern, const char *address)
 	       strchr(colon + 1, ':');
 }
 
-int scheme_add_address(struct check *check, struct node *group, const char *pattern,
+int scheme_add_address(struct check *check, struct setting *group, const char *pattern,
 		       const char *address, bool *well)
 {
 	const char *whole = pattern;

@@ -5,19 +5,19 @@
 #include "config/config.h"
 
 struct check;
-struct node;
+struct setting;
 
 /*
  * Takes an endpoint string apart: *group gets its options and what the scheme says (family, type),
  * *address (of check->scratch) what stands between "://" and "?", still encoded. Without
  * success *group is NULL, and why is reported. 0 or -ENOMEM.
  */
-int scheme_split(struct check *check, const struct node *string, struct node **group,
+int scheme_split(struct check *check, const struct setting *string, struct setting **group,
 		 const char **address);
 
 /* Adds the parts of the address to the group by a row's pattern ("HOST:PORT"). *well tells whether
  * it fitted; if not, why is reported. 0 or -ENOMEM. */
-int scheme_add_address(struct check *check, struct node *group, const char *pattern,
+int scheme_add_address(struct check *check, struct setting *group, const char *pattern,
 		       const char *address, bool *well);
 
 /* Prints an endpoint as a string: its scheme and address, no options. -ENOMEM, or 0. */

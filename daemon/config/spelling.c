@@ -10,7 +10,7 @@
 #include "config/check.h"
 #include "config/ip.h"
 #include "config/schema.h"
-#include "language/node.h"
+#include "language/setting.h"
 #include "net/family.h"
 
 #include <ctype.h>
@@ -87,7 +87,7 @@ static const char *propose(struct check *check, const char *text, char *proposal
 	return proposal;
 }
 
-void spelling_report_string(struct check *check, const struct node *string)
+void spelling_report_string(struct check *check, const struct setting *string)
 {
 	char proposal[PROPOSAL_MAX];
 
@@ -130,7 +130,7 @@ static bool is_family_of_ours(const char *family)
 }
 
 /* A family of this project's that could not be loaded. False: it is none. */
-static bool report_missing(struct check *check, const struct node *string, const char *scheme)
+static bool report_missing(struct check *check, const struct setting *string, const char *scheme)
 {
 	const char *family = family_of(scheme);
 	const struct family *found;
@@ -167,7 +167,7 @@ static const char *find_nearest(const struct check *check, const char *scheme)
 	return nearest.best;
 }
 
-void spelling_report_scheme(struct check *check, const struct node *string, const char *scheme)
+void spelling_report_scheme(struct check *check, const struct setting *string, const char *scheme)
 {
 	char *small = arena_copy_text(check->scratch, scheme);
 	const char *nearest;

@@ -7,7 +7,7 @@
 
 #include "config/check.h"
 #include "config/schema.h"
-#include "language/node.h"
+#include "language/setting.h"
 #include "net/family.h"
 
 #include <string.h>
@@ -46,36 +46,36 @@ static bool is_of_route(const char *name)
 	return is_key(schema_route_keys, name) || is_option(schema_route, ROUTE_OPTIONS, name);
 }
 
-bool stray_is_route(const struct node *node)
+bool stray_is_route(const struct setting *setting)
 {
-	return node_find(node, "listen") || node_find(node, "target") ||
-	       node_find(node, "dial");
+	return setting_find(setting, "listen") || setting_find(setting, "target") ||
+	       setting_find(setting, "dial");
 }
 
 /* Reports one key, or does not know a place for it. */
-static bool report(struct check *check, const struct node *node, enum stray_in in)
+static bool report(struct check *check, const struct setting *setting, enum stray_in in)
 {
-	const char *name = node->name;
+	const char *name = setting->name;
 
-	if (in == STRAY_IN_FILE && stray_is_route(node))
-		check_error(check, node->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; };", name, name);
+	if (in == STRAY_IN_FILE && stray_is_route(setting))
+		check_error(check, setting->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; };", name, name);
 	else if (in != STRAY_IN_ROUTE && in != STRAY_IN_DEFAULTS && is_of_route(name))
-		check_error(check, node->place, "\"%s\" belongs in a route: routes: { NAME: { %s = ...; }; };", name, name);
+		check_error(check, setting->place, "\"%s\" belongs in a route: routes: { NAME: { %s = ...; }; };", name, name);
 	else if (in != STRAY_IN_DAEMON && is_option(schema_daemon, DAEMON_OPTIONS, name))
-		check_error(check, node->place, "\"%s\" belongs in daemon: { ... };", name);
+		check_error(check, setting->place, "\"%s\" belongs in daemon: { ... };", name);
 	else if (in != STRAY_IN_FILE && is_key(schema_root_keys, name))
-		check_error(check, node->place, "\"%s\" is a top-level group; write it outside all other groups", name);
+		check_error(check, setting->place, "\"%s\" is a top-level group; write it outside all other groups", name);
 	else if (is_of_endpoint(check, name))
-		check_error(check, node->place, "\"%s\" belongs in an endpoint: target = { ...; %s = ...; }; or after the '?' of its string", name,
+		check_error(check, setting->place, "\"%s\" belongs in an endpoint: target = { ...; %s = ...; }; or after the '?' of its string", name,
 			    name);
 	else
 		return false;
 	return true;
 }
 
-void stray_report(struct check *check, struct node *group, enum stray_in in)
+void stray_report(struct check *check, struct setting *group, enum stray_in in)
 {
-	for (struct node *node = group->first; node; node = node->next)
-		if (!node->seen && report(check, node, in))
-			node->seen = true;
+	for (struct setting *setting = group->first; setting; setting = setting->next)
+		if (!setting->seen && report(check, setting, in))
+			setting->seen = true;
 }

@@ -7,9 +7,9 @@
 
 #include "base/text.h"
 #include "config/check.h"
-#include "config/group.h"
+#include "config/options.h"
 #include "config/schema.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,12 +29,12 @@ static const char *find_nearest(const struct config_endpoint *endpoint, const ch
 	return nearest.best;
 }
 
-bool unknown_means(const struct config_endpoint *endpoint, const struct node *group, const char *option)
+bool unknown_means(const struct config_endpoint *endpoint, const struct setting *group, const char *option)
 {
-	for (const struct node *node = group->first; node; node = node->next) {
-		const char *nearest = find_nearest(endpoint, node->name);
+	for (const struct setting *setting = group->first; setting; setting = setting->next) {
+		const char *nearest = find_nearest(endpoint, setting->name);
 
-		if (nearest && strcmp(nearest, option) == 0 && strcmp(node->name, option) != 0)
+		if (nearest && strcmp(nearest, option) == 0 && strcmp(setting->name, option) != 0)
 			return true;
 	}
 	return false;
@@ -43,13 +43,13 @@ bool unknown_means(const struct config_endpoint *endpoint, const struct node *gr
 /* Why an option of the family is out of place: its role, or the rows that it belongs to. */
 static void report_misplaced(struct check *check, const struct config_endpoint *endpoint,
 			     const struct family *family, const struct spliced_option *option,
-			     const struct node *node)
+			     const struct setting *setting)
 {
 	char text[256] = "";
 	size_t len = 0;
 
 	if (option->roles && !(option->roles & endpoint->role)) {
-		check_error(check, node->place, "\"%s\" is only for %s, this is a %s; remove it",
+		check_error(check, setting->place, "\"%s\" is only for %s, this is a %s; remove it",
 			    option->name,
 			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
 			    schema_endpoint_noun(endpoint->key));
@@ -62,34 +62,34 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 						family_type_name(family->rows[i].type),
 						family->rows[i].name ? " " : "",
 						family->rows[i].name ? family->rows[i].name : "");
-	check_error(check, node->place,
+	check_error(check, setting->place,
 		    "\"%s\" is only for %s of family \"%s\", this is %s%s%s; remove it",
 		    option->name, text, family->name, family_type_name(endpoint->legs[0].row->type),
 		    endpoint->legs[0].row->name ? " " : "",
 		    endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
 }
 
-void unknown_report(struct check *check, const struct config_endpoint *endpoint, const struct node *node)
+void unknown_report(struct check *check, const struct config_endpoint *endpoint, const struct setting *setting)
 {
 	char prefix[16], manual[128];
 
 	for (unsigned i = 0; i < 2 && endpoint->legs[i].family; i++) {
 		const struct family *family = endpoint->legs[i].family;
-		const struct spliced_option *option = family_option(family, node->name);
+		const struct spliced_option *option = family_option(family, setting->name);
 
 		if (option && i >= endpoint->n_legs)
 			check_error(
-				check, node->place,
+				check, setting->place,
 				"\"%s\" is only for family \"%s\", this address is of family \"%s\"; remove "
 				"it",
-				node->name, family->name, endpoint->legs[0].family->name);
+				setting->name, family->name, endpoint->legs[0].family->name);
 		else if (option)
-			report_misplaced(check, endpoint, family, option, node);
+			report_misplaced(check, endpoint, family, option, setting);
 		if (option)
 			return;
 	}
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
 	snprintf(manual, sizeof(manual), "family \"%s\" has no such option: see spliced --describe %s and spliced --describe endpoint",
 		 endpoint->family, endpoint->family);
-	group_report_key(check, node, prefix, find_nearest(endpoint, node->name), manual);
+	options_report_key(check, setting, prefix, find_nearest(endpoint, setting->name), manual);
 }

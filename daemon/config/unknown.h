@@ -5,10 +5,10 @@
 #include "config/config.h"
 
 struct check;
-struct node;
+struct setting;
 
 /* Reports a key that nobody took: why it is out of place, or what was most likely meant. */
-void unknown_report(struct check *check, const struct config_endpoint *endpoint, const struct node *node);
+void unknown_report(struct check *check, const struct config_endpoint *endpoint, const struct setting *setting);
 
 /* Was the option meant by a key that is none? That is told then, and not what is missing. */
-bool unknown_means(const struct config_endpoint *endpoint, const struct node *group, const char *option);
+bool unknown_means(const struct config_endpoint *endpoint, const struct setting *group, const char *option);

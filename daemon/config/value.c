@@ -13,7 +13,7 @@
 #include "config/check.h"
 #include "config/expect.h"
 #include "config/host.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -178,18 +178,18 @@ static int set_from_encoded(struct arena *arena, const struct spliced_option *op
 	return r < 0 ? r : set_from_text(arena, option, decoded, value);
 }
 
-static int set_list(struct arena *arena, const struct node *node,
+static int set_list(struct arena *arena, const struct setting *setting,
 		    struct spliced_value *value)
 {
 	const char **texts;
 	size_t i = 0;
 	int r;
 
-	for (const struct node *element = node->first; element; element = element->next)
-		if (element->type != NODE_STRING || !is_utf8(element->text))
-			return element->type == NODE_STRING ? -EILSEQ : -EINVAL;
-	r = new_list(arena, node->n, value, &texts);
-	for (const struct node *element = node->first; element && r == 0; element = element->next) {
+	for (const struct setting *element = setting->first; element; element = element->next)
+		if (element->type != SETTING_STRING || !is_utf8(element->text))
+			return element->type == SETTING_STRING ? -EILSEQ : -EINVAL;
+	r = new_list(arena, setting->n, value, &texts);
+	for (const struct setting *element = setting->first; element && r == 0; element = element->next) {
 		texts[i] = arena_copy_text(arena, element->text);
 		r = texts[i++] ? 0 : -ENOMEM;
 	}
@@ -220,46 +220,46 @@ static int set_from_integer(const struct spliced_option *option, int64_t number,
 	return -EINVAL;
 }
 
-static int set_from_node(struct arena *arena, const struct spliced_option *option,
-			 const struct node *node, struct spliced_value *value)
+static int set_from_setting(struct arena *arena, const struct spliced_option *option,
+			 const struct setting *setting, struct spliced_value *value)
 {
-	switch (node->type) {
-	case NODE_TEXT:
-		return set_from_encoded(arena, option, node->text, value);
-	case NODE_STRING:
+	switch (setting->type) {
+	case SETTING_TEXT:
+		return set_from_encoded(arena, option, setting->text, value);
+	case SETTING_STRING:
 		return option->type == SPLICED_BOOL
 			       ? -EINVAL
-			       : set_from_text(arena, option, node->text, value);
-	case NODE_NUMBER:
-		return set_from_integer(option, node->number, value);
-	case NODE_BOOL:
-		value->number = node->number;
+			       : set_from_text(arena, option, setting->text, value);
+	case SETTING_NUMBER:
+		return set_from_integer(option, setting->number, value);
+	case SETTING_BOOL:
+		value->number = setting->number;
 		return option->type == SPLICED_BOOL ? 0 : -EINVAL;
-	case NODE_LIST:
-		return option->type == SPLICED_LIST ? set_list(arena, node, value) : -EINVAL;
-	case NODE_GROUP:
+	case SETTING_LIST:
+		return option->type == SPLICED_LIST ? set_list(arena, setting, value) : -EINVAL;
+	case SETTING_GROUP:
 		break;
 	}
 	return -EINVAL;
 }
 
 int value_read(struct check *check, const struct spliced_option *option, const char *key,
-	       const struct node *node, struct config_value *value)
+	       const struct setting *setting, struct config_value *value)
 {
-	struct config_value read = {.place = node->place};
+	struct config_value read = {.place = setting->place};
 	int r;
 
-	if (node->damaged)
+	if (setting->damaged)
 		return 0;
-	r = set_from_node(check->arena, option, node, &read.value);
+	r = set_from_setting(check->arena, option, setting, &read.value);
 	if (r == -ENOMEM)
 		return r;
 	if (r < 0) {
-		expect_report(check, option, key, node, r);
+		expect_report(check, option, key, setting, r);
 		return 0;
 	}
 	read.value.state =
-		check->generation && node->place.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
+		check->generation && setting->place.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
 	*value = read;
 	return 0;
 }

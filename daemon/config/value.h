@@ -8,12 +8,12 @@
 
 struct check;
 struct arena;
-struct node;
+struct setting;
 
-/* Reads node as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and
+/* Reads setting as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and
  * leaves *value unset. 0 or -ENOMEM. */
 int value_read(struct check *check, const struct spliced_option *option, const char *key,
-	       const struct node *node, struct config_value *value);
+	       const struct setting *setting, struct config_value *value);
 
 /* Sets the option's default, if it has one. 0, -ENOMEM, or -EINVAL: the default is not of the
  * option's type. */

@@ -70,8 +70,8 @@ static int open_bracket(struct grammar *grammar, const struct scan_word *word,
 	if (is_array(innermost(grammar)))
 		return syntax_fail(grammar, place,
 			    "'%c' in [ ], which may contain only single values; use ( )", *word->text);
-	if (grammar->n_brackets == SOURCE_NESTING_MAX)
-		return syntax_fail(grammar, place, "nested more than %d levels deep", SOURCE_NESTING_MAX);
+	if (grammar->n_brackets == GRAMMAR_NESTING_MAX)
+		return syntax_fail(grammar, place, "nested more than %d levels deep", GRAMMAR_NESTING_MAX);
 	grammar->brackets[grammar->n_brackets++] = (struct grammar_bracket){
 		.open = *word->text, .place = place, .group = ++grammar->groups};
 	grammar->state = *word->text == '{' ? GRAMMAR_NAME : GRAMMAR_FIRST;

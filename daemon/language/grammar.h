@@ -4,12 +4,14 @@
 #pragma once
 
 #include "base/index.h"
+#include "language/place.h"
 #include "language/scan.h"
-#include "language/source.h"
 
 #include <stdbool.h>
 
 struct reader;
+
+enum { GRAMMAR_NESTING_MAX = 32 }; /* brackets in brackets */
 
 enum grammar_state {
 	GRAMMAR_NAME,	/* in a group: a name, or its end */
@@ -38,7 +40,7 @@ struct grammar_name {
 struct grammar {
 	struct reader *reader;
 	enum grammar_state state;
-	struct grammar_bracket brackets[SOURCE_NESTING_MAX];
+	struct grammar_bracket brackets[GRAMMAR_NESTING_MAX];
 	unsigned n_brackets;
 	struct grammar_name *names; /* of all groups so far */
 	size_t n_names;

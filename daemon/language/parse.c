@@ -10,8 +10,8 @@
 #include "language/parse.h"
 
 #include "base/arena.h"
-#include "language/node.h"
 #include "language/reader.h"
+#include "language/setting.h"
 #include "language/source.h"
 
 #include <errno.h>
@@ -35,99 +35,99 @@ static struct place place_of(const struct source *source, unsigned line)
 						   : (struct place){0};
 }
 
-static enum node_type type_of(const config_setting_t *setting)
+static enum setting_type type_of(const config_setting_t *from)
 {
-	switch (config_setting_type(setting)) {
+	switch (config_setting_type(from)) {
 	case CONFIG_TYPE_GROUP:
-		return NODE_GROUP;
+		return SETTING_GROUP;
 	case CONFIG_TYPE_ARRAY:
 	case CONFIG_TYPE_LIST:
-		return NODE_LIST;
+		return SETTING_LIST;
 	case CONFIG_TYPE_STRING:
-		return NODE_STRING;
+		return SETTING_STRING;
 	case CONFIG_TYPE_BOOL:
-		return NODE_BOOL;
+		return SETTING_BOOL;
 	default:
-		return NODE_NUMBER;
+		return SETTING_NUMBER;
 	}
 }
 
-static int copy_setting(struct walk *walk, const config_setting_t *setting, struct node *parent);
+static int copy_setting(struct walk *walk, const config_setting_t *from, struct setting *parent);
 static bool is_large(const struct source *source, size_t cut);
 static size_t end_of_group(const struct source *source, size_t cut);
-static int parse_group(struct walk *walk, struct node *group);
+static int parse_group(struct walk *walk, struct setting *group);
 
-static int copy_children(struct walk *walk, const config_setting_t *setting, struct node *node)
+static int copy_children(struct walk *walk, const config_setting_t *from, struct setting *setting)
 {
-	int n = config_setting_length(setting), r;
+	int n = config_setting_length(from), r;
 
 	for (int i = 0; i < n; i++) {
-		r = copy_setting(walk, config_setting_get_elem(setting, (unsigned)i), node);
+		r = copy_setting(walk, config_setting_get_elem(from, (unsigned)i), setting);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int copy_value(struct walk *walk, const config_setting_t *setting, struct node *node)
+static int copy_value(struct walk *walk, const config_setting_t *from, struct setting *setting)
 {
 	const struct source_value *value;
 
-	if (node->type == NODE_STRING) {
-		const char *text = config_setting_get_string(setting);
+	if (setting->type == SETTING_STRING) {
+		const char *text = config_setting_get_string(from);
 
-		node->text = arena_copy_text(walk->reader->arena, text ? text : "");
-		if (!node->text)
+		setting->text = arena_copy_text(walk->reader->arena, text ? text : "");
+		if (!setting->text)
 			return -ENOMEM;
-	} else if (node->type == NODE_BOOL) {
-		node->number = config_setting_get_bool(setting);
+	} else if (setting->type == SETTING_BOOL) {
+		setting->number = config_setting_get_bool(from);
 	} else {
-		node->number = config_setting_get_int(setting);
+		setting->number = config_setting_get_int(from);
 	}
 	if (walk->value >= walk->source->n_values)
 		return 0;
 	value = &walk->source->values[walk->value++];
-	node->damaged = value->damaged;
-	if (!node->name)
-		node->place = value->place;
+	setting->damaged = value->damaged;
+	if (!setting->name)
+		setting->place = value->place;
 	return 0;
 }
 
 /* Whether it is the outermost group that the next cut is of. */
-static bool is_next_group(const struct walk *walk, const struct node *parent, const struct node *node)
+static bool is_next_group(const struct walk *walk, const struct setting *parent, const struct setting *setting)
 {
 	const struct source_cut *cut = walk->source->cuts + walk->cut;
 
-	return node->type == NODE_GROUP && !parent->name && walk->cut < walk->source->n_cuts && node->name &&
-	       strlen(node->name) == cut->group_len && memcmp(node->name, cut->group, cut->group_len) == 0;
+	return setting->type == SETTING_GROUP && !parent->name && walk->cut < walk->source->n_cuts && setting->name &&
+	       strlen(setting->name) == cut->group_len && memcmp(setting->name, cut->group, cut->group_len) == 0;
 }
 
-static int skip_group(struct walk *walk, const config_setting_t *setting, struct node *node)
+static int skip_group(struct walk *walk, const config_setting_t *from, struct setting *setting)
 {
 	walk->cut = end_of_group(walk->source, walk->cut) + 1;
-	return copy_children(walk, setting, node);
+	return copy_children(walk, from, setting);
 }
 
-static int copy_setting(struct walk *walk, const config_setting_t *setting, struct node *parent)
+static int copy_setting(struct walk *walk, const config_setting_t *from, struct setting *parent)
 {
-	const char *name = config_setting_name(setting);
-	struct place place = place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(setting));
-	struct node *node;
+	const char *name = config_setting_name(from);
+	struct place place = place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(from));
+	struct setting *setting;
 
 	if (name) {
 		name = arena_copy_text(walk->reader->arena, name);
 		if (!name)
 			return -ENOMEM;
 	}
-	node = node_add(walk->reader->arena, parent, type_of(setting), name, place);
-	if (!node)
+	setting = setting_add(walk->reader->arena, parent, type_of(from), name, place);
+	if (!setting)
 		return -ENOMEM;
-	node->brackets = config_setting_type(setting) == CONFIG_TYPE_ARRAY;
-	if (is_next_group(walk, parent, node))
-		return is_large(walk->source, walk->cut) ? parse_group(walk, node) : skip_group(walk, setting, node);
-	if (node->type == NODE_GROUP || node->type == NODE_LIST)
-		return copy_children(walk, setting, node);
-	return copy_value(walk, setting, node);
+	setting->brackets = config_setting_type(from) == CONFIG_TYPE_ARRAY;
+	if (is_next_group(walk, parent, setting))
+		return is_large(walk->source, walk->cut) ? parse_group(walk, setting) : skip_group(walk, from, setting);
+	if (setting->type == SETTING_GROUP || setting->type == SETTING_LIST)
+		return copy_children(walk, from, setting);
+	return copy_value(walk, from, setting);
 }
 
 /* The line of the error, as far as a terminal takes it. */
@@ -147,7 +147,7 @@ static void report_syntax(struct reader *reader, const struct source *source, un
 }
 
 /* Members of a large group, from one cut to another, as a text of their own. */
-static int parse_members(struct walk *walk, const struct source_cut *from, const struct source_cut *to, struct node *group)
+static int parse_members(struct walk *walk, const struct source_cut *from, const struct source_cut *to, struct setting *group)
 {
 	char *end = walk->source->text + to->at, last = *end;
 	config_t libconfig;
@@ -179,7 +179,7 @@ static size_t end_of_group(const struct source *source, size_t cut)
 }
 
 /* libconfig looks through all members of a group for each that it adds: of large ones it gets some at a time. */
-static int parse_group(struct walk *walk, struct node *group)
+static int parse_group(struct walk *walk, struct setting *group)
 {
 	const struct source *source = walk->source;
 	size_t end = end_of_group(source, walk->cut);
@@ -212,7 +212,7 @@ static char *hide_members(struct reader *reader, const struct source *source)
 	return text;
 }
 
-int parse_source(struct reader *reader, const struct source *source, struct node **ret)
+int parse_source(struct reader *reader, const struct source *source, struct setting **ret)
 {
 	struct walk walk = {.reader = reader, .source = source};
 	config_t libconfig;
@@ -232,7 +232,7 @@ int parse_source(struct reader *reader, const struct source *source, struct node
 		config_destroy(&libconfig);
 		return 0;
 	}
-	*ret = node_add(reader->arena, NULL, NODE_GROUP, NULL, place_of(source, 1));
+	*ret = setting_add(reader->arena, NULL, SETTING_GROUP, NULL, place_of(source, 1));
 	r = *ret ? copy_children(&walk, config_root_setting(&libconfig), *ret) : -ENOMEM;
 	config_destroy(&libconfig);
 	if (walk.broken)

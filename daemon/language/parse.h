@@ -3,9 +3,9 @@
 #pragma once
 
 struct reader;
-struct node;
+struct setting;
 struct source;
 
 /* Gives the root group of a source, of reader->arena; NULL after a syntax error, which is
  * reported. 0 or -ENOMEM. */
-int parse_source(struct reader *reader, const struct source *source, struct node **ret);
+int parse_source(struct reader *reader, const struct source *source, struct setting **ret);

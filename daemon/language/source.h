@@ -49,5 +49,4 @@ int source_read_text(struct source *source, struct reader *reader, const char *t
 enum {
 	SOURCE_MAX = 64 << 20,	  /* bytes, with all includes */
 	SOURCE_INCLUDES_MAX = 10, /* deep */
-	SOURCE_NESTING_MAX = 32,
 };

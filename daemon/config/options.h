@@ -5,9 +5,9 @@
 #include "config/config.h"
 
 struct check;
-struct node;
+struct setting;
 
-struct group_table {
+struct options_table {
 	const struct spliced_option *options; /* a name with a dot stands in a sub-group */
 	size_t n_options;
 	const char *const *keys; /* others that somebody reads, NULL-terminated, or NULL */
@@ -17,19 +17,19 @@ struct group_table {
 
 /* Reads the settings that stand in the group into values, one an option; others are untouched. 0 or
  * -ENOMEM. */
-int group_read(struct check *check, const struct group_table *table, struct node *group,
+int options_read(struct check *check, const struct options_table *table, struct setting *group,
 	       struct config_value *values);
 
 /* Gives each unset option its default. 0 or -ENOMEM. */
-int group_set_defaults(struct check *check, const struct group_table *table,
+int options_set_defaults(struct check *check, const struct options_table *table,
 		       struct config_value *values);
 
 /* Does the group hold a key that nobody knows, and that was most likely meant to be this one? What is missing is told by it. */
-bool group_means(const struct group_table *table, const struct node *group, const char *key);
+bool options_means(const struct options_table *table, const struct setting *group, const char *key);
 
 /* Reports each key that nobody took, with the nearest known one. */
-void group_report_unknown(struct check *check, const struct group_table *table,
-			  const struct node *group);
+void options_report_unknown(struct check *check, const struct options_table *table,
+			  const struct setting *group);
 /* The same for one key, in front of which stands prefix ("target."). */
-void group_report_key(struct check *check, const struct node *node, const char *prefix,
+void options_report_key(struct check *check, const struct setting *setting, const char *prefix,
 		      const char *nearest, const char *manual);

@@ -3,32 +3,32 @@
  * Options with a dot in their name stand in sub-groups, so that one flat table, indexed by one
  * enum, describes a tree: "timeout.connect" is `timeout: { connect = ...; }`.
  */
-#include "config/group.h"
+#include "config/options.h"
 
 #include "base/text.h"
 #include "config/check.h"
 #include "config/value.h"
-#include "language/node.h"
+#include "language/setting.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
-/* The node of a name with dots, marked as seen with the groups that it stands in. */
-static struct node *take_dotted(struct node *group, const char *name)
+/* The setting of a name with dots, marked as seen with the groups that it stands in. */
+static struct setting *take_dotted(struct setting *group, const char *name)
 {
 	const char *dot;
 
 	while (group && (dot = strchr(name, '.'))) {
-		group = node_find_part(group, name, (size_t)(dot - name));
+		group = setting_find_part(group, name, (size_t)(dot - name));
 		if (group)
 			group->seen = true;
 		name = dot + 1;
 	}
-	return group ? node_take(group, name) : NULL;
+	return group ? setting_take(group, name) : NULL;
 }
 
-int group_read(struct check *check, const struct group_table *table, struct node *group,
+int options_read(struct check *check, const struct options_table *table, struct setting *group,
 	       struct config_value *values)
 {
 	char key[96];
@@ -36,20 +36,20 @@ int group_read(struct check *check, const struct group_table *table, struct node
 
 	for (size_t i = 0; i < table->n_options; i++) {
 		const struct spliced_option *option = &table->options[i];
-		const struct node *node = take_dotted(group, option->name);
+		const struct setting *setting = take_dotted(group, option->name);
 
-		if (!node)
+		if (!setting)
 			continue;
 		snprintf(key, sizeof(key), "%s%s", table->prefix ? table->prefix : "",
 			 option->name);
-		r = value_read(check, option, key, node, &values[i]);
+		r = value_read(check, option, key, setting, &values[i]);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-int group_set_defaults(struct check *check, const struct group_table *table,
+int options_set_defaults(struct check *check, const struct options_table *table,
 		       struct config_value *values)
 {
 	int r;
@@ -64,14 +64,14 @@ int group_set_defaults(struct check *check, const struct group_table *table,
 	return 0;
 }
 
-void group_report_key(struct check *check, const struct node *node, const char *prefix,
+void options_report_key(struct check *check, const struct setting *setting, const char *prefix,
 		      const char *nearest, const char *manual)
 {
 	if (nearest)
-		check_error(check, node->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?",
-			    prefix, node->name, prefix, nearest);
+		check_error(check, setting->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?",
+			    prefix, setting->name, prefix, nearest);
 	else
-		check_error(check, node->place, "unknown key \"%s%s\"; %s", prefix, node->name, manual);
+		check_error(check, setting->place, "unknown key \"%s%s\"; %s", prefix, setting->name, manual);
 }
 
 /* Gives the next part of an option's name behind the prefix, or false where it stands elsewhere. */
@@ -88,7 +88,7 @@ static bool next_part(const char *name, const char *prefix, char *part, size_t s
 	return true;
 }
 
-static const char *find_nearest(const struct group_table *table, const char *prefix,
+static const char *find_nearest(const struct options_table *table, const char *prefix,
 				const char *name, char *best, size_t size)
 {
 	struct text_nearest nearest;
@@ -112,20 +112,20 @@ static const char *find_nearest(const struct group_table *table, const char *pre
 	return nearest.best ? best : NULL;
 }
 
-bool group_means(const struct group_table *table, const struct node *group, const char *key)
+bool options_means(const struct options_table *table, const struct setting *group, const char *key)
 {
 	char best[64];
 
-	for (const struct node *node = group->first; node; node = node->next) {
-		const char *nearest = find_nearest(table, "", node->name, best, sizeof(best));
+	for (const struct setting *setting = group->first; setting; setting = setting->next) {
+		const char *nearest = find_nearest(table, "", setting->name, best, sizeof(best));
 
-		if (nearest && strcmp(nearest, key) == 0 && strcmp(node->name, key) != 0)
+		if (nearest && strcmp(nearest, key) == 0 && strcmp(setting->name, key) != 0)
 			return true;
 	}
 	return false;
 }
 
-static bool is_group_name(const struct group_table *table, const char *prefix, const char *name)
+static bool is_group_name(const struct options_table *table, const char *prefix, const char *name)
 {
 	char part[64];
 	bool is_group;
@@ -137,31 +137,31 @@ static bool is_group_name(const struct group_table *table, const char *prefix, c
 	return false;
 }
 
-static void report_level(struct check *check, const struct group_table *table,
-			 const struct node *group, const char *prefix)
+static void report_level(struct check *check, const struct options_table *table,
+			 const struct setting *group, const char *prefix)
 {
 	char deeper[128], best[64];
 
-	for (const struct node *node = group->first; node; node = node->next) {
-		if (!node->seen) {
-			group_report_key(
-				check, node, prefix,
-				find_nearest(table, prefix, node->name, best, sizeof(best)),
+	for (const struct setting *setting = group->first; setting; setting = setting->next) {
+		if (!setting->seen) {
+			options_report_key(
+				check, setting, prefix,
+				find_nearest(table, prefix, setting->name, best, sizeof(best)),
 				table->manual);
-		} else if (is_group_name(table, prefix, node->name)) {
-			if (node->type != NODE_GROUP && !node->damaged)
-				check_error(check, node->place,
+		} else if (is_group_name(table, prefix, setting->name)) {
+			if (setting->type != SETTING_GROUP && !setting->damaged)
+				check_error(check, setting->place,
 					    "%s%s is %s; it must be a group, such as %s: { ... };",
-					    prefix, node->name, node_type_name(node), node->name);
-			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, node->name);
-			if (node->type == NODE_GROUP)
-				report_level(check, table, node, deeper);
+					    prefix, setting->name, setting_type_name(setting), setting->name);
+			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, setting->name);
+			if (setting->type == SETTING_GROUP)
+				report_level(check, table, setting, deeper);
 		}
 	}
 }
 
-void group_report_unknown(struct check *check, const struct group_table *table,
-			  const struct node *group)
+void options_report_unknown(struct check *check, const struct options_table *table,
+			  const struct setting *group)
 {
 	report_level(check, table, group, "");
 }
