@@ -28,10 +28,10 @@ enum counter_kind { COUNTER, GAUGE };
 	X(COUNTER_WAITING,             "waiting",               "spliced_waiting_messages",        NULL,          GAUGE,   "messages",    "waiting",                 "messages that wait for their target") \
 	X(COUNTER_EVICTED,             "sessions.evicted",      "spliced_sessions_evicted_total",  NULL,          COUNTER, "sessions",    "evicted",                 "datagram sessions closed to make room for a new peer") \
 	X(COUNTER_KERNEL_DROPPED,      "kernel_dropped",        "spliced_kernel_dropped_total",    NULL,          COUNTER, "messages",    "dropped by the kernel",   "messages that the kernel dropped at a socket before they were received") \
-	X(COUNTER_DESCRIPTORS,         "descriptors",           "spliced_descriptors_total",       NULL,          COUNTER, "messages",    "stripped of descriptors", "messages whose descriptors (SCM_RIGHTS) were not passed on") \
+	X(COUNTER_DESCRIPTORS,         "descriptors",           "spliced_descriptors_total",       NULL,          COUNTER, "messages",    "stripped of descriptors", "messages whose descriptors (SCM_RIGHTS) were not forwarded") \
 	X(COUNTER_UNKEPT,              "unkept",                "spliced_unkept_total",            NULL,          COUNTER, "messages",    "first ones not kept",     "first messages that were not kept for another target") \
 	X(COUNTER_LOST,                "lost",                  "spliced_feed_lost_total",         NULL,          COUNTER, "events",      "lost",                    "times that a feed's socket reported lost messages") \
-	X(COUNTER_REFUSED,             "refused",               NULL,                              NULL,          COUNTER, "sessions",    NULL,                      "clients refused, for whatever reason") \
+	X(COUNTER_REFUSED,             "refused",               NULL,                              NULL,          COUNTER, "sessions",    NULL,                      "clients refused, for any reason") \
 	X(COUNTER_CONNECT_ERRORS,      "connect_errors",        "spliced_connect_errors_total",    NULL,          COUNTER, "connections", NULL,                      "connections to targets that failed")
 
 enum counter_number {
@@ -72,12 +72,12 @@ enum refusal {
 	X(DROPPED_RECEIVE_ONLY, "receive-only", "nothing can be sent to the socket") \
 	X(DROPPED_UNNAMED,      "unnamed",      "a reply to a peer without an address") \
 	X(DROPPED_UNEXPECTED,   "unexpected",   "a reply that `replies` does not allow") \
-	X(DROPPED_FRAMING,      "framing",      "it cannot be framed as the endpoint says") \
+	X(DROPPED_FRAMING,      "framing",      "it cannot be framed as the endpoint requires") \
 	X(DROPPED_FORMAT,       "format",       "the format cannot convert it") \
 	X(DROPPED_SENDER,       "sender",       "its sender is not allowed") \
-	X(DROPPED_NO_SESSION,   "no-session",   "a new peer's, and no session is to be had: limit.sessions, max_sessions, descriptors") \
+	X(DROPPED_NO_SESSION,   "no-session",   "from a new peer, and no session is available: limit.sessions, max_sessions, descriptors") \
 	X(DROPPED_POISON,       "poison",       "the worker died twice while it handled the message") \
-	X(DROPPED_FORBIDDEN,    "forbidden",    "the family does not let it pass") \
+	X(DROPPED_FORBIDDEN,    "forbidden",    "the family does not permit it") \
 	X(DROPPED_LOOP,         "loop",         "a session of this daemon sent it, and it came back") \
 	X(DROPPED_DENIED,       "denied",       "its peer is refused by allow or deny") \
 	X(DROPPED_CALL,         "refused",      "the kernel does not permit sending it") \

@@ -157,7 +157,7 @@ static struct ledger_route *blame_session(const struct blame *blame, uint32_t sl
 	blame_route(blame, route, culprit);
 	if (!is_alive(record) || (++record->deaths <= DEATHS_FORGIVEN && !route->paused))
 		return route;
-	log_error("session %u.%u of route %s was in hand when %u of them died: it is reset", slot, record->serial, route->name,
+	log_error("session %u.%u of route %s was in hand when %u workers died: it is reset", slot, record->serial, route->name,
 		  record->deaths);
 	record->kill = END_POISON;
 	return route;

@@ -117,7 +117,7 @@ static void be_the_first_to_die(void)
 		score = atoi(text) + OOM_SCORE_STEP;
 		snprintf(text, sizeof text, "%d", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
 		if (pwrite(fd, text, strlen(text), 0) < 0)
-			log_debug("the worker's oom_score_adj stays as the keeper's: %s", strerror(errno));
+			log_debug("the worker keeps the keeper's oom_score_adj: %s", strerror(errno));
 	}
 	close(fd);
 }
