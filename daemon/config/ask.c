@@ -31,7 +31,7 @@ void ask_address(struct check *check, const struct config_route *route, const st
 					 : is_inet	 ? some_inet
 							 : some_inet6,
 					 is_inet ? 4 : 16, 0, &address);
-		if (r == -ESRCH && (check->generation || check->names_may_wait)) {
+		if (r == -ESRCH && check_may_wait(check)) {
 			report_cut(check->reader.report, len, before);
 			r = 0;
 		}

@@ -20,3 +20,8 @@ void check_warning(struct check *check, struct place place, const char *format, 
 	reader_vwarning(&check->reader, place, format, args);
 	va_end(args);
 }
+
+bool check_may_wait(const struct check *check)
+{
+	return check->generation || check->names_may_wait;
+}

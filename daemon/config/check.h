@@ -35,3 +35,6 @@ void check_error(struct check *check, struct place place, const char *format, ..
 /* Reports it as a warning: nothing is refused for it. */
 void check_warning(struct check *check, struct place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Is a user, a group or a host that nobody knows now no error? What a generation names may not have been known when it was written. */
+bool check_may_wait(const struct check *check);

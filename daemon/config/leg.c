@@ -166,7 +166,6 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 /* Leaves out a leg whose name has no address of its family, where the other has one. */
 static void drop_unresolved(struct check *check, struct config_route *route, struct config_endpoint *endpoint)
 {
-	bool may_wait = check->generation || check->names_may_wait;
 	unsigned n = 0;
 
 	if (endpoint->role != SPLICED_LISTEN || (!check->resolve_listeners && !check->generation))
@@ -174,7 +173,7 @@ static void drop_unresolved(struct check *check, struct config_route *route, str
 	for (unsigned i = 0; i < endpoint->n_legs; i++)
 		if (!endpoint->legs[i].host_name)
 			endpoint->legs[n++] = endpoint->legs[i];
-	if (n == 0 && may_wait)
+	if (n == 0 && check_may_wait(check))
 		route->waits_for_hosts = true;
 	else if (n == 0)
 		check_error(check, endpoint->place,

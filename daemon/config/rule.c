@@ -74,11 +74,6 @@ static bool may_ask(const struct check *check)
 	return !check->generation || check->resolves_names;
 }
 
-static bool may_wait(const struct check *check)
-{
-	return check->generation || check->names_may_wait;
-}
-
 static bool look_up(enum config_rule_kind kind, const char *name, uint32_t *id)
 {
 	const struct passwd *user = kind == RULE_UID ? getpwnam(name) : NULL;
@@ -99,7 +94,7 @@ static bool read_name(struct check *check, const struct list *list, const struct
 
 	if (may_ask(check) && look_up(rule->kind, name, &rule->id))
 		return true;
-	if (!may_wait(check))
+	if (!check_may_wait(check))
 		check_error(check, setting->place, "%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"", list->key,
 			    is_user ? "user" : "group", name, is_user ? "uid" : "gid");
 	return false;
@@ -138,7 +133,7 @@ static int add_id(struct check *check, struct list *list, const struct setting *
 		well = read_id(check, list, setting, &rule->id);
 	else
 		well = read_name(check, list, setting, rule);
-	if (!well && may_wait(check) && setting->text[1] != 'i') {
+	if (!well && check_may_wait(check) && setting->text[1] != 'i') {
 		rule->kind = RULE_UNKNOWN;
 		list->route->waits_for_names = true;
 		return add(check, list, rule);
