@@ -466,7 +466,7 @@ def test_the_drop_in_for_another_namespace_is_enough():
 
 
 REFUSED = (
-    ('{ r: { listen = "unix:///run/elsewhere.sock"; target = "unix://@x"; }; }', ("user spliced may not write /run", "below /run/spliced", "fd://NAME")),
+    ('{ r: { listen = "unix:///run/elsewhere.sock"; target = "unix://@x"; }; }', ("user spliced may not write to /run", "below /run/spliced", "fd://NAME")),
     ('{ r: { listen = "unix:///var/cache/elsewhere/r.sock"; target = "unix://@x"; }; }', ("user spliced may not write", "/run/spliced",
                                                                                        "ReadWritePaths=/var/cache/elsewhere")),
     ('{ r: { listen = "unix:///run/spliced/r.sock?group=www-data"; target = "unix://@x"; }; }', ("www-data", "SupplementaryGroups=www-data")),
