@@ -12,6 +12,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "flow/chain.h"
+#include "flow/direction.h"
 #include "flow/endpoint.h"
 #include "flow/exchange.h"
 #include "flow/fed_lanes.h"
@@ -19,7 +20,6 @@
 #include "flow/lane.h"
 #include "flow/look.h"
 #include "flow/pool.h"
-#include "flow/relay.h"
 #include "flow/roam.h"
 #include "flow/session.h"
 #include "flow/session_log.h"
@@ -451,7 +451,7 @@ static void next_address(struct session *session, int error)
 /* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
 static void connected_and_reset(struct session *session, int error)
 {
-	relay_note_reset(session, connect_side(session), -error);
+	direction_note_reset(session, connect_side(session), -error);
 	connected(session);
 }
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/buffers.h"
+#include "flow/direction.h"
 #include "flow/endpoint.h"
 #include "flow/fed_lanes.h"
 #include "flow/format.h"
@@ -316,7 +317,7 @@ static int discard(struct session *session, unsigned s)
 		return 0;
 	}
 	if (n == 0) {
-		relay_note_end(session, s);
+		direction_note_end(session, s);
 		return RELAY_DONE;
 	}
 	return without_message(session, s, source_judge(session, s, errno));
@@ -383,7 +384,7 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 	}
 	tally_receive(session, s, len > 0);
 	sink_drop(session, DROPPED_FRAMING, len > 0);
-	relay_note_end(session, s);
+	direction_note_end(session, s);
 	/* Bytes that nobody has read would make close(2) a reset. */
 	take_off(session, s, len);
 	return RELAY_DONE;
@@ -523,7 +524,7 @@ int exchange_step(struct session *session, unsigned d)
 	if (session_is_gone(session, !d)) {
 		if (d == 0)
 			fed_lanes_pass_on(session);
-		relay_discard_pipe(session, d);
+		direction_discard_pipe(session, d);
 		return RELAY_SINK_RESET;
 	}
 	r = sink_drain(session, d);

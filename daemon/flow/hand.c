@@ -77,11 +77,3 @@ void hand_empty(const struct thread *thread)
 {
 	take(thread, HAND_EMPTY, 0, NULL, 0);
 }
-
-void hand_settle(struct session *session)
-{
-	uint32_t state = session_record(session)->state;
-
-	if (callback_state.refused && (state == SESSION_CONNECTING || state == SESSION_RELAYING))
-		session_end(session, END_POISON, 0);
-}

@@ -20,6 +20,3 @@ void hand_session(const struct session *session);
 void hand_listener(const struct thread *thread, uint32_t index);
 void hand_route(const struct thread *thread, uint32_t slot);
 void hand_empty(const struct thread *thread);
-
-/* The session in hand came to a callback that is barred: it is ended, END_POISON, unless it has ended already. */
-void hand_settle(struct session *session);

@@ -184,11 +184,6 @@ void listeners_resume(struct thread *thread)
 	}
 }
 
-int listener_fd(const struct thread *thread, uint32_t index)
-{
-	return thread->listeners[index].thread ? thread->listeners[index].fd : -1;
-}
-
 void listener_adopt_session(struct thread *thread, uint32_t index, int more)
 {
 	thread->listeners[index].sessions += (uint32_t)more;
@@ -439,6 +434,7 @@ static void leave(struct thread *thread, struct listener *listener, uint32_t ind
 	loop_remove(&thread->loop, fd);
 	count_drops(listener, record, fd);
 	listener->thread = NULL;
+	thread->fronts[index] = 0;
 	if (record->placed == PLACES_KNOWN && record->group) {
 		atomic_store(&record->let_go[place], 1);
 		wake_keeper(thread);
@@ -518,6 +514,7 @@ static void adopt(struct thread *thread, uint32_t index)
 	    thread->index != index % thread->worker->n_threads)
 		return;
 	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
+	thread->fronts[index] = fd + 1;
 	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
 	/* Release 0.2 did none of it. */
 	if (capabilities & SPLICED_TCP_INFO)

@@ -51,9 +51,6 @@ void listener_handle(void *thread, uint64_t name, uint32_t events);
 /* A session of the thread has ended: what was paused for want of room may go on, those first that have waited for the longest time. */
 void listeners_resume(struct thread *thread);
 
-/* The socket of a listener in this thread, -1 where it has none. */
-int listener_fd(const struct thread *thread, uint32_t index);
-
 /* A datagram listener feeds one session more, or one less. */
 void listener_adopt_session(struct thread *thread, uint32_t index, int more);
 

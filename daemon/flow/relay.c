@@ -13,8 +13,8 @@
  */
 #include "flow/relay.h"
 
+#include "flow/direction.h"
 #include "flow/session.h"
-#include "flow/share.h"
 #include "flow/tally.h"
 #include "flow/thread.h"
 #include "flow/urgent.h"
@@ -37,62 +37,6 @@ static bool has(const struct ledger_direction *direction, uint32_t flag)
 	return direction->flags & flag;
 }
 
-void relay_give_pipe_back(struct session *session, unsigned d)
-{
-	struct ledger_direction *direction = &session_record(session)->direction[d];
-	int fd = direction->pipe;
-
-	direction->pipe = -1;
-	pipe_return(&session->thread->pipes, fd, session->pipe_size[d]);
-}
-
-void relay_discard_pipe(struct session *session, unsigned d)
-{
-	struct ledger_direction *direction = &session_record(session)->direction[d];
-	int fd = direction->pipe;
-
-	tally_lose_held(session, d);
-	direction->pipe = -1;
-	session->fill[d] = 0;
-	if (fd >= 0)
-		pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
-}
-
-int relay_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
-{
-	struct ledger_direction *direction = &session_record(session)->direction[d];
-	int fd;
-
-	if (direction->pipe >= 0)
-		return 0;
-	fd = session->proof[d] && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->pipe_size[d])
-					    : pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
-	if (fd < 0) {
-		share_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
-		return RELAY_STARVED;
-	}
-	direction->pipe = fd;
-	return 0;
-}
-
-void relay_note_reset(struct session *session, unsigned side, int error)
-{
-	session_record(session)->direction[side].flags |=
-		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
-	session->readable[side] = session->moved = true;
-}
-
-/* In this order: a worker that dies in between leaves no end that looks whole. */
-void relay_note_end(struct session *session, unsigned side)
-{
-	uint32_t *flags = &session_record(session)->direction[side].flags;
-
-	if (session->lost[side] && !(*flags & DIRECTION_RESET))
-		relay_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
-	*flags |= DIRECTION_EOF;
-	session->moved = true;
-}
-
 /* The source's read said 0. FIN, or what is left of a reset? */
 static void note_end(struct session *session, unsigned d)
 {
@@ -105,7 +49,7 @@ static void note_end(struct session *session, unsigned d)
 	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
 	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
 	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
-		relay_note_reset(session, d, -socket_take_error(record->fd[d]));
+		direction_note_reset(session, d, -socket_take_error(record->fd[d]));
 	direction->flags |= DIRECTION_EOF;
 	session->moved = true;
 }
@@ -122,7 +66,7 @@ static int read_failed(struct session *session, unsigned d, int error)
 		return RELAY_STARVED;
 	case FAULT_MESSAGE:
 	case FAULT_PEER:
-		relay_note_reset(session, d, error);
+		direction_note_reset(session, d, error);
 		session_record(session)->direction[d].flags |= DIRECTION_EOF;
 		return 0;
 	case FAULT_CALL:
@@ -152,7 +96,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	ssize_t n;
 	int r;
 
-	r = relay_borrow_pipe(session, d, 0);
+	r = direction_borrow_pipe(session, d, 0);
 	if (r)
 		return r;
 	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->proof[d] ? PIPE_SMALL_BYTES : RELAY_CHUNK,
@@ -196,7 +140,7 @@ static int write_failed(struct session *session, unsigned d, int error)
 	case FAULT_PEER:
 		/* UNIX refuses what is written by EPIPE, also where it has another error for who reads. */
 		pending = socket_take_error(session_record(session)->fd[!d]);
-		relay_note_reset(session, !d, pending ? -pending : error);
+		direction_note_reset(session, !d, pending ? -pending : error);
 		return RELAY_SINK_RESET;
 	case FAULT_CALL:
 		break;
@@ -283,12 +227,12 @@ int relay_step(struct session *session, unsigned d)
 	if (has(direction, DIRECTION_FIN_SENT))
 		return relay_finish(session, d);
 	if (session_is_gone(session, !d)) {
-		relay_discard_pipe(session, d);
+		direction_discard_pipe(session, d);
 		return RELAY_SINK_RESET;
 	}
 	r = move(session, d);
 	if (direction->pipe >= 0 && !session->fill[d])
-		relay_give_pipe_back(session, d);
+		direction_give_pipe_back(session, d);
 	if (r)
 		return r;
 	return has(direction, DIRECTION_EOF) ? relay_finish(session, d) : RELAY_BLOCKED;

@@ -187,6 +187,7 @@ bool session_is_handed_in(const struct session *session);
 
 /* Whose session it is: what the socket says, or for a fed one, the first message said. It is remembered for the log. */
 void session_learn_peer(struct session *session, struct address *peer);
+void session_remember_peer(struct session *session, const struct address *peer);
 
 /* Registers a side's socket; where there is no room for it now, it is tried again later. 0 or negative errno. */
 int session_watch(struct session *session, unsigned side);
@@ -212,6 +213,12 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 /* An event of the loop. Its name: slot, bit 31 for the side, and the serial of the socket that was watched there. */
 void session_handle(void *thread, uint64_t name, uint32_t events);
 
+/* Its timer has fired. */
+void session_timer(struct timer *timer);
+
+/* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
+bool session_prepare(struct session *session);
+
 /* The target is connected: CONNECTING to RELAYING. */
 void session_relay(struct session *session);
 
@@ -221,11 +228,17 @@ void session_service(struct session *session);
 /* RELAYING: an event of the loop is written down; the timer is set for all that waits for a time, or has fired. */
 void session_note_events(struct session *session, unsigned side, uint32_t events);
 void session_expect_everything(struct session *session);
+
+/* Whether what is believed still holds. */
+void session_ask_again(struct session *session);
 void session_arm(struct session *session);
 void session_expire(struct session *session);
 
 /* Ends the session: by FIN where all was said, else by RST where the family has one. `error`: 0 or negative errno. */
 void session_end(struct session *session, enum session_end why, int error);
+
+/* The session in hand came to a callback that is barred: it is ended, END_POISON, unless it has ended already. */
+void session_settle(struct session *session);
 
 /* Takes a side's socket, if there is one, out of the record and closes it. */
 void session_close(struct session *session, unsigned side);

@@ -16,7 +16,7 @@
 #include "flow/peers.h"
 #include "flow/ring.h"
 #include "flow/session_log.h"
-#include "flow/slot.h"
+#include "flow/share.h"
 #include "flow/stage.h"
 #include "flow/standing.h"
 #include "flow/sink.h"
@@ -42,30 +42,6 @@ static struct ledger_route *route_record(const struct session *session)
 	uint32_t slot = session->generation->route_slots[session_record(session)->route];
 
 	return &session->thread->worker->ledger->routes[slot];
-}
-
-const char *session_end_name(enum session_end why)
-{
-	switch (why) {
-	case END_DONE: return "done";
-	case END_DENIED: return "refused by allow or deny";
-	case END_CLIENT_RESET: return "reset by the client";
-	case END_TARGET_RESET: return "reset by the target";
-	case END_UNREACHABLE: return "no target answered";
-	case END_CONNECT_TIMEOUT: return "no target answered in time";
-	case END_IDLE: return "idle for too long";
-	case END_KILLED: return "killed by the operator";
-	case END_POISON: return "in hand at repeated deaths of the worker";
-	case END_AUDIT: return "bytes missing after a crash";
-	case END_STOP: return "spliced stops";
-	case END_ERROR: return "the kernel refused";
-	case END_AGED: return "idle";
-	case END_FRAMING: return "not a frame, or one larger than max_frame";
-	case END_RELOAD: return "taken away by a reload";
-	case END_LOOP: return "its target leads back to its own route";
-	case END_EVICTED: return "gave way to a newer peer";
-	}
-	return "?";
 }
 
 static void account(struct session *session, enum session_end why)
@@ -126,28 +102,6 @@ static void close_pipes(struct session *session)
 	}
 }
 
-/* Under which name a side's socket is closed. A TCP socket that we connected has a port that nobody listens at. */
-static uint64_t closing_name_at(const struct session *session, unsigned side)
-{
-	struct address peer = {.len = session->peer_len};
-	int fd = session_record(session)->fd[side];
-
-	if (fd < 0 || !(session_row(session, side)->capabilities & SPLICED_TCP_INFO))
-		return fd < 0 ? 0 : closing_name(fd);
-	if (side || session_record(session)->front != FRONT_ACCEPTED)
-		return 0;
-	memcpy(&peer.storage, session->peer, session->peer_len);
-	return peer.len ? closing_name_of_peer(fd, &peer) : closing_name(fd);
-}
-
-void session_close(struct session *session, unsigned side)
-{
-	session->watch[side] = 0;
-	if (session_record(session)->fd[side] >= 0 && socket_may_drop(session_row(session, side)))
-		ledger_count(&session_counter(session)->kernel, socket_drops(session_record(session)->fd[side]));
-	closing_close(session->thread->record, &session_record(session)->fd[side], closing_name_at(session, side));
-}
-
 /* What the socket asked of the kernel beyond its own life. */
 static void take_leave(const struct session *session, unsigned side, int fd)
 {
@@ -155,17 +109,6 @@ static void take_leave(const struct session *session, unsigned side, int fd)
 
 	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
 		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(fd, &leg->options));
-}
-
-void session_renew_socket(const struct session *session, unsigned side)
-{
-	uint64_t capabilities = session_row(session, side)->capabilities;
-	int fd = session_record(session)->fd[side];
-
-	if (fd >= 0 && !(capabilities & SPLICED_RESET))
-		socket_clear_abort(fd);
-	if (fd >= 0 && capabilities & SPLICED_TCP_INFO)
-		socket_keep_urgent(fd);
 }
 
 static void close_sockets(struct session *session)
@@ -223,7 +166,7 @@ static void finish(struct session *session)
 		kept_forget(session);
 		memset(session_flow(session), 0, sizeof(struct ledger_flow));
 	}
-	slot_release(session);
+	share_release(session);
 	listeners_resume(session->thread);
 }
 
@@ -302,4 +245,12 @@ void session_end(struct session *session, enum session_end why, int error)
 	pass_fin_before_reset(session);
 	session_record(session)->deadline = session->thread->loop.now + ABORT_PATIENCE_MS * NSEC_PER_MSEC;
 	session_end_wait(session);
+}
+
+void session_settle(struct session *session)
+{
+	uint32_t state = session_record(session)->state;
+
+	if (callback_state.refused && (state == SESSION_CONNECTING || state == SESSION_RELAYING))
+		session_end(session, END_POISON, 0);
 }

@@ -4,28 +4,13 @@
 #include "flow/session.h"
 
 #include "flow/hand.h"
-#include "flow/slot.h"
+#include "flow/share.h"
 #include "flow/thread.h"
 #include "ledger/ledger.h"
 
 #include <assert.h>
 
 enum { VAIN_MAX = 2 }; /* turns for nothing, in a row */
-
-void session_queue(struct session *session)
-{
-	struct thread *thread = session->thread;
-
-	if (session->queued)
-		return;
-	session->queued = true;
-	session->ready_next = NULL;
-	if (thread->ready_last)
-		thread->ready_last->ready_next = session;
-	else
-		thread->ready_first = session;
-	thread->ready_last = session;
-}
 
 void session_serve_ready(struct thread *thread)
 {
@@ -37,13 +22,13 @@ void session_serve_ready(struct thread *thread)
 		session->queued = false;
 		if (session_record(session)->state == SESSION_ENDING ||
 		    (session_record(session)->state == SESSION_ABORTING && session_record(session)->fd[0] < 0))
-			slot_release(session);
+			share_release(session);
 		if (session_record(session)->state != SESSION_RELAYING)
 			continue;
 		hand_session(session);
 		session->vain++;
 		assert(session->vain <= VAIN_MAX);
 		session_service(session);
-		hand_settle(session);
+		session_settle(session);
 	}
 }

@@ -13,11 +13,15 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/chain.h"
+#include "flow/connect.h"
+#include "flow/direction.h"
 #include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/listener.h"
 #include "flow/look.h"
 #include "flow/relay.h"
+#include "flow/ring.h"
+#include "flow/standing.h"
 #include "flow/thread.h"
 #include "net/socket.h"
 
@@ -26,8 +30,6 @@
 #include <sys/socket.h>
 
 enum {
-	RETRY_MS = 20,         /* between two tries for what the kernel lacks */
-	DOUBT_MS = 1000,       /* EAGAIN is believed for so long */
 	LAST_WORDS_MS = 2000,  /* an end that cannot be told that the other has said its last, may be silent for so long */
 	GONE_MS = 1000,        /* an end may take nothing for so long when the other is gone: one that a reset tells of it ... */
 	GONE_UNTOLD_MS = 10000, /* ... and one that knows no reset */
@@ -35,67 +37,6 @@ enum {
 	THROWN_MAX = 64,       /* reads of what is for nobody any more ... */
 	KEPT_PART = 8,         /* ... of which this part is left unread */
 };
-
-/* ---- events, and what is believed until the next ---- */
-
-static unsigned belief_bit(unsigned side, enum session_belief belief)
-{
-	return (unsigned)belief << side * BELIEF_SIDE_BITS;
-}
-
-static void believe(struct session *session, unsigned side, enum session_belief belief)
-{
-	session->believed |= (uint8_t)belief_bit(side, belief);
-	if (session->doubt)
-		return;
-	session->doubt = session->thread->loop.now + DOUBT_MS * NSEC_PER_MSEC;
-	session_look_again(session, session->doubt);
-}
-
-void session_believe_unreadable(struct session *session, unsigned side)
-{
-	session->readable[side] = false;
-	believe(session, side, BELIEF_READ);
-}
-
-void session_believe_unwritable(struct session *session, unsigned side)
-{
-	session->writable[side] = false;
-	believe(session, side, BELIEF_WRITE);
-}
-
-/* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
-void session_note_events(struct session *session, unsigned side, uint32_t events)
-{
-	bool readable = (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-	bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
-
-	session->readable[side] |= readable;
-	session->writable[side] |= writable;
-	session->urgent[side] |= (events & EPOLLPRI) != 0;
-	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
-	session->gone[side] |= (events & EPOLLHUP) != 0;
-	session->believed &= (uint8_t) ~((readable ? belief_bit(side, BELIEF_READ) : 0) |
-					 (writable ? belief_bit(side, BELIEF_WRITE) : 0));
-}
-
-void session_expect_everything(struct session *session)
-{
-	for (unsigned side = 0; side < 2; side++)
-		session->readable[side] = session->writable[side] = true;
-	session->believed = 0;
-}
-
-/* An edge belongs to a change. The kernel may have had no memory where it said EAGAIN, and then nothing changes. */
-static void ask_again(struct session *session)
-{
-	for (unsigned side = 0; side < 2; side++)
-		if (session->believed & (belief_bit(side, BELIEF_READ) | belief_bit(side, BELIEF_WRITE)))
-			session_note_events(session, side, (uint32_t)socket_poll(session_fd(session, side), POLLIN | POLLOUT));
-	session->believed = 0;
-	session->doubt = 0;
-}
 
 /* ---- the timer ---- */
 
@@ -139,18 +80,6 @@ static uint64_t idle_of(const struct session *session)
 	if (hears_last_words(session))
 		return LAST_WORDS_MS * NSEC_PER_MSEC;
 	return half_closed && (!idle || half_closed < idle) ? half_closed : idle;
-}
-
-void session_look_again(struct session *session, uint64_t at)
-{
-	if (!timer_is_set(&session->timer) || session->timer.at > at)
-		timer_set(&session->thread->loop.timers, &session->timer, at);
-}
-
-void session_retry(struct session *session)
-{
-	session->starved = true;
-	session_look_again(session, session->thread->loop.now + RETRY_MS * NSEC_PER_MSEC);
 }
 
 void session_arm(struct session *session)
@@ -232,7 +161,7 @@ static void look_for_reset(struct session *session, unsigned side)
 	/* A worker before us may have noted it: what it was is known, a FIN first or not. */
 	if (!reset || record->direction[side].flags & DIRECTION_RESET)
 		return;
-	relay_note_reset(session, side, EPIPE);
+	direction_note_reset(session, side, EPIPE);
 	socket_take_error(record->fd[side]);
 }
 
@@ -296,7 +225,7 @@ static void end_gone(struct session *session)
 	unsigned side = session_is_gone(session, 0) ? 0 : 1;
 
 	if (!(session_record(session)->direction[side].flags & DIRECTION_RESET))
-		relay_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
+		direction_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
 	session_end(session, side ? END_TARGET_RESET : END_CLIENT_RESET, -ECONNRESET);
 }
 
@@ -425,10 +354,64 @@ void session_expire(struct session *session)
 	else if (session->exchanges || session->starved || session->unwatched[0] || session->unwatched[1]) {
 		look_again(session);
 	} else if (session->doubt && session->doubt <= now) {
-		ask_again(session);
+		session_ask_again(session);
 		session_arm(session);
 		session_service(session);
 	} else {
 		session_arm(session);
 	}
+}
+
+/* ---- from and to the target ---- */
+
+bool session_prepare(struct session *session)
+{
+	int r = 0;
+
+	exchange_plan(session);
+	for (unsigned side = 0; session->exchanges && side < 2 && !r; side++) {
+		exchange_prepare_socket(session, side);
+		r = ring_map(session, side);
+	}
+	if (r)
+		session_end(session, END_ERROR, r);
+	return !r;
+}
+
+/* Should all of the service die at once, the kernel closes: what it cuts must not look complete. A good end takes it back. */
+static void arm_resets(const struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++)
+		if (session_row(session, side)->capabilities & SPLICED_RESET)
+			socket_set_abort(session_fd(session, side));
+}
+
+void session_relay(struct session *session)
+{
+	look_at_both(session);
+	session_set_state(session, SESSION_RELAYING);
+	arm_resets(session);
+	session_record(session)->active = session->thread->loop.now;
+	if (!session_prepare(session))
+		return;
+	standing_relays(session);
+	/* A client has mostly spoken already; what a target says is told by an edge, before this (session_note_events()) or after. */
+	session->readable[0] = session->writable[0] = session->writable[1] = true;
+	session_arm(session);
+	session_service(session);
+}
+
+void session_reconnect(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	/* Before the socket goes: an heir says it again, too. */
+	if (session_flow(session)->kept && session_flow(session)->messages[0])
+		atomic_fetch_or(&session_flow(session)->flags, FLOW_REPEAT);
+	session_set_state(session, SESSION_CONNECTING);
+	connect_forget(session);
+	session->lost[1] = false;
+	session->lost_at = session->patience = 0;
+	record->direction[1].flags = 0;
+	connect_anew(session);
 }

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "config/limit.h"
-#include "flow/idle.h"
 #include "flow/session.h"
 #include "flow/slot.h"
 #include "flow/thread.h"
@@ -175,20 +174,12 @@ static int take_place(struct thread *thread, uint32_t route, uint32_t limit, str
 	return why;
 }
 
-void share_note_limit(struct thread *thread, uint32_t route, uint32_t why)
-{
-	struct ledger_route *record = &thread->worker->ledger->routes[route];
-
-	atomic_store_explicit(&record->limit, why, memory_order_relaxed);
-	atomic_store_explicit(&record->limit_at, thread->loop.now, memory_order_relaxed);
-}
-
 int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct session **ret)
 {
 	int why = take_place(thread, route, limit, ret);
 
 	if (why)
-		share_note_limit(thread, route, (uint32_t)why);
+		slot_note_limit(thread, route, (uint32_t)why);
 	else
 		(*ret)->share = route + 1;
 	return why;
@@ -210,19 +201,20 @@ void share_adopt(struct session *session)
 	if (is_standing(record, session->generation))
 		return;
 	session->share = session->generation->route_slots[record->route] + 1;
-	if (record->front == FRONT_FED)
-		idle_add(session);
+}
+
+void share_release(struct session *session)
+{
+	if (session->queued)
+		return;
+	if (session->share)
+		give(&session->thread->worker->share, session->share - 1);
+	session->share = 0;
+	slot_release(session);
 }
 
 void share_abandon(struct session *session, uint32_t route)
 {
 	atomic_fetch_sub(&session->thread->worker->ledger->routes[route].active, 1);
-	slot_release(session);
-}
-
-void share_give(struct session *session)
-{
-	if (session->share)
-		give(&session->thread->worker->share, session->share - 1);
-	session->share = 0;
+	share_release(session);
 }

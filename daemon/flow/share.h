@@ -62,14 +62,11 @@ int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct se
 /* A place of a feed's or a dial's session. NULL: all slots are taken. */
 struct session *share_claim_standing(struct thread *thread, uint32_t route);
 
-/* A session of the worker before holds its place on, and may have to give way (idle.h). */
+/* A session of the worker before holds its place on. */
 void share_adopt(struct session *session);
 
 /* Gives a claimed place back that no session came of. */
 void share_abandon(struct session *session, uint32_t route);
 
-/* A session's end gives its place back: slot_release() calls it. */
-void share_give(struct session *session);
-
-/* The route is at a limit now (enum ledger_pause). */
-void share_note_limit(struct thread *thread, uint32_t route, uint32_t why);
+/* Gives the place and the slot of a session back that has ended. One on the ready list keeps both until the list lets go of it. */
+void share_release(struct session *session);

@@ -13,6 +13,7 @@
 #include "flow/absent.h"
 #include "flow/buffers.h"
 #include "flow/connect.h"
+#include "flow/direction.h"
 #include "flow/exchange.h"
 #include "flow/fed_lanes.h"
 #include "flow/kept.h"
@@ -174,7 +175,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 			return SINK_RECONNECT;
 		if (fault == FAULT_CALL)
 			return -error;
-		relay_note_reset(session, !d, error);
+		direction_note_reset(session, !d, error);
 		return RELAY_SINK_RESET;
 	}
 	if (capabilities & SPLICED_RELIABLE && d == 0 &&
@@ -326,7 +327,7 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 {
 	ssize_t n;
 
-	if (relay_borrow_pipe(session, d, HELD_BYTES))
+	if (direction_borrow_pipe(session, d, HELD_BYTES))
 		return RELAY_STARVED;
 	for (; *taken < count; ++*taken) {
 		uint32_t len = (uint32_t)messages[*taken].iov_len;
@@ -413,13 +414,13 @@ static int release(struct session *session, unsigned d)
 	tally_lose_held(session, d);
 	/* Whatever may be left in it is nobody else's. */
 	if (n != (ssize_t)held)
-		relay_discard_pipe(session, d);
+		direction_discard_pipe(session, d);
 	return r;
 }
 
 void sink_forget(struct session *session, unsigned d)
 {
-	relay_discard_pipe(session, d);
+	direction_discard_pipe(session, d);
 }
 
 void sink_adopt(struct session *session, unsigned d)
@@ -462,7 +463,7 @@ int sink_drain(struct session *session, unsigned d)
 			r = release(session, d);
 	}
 	if (!r && session_record(session)->direction[d].pipe >= 0)
-		relay_give_pipe_back(session, d);
+		direction_give_pipe_back(session, d);
 	return r;
 }
 
@@ -527,7 +528,7 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 	if (n < 0)
 		return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
 	if (n != (ssize_t)gathered->bytes) {
-		relay_discard_pipe(session, d);
+		direction_discard_pipe(session, d);
 		return RELAY_STARVED;
 	}
 	session->fill[d] = (uint32_t)n;
@@ -549,7 +550,7 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 		struct gathered gathered = {0};
 		unsigned before = *taken;
 
-		if (relay_borrow_pipe(session, d, session->max_frame[!d]))
+		if (direction_borrow_pipe(session, d, session->max_frame[!d]))
 			return RELAY_STARVED;
 		while (*taken < count && gather(session, d, &messages[*taken], session->pipe_size[d], &gathered))
 			++*taken;

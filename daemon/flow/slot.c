@@ -6,7 +6,6 @@
 #include "flow/slot.h"
 
 #include "flow/session.h"
-#include "flow/share.h"
 #include "flow/thread.h"
 #include "ledger/ledger.h"
 
@@ -108,11 +107,16 @@ void slot_release(struct session *session)
 	struct thread *thread = session->thread;
 	uint32_t slot = session_slot(session);
 
-	if (session->queued)
-		return;
-	share_give(session);
 	session_set_state(session, SESSION_FREE);
 	atomic_fetch_sub(&thread->worker->ledger->keeper->sessions_active, 1);
 	if (thread->n_free < thread->worker->ledger->n_sessions)
 		thread->free_slots[thread->n_free++] = slot;
+}
+
+void slot_note_limit(struct thread *thread, uint32_t route, uint32_t why)
+{
+	struct ledger_route *record = &thread->worker->ledger->routes[route];
+
+	atomic_store_explicit(&record->limit, why, memory_order_relaxed);
+	atomic_store_explicit(&record->limit_at, thread->loop.now, memory_order_relaxed);
 }

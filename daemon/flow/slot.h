@@ -15,9 +15,11 @@ struct thread;
 /* Claims a free slot, its record empty and the thread's; NULL where there is none. */
 struct session *slot_claim(struct thread *thread);
 
-/* Gives a slot back: its record is CLAIMED, ENDING or ABORTING and names no descriptor. A session on the ready list keeps its
- * slot until the list lets go of it. */
+/* Gives a slot back: its record is CLAIMED, ENDING or ABORTING and names no descriptor. */
 void slot_release(struct session *session);
+
+/* The route (its record in the ledger) is at a limit now: enum ledger_pause. */
+void slot_note_limit(struct thread *thread, uint32_t route, uint32_t why);
 
 /* Empties a record but for its state, and gives it to a thread. */
 void slot_init(struct ledger_session *record, uint16_t thread);

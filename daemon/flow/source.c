@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/connect.h"
+#include "flow/direction.h"
 #include "flow/format.h"
 #include "flow/receive.h"
 #include "flow/relay.h"
@@ -66,7 +67,7 @@ static int note_reset(struct session *session, unsigned s, int error)
 	struct ledger_direction *direction = &session_record(session)->direction[s];
 	bool again = direction->flags & DIRECTION_RESET;
 
-	relay_note_reset(session, s, error);
+	direction_note_reset(session, s, error);
 	if (is(session, s, SPLICED_BOUNDARIES) && !again)
 		return SOURCE_AGAIN;
 	direction->flags |= DIRECTION_EOF;
@@ -203,7 +204,7 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		return source_judge(session, s, -n);
 	*len = n < 0 ? 0 : buffers->in[0].msg_len;
 	if (n < 0 || (!*len && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(header) : is_end(session, s)))) {
-		relay_note_end(session, s);
+		direction_note_end(session, s);
 		return SOURCE_END;
 	}
 	session->peeked[s] = true;

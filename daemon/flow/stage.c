@@ -8,7 +8,7 @@
 
 #include "config/config.h"
 #include "flow/buffers.h"
-#include "flow/relay.h"
+#include "flow/direction.h"
 #include "flow/session.h"
 #include "flow/thread.h"
 #include "net/fault.h"
@@ -122,7 +122,7 @@ static int fill(struct session *session, unsigned s)
 			session->stage_end[s] = true;
 			return 0;
 		} else if (fault_of(errno) == FAULT_PEER) {
-			relay_note_reset(session, s, errno);
+			direction_note_reset(session, s, errno);
 			session->stage_end[s] = true;
 			return 0;
 		} else if (errno != EAGAIN) {

@@ -4,7 +4,6 @@
 
 #include "config/config.h"
 #include "flow/session.h"
-#include "flow/sink.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
 

@@ -192,10 +192,11 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 		return r;
 	pipes_init(&thread->pipes, share ? share : 1);
 	thread->listeners = map(LEDGER_LISTENERS_MAX * sizeof *thread->listeners);
+	thread->fronts = map(LEDGER_LISTENERS_MAX * sizeof *thread->fronts);
 	thread->free_slots = map((size_t)ledger->n_sessions * sizeof *thread->free_slots);
 	thread->buffers = map(sizeof *thread->buffers);
 	thread->idle = map(LEDGER_ROUTES_MAX * sizeof *thread->idle);
-	if (!thread->listeners || !thread->free_slots || !thread->buffers || !thread->idle)
+	if (!thread->listeners || !thread->fronts || !thread->free_slots || !thread->buffers || !thread->idle)
 		return -ENOMEM;
 	r = peers_init(thread);
 	if (r < 0)

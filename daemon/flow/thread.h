@@ -42,6 +42,7 @@ struct thread {
 	struct pipes pipes;
 	struct leases leases;
 	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
+	int32_t *fronts;            /* [LEDGER_LISTENERS_MAX], mapped: sockets that feed sessions of this thread, + 1; 0: none */
 	struct listener *paused_first, *paused_last; /* those that wait for a session to end, or did */
 	struct idle_list *idle;     /* idle.h, by record of the route, mapped */
 	uint32_t idle_turn;         /* the thread that was asked last */
