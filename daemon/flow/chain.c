@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "flow/connect.h"
 #include "flow/own.h"
 #include "flow/roam.h"
 #include "flow/session.h"
@@ -322,7 +321,7 @@ static void judge(struct session *session, unsigned side, const struct own_file 
 
 int chain_connect(struct session *session, int fd, const struct address *address)
 {
-	unsigned side = connect_side(session);
+	unsigned side = session_connecting_side(session);
 	const struct own_file *listener = find_listener(session, side, fd, address);
 	uint64_t file = 0;
 	uint32_t begun = own_now(&session->thread->worker->chains->table);

@@ -46,21 +46,14 @@ enum {
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
 };
 
-unsigned connect_side(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	return record->front == FRONT_DIALED && !record->fronted ? 0 : 1;
-}
-
 int connect_fd(const struct session *session)
 {
-	return session_record(session)->fd[connect_side(session)];
+	return session_record(session)->fd[session_connecting_side(session)];
 }
 
 static const struct config_endpoint *endpoint_of(const struct session *session)
 {
-	return session_endpoint(session, connect_side(session));
+	return session_endpoint(session, session_connecting_side(session));
 }
 
 static void wait_until(struct session *session, uint64_t at)
@@ -73,22 +66,9 @@ static void wait_ms(struct session *session, uint64_t ms)
 	wait_until(session, session->thread->loop.now + ms * NSEC_PER_MSEC);
 }
 
-static unsigned target_slot(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-	unsigned place = connect_side(session) ? record->target : session->route->n_targets + record->endpoint;
-
-	return session->generation->target_slots[record->route][place];
-}
-
-static struct ledger_target *target_of(const struct session *session)
-{
-	return &session->thread->worker->ledger->targets[target_slot(session)];
-}
-
 static void close_attempt(struct session *session)
 {
-	unsigned side = connect_side(session);
+	unsigned side = session_connecting_side(session);
 
 	chain_forget(session, side);
 	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = session->unwatched[side] = false;
@@ -158,7 +138,7 @@ static bool given_up(const struct session *session)
 
 static void note_tried(struct session *session, int error)
 {
-	if (!connect_side(session))
+	if (!session_connecting_side(session))
 		return;
 	if (session->n_tried == SESSION_TRIED_MAX)
 		memmove(&session->tried[0], &session->tried[1], sizeof session->tried[0] * --session->n_tried);
@@ -166,44 +146,43 @@ static void note_tried(struct session *session, int error)
 	session->tried[session->n_tried++].error = (uint16_t)-error;
 }
 
-static void give_up(struct session *session, int error)
+static enum connect_result give_up(struct session *session, int error)
 {
-	session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
+	session->connect_error = error;
+	return CONNECT_GIVEN_UP;
 }
 
 /* A lane is not needed where there is another member, and what waits for it has gone there. */
 static bool gives_way(struct session *session)
 {
-	return connect_side(session) && lane_is(session) && fed_lanes_has_another(session) && fed_lanes_pass_on(session);
+	return session_connecting_side(session) && lane_is(session) && fed_lanes_has_another(session) && fed_lanes_pass_on(session);
 }
 
-/* No address of this target answered. True: the next of this round may be tried now. */
-static bool next_target(struct session *session, int error)
+/* No address of this target answered. CONNECT_NEXT: another of this round may be tried now. */
+static enum connect_result next_target(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
-	target_failed(target_of(session), session->route, session->thread->loop.now, error);
+	target_failed(session_target(session), session->route, session->thread->loop.now, error);
 	ledger_count(&counter->connect_errors, 1);
 	if (record->attempts < UINT32_MAX)
 		record->attempts++;
 	record->address = 0;
 	record->deadline = 0;
-	if (given_up(session) || gives_way(session)) {
-		give_up(session, error);
-		return false;
-	}
+	if (given_up(session) || gives_way(session))
+		return give_up(session, error);
 	note_tried(session, error);
 	if (session->pool_left)
-		return true;
+		return CONNECT_NEXT;
 	end_round(session, false);
-	return false;
+	return CONNECT_WAITS;
 }
 
 /* connect(2) cannot fail: whether somebody is there shows when he says something. */
 static bool may_go_unheard(const struct session *session)
 {
-	return pool_row_goes_unheard(session_row(session, connect_side(session)));
+	return pool_row_goes_unheard(session_row(session, session_connecting_side(session)));
 }
 
 static void note_reached(struct session *session)
@@ -212,35 +191,33 @@ static void note_reached(struct session *session)
 	unsigned leg;
 
 	if (endpoint_of(session)->legs[0].host_name &&
-	    target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address, &leg,
+	    target_address(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session), session_record(session)->address, &leg,
 			   &address))
 		session_log_reached(session, &address);
 }
 
-static void connected(struct session *session)
+static enum connect_result reached(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	if (connect_side(session))
+	if (session_connecting_side(session))
 		note_reached(session);
 	/* Where nobody is asked, nobody has agreed. */
 	if (!may_go_unheard(session))
-		target_succeeded(target_of(session), record->address);
+		target_succeeded(session_target(session), record->address);
 	session->proven = false;
-	if (connect_side(session)) {
-		session_relay(session);
-		return;
-	}
+	if (session_connecting_side(session))
+		return CONNECT_REACHED;
 	/* The front of a dialed session; now its target. */
 	connect_forget(session);
 	record->fronted = 1;
-	connect_begin(session);
+	return connect_begin(session);
 }
 
 /* There is nobody to connect to: the family binds it to where it sends. */
 static bool is_bound(const struct session *session)
 {
-	return session_row(session, connect_side(session))->capabilities & SPLICED_BINDS;
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_BINDS;
 }
 
 /* What the family says of its refusal is logged once for a session, however often it is tried. */
@@ -264,11 +241,11 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	struct ledger_session *record = session_record(session);
 	struct thread *thread = session->thread;
 	const struct config_endpoint *endpoint = endpoint_of(session);
-	unsigned leg, side = connect_side(session);
+	unsigned leg, side = session_connecting_side(session);
 	struct address address;
 	int fd, r;
 
-	if (!target_address(thread->worker->ledger, endpoint, target_slot(session), index, &leg, &address))
+	if (!target_address(thread->worker->ledger, endpoint, session_target_slot(session), index, &leg, &address))
 		return -EADDRNOTAVAIL;
 	fd = open_socket(session, endpoint, leg);
 	if (fd < 0)
@@ -320,7 +297,7 @@ static int try_target(struct session *session)
 		session->asked = 0;
 	}
 	for (;;) {
-		unsigned count = target_addresses(session->thread->worker->ledger, endpoint, target_slot(session));
+		unsigned count = target_addresses(session->thread->worker->ledger, endpoint, session_target_slot(session));
 
 		if (record->address >= count)
 			return error;
@@ -338,53 +315,53 @@ static int try_target(struct session *session)
 }
 
 /* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no attempt, unless nothing else ends it. */
-static void wait_for_others(struct session *session)
+static enum connect_result wait_for_others(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
 	if (!session->route->retry_total && record->attempts < UINT32_MAX)
 		record->attempts++;
 	if (given_up(session))
-		give_up(session, -(int)target_of(session)->error);
-	else
-		end_round(session, true);
+		return give_up(session, -(int)session_target(session)->error);
+	end_round(session, true);
+	return CONNECT_WAITS;
 }
 
-void connect_continue(struct session *session)
+/* Goes on where the record stands. */
+static enum connect_result go_on(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
+	enum connect_result r;
 	int error;
 
 	do {
 		bool begins = !session->pool_left;
 
-		if (!record->deadline && connect_side(session) && !pool_next(session)) {
+		if (!record->deadline && session_connecting_side(session) && !pool_next(session)) {
 			if (begins)
-				wait_for_others(session);
-			else
-				end_round(session, false);
-			return;
+				return wait_for_others(session);
+			end_round(session, false);
+			return CONNECT_WAITS;
 		}
 		error = try_target(session);
-		if (!error) {
-			if (connect_fd(session) >= 0)
-				connect_check(session);
-			return;
-		}
-	} while (next_target(session, error));
+		if (!error)
+			return connect_fd(session) >= 0 ? connect_check(session) : CONNECT_WAITS;
+		r = next_target(session, error);
+	} while (r == CONNECT_NEXT);
+	return r;
 }
 
 void connect_proven(struct session *session)
 {
 	session->proven = true;
 	if (may_go_unheard(session))
-		target_succeeded(target_of(session), session_record(session)->address);
+		target_succeeded(session_target(session), session_record(session)->address);
 	kept_forget(session);
 }
 
 void connect_sent(struct session *session)
 {
-	struct ledger_target *target = target_of(session);
+	struct ledger_target *target = session_target(session);
 	uint64_t now = session->thread->loop.now;
 
 	if (session->unheard <= target->failed_at)
@@ -400,7 +377,7 @@ bool connect_lost(struct session *session, int error)
 
 	if (session->roams && roam_lost(session))
 		return false;
-	target_failed(target_of(session), session->route, session->thread->loop.now, error);
+	target_failed(session_target(session), session->route, session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
 	if (lane_is(session) || !session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
@@ -414,45 +391,41 @@ bool connect_lost(struct session *session, int error)
 	return true;
 }
 
-void connect_abandon(struct session *session)
-{
-	if (session_record(session)->deadline && connect_side(session))
-		target_release(target_of(session));
-}
-
-void connect_begin(struct session *session)
+enum connect_result connect_begin(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
-	if (connect_side(session) && !lane_is(session))
+	if (session_connecting_side(session) && !lane_is(session))
 		record->cursor = target_next_turn(session->thread, session->generation, record->route);
-	connect_continue(session);
+	return go_on(session);
 }
 
-void connect_anew(struct session *session)
+enum connect_result connect_anew(struct session *session)
 {
 	close_attempt(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
-	connect_continue(session);
+	return go_on(session);
 }
 
-static void next_address(struct session *session, int error)
+static enum connect_result next_address(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
-	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session), target_slot(session));
+	enum connect_result r = CONNECT_NEXT;
+	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session));
 
 	close_attempt(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	record->address++;
-	if (record->address < count || next_target(session, error))
-		connect_continue(session);
+	if (record->address >= count)
+		r = next_target(session, error);
+	return r == CONNECT_NEXT ? go_on(session) : r;
 }
 
 /* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
-static void connected_and_reset(struct session *session, int error)
+static enum connect_result reached_and_reset(struct session *session, int error)
 {
-	direction_note_reset(session, connect_side(session), -error);
-	connected(session);
+	direction_note_reset(session, session_connecting_side(session), -error);
+	return reached(session);
 }
 
 /* Without a connection connect(2) is done when it returns, and may be repeated; of TIPC's getpeername(2) knows nothing. */
@@ -461,8 +434,8 @@ static bool is_addressed(const struct session *session)
 	unsigned leg;
 	struct address address;
 
-	return session_row(session, connect_side(session))->capabilities & SPLICED_CONNECTIONLESS &&
-	       target_address(session->thread->worker->ledger, endpoint_of(session), target_slot(session), session_record(session)->address,
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_CONNECTIONLESS &&
+	       target_address(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session), session_record(session)->address,
 			      &leg, &address) &&
 	       !scope_fill(connect_fd(session), endpoint_of(session)->legs[leg].interface, &address, &address) &&
 	       !socket_connect(connect_fd(session), &address);
@@ -470,7 +443,7 @@ static bool is_addressed(const struct session *session)
 
 static bool has_tcp_states(const struct session *session)
 {
-	return session_row(session, connect_side(session))->capabilities & SPLICED_TCP_INFO;
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_TCP_INFO;
 }
 
 /* A Bluetooth socket tells its peer's name while it still connects; then it is not writable, connect(2). */
@@ -479,8 +452,8 @@ static bool is_connected(struct session *session)
 	int fd = connect_fd(session);
 
 	if (is_bound(session))
-		return !look_at_side(session, connect_side(session));
-	if (connect_side(session) && roam_is_asked(session))
+		return !look_at_side(session, session_connecting_side(session));
+	if (session_connecting_side(session) && roam_is_asked(session))
 		return roam_has_begun(session);
 	return (socket_is_connected(fd) && (has_tcp_states(session) || socket_poll(fd, POLLOUT) & POLLOUT)) || is_addressed(session);
 }
@@ -493,61 +466,48 @@ static bool is_under_way(const struct session *session)
 }
 
 /* Where there are no such states nobody can see whether connect(2) was called: once more, unless it has succeeded. */
-void connect_adopt(struct session *session)
+enum connect_result connect_adopt(struct session *session)
 {
-	if (has_tcp_states(session) || is_connected(session))
-		connect_check(session);
-	else
-		connect_anew(session);
+	return has_tcp_states(session) || is_connected(session) ? connect_check(session) : connect_anew(session);
 }
 
-void connect_check(struct session *session)
+enum connect_result connect_check(struct session *session)
 {
 	int fd = connect_fd(session), error;
 
-	if (is_connected(session)) {
-		connected(session);
-		return;
-	}
+	if (is_connected(session))
+		return reached(session);
 	error = socket_take_error(fd);
-	if (error == -ECONNRESET || error == -EPIPE) {
-		connected_and_reset(session, error);
-		return;
-	}
-	if (error) {
-		next_address(session, error);
-		return;
-	}
+	if (error == -ECONNRESET || error == -EPIPE)
+		return reached_and_reset(session, error);
+	if (error)
+		return next_address(session, error);
 	if (is_under_way(session))
-		return;
+		return CONNECT_WAITS;
 	/* A worker died before connect(2), or took the error with it: the same address once more. */
 	close_attempt(session);
 	wait_ms(session, 1);
+	return CONNECT_WAITS;
 }
 
 /* There was no room for it in the epoll set: nobody tells how it fares. */
-static void watch_again(struct session *session)
+static enum connect_result watch_again(struct session *session)
 {
-	unsigned side = connect_side(session);
+	unsigned side = session_connecting_side(session);
 	int r = session_watch(session, side);
 
-	if (r || session->thread->loop.now >= session_record(session)->deadline) {
-		next_address(session, r ? r : -ETIMEDOUT);
-		return;
-	}
+	if (r || session->thread->loop.now >= session_record(session)->deadline)
+		return next_address(session, r ? r : -ETIMEDOUT);
 	if (session->unwatched[side])
 		wait_ms(session, UNWATCHED_MS);
 	else
 		wait_until(session, session_record(session)->deadline);
-	connect_check(session);
+	return connect_check(session);
 }
 
-void connect_timer(struct session *session)
+enum connect_result connect_timer(struct session *session)
 {
-	if (connect_fd(session) >= 0 && session->unwatched[connect_side(session)])
-		watch_again(session);
-	else if (connect_fd(session) >= 0)
-		next_address(session, -ETIMEDOUT);
-	else
-		connect_continue(session);
+	if (connect_fd(session) >= 0 && session->unwatched[session_connecting_side(session)])
+		return watch_again(session);
+	return connect_fd(session) >= 0 ? next_address(session, -ETIMEDOUT) : go_on(session);
 }

@@ -10,9 +10,15 @@
 
 struct session;
 
-/* Which side is being connected: the target's, or first the front of a session that was dialed; and its descriptor, -1 between
- * two attempts. */
-unsigned connect_side(const struct session *session);
+/* What came of a step; who called decides what becomes of the session. */
+enum connect_result {
+	CONNECT_WAITS,    /* for an event, or the session's timer */
+	CONNECT_REACHED,  /* the target is connected */
+	CONNECT_GIVEN_UP, /* no target answered, the last one for the session's connect_error */
+	CONNECT_NEXT,     /* inside: another target may be tried at once */
+};
+
+/* The socket that is being connected: the target's, or first the front of a session that was dialed; -1 between two attempts. */
 int connect_fd(const struct session *session);
 
 /*
@@ -30,25 +36,19 @@ void connect_proven(struct session *session);
 void connect_sent(struct session *session);
 
 /* The target is gone: closes its socket, and begins again. */
-void connect_anew(struct session *session);
+enum connect_result connect_anew(struct session *session);
 
 /* What was tried so far counts no more. */
 void connect_forget(struct session *session);
 
-/* The session ends while it connects: who else waits for its target may ask now. */
-void connect_abandon(struct session *session);
-
 /* A new session: chooses where in the pool to begin, and goes on. */
-void connect_begin(struct session *session);
-
-/* Goes on where the record stands. */
-void connect_continue(struct session *session);
+enum connect_result connect_begin(struct session *session);
 
 /* The target's socket has news (EPOLLOUT, EPOLLERR). */
-void connect_check(struct session *session);
+enum connect_result connect_check(struct session *session);
 
 /* An heir looks at it for the first time. */
-void connect_adopt(struct session *session);
+enum connect_result connect_adopt(struct session *session);
 
 /* The session's timer: an attempt took too long, or the pause is over. */
-void connect_timer(struct session *session);
+enum connect_result connect_timer(struct session *session);

@@ -58,6 +58,26 @@ int session_fd(const struct session *session, unsigned side)
 	return record->fd[side];
 }
 
+unsigned session_connecting_side(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->front == FRONT_DIALED && !record->fronted ? 0 : 1;
+}
+
+unsigned session_target_slot(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+	unsigned place = session_connecting_side(session) ? record->target : session->route->n_targets + record->endpoint;
+
+	return session->generation->target_slots[record->route][place];
+}
+
+struct ledger_target *session_target(const struct session *session)
+{
+	return &session->thread->worker->ledger->targets[session_target_slot(session)];
+}
+
 struct ledger_counter *session_counter(const struct session *session)
 {
 	return ledger_counter(session->thread->worker->ledger, session->thread->index,

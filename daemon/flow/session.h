@@ -81,6 +81,7 @@ struct session {
 		uint16_t target, error; /* errno */
 	} tried[SESSION_TRIED_MAX]; /* members that did not answer, for the log; those that this worker tried last */
 	uint8_t n_tried;
+	int connect_error;     /* why it was given up, negative errno */
 	uint8_t reached_len;   /* of the address that a target's name had when it answered, for the log; 0: not known */
 	uint8_t reached[28];
 	uint8_t asked;         /* ... and so often a full backlog was */
@@ -162,6 +163,12 @@ const struct config_endpoint *session_endpoint(const struct session *session, un
 const struct config_leg *session_leg(const struct session *session, unsigned side);
 const struct spliced_row *session_row(const struct session *session, unsigned side);
 
+/* Which side is being connected, or was: the target's, or first the front of a session that is dialed; what is known of whom it is connected
+ * to, and its place among the targets of the ledger. */
+unsigned session_connecting_side(const struct session *session);
+struct ledger_target *session_target(const struct session *session);
+unsigned session_target_slot(const struct session *session);
+
 /* A side's socket: its own, or the listener's that feeds it. -1: none yet. */
 int session_fd(const struct session *session, unsigned side);
 
@@ -219,8 +226,9 @@ void session_timer(struct timer *timer);
 /* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
 bool session_prepare(struct session *session);
 
-/* The target is connected: CONNECTING to RELAYING. */
-void session_relay(struct session *session);
+/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none is. result: enum
+ * connect_result. */
+void session_go_on(struct session *session, unsigned result);
 
 /* Moves what can be moved; ends the session when all is said. */
 void session_service(struct session *session);

@@ -44,7 +44,7 @@ void session_begin(struct session *session, const struct address *peer)
 	if (r)
 		session_end(session, END_ERROR, r);
 	else
-		connect_begin(session);
+		session_go_on(session, connect_begin(session));
 	session_settle(session);
 }
 
@@ -87,7 +87,7 @@ static void adopt_connecting(struct session *session)
 	timer_set(&session->thread->loop.timers, &session->timer,
 		  connect_fd(session) >= 0 && record->deadline > now ? record->deadline : now);
 	if (connect_fd(session) >= 0)
-		connect_adopt(session);
+		session_go_on(session, connect_adopt(session));
 }
 
 static void adopt_relaying(struct session *session)

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/chain.h"
-#include "flow/connect.h"
 #include "flow/fed_lanes.h"
 #include "flow/idle.h"
 #include "flow/kept.h"
@@ -21,6 +20,7 @@
 #include "flow/standing.h"
 #include "flow/sink.h"
 #include "flow/tally.h"
+#include "flow/target.h"
 #include "flow/thread.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -222,6 +222,13 @@ static bool passes_on(enum session_end why)
 	       why == END_AGED || why == END_ERROR;
 }
 
+/* Who else waits for the target that it was connecting to may ask now. */
+static void let_go_of_target(struct session *session)
+{
+	if (session_record(session)->deadline && session_connecting_side(session))
+		target_release(session_target(session));
+}
+
 void session_end(struct session *session, enum session_end why, int error)
 {
 	bool reset;
@@ -234,7 +241,7 @@ void session_end(struct session *session, enum session_end why, int error)
 		fed_lanes_pass_on(session);
 	session_log_end(session, why, error);
 	if (session_record(session)->state == SESSION_CONNECTING)
-		connect_abandon(session);
+		let_go_of_target(session);
 	account(session, why);
 	idle_remove(session);
 	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);

@@ -32,8 +32,8 @@ void session_handle(void *context, uint64_t name, uint32_t events)
 	session_note_events(session, side, events);
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_CONNECTING:
-		if (side == connect_side(session) && record->fd[side] >= 0)
-			connect_check(session);
+		if (side == session_connecting_side(session) && record->fd[side] >= 0)
+			session_go_on(session, connect_check(session));
 		else if (side == 0 && record->fd[0] >= 0 && events & EPOLLERR && socket_take_error(record->fd[0]))
 			session_end(session, END_CLIENT_RESET, -ECONNRESET);
 		break;
@@ -58,7 +58,7 @@ void session_timer(struct timer *timer)
 	hand_session(session);
 	switch ((enum ledger_session_state)session_record(session)->state) {
 	case SESSION_CONNECTING:
-		connect_timer(session);
+		session_go_on(session, connect_timer(session));
 		break;
 	case SESSION_RELAYING:
 		session_expire(session);

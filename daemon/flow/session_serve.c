@@ -386,7 +386,7 @@ static void arm_resets(const struct session *session)
 			socket_set_abort(session_fd(session, side));
 }
 
-void session_relay(struct session *session)
+static void start_to_relay(struct session *session)
 {
 	look_at_both(session);
 	session_set_state(session, SESSION_RELAYING);
@@ -401,6 +401,23 @@ void session_relay(struct session *session)
 	session_service(session);
 }
 
+void session_go_on(struct session *session, unsigned result)
+{
+	int error = session->connect_error;
+
+	switch ((enum connect_result)result) {
+	case CONNECT_WAITS:
+	case CONNECT_NEXT:
+		break;
+	case CONNECT_REACHED:
+		start_to_relay(session);
+		break;
+	case CONNECT_GIVEN_UP:
+		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE, error);
+		break;
+	}
+}
+
 void session_reconnect(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -413,5 +430,5 @@ void session_reconnect(struct session *session)
 	session->lost[1] = false;
 	session->lost_at = session->patience = 0;
 	record->direction[1].flags = 0;
-	connect_anew(session);
+	session_go_on(session, connect_anew(session));
 }
