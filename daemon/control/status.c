@@ -11,6 +11,7 @@
 #include "flow/listener.h"
 #include "flow/target.h"
 #include "flow/thread.h"
+#include "flow/worker.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
 #include "ledger/ledger.h"

@@ -12,6 +12,7 @@
 #include "flow/access.h"
 #include "flow/buffers.h"
 #include "flow/chain.h"
+#include "flow/evict.h"
 #include "flow/exchange.h"
 #include "flow/fed_lanes.h"
 #include "flow/format.h"
@@ -103,7 +104,7 @@ static struct session *claim(const struct fed *fed, bool is_lane)
 
 	if (!share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session))
 		return session;
-	if (is_lane || !idle_evict(fed->thread, fed->route_slot, at_least))
+	if (is_lane || !evict_oldest(fed->thread, fed->route_slot, at_least))
 		return NULL;
 	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
 }

@@ -7,7 +7,6 @@
  */
 #pragma once
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct session;
@@ -26,9 +25,9 @@ void idle_add(struct session *session);
 void idle_touch(struct session *session);
 void idle_remove(struct session *session);
 
-/* Ends the oldest session of the route (its record in the ledger) in which nothing has moved for so long. False: this thread has none;
- * then another thread is asked for one, which takes a moment. */
-bool idle_evict(struct thread *thread, uint32_t route, uint64_t at_least);
+/* Of a route (its record in the ledger), the one in which nothing has moved for the longest time, of those looked at. NULL: this thread has
+ * none. */
+struct session *idle_oldest(const struct thread *thread, uint32_t route);
 
-/* What another thread has asked for. */
-void idle_obey(struct thread *thread);
+/* The list that the session is in, or would be. */
+struct idle_list *idle_list_of(const struct session *session);

@@ -17,12 +17,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct config_leg;
+struct config_route;
 struct generation;
 struct ledger_listener;
 struct thread;
 
 enum {
 	LISTENER_BATCH = 64, /* connections accepted a turn */
+	LISTENER_PAUSE_MS = 100, /* before a paused listener is tried again */
 	LISTENER_RESUMED = 16, /* paused listeners that go on when a session ends */
 };
 
@@ -47,6 +50,21 @@ void listeners_adopt(struct thread *thread);
 
 /* An event of the loop. */
 void listener_handle(void *thread, uint64_t name, uint32_t events);
+
+/* Its record, and its place among the records; what was configured; where its route's record is. */
+struct ledger_listener *listener_record(const struct thread *thread, uint32_t index);
+uint32_t listener_index(const struct listener *listener);
+const struct config_leg *listener_leg(const struct listener *listener);
+const struct config_route *listener_route(const struct thread *thread, uint32_t index, const struct generation *generation);
+uint32_t listener_route_slot(const struct thread *thread, uint32_t index, const struct generation *generation);
+
+/* It is watched; pauses for a reason (enum ledger_pause), to be tried again after so long; goes on. */
+int listener_watch(struct listener *listener);
+void listener_pause(struct listener *listener, uint32_t why, uint64_t ms);
+void listener_resume(struct listener *listener);
+
+/* Whether a session's end may give what it pauses for. */
+bool listener_waits_for_session(uint32_t why);
 
 /* A session of the thread has ended: what was paused for want of room may go on, those first that have waited for the longest time. */
 void listeners_resume(struct thread *thread);

@@ -5,11 +5,28 @@
  */
 #pragma once
 
+#include "base/timer.h"
+
+#include <stdbool.h>
 #include <stdint.h>
 
+struct config_route;
+struct generation;
 struct session;
 struct thread;
 struct worker;
+
+#define STANDING_DIALS UINT32_MAX
+
+struct standing {
+	struct timer timer; /* set while there is no session */
+	struct thread *thread;
+	const struct generation *generation;
+	uint32_t listener; /* of a feed; STANDING_DIALS: a dial */
+	uint32_t route, dial;
+	uint32_t failures;
+	bool has_session, relayed, left;
+};
 
 /* Before there are threads: whose the sessions of dials are. */
 void standing_find_owners(struct worker *worker);
@@ -25,3 +42,7 @@ void standing_ended(struct session *session);
 
 /* A feed's listener leaves: no new session is begun from it. */
 void standing_leave(struct thread *thread, uint32_t listener);
+
+/* What it is a session of; and begins one after a pause, in ns. */
+const struct config_route *standing_route(const struct standing *standing);
+void standing_begin_after(struct standing *standing, uint64_t pause);

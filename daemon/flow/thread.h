@@ -80,25 +80,10 @@ struct worker {
 	_Atomic bool stop;
 };
 
-/* From now on a signal that ends this process says in the ledger whether another process has sent it, and which thread it struck. */
-void worker_catch_crashes(struct ledger_keeper *keeper);
-
-/* A seed that nobody can guess. */
-uint64_t worker_draw_seed(void);
-
-/* Makes the worker's tables. 0 or negative errno. */
-int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations, const struct families *families);
-
 static inline struct thread *worker_clerk(struct worker *worker)
 {
 	return &worker->threads[worker->n_threads];
 }
-
-/* Starts every thread; they adopt what the ledger gives them and go on until worker_stop(). 0 or negative errno. */
-int worker_start(struct worker *worker);
-
-/* Tells every thread to finish its turn, and waits for them. */
-void worker_stop(struct worker *worker);
 
 /* Wakes a thread out of its wait. */
 void thread_wake(struct thread *thread);

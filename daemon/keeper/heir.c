@@ -13,6 +13,7 @@
 #include "flow/adopt.h"
 #include "flow/resolve.h"
 #include "flow/thread.h"
+#include "flow/worker.h"
 #include "keeper/files.h"
 #include "keeper/privilege.h"
 #include "keeper/sandbox.h"

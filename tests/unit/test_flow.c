@@ -5,6 +5,7 @@
 #include "flow/pipe.h"
 #include "flow/slot.h"
 #include "flow/thread.h"
+#include "flow/worker.h"
 #include "ledger/closing.h"
 #include "ledger/glance.h"
 #include "ledger/ledger.h"
