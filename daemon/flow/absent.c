@@ -6,10 +6,9 @@
 #include "flow/absent.h"
 
 #include "config/config.h"
-#include "flow/connect.h"
+#include "flow/mover.h"
 #include "flow/roam.h"
 #include "flow/session.h"
-#include "flow/step.h"
 #include "net/fault.h"
 #include "net/socket.h"
 
@@ -30,5 +29,5 @@ int absent_look(struct session *session)
 	if (fault_of(-error) != FAULT_PEER)
 		return 0;
 	roam_take_errors(session);
-	return connect_lost(session, error) ? SINK_RECONNECT : RELAY_STARVED;
+	return mover_tell_lost(session, error) ? SINK_RECONNECT : RELAY_STARVED;
 }

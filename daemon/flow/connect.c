@@ -14,11 +14,10 @@
 #include "flow/chain.h"
 #include "flow/direction.h"
 #include "flow/endpoint.h"
-#include "flow/exchange.h"
-#include "flow/fed_lanes.h"
 #include "flow/kept.h"
 #include "flow/lane.h"
 #include "flow/look.h"
+#include "flow/mover.h"
 #include "flow/pool.h"
 #include "flow/roam.h"
 #include "flow/session.h"
@@ -84,7 +83,7 @@ static bool is_patient(const struct session *session)
 
 	return record->front == FRONT_DIALED ||
 	       (record->front == FRONT_FED &&
-		(session_row(session, 0)->capabilities & SPLICED_FEED || exchange_blocks(session, 0)));
+		(session_row(session, 0)->capabilities & SPLICED_FEED || session_blocks(session, 0)));
 }
 
 /* Behind the pool's last member, or with nobody left to try: how long the next round waits. The last one begins when retry.total is over. */
@@ -155,7 +154,7 @@ static enum connect_result give_up(struct session *session, int error)
 /* A lane is not needed where there is another member, and what waits for it has gone there. */
 static bool gives_way(struct session *session)
 {
-	return session_connecting_side(session) && lane_is(session) && fed_lanes_has_another(session) && fed_lanes_pass_on(session);
+	return session_connecting_side(session) && lane_is(session) && pool_has_one_that_works(session) && mover_pass_on(session);
 }
 
 /* No address of this target answered. CONNECT_NEXT: another of this round may be tried now. */

@@ -21,6 +21,8 @@ enum connect_result {
 /* The socket that is being connected: the target's, or first the front of a session that was dialed; -1 between two attempts. */
 int connect_fd(const struct session *session);
 
+/* ---- what a mover tells of the target that a session is connected to ---- */
+
 /*
  * The target's socket tells of an error (negative) while the session relays: it counts as a connect that failed. True: the session is to go on at
  * another member of the pool, which the record's cursor says then, by session_reconnect(). Not so where no other is known to be better, and,
@@ -34,6 +36,8 @@ void connect_proven(struct session *session);
 /* A message was sent to a target that has not said anything: where it had failed before, and nobody is told of a failure for so long that
  * the kernel would have found nobody there, it is up again. */
 void connect_sent(struct session *session);
+
+/* ---- connecting ---- */
 
 /* The target is gone: closes its socket, and begins again. */
 enum connect_result connect_anew(struct session *session);

@@ -4,7 +4,6 @@
 
 #include "flow/session.h"
 #include "flow/slot.h"
-#include "flow/step.h"
 #include "flow/tally.h"
 #include "flow/thread.h"
 #include "ledger/generation.h"
@@ -33,21 +32,21 @@ void direction_discard_pipe(struct session *session, unsigned d)
 		pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
 }
 
-int direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
+bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd;
 
 	if (direction->pipe >= 0)
-		return 0;
+		return true;
 	fd = session->proof[d] && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->pipe_size[d])
 					    : pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
 	if (fd < 0) {
 		slot_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
-		return RELAY_STARVED;
+		return false;
 	}
 	direction->pipe = fd;
-	return 0;
+	return true;
 }
 
 void direction_note_reset(struct session *session, unsigned side, int error)

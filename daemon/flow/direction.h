@@ -5,13 +5,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct session;
 
-/* Lends the direction an empty pipe of at least so many bytes (0: any): 0 or RELAY_STARVED. Takes it back, empty. Closes it with what is in
+/* Lends the direction an empty pipe of at least so many bytes (0: any). False: there is none now. Takes it back, empty. Closes it with what is in
  * it, if it has one. */
-int direction_borrow_pipe(struct session *session, unsigned direction, uint32_t at_least);
+bool direction_borrow_pipe(struct session *session, unsigned direction, uint32_t at_least);
 void direction_give_pipe_back(struct session *session, unsigned direction);
 void direction_discard_pipe(struct session *session, unsigned direction);
 

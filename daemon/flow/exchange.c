@@ -10,9 +10,9 @@
 #include "flow/buffers.h"
 #include "flow/direction.h"
 #include "flow/endpoint.h"
-#include "flow/fed_lanes.h"
 #include "flow/format.h"
 #include "flow/lane.h"
+#include "flow/mover.h"
 #include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/ring.h"
@@ -47,69 +47,6 @@ static bool is_message(const struct session *session, unsigned side)
 static bool is(const struct session *session, unsigned side, uint64_t capability)
 {
 	return session_row(session, side)->capabilities & capability;
-}
-
-/* ---- the plan ---- */
-
-static enum config_overflow overflow_of(const struct session *session, unsigned side)
-{
-	if (session->route->overflow != OVERFLOW_AUTO)
-		return session->route->overflow;
-	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that tells what was lost is better
-	 * served by the kernel's count than by ours. */
-	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) || session->format[side]
-		       ? OVERFLOW_BLOCK
-		       : OVERFLOW_DROP_NEW;
-}
-
-static enum spliced_framing framing_at(const struct session *session, unsigned side, const struct config_endpoint *endpoint)
-{
-	enum spliced_framing framing = endpoint->framing;
-
-	if (framing == SPLICED_FRAMING_UNSET && session->format[!side])
-		framing = (enum spliced_framing)session->format[!side]->framing;
-	return framing == SPLICED_FRAMING_UNSET ? SPLICED_FRAMING_NONE : framing;
-}
-
-void exchange_forget_frames(struct session *session, const struct config_endpoint *next)
-{
-	bool messages = next->legs[0].row->capabilities & SPLICED_BOUNDARIES;
-	enum spliced_framing framing = messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
-
-	if (!session->planned || !session->fill[0] || framing == session->framing[1])
-		return;
-	sink_forget(session, 0);
-}
-
-void exchange_plan(struct session *session)
-{
-	session->exchanges = is_message(session, 0) || is_message(session, 1) ||
-			     session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
-	for (unsigned side = 0; side < 2; side++)
-		session->format[side] = session_endpoint(session, side)->format;
-	for (unsigned side = 0; side < 2; side++) {
-		session->framing[side] = session->exchanges && !is_message(session, side)
-						 ? framing_at(session, side, session_endpoint(session, side))
-						 : SPLICED_FRAMING_UNSET;
-		session->max_frame[side] = session_endpoint(session, side)->max_frame;
-		session->overflow[side] = overflow_of(session, side);
-		session->receive_only[side] =
-			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
-	}
-	session->keeps = session->route->n_targets > 1 && !lane_is(session) && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
-	session->roams = roam_is_asked(session);
-	session->planned = true;
-}
-
-bool exchange_blocks(const struct session *session, unsigned side)
-{
-	return session->overflow[side] == OVERFLOW_BLOCK;
-}
-
-void exchange_prepare_socket(const struct session *session, unsigned side)
-{
-	if (session_fd(session, side) >= 0)
-		receive_prepare(session_fd(session, side), session_row(session, side));
 }
 
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
@@ -244,7 +181,7 @@ static int move_large(struct session *session, unsigned s)
 		unsigned taken;
 
 		r = sink_send(session, s, &part, 1, &taken);
-		if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !exchange_blocks(session, s)) {
+		if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !session_blocks(session, s)) {
 			sink_drop(session, DROPPED_OVERFLOW, 1);
 			r = 0;
 		}
@@ -452,7 +389,7 @@ static int move_frames(struct session *session, unsigned s)
 	sent = sink_send(session, s, buffers->messages, count, &taken);
 	if (taken)
 		bytes = ends[taken - 1];
-	if ((sent == RELAY_BLOCKED || sent == RELAY_STARVED) && !exchange_blocks(session, s)) {
+	if ((sent == RELAY_BLOCKED || sent == RELAY_STARVED) && !session_blocks(session, s)) {
 		sink_drop(session, DROPPED_OVERFLOW, count - taken);
 		taken = count;
 		bytes = at;
@@ -514,7 +451,7 @@ static bool may_move(const struct session *session, unsigned d)
 	return (session->readable[d] || session->stage_news[d]) && !has(session, d, DIRECTION_EOF);
 }
 
-int exchange_step(struct session *session, unsigned d)
+static int exchange_step(struct session *session, unsigned d)
 {
 	int rounds = takes_batches(session, d) ? EXCHANGE_BATCHES : EXCHANGE_ROUNDS;
 	int r;
@@ -523,7 +460,7 @@ int exchange_step(struct session *session, unsigned d)
 		return has(session, d, DIRECTION_RESET) ? RELAY_SOURCE_RESET : RELAY_DONE;
 	if (session_is_gone(session, !d)) {
 		if (d == 0)
-			fed_lanes_pass_on(session);
+			mover_pass_on(session);
 		direction_discard_pipe(session, d);
 		return RELAY_SINK_RESET;
 	}
@@ -534,7 +471,7 @@ int exchange_step(struct session *session, unsigned d)
 		return r ? r : RELAY_BLOCKED;
 	if (!r)
 		r = session->writable[!d] ? format_greet(session, d) : RELAY_BLOCKED;
-	if (r && (exchange_blocks(session, d) || r != RELAY_BLOCKED))
+	if (r && (session_blocks(session, d) || r != RELAY_BLOCKED))
 		return r;
 	for (r = 0; !r && may_move(session, d); rounds--) {
 		if (!rounds)
@@ -547,3 +484,17 @@ int exchange_step(struct session *session, unsigned d)
 		return RELAY_BLOCKED;
 	return session->fill[d] ? RELAY_BLOCKED : end(session, d);
 }
+
+static int prepare(struct session *session, unsigned side)
+{
+	if (session_fd(session, side) >= 0)
+		receive_prepare(session_fd(session, side), session_row(session, side));
+	return ring_map(session, side);
+}
+
+const struct mover exchange_mover = {
+	.prepare = prepare,
+	.adopt = sink_adopt,
+	.step = exchange_step,
+	.discard = ring_unmap,
+};

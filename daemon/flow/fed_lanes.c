@@ -5,6 +5,7 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/chain.h"
+#include "flow/direction.h"
 #include "flow/fed.h"
 #include "flow/lane.h"
 #include "flow/listener.h"
@@ -25,26 +26,6 @@ enum { LANES_LOOKED_FOR = 64 };
 static uint32_t route_index(const struct fed *fed)
 {
 	return (uint32_t)(fed->route - fed->listener->generation->config->routes);
-}
-
-static struct ledger_target *target_of(const struct thread *thread, const struct generation *generation, uint32_t route, uint32_t member)
-{
-	return &thread->worker->ledger->targets[generation->target_slots[route][member]];
-}
-
-static bool fails(const struct thread *thread, const struct generation *generation, uint32_t route, uint32_t member)
-{
-	return atomic_load_explicit(&target_of(thread, generation, route, member)->failures, memory_order_relaxed) > 0;
-}
-
-bool fed_lanes_has_another(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	for (uint32_t i = 0; i < session->route->n_targets; i++)
-		if (i != record->target && !fails(session->thread, session->generation, record->route, i))
-			return true;
-	return false;
 }
 
 /* ---- lanes ---- */
@@ -88,7 +69,7 @@ static unsigned offer(const struct fed *fed, const struct session *from, uint32_
 		uint32_t next = (member + i) % members;
 		struct session *session;
 
-		if ((from || i) && fails(fed->thread, fed->listener->generation, route, next))
+		if ((from || i) && target_fails(fed->thread, fed->listener->generation, route, next))
 			continue;
 		session = lane_of(fed, next, why);
 		if (!session || session == from)
@@ -222,7 +203,7 @@ static void take_off(struct session *session, uint8_t *scratch, size_t bytes, un
 	tally_let_go(session, 0, messages);
 	session->fill[0] -= n > 0 ? (uint32_t)n : 0;
 	if (n != (ssize_t)bytes || !session->fill[0])
-		sink_forget(session, 0);
+		direction_discard_pipe(session, 0);
 }
 
 /* So many messages of what waits, which begin at *at; ends[]: where each ends. */

@@ -21,9 +21,6 @@ void fed_lanes_hand_in(const struct fed *fed, int n);
 /* Hands in one. False: nobody takes it; *why. */
 bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why);
 
-/* Whether the target of a lane fails, and that of another does not. */
-bool fed_lanes_has_another(const struct session *session);
-
 /* Gives messages of a lane to others that do not fail: how many were taken. */
 unsigned fed_lanes_offer(const struct session *session, const struct iovec *messages, unsigned count);
 

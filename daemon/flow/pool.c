@@ -2,8 +2,8 @@
 #include "flow/pool.h"
 
 #include "config/config.h"
-#include "flow/exchange.h"
 #include "flow/lane.h"
+#include "flow/mover.h"
 #include "flow/session.h"
 #include "flow/target.h"
 #include "flow/thread.h"
@@ -19,7 +19,7 @@ static void take_member(struct session *session, uint32_t member)
 	struct ledger_session *record = session_record(session);
 
 	if (record->front == FRONT_FED)
-		exchange_forget_frames(session, &session->route->targets[member]);
+		mover_forget_frames(session, &session->route->targets[member]);
 	record->connect_leg = 0; /* another target may have fewer */
 	record->target = member;
 }
@@ -66,7 +66,7 @@ bool pool_next(struct session *session)
 	if (!next_member(session))
 		return false;
 	if (session_record(session)->front == FRONT_FED)
-		exchange_plan(session);
+		mover_plan(session);
 	return true;
 }
 
@@ -76,6 +76,16 @@ bool pool_has_another(const struct session *session)
 
 	for (uint32_t i = 0; i < session->route->n_targets; i++)
 		if (i != record->target && !target_is_down(session->thread, session->generation, record->route, i))
+			return true;
+	return false;
+}
+
+bool pool_has_one_that_works(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	for (uint32_t i = 0; i < session->route->n_targets; i++)
+		if (i != record->target && !target_fails(session->thread, session->generation, record->route, i))
 			return true;
 	return false;
 }

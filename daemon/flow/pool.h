@@ -16,5 +16,8 @@ bool pool_next(struct session *session);
 /* Whether another than the session's is not known to be down. */
 bool pool_has_another(const struct session *session);
 
+/* Whether the last attempt at another than the session's did not fail. */
+bool pool_has_one_that_works(const struct session *session);
+
 /* Whether connect(2) succeeds whoever is there: without a connection, and without a word from the far end's kernel. */
 bool pool_row_goes_unheard(const struct spliced_row *row);

@@ -14,6 +14,7 @@
 #include "flow/relay.h"
 
 #include "flow/direction.h"
+#include "flow/mover.h"
 #include "flow/session.h"
 #include "flow/tally.h"
 #include "flow/thread.h"
@@ -96,9 +97,8 @@ static int fill_pipe(struct session *session, unsigned d)
 	ssize_t n;
 	int r;
 
-	r = direction_borrow_pipe(session, d, 0);
-	if (r)
-		return r;
+	if (!direction_borrow_pipe(session, d, 0))
+		return RELAY_STARVED;
 	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->proof[d] ? PIPE_SMALL_BYTES : RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (stopped_early(session, d, n)) {
@@ -219,7 +219,7 @@ static int move(struct session *session, unsigned d)
 	return r;
 }
 
-int relay_step(struct session *session, unsigned d)
+static int relay_step(struct session *session, unsigned d)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int r;
@@ -237,3 +237,27 @@ int relay_step(struct session *session, unsigned d)
 		return r;
 	return has(direction, DIRECTION_EOF) ? relay_finish(session, d) : RELAY_BLOCKED;
 }
+
+static int prepare(struct session *session, unsigned side)
+{
+	(void)session, (void)side;
+	return 0;
+}
+
+/* Its pipes are what they were. */
+static void adopt(struct session *session, unsigned d)
+{
+	(void)session, (void)d;
+}
+
+static void discard(struct session *session)
+{
+	(void)session;
+}
+
+const struct mover relay_mover = {
+	.prepare = prepare,
+	.adopt = adopt,
+	.step = relay_step,
+	.discard = discard,
+};

@@ -9,14 +9,12 @@
 
 #include "flow/step.h"
 
-#include <stdint.h>
-
+struct mover;
 struct session;
 
-/* Moves one direction (0: from the client, 1: from the target) as far as it goes: enum step_result, or negative errno. */
-int relay_step(struct session *session, unsigned direction);
+extern const struct mover relay_mover;
 
-/* The steps of it that framed messages take too, with results as relay_step()'s: moves what is in the pipe into the sink (0: emptied), and
+/* The steps of it that framed messages take too, with results as its step's: moves what is in the pipe into the sink (0: emptied), and
  * says the source's end, which has been read, to the sink. */
 int relay_drain_pipe(struct session *session, unsigned direction);
 int relay_finish(struct session *session, unsigned direction);

@@ -3,7 +3,6 @@
 
 #include "config/config.h"
 #include "flow/buffers.h"
-#include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/relay.h"
 #include "flow/session.h"
@@ -65,7 +64,7 @@ static int nothing_now(struct session *session, unsigned s)
 static int move_formatted(struct session *session, unsigned s)
 {
 	bool more;
-	int r = format_encode_ring(session, s, !exchange_blocks(session, s), &more);
+	int r = format_encode_ring(session, s, !session_blocks(session, s), &more);
 
 	return r || more ? r : nothing_now(session, s);
 }
@@ -75,7 +74,7 @@ static int send_from_ring(struct session *session, unsigned s, unsigned count)
 	unsigned taken;
 	int r = sink_send(session, s, session->thread->buffers->messages, count, &taken);
 
-	if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !exchange_blocks(session, s)) {
+	if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !session_blocks(session, s)) {
 		sink_drop(session, DROPPED_OVERFLOW, count - taken);
 		taken = count;
 		r = 0;

@@ -78,6 +78,11 @@ struct ledger_target *session_target(const struct session *session)
 	return &session->thread->worker->ledger->targets[session_target_slot(session)];
 }
 
+bool session_blocks(const struct session *session, unsigned side)
+{
+	return session->overflow[side] == OVERFLOW_BLOCK;
+}
+
 struct ledger_counter *session_counter(const struct session *session)
 {
 	return ledger_counter(session->thread->worker->ledger, session->thread->index,

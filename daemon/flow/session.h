@@ -32,6 +32,7 @@ struct config_endpoint;
 struct config_leg;
 struct config_route;
 struct generation;
+struct mover;
 struct standing;
 struct thread;
 
@@ -99,9 +100,10 @@ struct session {
 	uint8_t believed;      /* enum session_belief: EAGAIN, and nothing else has been heard since */
 	uint64_t doubt;        /* when to ask whether that still holds, CLOCK_MONOTONIC ns; 0: never */
 	uint64_t lost_at, patience; /* a side is gone: since then; and the other may be silent until then, CLOCK_MONOTONIC ns; 0 */
-	/* what the exchange needs to know of each side: exchange_plan() */
+	/* what its mover needs to know of each side: mover_plan() */
 	bool planned;
-	bool exchanges;        /* else it relays */
+	const struct mover *mover; /* NULL: not planned yet */
+	bool exchanges;        /* there are messages at an end, or frames are framed anew */
 	uint8_t overflow[2];   /* enum config_overflow, of messages from that side; never AUTO */
 	enum spliced_framing framing[2]; /* of a stream side that carries messages; UNSET: a message side */
 	uint32_t max_frame[2];
@@ -188,6 +190,9 @@ static inline bool session_is_gone(const struct session *session, unsigned side)
 {
 	return session->lost[side] || session->record->direction[side].flags & DIRECTION_RESET;
 }
+
+/* Whether messages from this side stay with the kernel while the sink takes none. */
+bool session_blocks(const struct session *session, unsigned side);
 
 /* A datagram listener's socket is watched by the listener, for all its peers. */
 bool session_is_handed_in(const struct session *session);

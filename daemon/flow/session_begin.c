@@ -6,15 +6,15 @@
 #include "flow/access.h"
 #include "flow/chain.h"
 #include "flow/connect.h"
+#include "flow/direction.h"
 #include "flow/endpoint.h"
-#include "flow/exchange.h"
 #include "flow/hand.h"
 #include "flow/idle.h"
 #include "flow/listener.h"
+#include "flow/mover.h"
 #include "flow/peers.h"
 #include "flow/session_log.h"
 #include "flow/share.h"
-#include "flow/sink.h"
 #include "flow/stage.h"
 #include "flow/tally.h"
 #include "flow/thread.h"
@@ -77,11 +77,11 @@ static void adopt_connecting(struct session *session)
 
 	/* Whether it waits for ever depends on what becomes of its messages. */
 	if (record->front == FRONT_FED) {
-		exchange_plan(session);
+		mover_plan(session);
 		if (record->retargeted)
-			sink_forget(session, 0);
+			direction_discard_pipe(session, 0);
 		record->retargeted = 0;
-		sink_adopt(session, 0);
+		session->mover->adopt(session, 0);
 	}
 	/* Between two attempts it is not known how long the pause was to be: it is over. */
 	timer_set(&session->thread->loop.timers, &session->timer,

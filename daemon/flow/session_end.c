@@ -8,12 +8,11 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "flow/chain.h"
-#include "flow/fed_lanes.h"
 #include "flow/idle.h"
 #include "flow/kept.h"
 #include "flow/listener.h"
+#include "flow/mover.h"
 #include "flow/peers.h"
-#include "flow/ring.h"
 #include "flow/session_log.h"
 #include "flow/share.h"
 #include "flow/stage.h"
@@ -153,7 +152,7 @@ static void finish(struct session *session)
 
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	let_go_of_listener(session);
-	ring_unmap(session);
+	mover_discard(session);
 	close_pipes(session);
 	close_sockets(session);
 	atomic_fetch_sub_explicit(&route->active, 1, memory_order_relaxed);
@@ -238,7 +237,7 @@ void session_end(struct session *session, enum session_end why, int error)
 		why = END_POISON;
 	reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;
 	if (passes_on(why))
-		fed_lanes_pass_on(session);
+		mover_pass_on(session);
 	session_log_end(session, why, error);
 	if (session_record(session)->state == SESSION_CONNECTING)
 		let_go_of_target(session);

@@ -15,12 +15,10 @@
 #include "flow/chain.h"
 #include "flow/connect.h"
 #include "flow/direction.h"
-#include "flow/exchange.h"
 #include "flow/format.h"
 #include "flow/listener.h"
 #include "flow/look.h"
-#include "flow/relay.h"
-#include "flow/ring.h"
+#include "flow/mover.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "net/socket.h"
@@ -259,11 +257,6 @@ static void let_listener_go_on(struct session *session)
 		listener_go_on(session->thread, session_record(session)->listener);
 }
 
-static int step(struct session *session, unsigned d)
-{
-	return session->exchanges ? exchange_step(session, d) : relay_step(session, d);
-}
-
 /* It waits for an event, or for its timer. */
 static void rest(struct session *session, bool client_is_done)
 {
@@ -330,8 +323,8 @@ void session_service(struct session *session)
 	}
 	session->moved = false;
 	look_for_errors(session);
-	to_target = step(session, 0);
-	to_client = step(session, 1);
+	to_target = session->mover->step(session, 0);
+	to_client = session->mover->step(session, 1);
 	if (to_target < 0 || to_client < 0)
 		session_end(session, END_ERROR, to_target < 0 ? to_target : to_client);
 	else if (session_is_gone(session, 0) && session_is_gone(session, 1))
@@ -368,11 +361,9 @@ bool session_prepare(struct session *session)
 {
 	int r = 0;
 
-	exchange_plan(session);
-	for (unsigned side = 0; session->exchanges && side < 2 && !r; side++) {
-		exchange_prepare_socket(session, side);
-		r = ring_map(session, side);
-	}
+	mover_plan(session);
+	for (unsigned side = 0; side < 2 && !r; side++)
+		r = session->mover->prepare(session, side);
 	if (r)
 		session_end(session, END_ERROR, r);
 	return !r;

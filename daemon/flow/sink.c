@@ -12,12 +12,10 @@
 #include "config/config.h"
 #include "flow/absent.h"
 #include "flow/buffers.h"
-#include "flow/connect.h"
 #include "flow/direction.h"
-#include "flow/exchange.h"
-#include "flow/fed_lanes.h"
 #include "flow/kept.h"
 #include "flow/lane.h"
+#include "flow/mover.h"
 #include "flow/relay.h"
 #include "flow/roam.h"
 #include "flow/session.h"
@@ -87,7 +85,7 @@ static void count_sent(struct session *session, unsigned d, uint64_t messages, u
 {
 	session->polls[d] = 0;
 	if (d == 0 && !session->proven)
-		connect_sent(session);
+		mover_tell_sent(session);
 	ledger_count(&session_flow(session)->messages[d], messages);
 	ledger_count(&session_counter(session)->messages[d], messages);
 	ledger_count((_Atomic uint64_t *)&session_record(session)->direction[d].bytes, bytes);
@@ -171,7 +169,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		break;
 	}
 	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))) {
-		if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept && connect_lost(session, -error))
+		if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept && mover_tell_lost(session, -error))
 			return SINK_RECONNECT;
 		if (fault == FAULT_CALL)
 			return -error;
@@ -184,7 +182,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		session_record(session)->cursor = session_record(session)->target;
 		return SINK_RECONNECT;
 	}
-	if (d == 0 && fault == FAULT_PEER && connect_lost(session, -error)) {
+	if (d == 0 && fault == FAULT_PEER && mover_tell_lost(session, -error)) {
 		if (!sink_will_repeat(session))
 			sink_return(session, d);
 		return SINK_RECONNECT;
@@ -245,7 +243,7 @@ static int repeat(struct session *session)
 static bool is_kept_alone(const struct session *session, unsigned d)
 {
 	return d == 0 && session_flow(session)->kept && !session_flow(session)->messages[0] && session_is_handed_in(session) &&
-	       !exchange_blocks(session, 0);
+	       !session_blocks(session, 0);
 }
 
 static int send_messages(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
@@ -327,7 +325,7 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 {
 	ssize_t n;
 
-	if (direction_borrow_pipe(session, d, HELD_BYTES))
+	if (!direction_borrow_pipe(session, d, HELD_BYTES))
 		return RELAY_STARVED;
 	for (; *taken < count; ++*taken) {
 		uint32_t len = (uint32_t)messages[*taken].iov_len;
@@ -385,7 +383,7 @@ static unsigned release_one(struct session *session, unsigned d, const struct io
 	if (!*r)
 		*r = sink_send(session, d, message, 1, &taken);
 	if (!taken && *r && *r != RELAY_BLOCKED && *r != RELAY_STARVED && lane_is(session))
-		taken = fed_lanes_offer(session, message, 1);
+		taken = mover_offer(session, message, 1);
 	return taken;
 }
 
@@ -416,11 +414,6 @@ static int release(struct session *session, unsigned d)
 	if (n != (ssize_t)held)
 		direction_discard_pipe(session, d);
 	return r;
-}
-
-void sink_forget(struct session *session, unsigned d)
-{
-	direction_discard_pipe(session, d);
 }
 
 void sink_adopt(struct session *session, unsigned d)
@@ -550,7 +543,7 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 		struct gathered gathered = {0};
 		unsigned before = *taken;
 
-		if (direction_borrow_pipe(session, d, session->max_frame[!d]))
+		if (!direction_borrow_pipe(session, d, session->max_frame[!d]))
 			return RELAY_STARVED;
 		while (*taken < count && gather(session, d, &messages[*taken], session->pipe_size[d], &gathered))
 			++*taken;
@@ -573,7 +566,7 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 
 	*taken = 0;
 	if (d == 1 && !session->proven)
-		connect_proven(session);
+		mover_tell_proven(session);
 	if (d == 0)
 		session->moves_left = session->route->n_targets - 1;
 	if (why >= 0) {
@@ -584,7 +577,7 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 	if (session->framing[!d])
 		return send_frames(session, d, messages, count, taken);
 	if (session_record(session)->state != SESSION_RELAYING)
-		return exchange_blocks(session, d) ? RELAY_BLOCKED : hold(session, d, messages, count, taken);
+		return session_blocks(session, d) ? RELAY_BLOCKED : hold(session, d, messages, count, taken);
 	if (!session->writable[!d])
 		return RELAY_BLOCKED;
 	r = d == 0 ? repeat(session) : 0;

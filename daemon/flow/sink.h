@@ -30,9 +30,6 @@ int sink_drain(struct session *session, unsigned direction);
 /* The next whole message of what waits in the pipe for the target, of which n bytes were read; *at is then behind it. False: there is none. */
 bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, size_t *at, struct iovec *ret);
 
-/* Drops what waits in the pipe. */
-void sink_forget(struct session *session, unsigned direction);
-
 /* What waits in the pipe of a session that a worker before this one had, for a target that is still being connected: nothing is put behind a
  * message that was cut. */
 void sink_adopt(struct session *session, unsigned direction);

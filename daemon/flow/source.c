@@ -10,9 +10,9 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "flow/buffers.h"
-#include "flow/connect.h"
 #include "flow/direction.h"
 #include "flow/format.h"
+#include "flow/mover.h"
 #include "flow/receive.h"
 #include "flow/relay.h"
 #include "flow/roam.h"
@@ -105,13 +105,13 @@ int source_judge(struct session *session, unsigned s, int error)
 		return -error;
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
 		/* An earlier datagram found nobody. */
-		bool moved = s == 1 && fault == FAULT_PEER && connect_lost(session, -error);
+		bool moved = s == 1 && fault == FAULT_PEER && mover_tell_lost(session, -error);
 
 		if (!moved || !sink_will_repeat(session))
 			sink_return(session, !s);
 		return moved ? SOURCE_MOVED : SOURCE_AGAIN;
 	}
-	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && connect_lost(session, -error))
+	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && mover_tell_lost(session, -error))
 		return SOURCE_MOVED;
 	if (is(session, s, SPLICED_FEED))
 		return SOURCE_AGAIN;

@@ -193,3 +193,10 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 			 target->error ? ": " : "", target->error ? strerror((int)target->error) : "");
 	return text;
 }
+
+bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)
+{
+	const struct ledger_target *record = &thread->worker->ledger->targets[generation->target_slots[route][target]];
+
+	return atomic_load_explicit(&record->failures, memory_order_relaxed) > 0;
+}

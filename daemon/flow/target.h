@@ -37,6 +37,9 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target);
 bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route);
 
+/* Whether its last attempt failed. */
+bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target);
+
 /* Whether a session may ask it now. One that is down is asked by one session, which holds it until `until` at most (it has failed, or
  * succeeded, before), and again a moment later, be it by another; before its time is over (target_is_down()) only where all of the route
  * are down. */

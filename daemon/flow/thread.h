@@ -26,6 +26,7 @@ struct families;
 struct generation;
 struct idle_list;
 struct listener;
+struct mover_events;
 struct session;
 struct standing;
 struct worker;
@@ -74,6 +75,7 @@ struct worker {
 	struct index dials; /* standing.c: the threads of those that have sessions, as these were found */
 	uint64_t seed; /* of the tables whose keys strangers choose */
 	struct chains *chains; /* chain.h */
+	const struct mover_events *events;
 	struct told *told;     /* told.h */
 	bool log_sessions;
 	bool planned; /* the one before this stopped in good order */

@@ -10,10 +10,13 @@
 #include "config/config.h"
 #include "flow/buffers.h"
 #include "flow/chain.h"
+#include "flow/connect.h"
 #include "flow/evict.h"
+#include "flow/fed_lanes.h"
 #include "flow/hand.h"
 #include "flow/idle.h"
 #include "flow/listener.h"
+#include "flow/mover.h"
 #include "flow/peers.h"
 #include "flow/session.h"
 #include "flow/standing.h"
@@ -36,6 +39,15 @@ enum {
 	HEARTBEAT_SECONDS = 1,  /* a thread with nothing to do beats so often */
 	LARGE_PIPES = 32,       /* of all threads: half of what the kernel grants a user */
 	SIGNAL_STACK = 64 << 10,
+};
+
+/* What movers tell goes to who chose the target, and to who has a lane for each. */
+static const struct mover_events mover_events = {
+	.lost = connect_lost,
+	.proven = connect_proven,
+	.sent = connect_sent,
+	.offer = fed_lanes_offer,
+	.pass_on = fed_lanes_pass_on,
 };
 
 static _Thread_local struct thread *self;
@@ -221,6 +233,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	worker->ledger = ledger;
 	worker->generations = generations;
 	worker->families = families;
+	worker->events = &mover_events;
 	worker->n_threads = ledger->n_threads;
 	worker->seed = worker_draw_seed();
 	worker->log_sessions = generations->config->daemon[DAEMON_LOG_SESSIONS].value.number != 0;
