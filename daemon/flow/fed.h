@@ -40,9 +40,16 @@ bool fed_receive(struct thread *thread, struct listener *listener, uint32_t inde
 /* Takes the message at the head of the queue away, and counts it: it was in hand at two deaths. */
 void fed_skip(struct thread *thread, struct listener *listener, uint32_t index);
 
-/* ---- what lanes (fed_lanes.c) share with the sessions of peers ---- */
+/* ---- what its readers share: fed_read.c, and fed_lanes.c for lanes ---- */
 
 void fed_init(struct fed *fed, struct thread *thread, struct listener *listener, uint32_t index);
+
+/* The counts of its route, in the thread's column. */
+struct ledger_counter *fed_counter(const struct fed *fed);
+
+/* Whether its senders lose nothing; whether they are held back rather than their messages dropped. */
+bool fed_is_reliable(const struct fed *fed);
+bool fed_holds_back(const struct fed *fed);
 
 /* Counts messages that are dropped. */
 void fed_drop(const struct fed *fed, enum drop why, uint64_t count);
