@@ -369,12 +369,28 @@ void connect_sent(struct session *session)
 		target_succeeded(target, 0);
 }
 
+/* Where messages go to, there is nobody. True: he had answered in the target's place; the target itself is where they go again. */
+static bool is_lost_elsewhere(struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+	struct address home, far = {.len = session_flow(session)->far_len};
+	unsigned leg;
+
+	memcpy(&far.storage, session_flow(session)->far, far.len);
+	if (!target_address(session->thread->worker->ledger, session_endpoint(session, 1),
+			    session->generation->target_slots[record->route][record->target], record->address, &leg, &home) ||
+	    address_is_same(&home, &far))
+		return false;
+	roam_aim(session, &home);
+	return true;
+}
+
 bool connect_lost(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	bool answered = session_flow(session)->messages[1] != 0, all_down;
 
-	if (session->roams && roam_lost(session))
+	if (session->roams && is_lost_elsewhere(session))
 		return false;
 	target_failed(session_target(session), session->route, session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);

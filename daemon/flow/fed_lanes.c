@@ -11,6 +11,7 @@
 #include "flow/listener.h"
 #include "flow/peers.h"
 #include "flow/pipe.h"
+#include "flow/pool.h"
 #include "flow/session.h"
 #include "flow/sink.h"
 #include "flow/tally.h"
@@ -29,6 +30,15 @@ static uint32_t route_index(const struct fed *fed)
 }
 
 /* ---- lanes ---- */
+
+/* Under whose name a lane is found among the listener's peers. */
+static void lane_peer(uint32_t listener, uint32_t member, struct peer *ret)
+{
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	*ret = (struct peer){.listener = listener, .address = &nobody, .reply_len = sizeof member};
+	memcpy(ret->reply, &member, sizeof member);
+}
 
 static struct session *find_lane(const struct fed *fed, uint32_t member)
 {
@@ -145,7 +155,7 @@ void fed_lanes_hand_in(const struct fed *fed, int n)
 	for (int i = 0; i < n; i++)
 		if (buffers->in_parts[i].iov_base)
 			keep_for_lanes(fed, i);
-	lanes_choose(fed->thread, fed->listener->generation, route_index(fed), members, (unsigned)n);
+	pool_choose(fed->thread, fed->listener->generation, route_index(fed), members, (unsigned)n);
 	for (int i = 0; i < n; i++)
 		if (buffers->in_parts[i].iov_base)
 			hand_in_lane(fed, members, i, n);
@@ -165,7 +175,7 @@ bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct i
 	case LANE_TAKES:
 		break;
 	}
-	lanes_choose(fed->thread, fed->listener->generation, route_index(fed), &member, 1);
+	pool_choose(fed->thread, fed->listener->generation, route_index(fed), &member, 1);
 	return !offer(fed, NULL, member, message, 1, why);
 }
 

@@ -10,12 +10,9 @@
 #include <stdint.h>
 
 struct config_route;
-struct generation;
 struct ledger_flow;
 struct ledger_session;
-struct peer;
 struct session;
-struct thread;
 
 /* Whether messages of this route go by lanes. */
 bool lanes_have(const struct config_route *route);
@@ -24,9 +21,3 @@ bool lanes_have(const struct config_route *route);
 bool lane_is_record(const struct config_route *route, const struct ledger_session *record, const struct ledger_flow *flow);
 bool lane_is(const struct session *session);
 uint32_t lane_member(const struct session *session);
-
-/* Under whose name the lane is found among the listener's peers. */
-void lane_peer(uint32_t listener, uint32_t member, struct peer *ret);
-
-/* The members that the next so many messages go to. */
-void lanes_choose(struct thread *thread, const struct generation *generation, uint32_t route, uint32_t *members, unsigned count);

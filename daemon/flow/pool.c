@@ -7,6 +7,7 @@
 #include "flow/session.h"
 #include "flow/target.h"
 #include "flow/thread.h"
+#include "ledger/generation.h"
 
 bool pool_row_goes_unheard(const struct spliced_row *row)
 {
@@ -88,4 +89,23 @@ bool pool_has_one_that_works(const struct session *session)
 		if (i != record->target && !target_fails(session->thread, session->generation, record->route, i))
 			return true;
 	return false;
+}
+
+/* The next that is not known to be down; where all are, simply the next. */
+static uint32_t choose(const struct thread *thread, const struct generation *generation, uint32_t route, uint32_t turn)
+{
+	uint32_t count = generation->config->routes[route].n_targets;
+
+	for (uint32_t i = 0; i < count; i++)
+		if (!target_is_down(thread, generation, route, (turn + i) % count))
+			return (turn + i) % count;
+	return turn % count;
+}
+
+void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route, uint32_t *members, unsigned count)
+{
+	uint32_t turn = target_take_turns(thread, generation, route, count);
+
+	for (unsigned i = 0; i < count; i++)
+		members[i] = choose(thread, generation, route, turn + i);
 }

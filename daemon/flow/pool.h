@@ -6,12 +6,18 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdint.h>
 
+struct generation;
 struct session;
 struct spliced_row;
+struct thread;
 
 /* The next member, which the record names then. False: none is left in this round. */
 bool pool_next(struct session *session);
+
+/* The members of a route's pool that the next so many messages go to, by lanes. */
+void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route, uint32_t *members, unsigned count);
 
 /* Whether another than the session's is not known to be down. */
 bool pool_has_another(const struct session *session);

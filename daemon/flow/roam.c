@@ -9,9 +9,6 @@
 #include "config/config.h"
 #include "flow/endpoint.h"
 #include "flow/session.h"
-#include "flow/target.h"
-#include "flow/thread.h"
-#include "ledger/generation.h"
 #include "net/address.h"
 #include "net/socket.h"
 
@@ -24,7 +21,7 @@ bool roam_is_asked(const struct session *session)
 	return session_endpoint(session, 1)->reply_from != REPLY_FROM_TARGET;
 }
 
-static void note(struct session *session, const struct address *address)
+void roam_aim(struct session *session, const struct address *address)
 {
 	struct ledger_flow *flow = session_flow(session);
 
@@ -49,7 +46,7 @@ int roam_begin(struct session *session, int fd, const struct address *address)
 	if (r)
 		return r;
 	socket_want_errors(fd);
-	note(session, address);
+	roam_aim(session, address);
 	return 0;
 }
 
@@ -76,7 +73,7 @@ bool roam_hears(struct session *session, const struct msghdr *received)
 	if (session_endpoint(session, 1)->reply_from == REPLY_FROM_HOST && !address_is_same_host(&from, &far))
 		return false;
 	if (!address_equal(&from, &far))
-		note(session, &from);
+		roam_aim(session, &from);
 	return true;
 }
 
@@ -84,19 +81,4 @@ void roam_take_errors(struct session *session)
 {
 	if (session->roams)
 		socket_forget_errors(session_record(session)->fd[1]);
-}
-
-bool roam_lost(struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-	struct address home, far = {.len = session_flow(session)->far_len};
-	unsigned leg;
-
-	memcpy(&far.storage, session_flow(session)->far, far.len);
-	if (!target_address(session->thread->worker->ledger, session_endpoint(session, 1),
-			    session->generation->target_slots[record->route][record->target], record->address, &leg, &home) ||
-	    address_is_same(&home, &far))
-		return false;
-	note(session, &home);
-	return true;
 }

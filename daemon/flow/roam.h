@@ -17,7 +17,10 @@ bool roam_is_asked(const struct session *session);
 /* In place of connect(2): binds the socket where the kernel would send from to that address, and notes the address. 0 or negative errno. */
 int roam_begin(struct session *session, int fd, const struct address *address);
 
-/* Whether roam_begin() has done so. */
+/* Messages go to that address from now on. */
+void roam_aim(struct session *session, const struct address *address);
+
+/* Whether roam_begin() has noted one. */
 bool roam_has_begun(const struct session *session);
 
 /* The socket will be closed. */
@@ -28,6 +31,3 @@ bool roam_hears(struct session *session, const struct msghdr *received);
 
 /* The target's socket told of an error: what stands behind it in the socket is taken away. */
 void roam_take_errors(struct session *session);
-
-/* Where messages go to, there is nobody. True: he had answered in the target's place; the target itself is where they go again. */
-bool roam_lost(struct session *session);

@@ -14,6 +14,7 @@
 #include "ledger/generation.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -114,10 +115,14 @@ static void give(struct share *share, uint32_t route)
 		atomic_fetch_sub(&share->common_held, 1);
 }
 
-int share_init(struct share *share, struct ledger *ledger, struct generation *generations)
+int share_new(struct share **ret, struct ledger *ledger, struct generation *generations)
 {
+	struct share *share = calloc(1, sizeof *share);
 	uint32_t ignored;
 
+	*ret = share;
+	if (!share)
+		return -ENOMEM;
 	share->routes = mmap(NULL, LEDGER_ROUTES_MAX * sizeof *share->routes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (share->routes == MAP_FAILED)
@@ -162,12 +167,12 @@ static int take_place(struct thread *thread, uint32_t route, uint32_t limit, str
 	if (atomic_fetch_add(active, 1) >= limit && limit)
 		why = PAUSE_LIMIT;
 	else
-		why = take_share(&worker->share, route);
+		why = take_share(worker->share, route);
 	if (!why) {
 		*ret = slot_claim(thread);
 		if (*ret)
 			return 0;
-		give(&worker->share, route);
+		give(worker->share, route);
 		why = PAUSE_SESSIONS;
 	}
 	atomic_fetch_sub(active, 1);
@@ -208,7 +213,7 @@ void share_release(struct session *session)
 	if (session->queued)
 		return;
 	if (session->share)
-		give(&session->thread->worker->share, session->share - 1);
+		give(session->thread->worker->share, session->share - 1);
 	session->share = 0;
 	slot_release(session);
 }

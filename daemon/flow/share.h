@@ -53,7 +53,7 @@ struct share {
 };
 
 /* Reckons the shares of the newest configuration, and counts the sessions there are. -ENOMEM. */
-int share_init(struct share *share, struct ledger *ledger, struct generation *generations);
+int share_new(struct share **ret, struct ledger *ledger, struct generation *generations);
 
 /* A place of the route for a session of somebody who came by, within limit.sessions: a claimed slot, its generation and route still to be
  * said. 0, or why there is none (enum ledger_pause), which the route's record tells from then on. */

@@ -12,7 +12,6 @@
 #include "base/loop.h"
 #include "flow/lease.h"
 #include "flow/pipe.h"
-#include "flow/share.h"
 #include "ledger/ledger.h"
 
 #include <pthread.h>
@@ -28,6 +27,7 @@ struct idle_list;
 struct listener;
 struct mover_events;
 struct session;
+struct share;
 struct standing;
 struct worker;
 
@@ -69,7 +69,7 @@ struct worker {
 	const struct families *families;
 	uint32_t *barred;               /* [route slot]: hand.h; NULL: nothing is */
 	struct session *sessions;       /* [n_sessions], mapped, touched where used */
-	struct share share;
+	struct share *share;
 	struct thread *threads;         /* n_threads, and the clerk */
 	uint32_t n_threads;
 	struct index dials; /* standing.c: the threads of those that have sessions, as these were found */

@@ -19,6 +19,7 @@
 #include "flow/mover.h"
 #include "flow/peers.h"
 #include "flow/session.h"
+#include "flow/share.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "flow/told.h"
@@ -247,7 +248,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	if (!r)
 		r = hands_init(worker);
 	if (!r)
-		r = share_init(&worker->share, ledger, generations);
+		r = share_new(&worker->share, ledger, generations);
 	for (uint32_t i = 0; !r && i <= worker->n_threads; i++)
 		r = thread_init(&worker->threads[i], worker, i);
 	return r;
