@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "flow/idle.h"
 #include "flow/session.h"
+#include "flow/session_end.h"
 #include "flow/thread.h"
 
 static void tell(const struct session *session)

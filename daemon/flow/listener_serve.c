@@ -16,6 +16,7 @@
 #include "flow/hand.h"
 #include "flow/receive.h"
 #include "flow/session.h"
+#include "flow/session_begin.h"
 #include "flow/session_log.h"
 #include "flow/share.h"
 #include "flow/slot.h"

@@ -204,9 +204,6 @@ void session_remember_peer(struct session *session, const struct address *peer);
 /* Registers a side's socket; where there is no room for it now, it is tried again later. 0 or negative errno. */
 int session_watch(struct session *session, unsigned side);
 
-/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's cursor says. */
-void session_reconnect(struct session *session);
-
 struct ledger_counter *session_counter(const struct session *session);
 
 /* Makes a session anew in a slot that the thread has claimed or adopts. */
@@ -215,43 +212,12 @@ void session_attach(struct session *session, struct thread *thread);
 /* Every change of state; it asserts that the move is one of the picture above. */
 void session_set_state(struct session *session, enum ledger_session_state state);
 
-/* A claimed slot whose record is filled: commits it, and starts to connect. */
-void session_begin(struct session *session, const struct address *peer);
-
-/* A record of the worker before, CONNECTING or RELAYING: takes it up where it stands, and services it once. A record whose
- * `kill` is set is ended for that reason instead. */
-void session_adopt(struct thread *thread, uint32_t slot, const struct generation *generation);
-
-/* An event of the loop. Its name: slot, bit 31 for the side, and the serial of the socket that was watched there. */
-void session_handle(void *thread, uint64_t name, uint32_t events);
-
-/* Its timer has fired. */
-void session_timer(struct timer *timer);
-
-/* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
-bool session_prepare(struct session *session);
-
-/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none is. result: enum
- * connect_result. */
-void session_go_on(struct session *session, unsigned result);
-
-/* Moves what can be moved; ends the session when all is said. */
-void session_service(struct session *session);
-
-/* RELAYING: an event of the loop is written down; the timer is set for all that waits for a time, or has fired. */
+/* An event of the loop is written down; anything may have happened. */
 void session_note_events(struct session *session, unsigned side, uint32_t events);
 void session_expect_everything(struct session *session);
 
 /* Whether what is believed still holds. */
 void session_ask_again(struct session *session);
-void session_arm(struct session *session);
-void session_expire(struct session *session);
-
-/* Ends the session: by FIN where all was said, else by RST where the family has one. `error`: 0 or negative errno. */
-void session_end(struct session *session, enum session_end why, int error);
-
-/* The session in hand came to a callback that is barred: it is ended, END_POISON, unless it has ended already. */
-void session_settle(struct session *session);
 
 /* Takes a side's socket, if there is one, out of the record and closes it. */
 void session_close(struct session *session, unsigned side);
@@ -260,11 +226,7 @@ void session_close(struct session *session, unsigned side);
  * SPLICED_RESET, and knew nothing of urgent data. */
 void session_renew_socket(const struct session *session, unsigned side);
 
-/* ABORTING: closes, once what was sent before the reset has arrived, or its time is up. */
-void session_end_wait(struct session *session);
-
-/* Serves the sessions that had more to do than their turn allowed. */
-void session_serve_ready(struct thread *thread);
+/* Puts it on the ready list of its thread: it had more to do than its turn allowed. */
 void session_queue(struct session *session);
 
 const char *session_end_name(enum session_end why);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* How sessions come: somebody asked for one, or a worker before this one left it. */
-#include "flow/session.h"
+#include "flow/session_begin.h"
 
 #include "config/config.h"
 #include "flow/access.h"
@@ -13,7 +13,11 @@
 #include "flow/listener.h"
 #include "flow/mover.h"
 #include "flow/peers.h"
+#include "flow/session.h"
+#include "flow/session_end.h"
+#include "flow/session_event.h"
 #include "flow/session_log.h"
+#include "flow/session_serve.h"
 #include "flow/share.h"
 #include "flow/stage.h"
 #include "flow/tally.h"

@@ -3,7 +3,7 @@
  * The end of a session: said to the peers, counted, logged, and its descriptors given back. A descriptor leaves its
  * record before it is closed.
  */
-#include "flow/session.h"
+#include "flow/session_end.h"
 
 #include "base/clock.h"
 #include "config/config.h"
@@ -13,6 +13,7 @@
 #include "flow/listener.h"
 #include "flow/mover.h"
 #include "flow/peers.h"
+#include "flow/session.h"
 #include "flow/session_log.h"
 #include "flow/share.h"
 #include "flow/stage.h"

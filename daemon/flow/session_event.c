@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What the loop and the clock tell of a session, by the state that it is in. */
-#include "flow/session.h"
+#include "flow/session_event.h"
 
 #include "flow/connect.h"
 #include "flow/hand.h"
 #include "flow/idle.h"
+#include "flow/session.h"
+#include "flow/session_end.h"
+#include "flow/session_serve.h"
 #include "flow/thread.h"
 #include "net/socket.h"
 

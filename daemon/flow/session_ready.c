@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sessions that had more to do than a turn allows, in the order in which they came to that. One that got its turn for nothing does not
  * come back by itself: else it would come back for ever. */
-#include "flow/session.h"
+#include "flow/session_ready.h"
 
 #include "flow/hand.h"
+#include "flow/session.h"
+#include "flow/session_end.h"
+#include "flow/session_serve.h"
 #include "flow/share.h"
 #include "flow/thread.h"
 #include "ledger/ledger.h"

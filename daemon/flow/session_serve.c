@@ -7,7 +7,7 @@
  * for nobody. Whoever knows resets is not waited for long: a reset overtakes what has not arrived. Others are told as a direct
  * connection tells them (what they write is refused: SHUT_RD) and get more time, since for them an end looks like a good one.
  */
-#include "flow/session.h"
+#include "flow/session_serve.h"
 
 #include "base/clock.h"
 #include "config/config.h"
@@ -19,6 +19,8 @@
 #include "flow/listener.h"
 #include "flow/look.h"
 #include "flow/mover.h"
+#include "flow/session.h"
+#include "flow/session_end.h"
 #include "flow/standing.h"
 #include "flow/thread.h"
 #include "net/socket.h"
@@ -392,11 +394,11 @@ static void start_to_relay(struct session *session)
 	session_service(session);
 }
 
-void session_go_on(struct session *session, unsigned result)
+void session_go_on(struct session *session, enum connect_result result)
 {
 	int error = session->connect_error;
 
-	switch ((enum connect_result)result) {
+	switch (result) {
 	case CONNECT_WAITS:
 	case CONNECT_NEXT:
 		break;

@@ -9,6 +9,7 @@
 #include "base/timer.h"
 #include "config/config.h"
 #include "flow/session.h"
+#include "flow/session_begin.h"
 #include "flow/share.h"
 #include "flow/slot.h"
 #include "flow/thread.h"

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What the loop and the clock tell of a session. */
+#pragma once
+
+#include <stdint.h>
+
+struct timer;
+
+/* An event of the loop. Its name: slot, bit 31 for the side, and the serial of the socket that was watched there. */
+void session_handle(void *thread, uint64_t name, uint32_t events);
+
+/* Its timer has fired. */
+void session_timer(struct timer *timer);
