@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 import programs
 import rest
@@ -16,6 +17,8 @@ import waiting
 from addresses import SEEN_LISTENING, Endpoint, as_list, has_clients, listening
 from processes import children, command_name, process_state, session_members, shares_descriptors, thread_states
 from waiting import PATIENCE, until
+
+LEAVING = 2  # s, at most, until the daemon has closed a control connection that its client has left
 
 
 def config_text(value, depth=0):
@@ -94,8 +97,7 @@ class Daemon:
     def runs(self):
         """Whether the worker has taken over all that there is: before, the keeper begins nothing, and waits longer for it."""
         told = self.ctl_run("status")
-        return told.returncode in (0, 1) and json.loads(told.stdout)["worker"].get("state", "running") == "running" and \
-            not has_clients(self.control)
+        return told.returncode in (0, 1) and json.loads(told.stdout)["worker"].get("state", "running") == "running"
 
     def hold_worker(self):
         """Stops the worker, which runs, by SIGSTOP, with all its threads; its pid."""
@@ -222,9 +224,15 @@ class Daemon:
     # -- asking it --
 
     def ctl_run(self, *words, timeout=PATIENCE * 3):
-        """splicectl's finished process: returncode, stdout, stderr."""
-        return subprocess.run([programs.splicectl(), "-s", self.control, "--json", *words], capture_output=True, text=True,
+        """splicectl's finished process: returncode, stdout, stderr. It has left no descriptor in the daemon, which is a moment later than its
+        answer; where others hold connections, nobody waits for that."""
+        alone = not has_clients(self.control)
+        done = subprocess.run([programs.splicectl(), "-s", self.control, "--json", *words], capture_output=True, text=True,
                               timeout=timeout, check=False)
+        limit = time.monotonic() + LEAVING
+        while alone and has_clients(self.control) and time.monotonic() < limit:
+            time.sleep(0.001)
+        return done
 
     def ctl(self, *words, status=0):
         """What the daemon says, as an object (None when it says nothing); asserts splicectl's exit status, unless that is
