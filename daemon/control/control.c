@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "control/verbs.h"
-#include "flow/thread.h"
 #include "ledger/ledger.h"
+#include "session/thread.h"
 
 #include <errno.h>
 #include <grp.h>

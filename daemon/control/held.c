@@ -6,9 +6,9 @@
  */
 #include "control/held.h"
 
-#include "flow/thread.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "session/thread.h"
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -8,14 +8,14 @@
 #include "control/held.h"
 #include "control/sums.h"
 #include "control/words.h"
-#include "flow/listener.h"
-#include "flow/target.h"
-#include "flow/thread.h"
-#include "flow/worker.h"
+#include "dispatch/listener.h"
+#include "dispatch/target.h"
+#include "dispatch/worker.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
 #include "ledger/ledger.h"
 #include "net/callback.h"
+#include "session/thread.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -11,16 +11,16 @@
 #include "control/status.h"
 #include "control/sums.h"
 #include "control/words.h"
-#include "flow/endpoint.h"
-#include "flow/hand.h"
-#include "flow/lane.h"
-#include "flow/listener.h"
-#include "flow/session.h"
-#include "flow/target.h"
-#include "flow/thread.h"
+#include "dispatch/listener.h"
+#include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
 #include "net/socket.h"
+#include "session/endpoint.h"
+#include "session/hand.h"
+#include "session/lane.h"
+#include "session/session.h"
+#include "session/thread.h"
 
 #include <cap-ng.h>
 #include <errno.h>

@@ -5,11 +5,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "flow/session.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/validate.h"
 #include "net/callback.h"
+#include "session/session.h"
 
 #include <stdio.h>
 #include <string.h>

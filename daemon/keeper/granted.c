@@ -7,7 +7,7 @@
 
 #include "base/report.h"
 #include "config/config.h"
-#include "flow/endpoint.h"
+#include "session/endpoint.h"
 
 #include <spliced/plugin.h>
 

@@ -10,15 +10,15 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "control/control.h"
-#include "flow/adopt.h"
-#include "flow/resolve.h"
-#include "flow/thread.h"
-#include "flow/worker.h"
+#include "dispatch/adopt.h"
+#include "dispatch/resolve.h"
+#include "dispatch/worker.h"
 #include "keeper/files.h"
 #include "keeper/privilege.h"
 #include "keeper/sandbox.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
+#include "session/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>

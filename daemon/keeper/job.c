@@ -3,11 +3,11 @@
 
 #include "base/report.h"
 #include "config/config.h"
-#include "flow/endpoint.h"
 #include "keeper/complaint.h"
 #include "net/callback.h"
 #include "net/scope.h"
 #include "net/socket.h"
+#include "session/endpoint.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -12,7 +12,6 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "config/limit.h"
-#include "flow/endpoint.h"
 #include "keeper/complaint.h"
 #include "keeper/errand.h"
 #include "keeper/group.h"
@@ -26,6 +25,7 @@
 #include "net/callback.h"
 #include "net/scope.h"
 #include "net/socket.h"
+#include "session/endpoint.h"
 
 #include <errno.h>
 #include <stdio.h>

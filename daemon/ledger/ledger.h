@@ -133,7 +133,7 @@ struct ledger_keeper {
 		_Atomic uint32_t slot; /* plus one; 0: none */
 		uint32_t generation, route, endpoint, target;
 	} renewal;
-	uint32_t places; /* for sessions: what max_sessions and the descriptors allow (share.h of the flow room) */
+	uint32_t places; /* for sessions: what max_sessions and the descriptors allow (dispatch/share.h) */
 	/* what an heir looks at before its threads have hands of their own, and which callback runs meanwhile; empty when it has adopted */
 	struct {
 		_Atomic uint64_t hand; /* as a thread's */
@@ -179,7 +179,7 @@ enum ledger_direction_flag {
 	DIRECTION_FIN_SENT = 2, /* written before shutdown(2) of the sink */
 	DIRECTION_RESET = 4,    /* the source was reset */
 	DIRECTION_FIN_FIRST = 8, /* ... after its FIN */
-	/* flow/urgent.h; the upper half has a count then */
+	/* move/urgent.h; the upper half has a count then */
 	DIRECTION_URGENT = 16,        /* an urgent byte goes into the pipe, and then out of the source */
 	DIRECTION_URGENT_ODD = 32,    /* with it the pipe's length is odd */
 	DIRECTION_URGENT_STAGED = 64, /* the pipe is the stage */
@@ -199,7 +199,7 @@ struct ledger_session {
 	_Alignas(8) uint32_t generation;
 	uint32_t route;
 	uint32_t target;         /* among the route's */
-	_Atomic uint32_t kill;   /* it is to be ended, and why (enum session_end of the flow room) */
+	_Atomic uint32_t kill;   /* it is to be ended, and why (enum session_end, session/session.h) */
 	int32_t fd[2];
 	struct ledger_direction direction[2];
 	uint64_t opened, active; /* accepted; last moved anything */
@@ -250,14 +250,14 @@ struct ledger_flow {
 	_Atomic uint32_t format_now;   /* which of the two states below counts: the other one may be half written */
 	uint32_t format_reserved;
 	_Alignas(8) uint8_t format[2][LEDGER_FORMAT_STATE_MAX];
-	/* of a chained session, flow/chain.h; routes are slots */
+	/* of a chained session, dispatch/chain.h; routes are slots */
 	uint32_t chain_root, chain_mark, chain_depth;
 	uint32_t chain_slot, chain_serial; /* the session before it */
 	uint32_t chain_reserved;
-	uint32_t kept; /* flow/kept.h: place of its first message, plus one; 0: it has none */
+	uint32_t kept; /* session/kept.h: place of its first message, plus one; 0: it has none */
 	uint32_t kept_reserved;
 	_Atomic uint32_t held[2]; /* messages in the pipes, by source */
-	uint8_t far_len; /* flow/roam.h: where its target's socket, which is not connected, sends to; 0: it is connected */
+	uint8_t far_len; /* move/roam.h: where its target's socket, which is not connected, sends to; 0: it is connected */
 	uint8_t far_reserved[3];
 	uint8_t far[LEDGER_FAR_MAX]; /* a sockaddr */
 };

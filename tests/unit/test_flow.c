@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pieces of the flow and net rooms that can be held in the hand: pipes, and what a socket tells of its past. */
-#include "flow/own.h"
-#include "flow/peers.h"
-#include "flow/pipe.h"
-#include "flow/slot.h"
-#include "flow/thread.h"
-#include "flow/worker.h"
+/* Pieces of the rooms session, dispatch and net that can be held in the hand: pipes, and what a socket tells of its past. */
+#include "dispatch/own.h"
+#include "dispatch/peers.h"
+#include "dispatch/worker.h"
 #include "ledger/closing.h"
 #include "ledger/glance.h"
 #include "ledger/ledger.h"
 #include "net/socket.h"
+#include "session/pipe.h"
+#include "session/slot.h"
+#include "session/thread.h"
 #include "suite.h"
 
 #include <arpa/inet.h>

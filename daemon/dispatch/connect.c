@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Connecting. Where it stands is in the record: which target, how many were tried, which member of the pool is next, how often it
+ * was gone through, the attempt's deadline; an heir goes on from there, with a round of its own. Always true: between two rounds there is
+ * a pause, whatever the pool's size. A descriptor is in the record before connect(2) is called on it. What surprised us: a UNIX socket whose
+ * backlog is full says EAGAIN at once and tells nobody when there is room, so that it is asked again.
+ */
+#include "dispatch/connect.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/report.h"
+#include "config/config.h"
+#include "dispatch/chain.h"
+#include "dispatch/look.h"
+#include "dispatch/pool.h"
+#include "dispatch/session_log.h"
+#include "dispatch/target.h"
+#include "ledger/generation.h"
+#include "move/mover.h"
+#include "move/roam.h"
+#include "net/fault.h"
+#include "net/scope.h"
+#include "net/socket.h"
+#include "session/direction.h"
+#include "session/endpoint.h"
+#include "session/kept.h"
+#include "session/lane.h"
+#include "session/session.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+enum {
+	FULL_BACKLOG_MS = 2, /* before a UNIX listener whose backlog is full is asked again, doubled each time, */
+	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel tells nobody when there is room */
+	NO_DESCRIPTOR_MS = 50,
+	UNWATCHED_MS = 20,
+	UNHEARD_SECONDS = 5, /* an error comes sooner: also that an address resolves to nobody */
+	WAITING_MAX_MS = 1000, /* before who waits for somebody else's attempt looks again */
+	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
+};
+
+int connect_fd(const struct session *session)
+{
+	return session_record(session)->fd[session_connecting_side(session)];
+}
+
+static const struct config_endpoint *endpoint_of(const struct session *session)
+{
+	return session_endpoint(session, session_connecting_side(session));
+}
+
+static void wait_until(struct session *session, uint64_t at)
+{
+	timer_set(&session->thread->loop.timers, &session->timer, at);
+}
+
+static void wait_ms(struct session *session, uint64_t ms)
+{
+	wait_until(session, session->thread->loop.now + ms * NSEC_PER_MSEC);
+}
+
+static void close_attempt(struct session *session)
+{
+	unsigned side = session_connecting_side(session);
+
+	chain_forget(session, side);
+	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = session->unwatched[side] = false;
+	if (side)
+		roam_end(session);
+	session_close(session, side);
+}
+
+/* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
+static bool is_patient(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->front == FRONT_DIALED ||
+	       (record->front == FRONT_FED &&
+		(session_row(session, 0)->capabilities & SPLICED_FEED || session_blocks(session, 0)));
+}
+
+/* Behind the pool's last member, or with nobody left to try: how long the next round waits. The last one begins when retry.total is over. */
+static uint64_t pause_length(const struct session *session, bool waits)
+{
+	const struct config_route *route = session->route;
+	uint64_t length = route->backoff << (session_record(session)->rounds - 1), now = session->thread->loop.now;
+	uint64_t end = session_record(session)->opened + route->retry_total;
+
+	if (length > route->max_backoff)
+		length = route->max_backoff;
+	if (waits && length > WAITING_MAX_MS * NSEC_PER_MSEC)
+		length = WAITING_MAX_MS * NSEC_PER_MSEC;
+	if (route->retry_total && !is_patient(session) && end > now && length > end - now)
+		length = end - now;
+	return length > PAUSE_MIN_MS * NSEC_PER_MSEC ? length : PAUSE_MIN_MS * NSEC_PER_MSEC;
+}
+
+/* waits: nobody was tried, others do that. */
+static void end_round(struct session *session, bool waits)
+{
+	struct ledger_session *record = session_record(session);
+
+	session->pool_left = 0;
+	if (record->rounds < LEDGER_ROUNDS_MAX)
+		record->rounds++;
+	wait_until(session, session->thread->loop.now + pause_length(session, waits));
+}
+
+void connect_forget(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	record->attempts = 0;
+	record->rounds = 0;
+	record->address = 0;
+	record->deadline = 0;
+	session->pool_left = 0;
+}
+
+static bool given_up(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+	const struct config_route *route = session->route;
+
+	if (is_patient(session))
+		return false;
+	return record->attempts >= route->attempts ||
+	       (route->retry_total && session->thread->loop.now - record->opened >= route->retry_total);
+}
+
+static void note_tried(struct session *session, int error)
+{
+	if (!session_connecting_side(session))
+		return;
+	if (session->n_tried == SESSION_TRIED_MAX)
+		memmove(&session->tried[0], &session->tried[1], sizeof session->tried[0] * --session->n_tried);
+	session->tried[session->n_tried].target = (uint16_t)session_record(session)->target;
+	session->tried[session->n_tried++].error = (uint16_t)-error;
+}
+
+static enum connect_result give_up(struct session *session, int error)
+{
+	session->connect_error = error;
+	return CONNECT_GIVEN_UP;
+}
+
+/* A lane is not needed where there is another member, and what waits for it has gone there. */
+static bool gives_way(struct session *session)
+{
+	return session_connecting_side(session) && lane_is(session) && pool_has_one_that_works(session) && mover_pass_on(session);
+}
+
+/* No address of this target answered. CONNECT_NEXT: another of this round may be tried now. */
+static enum connect_result next_target(struct session *session, int error)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_counter *counter = session_counter(session);
+
+	target_failed(session_target(session), session->route, session->thread->loop.now, error);
+	ledger_count(&counter->connect_errors, 1);
+	if (record->attempts < UINT32_MAX)
+		record->attempts++;
+	record->address = 0;
+	record->deadline = 0;
+	if (given_up(session) || gives_way(session))
+		return give_up(session, error);
+	note_tried(session, error);
+	if (session->pool_left)
+		return CONNECT_NEXT;
+	end_round(session, false);
+	return CONNECT_WAITS;
+}
+
+/* connect(2) cannot fail: whether somebody is there shows when he says something. */
+static bool may_go_unheard(const struct session *session)
+{
+	return pool_row_goes_unheard(session_row(session, session_connecting_side(session)));
+}
+
+static void note_reached(struct session *session)
+{
+	struct address address;
+	unsigned leg;
+
+	if (endpoint_of(session)->legs[0].host_name &&
+	    target_address(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session), session_record(session)->address, &leg,
+			   &address))
+		session_log_reached(session, &address);
+}
+
+static enum connect_result reached(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (session_connecting_side(session))
+		note_reached(session);
+	/* Where nobody is asked, nobody has agreed. */
+	if (!may_go_unheard(session))
+		target_succeeded(session_target(session), record->address);
+	session->proven = false;
+	if (session_connecting_side(session))
+		return CONNECT_REACHED;
+	/* The front of a dialed session; now its target. */
+	connect_forget(session);
+	record->fronted = 1;
+	return connect_begin(session);
+}
+
+/* There is nobody to connect to: the family binds it to where it sends. */
+static bool is_bound(const struct session *session)
+{
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_BINDS;
+}
+
+/* What the family says of its refusal is logged once for a session, however often it is tried. */
+static int open_socket(struct session *session, const struct config_endpoint *endpoint, unsigned leg)
+{
+	struct report report = {0};
+	int fd;
+
+	config_hear(session->generation->config, session->route, endpoint, &endpoint->legs[leg], &report);
+	fd = endpoint_open(endpoint, leg);
+	config_hear_nothing();
+	if (fd < 0 && report.text && !session_record(session)->attempts)
+		log_warning("%.*s", (int)strcspn(report.text, "\n"), report.text);
+	report_done(&report);
+	return fd;
+}
+
+/* One address. 0: connected or on its way; -EAGAIN: asked again later; other: no. */
+static int try_address(struct session *session, unsigned index, unsigned count)
+{
+	struct ledger_session *record = session_record(session);
+	struct thread *thread = session->thread;
+	const struct config_endpoint *endpoint = endpoint_of(session);
+	unsigned leg, side = session_connecting_side(session);
+	struct address address;
+	int fd, r;
+
+	if (!target_address(thread->worker->ledger, endpoint, session_target_slot(session), index, &leg, &address))
+		return -EADDRNOTAVAIL;
+	fd = open_socket(session, endpoint, leg);
+	if (fd < 0)
+		return fd;
+	if (side)
+		record->connect_leg = (uint16_t)leg;
+	else
+		record->leg = (uint16_t)leg;
+	record->fd[side] = fd;
+	r = scope_fill(fd, endpoint->legs[leg].interface, &address, &address);
+	if (r)
+		goto fail;
+	r = is_bound(session) ? look_at_side(session, side) : chain_connect(session, fd, &address);
+	if (r && r != -EINPROGRESS)
+		goto fail;
+	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
+	r = session_watch(session, side);
+	if (r)
+		goto fail;
+	if (session->unwatched[side])
+		wait_ms(session, UNWATCHED_MS);
+	else
+		wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
+	return 0;
+fail:
+	close_attempt(session);
+	return r;
+}
+
+static uint64_t backlog_pause(struct session *session)
+{
+	uint64_t pause = (uint64_t)FULL_BACKLOG_MS << session->asked;
+
+	if (session->asked < FULL_BACKLOG_DOUBLINGS)
+		session->asked++;
+	return pause;
+}
+
+/* Tries addresses until one is on its way. 0: one is, or a timer is set; else the last error. */
+static int try_target(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	const struct config_endpoint *endpoint = endpoint_of(session);
+	uint64_t now = session->thread->loop.now;
+	int error = -EADDRNOTAVAIL;
+
+	if (!record->deadline) {
+		record->deadline = now + session->route->connect_timeout;
+		session->asked = 0;
+	}
+	for (;;) {
+		unsigned count = target_addresses(session->thread->worker->ledger, endpoint, session_target_slot(session));
+
+		if (record->address >= count)
+			return error;
+		if (now >= record->deadline)
+			return -ETIMEDOUT;
+		error = try_address(session, record->address, count);
+		if (!error)
+			return 0;
+		if (error == -EAGAIN || fault_of(-error) == FAULT_SHORTAGE) {
+			wait_ms(session, error == -EAGAIN ? backlog_pause(session) : NO_DESCRIPTOR_MS);
+			return 0;
+		}
+		record->address++;
+	}
+}
+
+/* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no attempt, unless nothing else ends it. */
+static enum connect_result wait_for_others(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (!session->route->retry_total && record->attempts < UINT32_MAX)
+		record->attempts++;
+	if (given_up(session))
+		return give_up(session, -(int)session_target(session)->error);
+	end_round(session, true);
+	return CONNECT_WAITS;
+}
+
+/* Goes on where the record stands. */
+static enum connect_result go_on(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+	enum connect_result r;
+	int error;
+
+	do {
+		bool begins = !session->pool_left;
+
+		if (!record->deadline && session_connecting_side(session) && !pool_next(session)) {
+			if (begins)
+				return wait_for_others(session);
+			end_round(session, false);
+			return CONNECT_WAITS;
+		}
+		error = try_target(session);
+		if (!error)
+			return connect_fd(session) >= 0 ? connect_check(session) : CONNECT_WAITS;
+		r = next_target(session, error);
+	} while (r == CONNECT_NEXT);
+	return r;
+}
+
+void connect_proven(struct session *session)
+{
+	session->proven = true;
+	if (may_go_unheard(session))
+		target_succeeded(session_target(session), session_record(session)->address);
+	kept_forget(session);
+}
+
+void connect_sent(struct session *session)
+{
+	struct ledger_target *target = session_target(session);
+	uint64_t now = session->thread->loop.now;
+
+	if (session->unheard <= target->failed_at)
+		session->unheard = now;
+	if (target->failures && now - session->unheard >= UNHEARD_SECONDS * NSEC_PER_SEC && may_go_unheard(session))
+		target_succeeded(target, 0);
+}
+
+/* Where messages go to, there is nobody. True: he had answered in the target's place; the target itself is where they go again. */
+static bool is_lost_elsewhere(struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+	struct address home, far = {.len = session_flow(session)->far_len};
+	unsigned leg;
+
+	memcpy(&far.storage, session_flow(session)->far, far.len);
+	if (!target_address(session->thread->worker->ledger, session_endpoint(session, 1),
+			    session->generation->target_slots[record->route][record->target], record->address, &leg, &home) ||
+	    address_is_same(&home, &far))
+		return false;
+	roam_aim(session, &home);
+	return true;
+}
+
+bool connect_lost(struct session *session, int error)
+{
+	struct ledger_session *record = session_record(session);
+	bool answered = session_flow(session)->messages[1] != 0, all_down;
+
+	if (session->roams && is_lost_elsewhere(session))
+		return false;
+	target_failed(session_target(session), session->route, session->thread->loop.now, error);
+	ledger_count(&session_counter(session)->connect_errors, 1);
+	session->proven = false;
+	if (lane_is(session) || !session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
+		return false;
+	all_down = target_all_down(session->thread, session->generation, record->route);
+	if (!all_down && !pool_has_another(session))
+		return false;
+	/* Where nobody is known to be there, each message of the client's asks one. */
+	session->moves_left = all_down ? 0 : session->moves_left - 1;
+	record->cursor = record->target + 1;
+	return true;
+}
+
+enum connect_result connect_begin(struct session *session)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (session_connecting_side(session) && !lane_is(session))
+		record->cursor = target_next_turn(session->thread, session->generation, record->route);
+	return go_on(session);
+}
+
+enum connect_result connect_anew(struct session *session)
+{
+	close_attempt(session);
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	return go_on(session);
+}
+
+static enum connect_result next_address(struct session *session, int error)
+{
+	struct ledger_session *record = session_record(session);
+	enum connect_result r = CONNECT_NEXT;
+	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session));
+
+	close_attempt(session);
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	record->address++;
+	if (record->address >= count)
+		r = next_target(session, error);
+	return r == CONNECT_NEXT ? go_on(session) : r;
+}
+
+/* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
+static enum connect_result reached_and_reset(struct session *session, int error)
+{
+	direction_note_reset(session, session_connecting_side(session), -error);
+	return reached(session);
+}
+
+/* Without a connection connect(2) is done when it returns, and may be repeated; of TIPC's getpeername(2) knows nothing. */
+static bool is_addressed(const struct session *session)
+{
+	unsigned leg;
+	struct address address;
+
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_CONNECTIONLESS &&
+	       target_address(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session), session_record(session)->address,
+			      &leg, &address) &&
+	       !scope_fill(connect_fd(session), endpoint_of(session)->legs[leg].interface, &address, &address) &&
+	       !socket_connect(connect_fd(session), &address);
+}
+
+static bool has_tcp_states(const struct session *session)
+{
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_TCP_INFO;
+}
+
+/* A Bluetooth socket tells its peer's name while it still connects; then it is not writable, connect(2). */
+static bool is_connected(struct session *session)
+{
+	int fd = connect_fd(session);
+
+	if (is_bound(session))
+		return !look_at_side(session, session_connecting_side(session));
+	if (session_connecting_side(session) && roam_is_asked(session))
+		return roam_has_begun(session);
+	return (socket_is_connected(fd) && (has_tcp_states(session) || socket_poll(fd, POLLOUT) & POLLOUT)) || is_addressed(session);
+}
+
+static bool is_under_way(const struct session *session)
+{
+	int fd = connect_fd(session);
+
+	return has_tcp_states(session) ? socket_tcp_state(fd) == SOCKET_TCP_SYN_SENT : !socket_poll(fd, POLLOUT);
+}
+
+/* Where there are no such states nobody can see whether connect(2) was called: once more, unless it has succeeded. */
+enum connect_result connect_adopt(struct session *session)
+{
+	return has_tcp_states(session) || is_connected(session) ? connect_check(session) : connect_anew(session);
+}
+
+enum connect_result connect_check(struct session *session)
+{
+	int fd = connect_fd(session), error;
+
+	if (is_connected(session))
+		return reached(session);
+	error = socket_take_error(fd);
+	if (error == -ECONNRESET || error == -EPIPE)
+		return reached_and_reset(session, error);
+	if (error)
+		return next_address(session, error);
+	if (is_under_way(session))
+		return CONNECT_WAITS;
+	/* A worker died before connect(2), or took the error with it: the same address once more. */
+	close_attempt(session);
+	wait_ms(session, 1);
+	return CONNECT_WAITS;
+}
+
+/* There was no room for it in the epoll set: nobody tells how it fares. */
+static enum connect_result watch_again(struct session *session)
+{
+	unsigned side = session_connecting_side(session);
+	int r = session_watch(session, side);
+
+	if (r || session->thread->loop.now >= session_record(session)->deadline)
+		return next_address(session, r ? r : -ETIMEDOUT);
+	if (session->unwatched[side])
+		wait_ms(session, UNWATCHED_MS);
+	else
+		wait_until(session, session_record(session)->deadline);
+	return connect_check(session);
+}
+
+enum connect_result connect_timer(struct session *session)
+{
+	if (connect_fd(session) >= 0 && session->unwatched[session_connecting_side(session)])
+		return watch_again(session);
+	return connect_fd(session) >= 0 ? next_address(session, -ETIMEDOUT) : go_on(session);
+}

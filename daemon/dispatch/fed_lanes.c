@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Each message is offered to each member once at most, and what is passed on by one lane is not passed on by a second in the same call. */
+#include "dispatch/fed_lanes.h"
+
+#include "config/config.h"
+#include "dispatch/chain.h"
+#include "dispatch/fed.h"
+#include "dispatch/listener.h"
+#include "dispatch/peers.h"
+#include "dispatch/pool.h"
+#include "dispatch/target.h"
+#include "ledger/generation.h"
+#include "move/sink.h"
+#include "session/buffers.h"
+#include "session/direction.h"
+#include "session/lane.h"
+#include "session/pipe.h"
+#include "session/session.h"
+#include "session/tally.h"
+#include "session/thread.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { LANES_LOOKED_FOR = 64 };
+
+static uint32_t route_index(const struct fed *fed)
+{
+	return (uint32_t)(fed->route - fed->listener->generation->config->routes);
+}
+
+/* ---- lanes ---- */
+
+/* Under whose name a lane is found among the listener's peers. */
+static void lane_peer(uint32_t listener, uint32_t member, struct peer *ret)
+{
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	*ret = (struct peer){.listener = listener, .address = &nobody, .reply_len = sizeof member};
+	memcpy(ret->reply, &member, sizeof member);
+}
+
+static struct session *find_lane(const struct fed *fed, uint32_t member)
+{
+	struct peer peer;
+
+	lane_peer(fed->index, member, &peer);
+	return peers_find(fed->thread, fed->leg->family, &peer);
+}
+
+/* The lane of a member; where there is no place for another, one that there is. */
+static struct session *lane_of(const struct fed *fed, uint32_t member, enum drop *why)
+{
+	const struct address nobody = {.len = 0};
+	struct session *session = find_lane(fed, member);
+	struct peer peer;
+
+	*why = DROPPED_NO_SESSION;
+	lane_peer(fed->index, member, &peer);
+	if (!session)
+		session = fed_begin(fed, &peer, &nobody, NULL);
+	for (uint32_t i = 1; !session && i < fed->route->n_targets && i < LANES_LOOKED_FOR; i++)
+		session = find_lane(fed, (member + i) % fed->route->n_targets);
+	if (!session || fed_is_alive(session))
+		return session;
+	*why = DROPPED_UNREACHABLE;
+	return NULL;
+}
+
+/* To the member's lane, and what that one does not take to those of the members behind it that do not fail. One that is connected and has no
+ * room holds up what is meant for it. from: the lane that has them, or NULL. How many nobody takes; *why. */
+static unsigned offer(const struct fed *fed, const struct session *from, uint32_t member, const struct iovec *messages, unsigned count,
+		      enum drop *why)
+{
+	uint32_t members = fed->route->n_targets, route = route_index(fed);
+	unsigned left = count;
+
+	for (uint32_t i = 0; left && i < members && i < LANES_LOOKED_FOR; i++) {
+		uint32_t next = (member + i) % members;
+		struct session *session;
+
+		if ((from || i) && target_fails(fed->thread, fed->listener->generation, route, next))
+			continue;
+		session = lane_of(fed, next, why);
+		if (!session || session == from)
+			continue;
+		left = fed_hand_in(fed, session, messages + (count - left), left);
+		*why = DROPPED_UNREACHABLE;
+		if (left && fed_is_alive(session) && session_record(session)->state == SESSION_RELAYING) {
+			*why = DROPPED_OVERFLOW;
+			break;
+		}
+	}
+	return left;
+}
+
+/* ---- handing in ---- */
+
+/* What becomes of a message before it comes to a lane. */
+enum lane_verdict { LANE_TAKES, LANE_REFUSED, LANE_OWN };
+
+/* REFUSED: *why; OWN: one of our own sessions has sent it, and has one of its own here. */
+static enum lane_verdict judge(const struct fed *fed, const struct msghdr *header, enum drop *why)
+{
+	struct address address = {.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
+	struct chain chain;
+
+	memcpy(&address.storage, header->msg_name, address.len);
+	if (!fed_admit(fed, &address, &chain, why))
+		return LANE_REFUSED;
+	return chain.is_child ? LANE_OWN : LANE_TAKES;
+}
+
+/* Those of a batch that go by the same lane as the first of them. */
+static void hand_in_lane(const struct fed *fed, const uint32_t *members, int first, int n)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	enum drop why = DROPPED_UNREACHABLE;
+	unsigned count = 0;
+
+	for (int i = first; i < n; i++)
+		if (members[i] == members[first] && buffers->in_parts[i].iov_base) {
+			buffers->messages[count++] = buffers->in_parts[i];
+			buffers->in_parts[i].iov_base = NULL;
+		}
+	count = offer(fed, NULL, members[first], buffers->messages, count, &why);
+	fed_drop(fed, why, count);
+}
+
+/* What no lane takes is done with first: a session that begins may take the place of another. */
+static void keep_for_lanes(const struct fed *fed, int i)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	enum drop why = DROPPED_NO_SESSION;
+
+	switch (judge(fed, &buffers->in[i].msg_hdr, &why)) {
+	case LANE_TAKES:
+		return;
+	case LANE_REFUSED:
+		fed_drop(fed, why, 1);
+		break;
+	case LANE_OWN:
+		buffers->messages[0] = buffers->in_parts[i];
+		fed_hand_in_run(fed, fed_find(fed, &buffers->in[i].msg_hdr, &why), why, 1);
+		break;
+	}
+	buffers->in_parts[i].iov_base = NULL;
+}
+
+void fed_lanes_hand_in(const struct fed *fed, int n)
+{
+	struct buffers *buffers = fed->thread->buffers;
+	uint32_t members[BUFFERS_BATCH];
+
+	for (int i = 0; i < n; i++)
+		if (buffers->in_parts[i].iov_base)
+			keep_for_lanes(fed, i);
+	pool_choose(fed->thread, fed->listener->generation, route_index(fed), members, (unsigned)n);
+	for (int i = 0; i < n; i++)
+		if (buffers->in_parts[i].iov_base)
+			hand_in_lane(fed, members, i, n);
+}
+
+bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why)
+{
+	struct session *session;
+	uint32_t member;
+
+	switch (judge(fed, header, why)) {
+	case LANE_REFUSED:
+		return false;
+	case LANE_OWN:
+		session = fed_find(fed, header, why);
+		return session && !fed_hand_in(fed, session, message, 1);
+	case LANE_TAKES:
+		break;
+	}
+	pool_choose(fed->thread, fed->listener->generation, route_index(fed), &member, 1);
+	return !offer(fed, NULL, member, message, 1, why);
+}
+
+/* ---- passing on ---- */
+
+unsigned fed_lanes_offer(const struct session *session, const struct iovec *messages, unsigned count)
+{
+	uint32_t index = session_record(session)->listener;
+	struct thread *thread = session->thread;
+	struct fed fed;
+	enum drop why;
+
+	if (thread->passes_on || !thread->listeners[index].thread)
+		return 0;
+	fed_init(&fed, thread, &thread->listeners[index], index);
+	if (!lanes_have(fed.route))
+		return 0;
+	thread->passes_on = true;
+	count -= offer(&fed, session, lane_member(session) + 1, messages, count, &why);
+	thread->passes_on = false;
+	return count;
+}
+
+/* Frames of which none has left yet. */
+static bool is_whole(const struct session *session)
+{
+	return session_record(session)->state == SESSION_CONNECTING || session->fill[0] == session->put;
+}
+
+/* Takes off the pipe what is on its way elsewhere. */
+static void take_off(struct session *session, uint8_t *scratch, size_t bytes, unsigned messages)
+{
+	ssize_t n = bytes ? read(session_record(session)->direction[0].pipe, scratch, bytes) : 0;
+
+	tally_let_go(session, 0, messages);
+	session->fill[0] -= n > 0 ? (uint32_t)n : 0;
+	if (n != (ssize_t)bytes || !session->fill[0])
+		direction_discard_pipe(session, 0);
+}
+
+/* So many messages of what waits, which begin at *at; ends[]: where each ends. */
+static unsigned take_messages(struct session *session, uint8_t *bytes, size_t n, size_t *at, struct iovec *messages, size_t *ends)
+{
+	unsigned count = 0;
+
+	while (count < BUFFERS_BATCH && sink_next_waiting(session, bytes, n, at, &messages[count]))
+		ends[count++] = *at;
+	return count;
+}
+
+static void pass_on(struct session *session)
+{
+	uint8_t *bytes = buffers_aside(session->thread->buffers);
+	struct iovec messages[BUFFERS_BATCH];
+	size_t ends[BUFFERS_BATCH], at = 0, done = 0;
+	unsigned count, taken, total = 0;
+	ssize_t n = pipe_look(&session->thread->pipes, session_record(session)->direction[0].pipe, session->pipe_size[0], bytes,
+			      session->fill[0]);
+
+	do {
+		count = n > 0 ? take_messages(session, bytes, (size_t)n, &at, messages, ends) : 0;
+		taken = count ? fed_lanes_offer(session, messages, count) : 0;
+		done = taken ? ends[taken - 1] : done;
+		total += taken;
+	} while (count && taken == count);
+	take_off(session, bytes, done, total);
+}
+
+bool fed_lanes_pass_on(struct session *session)
+{
+	if (!lane_is(session) || !session->fill[0])
+		return true;
+	if (!session->thread->passes_on && session->planned && is_whole(session) && session->fill[0] <= BUFFERS_ASIDE)
+		pass_on(session);
+	return !session->fill[0];
+}

@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What a thread does at its listeners. The sockets belong to the ledger; a thread watches its own one of a SO_REUSEPORT group, or, with the
+ * others and EPOLLEXCLUSIVE, the only one. A place is taken (in the table, and within limit.sessions) before accept(2), so that a limit is never overstepped and a client that
+ * there is no room for waits in the kernel's queue.
+ */
+#include "dispatch/listener.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "dispatch/access.h"
+#include "dispatch/chain.h"
+#include "dispatch/fed.h"
+#include "dispatch/session_begin.h"
+#include "dispatch/session_log.h"
+#include "dispatch/share.h"
+#include "dispatch/standing.h"
+#include "dispatch/target.h"
+#include "dispatch/told.h"
+#include "ledger/generation.h"
+#include "move/receive.h"
+#include "net/fault.h"
+#include "net/socket.h"
+#include "session/endpoint.h"
+#include "session/hand.h"
+#include "session/session.h"
+#include "session/slot.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	PAUSE_ERROR_MS = 1000,
+	LEAVE_POLL_MS = 50,
+	LEAVE_OLD_POLL_MS = 1000, /* nothing but its sessions keeps it */
+	LEAVE_EMPTY_SECONDS = 1,  /* a leaving listener is closed when it has been asked for so long */
+};
+
+static void reset(int fd)
+{
+	socket_set_abort(fd);
+	close(fd);
+}
+
+/* Gives back what was taken for a client that is refused; session may be NULL. */
+static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum refusal why)
+{
+	uint32_t slot = listener_route_slot(thread, index, thread->listeners[index].generation);
+
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->refused[why], 1);
+	if (session)
+		share_abandon(session, slot);
+	reset(fd);
+}
+
+/* Whether one of our own sessions came back to where it has been; else it is noted where the client comes from. */
+static bool is_loop(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer,
+		    struct chain *chain)
+{
+	const struct ledger_listener *record = listener_record(thread, index);
+	const struct config_route *route = listener_route(thread, index, session->generation);
+	uint32_t slot = session->generation->route_slots[record->route];
+
+	chain_find(thread, index, &route->listen[record->endpoint].legs[record->leg], fd, peer, slot, chain);
+	if (!chain->is_loop)
+		return false;
+	chain_report(thread, slot, chain);
+	chain_end(thread, chain);
+	return true;
+}
+
+/* With a slot and a place taken. */
+static void admit(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer)
+{
+	const struct ledger_listener *record = listener_record(thread, index);
+	const struct config_route *route = listener_route(thread, index, session->generation);
+	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
+	const struct config_rule *rule;
+	struct chain chain;
+
+	if (access_allowed(route, leg->family, fd, peer, &rule)) {
+		if (is_loop(thread, index, session, fd, peer, &chain)) {
+			turn_away(thread, index, session, fd, REFUSED_LOOP);
+			return;
+		}
+		session->route = route;
+		slot_accept(session_record(session), record, fd);
+		endpoint_set_accepted(&route->listen[record->endpoint], record->leg, fd);
+		chain_join(session, &chain);
+		session_record(session)->admitted = 1;
+		session_begin(session, peer);
+		hand_listener(thread, index);
+		return;
+	}
+	session_log_refused(thread, session->generation, route, leg, peer, rule);
+	turn_away(thread, index, session, fd, REFUSED_DENIED);
+}
+
+/* A slot and a place: 0, or why there is none (enum ledger_pause). */
+static int prepare(struct thread *thread, uint32_t index, const struct generation *generation, struct session **ret)
+{
+	const struct config_route *route = listener_route(thread, index, generation);
+	int why = share_claim(thread, listener_route_slot(thread, index, generation), route->limit_sessions, ret);
+
+	if (!why)
+		(*ret)->generation = generation;
+	return why;
+}
+
+/* No place is left to wait in for targets that are all down: whoever comes is reset at once, and waits in no queue. */
+static bool is_hopeless(const struct thread *thread, uint32_t index, const struct generation *generation, uint32_t why)
+{
+	return listener_waits_for_session(why) && target_all_down(thread, generation, listener_record(thread, index)->route);
+}
+
+/* What an error of accept(2) means: 0, try the next connection; else why to pause. */
+static uint32_t judge(int error)
+{
+	switch (fault_of(error)) {
+	case FAULT_SHORTAGE:
+		return error == EMFILE || error == ENFILE ? PAUSE_DESCRIPTORS : PAUSE_MEMORY;
+	case FAULT_BLOCKED:
+	case FAULT_INTERRUPTED:
+	case FAULT_PEER:
+	case FAULT_MESSAGE:
+		return PAUSE_NONE;
+	case FAULT_CALL:
+		break;
+	}
+	/* Errors of the connection, not of the listener: accept(2). */
+	return error == EPERM || error == ENOPROTOOPT || error == EOPNOTSUPP ? PAUSE_NONE : PAUSE_ERROR;
+}
+
+/* One connection. 0: accepted; -EAGAIN: no more; positive: pause. */
+static int accept_one(struct thread *thread, struct listener *listener, uint32_t index, bool *accepted)
+{
+	struct session *session;
+	struct address peer = {.len = sizeof peer.storage};
+	int fd, pause;
+
+	pause = prepare(thread, index, listener->generation, &session);
+	if (pause && !is_hopeless(thread, index, listener->generation, (uint32_t)pause))
+		return pause;
+	if (pause)
+		session = NULL;
+	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd >= 0) {
+		atomic_fetch_add_explicit(&listener_record(thread, index)->accepted, 1, memory_order_relaxed);
+		*accepted = true;
+		if (session)
+			admit(thread, index, session, fd, &peer);
+		else
+			turn_away(thread, index, NULL, fd, REFUSED_UNREACHABLE);
+		return 0;
+	}
+	pause = errno == EAGAIN ? -EAGAIN : (int)judge(errno);
+	if (pause == PAUSE_ERROR)
+		log_error("route %s: accept: %m", listener_route(thread, index, listener->generation)->name);
+	if (session)
+		share_abandon(session, listener_route_slot(thread, index, listener->generation));
+	return pause;
+}
+
+static int accept_batch(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	bool accepted = false;
+	int r = 0;
+
+	hand_listener(thread, index);
+	for (int i = 0; !r && i < LISTENER_BATCH; i++)
+		r = accept_one(thread, listener, index, &accepted);
+	/* Nothing but errors of connections: those that stay at the head of the queue would be told of for ever. */
+	return r || accepted ? r : PAUSE_ERROR;
+}
+
+/* True: there may be more. */
+static bool receive(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	hand_listener(thread, index);
+	if (listener_record(thread, index)->skip) {
+		fed_skip(thread, listener, index);
+		listener_record(thread, index)->skip = 0;
+	}
+	return fed_receive(thread, listener, index);
+}
+
+void listener_handle(void *context, uint64_t name, uint32_t events)
+{
+	struct thread *thread = context;
+	uint32_t index = loop_index(name);
+	struct listener *listener = &thread->listeners[index];
+	int r;
+
+	(void)events;
+	if (!listener->thread || listener->paused)
+		return;
+	if (listener->fed) {
+		receive(thread, listener, index);
+		return;
+	}
+	r = accept_batch(thread, listener, index);
+	if (r > 0)
+		listener_pause(listener, (uint32_t)r, r == PAUSE_ERROR ? PAUSE_ERROR_MS : LISTENER_PAUSE_MS);
+}
+
+static void wake_keeper(const struct thread *thread)
+{
+	uint64_t one = 1;
+
+	if (write(thread->worker->ledger->keeper_wake, &one, sizeof one) < 0)
+		return; /* full: it is being woken already */
+}
+
+/* Where one socket stays among several that leave, one of these goes at a time: for a moment new connections may come to the others, which
+ * must still be accepted from. */
+static bool has_turn(const struct thread *thread, uint32_t index)
+{
+	const struct ledger *ledger = thread->worker->ledger;
+	const struct ledger_listener *own = &ledger->listeners[index];
+
+	for (uint32_t i = 0; own->group && own->n_fds == 1 && i < index; i++)
+		if (ledger->listeners[i].state == LISTENER_LEAVING && ledger->listeners[i].group == own->group)
+			return false;
+	return true;
+}
+
+/* What the kernel had dropped at a socket that goes. */
+static void count_drops(const struct listener *listener, struct ledger_listener *record, int fd)
+{
+	const struct thread *thread = listener->thread;
+	uint32_t slot = listener->generation->route_slots[record->route];
+
+	if (!socket_may_drop(listener_leg(listener)->row))
+		return;
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->kernel, socket_drops(fd) - record->drops_before);
+	record->drops_before = 0;
+}
+
+/* ... and what it had dropped before, where the socket was passed to us. */
+static void note_drops(const struct listener *listener, struct ledger_listener *record, int fd)
+{
+	const struct config_endpoint *endpoint = &listener->generation->config->routes[record->route].listen[record->endpoint];
+
+	if (!record->drops_known && endpoint->values[ENDPOINT_FD].value.text && socket_may_drop(listener_leg(listener)->row))
+		record->drops_before = socket_drops(fd);
+	record->drops_known = 1;
+}
+
+/* The thread's part of a leaving listener is done with. One that has a place in a group is closed by the keeper, who moves the others. */
+static void leave(struct thread *thread, struct listener *listener, uint32_t index)
+{
+	struct ledger_listener *record = listener_record(thread, index);
+	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
+	int fd = listener->fd;
+
+	timer_clear(&thread->loop.timers, &listener->timer);
+	loop_remove(&thread->loop, fd);
+	count_drops(listener, record, fd);
+	listener->thread = NULL;
+	thread->fronts[index] = 0;
+	if (record->placed == PLACES_KNOWN && record->group) {
+		atomic_store(&record->let_go[place], 1);
+		wake_keeper(thread);
+		return;
+	}
+	record->fds[place] = -1;
+	close(fd);
+	for (uint32_t i = 0; i < ledger_sockets(record); i++)
+		if (record->fds[i] >= 0)
+			return;
+	atomic_store(&record->state, LISTENER_FREE);
+}
+
+static bool is_feed(const struct listener *listener)
+{
+	return listener_leg(listener)->row->capabilities & SPLICED_FEED;
+}
+
+/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say still leaves through it. What it holds
+ * is received at once, a batch a turn. */
+static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index, uint32_t since)
+{
+	bool more = listener->paused != PAUSE_DEATHS && receive(thread, listener, index);
+	bool old = thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && !listener->held_back;
+	uint64_t wait = (old ? LEAVE_OLD_POLL_MS : LEAVE_POLL_MS) * NSEC_PER_MSEC;
+
+	if (old && !more && !listener->sessions)
+		leave(thread, listener, index);
+	else
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + (more ? 1 : wait));
+}
+
+static void listener_timer(struct timer *timer)
+{
+	struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, timer));
+	struct thread *thread = listener->thread;
+	uint32_t index = listener_index(listener);
+	uint32_t since = listener_record(thread, index)->leaving_since;
+
+	if (listener->held_back)
+		listener_go_on(thread, index);
+	else if (listener_record(thread, index)->state != LISTENER_LEAVING)
+		listener_resume(listener);
+	if (listener_record(thread, index)->state != LISTENER_LEAVING)
+		return;
+	if (is_feed(listener)) {
+		leave(thread, listener, index);
+		return;
+	}
+	if (listener->fed) {
+		leave_datagrams(thread, listener, index, since);
+		return;
+	}
+	if ((listener->paused == PAUSE_DEATHS || accept_batch(thread, listener, index) == -EAGAIN) &&
+	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && has_turn(thread, index))
+		leave(thread, listener, index);
+	else
+		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
+static void adopt(struct thread *thread, uint32_t index)
+{
+	struct ledger_listener *record = listener_record(thread, index);
+	struct listener *listener = &thread->listeners[index];
+	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
+	int fd = place < record->n_fds ? record->fds[place] : -1; /* one that was opened for fewer threads */
+	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
+	const struct spliced_row *row;
+	uint64_t capabilities;
+
+	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0 || record->let_go[place])
+		return;
+	row = generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row;
+	capabilities = row->capabilities;
+	/* Messages have one reader; and whoever closes a socket must be its only one. */
+	if (record->n_fds == 1 && (capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED) || record->state == LISTENER_LEAVING) &&
+	    thread->index != index % thread->worker->n_threads)
+		return;
+	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
+	thread->fronts[index] = fd + 1;
+	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
+	/* Release 0.2 did none of it. */
+	if (capabilities & SPLICED_TCP_INFO)
+		socket_keep_urgent(fd);
+	if (listener->fed) {
+		socket_hear_only_joined(fd);
+		receive_prepare(fd, row);
+		note_drops(listener, record, fd);
+	}
+	if (record->paused == PAUSE_DEATHS)
+		listener->paused = PAUSE_DEATHS;
+	else if (!(capabilities & SPLICED_FEED) && listener_watch(listener) < 0)
+		listener_pause(listener, PAUSE_MEMORY, LISTENER_PAUSE_MS);
+	/* Where reloads follow each other quickly, no worker lives long enough to wait. */
+	if (record->state == LISTENER_LEAVING)
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now / NSEC_PER_SEC > record->leaving_since + LEAVE_EMPTY_SECONDS
+				  ? thread->loop.now
+				  : thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
+void listeners_adopt(struct thread *thread)
+{
+	uint32_t high = ledger_listeners_high(thread->worker->ledger);
+
+	for (uint32_t i = 0; i < high; i++) {
+		hand_listener(thread, i);
+		adopt(thread, i);
+	}
+}

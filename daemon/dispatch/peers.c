@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The table of peers: chains of session slots, hashed by XXH3 under a seed that each worker draws: a sender chooses his address and port,
+ * and who knew the hash could choose thousands that share one chain. It keeps nothing that the records do not say, so that an heir
+ * makes it anew, under a seed of its own.
+ */
+#include "dispatch/peers.h"
+
+#include "config/config.h"
+#include "ledger/generation.h"
+#include "net/callback.h"
+#include "session/session.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+enum { KEY_MAX = LEDGER_PEER_MAX + LEDGER_REPLY_MAX + sizeof(uint32_t) };
+
+struct key {
+	size_t len;
+	uint8_t bytes[KEY_MAX];
+};
+
+int peers_init(struct thread *thread)
+{
+	uint32_t buckets = 64;
+
+	while (buckets < thread->worker->ledger->n_sessions)
+		buckets *= 2;
+	thread->peers_mask = buckets - 1;
+	thread->peers = mmap(NULL, buckets * sizeof *thread->peers, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return thread->peers == MAP_FAILED ? -ENOMEM : 0;
+}
+
+uint32_t peers_hash(uint64_t seed, const void *key, size_t len)
+{
+	return (uint32_t)XXH3_64bits_withSeed(key, len, seed);
+}
+
+static void make_key(const struct family *family, uint32_t listener, const struct sockaddr *address, socklen_t len,
+		     const void *reply, size_t reply_len, struct key *key)
+{
+	int n = -ENOSYS;
+
+	memcpy(key->bytes, &listener, sizeof listener);
+	key->len = sizeof listener;
+	if (len && family->plugin.canonical)
+		n = (int)CALLBACK(family, canonical, family->plugin.canonical(address, len, key->bytes + key->len, LEDGER_PEER_MAX));
+	if (n < 0) {
+		n = len < LEDGER_PEER_MAX ? (int)len : LEDGER_PEER_MAX;
+		memcpy(key->bytes + key->len, address, (size_t)n);
+	}
+	key->len += (size_t)n;
+	memcpy(key->bytes + key->len, reply, reply_len);
+	key->len += reply_len;
+}
+
+static void session_key(const struct session *session, struct key *key)
+{
+	const struct ledger_session *record = session_record(session);
+	const struct ledger_flow *flow = session_flow(session);
+
+	make_key(session_leg(session, 0)->family, record->listener, (const void *)flow->peer, flow->peer_len, flow->reply,
+		 flow->reply_len, key);
+}
+
+static bool has_key(const struct session *session, uint32_t hash, const struct key *key)
+{
+	struct key own;
+
+	if (session->peer_hash != hash)
+		return false;
+	session_key(session, &own);
+	return own.len == key->len && !memcmp(own.bytes, key->bytes, key->len);
+}
+
+struct session *peers_find(struct thread *thread, const struct family *family, const struct peer *peer)
+{
+	struct key key;
+	uint32_t hash, next;
+
+	make_key(family, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len, &key);
+	hash = peers_hash(thread->worker->seed, key.bytes, key.len);
+	for (next = thread->peers[hash & thread->peers_mask]; next; next = session_at(thread, next - 1)->peer_next)
+		if (has_key(session_at(thread, next - 1), hash, &key))
+			return session_at(thread, next - 1);
+	return NULL;
+}
+
+void peers_add(struct session *session)
+{
+	struct thread *thread = session->thread;
+	uint32_t *bucket;
+	struct key key;
+
+	session_key(session, &key);
+	session->peer_hash = peers_hash(thread->worker->seed, key.bytes, key.len);
+	session->peer_known = true;
+	bucket = &thread->peers[session->peer_hash & thread->peers_mask];
+	session->peer_next = *bucket;
+	*bucket = session_slot(session) + 1;
+}
+
+void peers_remove(struct session *session)
+{
+	struct thread *thread = session->thread;
+	uint32_t *link = &thread->peers[session->peer_hash & thread->peers_mask];
+
+	if (!session->peer_known)
+		return;
+	session->peer_known = false;
+	while (*link && *link != session_slot(session) + 1)
+		link = &session_at(thread, *link - 1)->peer_next;
+	if (*link)
+		*link = session->peer_next;
+}

@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Names. It owns the c-ares channel, whose sockets are watched by the clerk's loop, and a job for each target that has a
+ * name. A job asks for the addresses of each of the endpoint's families at once, and writes them down by turns, IPv6 first
+ * (RFC 8305, section 4), when the last answer is in. Always true: an answer of nothing never replaces addresses.
+ */
+#include "dispatch/resolve.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "ledger/generation.h"
+#include "session/hand.h"
+#include "session/thread.h"
+
+#include <ares.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+	REFRESH_SECONDS = 30,
+	RETRY_SECONDS = 1,      /* after a failure; doubled up to REFRESH_SECONDS */
+	LOOKUP_TIMEOUT_MS = 2000,
+	LOOKUP_TRIES = 2,
+	LEGS_MAX = 2,
+};
+
+struct job {
+	struct timer timer;
+	struct resolver *resolver;
+	const struct config_endpoint *endpoint;
+	struct ledger_target *target;
+	uint32_t route; /* its slot in the ledger */
+	unsigned pending, failures;
+	unsigned n_found[LEGS_MAX];
+	struct ledger_address found[LEGS_MAX][LEDGER_ADDRESSES_MAX];
+	struct query {
+		struct job *job;
+		unsigned leg;
+	} queries[LEGS_MAX];
+};
+
+struct resolver {
+	struct thread *clerk;
+	ares_channel channel;
+	struct timer timer; /* c-ares's own time-outs */
+	struct job *jobs;
+	unsigned n_jobs;
+};
+
+static void watch_socket(void *context, ares_socket_t fd, int readable, int writable)
+{
+	struct resolver *resolver = context;
+	struct loop *loop = &resolver->clerk->loop;
+	uint32_t events = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
+
+	if (!events)
+		loop_remove(loop, fd);
+	else if (loop_change(loop, fd, events, KIND_RESOLVER, (uint32_t)fd) == -ENOENT)
+		loop_add(loop, fd, events, KIND_RESOLVER, (uint32_t)fd);
+}
+
+static void arm(struct resolver *resolver)
+{
+	struct timeval left;
+	struct loop *loop = &resolver->clerk->loop;
+
+	if (ares_timeout(resolver->channel, NULL, &left))
+		timer_set(&loop->timers, &resolver->timer,
+			  clock_monotonic() + (uint64_t)left.tv_sec * NSEC_PER_SEC +
+				  (uint64_t)left.tv_usec * 1000 + NSEC_PER_MSEC);
+	else
+		timer_clear(&loop->timers, &resolver->timer);
+}
+
+/* c-ares asks the kernel: a socket that has its number from an earlier one is only looked at in vain. */
+static void handle_socket(void *context, uint64_t name, uint32_t events)
+{
+	struct resolver *resolver = context;
+	ares_socket_t fd = (ares_socket_t)loop_index(name);
+
+	ares_process_fd(resolver->channel, events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? fd : ARES_SOCKET_BAD,
+			events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
+	arm(resolver);
+}
+
+static void handle_timeout(struct timer *timer)
+{
+	struct resolver *resolver = (struct resolver *)((char *)timer - offsetof(struct resolver, timer));
+
+	ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+	arm(resolver);
+}
+
+/* The families by turns, the first leg's first. */
+static unsigned interleave(const struct job *job, struct ledger_address *ret)
+{
+	unsigned n = 0;
+
+	for (unsigned i = 0; i < LEDGER_ADDRESSES_MAX; i++)
+		for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
+			if (i < job->n_found[leg] && n < LEDGER_ADDRESSES_MAX)
+				ret[n++] = job->found[leg][i];
+	return n;
+}
+
+static void write_down(struct ledger_target *target, const struct ledger_address *addresses, unsigned count)
+{
+	uint32_t sequence = atomic_load(&target->sequence) | 1;
+
+	if (!(target->sequence & 1) && target->n_addresses == count &&
+	    !memcmp(target->addresses, addresses, count * sizeof *addresses))
+		return;
+	atomic_store(&target->sequence, sequence);
+	atomic_thread_fence(memory_order_release);
+	memcpy(target->addresses, addresses, count * sizeof *addresses);
+	target->n_addresses = count;
+	atomic_store(&target->turn, 0);
+	atomic_store_explicit(&target->sequence, sequence + 1, memory_order_release);
+}
+
+static uint64_t next_look(struct job *job, bool found)
+{
+	unsigned seconds;
+
+	job->failures = found ? 0 : job->failures + 1;
+	if (found)
+		return REFRESH_SECONDS;
+	seconds = RETRY_SECONDS << (job->failures < 6 ? job->failures - 1 : 5);
+	return seconds < REFRESH_SECONDS ? seconds : REFRESH_SECONDS;
+}
+
+/* What is news: a name that has never had an address makes its target one that is down. */
+static void tell(const struct job *job, bool found)
+{
+	const char *host = job->endpoint->legs[0].host_name;
+	struct log_entry entry = {.event = job->target->n_addresses ? EVENT_NONE : found ? EVENT_TARGET_UP : EVENT_TARGET_DOWN};
+
+	if (found == !job->failures)
+		return;
+	log_add_field(&entry, "TARGET", job->target->name);
+	if (found)
+		log_event(LOG_NOTICE, &entry, "target %s: %s resolves again", job->target->name, host);
+	else
+		log_event(LOG_WARNING, &entry, "target %s: %s does not resolve%s", job->target->name, host,
+			  job->target->n_addresses ? "; the last addresses are kept" : "");
+}
+
+static void finish_job(struct job *job)
+{
+	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
+	unsigned count = interleave(job, addresses);
+	struct loop *loop = &job->resolver->clerk->loop;
+
+	tell(job, count > 0);
+	if (count)
+		write_down(job->target, addresses, count);
+	timer_set(&loop->timers, &job->timer, clock_monotonic() + next_look(job, count > 0) * NSEC_PER_SEC);
+}
+
+static void collect(struct job *job, unsigned leg_index, const struct ares_addrinfo_node *node)
+{
+	const struct config_leg *leg = &job->endpoint->legs[leg_index];
+	struct ledger_address *found = &job->found[leg_index][job->n_found[leg_index]];
+	const void *bytes;
+	struct address address;
+	int r;
+
+	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX || node->ai_family != leg->family->plugin.domain)
+		return;
+	bytes = node->ai_family == AF_INET ? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
+					   : (const void *)&((struct sockaddr_in6 *)(void *)node->ai_addr)->sin6_addr;
+	hand_route(job->resolver->clerk, job->route);
+	r = address_from_options(leg->family, &leg->options, leg->family->host_option, bytes, node->ai_family == AF_INET ? 4 : 16, 0,
+				 &address);
+	hand_empty(job->resolver->clerk);
+	if (r < 0 || address.len > sizeof found->bytes)
+		return;
+	*found = (struct ledger_address){.leg = (uint8_t)leg_index, .len = (uint8_t)address.len};
+	memcpy(found->bytes, &address.storage, address.len);
+	job->n_found[leg_index]++;
+}
+
+static void answered(void *context, int status, int timeouts, struct ares_addrinfo *result)
+{
+	struct query *query = context;
+	struct job *job = query->job;
+
+	(void)timeouts;
+	if (status == ARES_EDESTRUCTION)
+		return;
+	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? result->nodes : NULL; node;
+	     node = node->ai_next)
+		collect(job, query->leg, node);
+	if (result)
+		ares_freeaddrinfo(result);
+	if (!--job->pending)
+		finish_job(job);
+}
+
+static void look_up(struct timer *timer)
+{
+	struct job *job = (struct job *)((char *)timer - offsetof(struct job, timer));
+	unsigned legs = job->endpoint->n_legs;
+
+	job->pending = legs; /* before the first question: an answer may come at once, from /etc/hosts */
+	for (unsigned i = 0; i < legs; i++) {
+		const struct config_leg *leg = &job->endpoint->legs[i];
+		struct ares_addrinfo_hints hints = {.ai_family = leg->family->plugin.domain,
+						    .ai_socktype = leg->row->type};
+
+		job->n_found[i] = 0;
+		job->queries[i] = (struct query){.job = job, .leg = i};
+		ares_getaddrinfo(job->resolver->channel, leg->host_name, NULL, &hints, answered, &job->queries[i]);
+	}
+	arm(job->resolver);
+}
+
+/* What a route connects to: its targets, and behind them its dials. */
+static const struct config_endpoint *connected_end(const struct config_route *route, unsigned index)
+{
+	return index < route->n_targets ? &route->targets[index] : &route->dial[index - route->n_targets];
+}
+
+static unsigned count_names(const struct config *config)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++)
+		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial; k++)
+			count += connected_end(&config->routes[i], k)->legs[0].host_name != NULL;
+	return count;
+}
+
+static void add_jobs(struct resolver *resolver, const struct generation *generation)
+{
+	const struct config *config = generation->config;
+	struct ledger *ledger = resolver->clerk->worker->ledger;
+
+	for (unsigned i = 0; i < config->n_routes; i++)
+		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial; k++) {
+			const struct config_endpoint *endpoint = connected_end(&config->routes[i], k);
+			struct job *job = &resolver->jobs[resolver->n_jobs];
+
+			if (!endpoint->legs[0].host_name)
+				continue;
+			resolver->n_jobs++;
+			job->resolver = resolver;
+			job->endpoint = endpoint;
+			job->route = generation->route_slots[i];
+			job->target = &ledger->targets[generation->target_slots[i][k]];
+			job->timer.fire = look_up;
+			timer_set(&resolver->clerk->loop.timers, &job->timer, 0);
+		}
+}
+
+static int open_channel(struct resolver *resolver)
+{
+	struct ares_options options = {
+		.timeout = LOOKUP_TIMEOUT_MS,
+		.tries = LOOKUP_TRIES,
+		.sock_state_cb = watch_socket,
+		.sock_state_cb_data = resolver,
+	};
+	int status = ares_init_options(&resolver->channel, &options,
+				       ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+
+	return status == ARES_SUCCESS ? 0 : status == ARES_ENOMEM ? -ENOMEM : -EIO;
+}
+
+int resolver_new(struct resolver **ret, struct thread *clerk)
+{
+	const struct generation *generation = clerk->worker->generations;
+	unsigned names = count_names(generation->config);
+	struct resolver *resolver;
+	int r;
+
+	*ret = NULL;
+	if (!names)
+		return 0;
+	resolver = calloc(1, sizeof *resolver);
+	if (!resolver)
+		return -ENOMEM;
+	resolver->clerk = clerk;
+	resolver->timer.fire = handle_timeout;
+	resolver->jobs = calloc(names, sizeof *resolver->jobs);
+	r = resolver->jobs ? open_channel(resolver) : -ENOMEM;
+	if (r < 0) {
+		free(resolver->jobs);
+		free(resolver);
+		return r;
+	}
+	loop_handle(&clerk->loop, KIND_RESOLVER, handle_socket, resolver);
+	add_jobs(resolver, generation);
+	*ret = resolver;
+	return 0;
+}
+
+struct resolver *resolver_free(struct resolver *resolver)
+{
+	if (!resolver)
+		return NULL;
+	ares_destroy(resolver->channel);
+	free(resolver->jobs);
+	free(resolver);
+	return NULL;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What becomes of a session while it connects and while it relays. */
+#pragma once
+
+#include "dispatch/connect.h"
+
+#include <stdbool.h>
+
+struct session;
+
+/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none is. */
+void session_go_on(struct session *session, enum connect_result result);
+
+/* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
+bool session_prepare(struct session *session);
+
+/* Moves what can be moved; ends the session when all is said. */
+void session_service(struct session *session);
+
+/* RELAYING: its timer is set for all that waits for a time; has fired. */
+void session_arm(struct session *session);
+void session_expire(struct session *session);
+
+/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's cursor says. */
+void session_reconnect(struct session *session);

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Targets. Every thread reads and writes their records by atomics; the addresses of a name are written by the clerk alone,
+ * under a sequence number that readers check (a writer that was killed in between leaves it odd, and its heir writes anew).
+ */
+#include "dispatch/target.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "ledger/generation.h"
+#include "ledger/ledger.h"
+#include "session/thread.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum {
+	ASKED_SECONDS_MAX = 10, /* one attempt keeps the others away for so long */
+	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff says: who waits does not wait long for one that is back */
+	ASKED_DOUBLINGS_MAX = 20,
+};
+
+uint32_t target_take_turns(struct thread *thread, const struct generation *generation, unsigned route, unsigned count)
+{
+	struct ledger_route *record = &thread->worker->ledger->routes[generation->route_slots[route]];
+
+	return atomic_fetch_add_explicit(&record->turn, count, memory_order_relaxed);
+}
+
+uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route)
+{
+	return target_take_turns(thread, generation, route, 1);
+}
+
+bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)
+{
+	unsigned slot = generation->target_slots[route][target];
+
+	return atomic_load_explicit(&thread->worker->ledger->targets[slot].down_until, memory_order_relaxed) > thread->loop.now;
+}
+
+bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route)
+{
+	for (unsigned i = 0; i < generation->config->routes[route].n_targets; i++)
+		if (!target_is_down(thread, generation, route, i))
+			return false;
+	return true;
+}
+
+/* Of all that would like to, one. */
+static bool claim(struct ledger_target *target, uint64_t now, uint64_t until)
+{
+	uint64_t held = atomic_load_explicit(&target->asked_until, memory_order_relaxed);
+
+	if (until > now + ASKED_SECONDS_MAX * NSEC_PER_SEC)
+		until = now + ASKED_SECONDS_MAX * NSEC_PER_SEC;
+	return held <= now && atomic_compare_exchange_strong(&target->asked_until, &held, until);
+}
+
+bool target_may_be_asked(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target, bool all_down,
+			 uint64_t until)
+{
+	struct ledger_target *record = &thread->worker->ledger->targets[generation->target_slots[route][target]];
+
+	if (atomic_load_explicit(&record->failures, memory_order_relaxed) < LEDGER_TARGET_FAILURES)
+		return true;
+	return (all_down || !target_is_down(thread, generation, route, target)) && claim(record, thread->loop.now, until);
+}
+
+void target_release(struct ledger_target *target)
+{
+	atomic_store(&target->asked_until, 0);
+}
+
+static bool has_name(const struct config_endpoint *endpoint)
+{
+	return endpoint->legs[0].host_name != NULL;
+}
+
+unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot)
+{
+	return has_name(endpoint) ? ledger->targets[slot].n_addresses : endpoint->n_legs;
+}
+
+static bool read_address(const struct ledger_target *target, unsigned index, struct ledger_address *ret)
+{
+	uint32_t before = atomic_load_explicit(&target->sequence, memory_order_acquire);
+	uint32_t count = target->n_addresses;
+
+	if (before & 1 || !count || count > LEDGER_ADDRESSES_MAX)
+		return false;
+	*ret = target->addresses[(index + atomic_load(&target->turn)) % count];
+	atomic_thread_fence(memory_order_acquire);
+	return atomic_load_explicit(&target->sequence, memory_order_relaxed) == before;
+}
+
+bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot, unsigned index,
+		    unsigned *leg, struct address *ret)
+{
+	struct ledger_address found;
+
+	if (!has_name(endpoint)) {
+		*leg = index % endpoint->n_legs;
+		*ret = endpoint->legs[*leg].address;
+		return true;
+	}
+	/* The clerk writes for nanoseconds every 30 s: a few looks are enough. */
+	for (int i = 0; i < 8; i++) {
+		if (!read_address(&ledger->targets[slot], index, &found))
+			continue;
+		if (found.leg >= endpoint->n_legs || found.len > sizeof found.bytes)
+			return false;
+		*leg = found.leg;
+		ret->len = found.len;
+		memcpy(&ret->storage, found.bytes, found.len);
+		return true;
+	}
+	return false;
+}
+
+static void tell(enum log_event event, int level, const struct ledger_target *target, const char *what, int error)
+{
+	struct log_entry entry = {.event = event};
+	const char *why = error ? strerror(error) : "";
+
+	log_add_field(&entry, "TARGET", target->name);
+	log_add_field(&entry, "ERROR", why);
+	log_event(level, &entry, "target %s is %s%s%s", target->name, what, *why ? ": " : "", why);
+}
+
+/* Whoever brings it over the mark, of all threads that may at the same time, tells. */
+static void come_up(struct ledger_target *target)
+{
+	uint32_t failures = atomic_exchange(&target->failures, 0);
+
+	atomic_store(&target->down_until, 0);
+	target_release(target);
+	if (failures < LEDGER_TARGET_FAILURES)
+		return;
+	atomic_store(&target->down_since, 0);
+	tell(EVENT_TARGET_UP, LOG_NOTICE, target, "up again", 0);
+}
+
+void target_succeeded(struct ledger_target *target, unsigned index)
+{
+	if (index)
+		atomic_fetch_add(&target->turn, index);
+	if (atomic_load_explicit(&target->failures, memory_order_relaxed) || atomic_load_explicit(&target->down_until, memory_order_relaxed))
+		come_up(target);
+}
+
+static uint64_t pause_length(const struct config_route *route, uint32_t failures)
+{
+	uint64_t length = route->backoff << (failures < ASKED_DOUBLINGS_MAX ? failures : ASKED_DOUBLINGS_MAX);
+
+	if (length > route->max_backoff)
+		length = route->max_backoff;
+	return length < ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC ? length : ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC;
+}
+
+void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now, int error)
+{
+	uint32_t failures = atomic_fetch_add(&target->failures, 1) + 1;
+
+	atomic_store(&target->error, (uint32_t)-error);
+	atomic_store_explicit(&target->failed_at, now, memory_order_relaxed);
+	if (failures < LEDGER_TARGET_FAILURES)
+		return;
+	atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
+	atomic_store(&target->asked_until, now + pause_length(route, failures - LEDGER_TARGET_FAILURES));
+	if (failures != LEDGER_TARGET_FAILURES)
+		return;
+	atomic_store(&target->down_since, now);
+	atomic_fetch_add(&target->downs, 1);
+	tell(EVENT_TARGET_DOWN, LOG_WARNING, target, "down", -error);
+}
+
+bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot)
+{
+	return ledger->targets[slot].failures >= LEDGER_TARGET_FAILURES || !target_addresses(ledger, endpoint, slot);
+}
+
+const char *target_tell_failure(const struct ledger_target *target, char text[TARGET_TEXT_MAX])
+{
+	uint64_t since = target->down_since, now = clock_monotonic();
+
+	if (target->failures < LEDGER_TARGET_FAILURES)
+		snprintf(text, TARGET_TEXT_MAX, "its name does not resolve");
+	else
+		snprintf(text, TARGET_TEXT_MAX, "for %llu s, %u failures%s%s",
+			 (unsigned long long)(since && since < now ? (now - since) / NSEC_PER_SEC : 0), target->failures,
+			 target->error ? ": " : "", target->error ? strerror((int)target->error) : "");
+	return text;
+}
+
+bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)
+{
+	const struct ledger_target *record = &thread->worker->ledger->targets[generation->target_slots[route][target]];
+
+	return atomic_load_explicit(&record->failures, memory_order_relaxed) > 0;
+}

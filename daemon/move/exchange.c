@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The exchange. No message stays in user space between two turns: what cannot go on is left in the source's queue, or
+ * dropped and counted.
+ */
+#include "move/exchange.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "move/format.h"
+#include "move/mover.h"
+#include "move/receive.h"
+#include "move/relay.h"
+#include "move/ring.h"
+#include "move/roam.h"
+#include "move/sink.h"
+#include "move/source.h"
+#include "move/stage.h"
+#include "move/urgent.h"
+#include "net/fault.h"
+#include "net/framing.h"
+#include "net/socket.h"
+#include "session/buffers.h"
+#include "session/direction.h"
+#include "session/endpoint.h"
+#include "session/lane.h"
+#include "session/session.h"
+#include "session/tally.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	EXCHANGE_ROUNDS = 64,     /* messages, or batches of them, a turn */
+	EXCHANGE_BATCHES = 4,
+	FRAMES_AT_ONCE = 16,      /* consumed together from a stream towards a sink that may lose messages anyway */
+};
+
+static bool is_message(const struct session *session, unsigned side)
+{
+	return session_row(session, side)->capabilities & SPLICED_BOUNDARIES;
+}
+
+static bool is(const struct session *session, unsigned side, uint64_t capability)
+{
+	return session_row(session, side)->capabilities & capability;
+}
+
+bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
+{
+	switch (socket_queue(fd)) {
+	case SOCKET_QUEUE_CROWDED:
+		return true;
+	case SOCKET_QUEUE_HAS_ROOM:
+		return false;
+	case SOCKET_QUEUE_UNKNOWN:
+		break;
+	}
+	if (!*stuck) {
+		*stuck = now;
+		return false;
+	}
+	if (now - *stuck < EXCHANGE_MOMENT_MS * NSEC_PER_MSEC)
+		return false;
+	*stuck = 0;
+	return true;
+}
+
+/* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0: it, or an older one, was
+ * dropped. */
+static int overflow(struct session *session, unsigned s, int why)
+{
+	int fd = session_fd(session, s);
+
+	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
+		return why;
+	if (session->unpeekable[s] || session->taken[s]) {
+		tally_receive(session, s, session->taken[s]);
+		session->taken[s] = false;
+		sink_drop(session, DROPPED_OVERFLOW, 1);
+		return why;
+	}
+	switch ((enum config_overflow)session->overflow[s]) {
+	case OVERFLOW_AUTO:
+	case OVERFLOW_BLOCK:
+		return why;
+	case OVERFLOW_DROP_OLD:
+		if (!exchange_gives_up(fd, session->thread->loop.now, &session->stuck[s])) {
+			session_look_again(session, session->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
+			return why;
+		}
+		break;
+	case OVERFLOW_DROP_NEW:
+		break;
+	}
+	sink_drop(session, DROPPED_OVERFLOW, 1);
+	return source_consume(session, s);
+}
+
+/* What the source said in place of messages, as exchange_step(). 0: it may say more. */
+static int without_message(struct session *session, unsigned s, int said)
+{
+	if (said < 0)
+		return said;
+	switch ((enum source_result)said) {
+	case SOURCE_NOTHING:
+		return RELAY_BLOCKED;
+	case SOURCE_END:
+		return RELAY_DONE;
+	case SOURCE_SHORT:
+		return RELAY_STARVED;
+	case SOURCE_MOVED:
+		return SINK_RECONNECT;
+	case SOURCE_LOST:
+		return format_lost(session, s);
+	case SOURCE_MESSAGE:
+	case SOURCE_AGAIN:
+	case SOURCE_REFUSED:
+		break;
+	}
+	return 0;
+}
+
+/* ---- message sources ---- */
+
+static int pass_on(struct session *session, unsigned s, const struct spliced_message *message)
+{
+	struct iovec part = {(void *)message->data, message->len};
+	unsigned taken;
+
+	if (session->format[s] && !sink_is_void(session, s))
+		return format_encode(session, s, message);
+	return sink_send(session, s, &part, 1, &taken);
+}
+
+/* One message: peeked, sent, consumed. 0: go on; positive: as exchange_step(). */
+static int move_peeked(struct session *session, unsigned s)
+{
+	struct spliced_message message;
+	size_t len = 0;
+	int r;
+
+	if (session->unpeekable[s] && !sink_has_room(session, s))
+		return RELAY_BLOCKED;
+	r = source_peek(session, s, &message, &len);
+	if (r == SOURCE_NOTHING) {
+		r = format_resync(session, s, SPLICED_DRAINED);
+		session->readable[s] = r; /* what it had to say is still to be said */
+		return r ? r : RELAY_BLOCKED;
+	}
+	if (r == SOURCE_REFUSED)
+		return source_consume(session, s);
+	if (r != SOURCE_MESSAGE)
+		return without_message(session, s, r);
+	if (len > BUFFERS_MESSAGE_MAX) {
+		sink_drop(session, DROPPED_OVERSIZE, 1);
+	} else {
+		r = pass_on(session, s, &message);
+		if (r == SINK_SATISFIED)
+			source_consume(session, s);
+		if (r)
+			return overflow(session, s, r);
+	}
+	return source_consume(session, s);
+}
+
+/* What was too large for the ring: it is the first in the socket's queue. */
+static int move_large(struct session *session, unsigned s)
+{
+	struct spliced_message message;
+	size_t len = 0;
+	int r = source_peek(session, s, &message, &len);
+
+	if (r < 0 || r == SOURCE_SHORT)
+		return without_message(session, s, r);
+	if (r == SOURCE_MESSAGE && len <= BUFFERS_MESSAGE_MAX) {
+		struct iovec part = {(void *)message.data, message.len};
+		unsigned taken;
+
+		r = sink_send(session, s, &part, 1, &taken);
+		if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !session_blocks(session, s)) {
+			sink_drop(session, DROPPED_OVERFLOW, 1);
+			r = 0;
+		}
+		if (r)
+			return r;
+	}
+	r = source_consume(session, s);
+	if (!session->owed[s])
+		ring_consume(session, s, 1);
+	return r;
+}
+
+/* Of what sink_send() left of messages that are out of their queue. */
+static enum drop drop_reason(int r)
+{
+	if (r == SINK_SATISFIED)
+		return DROPPED_UNEXPECTED;
+	return r == RELAY_BLOCKED || r == RELAY_STARVED ? DROPPED_OVERFLOW : DROPPED_UNREACHABLE;
+}
+
+/* A batch of messages from a socket that may lose them anyway. */
+static int move_batch(struct session *session, unsigned s)
+{
+	struct buffers *buffers = session->thread->buffers;
+	unsigned count = 0, taken = 0;
+	int n, r;
+
+	n = receive_messages(buffers, session_fd(session, s), session_row(session, s), BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	if (n < 0)
+		return without_message(session, s, source_judge(session, s, -n));
+	session->moved |= n > 0;
+	tally_receive(session, s, (uint64_t)n);
+	source_count_stripped(session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
+	for (int i = 0; i < n; i++) {
+		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
+						  .len = buffers->in[i].msg_len};
+
+		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC)
+			sink_drop(session, DROPPED_OVERSIZE, 1);
+		else if (source_mend(session, s, &buffers->in[i].msg_hdr, &message) >= 0)
+			buffers->messages[count++] = (struct iovec){(void *)message.data, message.len};
+	}
+	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
+	sink_drop(session, drop_reason(r), count - taken);
+	if (r == RELAY_BLOCKED || r == RELAY_STARVED)
+		r = 0;
+	if (!r && n < BUFFERS_BATCH) {
+		session->readable[s] = false;
+		return RELAY_BLOCKED;
+	}
+	return r;
+}
+
+static bool takes_batches(const struct session *session, unsigned s)
+{
+	return session->overflow[s] == OVERFLOW_DROP_NEW && !is(session, s, SPLICED_RELIABLE) && !session->format[s];
+}
+
+/* ---- stream sources ---- */
+
+/* Reads what nobody wants, up to its end. */
+static int discard(struct session *session, unsigned s)
+{
+	ssize_t n = recv(session_fd(session, s), session->thread->buffers->bytes, BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
+
+	session->moved |= n >= 0;
+	if (n > 0) {
+		tally_receive(session, s, 1);
+		sink_drop(session, DROPPED_RECEIVE_ONLY, 1);
+		return 0;
+	}
+	if (n == 0) {
+		direction_note_end(session, s);
+		return RELAY_DONE;
+	}
+	return without_message(session, s, source_judge(session, s, errno));
+}
+
+static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
+{
+	uint8_t *bytes = session->thread->buffers->bytes;
+	ssize_t n;
+
+	if (stage_is_used(session, s))
+		return stage_peek(session, s, bytes, at_most);
+	n = recv(session_fd(session, s), bytes, at_most, MSG_PEEK | MSG_DONTWAIT);
+	return n < 0 ? -errno : n;
+}
+
+/* Takes bytes off a stream that were peeked and are on their way: these, and what was owed. RELAY_STARVED: they are owed. */
+static int take_off(struct session *session, unsigned s, size_t bytes)
+{
+	uint8_t *scratch = session->thread->buffers->scratch;
+	ssize_t n;
+
+	session->moved |= bytes > 0;
+	session->owed[s] += (uint32_t)bytes;
+	while (session->owed[s]) {
+		size_t part = session->owed[s] < BUFFERS_SCRATCH ? session->owed[s] : BUFFERS_SCRATCH;
+
+		n = stage_is_used(session, s) ? stage_take(session, s, scratch, part)
+					      : recv(session_fd(session, s), scratch, part, MSG_DONTWAIT);
+		if (n == 0)
+			return -EIO;
+		if (n < 0)
+			return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
+		session->owed[s] -= (uint32_t)n;
+	}
+	return 0;
+}
+
+static int bad_frame(struct session *session, unsigned s, int error)
+{
+	tally_receive(session, s, 1);
+	sink_drop(session, error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FRAMING, 1);
+	return EXCHANGE_BAD_FRAME;
+}
+
+static bool is_over(const struct session *session, unsigned s)
+{
+	return session->stage_end[s] || (session->hangup[s] && !stage_is_used(session, s) && socket_said_fin(session_fd(session, s)));
+}
+
+/* Not by a reset: what stands unterminated then was cut. */
+static bool ended_well(const struct session *session, unsigned s)
+{
+	return is_over(session, s) && !(session_record(session)->direction[s].flags & DIRECTION_RESET) &&
+	       !(socket_poll(session_fd(session, s), 0) & POLLERR);
+}
+
+/* No whole frame is there, and `len` bytes of one. */
+static int wait_for_rest(struct session *session, unsigned s, size_t len)
+{
+	if (len && !is_over(session, s)) {
+		session->readable[s] = session->stage_news[s] = false;
+		return RELAY_BLOCKED;
+	}
+	tally_receive(session, s, len > 0);
+	sink_drop(session, DROPPED_FRAMING, len > 0);
+	direction_note_end(session, s);
+	/* Bytes that nobody has read would make close(2) a reset. */
+	take_off(session, s, len);
+	return RELAY_DONE;
+}
+
+/* A message longer than any that the sink could carry is refused by the sink; but without edges, a stream is cut to fit. */
+static size_t frame_limit(const struct session *session, unsigned s)
+{
+	uint64_t most = session_row(session, !s)->max_message;
+
+	if (session->framing[s] == SPLICED_FRAMING_NONE && most && most < session->max_frame[s])
+		return most;
+	return session->max_frame[s];
+}
+
+/* Whether the rest of a frame may never come while the `len` bytes of it stay in the socket. MSG_PEEK stops at an urgent byte, and for ever
+ * at descriptors. How much a UNIX socket holds is up to its sender's buffer, where each piece counts some 700 bytes more than it has: nobody
+ * here knows when that one waits. A TCP socket may have less of a buffer than was asked for. */
+static bool is_held_up(struct session *session, unsigned s, size_t len)
+{
+	return !is(session, s, SPLICED_TCP_INFO) || urgent_hides(session, s, len) ||
+	       socket_granted(session_fd(session, s), SOCKET_RECEIVES) < endpoint_least_rcvbuf(session_endpoint(session, s));
+}
+
+/* The stage of a socket whose queue does for most frames is given back once it is empty. */
+static void leave_stage(struct session *session, unsigned s)
+{
+	if (session->unpeeked[s] && !session->owed[s] && !session->stage_end[s] && !is(session, s, SPLICED_TCP_INFO))
+		session->unpeeked[s] = !stage_give_back(session, s);
+}
+
+/* Whole frames: peeked, sent, consumed. */
+static int move_frames(struct session *session, unsigned s)
+{
+	struct buffers *buffers = session->thread->buffers;
+	size_t limit = frame_limit(session, s), at_most = 4 * limit, at = 0, ends[FRAMES_AT_ONCE], bytes = 0;
+	unsigned most = is(session, !s, SPLICED_RELIABLE) ? 1 : FRAMES_AT_ONCE, count = 0, taken;
+	struct framing_found found;
+	ssize_t n;
+	int r = 1, sent;
+
+	if (at_most > sizeof buffers->bytes)
+		at_most = sizeof buffers->bytes;
+	n = peek_stream(session, s, at_most);
+	if (n < 0)
+		return without_message(session, s, source_judge(session, s, (int)-n));
+	while (count < most) {
+		r = framing_decode(session->framing[s], buffers->bytes + at, (size_t)n - at, limit, &found);
+		if (r <= 0)
+			break;
+		at += found.consumed;
+		ends[count] = at;
+		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
+	}
+	if (!count && !r && n && !stage_is_used(session, s) && is_held_up(session, s, (size_t)n)) {
+		session->unpeeked[s] = true;
+		return 0;
+	}
+	if (!count && !r && n && ended_well(session, s) && framing_decode_rest(session->framing[s], buffers->bytes, (size_t)n, &found)) {
+		ends[count] = (size_t)n;
+		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
+	}
+	if (!count)
+		return r < 0 ? bad_frame(session, s, r) : wait_for_rest(session, s, (size_t)n);
+	sent = sink_send(session, s, buffers->messages, count, &taken);
+	if (taken)
+		bytes = ends[taken - 1];
+	if ((sent == RELAY_BLOCKED || sent == RELAY_STARVED) && !session_blocks(session, s)) {
+		sink_drop(session, DROPPED_OVERFLOW, count - taken);
+		taken = count;
+		bytes = at;
+		sent = 0;
+	}
+	tally_receive(session, s, taken);
+	r = take_off(session, s, bytes);
+	if (!r)
+		leave_stage(session, s);
+	return r ? r : sent;
+}
+
+/* ---- a step ---- */
+
+static bool has(const struct session *session, unsigned d, uint32_t flag)
+{
+	return session_record(session)->direction[d].flags & flag;
+}
+
+/* What is on its way already is taken out of the source's queue, where that was not possible before. */
+static int pay(struct session *session, unsigned s)
+{
+	int r = is_message(session, s) ? source_consume(session, s) : take_off(session, s, 0);
+
+	if (session->ring[s] && !session->owed[s])
+		ring_consume(session, s, 1);
+	return r;
+}
+
+static int move_once(struct session *session, unsigned s)
+{
+	if (session->owed[s])
+		return pay(session, s);
+	if (!is_message(session, s))
+		return sink_is_void(session, s) ? discard(session, s) : move_frames(session, s);
+	if (session->ring[s]) {
+		int r = ring_move(session, s);
+
+		return r == RING_LARGE ? move_large(session, s) : r;
+	}
+	return takes_batches(session, s) ? move_batch(session, s) : move_peeked(session, s);
+}
+
+/* The source has said its last, and all of it is in the sink. A sink without connections has no end to be told. */
+static int end(struct session *session, unsigned d)
+{
+	if (has(session, d, DIRECTION_RESET))
+		return RELAY_SOURCE_RESET;
+	if (session->receive_only[!d] || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
+		session_record(session)->direction[d].flags |= DIRECTION_FIN_SENT;
+		return RELAY_DONE;
+	}
+	return relay_finish(session, d);
+}
+
+/* Whether there is anything to move: while the sink takes nothing, only a source whose messages are then dropped. */
+static bool may_move(const struct session *session, unsigned d)
+{
+	return (session->readable[d] || session->stage_news[d]) && !has(session, d, DIRECTION_EOF);
+}
+
+static int exchange_step(struct session *session, unsigned d)
+{
+	int rounds = takes_batches(session, d) ? EXCHANGE_BATCHES : EXCHANGE_ROUNDS;
+	int r;
+
+	if (has(session, d, DIRECTION_FIN_SENT))
+		return has(session, d, DIRECTION_RESET) ? RELAY_SOURCE_RESET : RELAY_DONE;
+	if (session_is_gone(session, !d)) {
+		if (d == 0)
+			mover_pass_on(session);
+		direction_discard_pipe(session, d);
+		return RELAY_SINK_RESET;
+	}
+	r = sink_drain(session, d);
+	if (r < 0 || r == RELAY_SINK_RESET)
+		return r;
+	if (d == 0 && session_is_handed_in(session))
+		return r ? r : RELAY_BLOCKED;
+	if (!r)
+		r = session->writable[!d] ? format_greet(session, d) : RELAY_BLOCKED;
+	if (r && (session_blocks(session, d) || r != RELAY_BLOCKED))
+		return r;
+	for (r = 0; !r && may_move(session, d); rounds--) {
+		if (!rounds)
+			return RELAY_MORE;
+		r = move_once(session, d);
+	}
+	if (r && r != RELAY_DONE)
+		return r;
+	if (!has(session, d, DIRECTION_EOF))
+		return RELAY_BLOCKED;
+	return session->fill[d] ? RELAY_BLOCKED : end(session, d);
+}
+
+static int prepare(struct session *session, unsigned side)
+{
+	if (session_fd(session, side) >= 0)
+		receive_prepare(session_fd(session, side), session_row(session, side));
+	return ring_map(session, side);
+}
+
+const struct mover exchange_mover = {
+	.prepare = prepare,
+	.adopt = sink_adopt,
+	.step = exchange_step,
+	.discard = ring_unmap,
+};

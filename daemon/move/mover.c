@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The plan: which mover a session has, and what that needs to know of each side. */
+#include "move/mover.h"
+
+#include "config/config.h"
+#include "move/exchange.h"
+#include "move/relay.h"
+#include "move/roam.h"
+#include "session/direction.h"
+#include "session/lane.h"
+#include "session/session.h"
+
+static bool is_message(const struct session *session, unsigned side)
+{
+	return session_row(session, side)->capabilities & SPLICED_BOUNDARIES;
+}
+
+static bool is(const struct session *session, unsigned side, uint64_t capability)
+{
+	return session_row(session, side)->capabilities & capability;
+}
+
+static enum config_overflow overflow_of(const struct session *session, unsigned side)
+{
+	if (session->route->overflow != OVERFLOW_AUTO)
+		return session->route->overflow;
+	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that tells what was lost is better
+	 * served by the kernel's count than by ours. */
+	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) || session->format[side]
+		       ? OVERFLOW_BLOCK
+		       : OVERFLOW_DROP_NEW;
+}
+
+static enum spliced_framing framing_at(const struct session *session, unsigned side, const struct config_endpoint *endpoint)
+{
+	enum spliced_framing framing = endpoint->framing;
+
+	if (framing == SPLICED_FRAMING_UNSET && session->format[!side])
+		framing = (enum spliced_framing)session->format[!side]->framing;
+	return framing == SPLICED_FRAMING_UNSET ? SPLICED_FRAMING_NONE : framing;
+}
+
+void mover_forget_frames(struct session *session, const struct config_endpoint *next)
+{
+	bool messages = next->legs[0].row->capabilities & SPLICED_BOUNDARIES;
+	enum spliced_framing framing = messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
+
+	if (!session->planned || !session->fill[0] || framing == session->framing[1])
+		return;
+	direction_discard_pipe(session, 0);
+}
+
+void mover_plan(struct session *session)
+{
+	session->exchanges = is_message(session, 0) || is_message(session, 1) ||
+			     session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
+	for (unsigned side = 0; side < 2; side++)
+		session->format[side] = session_endpoint(session, side)->format;
+	for (unsigned side = 0; side < 2; side++) {
+		session->framing[side] = session->exchanges && !is_message(session, side)
+						 ? framing_at(session, side, session_endpoint(session, side))
+						 : SPLICED_FRAMING_UNSET;
+		session->max_frame[side] = session_endpoint(session, side)->max_frame;
+		session->overflow[side] = overflow_of(session, side);
+		session->receive_only[side] =
+			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
+	}
+	session->keeps = session->route->n_targets > 1 && !lane_is(session) && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
+	session->roams = roam_is_asked(session);
+	session->mover = session->exchanges ? &exchange_mover : &relay_mover;
+	session->planned = true;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Receiving. What surprised us about the kernel:
+ *
+ *   - Descriptors (SCM_RIGHTS) that find room among the control data are installed, at each peek anew. Without room they are discarded, and
+ *     MSG_CTRUNC says so: but it says the same of credentials, time stamps and whatever else was asked for and found no room.
+ *   - Credentials come first. Where they are needed there is room for them and not one byte more.
+ *   - A socket's pending error comes before its messages, also between the peek and the call that consumes; a netlink socket with a
+ *     dump under way that finds no room makes a new one at each call.
+ *   - TIPC refuses to read into no room at all: what is consumed has a byte to go to.
+ */
+#include "move/receive.h"
+
+#include "net/socket.h"
+#include "session/buffers.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+
+enum {
+	ERRORS_PASSED = 16,
+	CREDENTIALS_SIZE = CMSG_SPACE(sizeof(struct ucred)),
+};
+
+static size_t control_size(const struct spliced_row *row)
+{
+	if (row->capabilities & SPLICED_CREDENTIALS)
+		return CREDENTIALS_SIZE;
+	return row->capabilities & SPLICED_PASSES_FDS ? 0 : BUFFERS_CONTROL;
+}
+
+void receive_prepare(int fd, const struct spliced_row *row)
+{
+	if (row->capabilities & SPLICED_BOUNDARIES && row->capabilities & (SPLICED_CREDENTIALS | SPLICED_PASSES_FDS))
+		socket_tell_only_credentials(fd, row->capabilities & SPLICED_CREDENTIALS);
+}
+
+static bool is_stripped(const struct spliced_row *row, const struct msghdr *header)
+{
+	return row->capabilities & SPLICED_PASSES_FDS && header->msg_flags & MSG_CTRUNC;
+}
+
+static void aim(struct buffers *buffers, unsigned i, size_t size, size_t control)
+{
+	buffers->in_parts[i] = (struct iovec){buffers->bytes + i * (BUFFERS_HEADROOM + size) + BUFFERS_HEADROOM, size};
+	buffers->in[i].msg_hdr = (struct msghdr){
+		.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1, .msg_name = &buffers->from[i],
+		.msg_namelen = sizeof buffers->from[i], .msg_control = control ? buffers->control[i] : NULL, .msg_controllen = control};
+}
+
+int receive_messages(struct buffers *buffers, int fd, const struct spliced_row *row, size_t size, unsigned count, int flags)
+{
+	ssize_t n;
+
+	for (unsigned i = 0; i < count; i++)
+		aim(buffers, i, size, control_size(row));
+	flags |= MSG_TRUNC | MSG_DONTWAIT;
+	if (count > 1) {
+		n = recvmmsg(fd, buffers->in, count, flags, NULL);
+		return n < 0 ? -errno : (int)n;
+	}
+	n = recvmsg(fd, &buffers->in[0].msg_hdr, flags);
+	if (n < 0)
+		return -errno;
+	buffers->in[0].msg_len = (unsigned)n;
+	return 1;
+}
+
+unsigned receive_count_stripped(const struct buffers *buffers, const struct spliced_row *row, unsigned count)
+{
+	unsigned stripped = 0;
+
+	for (unsigned i = 0; i < count; i++)
+		stripped += is_stripped(row, &buffers->in[i].msg_hdr);
+	return stripped;
+}
+
+/* An empty queue is believed at the second time only: the message that was seen in it cannot have gone. */
+bool receive_take(int fd, const struct spliced_row *row, struct receive_taken *ret)
+{
+	_Alignas(struct cmsghdr) char control[CREDENTIALS_SIZE];
+	bool empty = false;
+	char byte;
+
+	*ret = (struct receive_taken){0};
+	for (int i = 0; i < ERRORS_PASSED; i++) {
+		struct iovec part = {&byte, sizeof byte};
+		struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1};
+
+		if (row->capabilities & SPLICED_CREDENTIALS) {
+			header.msg_control = control;
+			header.msg_controllen = sizeof control;
+		}
+		if (recvmsg(fd, &header, MSG_DONTWAIT | MSG_TRUNC) >= 0) {
+			ret->stripped = is_stripped(row, &header);
+			return true;
+		}
+		if (errno == EAGAIN && empty)
+			return true;
+		empty = errno == EAGAIN;
+		ret->lost += errno == ENOBUFS;
+	}
+	return false;
+}

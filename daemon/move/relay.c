@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The relay. It owns the pipe while bytes are in it; the record names the pipe before the first byte enters and forgets
+ * it after the last has left. What surprised us about the kernel:
+ *
+ *   - After a reset, one call reports it and the next read says 0, as a FIN would: hence the look at TCP_INFO, and the
+ *     RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN had come before the reset.
+ *   - A splice that moves less than asked for proves that the source is empty only if the pipe cannot have run out of
+ *     slots: every piece takes one, if it is a single byte.
+ *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent with descriptors does, and, where they
+ *     were asked for, a change of the sender's credentials.
+ *   - Data received before a reset can still be read after it, and is passed on as a direct connection would.
+ */
+#include "move/relay.h"
+
+#include "ledger/generation.h"
+#include "move/mover.h"
+#include "move/urgent.h"
+#include "net/family.h"
+#include "net/fault.h"
+#include "net/socket.h"
+#include "session/direction.h"
+#include "session/session.h"
+#include "session/tally.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+enum {
+	RELAY_CHUNK = 512 << 10, /* bytes asked for at once */
+	RELAY_ROUNDS = 4,        /* chunks a turn */
+};
+
+static bool has(const struct ledger_direction *direction, uint32_t flag)
+{
+	return direction->flags & flag;
+}
+
+/* The source's read said 0. FIN, or what is left of a reset? */
+static void note_end(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[d];
+
+	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does, and that is announced
+	 * (EPOLLERR). After FIN and reset the read says 0 as after a FIN alone, and the reset is still to be taken. */
+	if (session->failed[d] && !has(direction, DIRECTION_RESET) &&
+	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
+	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
+	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
+		direction_note_reset(session, d, -socket_take_error(record->fd[d]));
+	direction->flags |= DIRECTION_EOF;
+	session->moved = true;
+}
+
+/* The source did not give anything. 0: it may be asked again, or its end is noted; else as relay_step(). */
+static int read_failed(struct session *session, unsigned d, int error)
+{
+	switch (fault_of(error)) {
+	case FAULT_BLOCKED:
+		session_believe_unreadable(session, d);
+		return 0;
+	case FAULT_INTERRUPTED:
+	case FAULT_SHORTAGE:
+		return RELAY_STARVED;
+	case FAULT_MESSAGE:
+	case FAULT_PEER:
+		direction_note_reset(session, d, error);
+		session_record(session)->direction[d].flags |= DIRECTION_EOF;
+		return 0;
+	case FAULT_CALL:
+		break;
+	}
+	return -error;
+}
+
+/* Whether nothing was moved, maybe because of an urgent byte. */
+static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
+{
+	return n == 0 || (n < 0 && errno == EAGAIN && session->urgent[d]);
+}
+
+/* Whether a read that gave less than was asked for left something. */
+static bool has_more(const struct session *session, unsigned d)
+{
+	return session->hangup[d] || session->urgent[d] ||
+	       (session_row(session, d)->capabilities & SPLICED_PASSES_FDS && socket_unread(session_fd(session, d)) > 0);
+}
+
+/* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
+static int fill_pipe(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	uint32_t slots;
+	ssize_t n;
+	int r;
+
+	if (!direction_borrow_pipe(session, d, 0))
+		return RELAY_STARVED;
+	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->proof[d] ? PIPE_SMALL_BYTES : RELAY_CHUNK,
+		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+	if (stopped_early(session, d, n)) {
+		r = urgent_take(session, d, record->direction[d].pipe, &session->fill[d], false);
+		if (r != URGENT_NONE)
+			return r == URGENT_NO_ROOM ? RELAY_STARVED : 0;
+		errno = EAGAIN;
+	}
+	if (n > 0) {
+		session->moved = true;
+		session->fill[d] = (uint32_t)n;
+		slots = session->pipe_size[d] / PIPE_SLOT_BYTES;
+		if (n < slots && !has_more(session, d))
+			session->readable[d] = false;
+		return 0;
+	}
+	if (n < 0)
+		return read_failed(session, d, errno);
+	note_end(session, d);
+	return 0;
+}
+
+/* The sink did not take anything: why, as relay_step(). */
+static int write_failed(struct session *session, unsigned d, int error)
+{
+	int pending;
+
+	switch (fault_of(error)) {
+	case FAULT_BLOCKED:
+		session_believe_unwritable(session, !d);
+		session->proof[d] = session->proof[d] ? LEASE_PROOF : 0;
+		lease_note(session, d);
+		return RELAY_BLOCKED;
+	case FAULT_INTERRUPTED:
+	case FAULT_SHORTAGE:
+		session_retry(session);
+		return RELAY_STARVED;
+	case FAULT_MESSAGE:
+	case FAULT_PEER:
+		/* UNIX refuses what is written by EPIPE, also where it has another error for who reads. */
+		pending = socket_take_error(session_record(session)->fd[!d]);
+		direction_note_reset(session, !d, pending ? -pending : error);
+		return RELAY_SINK_RESET;
+	case FAULT_CALL:
+		break;
+	}
+	return -error;
+}
+
+int relay_drain_pipe(struct session *session, unsigned d)
+{
+	struct ledger_session *record = session_record(session);
+	struct ledger_direction *direction = &record->direction[d];
+	ssize_t n;
+
+	while (session->fill[d]) {
+		n = splice(direction->pipe, NULL, record->fd[!d], NULL, session->fill[d],
+			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+		if (n <= 0)
+			return write_failed(session, d, n < 0 ? errno : EPIPE);
+		session->moved = true;
+		session->fill[d] -= (uint32_t)n;
+		ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
+		session->proof[d] -= (size_t)n < session->proof[d] ? (uint32_t)n : session->proof[d];
+	}
+	return 0;
+}
+
+/* The last FIN of a TCP session: both sides have been read to their end, and close(2), which follows at once, says FIN. */
+static bool close_says_it(const struct session *session, unsigned d)
+{
+	return has(&session_record(session)->direction[!d], DIRECTION_FIN_SENT) &&
+	       session_row(session, !d)->capabilities & SPLICED_TCP_INFO;
+}
+
+/* A sink that is not connected any more was reset, and will say so itself. */
+static int say_end(struct session *session, unsigned d)
+{
+	int fd = session_record(session)->fd[!d];
+
+	if (!shutdown(fd, SHUT_WR) || (fault_of(errno) == FAULT_PEER && socket_said_fin(fd)))
+		return RELAY_DONE;
+	return -errno;
+}
+
+int relay_finish(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+
+	if (has(direction, DIRECTION_RESET))
+		return RELAY_SOURCE_RESET;
+	if (has(direction, DIRECTION_FIN_SENT))
+		return RELAY_DONE;
+	direction->flags |= DIRECTION_FIN_SENT;
+	session->moved = true;
+	/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a moment, session_serve.c. */
+	if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE && !close_says_it(session, d))
+		return say_end(session, d);
+	return RELAY_DONE;
+}
+
+/* Fills and drains by turns. 0: the source gives no more now, and the pipe is empty; else as relay_step(). */
+static int move(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int r;
+
+	if (session->fill[d] && !session->writable[!d])
+		return RELAY_BLOCKED;
+	r = relay_drain_pipe(session, d);
+	for (int round = 0; !r && session->readable[d] && !has(direction, DIRECTION_EOF); round++) {
+		if (round == RELAY_ROUNDS)
+			return RELAY_MORE;
+		r = fill_pipe(session, d);
+		if (!r)
+			r = relay_drain_pipe(session, d);
+	}
+	return r;
+}
+
+static int relay_step(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int r;
+
+	if (has(direction, DIRECTION_FIN_SENT))
+		return relay_finish(session, d);
+	if (session_is_gone(session, !d)) {
+		direction_discard_pipe(session, d);
+		return RELAY_SINK_RESET;
+	}
+	r = move(session, d);
+	if (direction->pipe >= 0 && !session->fill[d])
+		direction_give_pipe_back(session, d);
+	if (r)
+		return r;
+	return has(direction, DIRECTION_EOF) ? relay_finish(session, d) : RELAY_BLOCKED;
+}
+
+static int prepare(struct session *session, unsigned side)
+{
+	(void)session, (void)side;
+	return 0;
+}
+
+/* Its pipes are what they were. */
+static void adopt(struct session *session, unsigned d)
+{
+	(void)session, (void)d;
+}
+
+static void discard(struct session *session)
+{
+	(void)session;
+}
+
+const struct mover relay_mover = {
+	.prepare = prepare,
+	.adopt = adopt,
+	.step = relay_step,
+	.discard = discard,
+};

@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The source of a direction. What surprised us about the kernel:
+ *
+ *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's credentials, which come
+ *     with a message, tell one from the other.
+ */
+#include "move/source.h"
+
+#include "base/log.h"
+#include "config/config.h"
+#include "move/format.h"
+#include "move/mover.h"
+#include "move/receive.h"
+#include "move/relay.h"
+#include "move/roam.h"
+#include "move/sink.h"
+#include "net/callback.h"
+#include "net/fault.h"
+#include "net/socket.h"
+#include "session/buffers.h"
+#include "session/direction.h"
+#include "session/session.h"
+#include "session/tally.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+enum {
+	UNSHOWN_MAX = 8, /* a first message that cannot be peeked at so often in a row, with pauses, cannot be at all */
+};
+
+static bool is(const struct session *session, unsigned side, uint64_t capability)
+{
+	return session_row(session, side)->capabilities & capability;
+}
+
+void source_count_stripped(const struct session *session, unsigned count)
+{
+	ledger_count(&session_counter(session)->descriptors, count);
+}
+
+int source_consume(struct session *session, unsigned s)
+{
+	struct receive_taken told = {0};
+	bool taken = session->unpeekable[s] || session->taken[s] || receive_take(session_fd(session, s), session_row(session, s), &told);
+	int r = 0;
+
+	session->taken[s] = false;
+	session->owed[s] = !taken;
+	session->moved |= taken;
+	if (taken && !session->unpeekable[s])
+		tally_receive(session, s, 1);
+	source_count_stripped(session, told.stripped);
+	if (is(session, s, SPLICED_FEED)) {
+		for (unsigned i = 0; i < told.lost && !r; i++)
+			r = format_lost(session, s);
+	}
+	return taken ? r : RELAY_STARVED;
+}
+
+/* The side is gone. Messages that came before are still there where the kernel told the error first, as it does of datagrams. */
+static int note_reset(struct session *session, unsigned s, int error)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[s];
+	bool again = direction->flags & DIRECTION_RESET;
+
+	direction_note_reset(session, s, error);
+	if (is(session, s, SPLICED_BOUNDARIES) && !again)
+		return SOURCE_AGAIN;
+	direction->flags |= DIRECTION_EOF;
+	return SOURCE_END;
+}
+
+/* Other words for what the kernel does not allow are also those of an ICMP message. */
+static bool is_own_mistake(int error)
+{
+	return error == EINVAL || error == ENOTSOCK || error == EBADF || error == EFAULT;
+}
+
+int source_judge(struct session *session, unsigned s, int error)
+{
+	enum fault fault = fault_of(error);
+
+	switch (fault) {
+	case FAULT_BLOCKED:
+		session_believe_unreadable(session, s);
+		return SOURCE_NOTHING;
+	case FAULT_INTERRUPTED:
+		return SOURCE_AGAIN;
+	case FAULT_SHORTAGE:
+		if (error != ENOBUFS || !is(session, s, SPLICED_FEED))
+			return SOURCE_SHORT;
+		return SOURCE_LOST;
+	case FAULT_MESSAGE:
+	case FAULT_PEER:
+	case FAULT_CALL:
+		break;
+	}
+	if (s == 1)
+		roam_take_errors(session);
+	if (is(session, s, SPLICED_CONNECTIONLESS) && is_own_mistake(error))
+		return -error;
+	if (is(session, s, SPLICED_CONNECTIONLESS)) {
+		/* An earlier datagram found nobody. */
+		bool moved = s == 1 && fault == FAULT_PEER && mover_tell_lost(session, -error);
+
+		if (!moved || !sink_will_repeat(session))
+			sink_return(session, !s);
+		return moved ? SOURCE_MOVED : SOURCE_AGAIN;
+	}
+	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && mover_tell_lost(session, -error))
+		return SOURCE_MOVED;
+	if (is(session, s, SPLICED_FEED))
+		return SOURCE_AGAIN;
+	return fault == FAULT_CALL ? -error : note_reset(session, s, error);
+}
+
+static bool has_credentials(struct msghdr *header)
+{
+	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(header);
+
+	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
+}
+
+/* A seqpacket socket that does not tell of credentials said 0: what it says next, behind the message without bytes that it may have been,
+ * tells. Such a message is taken then. */
+static bool is_end(struct session *session, unsigned s)
+{
+	int fd = session_fd(session, s);
+	ssize_t n;
+	char byte;
+
+	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) || !socket_said_fin(fd))
+		return false;
+	if (session->unpeekable[s])
+		return true;
+	recv(fd, &byte, sizeof byte, MSG_DONTWAIT);
+	n = recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+	session->taken[s] = n > 0;
+	return !session->taken[s];
+}
+
+/* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for the end stays so. */
+static bool is_past_end(const struct session *session, unsigned s, int error)
+{
+	int fd = session_fd(session, s);
+	char byte;
+
+	if (error != EAGAIN || !session->hangup[s] || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
+		return false;
+	return socket_poll(fd, POLLIN) & POLLHUP && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+}
+
+/* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better word than ENOMEM, which elsewhere passes. */
+static bool is_unpeekable(struct session *session, unsigned s, int error)
+{
+	if (error == EOPNOTSUPP)
+		return true;
+	if (error != ENOMEM || session->peeked[s] || session_row(session, s)->type != SOCK_SEQPACKET)
+		return false;
+	return ++session->unshown[s] == UNSHOWN_MAX;
+}
+
+/* From now on each message of this side is taken before it is sent: one that finds no way after all is lost. */
+static void do_without_peeking(struct session *session, unsigned s)
+{
+	session->unpeekable[s] = true;
+	log_notice("route %s: this kernel cannot peek at messages of %s: messages in hand at a crash are lost", session->route->name,
+		   session_endpoint(session, s)->text);
+}
+
+int source_mend(struct session *session, unsigned s, const struct msghdr *header, struct spliced_message *message)
+{
+	const struct config_leg *leg = session_leg(session, s);
+	int r = 0;
+
+	if (s == 1 && session->roams && !roam_hears(session, header)) {
+		sink_drop(session, DROPPED_SENDER, 1);
+		return -EPERM;
+	}
+	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
+		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
+	if (r < 0)
+		sink_drop(session, format_drop_reason(r), 1);
+	return r;
+}
+
+int source_peek(struct session *session, unsigned s, struct spliced_message *ret, size_t *len)
+{
+	struct buffers *buffers = session->thread->buffers;
+	const struct spliced_row *row = session_row(session, s);
+	struct msghdr *header = &buffers->in[0].msg_hdr;
+	bool peeks = !session->unpeekable[s];
+	int n = receive_messages(buffers, session_fd(session, s), row, BUFFERS_MESSAGE_MAX, 1, peeks ? MSG_PEEK : 0);
+
+	if (n < 0 && peeks && is_unpeekable(session, s, -n)) {
+		do_without_peeking(session, s);
+		return SOURCE_AGAIN;
+	}
+	if (n < 0 && !is_past_end(session, s, -n))
+		return source_judge(session, s, -n);
+	*len = n < 0 ? 0 : buffers->in[0].msg_len;
+	if (n < 0 || (!*len && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(header) : is_end(session, s)))) {
+		direction_note_end(session, s);
+		return SOURCE_END;
+	}
+	session->peeked[s] = true;
+	if (!peeks) {
+		tally_receive(session, s, 1);
+		source_count_stripped(session, receive_count_stripped(buffers, row, 1));
+	}
+	*ret = (struct spliced_message){.size = sizeof *ret, .data = buffers->in_parts[0].iov_base, .len = *len,
+					.from = (struct sockaddr *)&buffers->from[0], .from_len = header->msg_namelen};
+	return *len <= BUFFERS_MESSAGE_MAX && source_mend(session, s, header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;
+}

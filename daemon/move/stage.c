@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * The stage. What surprised us: a pipe has a slot for each piece that came, however short, so that a device that sends byte by byte
+ * fills one with a few of them. What is in it is then written into another in one piece, and the record names the other: at no
+ * moment are the bytes in memory alone.
+ */
+#include "move/stage.h"
+
+#include "config/config.h"
+#include "move/urgent.h"
+#include "net/fault.h"
+#include "net/socket.h"
+#include "session/buffers.h"
+#include "session/direction.h"
+#include "session/session.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+bool stage_is_used(const struct session *session, unsigned s)
+{
+	return session->framing[s] && (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK || session->unpeeked[s] ||
+				       session_record(session)->stage[s] >= 0);
+}
+
+static int *stage_of(struct session *session, unsigned s)
+{
+	return &session_record(session)->stage[s];
+}
+
+static int set_up(struct session *session, unsigned s, size_t at_most)
+{
+	int *stage = stage_of(session, s);
+	int fd;
+
+	if (*stage >= 0)
+		return 0;
+	fd = pipe_lend(&session->thread->pipes, at_most < PIPE_LARGE_BYTES ? (uint32_t)at_most : PIPE_LARGE_BYTES,
+		       &session->stage_size[s]);
+	if (fd < 0)
+		return -EMFILE;
+	*stage = fd;
+	session->staged[s] = 0;
+	return 0;
+}
+
+bool stage_give_back(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s), fd = *stage;
+
+	if (fd < 0 || session->staged[s])
+		return fd < 0;
+	*stage = -1;
+	session->stage_news[s] = false;
+	pipe_return(&session->thread->pipes, fd, session->stage_size[s]);
+	return true;
+}
+
+/* All of it, or at_most bytes, into memory, where it also stays in the stage. */
+static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
+{
+	return pipe_look(&session->thread->pipes, *stage_of(session, s), session->stage_size[s], bytes, at_most);
+}
+
+static int compact(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s);
+	struct pipes *pipes = &session->thread->pipes;
+	uint8_t *bytes = session->thread->buffers->bytes;
+	ssize_t n = look(session, s, bytes, session->staged[s]);
+	uint32_t size, old_size = session->stage_size[s];
+	int old = *stage, fresh;
+
+	if (n < 0)
+		return (int)n;
+	fresh = pipe_lend(pipes, session->stage_size[s], &size);
+	if (fresh < 0)
+		return -EMFILE;
+	if (n != (ssize_t)session->staged[s] || write(fresh, bytes, (size_t)n) != n) {
+		pipe_discard(pipes, fresh, size);
+		return -ENOMEM;
+	}
+	session->stage_size[s] = size;
+	*stage = fresh;
+	pipe_discard(pipes, old, old_size);
+	return 0;
+}
+
+/* Until the source gives no more, or there is no room. 0 or negative errno. */
+static int fill(struct session *session, unsigned s)
+{
+	int fd = session_fd(session, s), r = 0;
+	bool compacted = false;
+
+	while (!r && session->staged[s] < session->stage_size[s]) {
+		ssize_t n = splice(fd, NULL, *stage_of(session, s), NULL, session->stage_size[s] - session->staged[s],
+				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+
+		if (n > 0) {
+			session->staged[s] += (uint32_t)n;
+			session->stage_news[s] = session->moved = true;
+			compacted = false;
+			continue;
+		}
+		if (n == 0 || errno == EAGAIN) {
+			int taken = urgent_take(session, s, *stage_of(session, s), &session->staged[s], true);
+
+			if (taken == URGENT_UNSETTLED)
+				return -ENOMEM; /* as if there were none: a moment later */
+			if (taken == URGENT_MOVED) {
+				session->stage_news[s] = true;
+				continue;
+			}
+			n = taken == URGENT_NO_ROOM ? -1 : n;
+			errno = EAGAIN;
+		}
+		if (n == 0) {
+			session->stage_end[s] = true;
+			return 0;
+		} else if (fault_of(errno) == FAULT_PEER) {
+			direction_note_reset(session, s, errno);
+			session->stage_end[s] = true;
+			return 0;
+		} else if (errno != EAGAIN) {
+			r = -errno;
+		} else if (!(socket_poll(fd, POLLIN) & POLLIN)) {
+			session->readable[s] = false;
+			return 0;
+		} else if (compacted) {
+			return 0;
+		} else {
+			r = compact(session, s);
+			compacted = true;
+		}
+	}
+	return r;
+}
+
+/* A pipe whose last slot is in use, if only by one byte, takes no more: what is behind it is peeked at where it is. */
+static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, size_t n, size_t at_most)
+{
+	ssize_t more = 0;
+
+	if (session->stage_size[s] - session->staged[s] < PIPE_SLOT_BYTES && n < at_most)
+		more = recv(session_fd(session, s), bytes + n, at_most - n, MSG_PEEK | MSG_DONTWAIT);
+	return (ssize_t)n + (more > 0 ? more : 0);
+}
+
+ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
+{
+	int r = set_up(session, s, at_most);
+	ssize_t n;
+
+	if (!r && session->readable[s] && !session->stage_end[s])
+		r = fill(session, s);
+	if (r)
+		return r;
+	if (!session->staged[s]) {
+		session->stage_news[s] = false;
+		return session->stage_end[s] ? 0 : -EAGAIN;
+	}
+	n = look(session, s, bytes, at_most);
+	return n > 0 ? look_behind(session, s, bytes, (size_t)n, at_most) : n;
+}
+
+ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
+{
+	ssize_t n;
+
+	if (!session->staged[s])
+		return recv(session_fd(session, s), bytes, at_most, MSG_DONTWAIT);
+	n = read(*stage_of(session, s), bytes, at_most);
+	if (n > 0)
+		session->staged[s] -= (uint32_t)n;
+	return n;
+}
+
+void stage_adopt(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s);
+	int bytes;
+
+	if (*stage < 0)
+		return;
+	bytes = pipe_adopt(&session->thread->pipes, *stage, &session->stage_size[s]);
+	if (bytes < 0) {
+		*stage = -1;
+		return;
+	}
+	session->staged[s] = (uint32_t)bytes;
+	session->stage_news[s] = bytes > 0;
+}
+
+void stage_discard(struct session *session, unsigned s)
+{
+	int *stage = stage_of(session, s);
+	int fd = *stage;
+
+	*stage = -1;
+	session->staged[s] = 0;
+	session->stage_news[s] = session->stage_end[s] = false;
+	if (fd >= 0)
+		pipe_discard(&session->thread->pipes, fd, session->stage_size[s]);
+}

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Directions. The pipe is in the record before the first byte enters it, and out of it before it is closed or lent to another. */
+#include "session/direction.h"
+
+#include "ledger/generation.h"
+#include "net/socket.h"
+#include "session/session.h"
+#include "session/slot.h"
+#include "session/tally.h"
+#include "session/thread.h"
+
+#include <errno.h>
+
+void direction_give_pipe_back(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int fd = direction->pipe;
+
+	direction->pipe = -1;
+	pipe_return(&session->thread->pipes, fd, session->pipe_size[d]);
+}
+
+void direction_discard_pipe(struct session *session, unsigned d)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int fd = direction->pipe;
+
+	tally_lose_held(session, d);
+	direction->pipe = -1;
+	session->fill[d] = 0;
+	if (fd >= 0)
+		pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
+}
+
+bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
+{
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	int fd;
+
+	if (direction->pipe >= 0)
+		return true;
+	fd = session->proof[d] && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->pipe_size[d])
+					    : pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
+	if (fd < 0) {
+		slot_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
+		return false;
+	}
+	direction->pipe = fd;
+	return true;
+}
+
+void direction_note_reset(struct session *session, unsigned side, int error)
+{
+	session_record(session)->direction[side].flags |=
+		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
+	session->readable[side] = session->moved = true;
+}
+
+/* In this order: a worker that dies in between leaves no end that looks whole. */
+void direction_note_end(struct session *session, unsigned side)
+{
+	uint32_t *flags = &session_record(session)->direction[side].flags;
+
+	if (session->lost[side] && !(*flags & DIRECTION_RESET))
+		direction_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
+	*flags |= DIRECTION_EOF;
+	session->moved = true;
+}

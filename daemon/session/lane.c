@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* The member stands where others have what the family's reply() made: an heir finds the lane by it, too. */
+#include "session/lane.h"
+
+#include "config/config.h"
+#include "session/session.h"
+
+#include <string.h>
+
+bool lanes_have(const struct config_route *route)
+{
+	return route->replies == 0;
+}
+
+bool lane_is_record(const struct config_route *route, const struct ledger_session *record, const struct ledger_flow *flow)
+{
+	return record->front == FRONT_FED && lanes_have(route) && !flow->peer_len && flow->reply_len == sizeof(uint32_t);
+}
+
+bool lane_is(const struct session *session)
+{
+	return lane_is_record(session->route, session_record(session), session_flow(session));
+}
+
+uint32_t lane_member(const struct session *session)
+{
+	uint32_t member;
+
+	memcpy(&member, session_flow(session)->reply, sizeof member);
+	return member % session->route->n_targets;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Leases. A move is exact at every instruction: tee(2) puts the same bytes into the small pipe, all or it is no move; one store names it in
+ * the record; then the large one is emptied. What surprised us: a piece that came by splice(2) keeps its slot however large it is, so that
+ * 512 KiB may fit into a pipe of 64 KiB. Small pieces take a larger one; where the kernel grants none, the large pipe stays where it is.
+ */
+#include "session/lease.h"
+
+#include "base/clock.h"
+#include "session/buffers.h"
+#include "session/hand.h"
+#include "session/pipe.h"
+#include "session/session.h"
+#include "session/thread.h"
+
+#include <fcntl.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static bool is_large(const struct session *session, unsigned d)
+{
+	return session_record(session)->direction[d].pipe >= 0 && session->pipe_size[d] >= PIPE_LARGE_BYTES;
+}
+
+/* A pipe with the same bytes in it, of at least that size; -1: it takes a larger one, or there is none. */
+static int copy(struct pipes *pipes, int pipe, uint32_t bytes, uint32_t at_least, uint32_t *size)
+{
+	int small = pipe_lend_small(pipes, at_least, size);
+
+	if (small >= 0 && tee(pipe, small, bytes, SPLICE_F_NONBLOCK) != (ssize_t)bytes) {
+		pipe_discard(pipes, small, *size);
+		return -1;
+	}
+	return small < 0 ? -1 : small;
+}
+
+static void move(struct session *session, unsigned d)
+{
+	struct pipes *pipes = &session->thread->pipes;
+	struct ledger_direction *direction = &session_record(session)->direction[d];
+	uint32_t size, old_size = session->pipe_size[d], bytes = session->fill[d];
+	int old = direction->pipe, small = copy(pipes, old, bytes, 0, &size);
+
+	for (uint32_t at_least = 2 * PIPE_SMALL_BYTES; small < 0 && at_least < PIPE_LARGE_BYTES; at_least *= 2)
+		small = copy(pipes, old, bytes, at_least, &size);
+	if (small < 0)
+		return;
+	direction->pipe = small;
+	session->pipe_size[d] = size;
+	session->proof[d] = LEASE_PROOF;
+	if (bytes <= BUFFERS_SCRATCH && read(old, session->thread->buffers->scratch, bytes) == (ssize_t)bytes)
+		pipe_return(pipes, old, old_size);
+	else
+		pipe_discard(pipes, old, old_size);
+}
+
+/* True: it is to be watched on. */
+static bool look(struct thread *thread, struct lease *lease)
+{
+	struct session *session = session_at(thread, lease->slot);
+	unsigned d = lease->direction;
+	uint64_t bytes;
+
+	if (session->thread != thread || !session->leased[d])
+		return false;
+	bytes = session_record(session)->direction[d].bytes;
+	if (session_record(session)->state != SESSION_RELAYING || !is_large(session, d) || !session->fill[d] || session->writable[!d]) {
+		session->leased[d] = false;
+		return false;
+	}
+	if (bytes != lease->bytes) {
+		lease->bytes = bytes;
+		return true;
+	}
+	session->leased[d] = false;
+	hand_session(session);
+	move(session, d);
+	return false;
+}
+
+static void arm(struct leases *leases)
+{
+	struct loop *loop = &leases->thread->loop;
+
+	if (leases->count && !timer_is_set(&leases->timer))
+		timer_set(&loop->timers, &leases->timer, loop->now + LEASE_MOMENT_MS * NSEC_PER_MSEC);
+}
+
+static void fire(struct timer *timer)
+{
+	struct leases *leases = (struct leases *)((char *)timer - offsetof(struct leases, timer));
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < leases->count; i++)
+		if (look(leases->thread, &leases->leases[i]))
+			leases->leases[kept++] = leases->leases[i];
+	leases->count = kept;
+	arm(leases);
+}
+
+void leases_init(struct leases *leases, struct thread *thread)
+{
+	leases->thread = thread;
+	leases->timer.fire = fire;
+}
+
+void lease_note(struct session *session, unsigned d)
+{
+	struct leases *leases = &session->thread->leases;
+
+	if (session->leased[d] || !is_large(session, d) || !session->fill[d] || leases->count == LEASES_MAX)
+		return;
+	session->leased[d] = true;
+	leases->leases[leases->count++] = (struct lease){session_slot(session), d, session_record(session)->direction[d].bytes};
+	arm(leases);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What events said of a session's sockets, what is believed of them until the next, and when it is looked at without one. */
+#include "session/session.h"
+
+#include "base/clock.h"
+#include "net/socket.h"
+#include "session/thread.h"
+
+#include <poll.h>
+
+enum {
+	RETRY_MS = 20,   /* between two tries for what the kernel lacks */
+	DOUBT_MS = 1000, /* EAGAIN is believed for so long */
+};
+
+void session_look_again(struct session *session, uint64_t at)
+{
+	if (!timer_is_set(&session->timer) || session->timer.at > at)
+		timer_set(&session->thread->loop.timers, &session->timer, at);
+}
+
+void session_retry(struct session *session)
+{
+	session->starved = true;
+	session_look_again(session, session->thread->loop.now + RETRY_MS * NSEC_PER_MSEC);
+}
+
+static unsigned belief_bit(unsigned side, enum session_belief belief)
+{
+	return (unsigned)belief << side * BELIEF_SIDE_BITS;
+}
+
+static void believe(struct session *session, unsigned side, enum session_belief belief)
+{
+	session->believed |= (uint8_t)belief_bit(side, belief);
+	if (session->doubt)
+		return;
+	session->doubt = session->thread->loop.now + DOUBT_MS * NSEC_PER_MSEC;
+	session_look_again(session, session->doubt);
+}
+
+void session_believe_unreadable(struct session *session, unsigned side)
+{
+	session->readable[side] = false;
+	believe(session, side, BELIEF_READ);
+}
+
+void session_believe_unwritable(struct session *session, unsigned side)
+{
+	session->writable[side] = false;
+	believe(session, side, BELIEF_WRITE);
+}
+
+/* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
+void session_note_events(struct session *session, unsigned side, uint32_t events)
+{
+	bool readable = (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
+
+	session->readable[side] |= readable;
+	session->writable[side] |= writable;
+	session->urgent[side] |= (events & EPOLLPRI) != 0;
+	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
+	session->gone[side] |= (events & EPOLLHUP) != 0;
+	session->believed &= (uint8_t) ~((readable ? belief_bit(side, BELIEF_READ) : 0) |
+					 (writable ? belief_bit(side, BELIEF_WRITE) : 0));
+}
+
+void session_expect_everything(struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++)
+		session->readable[side] = session->writable[side] = true;
+	session->believed = 0;
+}
+
+/* An edge belongs to a change. The kernel may have had no memory where it said EAGAIN, and then nothing changes. */
+void session_ask_again(struct session *session)
+{
+	for (unsigned side = 0; side < 2; side++)
+		if (session->believed & (belief_bit(side, BELIEF_READ) | belief_bit(side, BELIEF_WRITE)))
+			session_note_events(session, side, (uint32_t)socket_poll(session_fd(session, side), POLLIN | POLLOUT));
+	session->believed = 0;
+	session->doubt = 0;
+}

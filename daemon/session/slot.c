@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Slots. A thread looks among those it freed itself, then in its share of the table, then everywhere; what it takes, it
+ * takes by one compare-and-exchange of the record's state, so that two threads that know of the same slot do no harm.
+ */
+#include "session/slot.h"
+
+#include "ledger/ledger.h"
+#include "session/session.h"
+#include "session/thread.h"
+
+#include <string.h>
+
+static bool claim(struct thread *thread, uint32_t slot)
+{
+	uint32_t free_state = SESSION_FREE;
+
+	return atomic_compare_exchange_strong(&thread->worker->ledger->sessions[slot].state, &free_state,
+					      SESSION_CLAIMED);
+}
+
+static void raise_high_mark(struct ledger *ledger, uint32_t slot)
+{
+	uint32_t high = atomic_load(&ledger->keeper->sessions_high);
+
+	while (high <= slot && !atomic_compare_exchange_weak(&ledger->keeper->sessions_high, &high, slot + 1))
+		;
+}
+
+/* Threads take turns in the table, so that few sessions lie close together: own slots are index, index + n, ... */
+static int64_t find_slot(struct thread *thread)
+{
+	struct ledger *ledger = thread->worker->ledger;
+
+	while (thread->n_free) {
+		uint32_t slot = thread->free_slots[--thread->n_free];
+		if (claim(thread, slot))
+			return slot;
+	}
+	while (thread->cursor < ledger->n_sessions) {
+		uint32_t slot = thread->cursor;
+		thread->cursor += thread->worker->n_threads;
+		if (claim(thread, slot))
+			return slot;
+	}
+	/* The thread's own share is used up: whatever the others left. */
+	for (uint32_t slot = 0; slot < ledger->n_sessions; slot++)
+		if (ledger->sessions[slot].state == SESSION_FREE && claim(thread, slot))
+			return slot;
+	return -1;
+}
+
+void slot_init(struct ledger_session *record, uint16_t thread)
+{
+	const size_t from = offsetof(struct ledger_session, serial) + sizeof record->serial;
+
+	/* First, for glance_session(). */
+	__atomic_store_n(&record->serial, record->serial + 1, __ATOMIC_RELAXED);
+	atomic_thread_fence(memory_order_release);
+	memset((char *)record + from, 0, sizeof *record - from);
+	record->thread = thread;
+	record->fd[0] = record->fd[1] = -1;
+	for (int d = 0; d < 2; d++)
+		record->direction[d].pipe = record->stage[d] = -1;
+}
+
+void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd)
+{
+	record->generation = listener->generation;
+	record->route = listener->route;
+	record->endpoint = listener->endpoint;
+	record->leg = listener->leg;
+	record->fd[0] = fd;
+}
+
+void slot_feed(struct ledger_session *record, const struct ledger_listener *listener, uint32_t index)
+{
+	slot_accept(record, listener, -1);
+	record->front = FRONT_FED;
+	record->listener = index;
+	record->admitted = 1;
+}
+
+struct session *slot_claim(struct thread *thread)
+{
+	struct ledger *ledger = thread->worker->ledger;
+	struct session *session;
+	int64_t slot;
+
+	if (atomic_fetch_add(&ledger->keeper->sessions_active, 1) >= ledger->n_sessions)
+		goto full;
+	slot = find_slot(thread);
+	if (slot < 0)
+		goto full;
+	raise_high_mark(ledger, (uint32_t)slot);
+	session = session_at(thread, (uint32_t)slot);
+	session_attach(session, thread);
+	slot_init(session_record(session), (uint16_t)thread->index);
+	return session;
+full:
+	atomic_fetch_sub(&ledger->keeper->sessions_active, 1);
+	return NULL;
+}
+
+void slot_release(struct session *session)
+{
+	struct thread *thread = session->thread;
+	uint32_t slot = session_slot(session);
+
+	session_set_state(session, SESSION_FREE);
+	atomic_fetch_sub(&thread->worker->ledger->keeper->sessions_active, 1);
+	if (thread->n_free < thread->worker->ledger->n_sessions)
+		thread->free_slots[thread->n_free++] = slot;
+}
+
+void slot_note_limit(struct thread *thread, uint32_t route, uint32_t why)
+{
+	struct ledger_route *record = &thread->worker->ledger->routes[route];
+
+	atomic_store_explicit(&record->limit, why, memory_order_relaxed);
+	atomic_store_explicit(&record->limit_at, thread->loop.now, memory_order_relaxed);
+}
