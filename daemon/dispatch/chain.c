@@ -258,7 +258,7 @@ static void add(struct session *session, unsigned side, uint64_t key, uint64_t r
 
 	own.remote = remote;
 	own.begun = begun;
-	session->own_key[side] = key;
+	session->side[side].own_key = key;
 	own_add(&session->thread->worker->chains->table, key, &own);
 }
 
@@ -365,9 +365,9 @@ void chain_adopt(struct session *session, unsigned side)
 /* Of a stream the entry stays: see own.h. What a datagram socket was called may be another's name at once. */
 void chain_forget(struct session *session, unsigned side)
 {
-	uint64_t key = session->own_key[side];
+	uint64_t key = session->side[side].own_key;
 
-	session->own_key[side] = 0;
+	session->side[side].own_key = 0;
 	if (key && is_connectionless(session_row(session, side)))
 		own_remove(&session->thread->worker->chains->table, key);
 }

@@ -67,13 +67,14 @@ static void wait_ms(struct session *session, uint64_t ms)
 
 static void close_attempt(struct session *session)
 {
-	unsigned side = session_connecting_side(session);
+	unsigned which = session_connecting_side(session);
+	struct side *side = &session->side[which];
 
-	chain_forget(session, side);
-	session->readable[side] = session->hangup[side] = session->failed[side] = session->gone[side] = session->unwatched[side] = false;
-	if (side)
+	chain_forget(session, which);
+	side->readable = side->hangup = side->failed = side->gone = side->unwatched = false;
+	if (which)
 		roam_end(session);
-	session_close(session, side);
+	session_close(session, which);
 }
 
 /* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
@@ -264,7 +265,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	r = session_watch(session, side);
 	if (r)
 		goto fail;
-	if (session->unwatched[side])
+	if (session->side[side].unwatched)
 		wait_ms(session, UNWATCHED_MS);
 	else
 		wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
@@ -513,7 +514,7 @@ static enum connect_result watch_again(struct session *session)
 
 	if (r || session->thread->loop.now >= session_record(session)->deadline)
 		return next_address(session, r ? r : -ETIMEDOUT);
-	if (session->unwatched[side])
+	if (session->side[side].unwatched)
 		wait_ms(session, UNWATCHED_MS);
 	else
 		wait_until(session, session_record(session)->deadline);
@@ -522,7 +523,7 @@ static enum connect_result watch_again(struct session *session)
 
 enum connect_result connect_timer(struct session *session)
 {
-	if (connect_fd(session) >= 0 && session->unwatched[session_connecting_side(session)])
+	if (connect_fd(session) >= 0 && session->side[session_connecting_side(session)].unwatched)
 		return watch_again(session);
 	return connect_fd(session) >= 0 ? next_address(session, -ETIMEDOUT) : go_on(session);
 }

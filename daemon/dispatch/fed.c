@@ -183,7 +183,7 @@ static void retire(struct session *session)
 {
 	session_flow(session)->flags |= FLOW_SUPERSEDED;
 	peers_remove(session);
-	session->readable[1] = true;
+	session->side[1].readable = true;
 	session_queue(session);
 }
 

@@ -202,7 +202,7 @@ unsigned fed_lanes_offer(const struct session *session, const struct iovec *mess
 /* Frames of which none has left yet. */
 static bool is_whole(const struct session *session)
 {
-	return session_record(session)->state == SESSION_CONNECTING || session->fill[0] == session->put;
+	return session_record(session)->state == SESSION_CONNECTING || session->direction[0].fill == session->put;
 }
 
 /* Takes off the pipe what is on its way elsewhere. */
@@ -211,8 +211,8 @@ static void take_off(struct session *session, uint8_t *scratch, size_t bytes, un
 	ssize_t n = bytes ? read(session_record(session)->direction[0].pipe, scratch, bytes) : 0;
 
 	tally_let_go(session, 0, messages);
-	session->fill[0] -= n > 0 ? (uint32_t)n : 0;
-	if (n != (ssize_t)bytes || !session->fill[0])
+	session->direction[0].fill -= n > 0 ? (uint32_t)n : 0;
+	if (n != (ssize_t)bytes || !session->direction[0].fill)
 		direction_discard_pipe(session, 0);
 }
 
@@ -232,8 +232,8 @@ static void pass_on(struct session *session)
 	struct iovec messages[BUFFERS_BATCH];
 	size_t ends[BUFFERS_BATCH], at = 0, done = 0;
 	unsigned count, taken, total = 0;
-	ssize_t n = pipe_look(&session->thread->pipes, session_record(session)->direction[0].pipe, session->pipe_size[0], bytes,
-			      session->fill[0]);
+	ssize_t n = pipe_look(&session->thread->pipes, session_record(session)->direction[0].pipe, session->direction[0].pipe_size, bytes,
+			      session->direction[0].fill);
 
 	do {
 		count = n > 0 ? take_messages(session, bytes, (size_t)n, &at, messages, ends) : 0;
@@ -246,9 +246,9 @@ static void pass_on(struct session *session)
 
 bool fed_lanes_pass_on(struct session *session)
 {
-	if (!lane_is(session) || !session->fill[0])
+	if (!lane_is(session) || !session->direction[0].fill)
 		return true;
-	if (!session->thread->passes_on && session->planned && is_whole(session) && session->fill[0] <= BUFFERS_ASIDE)
+	if (!session->thread->passes_on && session->planned && is_whole(session) && session->direction[0].fill <= BUFFERS_ASIDE)
 		pass_on(session);
-	return !session->fill[0];
+	return !session->direction[0].fill;
 }

@@ -61,9 +61,9 @@ static int adopt_pipes(struct session *session)
 	for (unsigned d = 0; d < 2; d++) {
 		int bytes = record->direction[d].pipe < 0 ? 0
 							  : pipe_adopt(&session->thread->pipes, record->direction[d].pipe,
-								       &session->pipe_size[d]);
+								       &session->direction[d].pipe_size);
 
-		session->fill[d] = bytes > 0 ? (uint32_t)bytes : 0;
+		session->direction[d].fill = bytes > 0 ? (uint32_t)bytes : 0;
 		if (bytes < 0) {
 			tally_lose_held(session, d);
 			record->direction[d].pipe = -1;
@@ -105,7 +105,7 @@ static void adopt_relaying(struct session *session)
 	 * sent: shutdown(2) may be called twice. */
 	session_expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
-		session->hangup[side] = session->failed[side] = session->urgent[side] = true;
+		session->side[side].hangup = session->side[side].failed = session->side[side].urgent = true;
 		session_renew_socket(session, side);
 		if (record->direction[side].flags & DIRECTION_FIN_SENT &&
 		    session_row(session, !side)->capabilities & SPLICED_HALF_CLOSE)

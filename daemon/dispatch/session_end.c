@@ -97,7 +97,7 @@ static void close_pipes(struct session *session)
 		tally_lose_held(session, d);
 		direction->pipe = -1;
 		if (fd >= 0)
-			pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
+			pipe_discard(&session->thread->pipes, fd, session->direction[d].pipe_size);
 		stage_discard(session, d);
 	}
 }
@@ -138,7 +138,7 @@ static void let_go_of_listener(struct session *session)
 	if (session_row(session, 0)->capabilities & SPLICED_FEED) {
 		if (session_fd(session, 0) >= 0)
 			loop_remove(&session->thread->loop, session_fd(session, 0));
-		session->watch[0] = 0;
+		session->side[0].watch = 0;
 		return;
 	}
 	peers_remove(session);
@@ -204,7 +204,7 @@ static void pass_fin_before_reset(struct session *session)
 		uint32_t flags = record->direction[side].flags;
 
 		if (flags & DIRECTION_RESET && flags & DIRECTION_FIN_FIRST && !(flags & DIRECTION_FIN_SENT) &&
-		    flags & DIRECTION_EOF && !session->fill[side] && record->fd[!side] >= 0)
+		    flags & DIRECTION_EOF && !session->direction[side].fill && record->fd[!side] >= 0)
 			shutdown(record->fd[!side], SHUT_WR);
 	}
 }

@@ -18,7 +18,7 @@
  * watches anything: whoever sees the serial of its making sees that, too. */
 static bool is_meant(const struct thread *thread, const struct session *session, unsigned side, uint32_t serial)
 {
-	return serial && atomic_load_explicit(&session->watch[side], memory_order_acquire) == serial && session->thread == thread;
+	return serial && atomic_load_explicit(&session->side[side].watch, memory_order_acquire) == serial && session->thread == thread;
 }
 
 void session_handle(void *context, uint64_t name, uint32_t events)

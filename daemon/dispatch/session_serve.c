@@ -44,7 +44,7 @@ enum {
 static bool hears_last_words(const struct session *session)
 {
 	for (unsigned d = 0; d < 2; d++)
-		if (session_record(session)->direction[d].flags & DIRECTION_FIN_SENT && !session->receive_only[!d] &&
+		if (session_record(session)->direction[d].flags & DIRECTION_FIN_SENT && !session->side[!d].receive_only &&
 		    !(session_row(session, !d)->capabilities & (SPLICED_HALF_CLOSE | SPLICED_CONNECTIONLESS | SPLICED_FEED)))
 			return true;
 	return false;
@@ -53,7 +53,7 @@ static bool hears_last_words(const struct session *session)
 /* A client has said its last to a target without connections, which has no end to say: only its last reply is waited for. */
 static bool waits_for_replies(const struct session *session)
 {
-	return session->exchanges && !session->receive_only[1] && !session_is_handed_in(session) &&
+	return session->exchanges && !session->side[1].receive_only && !session_is_handed_in(session) &&
 	       session_record(session)->direction[0].flags & DIRECTION_EOF &&
 	       session_row(session, 1)->capabilities & SPLICED_CONNECTIONLESS;
 }
@@ -65,7 +65,7 @@ static uint64_t half_closed_of(const struct session *session)
 
 	if (waits_for_replies(session))
 		return session->route->message_half_closed_timeout;
-	if (session->receive_only[0] || session->receive_only[1] || session_is_handed_in(session))
+	if (session->side[0].receive_only || session->side[1].receive_only || session_is_handed_in(session))
 		return 0;
 	return (record->direction[0].flags | record->direction[1].flags) & DIRECTION_EOF ? session->route->half_closed_timeout : 0;
 }
@@ -97,7 +97,7 @@ void session_arm(struct session *session)
 		session_look_again(session, session->patience);
 	if (session->exchanges)
 		look_when_due(session);
-	if (session->starved || session->unwatched[0] || session->unwatched[1])
+	if (session->starved || session->side[0].unwatched || session->side[1].unwatched)
 		session_retry(session);
 }
 
@@ -116,7 +116,7 @@ static void look_again(struct session *session)
 
 	session->starved = false;
 	for (unsigned side = 0; side < 2 && !r; side++)
-		if (session->unwatched[side])
+		if (session->side[side].unwatched)
 			r = session_watch(session, side);
 	if (r) {
 		session_end(session, END_ERROR, r);
@@ -125,7 +125,7 @@ static void look_again(struct session *session)
 	session_expect_everything(session);
 	session->doubt = 0;
 	for (unsigned side = 0; side < 2; side++)
-		if (session->wake && session->wake <= session->thread->loop.now && session->format[side])
+		if (session->wake && session->wake <= session->thread->loop.now && session->side[side].format)
 			format_wake(session, side);
 	session_arm(session);
 	session_service(session);
@@ -152,12 +152,12 @@ static void look_for_reset(struct session *session, unsigned side)
 	bool reset = is_reset(session, side);
 
 	if (!(record->direction[side].flags & DIRECTION_EOF)) {
-		session->readable[side] = true;
-		session->lost[side] = reset;
-		session->failed[side] = reset;
+		session->side[side].readable = true;
+		session->side[side].lost = reset;
+		session->side[side].failed = reset;
 		return;
 	}
-	session->failed[side] = false;
+	session->side[side].failed = false;
 	/* A worker before us may have noted it: what it was is known, a FIN first or not. */
 	if (!reset || record->direction[side].flags & DIRECTION_RESET)
 		return;
@@ -168,11 +168,11 @@ static void look_for_reset(struct session *session, unsigned side)
 static void look_for_errors(struct session *session)
 {
 	for (unsigned side = 0; side < 2; side++) {
-		if (!session->failed[side] || session->lost[side])
+		if (!session->side[side].failed || session->side[side].lost)
 			continue;
 		if (session_row(session, side)->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
-			session->readable[side] = true; /* the next call reports it */
-			session->failed[side] = false;
+			session->side[side].readable = true; /* the next call reports it */
+			session->side[side].failed = false;
 		} else {
 			look_for_reset(session, side);
 		}
@@ -236,10 +236,10 @@ static bool is_last_word(const struct session *session, unsigned d)
 {
 	uint64_t other = session_row(session, !d)->capabilities;
 
-	if (session->gone[d])
+	if (session->side[d].gone)
 		return true;
 	/* A client that only listens has said its FIN at once: nc(1) does. */
-	if (session->receive_only[!d] || other & SPLICED_FEED)
+	if (session->side[!d].receive_only || other & SPLICED_FEED)
 		return false;
 	return d == 1 && other & SPLICED_CONNECTIONLESS;
 }
@@ -255,7 +255,7 @@ static bool is_over(const struct session *session, int to_target, int to_client)
 /* What its listener waited for may be possible now. */
 static void let_listener_go_on(struct session *session)
 {
-	if (session_is_handed_in(session) && session->writable[1] && !session->fill[0])
+	if (session_is_handed_in(session) && session->side[1].writable && !session->direction[0].fill)
 		listener_go_on(session->thread, session_record(session)->listener);
 }
 
@@ -346,7 +346,7 @@ void session_expire(struct session *session)
 		end_gone(session);
 	else if (idle && session_record(session)->active + idle <= now && !session->starved)
 		end_idle(session);
-	else if (session->exchanges || session->starved || session->unwatched[0] || session->unwatched[1]) {
+	else if (session->exchanges || session->starved || session->side[0].unwatched || session->side[1].unwatched) {
 		look_again(session);
 	} else if (session->doubt && session->doubt <= now) {
 		session_ask_again(session);
@@ -389,7 +389,7 @@ static void start_to_relay(struct session *session)
 		return;
 	standing_relays(session);
 	/* A client has mostly spoken already; what a target says is told by an edge, before this (session_note_events()) or after. */
-	session->readable[0] = session->writable[0] = session->writable[1] = true;
+	session->side[0].readable = session->side[0].writable = session->side[1].writable = true;
 	session_arm(session);
 	session_service(session);
 }
@@ -420,7 +420,7 @@ void session_reconnect(struct session *session)
 		atomic_fetch_or(&session_flow(session)->flags, FLOW_REPEAT);
 	session_set_state(session, SESSION_CONNECTING);
 	connect_forget(session);
-	session->lost[1] = false;
+	session->side[1].lost = false;
 	session->lost_at = session->patience = 0;
 	record->direction[1].flags = 0;
 	session_go_on(session, connect_anew(session));

@@ -77,18 +77,18 @@ static int overflow(struct session *session, unsigned s, int why)
 
 	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
 		return why;
-	if (session->unpeekable[s] || session->taken[s]) {
-		tally_receive(session, s, session->taken[s]);
-		session->taken[s] = false;
+	if (session->side[s].unpeekable || session->side[s].taken) {
+		tally_receive(session, s, session->side[s].taken);
+		session->side[s].taken = false;
 		sink_drop(session, DROPPED_OVERFLOW, 1);
 		return why;
 	}
-	switch ((enum config_overflow)session->overflow[s]) {
+	switch ((enum config_overflow)session->side[s].overflow) {
 	case OVERFLOW_AUTO:
 	case OVERFLOW_BLOCK:
 		return why;
 	case OVERFLOW_DROP_OLD:
-		if (!exchange_gives_up(fd, session->thread->loop.now, &session->stuck[s])) {
+		if (!exchange_gives_up(fd, session->thread->loop.now, &session->side[s].stuck)) {
 			session_look_again(session, session->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 			return why;
 		}
@@ -131,7 +131,7 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 	struct iovec part = {(void *)message->data, message->len};
 	unsigned taken;
 
-	if (session->format[s] && !sink_is_void(session, s))
+	if (session->side[s].format && !sink_is_void(session, s))
 		return format_encode(session, s, message);
 	return sink_send(session, s, &part, 1, &taken);
 }
@@ -143,12 +143,12 @@ static int move_peeked(struct session *session, unsigned s)
 	size_t len = 0;
 	int r;
 
-	if (session->unpeekable[s] && !sink_has_room(session, s))
+	if (session->side[s].unpeekable && !sink_has_room(session, s))
 		return RELAY_BLOCKED;
 	r = source_peek(session, s, &message, &len);
 	if (r == SOURCE_NOTHING) {
 		r = format_resync(session, s, SPLICED_DRAINED);
-		session->readable[s] = r; /* what it had to say is still to be said */
+		session->side[s].readable = r; /* what it had to say is still to be said */
 		return r ? r : RELAY_BLOCKED;
 	}
 	if (r == SOURCE_REFUSED)
@@ -189,7 +189,7 @@ static int move_large(struct session *session, unsigned s)
 			return r;
 	}
 	r = source_consume(session, s);
-	if (!session->owed[s])
+	if (!session->side[s].owed)
 		ring_consume(session, s, 1);
 	return r;
 }
@@ -229,7 +229,7 @@ static int move_batch(struct session *session, unsigned s)
 	if (r == RELAY_BLOCKED || r == RELAY_STARVED)
 		r = 0;
 	if (!r && n < BUFFERS_BATCH) {
-		session->readable[s] = false;
+		session->side[s].readable = false;
 		return RELAY_BLOCKED;
 	}
 	return r;
@@ -237,7 +237,7 @@ static int move_batch(struct session *session, unsigned s)
 
 static bool takes_batches(const struct session *session, unsigned s)
 {
-	return session->overflow[s] == OVERFLOW_DROP_NEW && !is(session, s, SPLICED_RELIABLE) && !session->format[s];
+	return session->side[s].overflow == OVERFLOW_DROP_NEW && !is(session, s, SPLICED_RELIABLE) && !session->side[s].format;
 }
 
 /* ---- stream sources ---- */
@@ -278,9 +278,9 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 	ssize_t n;
 
 	session->moved |= bytes > 0;
-	session->owed[s] += (uint32_t)bytes;
-	while (session->owed[s]) {
-		size_t part = session->owed[s] < BUFFERS_SCRATCH ? session->owed[s] : BUFFERS_SCRATCH;
+	session->side[s].owed += (uint32_t)bytes;
+	while (session->side[s].owed) {
+		size_t part = session->side[s].owed < BUFFERS_SCRATCH ? session->side[s].owed : BUFFERS_SCRATCH;
 
 		n = stage_is_used(session, s) ? stage_take(session, s, scratch, part)
 					      : recv(session_fd(session, s), scratch, part, MSG_DONTWAIT);
@@ -288,7 +288,7 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 			return -EIO;
 		if (n < 0)
 			return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
-		session->owed[s] -= (uint32_t)n;
+		session->side[s].owed -= (uint32_t)n;
 	}
 	return 0;
 }
@@ -302,7 +302,7 @@ static int bad_frame(struct session *session, unsigned s, int error)
 
 static bool is_over(const struct session *session, unsigned s)
 {
-	return session->stage_end[s] || (session->hangup[s] && !stage_is_used(session, s) && socket_said_fin(session_fd(session, s)));
+	return session->side[s].stage_end || (session->side[s].hangup && !stage_is_used(session, s) && socket_said_fin(session_fd(session, s)));
 }
 
 /* Not by a reset: what stands unterminated then was cut. */
@@ -316,7 +316,7 @@ static bool ended_well(const struct session *session, unsigned s)
 static int wait_for_rest(struct session *session, unsigned s, size_t len)
 {
 	if (len && !is_over(session, s)) {
-		session->readable[s] = session->stage_news[s] = false;
+		session->side[s].readable = session->side[s].stage_news = false;
 		return RELAY_BLOCKED;
 	}
 	tally_receive(session, s, len > 0);
@@ -332,9 +332,9 @@ static size_t frame_limit(const struct session *session, unsigned s)
 {
 	uint64_t most = session_row(session, !s)->max_message;
 
-	if (session->framing[s] == SPLICED_FRAMING_NONE && most && most < session->max_frame[s])
+	if (session->side[s].framing == SPLICED_FRAMING_NONE && most && most < session->side[s].max_frame)
 		return most;
-	return session->max_frame[s];
+	return session->side[s].max_frame;
 }
 
 /* Whether the rest of a frame may never come while the `len` bytes of it stay in the socket. MSG_PEEK stops at an urgent byte, and for ever
@@ -349,8 +349,8 @@ static bool is_held_up(struct session *session, unsigned s, size_t len)
 /* The stage of a socket whose queue does for most frames is given back once it is empty. */
 static void leave_stage(struct session *session, unsigned s)
 {
-	if (session->unpeeked[s] && !session->owed[s] && !session->stage_end[s] && !is(session, s, SPLICED_TCP_INFO))
-		session->unpeeked[s] = !stage_give_back(session, s);
+	if (session->side[s].unpeeked && !session->side[s].owed && !session->side[s].stage_end && !is(session, s, SPLICED_TCP_INFO))
+		session->side[s].unpeeked = !stage_give_back(session, s);
 }
 
 /* Whole frames: peeked, sent, consumed. */
@@ -369,7 +369,7 @@ static int move_frames(struct session *session, unsigned s)
 	if (n < 0)
 		return without_message(session, s, source_judge(session, s, (int)-n));
 	while (count < most) {
-		r = framing_decode(session->framing[s], buffers->bytes + at, (size_t)n - at, limit, &found);
+		r = framing_decode(session->side[s].framing, buffers->bytes + at, (size_t)n - at, limit, &found);
 		if (r <= 0)
 			break;
 		at += found.consumed;
@@ -377,10 +377,10 @@ static int move_frames(struct session *session, unsigned s)
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
 	if (!count && !r && n && !stage_is_used(session, s) && is_held_up(session, s, (size_t)n)) {
-		session->unpeeked[s] = true;
+		session->side[s].unpeeked = true;
 		return 0;
 	}
-	if (!count && !r && n && ended_well(session, s) && framing_decode_rest(session->framing[s], buffers->bytes, (size_t)n, &found)) {
+	if (!count && !r && n && ended_well(session, s) && framing_decode_rest(session->side[s].framing, buffers->bytes, (size_t)n, &found)) {
 		ends[count] = (size_t)n;
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
@@ -414,18 +414,18 @@ static int pay(struct session *session, unsigned s)
 {
 	int r = is_message(session, s) ? source_consume(session, s) : take_off(session, s, 0);
 
-	if (session->ring[s] && !session->owed[s])
+	if (session->side[s].ring && !session->side[s].owed)
 		ring_consume(session, s, 1);
 	return r;
 }
 
 static int move_once(struct session *session, unsigned s)
 {
-	if (session->owed[s])
+	if (session->side[s].owed)
 		return pay(session, s);
 	if (!is_message(session, s))
 		return sink_is_void(session, s) ? discard(session, s) : move_frames(session, s);
-	if (session->ring[s]) {
+	if (session->side[s].ring) {
 		int r = ring_move(session, s);
 
 		return r == RING_LARGE ? move_large(session, s) : r;
@@ -438,7 +438,7 @@ static int end(struct session *session, unsigned d)
 {
 	if (has(session, d, DIRECTION_RESET))
 		return RELAY_SOURCE_RESET;
-	if (session->receive_only[!d] || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
+	if (session->side[!d].receive_only || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
 		session_record(session)->direction[d].flags |= DIRECTION_FIN_SENT;
 		return RELAY_DONE;
 	}
@@ -448,7 +448,7 @@ static int end(struct session *session, unsigned d)
 /* Whether there is anything to move: while the sink takes nothing, only a source whose messages are then dropped. */
 static bool may_move(const struct session *session, unsigned d)
 {
-	return (session->readable[d] || session->stage_news[d]) && !has(session, d, DIRECTION_EOF);
+	return (session->side[d].readable || session->side[d].stage_news) && !has(session, d, DIRECTION_EOF);
 }
 
 static int exchange_step(struct session *session, unsigned d)
@@ -470,7 +470,7 @@ static int exchange_step(struct session *session, unsigned d)
 	if (d == 0 && session_is_handed_in(session))
 		return r ? r : RELAY_BLOCKED;
 	if (!r)
-		r = session->writable[!d] ? format_greet(session, d) : RELAY_BLOCKED;
+		r = session->side[!d].writable ? format_greet(session, d) : RELAY_BLOCKED;
 	if (r && (session_blocks(session, d) || r != RELAY_BLOCKED))
 		return r;
 	for (r = 0; !r && may_move(session, d); rounds--) {
@@ -482,7 +482,7 @@ static int exchange_step(struct session *session, unsigned d)
 		return r;
 	if (!has(session, d, DIRECTION_EOF))
 		return RELAY_BLOCKED;
-	return session->fill[d] ? RELAY_BLOCKED : end(session, d);
+	return session->direction[d].fill ? RELAY_BLOCKED : end(session, d);
 }
 
 static int prepare(struct session *session, unsigned side)

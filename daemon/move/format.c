@@ -40,7 +40,7 @@ struct maker {
 
 static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state, void *frame)
 {
-	const struct spliced_format *format = session->format[s];
+	const struct spliced_format *format = session->side[s].format;
 	const struct family *family = session_leg(session, s)->family;
 	struct spliced_consumer consumer = consumer_of(session, s, state);
 	size_t size = BUFFERS_FRAME_MAX;
@@ -107,7 +107,7 @@ static int send_made(struct session *session, unsigned s, const struct maker *ma
 
 int format_resync(struct session *session, unsigned s, int why)
 {
-	return session->format[s] ? send_made(session, s, &(struct maker){.why = why}) : 0;
+	return session->side[s].format ? send_made(session, s, &(struct maker){.why = why}) : 0;
 }
 
 static void count_lost(const struct session *session)
@@ -141,7 +141,7 @@ static int tell_gaps(struct session *session, unsigned s)
 
 int format_lost(struct session *session, unsigned s)
 {
-	if (!session->format[s]) {
+	if (!session->side[s].format) {
 		count_lost(session);
 		return 0;
 	}
@@ -195,7 +195,7 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 {
 	const struct config_leg *leg = session_leg(session, s);
 	struct buffers *buffers = session->thread->buffers;
-	struct spliced_ring *ring = session->ring[s];
+	struct spliced_ring *ring = session->side[s].ring;
 	struct batch batch = {0};
 	unsigned taken = 0, done;
 	int r = 0;
@@ -229,7 +229,7 @@ int format_greet(struct session *session, unsigned s)
 	struct ledger_flow *flow = session_flow(session);
 	int r;
 
-	if (!session->format[s])
+	if (!session->side[s].format)
 		return 0;
 	if (flow->flags & FLOW_GREETED)
 		return tell_gaps(session, s);

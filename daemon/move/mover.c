@@ -26,7 +26,7 @@ static enum config_overflow overflow_of(const struct session *session, unsigned 
 		return session->route->overflow;
 	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that tells what was lost is better
 	 * served by the kernel's count than by ours. */
-	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) || session->format[side]
+	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) || session->side[side].format
 		       ? OVERFLOW_BLOCK
 		       : OVERFLOW_DROP_NEW;
 }
@@ -35,8 +35,8 @@ static enum spliced_framing framing_at(const struct session *session, unsigned s
 {
 	enum spliced_framing framing = endpoint->framing;
 
-	if (framing == SPLICED_FRAMING_UNSET && session->format[!side])
-		framing = (enum spliced_framing)session->format[!side]->framing;
+	if (framing == SPLICED_FRAMING_UNSET && session->side[!side].format)
+		framing = (enum spliced_framing)session->side[!side].format->framing;
 	return framing == SPLICED_FRAMING_UNSET ? SPLICED_FRAMING_NONE : framing;
 }
 
@@ -45,7 +45,7 @@ void mover_forget_frames(struct session *session, const struct config_endpoint *
 	bool messages = next->legs[0].row->capabilities & SPLICED_BOUNDARIES;
 	enum spliced_framing framing = messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
 
-	if (!session->planned || !session->fill[0] || framing == session->framing[1])
+	if (!session->planned || !session->direction[0].fill || framing == session->side[1].framing)
 		return;
 	direction_discard_pipe(session, 0);
 }
@@ -55,14 +55,14 @@ void mover_plan(struct session *session)
 	session->exchanges = is_message(session, 0) || is_message(session, 1) ||
 			     session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
 	for (unsigned side = 0; side < 2; side++)
-		session->format[side] = session_endpoint(session, side)->format;
+		session->side[side].format = session_endpoint(session, side)->format;
 	for (unsigned side = 0; side < 2; side++) {
-		session->framing[side] = session->exchanges && !is_message(session, side)
+		session->side[side].framing = session->exchanges && !is_message(session, side)
 						 ? framing_at(session, side, session_endpoint(session, side))
 						 : SPLICED_FRAMING_UNSET;
-		session->max_frame[side] = session_endpoint(session, side)->max_frame;
-		session->overflow[side] = overflow_of(session, side);
-		session->receive_only[side] =
+		session->side[side].max_frame = session_endpoint(session, side)->max_frame;
+		session->side[side].overflow = overflow_of(session, side);
+		session->side[side].receive_only =
 			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
 	}
 	session->keeps = session->route->n_targets > 1 && !lane_is(session) && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);

@@ -46,7 +46,7 @@ static void note_end(struct session *session, unsigned d)
 
 	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does, and that is announced
 	 * (EPOLLERR). After FIN and reset the read says 0 as after a FIN alone, and the reset is still to be taken. */
-	if (session->failed[d] && !has(direction, DIRECTION_RESET) &&
+	if (session->side[d].failed && !has(direction, DIRECTION_RESET) &&
 	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
 	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
 	    socket_tcp_state(record->fd[d]) == SOCKET_TCP_CLOSE)
@@ -79,13 +79,13 @@ static int read_failed(struct session *session, unsigned d, int error)
 /* Whether nothing was moved, maybe because of an urgent byte. */
 static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
 {
-	return n == 0 || (n < 0 && errno == EAGAIN && session->urgent[d]);
+	return n == 0 || (n < 0 && errno == EAGAIN && session->side[d].urgent);
 }
 
 /* Whether a read that gave less than was asked for left something. */
 static bool has_more(const struct session *session, unsigned d)
 {
-	return session->hangup[d] || session->urgent[d] ||
+	return session->side[d].hangup || session->side[d].urgent ||
 	       (session_row(session, d)->capabilities & SPLICED_PASSES_FDS && socket_unread(session_fd(session, d)) > 0);
 }
 
@@ -99,20 +99,20 @@ static int fill_pipe(struct session *session, unsigned d)
 
 	if (!direction_borrow_pipe(session, d, 0))
 		return RELAY_STARVED;
-	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->proof[d] ? PIPE_SMALL_BYTES : RELAY_CHUNK,
+	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->direction[d].proof ? PIPE_SMALL_BYTES : RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (stopped_early(session, d, n)) {
-		r = urgent_take(session, d, record->direction[d].pipe, &session->fill[d], false);
+		r = urgent_take(session, d, record->direction[d].pipe, &session->direction[d].fill, false);
 		if (r != URGENT_NONE)
 			return r == URGENT_NO_ROOM ? RELAY_STARVED : 0;
 		errno = EAGAIN;
 	}
 	if (n > 0) {
 		session->moved = true;
-		session->fill[d] = (uint32_t)n;
-		slots = session->pipe_size[d] / PIPE_SLOT_BYTES;
+		session->direction[d].fill = (uint32_t)n;
+		slots = session->direction[d].pipe_size / PIPE_SLOT_BYTES;
 		if (n < slots && !has_more(session, d))
-			session->readable[d] = false;
+			session->side[d].readable = false;
 		return 0;
 	}
 	if (n < 0)
@@ -129,7 +129,7 @@ static int write_failed(struct session *session, unsigned d, int error)
 	switch (fault_of(error)) {
 	case FAULT_BLOCKED:
 		session_believe_unwritable(session, !d);
-		session->proof[d] = session->proof[d] ? LEASE_PROOF : 0;
+		session->direction[d].proof = session->direction[d].proof ? LEASE_PROOF : 0;
 		lease_note(session, d);
 		return RELAY_BLOCKED;
 	case FAULT_INTERRUPTED:
@@ -154,15 +154,15 @@ int relay_drain_pipe(struct session *session, unsigned d)
 	struct ledger_direction *direction = &record->direction[d];
 	ssize_t n;
 
-	while (session->fill[d]) {
-		n = splice(direction->pipe, NULL, record->fd[!d], NULL, session->fill[d],
+	while (session->direction[d].fill) {
+		n = splice(direction->pipe, NULL, record->fd[!d], NULL, session->direction[d].fill,
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 		if (n <= 0)
 			return write_failed(session, d, n < 0 ? errno : EPIPE);
 		session->moved = true;
-		session->fill[d] -= (uint32_t)n;
+		session->direction[d].fill -= (uint32_t)n;
 		ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
-		session->proof[d] -= (size_t)n < session->proof[d] ? (uint32_t)n : session->proof[d];
+		session->direction[d].proof -= (size_t)n < session->direction[d].proof ? (uint32_t)n : session->direction[d].proof;
 	}
 	return 0;
 }
@@ -206,10 +206,10 @@ static int move(struct session *session, unsigned d)
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int r;
 
-	if (session->fill[d] && !session->writable[!d])
+	if (session->direction[d].fill && !session->side[!d].writable)
 		return RELAY_BLOCKED;
 	r = relay_drain_pipe(session, d);
-	for (int round = 0; !r && session->readable[d] && !has(direction, DIRECTION_EOF); round++) {
+	for (int round = 0; !r && session->side[d].readable && !has(direction, DIRECTION_EOF); round++) {
 		if (round == RELAY_ROUNDS)
 			return RELAY_MORE;
 		r = fill_pipe(session, d);
@@ -231,7 +231,7 @@ static int relay_step(struct session *session, unsigned d)
 		return RELAY_SINK_RESET;
 	}
 	r = move(session, d);
-	if (direction->pipe >= 0 && !session->fill[d])
+	if (direction->pipe >= 0 && !session->direction[d].fill)
 		direction_give_pipe_back(session, d);
 	if (r)
 		return r;

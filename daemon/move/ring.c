@@ -22,7 +22,7 @@ int ring_map(struct session *session, unsigned side)
 	struct spliced_ring *ring;
 	int r;
 
-	if (session->ring[side] || !(leg->row->capabilities & SPLICED_FEED) || !leg->family->plugin.map)
+	if (session->side[side].ring || !(leg->row->capabilities & SPLICED_FEED) || !leg->family->plugin.map)
 		return 0;
 	ring = calloc(1, sizeof *ring);
 	if (!ring)
@@ -30,7 +30,7 @@ int ring_map(struct session *session, unsigned side)
 	ring->size = sizeof *ring;
 	r = (int)CALLBACK(leg->family, map, leg->family->plugin.map(session_fd(session, side), &leg->options, ring));
 	if (!r && ring->memory)
-		session->ring[side] = ring;
+		session->side[side].ring = ring;
 	else
 		free(ring);
 	return r;
@@ -39,9 +39,9 @@ int ring_map(struct session *session, unsigned side)
 void ring_unmap(struct session *session)
 {
 	for (unsigned side = 0; side < 2; side++) {
-		struct spliced_ring *ring = session->ring[side];
+		struct spliced_ring *ring = session->side[side].ring;
 
-		session->ring[side] = NULL;
+		session->side[side].ring = NULL;
 		if (ring)
 			munmap(ring->memory, ring->len);
 		free(ring);
@@ -52,12 +52,12 @@ void ring_consume(struct session *session, unsigned s, unsigned count)
 {
 	const struct family *family = session_leg(session, s)->family;
 
-	CALLBACK_VOID(family, consume, family->plugin.consume(session->ring[s], count));
+	CALLBACK_VOID(family, consume, family->plugin.consume(session->side[s].ring, count));
 }
 
 static int nothing_now(struct session *session, unsigned s)
 {
-	session->readable[s] = false;
+	session->side[s].readable = false;
 	return RELAY_BLOCKED;
 }
 
@@ -92,12 +92,12 @@ int ring_move(struct session *session, unsigned s)
 	unsigned count = 0;
 	int n = 1;
 
-	if (session->format[s])
+	if (session->side[s].format)
 		return move_formatted(session, s);
 	while (count < BUFFERS_BATCH) {
 		struct spliced_message message = {.size = sizeof message};
 
-		n = (int)CALLBACK(leg->family, next, leg->family->plugin.next(session->ring[s], &leg->options, &message));
+		n = (int)CALLBACK(leg->family, next, leg->family->plugin.next(session->side[s].ring, &leg->options, &message));
 		if (n <= 0)
 			break;
 		messages[count++] = (struct iovec){(void *)message.data, message.len};

@@ -54,7 +54,7 @@ void sink_return(struct session *session, unsigned d)
 
 bool sink_is_void(const struct session *session, unsigned d)
 {
-	return session->receive_only[!d];
+	return session->side[!d].receive_only;
 }
 
 /* Once a route and thread: the counter tells of the others. */
@@ -83,7 +83,7 @@ static int refuse(const struct session *session, unsigned d)
 
 static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
 {
-	session->polls[d] = 0;
+	session->direction[d].polls = 0;
 	if (d == 0 && !session->proven)
 		mover_tell_sent(session);
 	ledger_count(&session_flow(session)->messages[d], messages);
@@ -128,17 +128,17 @@ static int blocked(struct session *session, unsigned d, bool tells)
 {
 	session_believe_unwritable(session, !d);
 	if (!tells || (d == 1 && session_is_handed_in(session))) {
-		session_look_again(session, session->thread->loop.now + (POLL_MS * NSEC_PER_MSEC << session->polls[d]));
-		if (session->polls[d] < POLL_DOUBLINGS)
-			session->polls[d]++;
+		session_look_again(session, session->thread->loop.now + (POLL_MS * NSEC_PER_MSEC << session->direction[d].polls));
+		if (session->direction[d].polls < POLL_DOUBLINGS)
+			session->direction[d].polls++;
 	}
 	return RELAY_BLOCKED;
 }
 
 bool sink_has_room(struct session *session, unsigned d)
 {
-	if (session->framing[!d])
-		return !session->fill[d];
+	if (session->side[!d].framing)
+		return !session->direction[d].fill;
 	if (socket_poll(session_fd(session, !d), POLLOUT) & POLLOUT)
 		return true;
 	blocked(session, d, true);
@@ -224,7 +224,7 @@ static int repeat(struct session *session)
 
 	if (!(flow->flags & FLOW_REPEAT))
 		return 0;
-	if (session_record(session)->state != SESSION_RELAYING || !session->writable[1])
+	if (session_record(session)->state != SESSION_RELAYING || !session->side[1].writable)
 		return RELAY_BLOCKED;
 	if (kept_read(session, bytes, &part.iov_len)) {
 		aim(session, 0, &part, &header);
@@ -316,7 +316,7 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
 /* Nothing may follow a message that was cut: release() leaves it out. */
 static void close_up(struct session *session, unsigned d)
 {
-	session->fill[d] = HELD_BYTES;
+	session->direction[d].fill = HELD_BYTES;
 }
 
 /* What comes from peers that cannot be held back, while the target is being connected: it waits in a pipe, each message behind its
@@ -332,7 +332,7 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 		struct iovec parts[] = {{&len, sizeof len}, messages[*taken]};
 
 		/* One page may be shared with what was written before. */
-		if (session->fill[d] + sizeof len + len > HELD_BYTES - PIPE_SLOT_BYTES)
+		if (session->direction[d].fill + sizeof len + len > HELD_BYTES - PIPE_SLOT_BYTES)
 			return RELAY_BLOCKED;
 		n = writev(session_record(session)->direction[d].pipe, parts, 2);
 		if (n < 0)
@@ -341,7 +341,7 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 			close_up(session, d);
 			return RELAY_STARVED;
 		}
-		session->fill[d] += (uint32_t)n;
+		session->direction[d].fill += (uint32_t)n;
 		tally_hold(session, d, 1);
 	}
 	return 0;
@@ -366,9 +366,9 @@ bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, 
 {
 	struct framing_found found;
 
-	if (!session->framing[1])
+	if (!session->side[1].framing)
 		return next_held(bytes, n, at, ret);
-	if (n == *at || framing_decode(session->framing[1], bytes + *at, n - *at, session->max_frame[1], &found) <= 0)
+	if (n == *at || framing_decode(session->side[1].framing, bytes + *at, n - *at, session->side[1].max_frame, &found) <= 0)
 		return false;
 	*ret = (struct iovec){(void *)found.message, found.len};
 	*at += found.consumed;
@@ -392,7 +392,7 @@ static int release(struct session *session, unsigned d)
 {
 	uint8_t *bytes = buffers_aside(session->thread->buffers);
 	ssize_t n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_ASIDE);
-	uint32_t held = session->fill[d];
+	uint32_t held = session->direction[d].fill;
 	struct iovec message;
 	unsigned taken;
 	size_t at = 0;
@@ -402,7 +402,7 @@ static int release(struct session *session, unsigned d)
 		session_retry(session);
 		return RELAY_STARVED;
 	}
-	session->fill[d] = 0;
+	session->direction[d].fill = 0;
 	session->moved = true;
 	while (n > 0 && next_held(bytes, (size_t)n, &at, &message)) {
 		taken = release_one(session, d, &message, &r);
@@ -423,12 +423,13 @@ void sink_adopt(struct session *session, unsigned d)
 	size_t at = 0;
 	ssize_t n;
 
-	if (!session->fill[d] || session->framing[!d] || !session->exchanges)
+	if (!session->direction[d].fill || session->side[!d].framing || !session->exchanges)
 		return;
-	n = pipe_look(&session->thread->pipes, session_record(session)->direction[d].pipe, session->pipe_size[d], bytes, session->fill[d]);
+	n = pipe_look(&session->thread->pipes, session_record(session)->direction[d].pipe, session->direction[d].pipe_size, bytes,
+		      session->direction[d].fill);
 	while (n > 0 && next_held(bytes, (size_t)n, &at, &message))
 		;
-	if (n != (ssize_t)session->fill[d] || at != (size_t)n)
+	if (n != (ssize_t)session->direction[d].fill || at != (size_t)n)
 		close_up(session, d);
 }
 
@@ -447,10 +448,10 @@ int sink_drain(struct session *session, unsigned d)
 
 	if (r)
 		return r;
-	if (session->fill[d]) {
-		if (session_record(session)->state != SESSION_RELAYING || !session->writable[!d])
+	if (session->direction[d].fill) {
+		if (session_record(session)->state != SESSION_RELAYING || !session->side[!d].writable)
 			return RELAY_BLOCKED;
-		if (session->framing[!d] || !session->exchanges)
+		if (session->side[!d].framing || !session->exchanges)
 			r = drain(session, d);
 		else
 			r = release(session, d);
@@ -485,14 +486,14 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	struct iovec *parts = &buffers->parts[gathered->parts];
 	int n;
 
-	if (message->iov_len > session->max_frame[!d]) {
+	if (message->iov_len > session->side[!d].max_frame) {
 		gathered->oversize++;
 		return 1;
 	}
-	scratch = framing_scratch(session->framing[!d], message->iov_len);
+	scratch = framing_scratch(session->side[!d].framing, message->iov_len);
 	if (!has_room(gathered, scratch))
 		return 0;
-	n = framing_encode(session->framing[!d], message->iov_base, message->iov_len, session->max_frame[!d],
+	n = framing_encode(session->side[!d].framing, message->iov_base, message->iov_len, session->side[!d].max_frame,
 			   buffers->scratch + gathered->scratch, parts);
 	if (n < 0) {
 		*(n == -EMSGSIZE ? &gathered->oversize : &gathered->unfit) += 1;
@@ -524,7 +525,7 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 		direction_discard_pipe(session, d);
 		return RELAY_STARVED;
 	}
-	session->fill[d] = (uint32_t)n;
+	session->direction[d].fill = (uint32_t)n;
 	session->put = d ? session->put : (uint32_t)n;
 	session->moved = true;
 	ledger_count(&session_flow(session)->messages[d], gathered->messages);
@@ -543,9 +544,9 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 		struct gathered gathered = {0};
 		unsigned before = *taken;
 
-		if (!direction_borrow_pipe(session, d, session->max_frame[!d]))
+		if (!direction_borrow_pipe(session, d, session->side[!d].max_frame))
 			return RELAY_STARVED;
-		while (*taken < count && gather(session, d, &messages[*taken], session->pipe_size[d], &gathered))
+		while (*taken < count && gather(session, d, &messages[*taken], session->direction[d].pipe_size, &gathered))
 			++*taken;
 		r = put(session, d, &gathered);
 		if (r) {
@@ -574,11 +575,11 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 		*taken = count;
 		return 0;
 	}
-	if (session->framing[!d])
+	if (session->side[!d].framing)
 		return send_frames(session, d, messages, count, taken);
 	if (session_record(session)->state != SESSION_RELAYING)
 		return session_blocks(session, d) ? RELAY_BLOCKED : hold(session, d, messages, count, taken);
-	if (!session->writable[!d])
+	if (!session->side[!d].writable)
 		return RELAY_BLOCKED;
 	r = d == 0 ? repeat(session) : 0;
 	if (r)

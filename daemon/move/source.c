@@ -45,13 +45,13 @@ void source_count_stripped(const struct session *session, unsigned count)
 int source_consume(struct session *session, unsigned s)
 {
 	struct receive_taken told = {0};
-	bool taken = session->unpeekable[s] || session->taken[s] || receive_take(session_fd(session, s), session_row(session, s), &told);
+	bool taken = session->side[s].unpeekable || session->side[s].taken || receive_take(session_fd(session, s), session_row(session, s), &told);
 	int r = 0;
 
-	session->taken[s] = false;
-	session->owed[s] = !taken;
+	session->side[s].taken = false;
+	session->side[s].owed = !taken;
 	session->moved |= taken;
-	if (taken && !session->unpeekable[s])
+	if (taken && !session->side[s].unpeekable)
 		tally_receive(session, s, 1);
 	source_count_stripped(session, told.stripped);
 	if (is(session, s, SPLICED_FEED)) {
@@ -135,12 +135,12 @@ static bool is_end(struct session *session, unsigned s)
 
 	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) || !socket_said_fin(fd))
 		return false;
-	if (session->unpeekable[s])
+	if (session->side[s].unpeekable)
 		return true;
 	recv(fd, &byte, sizeof byte, MSG_DONTWAIT);
 	n = recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
-	session->taken[s] = n > 0;
-	return !session->taken[s];
+	session->side[s].taken = n > 0;
+	return !session->side[s].taken;
 }
 
 /* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for the end stays so. */
@@ -149,7 +149,7 @@ static bool is_past_end(const struct session *session, unsigned s, int error)
 	int fd = session_fd(session, s);
 	char byte;
 
-	if (error != EAGAIN || !session->hangup[s] || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
+	if (error != EAGAIN || !session->side[s].hangup || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
 		return false;
 	return socket_poll(fd, POLLIN) & POLLHUP && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
@@ -159,15 +159,15 @@ static bool is_unpeekable(struct session *session, unsigned s, int error)
 {
 	if (error == EOPNOTSUPP)
 		return true;
-	if (error != ENOMEM || session->peeked[s] || session_row(session, s)->type != SOCK_SEQPACKET)
+	if (error != ENOMEM || session->side[s].peeked || session_row(session, s)->type != SOCK_SEQPACKET)
 		return false;
-	return ++session->unshown[s] == UNSHOWN_MAX;
+	return ++session->side[s].unshown == UNSHOWN_MAX;
 }
 
 /* From now on each message of this side is taken before it is sent: one that finds no way after all is lost. */
 static void do_without_peeking(struct session *session, unsigned s)
 {
-	session->unpeekable[s] = true;
+	session->side[s].unpeekable = true;
 	log_notice("route %s: this kernel cannot peek at messages of %s: messages in hand at a crash are lost", session->route->name,
 		   session_endpoint(session, s)->text);
 }
@@ -193,7 +193,7 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 	struct buffers *buffers = session->thread->buffers;
 	const struct spliced_row *row = session_row(session, s);
 	struct msghdr *header = &buffers->in[0].msg_hdr;
-	bool peeks = !session->unpeekable[s];
+	bool peeks = !session->side[s].unpeekable;
 	int n = receive_messages(buffers, session_fd(session, s), row, BUFFERS_MESSAGE_MAX, 1, peeks ? MSG_PEEK : 0);
 
 	if (n < 0 && peeks && is_unpeekable(session, s, -n)) {
@@ -207,7 +207,7 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		direction_note_end(session, s);
 		return SOURCE_END;
 	}
-	session->peeked[s] = true;
+	session->side[s].peeked = true;
 	if (!peeks) {
 		tally_receive(session, s, 1);
 		source_count_stripped(session, receive_count_stripped(buffers, row, 1));

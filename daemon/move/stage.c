@@ -23,7 +23,7 @@
 
 bool stage_is_used(const struct session *session, unsigned s)
 {
-	return session->framing[s] && (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK || session->unpeeked[s] ||
+	return session->side[s].framing && (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK || session->side[s].unpeeked ||
 				       session_record(session)->stage[s] >= 0);
 }
 
@@ -40,11 +40,11 @@ static int set_up(struct session *session, unsigned s, size_t at_most)
 	if (*stage >= 0)
 		return 0;
 	fd = pipe_lend(&session->thread->pipes, at_most < PIPE_LARGE_BYTES ? (uint32_t)at_most : PIPE_LARGE_BYTES,
-		       &session->stage_size[s]);
+		       &session->side[s].stage_size);
 	if (fd < 0)
 		return -EMFILE;
 	*stage = fd;
-	session->staged[s] = 0;
+	session->side[s].staged = 0;
 	return 0;
 }
 
@@ -52,18 +52,18 @@ bool stage_give_back(struct session *session, unsigned s)
 {
 	int *stage = stage_of(session, s), fd = *stage;
 
-	if (fd < 0 || session->staged[s])
+	if (fd < 0 || session->side[s].staged)
 		return fd < 0;
 	*stage = -1;
-	session->stage_news[s] = false;
-	pipe_return(&session->thread->pipes, fd, session->stage_size[s]);
+	session->side[s].stage_news = false;
+	pipe_return(&session->thread->pipes, fd, session->side[s].stage_size);
 	return true;
 }
 
 /* All of it, or at_most bytes, into memory, where it also stays in the stage. */
 static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
-	return pipe_look(&session->thread->pipes, *stage_of(session, s), session->stage_size[s], bytes, at_most);
+	return pipe_look(&session->thread->pipes, *stage_of(session, s), session->side[s].stage_size, bytes, at_most);
 }
 
 static int compact(struct session *session, unsigned s)
@@ -71,20 +71,20 @@ static int compact(struct session *session, unsigned s)
 	int *stage = stage_of(session, s);
 	struct pipes *pipes = &session->thread->pipes;
 	uint8_t *bytes = session->thread->buffers->bytes;
-	ssize_t n = look(session, s, bytes, session->staged[s]);
-	uint32_t size, old_size = session->stage_size[s];
+	ssize_t n = look(session, s, bytes, session->side[s].staged);
+	uint32_t size, old_size = session->side[s].stage_size;
 	int old = *stage, fresh;
 
 	if (n < 0)
 		return (int)n;
-	fresh = pipe_lend(pipes, session->stage_size[s], &size);
+	fresh = pipe_lend(pipes, session->side[s].stage_size, &size);
 	if (fresh < 0)
 		return -EMFILE;
-	if (n != (ssize_t)session->staged[s] || write(fresh, bytes, (size_t)n) != n) {
+	if (n != (ssize_t)session->side[s].staged || write(fresh, bytes, (size_t)n) != n) {
 		pipe_discard(pipes, fresh, size);
 		return -ENOMEM;
 	}
-	session->stage_size[s] = size;
+	session->side[s].stage_size = size;
 	*stage = fresh;
 	pipe_discard(pipes, old, old_size);
 	return 0;
@@ -96,39 +96,39 @@ static int fill(struct session *session, unsigned s)
 	int fd = session_fd(session, s), r = 0;
 	bool compacted = false;
 
-	while (!r && session->staged[s] < session->stage_size[s]) {
-		ssize_t n = splice(fd, NULL, *stage_of(session, s), NULL, session->stage_size[s] - session->staged[s],
+	while (!r && session->side[s].staged < session->side[s].stage_size) {
+		ssize_t n = splice(fd, NULL, *stage_of(session, s), NULL, session->side[s].stage_size - session->side[s].staged,
 				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 
 		if (n > 0) {
-			session->staged[s] += (uint32_t)n;
-			session->stage_news[s] = session->moved = true;
+			session->side[s].staged += (uint32_t)n;
+			session->side[s].stage_news = session->moved = true;
 			compacted = false;
 			continue;
 		}
 		if (n == 0 || errno == EAGAIN) {
-			int taken = urgent_take(session, s, *stage_of(session, s), &session->staged[s], true);
+			int taken = urgent_take(session, s, *stage_of(session, s), &session->side[s].staged, true);
 
 			if (taken == URGENT_UNSETTLED)
 				return -ENOMEM; /* as if there were none: a moment later */
 			if (taken == URGENT_MOVED) {
-				session->stage_news[s] = true;
+				session->side[s].stage_news = true;
 				continue;
 			}
 			n = taken == URGENT_NO_ROOM ? -1 : n;
 			errno = EAGAIN;
 		}
 		if (n == 0) {
-			session->stage_end[s] = true;
+			session->side[s].stage_end = true;
 			return 0;
 		} else if (fault_of(errno) == FAULT_PEER) {
 			direction_note_reset(session, s, errno);
-			session->stage_end[s] = true;
+			session->side[s].stage_end = true;
 			return 0;
 		} else if (errno != EAGAIN) {
 			r = -errno;
 		} else if (!(socket_poll(fd, POLLIN) & POLLIN)) {
-			session->readable[s] = false;
+			session->side[s].readable = false;
 			return 0;
 		} else if (compacted) {
 			return 0;
@@ -145,7 +145,7 @@ static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, 
 {
 	ssize_t more = 0;
 
-	if (session->stage_size[s] - session->staged[s] < PIPE_SLOT_BYTES && n < at_most)
+	if (session->side[s].stage_size - session->side[s].staged < PIPE_SLOT_BYTES && n < at_most)
 		more = recv(session_fd(session, s), bytes + n, at_most - n, MSG_PEEK | MSG_DONTWAIT);
 	return (ssize_t)n + (more > 0 ? more : 0);
 }
@@ -155,13 +155,13 @@ ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t a
 	int r = set_up(session, s, at_most);
 	ssize_t n;
 
-	if (!r && session->readable[s] && !session->stage_end[s])
+	if (!r && session->side[s].readable && !session->side[s].stage_end)
 		r = fill(session, s);
 	if (r)
 		return r;
-	if (!session->staged[s]) {
-		session->stage_news[s] = false;
-		return session->stage_end[s] ? 0 : -EAGAIN;
+	if (!session->side[s].staged) {
+		session->side[s].stage_news = false;
+		return session->side[s].stage_end ? 0 : -EAGAIN;
 	}
 	n = look(session, s, bytes, at_most);
 	return n > 0 ? look_behind(session, s, bytes, (size_t)n, at_most) : n;
@@ -171,11 +171,11 @@ ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t a
 {
 	ssize_t n;
 
-	if (!session->staged[s])
+	if (!session->side[s].staged)
 		return recv(session_fd(session, s), bytes, at_most, MSG_DONTWAIT);
 	n = read(*stage_of(session, s), bytes, at_most);
 	if (n > 0)
-		session->staged[s] -= (uint32_t)n;
+		session->side[s].staged -= (uint32_t)n;
 	return n;
 }
 
@@ -186,13 +186,13 @@ void stage_adopt(struct session *session, unsigned s)
 
 	if (*stage < 0)
 		return;
-	bytes = pipe_adopt(&session->thread->pipes, *stage, &session->stage_size[s]);
+	bytes = pipe_adopt(&session->thread->pipes, *stage, &session->side[s].stage_size);
 	if (bytes < 0) {
 		*stage = -1;
 		return;
 	}
-	session->staged[s] = (uint32_t)bytes;
-	session->stage_news[s] = bytes > 0;
+	session->side[s].staged = (uint32_t)bytes;
+	session->side[s].stage_news = bytes > 0;
 }
 
 void stage_discard(struct session *session, unsigned s)
@@ -201,8 +201,8 @@ void stage_discard(struct session *session, unsigned s)
 	int fd = *stage;
 
 	*stage = -1;
-	session->staged[s] = 0;
-	session->stage_news[s] = session->stage_end[s] = false;
+	session->side[s].staged = 0;
+	session->side[s].stage_news = session->side[s].stage_end = false;
 	if (fd >= 0)
-		pipe_discard(&session->thread->pipes, fd, session->stage_size[s]);
+		pipe_discard(&session->thread->pipes, fd, session->side[s].stage_size);
 }

@@ -64,13 +64,13 @@ int urgent_take(struct session *session, unsigned s, int pipe, uint32_t *len, bo
 	ssize_t value;
 	char byte;
 
-	session->urgent[s] = false;
+	session->side[s].urgent = false;
 	if (!can_be(session, s) || !socket_is_at_mark(fd))
 		return URGENT_NONE;
 	value = receive(fd, MSG_PEEK);
 	if (value < 0)
 		return URGENT_NONE; /* announced, and still on its way */
-	session->urgent[s] = session->moved = true; /* others may follow */
+	session->side[s].urgent = session->moved = true; /* others may follow */
 	if (!socket_tcp_consumed(fd, &consumed))
 		return URGENT_UNSETTLED;
 	byte = (char)value;
@@ -87,10 +87,10 @@ int urgent_take(struct session *session, unsigned s, int pipe, uint32_t *len, bo
 
 bool urgent_hides(struct session *session, unsigned s, size_t len)
 {
-	if (!session->urgent[s])
+	if (!session->side[s].urgent)
 		return false;
-	session->urgent[s] = can_be(session, s) && socket_unread(session_fd(session, s)) > (int)len;
-	return session->urgent[s];
+	session->side[s].urgent = can_be(session, s) && socket_unread(session_fd(session, s)) > (int)len;
+	return session->side[s].urgent;
 }
 
 /* Whether the byte is out of the socket. -1: nobody can tell: reset since, and maybe after a FIN. */

@@ -17,7 +17,7 @@ void direction_give_pipe_back(struct session *session, unsigned d)
 	int fd = direction->pipe;
 
 	direction->pipe = -1;
-	pipe_return(&session->thread->pipes, fd, session->pipe_size[d]);
+	pipe_return(&session->thread->pipes, fd, session->direction[d].pipe_size);
 }
 
 void direction_discard_pipe(struct session *session, unsigned d)
@@ -27,9 +27,9 @@ void direction_discard_pipe(struct session *session, unsigned d)
 
 	tally_lose_held(session, d);
 	direction->pipe = -1;
-	session->fill[d] = 0;
+	session->direction[d].fill = 0;
 	if (fd >= 0)
-		pipe_discard(&session->thread->pipes, fd, session->pipe_size[d]);
+		pipe_discard(&session->thread->pipes, fd, session->direction[d].pipe_size);
 }
 
 bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_least)
@@ -39,8 +39,8 @@ bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_leas
 
 	if (direction->pipe >= 0)
 		return true;
-	fd = session->proof[d] && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->pipe_size[d])
-					    : pipe_lend(&session->thread->pipes, at_least, &session->pipe_size[d]);
+	fd = session->direction[d].proof && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->direction[d].pipe_size)
+					    : pipe_lend(&session->thread->pipes, at_least, &session->direction[d].pipe_size);
 	if (fd < 0) {
 		slot_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
 		return false;
@@ -53,7 +53,7 @@ void direction_note_reset(struct session *session, unsigned side, int error)
 {
 	session_record(session)->direction[side].flags |=
 		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
-	session->readable[side] = session->moved = true;
+	session->side[side].readable = session->moved = true;
 }
 
 /* In this order: a worker that dies in between leaves no end that looks whole. */
@@ -61,7 +61,7 @@ void direction_note_end(struct session *session, unsigned side)
 {
 	uint32_t *flags = &session_record(session)->direction[side].flags;
 
-	if (session->lost[side] && !(*flags & DIRECTION_RESET))
+	if (session->side[side].lost && !(*flags & DIRECTION_RESET))
 		direction_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
 	*flags |= DIRECTION_EOF;
 	session->moved = true;

@@ -19,7 +19,7 @@
 
 static bool is_large(const struct session *session, unsigned d)
 {
-	return session_record(session)->direction[d].pipe >= 0 && session->pipe_size[d] >= PIPE_LARGE_BYTES;
+	return session_record(session)->direction[d].pipe >= 0 && session->direction[d].pipe_size >= PIPE_LARGE_BYTES;
 }
 
 /* A pipe with the same bytes in it, of at least that size; -1: it takes a larger one, or there is none. */
@@ -38,7 +38,7 @@ static void move(struct session *session, unsigned d)
 {
 	struct pipes *pipes = &session->thread->pipes;
 	struct ledger_direction *direction = &session_record(session)->direction[d];
-	uint32_t size, old_size = session->pipe_size[d], bytes = session->fill[d];
+	uint32_t size, old_size = session->direction[d].pipe_size, bytes = session->direction[d].fill;
 	int old = direction->pipe, small = copy(pipes, old, bytes, 0, &size);
 
 	for (uint32_t at_least = 2 * PIPE_SMALL_BYTES; small < 0 && at_least < PIPE_LARGE_BYTES; at_least *= 2)
@@ -46,8 +46,8 @@ static void move(struct session *session, unsigned d)
 	if (small < 0)
 		return;
 	direction->pipe = small;
-	session->pipe_size[d] = size;
-	session->proof[d] = LEASE_PROOF;
+	session->direction[d].pipe_size = size;
+	session->direction[d].proof = LEASE_PROOF;
 	if (bytes <= BUFFERS_SCRATCH && read(old, session->thread->buffers->scratch, bytes) == (ssize_t)bytes)
 		pipe_return(pipes, old, old_size);
 	else
@@ -61,18 +61,18 @@ static bool look(struct thread *thread, struct lease *lease)
 	unsigned d = lease->direction;
 	uint64_t bytes;
 
-	if (session->thread != thread || !session->leased[d])
+	if (session->thread != thread || !session->direction[d].leased)
 		return false;
 	bytes = session_record(session)->direction[d].bytes;
-	if (session_record(session)->state != SESSION_RELAYING || !is_large(session, d) || !session->fill[d] || session->writable[!d]) {
-		session->leased[d] = false;
+	if (session_record(session)->state != SESSION_RELAYING || !is_large(session, d) || !session->direction[d].fill || session->side[!d].writable) {
+		session->direction[d].leased = false;
 		return false;
 	}
 	if (bytes != lease->bytes) {
 		lease->bytes = bytes;
 		return true;
 	}
-	session->leased[d] = false;
+	session->direction[d].leased = false;
 	hand_session(session);
 	move(session, d);
 	return false;
@@ -108,9 +108,9 @@ void lease_note(struct session *session, unsigned d)
 {
 	struct leases *leases = &session->thread->leases;
 
-	if (session->leased[d] || !is_large(session, d) || !session->fill[d] || leases->count == LEASES_MAX)
+	if (session->direction[d].leased || !is_large(session, d) || !session->direction[d].fill || leases->count == LEASES_MAX)
 		return;
-	session->leased[d] = true;
+	session->direction[d].leased = true;
 	leases->leases[leases->count++] = (struct lease){session_slot(session), d, session_record(session)->direction[d].bytes};
 	arm(leases);
 }

@@ -80,7 +80,7 @@ struct ledger_target *session_target(const struct session *session)
 
 bool session_blocks(const struct session *session, unsigned side)
 {
-	return session->overflow[side] == OVERFLOW_BLOCK;
+	return session->side[side].overflow == OVERFLOW_BLOCK;
 }
 
 struct ledger_counter *session_counter(const struct session *session)
@@ -126,11 +126,11 @@ int session_watch(struct session *session, unsigned side)
 	if (fd < 0 || (side == 0 && session_is_handed_in(session)))
 		return 0;
 	thread->watched = loop_next_serial(thread->watched);
-	atomic_store_explicit(&session->watch[side], thread->watched, memory_order_release);
+	atomic_store_explicit(&session->side[side].watch, thread->watched, memory_order_release);
 	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
 		     loop_name(session_slot(session) | (side ? SESSION_TARGET_BIT : 0), thread->watched));
-	session->unwatched[side] = r < 0 && fault_of(-r) == FAULT_SHORTAGE;
-	return session->unwatched[side] ? 0 : r;
+	session->side[side].unwatched = r < 0 && fault_of(-r) == FAULT_SHORTAGE;
+	return session->side[side].unwatched ? 0 : r;
 }
 
 void session_remember_peer(struct session *session, const struct address *peer)
@@ -183,7 +183,7 @@ static uint64_t closing_name_at(const struct session *session, unsigned side)
 
 void session_close(struct session *session, unsigned side)
 {
-	session->watch[side] = 0;
+	session->side[side].watch = 0;
 	if (session_record(session)->fd[side] >= 0 && socket_may_drop(session_row(session, side)))
 		ledger_count(&session_counter(session)->kernel, socket_drops(session_record(session)->fd[side]));
 	closing_close(session->thread->record, &session_record(session)->fd[side], closing_name_at(session, side));

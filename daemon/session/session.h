@@ -59,6 +59,47 @@ enum session_end {
 	END_EVICTED,     /* a datagram session that gave way to a newer peer */
 };
 
+/* One of a session's two sockets, and what is read of it. */
+struct side {
+	bool readable, writable; /* may be; false once the kernel said EAGAIN */
+	bool hangup;    /* a FIN or an end was announced: read until it is seen */
+	bool failed;    /* EPOLLERR: an error waits to be taken */
+	bool gone;      /* EPOLLHUP: nobody is there any more */
+	bool lost;      /* it was reset, and behind what is still to be read of it the kernel will say so */
+	bool urgent;    /* an urgent byte may be next (EPOLLPRI) */
+	bool unwatched; /* it waits for a place in the epoll set */
+	_Atomic uint32_t watch; /* under which serial the loop tells of its socket; 0: it is closed, or was never watched */
+	uint64_t own_key; /* chain.h: under which the socket is known as ours; 0: it is not */
+	/* the plan: mover_plan() */
+	bool receive_only;    /* it takes nothing */
+	uint8_t overflow;     /* enum config_overflow, of messages from it; never AUTO */
+	enum spliced_framing framing; /* of a stream that carries messages; UNSET: a message socket */
+	uint32_t max_frame;
+	const struct spliced_format *format; /* of messages from it */
+	/* messages that are read of it */
+	struct spliced_ring *ring; /* they are read from it; NULL: by recvmsg(2) */
+	bool unpeekable; /* this kernel cannot show them without taking them away */
+	bool peeked;     /* it has shown one */
+	uint8_t unshown; /* ... and has not, so often in a row */
+	bool taken;      /* the message in hand is out of the queue already */
+	uint32_t owed;   /* of what is on its way already, messages or bytes that are still to be taken out of the queue */
+	uint64_t stuck;  /* drop-old: exchange_gives_up() */
+	/* frames that are read of it: stage.h */
+	bool unpeeked;   /* MSG_PEEK does not show all that is there: the stage is used */
+	bool stage_news; /* the stage may hold a whole frame, */
+	bool stage_end;  /* and the source has said its last */
+	uint32_t staged, stage_size; /* bytes in it, and its size */
+};
+
+/* One way through a session, from its source to its sink. What outlives the worker is in struct ledger_direction. */
+struct direction {
+	uint32_t fill;      /* bytes in the pipe */
+	uint32_t pipe_size; /* bytes, while one is lent */
+	uint32_t proof;     /* lease.h: bytes that are to pass before it gets a large pipe again */
+	bool leased;        /* ... the large pipe it has is watched */
+	uint8_t polls;      /* how often a sink that cannot tell has taken nothing, in a row */
+};
+
 struct session {
 	struct timer timer; /* CONNECTING: deadline or next attempt; RELAYING: idle, or waiting for a pipe */
 	struct thread *thread;
@@ -67,15 +108,9 @@ struct session {
 	struct session *ready_next;
 	const struct generation *generation;
 	const struct config_route *route;
-	uint32_t fill[2];      /* bytes in the pipe, by source */
-	uint32_t pipe_size[2]; /* bytes, while one is lent */
+	struct side side[2];           /* 0: the client, 1: the target */
+	struct direction direction[2]; /* by source */
 	uint32_t put;          /* bytes that the frames in the pipe to the target had, as they were put there; 0: not known */
-	uint32_t staged[2], stage_size[2]; /* stage.h, by source: bytes in it, and its size */
-	bool stage_news[2];    /* it may hold a whole frame */
-	bool stage_end[2];     /* and the source has said its last */
-	bool readable[2], writable[2]; /* by side: may be; false once the kernel said EAGAIN */
-	bool hangup[2];        /* by side: a FIN or an end was announced: read until it is seen */
-	bool failed[2];        /* by side: EPOLLERR: an error waits to be taken */
 	uint32_t pool_left;    /* CONNECTING: members of the pool that are to be tried before the next pause; 0: a round begins */
 	bool pool_down;        /* ... all were known to be down when it began, and are tried nevertheless */
 	struct {
@@ -87,53 +122,31 @@ struct session {
 	uint8_t reached[28];
 	uint8_t asked;         /* ... and so often a full backlog was */
 	bool queued;           /* on the thread's ready list */
-	uint8_t polls[2];      /* by source: how often a sink that cannot tell has taken nothing, in a row */
 	bool moved;            /* in this turn something moved, or was learnt: what may be served again at once */
 	uint8_t vain;          /* turns in a row that the ready list gave it for nothing */
 	bool starved;          /* waits for what the kernel lacks: a pipe, memory */
-	bool unwatched[2];     /* by side: ... a place in the epoll set */
-	_Atomic uint32_t watch[2]; /* by side: under which serial the loop tells of its socket; 0: it is closed, or was never watched */
-	bool urgent[2];        /* by side: an urgent byte may be next (EPOLLPRI) */
-	bool unpeeked[2];      /* by side: MSG_PEEK does not show all that is there: the stage is used */
-	bool gone[2];          /* by side: EPOLLHUP: nobody is there any more */
-	bool lost[2];          /* by side: it was reset, and behind what is still to be read of it the kernel will say so */
 	uint8_t believed;      /* enum session_belief: EAGAIN, and nothing else has been heard since */
 	uint64_t doubt;        /* when to ask whether that still holds, CLOCK_MONOTONIC ns; 0: never */
 	uint64_t lost_at, patience; /* a side is gone: since then; and the other may be silent until then, CLOCK_MONOTONIC ns; 0 */
-	/* what its mover needs to know of each side: mover_plan() */
+	/* the plan: mover_plan(), which fills in each side's, too */
 	bool planned;
 	const struct mover *mover; /* NULL: not planned yet */
 	bool exchanges;        /* there are messages at an end, or frames are framed anew */
-	uint8_t overflow[2];   /* enum config_overflow, of messages from that side; never AUTO */
-	enum spliced_framing framing[2]; /* of a stream side that carries messages; UNSET: a message side */
-	uint32_t max_frame[2];
-	const struct spliced_format *format[2]; /* of messages from that side */
-	bool receive_only[2];  /* that side takes nothing */
 	bool roams;            /* the target's socket is not connected: roam.h */
 	bool keeps, begun;     /* the first message may have to go to another member of the pool: kept.h; it has been looked at */
 	bool proven;           /* the target has said something since it was connected, or last failed */
 	uint64_t unheard;      /* ... or else, since when messages are sent to it, CLOCK_MONOTONIC ns; 0: none were */
 	uint32_t moves_left;   /* members of the pool that may be gone on to before the client says more */
-	bool unpeekable[2];    /* this kernel cannot show that side's messages without taking them away */
-	bool peeked[2];        /* it has shown one */
-	uint8_t unshown[2];    /* ... and has not, so often in a row */
-	bool taken[2];         /* the message in hand is out of that side's queue already */
-	uint32_t owed[2];      /* of what is on its way already, messages or bytes that are still to be taken out of that side's queue */
-	struct spliced_ring *ring[2]; /* that side's messages are read from it; NULL: by recvmsg(2) */
-	uint64_t stuck[2];     /* drop-old, by source: exchange_gives_up() */
 	uint64_t look;         /* look.h: when to look next, CLOCK_MONOTONIC ns */
 	bool useless;          /* a socket of it is, says its family: it ends, and another begins */
 	bool late;             /* its format says that nothing was missing */
 	uint64_t wake;         /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
 	struct standing *standing; /* NULL: somebody asked for it */
 	/* chain.h */
-	uint64_t own_key[2];   /* by side: under which the socket is known as ours; 0: it is not */
 	uint64_t front_key;    /* under which the client was looked up in vain, */
 	uint32_t front_looked; /* ... and when */
 	bool leads_back;       /* the target is a listener that a datagram of this session has been to */
 	_Atomic uint32_t looped; /* the serial of the session that is to end for it; 0: none */
-	bool leased[2];        /* lease.h, by source: the large pipe it has is watched */
-	uint32_t proof[2];     /* ... and bytes that are to pass before it gets one again */
 	uint32_t share;        /* share.h: record of the route whose place it has, + 1; 0: none */
 	/* peers.h: of a session that a listener feeds */
 	uint32_t peer_hash, peer_next;
@@ -188,7 +201,7 @@ void session_believe_unwritable(struct session *session, unsigned side);
 /* Whether nobody is at that side any more who could take anything; what he had said before may still be there. */
 static inline bool session_is_gone(const struct session *session, unsigned side)
 {
-	return session->lost[side] || session->record->direction[side].flags & DIRECTION_RESET;
+	return session->side[side].lost || session->record->direction[side].flags & DIRECTION_RESET;
 }
 
 /* Whether messages from this side stay with the kernel while the sink takes none. */

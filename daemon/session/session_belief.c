@@ -41,13 +41,13 @@ static void believe(struct session *session, unsigned side, enum session_belief 
 
 void session_believe_unreadable(struct session *session, unsigned side)
 {
-	session->readable[side] = false;
+	session->side[side].readable = false;
 	believe(session, side, BELIEF_READ);
 }
 
 void session_believe_unwritable(struct session *session, unsigned side)
 {
-	session->writable[side] = false;
+	session->side[side].writable = false;
 	believe(session, side, BELIEF_WRITE);
 }
 
@@ -57,12 +57,12 @@ void session_note_events(struct session *session, unsigned side, uint32_t events
 	bool readable = (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
 
-	session->readable[side] |= readable;
-	session->writable[side] |= writable;
-	session->urgent[side] |= (events & EPOLLPRI) != 0;
-	session->hangup[side] |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
-	session->failed[side] |= (events & (EPOLLERR | EPOLLHUP)) != 0;
-	session->gone[side] |= (events & EPOLLHUP) != 0;
+	session->side[side].readable |= readable;
+	session->side[side].writable |= writable;
+	session->side[side].urgent |= (events & EPOLLPRI) != 0;
+	session->side[side].hangup |= (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+	session->side[side].failed |= (events & (EPOLLERR | EPOLLHUP)) != 0;
+	session->side[side].gone |= (events & EPOLLHUP) != 0;
 	session->believed &= (uint8_t) ~((readable ? belief_bit(side, BELIEF_READ) : 0) |
 					 (writable ? belief_bit(side, BELIEF_WRITE) : 0));
 }
@@ -70,7 +70,7 @@ void session_note_events(struct session *session, unsigned side, uint32_t events
 void session_expect_everything(struct session *session)
 {
 	for (unsigned side = 0; side < 2; side++)
-		session->readable[side] = session->writable[side] = true;
+		session->side[side].readable = session->side[side].writable = true;
 	session->believed = 0;
 }
 

@@ -11,7 +11,7 @@
 
 void tally_receive(const struct session *session, unsigned s, uint64_t count)
 {
-	if (!session->format[s])
+	if (!session->side[s].format)
 		ledger_count(&session_counter(session)->received[s], count);
 }
 
