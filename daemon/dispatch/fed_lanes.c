@@ -248,7 +248,7 @@ bool fed_lanes_pass_on(struct session *session)
 {
 	if (!lane_is(session) || !session->direction[0].fill)
 		return true;
-	if (!session->thread->passes_on && session->planned && is_whole(session) && session->direction[0].fill <= BUFFERS_ASIDE)
+	if (!session->thread->passes_on && session->mover && is_whole(session) && session->direction[0].fill <= BUFFERS_ASIDE)
 		pass_on(session);
 	return !session->direction[0].fill;
 }

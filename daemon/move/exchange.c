@@ -100,7 +100,7 @@ static int overflow(struct session *session, unsigned s, int why)
 	return source_consume(session, s);
 }
 
-/* What the source said in place of messages, as exchange_step(). 0: it may say more. */
+/* What the source said in place of messages, enum step_result. 0: it may say more. */
 static int without_message(struct session *session, unsigned s, int said)
 {
 	if (said < 0)
@@ -136,7 +136,7 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 	return sink_send(session, s, &part, 1, &taken);
 }
 
-/* One message: peeked, sent, consumed. 0: go on; positive: as exchange_step(). */
+/* One message: peeked, sent, consumed. 0: go on; positive: enum step_result. */
 static int move_peeked(struct session *session, unsigned s)
 {
 	struct spliced_message message;
@@ -426,9 +426,10 @@ static int move_once(struct session *session, unsigned s)
 	if (!is_message(session, s))
 		return sink_is_void(session, s) ? discard(session, s) : move_frames(session, s);
 	if (session->side[s].ring) {
-		int r = ring_move(session, s);
+		bool large;
+		int r = ring_move(session, s, &large);
 
-		return r == RING_LARGE ? move_large(session, s) : r;
+		return large ? move_large(session, s) : r;
 	}
 	return takes_batches(session, s) ? move_batch(session, s) : move_peeked(session, s);
 }

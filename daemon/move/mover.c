@@ -45,7 +45,7 @@ void mover_forget_frames(struct session *session, const struct config_endpoint *
 	bool messages = next->legs[0].row->capabilities & SPLICED_BOUNDARIES;
 	enum spliced_framing framing = messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
 
-	if (!session->planned || !session->direction[0].fill || framing == session->side[1].framing)
+	if (!session->mover || !session->direction[0].fill || framing == session->side[1].framing)
 		return;
 	direction_discard_pipe(session, 0);
 }
@@ -68,5 +68,4 @@ void mover_plan(struct session *session)
 	session->keeps = session->route->n_targets > 1 && !lane_is(session) && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
 	session->roams = roam_is_asked(session);
 	session->mover = session->exchanges ? &exchange_mover : &relay_mover;
-	session->planned = true;
 }

@@ -85,13 +85,14 @@ static int send_from_ring(struct session *session, unsigned s, unsigned count)
 	return r;
 }
 
-int ring_move(struct session *session, unsigned s)
+int ring_move(struct session *session, unsigned s, bool *large)
 {
 	const struct config_leg *leg = session_leg(session, s);
 	struct iovec *messages = session->thread->buffers->messages;
 	unsigned count = 0;
 	int n = 1;
 
+	*large = false;
 	if (session->side[s].format)
 		return move_formatted(session, s);
 	while (count < BUFFERS_BATCH) {
@@ -104,8 +105,9 @@ int ring_move(struct session *session, unsigned s)
 	}
 	if (count)
 		return send_from_ring(session, s, count);
-	if (n == -EMSGSIZE)
-		return RING_LARGE;
+	*large = n == -EMSGSIZE;
+	if (*large)
+		return 0;
 	if (n == 0)
 		return nothing_now(session, s);
 	session->moved = true;

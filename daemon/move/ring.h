@@ -5,12 +5,9 @@
  */
 #pragma once
 
-struct session;
+#include <stdbool.h>
 
-/* Beside enum step_result. */
-enum ring_result {
-	RING_LARGE = 96, /* the next message was too large for the ring: it is the first in the socket's queue, and consumed in both */
-};
+struct session;
 
 /* Maps the ring of a side's socket, where it has one; and unmaps what was mapped. 0 or negative errno. */
 int ring_map(struct session *session, unsigned side);
@@ -19,5 +16,6 @@ void ring_unmap(struct session *session);
 /* The kernel may have the room of the first messages that were read from a side's ring. */
 void ring_consume(struct session *session, unsigned side, unsigned count);
 
-/* Moves a batch. 0: go on; positive: as exchange_step(), or RING_LARGE. */
-int ring_move(struct session *session, unsigned side);
+/* Moves a batch. 0: go on; positive: enum step_result. *large: the next message was too large for the ring; it is the first in the socket's
+ * queue, and consumed in both. */
+int ring_move(struct session *session, unsigned side, bool *large);

@@ -129,7 +129,6 @@ struct session {
 	uint64_t doubt;        /* when to ask whether that still holds, CLOCK_MONOTONIC ns; 0: never */
 	uint64_t lost_at, patience; /* a side is gone: since then; and the other may be silent until then, CLOCK_MONOTONIC ns; 0 */
 	/* the plan: mover_plan(), which fills in each side's, too */
-	bool planned;
 	const struct mover *mover; /* NULL: not planned yet */
 	bool exchanges;        /* there are messages at an end, or frames are framed anew */
 	bool roams;            /* the target's socket is not connected: roam.h */
