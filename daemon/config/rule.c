@@ -229,7 +229,7 @@ static void report_rule(struct check *check, const struct list *list, const stru
 	char text[128];
 
 	if (is_everybody(setting->text) && strcmp(list->key, "allow") == 0)
-		check_error(check, setting->place, "allow: \"%s\" is not a rule; omit allow to accept all clients", setting->text);
+		check_error(check, setting->place, "allow: \"%s\" is not a rule; without allow, all clients are accepted", setting->text);
 	else if (is_everybody(setting->text))
 		check_error(check, setting->place, "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients", setting->text);
 	else if (knows_credentials(route) && (nearest = find_identity(check, setting->text, text, sizeof(text))))
