@@ -152,17 +152,18 @@ int relay_drain_pipe(struct session *session, unsigned d)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
+	struct direction *flow = &session->direction[d];
 	ssize_t n;
 
-	while (session->direction[d].fill) {
-		n = splice(direction->pipe, NULL, record->fd[!d], NULL, session->direction[d].fill,
+	while (flow->fill) {
+		n = splice(direction->pipe, NULL, record->fd[!d], NULL, flow->fill,
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 		if (n <= 0)
 			return write_failed(session, d, n < 0 ? errno : EPIPE);
 		session->moved = true;
-		session->direction[d].fill -= (uint32_t)n;
+		flow->fill -= (uint32_t)n;
 		ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
-		session->direction[d].proof -= (size_t)n < session->direction[d].proof ? (uint32_t)n : session->direction[d].proof;
+		flow->proof -= (size_t)n < flow->proof ? (uint32_t)n : flow->proof;
 	}
 	return 0;
 }
