@@ -262,21 +262,28 @@ static bool means_nothing_to_sessions(unsigned option)
 	return option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_RETRY_TOTAL;
 }
 
-static void digest_route(struct parts *parts, struct config_route *route)
+/* The options that mean something to sessions, or the others. */
+static void print_options(struct parts *parts, const struct config_route *route, bool to_sessions)
 {
 	struct config_value values[ROUTE_OPTIONS];
+
+	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
+		values[i] = means_nothing_to_sessions(i) == to_sessions ? (struct config_value){.value.state = SPLICED_UNSET} : route->values[i];
+	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, values);
+}
+
+static void digest_route(struct parts *parts, struct config_route *route)
+{
 	XXH3_state_t whole;
 	uint64_t rest;
 
-	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
-		values[i] = means_nothing_to_sessions(i) ? (struct config_value){.value.state = SPLICED_UNSET} : route->values[i];
-	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, values);
+	print_options(parts, route, true);
 	if (route->has_allow)
 		print_rules(&parts->printer, "allow", route->allow, route->n_allow);
 	if (route->n_deny)
 		print_rules(&parts->printer, "deny", route->deny, route->n_deny);
 	route->own_digest = digest_part(parts);
-	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, route->values);
+	print_options(parts, route, false);
 	rest = digest_part(parts);
 	XXH3_64bits_reset(&whole);
 	XXH3_64bits_update(&whole, &rest, sizeof(rest));

@@ -41,7 +41,7 @@ enum {
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
 	UNHEARD_SECONDS = 5, /* an error comes sooner: also that an address resolves to nobody */
-	WAITING_MAX_MS = 1000, /* before who waits for somebody else's attempt looks again */
+	WAITING_MAX_MS = 1000, /* between two looks of a session that waits for another's attempt */
 	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
 };
 
@@ -77,7 +77,7 @@ static void close_attempt(struct session *session)
 	session_close(session, which);
 }
 
-/* Nobody waits for it who could be told, or whoever waits is held back meanwhile: it is tried for ever. */
+/* No client would see the failure, or the sender is blocked anyway: retry without limit. */
 static bool is_patient(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);

@@ -111,7 +111,7 @@ static int prepare(struct thread *thread, uint32_t index, const struct generatio
 	return why;
 }
 
-/* No place is left to wait in for targets that are all down: whoever comes is reset at once, and waits in no queue. */
+/* No place is left to wait in for targets that are all down: new clients are reset at once, and do not wait in the kernel's queue. */
 static bool is_hopeless(const struct thread *thread, uint32_t index, const struct generation *generation, uint32_t why)
 {
 	return listener_waits_for_session(why) && target_all_down(thread, generation, listener_record(thread, index)->route);

@@ -25,5 +25,5 @@ bool pool_has_another(const struct session *session);
 /* Whether the last attempt at another than the session's did not fail. */
 bool pool_has_one_that_works(const struct session *session);
 
-/* Whether connect(2) succeeds whoever is there: without a connection, and without a word from the far end's kernel. */
+/* Whether connect(2) succeeds even if nobody is there: no connection is made, and the remote kernel is not asked. */
 bool pool_row_goes_unheard(const struct spliced_row *row);
