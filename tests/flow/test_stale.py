@@ -3,9 +3,7 @@
 
 The worker stands still while the events gather, so that it hears of all of them at once, in their order."""
 
-import contextlib
 import os
-import signal
 import socket
 import struct
 import time
@@ -37,16 +35,6 @@ def sleeps(pid):
                 if file.read().rsplit(")", 1)[1].split()[0] != "S":
                     return False
     return True
-
-
-@contextlib.contextmanager
-def standing_still(worker):
-    os.kill(worker, signal.SIGSTOP)
-    try:
-        until("it stands still", lambda: harness.process_state(worker) == "T")
-        yield
-    finally:
-        os.kill(worker, signal.SIGCONT)
 
 
 def abort(one):
@@ -120,7 +108,7 @@ def test_session(place, kind, first):
             until("it relays", daemon.relays)
             if first == "target":
                 ends.reverse()
-            with standing_still(worker):
+            with daemon.worker_held():
                 abort(ends[0])
                 newcomer = front.connect()
                 abort(ends[1])
@@ -154,7 +142,7 @@ def test_control(place):
             until("all sit there", lambda: sleeps(daemon.worker))
             came = time.monotonic()
             until("they may be asked to give way", lambda: time.monotonic() > came + UNDISTURBED)  # pylint: disable=cell-var-from-loop
-            with standing_still(daemon.worker):
+            with daemon.worker_held():
                 newcomer = ask(b'{"verb": ')
                 for one in crowd:
                     one.close()

@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from harness import Daemon, Injected, Skip, process_state, until
+from harness import Daemon, Injected, Skip, until
 from messages import End, Echo, route
 
 COUNT = 5
@@ -196,17 +196,6 @@ def test_what_the_kernel_refuses_to_send(world):
     assert received(world.daemon, "injected", 3)["dropped"] == {"refused": 1}
 
 
-@contextlib.contextmanager
-def stopped(pid):
-    """... for a moment: who stands still for seconds is taken for hung."""
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        until("it stands still", lambda: process_state(pid) == "T")
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
-
-
 def accounted(daemon, name, clients, targets):
     """Once all that both sides have sent was received, or dropped by the kernel: how many those were."""
     def all_of_them():
@@ -223,12 +212,12 @@ def test_what_the_kernel_drops(world):
         server.settimeout(60)
         client.say(b"hello")
         peer = server.recvfrom(100)[1]
-        with stopped(daemon.worker):
+        with daemon.worker_held():
             for _ in range(burst):
                 client.say(b"x" * 500)
         dropped = accounted(daemon, name, 1 + burst, 0)
         assert dropped
-        with stopped(daemon.worker):
+        with daemon.worker_held():
             for _ in range(burst):
                 server.sendto(b"x" * 500, peer)
         both = accounted(daemon, name, 1 + burst, burst)

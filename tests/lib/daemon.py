@@ -107,6 +107,15 @@ class Daemon:
         until("it stands still", lambda: set(thread_states(worker)) == {"T"})
         return worker
 
+    @contextlib.contextmanager
+    def worker_held(self):
+        """... for a moment: a worker that stands still for seconds is taken for hung."""
+        worker = self.hold_worker()
+        try:
+            yield
+        finally:
+            os.kill(worker, signal.SIGCONT)
+
     def _listens(self):
         for route in self.routes.values():
             for listen in as_list(route.get("listen", ())):
