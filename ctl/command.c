@@ -72,8 +72,10 @@ static int harden_print(const json_t *answer, const struct view *view)
 {
 	const json_t *capabilities = json_object_get(answer, "capabilities");
 	const json_t *families = json_object_get(answer, "families");
-	/* It would leave nothing of rules by users. A daemon that does not tell of them may have some. */
-	const char *private_users = json_is_false(json_object_get(answer, "identities")) ? "PrivateUsers=yes\n" : "";
+	/* It would leave nothing of rules by users. A daemon that does not tell of them may have
+	 * some. */
+	const char *private_users =
+		json_is_false(json_object_get(answer, "identities")) ? "PrivateUsers=yes\n" : "";
 
 	(void)view;
 	if (!json_is_array(capabilities) || !json_is_array(families))
@@ -119,7 +121,8 @@ static const struct verb verbs[] = {
 	{"kill", "id", VERB_CHANGES, false, silence_print, "ID (see `splicectl sessions`)"},
 	{"reload", NULL, VERB_CHANGES, true, reload_print, NULL},
 	{"upgrade", NULL, VERB_CHANGES, true, reload_print, NULL},
-	{"log-level", "level", VERB_CHANGES, false, silence_print, "LEVEL (error, warning, notice, info or debug)"},
+	{"log-level", "level", VERB_CHANGES, false, silence_print,
+	 "LEVEL (error, warning, notice, info or debug)"},
 };
 
 enum { N_VERBS = sizeof(verbs) / sizeof(verbs[0]) };
@@ -139,8 +142,8 @@ static const char usage[] =
 	"  log-level LEVEL      set the log level\n"
 	"  help                 print this; so does -h. -V prints the version\n"
 	"\n"
-	"The control socket is PATH, or that of the service spliced@NAME, or $SPLICED_CONTROL, or\n"
-	CONTROL_PATH ".\n"
+	"The control socket is PATH, or that of the service spliced@NAME, or $SPLICED_CONTROL, or\n" CONTROL_PATH
+	".\n"
 	"Exit codes: 0; 1 refused or degraded; 64 usage; 69 the daemon is down; 77 not allowed.\n";
 
 static void print_text(const struct command *command, const char *name, const char *text)
@@ -160,7 +163,8 @@ static const char *list_verbs(char *text, size_t size)
 	size_t len = 0;
 
 	for (size_t i = 0; i < N_VERBS && len < size; i++)
-		len += (size_t)snprintf(text + len, size - len, "%s%s", i ? ", " : "", verbs[i].name);
+		len += (size_t)snprintf(text + len, size - len, "%s%s", i ? ", " : "",
+					verbs[i].name);
 	return text;
 }
 
@@ -178,9 +182,12 @@ static const struct verb *verb_find(const char *name)
 	}
 	list_verbs(known, sizeof(known));
 	if (nearest.best)
-		complaint_say(EX_USAGE, "no verb \"%.60s\"; did you mean \"%s\"? The verbs are %s and help", name, nearest.best, known);
+		complaint_say(EX_USAGE,
+			      "no verb \"%.60s\"; did you mean \"%s\"? The verbs are %s and help",
+			      name, nearest.best, known);
 	else
-		complaint_say(EX_USAGE, "no verb \"%.60s\"; the verbs are %s and help", name, known);
+		complaint_say(EX_USAGE, "no verb \"%.60s\"; the verbs are %s and help", name,
+			      known);
 	return NULL;
 }
 
@@ -198,10 +205,13 @@ static int instance_take(struct command *command, const char *name)
 	int len;
 
 	if (!*name || strchr(name, '/')) {
-		complaint_say(EX_USAGE, "\"%s\" is not the name of an instance, as in spliced@NAME.service", name);
+		complaint_say(EX_USAGE,
+			      "\"%s\" is not the name of an instance, as in spliced@NAME.service",
+			      name);
 		return -EINVAL;
 	}
-	len = snprintf(command->instance, sizeof(command->instance), "/run/spliced-%s/control.sock", name);
+	len = snprintf(command->instance, sizeof(command->instance), "/run/spliced-%s/control.sock",
+		       name);
 	if (len < 0 || (size_t)len >= sizeof(command->instance)) {
 		complaint_say(EX_USAGE, "\"%s\" is too long for a socket's path", name);
 		return -EINVAL;
@@ -246,7 +256,8 @@ static int option_take(struct command *command, int option)
 		print_text(command, "usage", usage);
 		return COMMAND_DONE;
 	case 'V':
-		print_text(command, "version", command->json ? PACKAGE_VERSION : "splicectl " PACKAGE_VERSION "\n");
+		print_text(command, "version",
+			   command->json ? PACKAGE_VERSION : "splicectl " PACKAGE_VERSION "\n");
 		return COMMAND_DONE;
 	}
 	return -EINVAL;
@@ -260,9 +271,11 @@ static void complain_of_option(int option, const char *word)
 	else if (option == ':')
 		complaint_say(EX_USAGE, "option '-%c' requires an argument", optopt);
 	else if (strncmp(word, "--", 2) != 0)
-		complaint_say(EX_USAGE, "unrecognized option '-%c'; splicectl help lists them", optopt);
+		complaint_say(EX_USAGE, "unrecognized option '-%c'; splicectl help lists them",
+			      optopt);
 	else
-		complaint_say(EX_USAGE, "unrecognized option '%s'; splicectl help lists them", word);
+		complaint_say(EX_USAGE, "unrecognized option '%s'; splicectl help lists them",
+			      word);
 }
 
 static int options_parse(struct command *command, int argc, char **argv)
@@ -310,11 +323,11 @@ static int verb_parse(struct command *command, char **words)
 	strange = command->given & ~verb->options;
 	if (strange) {
 		complaint_say(EX_USAGE, "%s takes no %s", verb->name,
-				 strange & VERB_QUIET	   ? "-q"
-				 : strange & VERB_ROUTE	   ? "--route"
-				 : strange & VERB_PEER	   ? "--peer"
-				 : strange & VERB_HEADINGS ? "-H"
-							   : "-n");
+			      strange & VERB_QUIET	? "-q"
+			      : strange & VERB_ROUTE	? "--route"
+			      : strange & VERB_PEER	? "--peer"
+			      : strange & VERB_HEADINGS ? "-H"
+							: "-n");
 		return -EINVAL;
 	}
 	if (verb->argument && !words[1]) {
@@ -323,7 +336,7 @@ static int verb_parse(struct command *command, char **words)
 	}
 	if (words[1] && (!verb->argument || words[2])) {
 		complaint_say(EX_USAGE, "%s does not take '%s'", verb->name,
-				 words[verb->argument ? 2 : 1]);
+			      words[verb->argument ? 2 : 1]);
 		return -EINVAL;
 	}
 	r = request_text(command, "verb", verb->name);
@@ -341,8 +354,9 @@ int command_parse(struct command *command, int argc, char **argv)
 	for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
 		if (strcmp(argv[i], "--json") == 0)
 			complaint_in_json();
-	*command = (struct command){
-		.socket = set && *set ? set : CONTROL_PATH, .request = json_object(), .view = {.headings = true}};
+	*command = (struct command){.socket = set && *set ? set : CONTROL_PATH,
+				    .request = json_object(),
+				    .view = {.headings = true}};
 	r = options_parse(command, argc, argv);
 	return r == 0 ? verb_parse(command, argv + optind) : r;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Complaints: wrong usage, a daemon that does not answer. A program that asked for JSON parses standard output and has no use
- * for a line on another one, so it gets an answer of the same shape as the daemon's refusals.
+ * Complaints: wrong usage, a daemon that does not answer. A program that asked for JSON parses
+ * standard output and has no use for a line on another one, so it gets an answer of the same shape
+ * as the daemon's refusals.
  */
 #include "complaint.h"
 
@@ -23,7 +24,8 @@ static void say_json(int code, const char *text)
 
 	/* What was typed need not be UTF-8. */
 	if (!answer)
-		answer = json_pack("{s:b, s:s, s:i}", "ok", 0, "error", "not text in UTF-8", "exit", code);
+		answer = json_pack("{s:b, s:s, s:i}", "ok", 0, "error", "not text in UTF-8", "exit",
+				   code);
 	if (answer && json_dumpf(answer, stdout, 0) == 0)
 		putchar('\n');
 	json_decref(answer);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * connect(2) to a UNIX socket takes the right to write to its file, and to search the directories on the way. Both are there to be
- * looked at.
+ * connect(2) to a UNIX socket takes the right to write to its file, and to search the directories
+ * on the way. Both are there to be looked at.
  */
 #include "denied.h"
 
@@ -57,18 +57,24 @@ const char *denied_explain(const char *path, char *text, size_t size)
 	user_name(geteuid(), me);
 	find_closed(path, directory, sizeof(directory));
 	if (*directory)
-		snprintf(text, size, "Permission denied; user %s may not search directory %s: run as root, or allow others to search it", me, directory);
+		snprintf(
+			text, size,
+			"Permission denied; user %s may not search directory %s: run as root, or allow others to search it",
+			me, directory);
 	else if (lstat(path, &stat) < 0)
 		snprintf(text, size, "Permission denied");
 	else if (stat.st_mode & S_IWGRP)
-		snprintf(text, size,
-			 "Permission denied; users root, %s and group %s have access (daemon.control in spliced.conf), but user %s does not: "
-			 "use sudo, or run usermod -aG %s %s as root, and log in again",
-			 user_name(stat.st_uid, owner), group_name(stat.st_gid, group), me, group, me);
+		snprintf(
+			text, size,
+			"Permission denied; users root, %s and group %s have access (daemon.control in spliced.conf), but user %s does not: "
+			"use sudo, or run usermod -aG %s %s as root, and log in again",
+			user_name(stat.st_uid, owner), group_name(stat.st_gid, group), me, group,
+			me);
 	else
-		snprintf(text, size,
-			 "Permission denied; users root and %s have access, but user %s does not: use sudo, or give access to a group by control.group and "
-			 "control.mode = \"0660\" in spliced.conf",
-			 user_name(stat.st_uid, owner), me);
+		snprintf(
+			text, size,
+			"Permission denied; users root and %s have access, but user %s does not: use sudo, or give access to a group by control.group and "
+			"control.mode = \"0660\" in spliced.conf",
+			user_name(stat.st_uid, owner), me);
 	return text;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What became of messages, a line for each route that has something to tell, below the table of routes: most routes move
- * streams, and a dozen empty columns would hide the others.
+ * What became of messages, a line for each route that has something to tell, below the table of
+ * routes: most routes move streams, and a dozen empty columns would hide the others.
  */
 #include "base/counter.h"
 #include "human.h"
@@ -53,7 +53,8 @@ static void route_write(const json_t *route)
 
 	for (int i = 0; i < COUNTERS_COUNT; i++) {
 		if (counters[i].label)
-			part_write(&line, counters[i].label, "", member_number(route, counters[i].path));
+			part_write(&line, counters[i].label, "",
+				   member_number(route, counters[i].path));
 		if (i == COUNTER_EVICTED)
 			drops_write(&line, member(route, "dropped"));
 	}

@@ -34,7 +34,8 @@ static int command_failed(const struct command *command, int r)
 {
 	char text[768];
 	int code = exit_code(r);
-	const char *why = r == -EACCES ? denied_explain(command->socket, text, sizeof(text)) : client_error(r);
+	const char *why = r == -EACCES ? denied_explain(command->socket, text, sizeof(text))
+				       : client_error(r);
 
 	if (!command->view.quiet)
 		complaint_say(code, "%s: %s", command->socket, why);

@@ -68,13 +68,17 @@ static void processes_print(const json_t *answer, const struct view *view)
 /* A daemon of an earlier release says nothing of it. */
 static void sandbox_print(const json_t *answer)
 {
-	bool calls = member_true(answer, "worker.sandbox.seccomp"), files = member_true(answer, "worker.sandbox.landlock");
+	bool calls = member_true(answer, "worker.sandbox.seccomp"),
+	     files = member_true(answer, "worker.sandbox.landlock");
 	const char *why = member_text(answer, "worker.sandbox.why");
 
 	if (!json_is_object(member(answer, "worker.sandbox")))
 		return;
 	key_write("sandbox");
-	printf("%s%s%s", calls ? "seccomp" : "", calls && files ? ", " : "", files ? "landlock" : calls ? "" : "off");
+	printf("%s%s%s", calls ? "seccomp" : "", calls && files ? ", " : "",
+	       files   ? "landlock"
+	       : calls ? ""
+		       : "off");
 	if (*why)
 		printf(" (");
 	human_write(why, stdout);
@@ -99,7 +103,8 @@ static void counts_print(const json_t *answer)
 	       member_number(answer, "listeners.listening"),
 	       member_number(answer, "listeners.paused"));
 	if (member_number(answer, "listeners.shared") > 0)
-		printf(", %" JSON_INTEGER_FORMAT " with one socket for all threads: not enough descriptors",
+		printf(", %" JSON_INTEGER_FORMAT
+		       " with one socket for all threads: not enough descriptors",
 		       member_number(answer, "listeners.shared"));
 	putchar('\n');
 }
@@ -110,7 +115,8 @@ static void configuration_print(const json_t *answer)
 
 	key_write("file");
 	human_write(member_text(answer, "file.path"), stdout);
-	puts(member_true(answer, "file.differs") ? ", differs from the running configuration" : ", is the running configuration");
+	puts(member_true(answer, "file.differs") ? ", differs from the running configuration"
+						 : ", is the running configuration");
 	key_write("generation");
 	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "reload.generation"));
 	key_write("last reload");
@@ -153,8 +159,10 @@ static void ledger_print(const json_t *answer)
 {
 	static const struct {
 		const char *path, *what;
-	} found[] = {{"ledger.sessions", "sessions dropped"}, {"ledger.listeners", "listeners dropped"},
-		     {"ledger.controls", "control connections dropped"}, {"ledger.mended", "words corrected"}};
+	} found[] = {{"ledger.sessions", "sessions dropped"},
+		     {"ledger.listeners", "listeners dropped"},
+		     {"ledger.controls", "control connections dropped"},
+		     {"ledger.mended", "words corrected"}};
 	const char *between = "";
 
 	for (size_t i = 0; i < sizeof found / sizeof *found; i++) {
@@ -162,7 +170,8 @@ static void ledger_print(const json_t *answer)
 			continue;
 		if (!*between)
 			key_write("ledger errors");
-		printf("%s%" JSON_INTEGER_FORMAT " %s", between, member_number(answer, found[i].path), found[i].what);
+		printf("%s%" JSON_INTEGER_FORMAT " %s", between,
+		       member_number(answer, found[i].path), found[i].what);
 		between = ", ";
 	}
 	if (*between)

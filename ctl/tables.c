@@ -22,11 +22,11 @@ struct listing {
 	listing_line *line;
 };
 
-#define LISTING(member_name, table_columns, fill_line)                                             \
-	{                                                                                          \
-		.name = (member_name), .columns = (table_columns),                                 \
-		.n_columns = sizeof(table_columns) / sizeof((table_columns)[0]),                   \
-		.line = (fill_line),                                                               \
+#define LISTING(member_name, table_columns, fill_line)                           \
+	{                                                                        \
+		.name = (member_name), .columns = (table_columns),               \
+		.n_columns = sizeof(table_columns) / sizeof((table_columns)[0]), \
+		.line = (fill_line),                                             \
 	}
 
 static int listing_print(const struct listing *listing, const json_t *answer,

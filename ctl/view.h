@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Answers as people read them, on standard output: status.c for the one, tables.c for the many, messages.c for what becomes
- * of a route's messages. */
+/* Answers as people read them, on standard output: status.c for the one, tables.c for the many,
+ * messages.c for what becomes of a route's messages. */
 #pragma once
 
 #include <jansson.h>

@@ -24,7 +24,8 @@ struct arguments {
 	struct keeper_options keeper;
 	const char *as, *family;
 	bool json;
-	int adopts; /* a ledger that a new program's file is asked about by the one that runs; 0: none */
+	int adopts; /* a ledger that a new program's file is asked about by the one that runs; 0:
+		       none */
 };
 
 static const char usage_text[] =
@@ -44,18 +45,20 @@ static int usage(void)
 
 static int print_version(void)
 {
-	printf("spliced %s\nconfiguration %s, plugins %s\nplugin ABI %d.%d\n", PACKAGE_VERSION, CONFIG_PATH, PLUGIN_DIR,
-	       SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
+	printf("spliced %s\nconfiguration %s, plugins %s\nplugin ABI %d.%d\n", PACKAGE_VERSION,
+	       CONFIG_PATH, PLUGIN_DIR, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
 	return EX_OK;
 }
 
 /* The directory that the file names, for checks by somebody who has not installed yet. */
-static int find_plugins(const struct arguments *arguments, struct families *families, bool read_file,
-			struct report *report)
+static int find_plugins(const struct arguments *arguments, struct families *families,
+			bool read_file, struct report *report)
 {
 	struct families none = {0};
-	struct config_source source = {
-		.path = arguments->keeper.config_path, .as = arguments->as, .families = &none, .daemon_only = true};
+	struct config_source source = {.path = arguments->keeper.config_path,
+				       .as = arguments->as,
+				       .families = &none,
+				       .daemon_only = true};
 	struct config *config = NULL;
 	const char *dir = arguments->keeper.plugin_dir ? arguments->keeper.plugin_dir : PLUGIN_DIR;
 	int r = 0;
@@ -95,8 +98,8 @@ static int check(const struct arguments *arguments)
 	if (!r && !arguments->adopts)
 		privilege_note_namespaces(config, &report);
 	if (!r && arguments->action == CHECK)
-		printf("%s: %u route%s, no errors\n", arguments->keeper.config_path, config->n_routes,
-		       config->n_routes == 1 ? "" : "s");
+		printf("%s: %u route%s, no errors\n", arguments->keeper.config_path,
+		       config->n_routes, config->n_routes == 1 ? "" : "s");
 	if (report.text)
 		fputs(report.text, stderr);
 	else if (r)
@@ -111,7 +114,8 @@ static int describe(const struct arguments *arguments)
 {
 	struct families families = {0};
 	struct report report = {0};
-	int r = find_plugins(arguments, &families, access(arguments->keeper.config_path, R_OK) == 0, &report);
+	int r = find_plugins(arguments, &families, access(arguments->keeper.config_path, R_OK) == 0,
+			     &report);
 
 	if (!r)
 		r = config_describe(&families, arguments->family, arguments->json, stdout, &report);
@@ -130,7 +134,9 @@ static int check_arguments(const struct arguments *arguments, const char *rest)
 	bool checks = arguments->action == CHECK || arguments->action == PRINT;
 
 	if (rest && access(rest, F_OK) == 0)
-		fprintf(stderr, "spliced: unexpected argument \"%s\"; name the configuration file with -c %s\n", rest, rest);
+		fprintf(stderr,
+			"spliced: unexpected argument \"%s\"; name the configuration file with -c %s\n",
+			rest, rest);
 	else if (rest)
 		fprintf(stderr, "spliced: unexpected argument \"%s\"\n", rest);
 	else if (arguments->as && !checks)
@@ -142,36 +148,68 @@ static int check_arguments(const struct arguments *arguments, const char *rest)
 	return usage() + 1;
 }
 
+enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, ADOPTS, CONTROL };
+
+static const struct option options[] = {
+	{"config", required_argument, NULL, 'c'},
+	{"check", no_argument, NULL, 't'},
+	{"print", no_argument, NULL, 'T'},
+	{"help", no_argument, NULL, 'h'},
+	{"single", no_argument, NULL, SINGLE},
+	{"plugin-dir", required_argument, NULL, PLUGINS},
+	{"as", required_argument, NULL, AS},
+	{"describe", no_argument, NULL, DESCRIBE_OPTION},
+	{"json", no_argument, NULL, JSON},
+	{"version", no_argument, NULL, 'V'},
+	{"adopts", required_argument, NULL, ADOPTS},
+	{"control", required_argument, NULL, CONTROL},
+	{0},
+};
+
 /* 0: go on; else what to exit with, plus one. */
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
-	enum { SINGLE = 256, PLUGINS, AS, DESCRIBE_OPTION, JSON, ADOPTS, CONTROL };
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},   {"check", no_argument, NULL, 't'},
-		{"print", no_argument, NULL, 'T'},          {"help", no_argument, NULL, 'h'},
-		{"single", no_argument, NULL, SINGLE},      {"plugin-dir", required_argument, NULL, PLUGINS},
-		{"as", required_argument, NULL, AS},        {"describe", no_argument, NULL, DESCRIBE_OPTION},
-		{"json", no_argument, NULL, JSON},          {"version", no_argument, NULL, 'V'},
-		{"adopts", required_argument, NULL, ADOPTS}, {"control", required_argument, NULL, CONTROL},
-		{0},
-	};
 	int option;
 
 	while ((option = getopt_long(argc, argv, "c:tThV", options, NULL)) != -1)
 		switch (option) {
-		case 'c': arguments->keeper.config_path = optarg; break;
-		case 't': arguments->action = CHECK; break;
-		case 'T': arguments->action = PRINT; break;
-		case 'h': fputs(usage_text, stdout); return EX_OK + 1;
-		case SINGLE: arguments->keeper.single = true; break;
-		case PLUGINS: arguments->keeper.plugin_dir = optarg; break;
-		case AS: arguments->as = optarg; break;
-		case DESCRIBE_OPTION: arguments->action = DESCRIBE; break;
-		case JSON: arguments->json = true; break;
-		case ADOPTS: arguments->adopts = atoi(optarg); break;
-		case CONTROL: arguments->keeper.control = optarg; break;
-		case 'V': return print_version() + 1;
-		default: return usage() + 1;
+		case 'c':
+			arguments->keeper.config_path = optarg;
+			break;
+		case 't':
+			arguments->action = CHECK;
+			break;
+		case 'T':
+			arguments->action = PRINT;
+			break;
+		case 'h':
+			fputs(usage_text, stdout);
+			return EX_OK + 1;
+		case SINGLE:
+			arguments->keeper.single = true;
+			break;
+		case PLUGINS:
+			arguments->keeper.plugin_dir = optarg;
+			break;
+		case AS:
+			arguments->as = optarg;
+			break;
+		case DESCRIBE_OPTION:
+			arguments->action = DESCRIBE;
+			break;
+		case JSON:
+			arguments->json = true;
+			break;
+		case ADOPTS:
+			arguments->adopts = atoi(optarg);
+			break;
+		case CONTROL:
+			arguments->keeper.control = optarg;
+			break;
+		case 'V':
+			return print_version() + 1;
+		default:
+			return usage() + 1;
 		}
 	if (arguments->action == DESCRIBE && optind < argc)
 		arguments->family = argv[optind++];
@@ -188,9 +226,12 @@ int main(int argc, char **argv)
 	identity_load();
 	switch (arguments.action) {
 	case CHECK:
-	case PRINT: return check(&arguments);
-	case DESCRIBE: return describe(&arguments);
-	case RUN: return keeper_run(&arguments.keeper);
+	case PRINT:
+		return check(&arguments);
+	case DESCRIBE:
+		return describe(&arguments);
+	case RUN:
+		return keeper_run(&arguments.keeper);
 	}
 	return EX_SOFTWARE;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The family bluetooth: RFCOMM, L2CAP and SCO between devices, and what an adapter says, as a capture. Sockets are the kernel's own, so that
- * nothing needs a daemon of Bluetooth's or D-Bus; where bluetoothd(8) runs, it announces a service for us (bluetooth_service.c).
+ * The family bluetooth: RFCOMM, L2CAP and SCO between devices, and what an adapter says, as a
+ * capture. Sockets are the kernel's own, so that nothing needs a daemon of Bluetooth's or D-Bus;
+ * where bluetoothd(8) runs, it announces a service for us (bluetooth_service.c).
  *
- * What surprised us about the kernel: shutdown(2) ends both directions of RFCOMM and L2CAP, whatever it is asked for; listening sockets
- * belong to an address, not to an adapter, and outlive its absence.
+ * What surprised us about the kernel: shutdown(2) ends both directions of RFCOMM and L2CAP,
+ * whatever it is asked for; listening sockets belong to an address, not to an adapter, and outlive
+ * its absence.
  */
 #include "bluetooth.h"
 
@@ -16,7 +18,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SPSM_MAX = 255, CAP_NET_BIND_SERVICE_BIT = 10, CAP_NET_ADMIN_BIT = 12, CAP_NET_RAW_BIT = 13, LOW_PSM = 0x1001, LOW_SPSM = 0x80 };
+enum {
+	SPSM_MAX = 255,
+	CAP_NET_BIND_SERVICE_BIT = 10,
+	CAP_NET_ADMIN_BIT = 12,
+	CAP_NET_RAW_BIT = 13,
+	LOW_PSM = 0x1001,
+	LOW_SPSM = 0x80
+};
 
 #define ROW(number) (UINT64_C(1) << (number))
 #define CONNECTED_ROWS (ROW(BLUETOOTH_RFCOMM) | ROW(BLUETOOTH_L2CAP) | ROW(BLUETOOTH_SCO))
@@ -24,7 +33,8 @@ enum { SPSM_MAX = 255, CAP_NET_BIND_SERVICE_BIT = 10, CAP_NET_ADMIN_BIT = 12, CA
 static const char *const address_types[] = {"bredr", "le_public", "le_random", NULL};
 static const char *const securities[] = {"low", "medium", "high", "fips", NULL};
 static const char *const roles[] = {"any", "central", NULL};
-static const char *const modes[] = {"basic", "ertm", "streaming", "le_flowctl", "ext_flowctl", NULL};
+static const char *const modes[] = {"basic",	  "ertm",	 "streaming",
+				    "le_flowctl", "ext_flowctl", NULL};
 static const char *const voices[] = {"cvsd", "transparent", NULL};
 static const uint16_t voice_numbers[] = {BT_VOICE_CVSD_16BIT, BT_VOICE_TRANSPARENT};
 
@@ -115,8 +125,8 @@ static bool is_set(const struct spliced_options *options, enum bluetooth_option 
 	return spliced_value(options, option)->state == SPLICED_SET;
 }
 
-static int set(int fd, const struct spliced_options *options, enum bluetooth_option option, int level, int name, const void *value,
-	       socklen_t len)
+static int set(int fd, const struct spliced_options *options, enum bluetooth_option option,
+	       int level, int name, const void *value, socklen_t len)
 {
 	int r;
 
@@ -130,11 +140,13 @@ static int set(int fd, const struct spliced_options *options, enum bluetooth_opt
 static int set_security(int fd, const struct spliced_options *options)
 {
 	struct bt_security security = {
-		.level = (uint8_t)(BT_SECURITY_LOW + spliced_value(options, BLUETOOTH_OPTION_SECURITY)->number)};
+		.level = (uint8_t)(BT_SECURITY_LOW +
+				   spliced_value(options, BLUETOOTH_OPTION_SECURITY)->number)};
 
 	if (!is_set(options, BLUETOOTH_OPTION_SECURITY))
 		return 0;
-	return set(fd, options, BLUETOOTH_OPTION_SECURITY, SOL_BLUETOOTH, BT_SECURITY, &security, sizeof security);
+	return set(fd, options, BLUETOOTH_OPTION_SECURITY, SOL_BLUETOOTH, BT_SECURITY, &security,
+		   sizeof security);
 }
 
 static int set_role(int fd, const struct spliced_options *options)
@@ -145,10 +157,11 @@ static int set_role(int fd, const struct spliced_options *options)
 
 	if (!spliced_value(options, BLUETOOTH_OPTION_ROLE)->number)
 		return 0;
-	if (!getsockopt(fd, is_rfcomm ? SOL_RFCOMM : SOL_L2CAP, is_rfcomm ? RFCOMM_LM : L2CAP_LM, &before, &len))
+	if (!getsockopt(fd, is_rfcomm ? SOL_RFCOMM : SOL_L2CAP, is_rfcomm ? RFCOMM_LM : L2CAP_LM,
+			&before, &len))
 		mode |= before;
-	return set(fd, options, BLUETOOTH_OPTION_ROLE, is_rfcomm ? SOL_RFCOMM : SOL_L2CAP, is_rfcomm ? RFCOMM_LM : L2CAP_LM, &mode,
-		   sizeof mode);
+	return set(fd, options, BLUETOOTH_OPTION_ROLE, is_rfcomm ? SOL_RFCOMM : SOL_L2CAP,
+		   is_rfcomm ? RFCOMM_LM : L2CAP_LM, &mode, sizeof mode);
 }
 
 /* Of Low Energy, whose sockets know their kind only by an address: they are bound first. */
@@ -159,9 +172,11 @@ static int set_low_energy(int fd, const struct spliced_options *options)
 	int r = 0;
 
 	if (is_set(options, BLUETOOTH_OPTION_L2CAP_MODE))
-		r = set(fd, options, BLUETOOTH_OPTION_L2CAP_MODE, SOL_BLUETOOTH, BT_MODE, &mode, sizeof mode);
+		r = set(fd, options, BLUETOOTH_OPTION_L2CAP_MODE, SOL_BLUETOOTH, BT_MODE, &mode,
+			sizeof mode);
 	if (!r && is_set(options, BLUETOOTH_OPTION_MTU))
-		r = set(fd, options, BLUETOOTH_OPTION_MTU, SOL_BLUETOOTH, BT_RCVMTU, &mtu, sizeof mtu);
+		r = set(fd, options, BLUETOOTH_OPTION_MTU, SOL_BLUETOOTH, BT_RCVMTU, &mtu,
+			sizeof mtu);
 	return r;
 }
 
@@ -177,19 +192,24 @@ static int set_classic(int fd, const struct spliced_options *options)
 	if (getsockopt(fd, SOL_L2CAP, L2CAP_OPTIONS, &own, &len) < 0)
 		return -errno;
 	if (is_set(options, BLUETOOTH_OPTION_MTU))
-		own.imtu = own.omtu = (uint16_t)spliced_value(options, BLUETOOTH_OPTION_MTU)->number;
+		own.imtu = own.omtu =
+			(uint16_t)spliced_value(options, BLUETOOTH_OPTION_MTU)->number;
 	if (mode->state == SPLICED_SET)
 		own.mode = numbers[mode->number];
-	return set(fd, options, is_set(options, BLUETOOTH_OPTION_MTU) ? BLUETOOTH_OPTION_MTU : BLUETOOTH_OPTION_L2CAP_MODE, SOL_L2CAP,
-		   L2CAP_OPTIONS, &own, sizeof own);
+	return set(fd, options,
+		   is_set(options, BLUETOOTH_OPTION_MTU) ? BLUETOOTH_OPTION_MTU
+							 : BLUETOOTH_OPTION_L2CAP_MODE,
+		   SOL_L2CAP, L2CAP_OPTIONS, &own, sizeof own);
 }
 
 static int set_voice(int fd, const struct spliced_options *options)
 {
 	const struct spliced_value *value = spliced_value(options, BLUETOOTH_OPTION_VOICE);
-	struct bt_voice voice = {.setting = value->text ? voice_numbers[value->number] : (uint16_t)value->number};
+	struct bt_voice voice = {.setting = value->text ? voice_numbers[value->number]
+							: (uint16_t)value->number};
 
-	return set(fd, options, BLUETOOTH_OPTION_VOICE, SOL_BLUETOOTH, BT_VOICE, &voice, sizeof voice);
+	return set(fd, options, BLUETOOTH_OPTION_VOICE, SOL_BLUETOOTH, BT_VOICE, &voice,
+		   sizeof voice);
 }
 
 /* The adapter that is to connect; of Low Energy also its kind of address. */
@@ -198,15 +218,18 @@ static int bind_adapter(int fd, const struct spliced_options *options)
 	const char *text = spliced_value(options, BLUETOOTH_OPTION_ADAPTER)->text;
 	int64_t kind = spliced_value(options, BLUETOOTH_OPTION_ADDRESS_TYPE)->number;
 	struct sockaddr_rc rc = {.rc_family = AF_BLUETOOTH};
-	struct sockaddr_l2 l2 = {.l2_family = AF_BLUETOOTH, .l2_bdaddr_type = kind ? BDADDR_LE_PUBLIC : BDADDR_BREDR,
-				 .l2_cid = htobs((uint16_t)spliced_value(options, BLUETOOTH_OPTION_CID)->number)};
+	struct sockaddr_l2 l2 = {
+		.l2_family = AF_BLUETOOTH,
+		.l2_bdaddr_type = kind ? BDADDR_LE_PUBLIC : BDADDR_BREDR,
+		.l2_cid = htobs((uint16_t)spliced_value(options, BLUETOOTH_OPTION_CID)->number)};
 	struct sockaddr_sco sco = {.sco_family = AF_BLUETOOTH};
 	enum bluetooth_row row = bluetooth_row(options);
 	bdaddr_t adapter;
 	int r = bluetooth_find(text, &adapter);
 
 	if (r < 0) {
-		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADAPTER, "there is no adapter %s now; `hciconfig` lists the adapters", text);
+		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADAPTER,
+			      "there is no adapter %s now; `hciconfig` lists the adapters", text);
 		return r;
 	}
 	if (!bacmp(&adapter, BDADDR_ANY) && !(row == BLUETOOTH_L2CAP && (kind || l2.l2_cid)))
@@ -223,7 +246,8 @@ static int bind_adapter(int fd, const struct spliced_options *options)
 	return r < 0 ? -errno : 0;
 }
 
-/* A listener's adapter was looked for when its address was made: here it is said that there was none. */
+/* A listener's adapter was looked for when its address was made: here it is said that there was
+ * none. */
 static int find_adapter(const struct spliced_options *options)
 {
 	const char *text = spliced_value(options, BLUETOOTH_OPTION_ADDRESS)->text;
@@ -231,8 +255,10 @@ static int find_adapter(const struct spliced_options *options)
 	int r = bluetooth_find(text, &adapter);
 
 	if (r == -ENODEV)
-		SPLICED_ERROR(options, BLUETOOTH_OPTION_ADDRESS,
-			      "there is no adapter %s now; use its address instead, so that it may be added and removed", text);
+		SPLICED_ERROR(
+			options, BLUETOOTH_OPTION_ADDRESS,
+			"there is no adapter %s now; use its address instead, so that it may be added and removed",
+			text);
 	return r;
 }
 
@@ -257,8 +283,10 @@ static int bluetooth_prepare(int fd, const struct spliced_options *options)
 	if (!r && row == BLUETOOTH_L2CAP && !is_low_energy(options))
 		r = set_classic(fd, options);
 	if (!r)
-		r = options->role == SPLICED_CONNECT ? bind_adapter(fd, options) : find_adapter(options);
-	if (!r && row == BLUETOOTH_L2CAP && is_low_energy(options) && options->role == SPLICED_CONNECT)
+		r = options->role == SPLICED_CONNECT ? bind_adapter(fd, options)
+						     : find_adapter(options);
+	if (!r && row == BLUETOOTH_L2CAP && is_low_energy(options) &&
+	    options->role == SPLICED_CONNECT)
 		r = set_low_energy(fd, options);
 	return r;
 }
@@ -286,7 +314,8 @@ static uint64_t bluetooth_needs(const struct spliced_options *options)
 	case BLUETOOTH_MONITOR:
 		return UINT64_C(1) << CAP_NET_RAW_BIT | UINT64_C(1) << CAP_NET_ADMIN_BIT;
 	case BLUETOOTH_L2CAP:
-		return options->role == SPLICED_LISTEN && psm < (is_low_energy(options) ? LOW_SPSM : LOW_PSM)
+		return options->role == SPLICED_LISTEN &&
+				       psm < (is_low_energy(options) ? LOW_SPSM : LOW_PSM)
 			       ? UINT64_C(1) << CAP_NET_BIND_SERVICE_BIT
 			       : 0;
 	case BLUETOOTH_RFCOMM:

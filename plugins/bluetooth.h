@@ -7,7 +7,14 @@
 #include <bluetooth/bluetooth.h>
 #include <stdbool.h>
 
-enum bluetooth_row { BLUETOOTH_RFCOMM, BLUETOOTH_L2CAP, BLUETOOTH_SCO, BLUETOOTH_HCI, BLUETOOTH_MONITOR, BLUETOOTH_ROWS };
+enum bluetooth_row {
+	BLUETOOTH_RFCOMM,
+	BLUETOOTH_L2CAP,
+	BLUETOOTH_SCO,
+	BLUETOOTH_HCI,
+	BLUETOOTH_MONITOR,
+	BLUETOOTH_ROWS
+};
 
 enum bluetooth_option {
 	BLUETOOTH_OPTION_ADDRESS,
@@ -33,22 +40,25 @@ enum bluetooth_row bluetooth_row(const struct spliced_options *options);
 /* The number of "hci3"; -1: the text is something else. */
 int bluetooth_adapter_number(const char *text);
 
-/* An adapter's or a device's address by its text: "any", "hciN" (asked of the kernel), or six bytes in hexadecimal. -ENODEV: there is no
- * such adapter now; -EINVAL: it is none of these. */
+/* An adapter's or a device's address by its text: "any", "hciN" (asked of the kernel), or six bytes
+ * in hexadecimal. -ENODEV: there is no such adapter now; -EINVAL: it is none of these. */
 int bluetooth_find(const char *text, bdaddr_t *address);
 
 /* Callbacks. */
-int bluetooth_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len);
-int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len, const struct sockaddr *local,
-		   socklen_t local_len);
-int bluetooth_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size);
+int bluetooth_address(const struct spliced_options *options, struct sockaddr_storage *address,
+		      socklen_t *len);
+int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listening,
+		   socklen_t listening_len, const struct sockaddr *local, socklen_t local_len);
+int bluetooth_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
+		       char *text, size_t size);
 int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
 int bluetooth_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);
 
 /* ---- captures, bluetooth_capture.c ---- */
 
 int bluetooth_prepare_capture(int fd, const struct spliced_options *options);
-int bluetooth_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message);
+int bluetooth_received(const struct spliced_options *options, const struct msghdr *received,
+		       struct spliced_message *message);
 int bluetooth_look(int fd, const struct spliced_options *options, uint64_t *lost);
 enum { BLUETOOTH_FORMATS = 1 };
 extern const struct spliced_format bluetooth_formats[BLUETOOTH_FORMATS];

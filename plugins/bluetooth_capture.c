@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What passes between host and adapter, as captures: of one adapter (hci), or of all of them with what the kernel itself says of them
- * (monitor). Link types 201 and 254 of tcpdump.org/linktypes.html.
+ * What passes between host and adapter, as captures: of one adapter (hci), or of all of them with
+ * what the kernel itself says of them (monitor). Link types 201 and 254 of
+ * tcpdump.org/linktypes.html.
  */
 #include "bluetooth.h"
 #include "pcap.h"
@@ -45,7 +46,8 @@ int bluetooth_prepare_capture(int fd, const struct spliced_options *options)
 }
 
 /* Of hci the direction is the message's note: 1 came from the adapter. */
-int bluetooth_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message)
+int bluetooth_received(const struct spliced_options *options, const struct msghdr *received,
+		       struct spliced_message *message)
 {
 	struct msghdr *header = (struct msghdr *)(uintptr_t)received;
 
@@ -55,13 +57,15 @@ int bluetooth_received(const struct spliced_options *options, const struct msghd
 		struct timeval stamp;
 		int direction;
 
-		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_TIMESTAMPNS && cmsg->cmsg_len >= CMSG_LEN(sizeof time)) {
+		if (cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_TIMESTAMPNS &&
+		    cmsg->cmsg_len >= CMSG_LEN(sizeof time)) {
 			memcpy(&time, CMSG_DATA(cmsg), sizeof time);
 			message->time = (uint64_t)time.tv_sec * SECOND + (uint64_t)time.tv_nsec;
 		} else if (cmsg->cmsg_level == SOL_HCI && cmsg->cmsg_type == HCI_CMSG_TSTAMP &&
 			   cmsg->cmsg_len >= CMSG_LEN(sizeof stamp)) {
 			memcpy(&stamp, CMSG_DATA(cmsg), sizeof stamp);
-			message->time = (uint64_t)stamp.tv_sec * SECOND + (uint64_t)stamp.tv_usec * 1000;
+			message->time =
+				(uint64_t)stamp.tv_sec * SECOND + (uint64_t)stamp.tv_usec * 1000;
 		} else if (cmsg->cmsg_level == SOL_HCI && cmsg->cmsg_type == HCI_CMSG_DIR &&
 			   cmsg->cmsg_len >= CMSG_LEN(sizeof direction)) {
 			memcpy(&direction, CMSG_DATA(cmsg), sizeof direction);
@@ -73,7 +77,9 @@ int bluetooth_received(const struct spliced_options *options, const struct msghd
 
 int bluetooth_look(int fd, const struct spliced_options *options, uint64_t *lost)
 {
-	struct hci_dev_info info = {.dev_id = (uint16_t)bluetooth_adapter_number(spliced_value(options, BLUETOOTH_OPTION_ADDRESS)->text)};
+	struct hci_dev_info info = {
+		.dev_id = (uint16_t)bluetooth_adapter_number(
+			spliced_value(options, BLUETOOTH_OPTION_ADDRESS)->text)};
 	struct sockaddr_storage address;
 	socklen_t len;
 	int r = bluetooth_address(options, &address, &len);
@@ -81,7 +87,8 @@ int bluetooth_look(int fd, const struct spliced_options *options, uint64_t *lost
 	(void)lost;
 	if (r < 0)
 		return r;
-	/* A socket that is bound says EALREADY; one whose adapter was taken away may be bound again. */
+	/* A socket that is bound says EALREADY; one whose adapter was taken away may be bound
+	 * again. */
 	if (bind(fd, (struct sockaddr *)&address, len) < 0 && errno != EALREADY)
 		return -errno;
 	if (is_monitor(options))
@@ -96,7 +103,8 @@ int bluetooth_look(int fd, const struct spliced_options *options, uint64_t *lost
 static struct pcap_source source_of(const struct spliced_options *options)
 {
 	return (struct pcap_source){.snaplen = PCAP_SNAPLEN_MAX,
-				    .link_type = is_monitor(options) ? LINK_MONITOR : LINK_H4_WITH_DIRECTION};
+				    .link_type = is_monitor(options) ? LINK_MONITOR
+								     : LINK_H4_WITH_DIRECTION};
 }
 
 /* The state is one byte: whether this moment's frame was made. */
@@ -128,10 +136,13 @@ static bool put_monitor(struct pcap_record *record)
 	return true;
 }
 
-static int capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
+static int capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+			  void *frame, size_t size)
 {
 	struct pcap_source source = source_of(consumer->options);
-	struct pcap_record record = {.time = message->time, .data = message->data, .len = (uint32_t)message->len,
+	struct pcap_record record = {.time = message->time,
+				     .data = message->data,
+				     .len = (uint32_t)message->len,
 				     .wire_len = (uint32_t)message->len};
 	uint8_t *said = consumer->state;
 	int n;

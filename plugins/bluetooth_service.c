@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Announcing a listening RFCOMM channel: bluetoothd(8), where there is one, is asked over D-Bus for a service record, by
- * org.bluez.ProfileManager1. It keeps the record for as long as whoever asked is there, so that this is a process of its own. The channel
- * itself is the daemon's: a profile with a record and without a channel makes bluetoothd open none.
+ * Announcing a listening RFCOMM channel: bluetoothd(8), where there is one, is asked over D-Bus for
+ * a service record, by org.bluez.ProfileManager1. It keeps the record for as long as whoever asked
+ * is there, so that this is a process of its own. The channel itself is the daemon's: a profile
+ * with a record and without a channel makes bluetoothd open none.
  */
 #include "bluetooth.h"
 
@@ -31,7 +32,8 @@ static bool is_uuid(const char *text, size_t len)
 	if (len != 4 && len != sizeof whole - 1)
 		return false;
 	for (size_t i = 0; i < len; i++)
-		if (len == 4 || whole[i] == 'x' ? !isxdigit((unsigned char)text[i]) : text[i] != '-')
+		if (len == 4 || whole[i] == 'x' ? !isxdigit((unsigned char)text[i])
+						: text[i] != '-')
 			return false;
 	return true;
 }
@@ -60,10 +62,13 @@ int bluetooth_check_service(const struct spliced_options *options)
 {
 	struct service service;
 
-	if (spliced_value(options, BLUETOOTH_OPTION_SERVICE)->state == SPLICED_UNSET || !read_service(options, &service))
+	if (spliced_value(options, BLUETOOTH_OPTION_SERVICE)->state == SPLICED_UNSET ||
+	    !read_service(options, &service))
 		return 0;
-	SPLICED_ERROR(options, BLUETOOTH_OPTION_SERVICE, "a service needs a name of 1 to %d bytes, after a UUID if "
-		      "it is not a serial port, such as \"1101 Console\"", NAME_MAX_BYTES - 1);
+	SPLICED_ERROR(options, BLUETOOTH_OPTION_SERVICE,
+		      "a service needs a name of 1 to %d bytes, after a UUID if "
+		      "it is not a serial port, such as \"1101 Console\"",
+		      NAME_MAX_BYTES - 1);
 	return -EINVAL;
 }
 
@@ -88,15 +93,16 @@ static void write_record(const struct service *service, char *record, size_t siz
 	char name[NAME_MAX_BYTES * 6];
 
 	escape(service->name, name, sizeof name);
-	snprintf(record, size,
-		 "<?xml version=\"1.0\" encoding=\"UTF-8\"?><record>"
-		 "<attribute id=\"0x0001\"><sequence><uuid value=\"%s\"/></sequence></attribute>"
-		 "<attribute id=\"0x0004\"><sequence><sequence><uuid value=\"0x0100\"/></sequence>"
-		 "<sequence><uuid value=\"0x0003\"/><uint8 value=\"0x%02x\"/></sequence></sequence></attribute>"
-		 "<attribute id=\"0x0005\"><sequence><uuid value=\"0x1002\"/></sequence></attribute>"
-		 "<attribute id=\"0x0009\"><sequence><sequence><uuid value=\"0x1101\"/><uint16 value=\"0x0102\"/></sequence></sequence></attribute>"
-		 "<attribute id=\"0x0100\"><text value=\"%s\"/></attribute></record>",
-		 service->uuid, service->channel, name);
+	snprintf(
+		record, size,
+		"<?xml version=\"1.0\" encoding=\"UTF-8\"?><record>"
+		"<attribute id=\"0x0001\"><sequence><uuid value=\"%s\"/></sequence></attribute>"
+		"<attribute id=\"0x0004\"><sequence><sequence><uuid value=\"0x0100\"/></sequence>"
+		"<sequence><uuid value=\"0x0003\"/><uint8 value=\"0x%02x\"/></sequence></sequence></attribute>"
+		"<attribute id=\"0x0005\"><sequence><uuid value=\"0x1002\"/></sequence></attribute>"
+		"<attribute id=\"0x0009\"><sequence><sequence><uuid value=\"0x1101\"/><uint16 value=\"0x0102\"/></sequence></sequence></attribute>"
+		"<attribute id=\"0x0100\"><text value=\"%s\"/></attribute></record>",
+		service->uuid, service->channel, name);
 }
 
 /* ---- asking ---- */
@@ -109,8 +115,9 @@ static int announce(sd_bus *bus, const struct service *service)
 	write_record(service, record, sizeof record);
 	snprintf(uuid, sizeof uuid, "73706c69-6365-6400-8000-00000000%04x", service->channel);
 	snprintf(path, sizeof path, "/org/spliced/rfcomm%u", service->channel);
-	return sd_bus_call_method(bus, "org.bluez", "/org/bluez", "org.bluez.ProfileManager1", "RegisterProfile", NULL, NULL, "osa{sv}", path,
-				  uuid, 2, "Role", "s", "server", "ServiceRecord", "s", record);
+	return sd_bus_call_method(bus, "org.bluez", "/org/bluez", "org.bluez.ProfileManager1",
+				  "RegisterProfile", NULL, NULL, "osa{sv}", path, uuid, 2, "Role",
+				  "s", "server", "ServiceRecord", "s", record);
 }
 
 /* bluetoothd has gone, or has come. */
@@ -127,8 +134,9 @@ static int owner_changed(sd_bus_message *message, void *context, sd_bus_error *e
 static int attend(sd_bus *bus, const struct service *service)
 {
 	bool asked = false;
-	int r = sd_bus_match_signal(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "NameOwnerChanged",
-				    owner_changed, &asked);
+	int r = sd_bus_match_signal(bus, NULL, "org.freedesktop.DBus", "/org/freedesktop/DBus",
+				    "org.freedesktop.DBus", "NameOwnerChanged", owner_changed,
+				    &asked);
 
 	while (r >= 0) {
 		if (!asked)
@@ -149,7 +157,8 @@ int bluetooth_companion(const struct spliced_options *options, int run)
 	sd_bus *bus = NULL;
 	int r;
 
-	if (bluetooth_row(options) != BLUETOOTH_RFCOMM || spliced_value(options, BLUETOOTH_OPTION_SERVICE)->state == SPLICED_UNSET)
+	if (bluetooth_row(options) != BLUETOOTH_RFCOMM ||
+	    spliced_value(options, BLUETOOTH_OPTION_SERVICE)->state == SPLICED_UNSET)
 		return 0;
 	if (!run)
 		return 1;

@@ -42,7 +42,8 @@ static int may_be_interface(const char *name)
 	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n") == len;
 }
 
-/* fe80::1%eth0: the address before the %, and the interface behind it. Its index here is only a guess: see ip_index(). */
+/* fe80::1%eth0: the address before the %, and the interface behind it. Its index here is only a
+ * guess: see ip_index(). */
 static int parse_inet6(const struct spliced_options *options, int option, const char *text,
 		       struct ip_host *ret)
 {
@@ -68,12 +69,14 @@ static int parse_inet6(const struct spliced_options *options, int option, const 
 	return -ENODEV;
 }
 
-int ip_index(int fd, const struct spliced_options *options, int option, const char *interface, unsigned *ret)
+int ip_index(int fd, const struct spliced_options *options, int option, const char *interface,
+	     unsigned *ret)
 {
 	struct ifreq request = {0};
 
 	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface);
-	*ret = ioctl(fd, SIOCGIFINDEX, &request) < 0 ? read_index(interface) : (unsigned)request.ifr_ifindex;
+	*ret = ioctl(fd, SIOCGIFINDEX, &request) < 0 ? read_index(interface)
+						     : (unsigned)request.ifr_ifindex;
 	if (*ret)
 		return 0;
 	SPLICED_ERROR(options, option, "there is no interface \"%s\"", interface);
@@ -134,27 +137,38 @@ static int parse_number(const struct spliced_options *options, int option, int d
 unsigned ip_source_port(const struct spliced_options *options)
 {
 	const struct spliced_value *source = spliced_value(options, IP_OPTION_SOURCE);
-	uint32_t port = source->state != SPLICED_UNSET && source->text[0] == ':' ? read_index(source->text + 1) : 0;
+	uint32_t port = source->state != SPLICED_UNSET && source->text[0] == ':'
+				? read_index(source->text + 1)
+				: 0;
 
 	return options->role == SPLICED_CONNECT && port <= UINT16_MAX ? port : 0;
 }
 
-/* A port that several sockets have is one for sending only: which of them an answer is for cannot be told. What they say and hear again could not be
- * told either from what another program says from that port. */
-static int check_source_port(const struct spliced_options *options, int domain, const struct ip_host *host)
+/* A port that several sockets have is one for sending only: which of them an answer is for cannot
+ * be told. What they say and hear again could not be told either from what another program says
+ * from that port. */
+static int check_source_port(const struct spliced_options *options, int domain,
+			     const struct ip_host *host)
 {
-	const struct spliced_value *source = spliced_value(options, IP_OPTION_SOURCE), *loop = spliced_value(options, IP_OPTION_MULTICAST_LOOP);
+	const struct spliced_value *source = spliced_value(options, IP_OPTION_SOURCE),
+				   *loop = spliced_value(options, IP_OPTION_MULTICAST_LOOP);
 
 	if (!ip_source_port(options))
 		return 0;
 	if (options->row->type != SOCK_DGRAM || !ip_is_multicast(domain, host)) {
-		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is a port, which is only for targets that are multicast "
-			      "groups; write an address", source->text);
+		SPLICED_ERROR(
+			options, IP_OPTION_SOURCE,
+			"source \"%s\" is a port, which is only for targets that are multicast "
+			"groups; write an address",
+			source->text);
 		return -EINVAL;
 	}
 	if (loop->state == SPLICED_SET && loop->number) {
-		SPLICED_ERROR(options, IP_OPTION_MULTICAST_LOOP, "multicast_loop is true, but messages looped back from port %u could not be distinguished from those of "
-			      "another program; remove multicast_loop or source", ip_source_port(options));
+		SPLICED_ERROR(
+			options, IP_OPTION_MULTICAST_LOOP,
+			"multicast_loop is true, but messages looped back from port %u could not be distinguished from those of "
+			"another program; remove multicast_loop or source",
+			ip_source_port(options));
 		return -EINVAL;
 	}
 	return 0;
@@ -171,7 +185,8 @@ int ip_source(const struct spliced_options *options, int domain, struct ip_host 
 	if (ip_source_port(options))
 		return -ENOENT;
 	if (source->text[0] == ':' && source->text[1] != ':') {
-		SPLICED_ERROR(options, IP_OPTION_SOURCE, "source \"%s\" is not a port; ports are :1 to :65535", source->text);
+		SPLICED_ERROR(options, IP_OPTION_SOURCE,
+			      "source \"%s\" is not a port; ports are :1 to :65535", source->text);
 		return -EINVAL;
 	}
 	r = parse_number(options, IP_OPTION_SOURCE, domain, source->text, ret);
@@ -229,7 +244,9 @@ int ip_host(const struct spliced_options *options, int domain, struct ip_host *r
 		}
 		memcpy(ret->bytes, host->host, len);
 		ret->scope = domain == AF_INET6 ? host->host_scope : 0;
-		ret->interface = ret->scope && host->text && strchr(host->text, '%') ? strchr(host->text, '%') + 1 : NULL;
+		ret->interface = ret->scope && host->text && strchr(host->text, '%')
+					 ? strchr(host->text, '%') + 1
+					 : NULL;
 		r = domain == AF_INET6 ? check_mapped(options, IP_OPTION_HOST, ret->bytes) : 0;
 	} else if (host->text && *host->text) {
 		r = parse_number(options, IP_OPTION_HOST, domain, host->text, ret);

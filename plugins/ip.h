@@ -39,26 +39,30 @@ extern const struct spliced_option ip_options[IP_INET6_OPTIONS];
 /* Rows of both families, the first of them meant where a config names no type. */
 enum ip_row { IP_ROW_TCP, IP_ROW_MPTCP, IP_ROW_UDP, IP_ROWS };
 
-#define IP_STREAM                                                                                  \
-	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED |           \
+#define IP_STREAM                                                                        \
+	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | \
 	 SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS | SPLICED_RESET)
 
-#define IP_DATAGRAM                                                                                \
-	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES |  \
+#define IP_DATAGRAM                                                                               \
+	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES | \
 	 SPLICED_READERS)
 
-/* Bytes of the largest UDP datagram: 65,535 less the headers, of which IPv6 counts its own apart. */
+/* Bytes of the largest UDP datagram: 65,535 less the headers, of which IPv6 counts its own apart.
+ */
 enum { IP_UDP_MAX = 65507, IP6_UDP_MAX = 65527 };
 
 /* An address without a port, in network byte order: 4 bytes for AF_INET, 16 for AF_INET6. */
 struct ip_host {
 	unsigned char bytes[16];
-	uint32_t scope; /* interface index, or 0 */
-	const char *interface; /* the scope as it was written: its index is a socket's to say, ip_index(); or NULL */
+	uint32_t scope;	       /* interface index, or 0 */
+	const char *interface; /* the scope as it was written: its index is a socket's to say,
+				  ip_index(); or NULL */
 };
 
-/* The index that an interface has in a socket's network namespace, by its name or that number. 0; or -ENODEV with an error said. */
-int ip_index(int fd, const struct spliced_options *options, int option, const char *interface, unsigned *ret);
+/* The index that an interface has in a socket's network namespace, by its name or that number. 0;
+ * or -ENODEV with an error said. */
+int ip_index(int fd, const struct spliced_options *options, int option, const char *interface,
+	     unsigned *ret);
 
 /* The host that option HOST says: resolved, as a number, or "" for every address. 0, or negative
  * errno with an error said, but for -EADDRNOTAVAIL: a name that is not resolved yet. Looks at
@@ -112,7 +116,8 @@ struct ip_level {
 /* Sets what both families know, on a new socket or, the LIVE options only, on a listening one. */
 int ip_prepare(int fd, const struct spliced_options *options, const struct ip_level *level);
 
-/* Whether the socket listens already, or is bound where datagrams have no listen(2): a reload changes its LIVE options. */
+/* Whether the socket listens already, or is bound where datagrams have no listen(2): a reload
+ * changes its LIVE options. */
 int ip_is_open(int fd);
 
 /* setsockopt(2) of an int for an option. 0, or negative errno with an error said. */
@@ -122,8 +127,8 @@ int ip_set(int fd, const struct spliced_options *options, int option, int level,
 /* Whether an address is one of a multicast group. */
 int ip_is_multicast(int domain, const struct ip_host *host);
 
-/* What datagrams need beside ip_prepare()'s: the address that was asked (IP_PKTINFO, ip(7)), groups, broadcasts. `open`: it is
- * bound already. 0, or negative errno with an error said. */
+/* What datagrams need beside ip_prepare()'s: the address that was asked (IP_PKTINFO, ip(7)),
+ * groups, broadcasts. `open`: it is bound already. 0, or negative errno with an error said. */
 int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain, int open);
 
 /* Callback of both families. */

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Datagrams of inet and inet6. A socket bound to every address hears with each message which of them was asked, so that the
- * reply leaves from there: a client that asked one address takes no answer from another. The interface that a message came in by
- * says nothing of the way back, except for link-local addresses, which mean nothing without it.
+ * Datagrams of inet and inet6. A socket bound to every address hears with each message which of
+ * them was asked, so that the reply leaves from there: a client that asked one address takes no
+ * answer from another. The interface that a message came in by says nothing of the way back, except
+ * for link-local addresses, which mean nothing without it.
  */
 #include "ip.h"
 
@@ -13,7 +14,8 @@
 
 /* ---- replies ---- */
 
-static int put_control(void *control, size_t size, int level, int type, const void *data, size_t len)
+static int put_control(void *control, size_t size, int level, int type, const void *data,
+		       size_t len)
 {
 	struct cmsghdr header = {.cmsg_len = CMSG_LEN(len), .cmsg_level = level, .cmsg_type = type};
 
@@ -57,7 +59,8 @@ static const struct cmsghdr *find(const struct msghdr *received, int level, int 
 	return NULL;
 }
 
-/* An IPv6 socket tells of IPv4 in both dresses; only the one of IPv4 knows our own address where a broadcast was asked. */
+/* An IPv6 socket tells of IPv4 in both dresses; only the one of IPv4 knows our own address where a
+ * broadcast was asked. */
 int ip_reply(const struct msghdr *received, void *control, size_t size)
 {
 	const struct cmsghdr *inet = find(received, IPPROTO_IP, IP_PKTINFO);
@@ -68,7 +71,8 @@ int ip_reply(const struct msghdr *received, void *control, size_t size)
 	return inet6 ? reply_inet6(inet6, control, size) : 0;
 }
 
-/* What was sent to one address has that in both places, also where it is another machine's and was routed here (IP_TRANSPARENT). */
+/* What was sent to one address has that in both places, also where it is another machine's and was
+ * routed here (IP_TRANSPARENT). */
 int ip_copied(const struct msghdr *received)
 {
 	const struct cmsghdr *inet = find(received, IPPROTO_IP, IP_PKTINFO);
@@ -82,18 +86,22 @@ int ip_copied(const struct msghdr *received)
 
 /* ---- groups ---- */
 
-/* host->scope: the interface where the group is, in the socket's network namespace; 0: it is the kernel's choice. */
+/* host->scope: the interface where the group is, in the socket's network namespace; 0: it is the
+ * kernel's choice. */
 static int find_interface(int fd, const struct spliced_options *options, struct ip_host *host)
 {
 	const struct spliced_value *name = spliced_value(options, IP_OPTION_INTERFACE);
 
 	if (name->state != SPLICED_UNSET)
 		return ip_index(fd, options, IP_OPTION_INTERFACE, name->text, &host->scope);
-	return host->interface ? ip_index(fd, options, IP_OPTION_HOST, host->interface, &host->scope) : 0;
+	return host->interface ? ip_index(fd, options, IP_OPTION_HOST, host->interface,
+					  &host->scope)
+			       : 0;
 }
 
 /* The one sender that is listened to. -ENOENT: anybody. */
-static int read_source(const struct spliced_options *options, int domain, struct sockaddr_storage *ret)
+static int read_source(const struct spliced_options *options, int domain,
+		       struct sockaddr_storage *ret)
 {
 	const struct spliced_value *source = spliced_value(options, IP_OPTION_MULTICAST_SOURCE);
 	struct ip_host host = {0};
@@ -102,7 +110,8 @@ static int read_source(const struct spliced_options *options, int domain, struct
 	if (source->state == SPLICED_UNSET)
 		return -ENOENT;
 	if (inet_pton(domain, source->text, host.bytes) != 1) {
-		SPLICED_ERROR(options, IP_OPTION_MULTICAST_SOURCE, "\"%s\" is not an IPv%d address; write the address of a sender",
+		SPLICED_ERROR(options, IP_OPTION_MULTICAST_SOURCE,
+			      "\"%s\" is not an IPv%d address; write the address of a sender",
 			      source->text, domain == AF_INET ? 4 : 6);
 		return -EINVAL;
 	}
@@ -110,16 +119,19 @@ static int read_source(const struct spliced_options *options, int domain, struct
 	return 0;
 }
 
-/* What an IPv6 socket has joined on one interface it hears of all where this machine is a member: unless it is bound to that one. */
+/* What an IPv6 socket has joined on one interface it hears of all where this machine is a member:
+ * unless it is bound to that one. */
 static int stay_at(int fd, const struct spliced_options *options, int domain, unsigned index)
 {
-	if (domain != AF_INET6 || !index || spliced_value(options, IP_OPTION_INTERFACE)->state != SPLICED_UNSET)
+	if (domain != AF_INET6 || !index ||
+	    spliced_value(options, IP_OPTION_INTERFACE)->state != SPLICED_UNSET)
 		return 0;
 	return ip_set(fd, options, IP_OPTION_HOST, SOL_SOCKET, SO_BINDTOIFINDEX, (int)index);
 }
 
 /* MCAST_JOIN_GROUP, ip(7): one call for both families. */
-static int join(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
+static int join(int fd, const struct spliced_options *options, int domain,
+		const struct ip_host *host)
 {
 	int level = domain == AF_INET ? SOL_IP : SOL_IPV6, r;
 	struct group_source_req request = {.gsr_interface = host->scope};
@@ -136,20 +148,25 @@ static int join(int fd, const struct spliced_options *options, int domain, const
 	any.gr_group = request.gsr_group;
 	r = read_source(options, domain, &request.gsr_source);
 	if (!r)
-		r = setsockopt(fd, level, MCAST_JOIN_SOURCE_GROUP, &request, sizeof request) < 0 ? -errno : 0;
+		r = setsockopt(fd, level, MCAST_JOIN_SOURCE_GROUP, &request, sizeof request) < 0
+			    ? -errno
+			    : 0;
 	else if (r == -ENOENT)
 		r = setsockopt(fd, level, MCAST_JOIN_GROUP, &any, sizeof any) < 0 ? -errno : 0;
 	else
 		return r;
 	if (r < 0)
-		SPLICED_ERROR(options, IP_OPTION_HOST, "cannot join the multicast group: %s; set the interface to join it on",
-			      strerror(-r));
+		SPLICED_ERROR(
+			options, IP_OPTION_HOST,
+			"cannot join the multicast group: %s; set the interface to join it on",
+			strerror(-r));
 	return r;
 }
 
-/* It is shared with whoever hears the group. Bound to the group, which nothing comes from, a socket takes away no message of theirs; its
- * address is the kernel's to choose, as without that. */
-static int bind_port(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
+/* It is shared with whoever hears the group. Bound to the group, which nothing comes from, a socket
+ * takes away no message of theirs; its address is the kernel's to choose, as without that. */
+static int bind_port(int fd, const struct spliced_options *options, int domain,
+		     const struct ip_host *host)
 {
 	unsigned port = ip_source_port(options);
 	struct sockaddr_storage address;
@@ -160,15 +177,18 @@ static int bind_port(int fd, const struct spliced_options *options, int domain, 
 		return 0;
 	r = ip_set(fd, options, IP_OPTION_SOURCE, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!r)
-		r = domain == AF_INET ? ip_set(fd, options, IP_OPTION_SOURCE, SOL_IP, IP_MULTICAST_ALL, 0)
-				      : ip_set(fd, options, IP_OPTION_SOURCE, SOL_IPV6, IPV6_MULTICAST_ALL, 0);
+		r = domain == AF_INET
+			    ? ip_set(fd, options, IP_OPTION_SOURCE, SOL_IP, IP_MULTICAST_ALL, 0)
+			    : ip_set(fd, options, IP_OPTION_SOURCE, SOL_IPV6, IPV6_MULTICAST_ALL,
+				     0);
 	if (r < 0)
 		return r;
 	ip_sockaddr(domain, host, port, &address, &len);
 	if (!bind(fd, (const struct sockaddr *)&address, len))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, IP_OPTION_SOURCE, "cannot send from port %u: %s", port, strerror(-r));
+	SPLICED_ERROR(options, IP_OPTION_SOURCE, "cannot send from port %u: %s", port,
+		      strerror(-r));
 	return r;
 }
 
@@ -178,17 +198,19 @@ static int loops(const struct spliced_options *options)
 }
 
 /* Through which interface, how far, and whether we hear it ourselves. */
-static int aim(int fd, const struct spliced_options *options, int domain, const struct ip_host *host)
+static int aim(int fd, const struct spliced_options *options, int domain,
+	       const struct ip_host *host)
 {
 	int is_inet = domain == AF_INET, level = is_inet ? SOL_IP : SOL_IPV6, r;
 	int index = (int)host->scope;
 	struct ip_mreqn way = {.imr_ifindex = index};
 
-	r = ip_set(fd, options, IP_OPTION_MULTICAST_TTL, level, is_inet ? IP_MULTICAST_TTL : IPV6_MULTICAST_HOPS,
+	r = ip_set(fd, options, IP_OPTION_MULTICAST_TTL, level,
+		   is_inet ? IP_MULTICAST_TTL : IPV6_MULTICAST_HOPS,
 		   (int)spliced_value(options, IP_OPTION_MULTICAST_TTL)->number);
 	if (!r)
-		r = ip_set(fd, options, IP_OPTION_MULTICAST_LOOP, level, is_inet ? IP_MULTICAST_LOOP : IPV6_MULTICAST_LOOP,
-			   loops(options));
+		r = ip_set(fd, options, IP_OPTION_MULTICAST_LOOP, level,
+			   is_inet ? IP_MULTICAST_LOOP : IPV6_MULTICAST_LOOP, loops(options));
 	if (!r)
 		r = bind_port(fd, options, domain, host);
 	if (r < 0 || !index)
@@ -198,7 +220,9 @@ static int aim(int fd, const struct spliced_options *options, int domain, const 
 	if (!setsockopt(fd, level, IP_MULTICAST_IF, &way, sizeof way))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, IP_OPTION_INTERFACE, "cannot send to the multicast group through this interface: %s", strerror(-r));
+	SPLICED_ERROR(options, IP_OPTION_INTERFACE,
+		      "cannot send to the multicast group through this interface: %s",
+		      strerror(-r));
 	return r;
 }
 
@@ -214,11 +238,13 @@ static int prepare_group(int fd, const struct spliced_options *options, int doma
 	r = find_interface(fd, options, &host);
 	if (r < 0)
 		return r;
-	return options->role == SPLICED_LISTEN ? join(fd, options, domain, &host) : aim(fd, options, domain, &host);
+	return options->role == SPLICED_LISTEN ? join(fd, options, domain, &host)
+					       : aim(fd, options, domain, &host);
 }
 
-/* Of each message, which address of ours was asked; of groups, only what this very socket has joined: else it hears those of all other
- * programs, where it is bound to every address. An IPv6 socket takes the options of IPv4 too, for IPv4 that comes to it. */
+/* Of each message, which address of ours was asked; of groups, only what this very socket has
+ * joined: else it hears those of all other programs, where it is bound to every address. An IPv6
+ * socket takes the options of IPv4 too, for IPv4 that comes to it. */
 static int listen_well(int fd, const struct spliced_options *options, int domain)
 {
 	int r = domain == AF_INET6 ? ip_set(fd, options, -1, SOL_IPV6, IPV6_RECVPKTINFO, 1) : 0;

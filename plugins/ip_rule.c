@@ -90,7 +90,8 @@ int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t
 		return -EINVAL;
 	prefix = slash ? strtoul(slash + 1, &end, 10) : bits;
 	if (slash && (slash[1] < '0' || slash[1] > '9' || *end || prefix > bits)) {
-		snprintf(text, size, "\"%s\": the prefix length of an IPv%c address must be 0 to %u", rule_text,
+		snprintf(text, size,
+			 "\"%s\": the prefix length of an IPv%c address must be 0 to %u", rule_text,
 			 bits == 32 ? '4' : '6', bits);
 		return -EINVAL;
 	}

@@ -111,8 +111,8 @@ int ip_is_open(int fd)
 
 static int refuse(const struct spliced_options *options, int option, int r)
 {
-	SPLICED_ERROR(options, option, "cannot set \"%s\": %s", option < 0 ? "pktinfo" : ip_options[option].name,
-		      strerror(-r));
+	SPLICED_ERROR(options, option, "cannot set \"%s\": %s",
+		      option < 0 ? "pktinfo" : ip_options[option].name, strerror(-r));
 	return r;
 }
 
@@ -149,7 +149,8 @@ static int set_congestion(int fd, const struct spliced_options *options)
 	int file, r;
 
 	if (value->state == SPLICED_UNSET ||
-	    !setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, value->text, (socklen_t)strlen(value->text)))
+	    !setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, value->text,
+			(socklen_t)strlen(value->text)))
 		return 0;
 	r = -errno;
 	file = open(path, O_RDONLY | O_CLOEXEC);
@@ -160,11 +161,15 @@ static int set_congestion(int fd, const struct spliced_options *options)
 	known[n > 0 ? n : 0] = '\0';
 	known[strcspn(known, "\n")] = '\0';
 	if (r == -EPERM)
-		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "\"%s\" may not be used; net.ipv4.tcp_allowed_congestion_control lists those that may",
-			      value->text);
+		SPLICED_ERROR(
+			options, IP_OPTION_CONGESTION,
+			"\"%s\" may not be used; net.ipv4.tcp_allowed_congestion_control lists those that may",
+			value->text);
 	else
-		SPLICED_ERROR(options, IP_OPTION_CONGESTION, "there is no congestion control \"%s\" here; available: %s "
-							     "(net.ipv4.tcp_available_congestion_control)", value->text, *known ? known : "?");
+		SPLICED_ERROR(options, IP_OPTION_CONGESTION,
+			      "there is no congestion control \"%s\" here; available: %s "
+			      "(net.ipv4.tcp_available_congestion_control)",
+			      value->text, *known ? known : "?");
 	return r;
 }
 
@@ -317,7 +322,9 @@ static unsigned first_unprivileged_port(void)
 
 uint64_t ip_needs(const struct spliced_options *options)
 {
-	int64_t port = options->role == SPLICED_LISTEN ? spliced_value(options, IP_OPTION_PORT)->number : ip_source_port(options);
+	int64_t port = options->role == SPLICED_LISTEN
+			       ? spliced_value(options, IP_OPTION_PORT)->number
+			       : ip_source_port(options);
 	uint64_t needs = 0;
 
 	if (port && port < first_unprivileged_port())

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family netlink, netlink(7): what the kernel says of links, addresses, routes, devices, processes. A socket joins the groups it is
- * asked to (netlink_group.c). What is sent to the kernel are dumps that a format asks for, and of an operator's or a client's messages
- * those whose types he lists (netlink_write.c). How messages become JSON is in netlink_json.c and the files that it calls. Of protocol
- * usersock is what processes say to each other: a datagram socket like others.
+ * The family netlink, netlink(7): what the kernel says of links, addresses, routes, devices,
+ * processes. A socket joins the groups it is asked to (netlink_group.c). What is sent to the kernel
+ * are dumps that a format asks for, and of an operator's or a client's messages those whose types
+ * he lists (netlink_write.c). How messages become JSON is in netlink_json.c and the files that it
+ * calls. Of protocol usersock is what processes say to each other: a datagram socket like others.
  */
 #include "netlink.h"
 
@@ -14,7 +15,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUFFER_BYTES = 4 << 20, CAP_NET_ADMIN_BIT = 12, CAP_NET_BROADCAST_BIT = 11, CAP_AUDIT_READ_BIT = 37 };
+enum {
+	BUFFER_BYTES = 4 << 20,
+	CAP_NET_ADMIN_BIT = 12,
+	CAP_NET_BROADCAST_BIT = 11,
+	CAP_AUDIT_READ_BIT = 37
+};
 
 enum { ROWS = 25 };
 
@@ -48,11 +54,12 @@ static const struct spliced_option options_[NETLINK_OPTIONS] = {
 };
 /* clang-format on */
 
-#define ROW_WITH(number, word, more)                                                                                 \
-	{                                                                                                            \
-		.type = SOCK_RAW, .protocol = (number), .name = (word), .pattern = "PROTOCOL",                       \
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED | (more), \
-		.max_message = 1 << 20, .link_type = NETLINK_LINK_TYPE,                                              \
+#define ROW_WITH(number, word, more)                                                            \
+	{                                                                                       \
+		.type = SOCK_RAW, .protocol = (number), .name = (word), .pattern = "PROTOCOL",  \
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | \
+				SPLICED_ORDERED | (more),                                       \
+		.max_message = 1 << 20, .link_type = NETLINK_LINK_TYPE,                         \
 	}
 #define ROW(number, word) ROW_WITH(number, word, SPLICED_RECEIVE_ONLY | SPLICED_FEED)
 
@@ -74,8 +81,15 @@ static const struct spliced_row rows[ROWS] = {
 	ROW(NETLINK_RDMA, "rdma"),
 	ROW(NETLINK_CRYPTO, "crypto"),
 	ROW(NETLINK_SMC, "smc"),
-	ROW(23, "module23"), ROW(24, "module24"), ROW(25, "module25"), ROW(26, "module26"), ROW(27, "module27"),
-	ROW(28, "module28"), ROW(29, "module29"), ROW(30, "module30"), ROW(31, "module31"),
+	ROW(23, "module23"),
+	ROW(24, "module24"),
+	ROW(25, "module25"),
+	ROW(26, "module26"),
+	ROW(27, "module27"),
+	ROW(28, "module28"),
+	ROW(29, "module29"),
+	ROW(30, "module30"),
+	ROW(31, "module31"),
 };
 
 static const struct spliced_format formats[] = {
@@ -102,7 +116,8 @@ static const struct spliced_format formats[] = {
 
 /* ---- callbacks ---- */
 
-static int netlink_address_of(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int netlink_address_of(const struct spliced_options *options,
+			      struct sockaddr_storage *address, socklen_t *len)
 {
 	struct sockaddr_nl *nl = (struct sockaddr_nl *)address;
 	uint32_t port = (uint32_t)spliced_value(options, NETLINK_OPTION_PORTID)->number;
@@ -115,26 +130,31 @@ static int netlink_address_of(const struct spliced_options *options, struct sock
 	nl->nl_pid = port;
 	*len = sizeof *nl;
 	if (options->role == SPLICED_CONNECT && port && !sends) {
-		SPLICED_ERROR(options, NETLINK_OPTION_PORTID, "a target of protocol %s is the kernel, whose port is 0; remove portid",
-			      options->row->name);
+		SPLICED_ERROR(
+			options, NETLINK_OPTION_PORTID,
+			"a target of protocol %s is the kernel, whose port is 0; remove portid",
+			options->row->name);
 		return -EINVAL;
 	}
 	if (sends && (!port || spliced_value(options, NETLINK_OPTION_GROUPS)->list_len)) {
-		SPLICED_ERROR(options, NETLINK_OPTION_PORTID,
-			      "a target of protocol usersock is one other process: set its portid, and no groups");
+		SPLICED_ERROR(
+			options, NETLINK_OPTION_PORTID,
+			"a target of protocol usersock is one other process: set its portid, and no groups");
 		return -EINVAL;
 	}
 	return 0;
 }
 
-static int netlink_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int netlink_describe(const struct spliced_row *row, const struct sockaddr *address,
+			    socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_nl *nl = (const struct sockaddr_nl *)address;
 	int n;
 
 	if (len < sizeof *nl || nl->nl_family != AF_NETLINK)
 		return -EAFNOSUPPORT;
-	n = nl->nl_pid ? snprintf(text, size, "%s?portid=%u", row->name, nl->nl_pid) : snprintf(text, size, "%s", row->name);
+	n = nl->nl_pid ? snprintf(text, size, "%s?portid=%u", row->name, nl->nl_pid)
+		       : snprintf(text, size, "%s", row->name);
 	return (size_t)n < size ? 0 : -ENOSPC;
 }
 
@@ -184,16 +204,22 @@ static int netlink_prepare(int fd, const struct spliced_options *options)
 	    setsockopt(fd, SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &one, sizeof one) < 0) {
 		int r = -errno;
 
-		SPLICED_ERROR(options, NETLINK_OPTION_ALL_NSID, "cannot receive from all namespaces: %s; this requires CAP_NET_BROADCAST",
-			      strerror(-r));
+		SPLICED_ERROR(
+			options, NETLINK_OPTION_ALL_NSID,
+			"cannot receive from all namespaces: %s; this requires CAP_NET_BROADCAST",
+			strerror(-r));
 		return r;
 	}
-	return options->role == SPLICED_CONNECT && options->row->protocol != NETLINK_USERSOCK ? netlink_join(fd, options) : 0;
+	return options->role == SPLICED_CONNECT && options->row->protocol != NETLINK_USERSOCK
+		       ? netlink_join(fd, options)
+		       : 0;
 }
 
-/* Anybody may send to a port number: only the kernel is heard, but where processes speak to each other. There the group that a message
- * was sent to stands beside its sender's port, and a reply is not for all of it. */
-static int netlink_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message)
+/* Anybody may send to a port number: only the kernel is heard, but where processes speak to each
+ * other. There the group that a message was sent to stands beside its sender's port, and a reply is
+ * not for all of it. */
+static int netlink_received(const struct spliced_options *options, const struct msghdr *received,
+			    struct spliced_message *message)
 {
 	struct sockaddr_nl *from = received->msg_name;
 
@@ -209,7 +235,9 @@ static int netlink_received(const struct spliced_options *options, const struct 
 
 static uint64_t netlink_needs(const struct spliced_options *options)
 {
-	uint64_t needs = spliced_value(options, NETLINK_OPTION_ALL_NSID)->number ? UINT64_C(1) << CAP_NET_BROADCAST_BIT : 0;
+	uint64_t needs = spliced_value(options, NETLINK_OPTION_ALL_NSID)->number
+				 ? UINT64_C(1) << CAP_NET_BROADCAST_BIT
+				 : 0;
 
 	if (netlink_writes_changes(options))
 		needs |= UINT64_C(1) << CAP_NET_ADMIN_BIT;
@@ -219,7 +247,8 @@ static uint64_t netlink_needs(const struct spliced_options *options)
 	case NETLINK_GENERIC:
 		return needs;
 	case NETLINK_USERSOCK: /* to send takes nothing */
-		return options->role == SPLICED_LISTEN && spliced_value(options, NETLINK_OPTION_GROUPS)->list_len
+		return options->role == SPLICED_LISTEN &&
+				       spliced_value(options, NETLINK_OPTION_GROUPS)->list_len
 			       ? needs | UINT64_C(1) << CAP_NET_ADMIN_BIT
 			       : needs;
 	case NETLINK_AUDIT:

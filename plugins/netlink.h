@@ -22,15 +22,25 @@ enum netlink_option {
 enum netlink_on_overrun { ON_OVERRUN_RESYNC, ON_OVERRUN_MARK, ON_OVERRUN_IGNORE };
 
 /* What can be dumped, in this order: names of links come before what names them. */
-enum netlink_kind { NETLINK_LINK, NETLINK_ADDRESS, NETLINK_ROUTES, NETLINK_NEIGHBOUR, NETLINK_RULE, NETLINK_NEXTHOP, NETLINK_KINDS };
+enum netlink_kind {
+	NETLINK_LINK,
+	NETLINK_ADDRESS,
+	NETLINK_ROUTES,
+	NETLINK_NEIGHBOUR,
+	NETLINK_RULE,
+	NETLINK_NEXTHOP,
+	NETLINK_KINDS
+};
 
 /* Bits of the kinds whose groups are among the option's; what is no group's name is left out. */
 unsigned netlink_kinds(const struct spliced_options *options);
 
-/* Whether the option's groups are of the row's protocol, as far as that is known without a socket. 0 or -EINVAL, said. */
+/* Whether the option's groups are of the row's protocol, as far as that is known without a socket.
+ * 0 or -EINVAL, said. */
 int netlink_check_groups(const struct spliced_options *options);
 
-/* Joins them, and asks for what does not come by itself: process events, logged packets. 0 or negative errno, said. */
+/* Joins them, and asks for what does not come by itself: process events, logged packets. 0 or
+ * negative errno, said. */
 int netlink_join(int fd, const struct spliced_options *options);
 
 enum { NETLINK_LOG_REQUEST = 0x10600001 }; /* nlmsg_seq of what asks for logged packets */
@@ -62,8 +72,10 @@ struct netlink_attributes {
 	const struct nlattr **at;
 };
 
-/* Fill a table of most + 1 pointers: from behind a header of so many bytes in a message, or from a nest. */
-void netlink_parse(const struct nlmsghdr *message, size_t header, const struct nlattr **at, unsigned most);
+/* Fill a table of most + 1 pointers: from behind a header of so many bytes in a message, or from a
+ * nest. */
+void netlink_parse(const struct nlmsghdr *message, size_t header, const struct nlattr **at,
+		   unsigned most);
 void netlink_parse_nested(const struct nlattr *nest, const struct nlattr **at, unsigned most);
 void netlink_parse_bytes(const void *bytes, size_t len, const struct nlattr **at, unsigned most);
 
@@ -77,7 +89,8 @@ void netlink_put_text(json_t *object, const char *key, const char *text);
 void netlink_put_number(json_t *object, const char *key, int64_t number);
 
 /* An address of the family, or "" */
-void netlink_put_address(json_t *object, const char *key, int family, const struct nlattr *attribute);
+void netlink_put_address(json_t *object, const char *key, int family,
+			 const struct nlattr *attribute);
 const char *netlink_address(int family, const void *bytes, size_t len, char text[64]);
 
 /* A name from a table, else the number as text, as ip(8) has it. */
@@ -85,38 +98,52 @@ struct netlink_name {
 	uint32_t number;
 	const char *name;
 };
-const char *netlink_name(const struct netlink_name *names, size_t n, uint32_t number, char text[16]);
+const char *netlink_name(const struct netlink_name *names, size_t n, uint32_t number,
+			 char text[16]);
 
-extern const struct netlink_name netlink_scopes[], netlink_protocols[], netlink_tables[], netlink_types[];
+extern const struct netlink_name netlink_scopes[], netlink_protocols[], netlink_tables[],
+	netlink_types[];
 extern const size_t netlink_n_scopes, netlink_n_protocols, netlink_n_tables, netlink_n_types;
 
 /* Where a message's numbers of interfaces are at home. */
 struct netlink_place {
-	int fd;         /* the socket it came by: it asks in its own network namespace */
+	int fd;		/* the socket it came by: it asks in its own network namespace */
 	uint64_t netns; /* SO_NETNS_COOKIE of that, 0: unknown */
-	int32_t nsid;   /* the number of another namespace, whose names cannot be asked for; -1: none */
+	int32_t nsid; /* the number of another namespace, whose names cannot be asked for; -1: none
+		       */
 };
 
-/* An interface's name, "if12" where it has none any more or none that is known; and its flags, 0 where they are not known. */
-const char *netlink_interface(const struct netlink_place *place, uint32_t index, char name[IF_NAMESIZE]);
+/* An interface's name, "if12" where it has none any more or none that is known; and its flags, 0
+ * where they are not known. */
+const char *netlink_interface(const struct netlink_place *place, uint32_t index,
+			      char name[IF_NAMESIZE]);
 unsigned netlink_interface_flags(const struct netlink_place *place, uint32_t index);
 
 /* A name was said in a message. */
 void netlink_learn_interface(const struct netlink_place *place, uint32_t index, const char *name);
 
-/* A link, an address, a route, a neighbour, a rule or a next hop, as members of an object. False: it is none that ip(8) would show. */
-bool netlink_put_link(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
-bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
-bool netlink_put_route(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
-bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
-bool netlink_put_rule(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
-bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+/* A link, an address, a route, a neighbour, a rule or a next hop, as members of an object. False:
+ * it is none that ip(8) would show. */
+bool netlink_put_link(json_t *object, const struct nlmsghdr *message,
+		      const struct netlink_place *place);
+bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message,
+			      const struct netlink_place *place);
+bool netlink_put_route(json_t *object, const struct nlmsghdr *message,
+		       const struct netlink_place *place);
+bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message,
+			   const struct netlink_place *place);
+bool netlink_put_rule(json_t *object, const struct nlmsghdr *message,
+		      const struct netlink_place *place);
+bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message,
+			 const struct netlink_place *place);
 
-/* An event of protocol uevent or connector, of len bytes: as members of an object. What the event is called, or NULL: it is none. */
+/* An event of protocol uevent or connector, of len bytes: as members of an object. What the event
+ * is called, or NULL: it is none. */
 const char *netlink_put_uevent(json_t *object, const char *text, size_t len);
 const char *netlink_put_process(json_t *object, const struct nlmsghdr *message);
 
-/* A tracked connection of protocol netfilter: what the event is called; NULL: the message is of another kind. */
+/* A tracked connection of protocol netfilter: what the event is called; NULL: the message is of
+ * another kind. */
 const char *netlink_put_conntrack(json_t *object, const struct nlmsghdr *message);
 
 /* Any other message: its header, and what is behind it in base64. */
@@ -124,11 +151,13 @@ void netlink_put_raw(json_t *object, const struct nlmsghdr *message);
 
 /* The format json. */
 int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t size);
-int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
+int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+			void *frame, size_t size);
 int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size);
 enum { NETLINK_JSON_STATE = 48 };
 
 /* The format pcap. */
 int netlink_capture_preamble(struct spliced_consumer *consumer, void *frame, size_t size);
-int netlink_capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size);
+int netlink_capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+			   void *frame, size_t size);
 enum { NETLINK_CAPTURE_STATE = 1, NETLINK_LINK_TYPE = 253 };

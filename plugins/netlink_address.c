@@ -12,10 +12,12 @@
 enum { LLADDR_BYTES_MAX = 32 };
 
 static const struct netlink_name address_flags[] = {
-	{IFA_F_SECONDARY, "secondary"},	  {IFA_F_NODAD, "nodad"},	    {IFA_F_OPTIMISTIC, "optimistic"},
-	{IFA_F_DADFAILED, "dadfailed"},	  {IFA_F_HOMEADDRESS, "home"},	    {IFA_F_DEPRECATED, "deprecated"},
-	{IFA_F_TENTATIVE, "tentative"},	  {IFA_F_PERMANENT, "dynamic"},	    {IFA_F_MANAGETEMPADDR, "mngtmpaddr"},
-	{IFA_F_NOPREFIXROUTE, "noprefixroute"}, {IFA_F_MCAUTOJOIN, "autojoin"}, {IFA_F_STABLE_PRIVACY, "stable-privacy"},
+	{IFA_F_SECONDARY, "secondary"},	      {IFA_F_NODAD, "nodad"},
+	{IFA_F_OPTIMISTIC, "optimistic"},     {IFA_F_DADFAILED, "dadfailed"},
+	{IFA_F_HOMEADDRESS, "home"},	      {IFA_F_DEPRECATED, "deprecated"},
+	{IFA_F_TENTATIVE, "tentative"},	      {IFA_F_PERMANENT, "dynamic"},
+	{IFA_F_MANAGETEMPADDR, "mngtmpaddr"}, {IFA_F_NOPREFIXROUTE, "noprefixroute"},
+	{IFA_F_MCAUTOJOIN, "autojoin"},	      {IFA_F_STABLE_PRIVACY, "stable-privacy"},
 };
 
 static void put_flags(json_t *object, uint32_t flags, int family)
@@ -28,8 +30,10 @@ static void put_flags(json_t *object, uint32_t flags, int family)
 
 		/* An address that is not permanent is a dynamic one. */
 		if (!(flags & flag) == (flag == IFA_F_PERMANENT))
-			json_object_set_new(object, flag == IFA_F_SECONDARY && family == AF_INET6 ? "temporary" : name,
-					    json_true());
+			json_object_set_new(
+				object,
+				flag == IFA_F_SECONDARY && family == AF_INET6 ? "temporary" : name,
+				json_true());
 		flags &= ~flag;
 	}
 	if (!flags)
@@ -40,7 +44,10 @@ static void put_flags(json_t *object, uint32_t flags, int family)
 
 static const char *family_name(unsigned family)
 {
-	return family == AF_INET ? "inet" : family == AF_INET6 ? "inet6" : family == AF_BRIDGE ? "bridge" : "unknown";
+	return family == AF_INET     ? "inet"
+	       : family == AF_INET6  ? "inet6"
+	       : family == AF_BRIDGE ? "bridge"
+				     : "unknown";
 }
 
 /* The address itself, and the other end's where there is one. */
@@ -50,9 +57,10 @@ static void put_local(json_t *object, int family, const struct nlattr *const *at
 	const struct nlattr *peer = at[IFA_ADDRESS] ? at[IFA_ADDRESS] : local;
 
 	netlink_put_address(object, "local", family, local);
-	if (local && peer && (mnl_attr_get_payload_len(local) != mnl_attr_get_payload_len(peer) ||
-			      memcmp(mnl_attr_get_payload(local), mnl_attr_get_payload(peer),
-				     mnl_attr_get_payload_len(local)) != 0))
+	if (local && peer &&
+	    (mnl_attr_get_payload_len(local) != mnl_attr_get_payload_len(peer) ||
+	     memcmp(mnl_attr_get_payload(local), mnl_attr_get_payload(peer),
+		    mnl_attr_get_payload_len(local)) != 0))
 		netlink_put_address(object, "address", family, peer);
 }
 
@@ -67,7 +75,8 @@ static void put_lifetimes(json_t *object, const struct nlattr *attribute)
 	netlink_put_number(object, "preferred_life_time", info.ifa_prefered);
 }
 
-bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
+bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message,
+			      const struct netlink_place *place)
 {
 	const struct ifaddrmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[IFA_MAX + 1];
@@ -85,8 +94,10 @@ bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message, co
 		netlink_put_number(object, "metric", netlink_u32(at[IFA_RT_PRIORITY]));
 	netlink_put_address(object, "broadcast", info->ifa_family, at[IFA_BROADCAST]);
 	netlink_put_address(object, "anycast", info->ifa_family, at[IFA_ANYCAST]);
-	netlink_put_text(object, "scope", netlink_name(netlink_scopes, netlink_n_scopes, info->ifa_scope, text));
-	put_flags(object, at[IFA_FLAGS] ? netlink_u32(at[IFA_FLAGS]) : info->ifa_flags, info->ifa_family);
+	netlink_put_text(object, "scope",
+			 netlink_name(netlink_scopes, netlink_n_scopes, info->ifa_scope, text));
+	put_flags(object, at[IFA_FLAGS] ? netlink_u32(at[IFA_FLAGS]) : info->ifa_flags,
+		  info->ifa_family);
 	netlink_put_text(object, "label", netlink_text(at[IFA_LABEL]));
 	put_lifetimes(object, at[IFA_CACHEINFO]);
 	return true;
@@ -95,8 +106,9 @@ bool netlink_put_inet_address(json_t *object, const struct nlmsghdr *message, co
 /* ---- neighbours ---- */
 
 static const struct netlink_name state_names[] = {
-	{NUD_INCOMPLETE, "INCOMPLETE"}, {NUD_REACHABLE, "REACHABLE"}, {NUD_STALE, "STALE"},   {NUD_DELAY, "DELAY"},
-	{NUD_PROBE, "PROBE"},		{NUD_FAILED, "FAILED"},	      {NUD_NOARP, "NOARP"},   {NUD_PERMANENT, "PERMANENT"},
+	{NUD_INCOMPLETE, "INCOMPLETE"}, {NUD_REACHABLE, "REACHABLE"}, {NUD_STALE, "STALE"},
+	{NUD_DELAY, "DELAY"},		{NUD_PROBE, "PROBE"},	      {NUD_FAILED, "FAILED"},
+	{NUD_NOARP, "NOARP"},		{NUD_PERMANENT, "PERMANENT"},
 };
 
 static void put_states(json_t *object, unsigned state)
@@ -140,11 +152,12 @@ static void put_neighbour_flags(json_t *object, const struct ndmsg *info, uint32
 /* ip(8) shows no entry that was never resolved, nor those that need not be. */
 static bool is_shown(const struct nlmsghdr *message, const struct ndmsg *info)
 {
-	return message->nlmsg_type == RTM_DELNEIGH || info->ndm_flags & NTF_PROXY || info->ndm_family == AF_BRIDGE ||
-	       info->ndm_state & (0xff & ~NUD_NOARP);
+	return message->nlmsg_type == RTM_DELNEIGH || info->ndm_flags & NTF_PROXY ||
+	       info->ndm_family == AF_BRIDGE || info->ndm_state & (0xff & ~NUD_NOARP);
 }
 
-bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
+bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message,
+			   const struct netlink_place *place)
 {
 	const struct ndmsg *info = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[NDA_MAX + 1];
@@ -157,7 +170,8 @@ bool netlink_put_neighbour(json_t *object, const struct nlmsghdr *message, const
 		netlink_put_text(object, "family", family_name(info->ndm_family));
 	netlink_put_address(object, "dst", info->ndm_family, at[NDA_DST]);
 	if (info->ndm_ifindex > 0)
-		netlink_put_text(object, "dev", netlink_interface(place, (uint32_t)info->ndm_ifindex, name));
+		netlink_put_text(object, "dev",
+				 netlink_interface(place, (uint32_t)info->ndm_ifindex, name));
 	if (at[NDA_LLADDR])
 		put_lladdr(object, at[NDA_LLADDR]);
 	put_neighbour_flags(object, info, netlink_u32(at[NDA_FLAGS_EXT]));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Attributes of netlink messages, and how they read in JSON. Lengths are the sender's claim: each is checked where it is used. */
+/* Attributes of netlink messages, and how they read in JSON. Lengths are the sender's claim: each
+ * is checked where it is used. */
 #include "netlink.h"
 
 #include <arpa/inet.h>
@@ -27,11 +28,13 @@ void netlink_parse_bytes(const void *bytes, size_t len, const struct nlattr **at
 	}
 }
 
-void netlink_parse(const struct nlmsghdr *message, size_t header, const struct nlattr **at, unsigned most)
+void netlink_parse(const struct nlmsghdr *message, size_t header, const struct nlattr **at,
+		   unsigned most)
 {
 	size_t payload = mnl_nlmsg_get_payload_len(message), skip = MNL_ALIGN(header);
 
-	netlink_parse_bytes((const char *)mnl_nlmsg_get_payload(message) + (skip < payload ? skip : 0),
+	netlink_parse_bytes((const char *)mnl_nlmsg_get_payload(message) +
+				    (skip < payload ? skip : 0),
 			    skip < payload ? payload - skip : 0, at, most);
 }
 
@@ -42,19 +45,24 @@ void netlink_parse_nested(const struct nlattr *nest, const struct nlattr **at, u
 
 uint32_t netlink_u32(const struct nlattr *attribute)
 {
-	return attribute && mnl_attr_get_payload_len(attribute) >= sizeof(uint32_t) ? mnl_attr_get_u32(attribute) : 0;
+	return attribute && mnl_attr_get_payload_len(attribute) >= sizeof(uint32_t)
+		       ? mnl_attr_get_u32(attribute)
+		       : 0;
 }
 
 uint8_t netlink_u8(const struct nlattr *attribute)
 {
-	return attribute && mnl_attr_get_payload_len(attribute) >= 1 ? mnl_attr_get_u8(attribute) : 0;
+	return attribute && mnl_attr_get_payload_len(attribute) >= 1 ? mnl_attr_get_u8(attribute)
+								     : 0;
 }
 
 const char *netlink_text(const struct nlattr *attribute)
 {
 	uint16_t len = attribute ? mnl_attr_get_payload_len(attribute) : 0;
 
-	return len && memchr(mnl_attr_get_payload(attribute), '\0', len) ? mnl_attr_get_str(attribute) : NULL;
+	return len && memchr(mnl_attr_get_payload(attribute), '\0', len)
+		       ? mnl_attr_get_str(attribute)
+		       : NULL;
 }
 
 /* An interface may be called by any bytes but '/', space and ':'. */
@@ -86,7 +94,8 @@ const char *netlink_address(int family, const void *bytes, size_t len, char text
 	return NULL;
 }
 
-void netlink_put_address(json_t *object, const char *key, int family, const struct nlattr *attribute)
+void netlink_put_address(json_t *object, const char *key, int family,
+			 const struct nlattr *attribute)
 {
 	char text[64];
 
@@ -98,7 +107,8 @@ void netlink_put_address(json_t *object, const char *key, int family, const stru
 
 void netlink_put_raw(json_t *object, const struct nlmsghdr *message)
 {
-	static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 	const unsigned char *bytes = mnl_nlmsg_get_payload(message);
 	size_t len = mnl_nlmsg_get_payload_len(message), n = 0;
 	char *text = malloc((len + 2) / 3 * 4 + 1);
@@ -109,7 +119,8 @@ void netlink_put_raw(json_t *object, const struct nlmsghdr *message)
 	netlink_put_number(object, "pid", message->nlmsg_pid);
 	for (size_t i = 0; text && i < len; i += 3) {
 		size_t left = len - i;
-		uint32_t group = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+		uint32_t group = (uint32_t)bytes[i] << 16 |
+				 (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
 				 (left > 2 ? bytes[i + 2] : 0);
 
 		text[n++] = digits[group >> 18];

@@ -35,18 +35,21 @@ static void put_be64(json_t *object, const char *key, const struct nlattr *attri
 
 static void put_protocol(json_t *object, const struct nlattr *nest)
 {
-	static const struct netlink_name names[] = {{1, "icmp"}, {6, "tcp"}, {17, "udp"}, {33, "dccp"}, {47, "gre"}, {58, "ipv6-icmp"},
-						    {132, "sctp"}, {136, "udplite"}};
+	static const struct netlink_name names[] = {
+		{1, "icmp"}, {6, "tcp"},	{17, "udp"},   {33, "dccp"},
+		{47, "gre"}, {58, "ipv6-icmp"}, {132, "sctp"}, {136, "udplite"}};
 	const struct nlattr *at[CTA_PROTO_MAX + 1];
 	char text[16];
 
 	netlink_parse_nested(nest, at, CTA_PROTO_MAX);
 	if (at[CTA_PROTO_NUM])
 		netlink_put_text(object, "protocol",
-				 netlink_name(names, sizeof names / sizeof *names, netlink_u8(at[CTA_PROTO_NUM]), text));
+				 netlink_name(names, sizeof names / sizeof *names,
+					      netlink_u8(at[CTA_PROTO_NUM]), text));
 	put_be16(object, "sport", at[CTA_PROTO_SRC_PORT]);
 	put_be16(object, "dport", at[CTA_PROTO_DST_PORT]);
-	put_be16(object, "icmp_id", at[CTA_PROTO_ICMP_ID] ? at[CTA_PROTO_ICMP_ID] : at[CTA_PROTO_ICMPV6_ID]);
+	put_be16(object, "icmp_id",
+		 at[CTA_PROTO_ICMP_ID] ? at[CTA_PROTO_ICMP_ID] : at[CTA_PROTO_ICMPV6_ID]);
 }
 
 /* One direction: who speaks to whom. */
@@ -85,9 +88,10 @@ static void put_counters(json_t *tuple, const struct nlattr *nest)
 static void put_status(json_t *object, const struct nlattr *attribute)
 {
 	static const struct netlink_name names[] = {
-		{IPS_EXPECTED, "expected"},   {IPS_SEEN_REPLY, "seen-reply"}, {IPS_ASSURED, "assured"},
-		{IPS_CONFIRMED, "confirmed"}, {IPS_SRC_NAT, "src-nat"},	      {IPS_DST_NAT, "dst-nat"},
-		{IPS_DYING, "dying"},	      {IPS_OFFLOAD, "offload"},
+		{IPS_EXPECTED, "expected"}, {IPS_SEEN_REPLY, "seen-reply"},
+		{IPS_ASSURED, "assured"},   {IPS_CONFIRMED, "confirmed"},
+		{IPS_SRC_NAT, "src-nat"},   {IPS_DST_NAT, "dst-nat"},
+		{IPS_DYING, "dying"},	    {IPS_OFFLOAD, "offload"},
 	};
 	uint32_t status;
 	json_t *list;
@@ -104,8 +108,9 @@ static void put_status(json_t *object, const struct nlattr *attribute)
 
 static void put_tcp(json_t *object, const struct nlattr *nest)
 {
-	static const char *const states[] = {"NONE",	   "SYN_SENT",	"SYN_RECV",  "ESTABLISHED", "FIN_WAIT",
-					     "CLOSE_WAIT", "LAST_ACK",	"TIME_WAIT", "CLOSE",	    "SYN_SENT2"};
+	static const char *const states[] = {"NONE",	 "SYN_SENT",   "SYN_RECV", "ESTABLISHED",
+					     "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT",
+					     "CLOSE",	 "SYN_SENT2"};
 	const struct nlattr *at[CTA_PROTOINFO_MAX + 1], *tcp[CTA_PROTOINFO_TCP_MAX + 1];
 	unsigned state;
 

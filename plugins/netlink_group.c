@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Multicast groups. Each protocol has its own, known to ip(8) or to the kernel by name, and everywhere by number. Those of generic netlink
- * are numbered when a family is loaded: its controller is asked, genetlink(7), by a socket of its own.
+ * Multicast groups. Each protocol has its own, known to ip(8) or to the kernel by name, and
+ * everywhere by number. Those of generic netlink are numbered when a family is loaded: its
+ * controller is asked, genetlink(7), by a socket of its own.
  */
 #include "netlink.h"
 
@@ -91,7 +92,8 @@ enum { N_GROUPS = sizeof groups / sizeof *groups };
 /* The kernel's way to write it, RTNLGRP_IPV4_IFADDR, is the same name. */
 static bool is_name(const char *name, const char *text)
 {
-	static const char *const prefixes[] = {"RTNLGRP_", "NFNLGRP_", "AUDIT_NLGRP_", "SKNLGRP_", "XFRMNLGRP_", "CN_IDX_"};
+	static const char *const prefixes[] = {"RTNLGRP_", "NFNLGRP_",	 "AUDIT_NLGRP_",
+					       "SKNLGRP_", "XFRMNLGRP_", "CN_IDX_"};
 
 	for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
 		if (!strncasecmp(text, prefixes[i], strlen(prefixes[i])))
@@ -116,7 +118,9 @@ static int number_of(const char *text)
 	char *end;
 	long number = strtol(text, &end, 10);
 
-	return *text >= '0' && *text <= '9' && !*end && number > 0 && number < NUMBER_LIMIT ? (int)number : 0;
+	return *text >= '0' && *text <= '9' && !*end && number > 0 && number < NUMBER_LIMIT
+		       ? (int)number
+		       : 0;
 }
 
 unsigned netlink_kinds(const struct spliced_options *options)
@@ -139,14 +143,19 @@ static int refuse(const struct spliced_options *options, const char *text)
 
 	for (size_t i = 0; i < N_GROUPS && len < sizeof known; i++)
 		if (groups[i].protocol == options->row->protocol)
-			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", len ? ", " : "", groups[i].name);
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "\"%s\" is not a group of protocol %s; %s%s%s", text, options->row->name,
+			len += (size_t)snprintf(known + len, sizeof known - len, "%s%s",
+						len ? ", " : "", groups[i].name);
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
+		      "\"%s\" is not a group of protocol %s; %s%s%s", text, options->row->name,
 		      len ? "the groups are " : "write its number", known,
-		      options->row->protocol == NETLINK_NETFILTER ? ", and nflog/N for the messages logged to group N" : "");
+		      options->row->protocol == NETLINK_NETFILTER
+			      ? ", and nflog/N for the messages logged to group N"
+			      : "");
 	return -EINVAL;
 }
 
-/* "nflog/5": what nftables logs to group 5, a number of netfilter's own and no multicast group. -1: it is none. */
+/* "nflog/5": what nftables logs to group 5, a number of netfilter's own and no multicast group. -1:
+ * it is none. */
 static int nflog_of(int protocol, const char *text)
 {
 	static const char prefix[] = "nflog/";
@@ -166,12 +175,14 @@ int netlink_check_groups(const struct spliced_options *options)
 	int protocol = options->row->protocol;
 
 	for (uint32_t i = 0; i < value->list_len; i++)
-		if (!number_of(value->list[i]) && protocol != NETLINK_GENERIC && nflog_of(protocol, value->list[i]) < 0 &&
-		    !find_group(protocol, value->list[i]))
+		if (!number_of(value->list[i]) && protocol != NETLINK_GENERIC &&
+		    nflog_of(protocol, value->list[i]) < 0 && !find_group(protocol, value->list[i]))
 			return refuse(options, value->list[i]);
-	if (value->list_len || protocol == NETLINK_USERSOCK || spliced_value(options, NETLINK_OPTION_WRITE)->list_len)
+	if (value->list_len || protocol == NETLINK_USERSOCK ||
+	    spliced_value(options, NETLINK_OPTION_WRITE)->list_len)
 		return 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "no groups, so that no message would ever arrive; set one, such as %s",
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
+		      "no groups, so that no message would ever arrive; set one, such as %s",
 		      protocol == NETLINK_ROUTE ? "link" : "1");
 	return -EINVAL;
 }
@@ -185,7 +196,8 @@ static int join(int fd, const struct spliced_options *options, const char *name,
 	if (!setsockopt(fd, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &number, sizeof number))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot join group %s: %s", name, strerror(-r));
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot join group %s: %s", name,
+		      strerror(-r));
 	return r;
 }
 
@@ -194,16 +206,19 @@ static bool is_member(int fd, unsigned group)
 	uint32_t bits[NUMBER_LIMIT / 32] = {0};
 	socklen_t len = sizeof bits;
 
-	return !getsockopt(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, bits, &len) && bits[(group - 1) / 32] & 1u << (group - 1) % 32;
+	return !getsockopt(fd, SOL_NETLINK, NETLINK_LIST_MEMBERSHIPS, bits, &len) &&
+	       bits[(group - 1) / 32] & 1u << (group - 1) % 32;
 }
 
-/* The kernel tells of processes once somebody has asked. It counts who asks, and forgets nobody who does not take it back: until then each
- * fork of the machine costs a few microseconds more. */
+/* The kernel tells of processes once somebody has asked. It counts who asks, and forgets nobody who
+ * does not take it back: until then each fork of the machine costs a few microseconds more. */
 static int tell_connector(int fd, uint32_t word)
 {
-	_Alignas(struct nlmsghdr) char buffer[NLMSG_HDRLEN + sizeof(struct cn_msg) + sizeof(uint32_t)] = {0};
+	_Alignas(struct nlmsghdr) char
+		buffer[NLMSG_HDRLEN + sizeof(struct cn_msg) + sizeof(uint32_t)] = {0};
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
-	struct cn_msg *message = mnl_nlmsg_put_extra_header(request, sizeof *message + sizeof(uint32_t));
+	struct cn_msg *message =
+		mnl_nlmsg_put_extra_header(request, sizeof *message + sizeof(uint32_t));
 
 	request->nlmsg_type = NLMSG_DONE;
 	message->id = (struct cb_id){CN_IDX_PROC, CN_VAL_PROC};
@@ -217,7 +232,8 @@ static int ask_for_processes(int fd, const struct spliced_options *options)
 	int r = tell_connector(fd, PROC_CN_MCAST_LISTEN);
 
 	if (r < 0)
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot subscribe to process events: %s", strerror(-r));
+		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
+			      "cannot subscribe to process events: %s", strerror(-r));
 	return r;
 }
 
@@ -253,11 +269,14 @@ static struct nlmsghdr *begin_log_request(char *buffer, int group)
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	request->nlmsg_seq = NETLINK_LOG_REQUEST;
 	header = mnl_nlmsg_put_extra_header(request, sizeof *header);
-	*header = (struct nfgenmsg){.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = htons((uint16_t)group)};
+	*header = (struct nfgenmsg){.nfgen_family = AF_UNSPEC,
+				    .version = NFNETLINK_V0,
+				    .res_id = htons((uint16_t)group)};
 	return request;
 }
 
-/* The kernel answers while it is asked; of an open socket the answer comes behind what was there before, and is passed over there. */
+/* The kernel answers while it is asked; of an open socket the answer comes behind what was there
+ * before, and is passed over there. */
 static int send_log_request(int fd, const struct nlmsghdr *request)
 {
 	_Alignas(struct nlmsghdr) char answer[256];
@@ -268,7 +287,8 @@ static int send_log_request(int fd, const struct nlmsghdr *request)
 	if (send(fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		return -errno;
 	n = recv(fd, answer, sizeof answer, MSG_PEEK | MSG_DONTWAIT);
-	if (n < (ssize_t)(NLMSG_HDRLEN + sizeof *error) || header->nlmsg_type != NLMSG_ERROR || header->nlmsg_seq != NETLINK_LOG_REQUEST)
+	if (n < (ssize_t)(NLMSG_HDRLEN + sizeof *error) || header->nlmsg_type != NLMSG_ERROR ||
+	    header->nlmsg_seq != NETLINK_LOG_REQUEST)
 		return 0;
 	recv(fd, answer, sizeof answer, MSG_DONTWAIT);
 	return error->error;
@@ -277,7 +297,8 @@ static int send_log_request(int fd, const struct nlmsghdr *request)
 static int join_log(int fd, const struct spliced_options *options, int group)
 {
 	const struct nfulnl_msg_config_cmd bind = {.command = NFULNL_CFG_CMD_BIND};
-	const struct nfulnl_msg_config_mode mode = {.copy_mode = NFULNL_COPY_PACKET, .copy_range = htonl(UINT16_MAX)};
+	const struct nfulnl_msg_config_mode mode = {.copy_mode = NFULNL_COPY_PACKET,
+						    .copy_range = htonl(UINT16_MAX)};
 	_Alignas(struct nlmsghdr) char buffer[128];
 	struct nlmsghdr *request = begin_log_request(buffer, group);
 	int r;
@@ -291,8 +312,12 @@ static int join_log(int fd, const struct spliced_options *options, int group)
 		r = send_log_request(fd, request);
 	}
 	if (r < 0)
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "cannot receive the messages logged to group %d: %s%s", group, strerror(-r),
-			      r == -EPERM ? "; another socket may have the group already, which is exclusive" : "");
+		SPLICED_ERROR(
+			options, NETLINK_OPTION_GROUPS,
+			"cannot receive the messages logged to group %d: %s%s", group, strerror(-r),
+			r == -EPERM
+				? "; another socket may have the group already, which is exclusive"
+				: "");
 	return r;
 }
 
@@ -324,13 +349,16 @@ int netlink_ask_controller(const char *family, size_t name_len, void *answer, si
 	return (int)n;
 }
 
-/* Joins a family's group of that name, or all where it is NULL. The number of them; negative errno. */
-static int join_generic_groups(int fd, const struct spliced_options *options, const struct nlattr *list, const char *wanted)
+/* Joins a family's group of that name, or all where it is NULL. The number of them; negative errno.
+ */
+static int join_generic_groups(int fd, const struct spliced_options *options,
+			       const struct nlattr *list, const char *wanted)
 {
 	const struct nlattr *entry;
 	int count = 0;
 
-	mnl_attr_for_each_nested(entry, list) {
+	mnl_attr_for_each_nested(entry, list)
+	{
 		const struct nlattr *at[CTRL_ATTR_MCAST_GRP_MAX + 1];
 		const char *name;
 		int r;
@@ -357,18 +385,25 @@ static int join_generic(int fd, const struct spliced_options *options, const cha
 	char family[GENL_NAMSIZ];
 	int n;
 
-	snprintf(family, sizeof family, "%.*s", (int)(slash ? slash - text : (long)strlen(text)), text);
+	snprintf(family, sizeof family, "%.*s", (int)(slash ? slash - text : (long)strlen(text)),
+		 text);
 	n = netlink_ask_controller(family, strlen(family), answer, sizeof answer);
 	if (n < 0 || !mnl_nlmsg_ok(message, n) || message->nlmsg_type != GENL_ID_CTRL) {
-		SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
-			      "the kernel has no generic netlink family \"%s\"; load its module, or correct the name", family);
+		SPLICED_ERROR(
+			options, NETLINK_OPTION_GROUPS,
+			"the kernel has no generic netlink family \"%s\"; load its module, or correct the name",
+			family);
 		return -ENOENT;
 	}
 	netlink_parse(message, sizeof(struct genlmsghdr), at, CTRL_ATTR_MAX);
-	n = at[CTRL_ATTR_MCAST_GROUPS] ? join_generic_groups(fd, options, at[CTRL_ATTR_MCAST_GROUPS], slash ? slash + 1 : NULL) : 0;
+	n = at[CTRL_ATTR_MCAST_GROUPS]
+		    ? join_generic_groups(fd, options, at[CTRL_ATTR_MCAST_GROUPS],
+					  slash ? slash + 1 : NULL)
+		    : 0;
 	if (n != 0)
 		return n < 0 ? n : 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS, "generic netlink family \"%s\" has no group%s%s; `genl ctrl list` lists them",
+	SPLICED_ERROR(options, NETLINK_OPTION_GROUPS,
+		      "generic netlink family \"%s\" has no group%s%s; `genl ctrl list` lists them",
 		      family, slash ? " " : "", slash ? slash + 1 : "");
 	return -ENOENT;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The format json: what the kernel says, one object a frame; the present state first where `dump` asks for it; and a fresh
- * one after a loss. Where it stands is in the consumer's state, so that it goes on after a crash.
+ * The format json: what the kernel says, one object a frame; the present state first where `dump`
+ * asks for it; and a fresh one after a loss. Where it stands is in the consumer's state, so that it
+ * goes on after a crash.
  *
  *      preamble                 due: asked for again
  *         |                       ^            |
@@ -13,19 +14,21 @@
  *         v                       |
  *      snapshot-end, live --------+
  *
- * What surprised us about the kernel: it says ENOBUFS before it gives what was queued when the first message found no room, and drops
- * everything after that, without a word, until the queue was read empty. So the gap is at the end of the queue: there it is told, and
- * a dump that were asked for before would have holes behind it. A dump during which something changed says so in its own messages
- * (NLM_F_DUMP_INTR), and is begun again. The first messages of a dump are queued at once, by the request: it is sent when the queue is
- * empty, or a small receive buffer has no room for them, which is told as an overrun like any other.
+ * What surprised us about the kernel: it says ENOBUFS before it gives what was queued when the
+ * first message found no room, and drops everything after that, without a word, until the queue was
+ * read empty. So the gap is at the end of the queue: there it is told, and a dump that were asked
+ * for before would have holes behind it. A dump during which something changed says so in its own
+ * messages (NLM_F_DUMP_INTR), and is begun again. The first messages of a dump are queued at once,
+ * by the request: it is sent when the queue is empty, or a small receive buffer has no room for
+ * them, which is told as an overrun like any other.
  */
 #include "netlink.h"
 
 #include <errno.h>
 #include <linux/fib_rules.h>
+#include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/nexthop.h>
-#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
 #include <stdbool.h>
@@ -39,23 +42,25 @@
 enum { DUMP_PAUSE_SECONDS = 2, RETRY_MS = 100 };
 
 struct state {
-	uint64_t dumped;  /* when the last dump began, CLOCK_MONOTONIC ns; 0: never */
-	uint32_t offset;  /* in the message at hand */
-	uint32_t seq;     /* of the dump under way */
-	uint8_t dumping;  /* 1 + enum netlink_kind, 0: nothing */
-	uint8_t left;     /* bits of the kinds that this round has still to ask for */
-	uint8_t due;      /* a whole round is to be begun */
-	uint8_t said;     /* this resync() has made its frame */
+	uint64_t dumped; /* when the last dump began, CLOCK_MONOTONIC ns; 0: never */
+	uint32_t offset; /* in the message at hand */
+	uint32_t seq;	 /* of the dump under way */
+	uint8_t dumping; /* 1 + enum netlink_kind, 0: nothing */
+	uint8_t left;	 /* bits of the kinds that this round has still to ask for */
+	uint8_t due;	 /* a whole round is to be begun */
+	uint8_t said;	 /* this resync() has made its frame */
 	uint8_t interrupted;
-	uint8_t gap;      /* messages are missing behind those that are still queued */
-	uint8_t told;     /* the uevent at hand */
+	uint8_t gap;  /* messages are missing behind those that are still queued */
+	uint8_t told; /* the uevent at hand */
 	uint8_t reserved[1];
-	uint64_t netns;   /* SO_NETNS_COOKIE of the socket, once it was asked */
-	uint32_t drops;   /* of the socket, when it said last that there was no room */
+	uint64_t netns; /* SO_NETNS_COOKIE of the socket, once it was asked */
+	uint32_t drops; /* of the socket, when it said last that there was no room */
 	uint32_t reserved_too;
 };
 
-_Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE && (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX, "the state grew");
+_Static_assert(sizeof(struct state) <= NETLINK_JSON_STATE &&
+		       (int)NETLINK_JSON_STATE <= (int)SPLICED_STATE_MAX,
+	       "the state grew");
 
 static uint64_t clock_ns(clockid_t id)
 {
@@ -122,7 +127,8 @@ static int say(const char *event, const char *reason, void *frame, size_t size)
 static const struct decoder {
 	uint16_t type, removal;
 	const char *kind;
-	bool (*put)(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place);
+	bool (*put)(json_t *object, const struct nlmsghdr *message,
+		    const struct netlink_place *place);
 } decoders[NETLINK_KINDS] = {
 	[NETLINK_LINK] = {RTM_NEWLINK, RTM_DELLINK, "link", netlink_put_link},
 	[NETLINK_ADDRESS] = {RTM_NEWADDR, RTM_DELADDR, "address", netlink_put_inet_address},
@@ -140,20 +146,24 @@ static const struct decoder *find_decoder(uint16_t type)
 	return NULL;
 }
 
-/* A bridge tells of its ports by messages that look like those of links: a port that leaves is no link that is gone. */
+/* A bridge tells of its ports by messages that look like those of links: a port that leaves is no
+ * link that is gone. */
 static const char *kind_of(const struct decoder *decoder, const struct nlmsghdr *message)
 {
 	const uint8_t *family = mnl_nlmsg_get_payload(message);
 
-	return decoder == &decoders[NETLINK_LINK] && *family == AF_BRIDGE ? "bridge-port" : decoder->kind;
+	return decoder == &decoders[NETLINK_LINK] && *family == AF_BRIDGE ? "bridge-port"
+									  : decoder->kind;
 }
 
 static bool is_of_dump(const struct state *state, const struct nlmsghdr *message)
 {
-	return message->nlmsg_flags & NLM_F_MULTI && state->dumping && message->nlmsg_seq == state->seq;
+	return message->nlmsg_flags & NLM_F_MULTI && state->dumping &&
+	       message->nlmsg_seq == state->seq;
 }
 
-static const char *event_of(const struct state *state, const struct decoder *decoder, const struct nlmsghdr *message)
+static const char *event_of(const struct state *state, const struct decoder *decoder,
+			    const struct nlmsghdr *message)
 {
 	if (is_of_dump(state, message))
 		return "snapshot";
@@ -199,7 +209,8 @@ static int put_netfilter(const struct given *given, void *frame, size_t size)
 }
 
 /* One object of protocol route. 0: nothing that anybody would want to see. */
-static int put_object(const struct state *state, const struct given *given, void *frame, size_t size)
+static int put_object(const struct state *state, const struct given *given, void *frame,
+		      size_t size)
 {
 	const struct nlmsghdr *message = given->message;
 	const struct decoder *decoder = find_decoder(message->nlmsg_type);
@@ -244,7 +255,8 @@ static size_t header_size(enum netlink_kind kind)
 
 static int ask(struct spliced_consumer *consumer, const struct state *state, enum netlink_kind kind)
 {
-	static const uint16_t types[] = {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH, RTM_GETRULE, RTM_GETNEXTHOP};
+	static const uint16_t types[] = {RTM_GETLINK,  RTM_GETADDR, RTM_GETROUTE,
+					 RTM_GETNEIGH, RTM_GETRULE, RTM_GETNEXTHOP};
 	_Alignas(struct nlmsghdr) char buffer[128];
 	struct nlmsghdr *request = mnl_nlmsg_put_header(buffer);
 
@@ -252,7 +264,9 @@ static int ask(struct spliced_consumer *consumer, const struct state *state, enu
 	request->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
 	request->nlmsg_seq = state->seq;
 	mnl_nlmsg_put_extra_header(request, header_size(kind));
-	return send(consumer->fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	return send(consumer->fd, request, request->nlmsg_len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0
+		       ? -errno
+		       : 0;
 }
 
 static void later(struct spliced_consumer *consumer, struct state *state)
@@ -271,7 +285,7 @@ static void dump_next(struct spliced_consumer *consumer, struct state *state)
 	while (!(state->left & 1u << kind))
 		kind++;
 	state->seq++;
-	state->left &= (uint8_t)~(1u << kind);
+	state->left &= (uint8_t) ~(1u << kind);
 	state->dumping = (uint8_t)(kind + 1);
 	if (ask(consumer, state, (enum netlink_kind)kind) < 0)
 		later(consumer, state);
@@ -292,11 +306,13 @@ static void begin_round(struct spliced_consumer *consumer, struct state *state)
 
 static bool ignores_loss(const struct spliced_consumer *consumer)
 {
-	return spliced_value(consumer->options, NETLINK_OPTION_ON_OVERRUN)->number == ON_OVERRUN_IGNORE;
+	return spliced_value(consumer->options, NETLINK_OPTION_ON_OVERRUN)->number ==
+	       ON_OVERRUN_IGNORE;
 }
 
 /* The kernel has no more of this kind. What it says to the consumer, if anything. */
-static int dump_done(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+static int dump_done(struct spliced_consumer *consumer, struct state *state, void *frame,
+		     size_t size)
 {
 	state->dumping = 0;
 	if (state->interrupted) {
@@ -311,7 +327,8 @@ static int dump_done(struct spliced_consumer *consumer, struct state *state, voi
 		return 0; /* messages were lost meanwhile: another round follows */
 	}
 	if (state->left)
-		return 0; /* the next is asked for when this message is out of the queue: with a small buffer it would find no room */
+		return 0; /* the next is asked for when this message is out of the queue: with a
+			     small buffer it would find no room */
 	return say("snapshot-end", NULL, frame, size);
 }
 
@@ -321,7 +338,8 @@ static bool is_ours(const struct state *state, const struct nlmsghdr *message)
 }
 
 /* One message of those that came together. */
-static int take(struct spliced_consumer *consumer, struct state *state, const struct given *given, void *frame, size_t size)
+static int take(struct spliced_consumer *consumer, struct state *state, const struct given *given,
+		void *frame, size_t size)
 {
 	const struct nlmsghdr *message = given->message;
 	int protocol = consumer->options->row->protocol;
@@ -330,8 +348,10 @@ static int take(struct spliced_consumer *consumer, struct state *state, const st
 		return put_process(given, frame, size);
 	/* Logged packets come in batches with an end. */
 	if (protocol == NETLINK_NETFILTER)
-		return message->nlmsg_seq == NETLINK_LOG_REQUEST || message->nlmsg_type == NLMSG_DONE ? 0
-												       : put_netfilter(given, frame, size);
+		return message->nlmsg_seq == NETLINK_LOG_REQUEST ||
+				       message->nlmsg_type == NLMSG_DONE
+			       ? 0
+			       : put_netfilter(given, frame, size);
 	if (protocol != NETLINK_ROUTE)
 		return put_message(given, frame, size);
 	if (is_ours(state, message) && message->nlmsg_flags & NLM_F_DUMP_INTR)
@@ -363,8 +383,8 @@ int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t
 	return 0;
 }
 
-static int put_uevent(struct state *state, const struct given *given, const struct spliced_message *message, void *frame,
-		      size_t size)
+static int put_uevent(struct state *state, const struct given *given,
+		      const struct spliced_message *message, void *frame, size_t size)
 {
 	json_t *object;
 	int n;
@@ -383,11 +403,13 @@ static void learn_namespace(const struct spliced_consumer *consumer, struct stat
 {
 	socklen_t len = sizeof state->netns;
 
-	if (!state->netns && getsockopt(consumer->fd, SOL_SOCKET, SO_NETNS_COOKIE, &state->netns, &len) < 0)
+	if (!state->netns &&
+	    getsockopt(consumer->fd, SOL_SOCKET, SO_NETNS_COOKIE, &state->netns, &len) < 0)
 		state->netns = 0;
 }
 
-int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
+int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+			void *frame, size_t size)
 {
 	struct state *state = consumer->state;
 	struct given given = {.place = {.fd = consumer->fd, .nsid = netlink_nsid(message)}};
@@ -397,7 +419,8 @@ int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_
 	learn_namespace(consumer, state);
 	given.place.netns = state->netns;
 	while (state->offset < message->len) {
-		const struct nlmsghdr *next = (const struct nlmsghdr *)((const char *)message->data + state->offset);
+		const struct nlmsghdr *next =
+			(const struct nlmsghdr *)((const char *)message->data + state->offset);
 		size_t left = message->len - state->offset;
 		int n;
 
@@ -415,7 +438,8 @@ int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_
 	return 0;
 }
 
-static int tell_loss(const struct spliced_consumer *consumer, struct state *state, const char *reason, void *frame, size_t size)
+static int tell_loss(const struct spliced_consumer *consumer, struct state *state,
+		     const char *reason, void *frame, size_t size)
 {
 	int64_t how = spliced_value(consumer->options, NETLINK_OPTION_ON_OVERRUN)->number;
 
@@ -426,21 +450,25 @@ static int tell_loss(const struct spliced_consumer *consumer, struct state *stat
 	return say("lost", reason, frame, size);
 }
 
-/* A dump that finds no room for more of it says ENOBUFS, too, and goes on when there is. Only what was dropped is counted by the socket. */
+/* A dump that finds no room for more of it says ENOBUFS, too, and goes on when there is. Only what
+ * was dropped is counted by the socket. */
 static bool is_only_late(struct spliced_consumer *consumer, struct state *state)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {0}, before = state->drops;
 	socklen_t len = sizeof info;
 
-	if (getsockopt(consumer->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 || len <= SK_MEMINFO_DROPS * sizeof *info)
+	if (getsockopt(consumer->fd, SOL_SOCKET, SO_MEMINFO, info, &len) < 0 ||
+	    len <= SK_MEMINFO_DROPS * sizeof *info)
 		return false;
 	state->drops = info[SK_MEMINFO_DROPS];
 	consumer->late = state->dumping && state->drops == before;
 	return consumer->late;
 }
 
-/* Messages are missing behind what is queued now: told when that is read, or when more are lost before. */
-static int note_gap(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+/* Messages are missing behind what is queued now: told when that is read, or when more are lost
+ * before. */
+static int note_gap(struct spliced_consumer *consumer, struct state *state, void *frame,
+		    size_t size)
 {
 	if (!state->said && is_only_late(consumer, state))
 		return 0;
@@ -453,7 +481,8 @@ static int note_gap(struct spliced_consumer *consumer, struct state *state, void
 	return tell_loss(consumer, state, "overrun", frame, size);
 }
 
-static int tell_break(const struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+static int tell_break(const struct spliced_consumer *consumer, struct state *state, void *frame,
+		      size_t size)
 {
 	state->said = !state->said;
 	return state->said ? tell_loss(consumer, state, "restart", frame, size) : 0;
@@ -476,7 +505,8 @@ static void renew(struct spliced_consumer *consumer, struct state *state)
 		begin_round(consumer, state);
 }
 
-/* Nothing is queued: what is missing is told here, and the next kind of a dump finds all the room that there is. */
+/* Nothing is queued: what is missing is told here, and the next kind of a dump finds all the room
+ * that there is. */
 static int go_on(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
 {
 	int n;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names that netlink has numbers for, as ip(8) writes them. The name of an interface is asked for by the socket that told of it, for that
- * one is in the right network namespace: each socket takes the requests of netdevice(7). An interface that is gone by the time its last
- * messages are read is called as it was called last.
+ * Names that netlink has numbers for, as ip(8) writes them. The name of an interface is asked for
+ * by the socket that told of it, for that one is in the right network namespace: each socket takes
+ * the requests of netdevice(7). An interface that is gone by the time its last messages are read is
+ * called as it was called last.
  */
 #include "netlink.h"
 
@@ -22,12 +23,28 @@ const struct netlink_name netlink_scopes[] = {
 const size_t netlink_n_scopes = sizeof netlink_scopes / sizeof *netlink_scopes;
 
 const struct netlink_name netlink_protocols[] = {
-	{RTPROT_UNSPEC, "unspec"},   {RTPROT_REDIRECT, "redirect"}, {RTPROT_KERNEL, "kernel"}, {RTPROT_BOOT, "boot"},
-	{RTPROT_STATIC, "static"},   {RTPROT_GATED, "gated"},	    {RTPROT_RA, "ra"},	       {RTPROT_MRT, "mrt"},
-	{RTPROT_ZEBRA, "zebra"},     {RTPROT_BIRD, "bird"},	    {RTPROT_BABEL, "babel"},   {RTPROT_DNROUTED, "dnrouted"},
-	{RTPROT_XORP, "xorp"},	     {RTPROT_NTK, "ntk"},	    {RTPROT_DHCP, "dhcp"},     {18, "keepalived"},
-	{42, "babel"},		     {186, "bgp"},		    {187, "isis"},	       {188, "ospf"},
-	{189, "rip"},		     {192, "eigrp"},
+	{RTPROT_UNSPEC, "unspec"},
+	{RTPROT_REDIRECT, "redirect"},
+	{RTPROT_KERNEL, "kernel"},
+	{RTPROT_BOOT, "boot"},
+	{RTPROT_STATIC, "static"},
+	{RTPROT_GATED, "gated"},
+	{RTPROT_RA, "ra"},
+	{RTPROT_MRT, "mrt"},
+	{RTPROT_ZEBRA, "zebra"},
+	{RTPROT_BIRD, "bird"},
+	{RTPROT_BABEL, "babel"},
+	{RTPROT_DNROUTED, "dnrouted"},
+	{RTPROT_XORP, "xorp"},
+	{RTPROT_NTK, "ntk"},
+	{RTPROT_DHCP, "dhcp"},
+	{18, "keepalived"},
+	{42, "babel"},
+	{186, "bgp"},
+	{187, "isis"},
+	{188, "ospf"},
+	{189, "rip"},
+	{192, "eigrp"},
 };
 const size_t netlink_n_protocols = sizeof netlink_protocols / sizeof *netlink_protocols;
 
@@ -40,10 +57,18 @@ const struct netlink_name netlink_tables[] = {
 const size_t netlink_n_tables = sizeof netlink_tables / sizeof *netlink_tables;
 
 const struct netlink_name netlink_types[] = {
-	{RTN_UNSPEC, "none"},	       {RTN_UNICAST, "unicast"},       {RTN_LOCAL, "local"},
-	{RTN_BROADCAST, "broadcast"},  {RTN_ANYCAST, "anycast"},       {RTN_MULTICAST, "multicast"},
-	{RTN_BLACKHOLE, "blackhole"},  {RTN_UNREACHABLE, "unreachable"}, {RTN_PROHIBIT, "prohibit"},
-	{RTN_THROW, "throw"},	       {RTN_NAT, "nat"},	       {RTN_XRESOLVE, "xresolve"},
+	{RTN_UNSPEC, "none"},
+	{RTN_UNICAST, "unicast"},
+	{RTN_LOCAL, "local"},
+	{RTN_BROADCAST, "broadcast"},
+	{RTN_ANYCAST, "anycast"},
+	{RTN_MULTICAST, "multicast"},
+	{RTN_BLACKHOLE, "blackhole"},
+	{RTN_UNREACHABLE, "unreachable"},
+	{RTN_PROHIBIT, "prohibit"},
+	{RTN_THROW, "throw"},
+	{RTN_NAT, "nat"},
+	{RTN_XRESOLVE, "xresolve"},
 };
 const size_t netlink_n_types = sizeof netlink_types / sizeof *netlink_types;
 
@@ -70,7 +95,8 @@ static atomic_flag taken = ATOMIC_FLAG_INIT;
 
 static struct remembered *slot_of(const struct netlink_place *place, uint32_t index)
 {
-	return &remembered[(index ^ (uint32_t)place->netns ^ (uint32_t)place->nsid * 31) % REMEMBERED];
+	return &remembered[(index ^ (uint32_t)place->netns ^ (uint32_t)place->nsid * 31) %
+			   REMEMBERED];
 }
 
 void netlink_learn_interface(const struct netlink_place *place, uint32_t index, const char *name)
@@ -91,14 +117,16 @@ static bool recall(const struct netlink_place *place, uint32_t index, char name[
 
 	if (!place->netns || atomic_flag_test_and_set(&taken))
 		return false;
-	known = slot->index == index && slot->netns == place->netns && slot->nsid == place->nsid && *slot->name;
+	known = slot->index == index && slot->netns == place->netns && slot->nsid == place->nsid &&
+		*slot->name;
 	if (known)
 		memcpy(name, slot->name, IF_NAMESIZE);
 	atomic_flag_clear(&taken);
 	return known;
 }
 
-const char *netlink_interface(const struct netlink_place *place, uint32_t index, char name[IF_NAMESIZE])
+const char *netlink_interface(const struct netlink_place *place, uint32_t index,
+			      char name[IF_NAMESIZE])
 {
 	struct ifreq request = {.ifr_ifindex = (int)index};
 

@@ -11,19 +11,28 @@
 enum { TICKS_PER_SECOND = 100 /* USER_HZ, of which the kernel's time spans to the user are */ };
 
 static const struct netlink_name flag_names[] = {
-	{RTNH_F_DEAD, "dead"},	     {RTNH_F_ONLINK, "onlink"},	      {RTNH_F_PERVASIVE, "pervasive"},
-	{RTNH_F_OFFLOAD, "offload"}, {RTNH_F_TRAP, "trap"},	      {RTM_F_NOTIFY, "notify"},
-	{RTNH_F_LINKDOWN, "linkdown"}, {RTNH_F_UNRESOLVED, "unresolved"}, {RTM_F_OFFLOAD, "rt_offload"},
-	{RTM_F_TRAP, "rt_trap"},     {RTM_F_OFFLOAD_FAILED, "rt_offload_failed"},
+	{RTNH_F_DEAD, "dead"},
+	{RTNH_F_ONLINK, "onlink"},
+	{RTNH_F_PERVASIVE, "pervasive"},
+	{RTNH_F_OFFLOAD, "offload"},
+	{RTNH_F_TRAP, "trap"},
+	{RTM_F_NOTIFY, "notify"},
+	{RTNH_F_LINKDOWN, "linkdown"},
+	{RTNH_F_UNRESOLVED, "unresolved"},
+	{RTM_F_OFFLOAD, "rt_offload"},
+	{RTM_F_TRAP, "rt_trap"},
+	{RTM_F_OFFLOAD_FAILED, "rt_offload_failed"},
 };
 
 static const struct netlink_name metric_names[] = {
-	{RTAX_MTU, "mtu"},		 {RTAX_WINDOW, "window"},	  {RTAX_RTT, "rtt"},
-	{RTAX_RTTVAR, "rttvar"},	 {RTAX_SSTHRESH, "ssthresh"},	  {RTAX_CWND, "cwnd"},
-	{RTAX_ADVMSS, "advmss"},	 {RTAX_REORDERING, "reordering"}, {RTAX_HOPLIMIT, "hoplimit"},
-	{RTAX_INITCWND, "initcwnd"},	 {RTAX_FEATURES, "features"},	  {RTAX_RTO_MIN, "rto_min"},
-	{RTAX_INITRWND, "initrwnd"},	 {RTAX_QUICKACK, "quickack"},	  {RTAX_CC_ALGO, "congctl"},
-	{RTAX_FASTOPEN_NO_COOKIE, "fastopen_no_cookie"},
+	{RTAX_MTU, "mtu"},	     {RTAX_WINDOW, "window"},
+	{RTAX_RTT, "rtt"},	     {RTAX_RTTVAR, "rttvar"},
+	{RTAX_SSTHRESH, "ssthresh"}, {RTAX_CWND, "cwnd"},
+	{RTAX_ADVMSS, "advmss"},     {RTAX_REORDERING, "reordering"},
+	{RTAX_HOPLIMIT, "hoplimit"}, {RTAX_INITCWND, "initcwnd"},
+	{RTAX_FEATURES, "features"}, {RTAX_RTO_MIN, "rto_min"},
+	{RTAX_INITRWND, "initrwnd"}, {RTAX_QUICKACK, "quickack"},
+	{RTAX_CC_ALGO, "congctl"},   {RTAX_FASTOPEN_NO_COOKIE, "fastopen_no_cookie"},
 };
 
 static const struct netlink_name preferences[] = {
@@ -40,8 +49,8 @@ static const char *family_name(unsigned family)
 }
 
 /* "10.0.0.0/24"; "10.0.0.1" where all bits count; "default" where none does. */
-static void put_prefix(json_t *object, const char *key, const struct rtmsg *route, const struct nlattr *attribute, unsigned bits,
-		       const char *none)
+static void put_prefix(json_t *object, const char *key, const struct rtmsg *route,
+		       const struct nlattr *attribute, unsigned bits, const char *none)
 {
 	unsigned all = route->rtm_family == AF_INET6 ? 128 : 32;
 	char address[64], text[80];
@@ -70,11 +79,14 @@ static void put_via(json_t *object, const struct nlattr *attribute)
 		return;
 	inner = json_object();
 	netlink_put_text(inner, "family", family_name(via->rtvia_family));
-	netlink_put_text(inner, "host", netlink_address(via->rtvia_family, via->rtvia_addr, len - sizeof *via, text));
+	netlink_put_text(
+		inner, "host",
+		netlink_address(via->rtvia_family, via->rtvia_addr, len - sizeof *via, text));
 	json_object_set_new(object, "via", inner);
 }
 
-static void put_next(json_t *object, int family, const struct nlattr *const *at, uint32_t index, const struct netlink_place *place)
+static void put_next(json_t *object, int family, const struct nlattr *const *at, uint32_t index,
+		     const struct netlink_place *place)
 {
 	char name[IF_NAMESIZE];
 
@@ -95,7 +107,8 @@ static void put_flags(json_t *object, unsigned flags)
 	json_object_set_new(object, "flags", list);
 }
 
-static void put_metric(json_t *object, const struct netlink_name *metric, const struct nlattr *attribute, bool locked)
+static void put_metric(json_t *object, const struct netlink_name *metric,
+		       const struct nlattr *attribute, bool locked)
 {
 	uint32_t value = netlink_u32(attribute);
 	json_t *list;
@@ -132,7 +145,8 @@ static void put_metrics(json_t *object, const struct nlattr *nest)
 	locks = netlink_u32(at[RTAX_LOCK]);
 	for (size_t i = 0; i < COUNT(metric_names); i++)
 		if (at[metric_names[i].number])
-			put_metric(metrics, &metric_names[i], at[metric_names[i].number], locks & 1u << metric_names[i].number);
+			put_metric(metrics, &metric_names[i], at[metric_names[i].number],
+				   locks & 1u << metric_names[i].number);
 	json_array_append_new(list, metrics);
 	json_object_set_new(object, "metrics", list);
 }
@@ -141,7 +155,8 @@ static void put_expiry(json_t *object, const struct rtmsg *route, const struct n
 {
 	struct rta_cacheinfo info;
 
-	if (!attribute || route->rtm_family != AF_INET6 || mnl_attr_get_payload_len(attribute) < sizeof info)
+	if (!attribute || route->rtm_family != AF_INET6 ||
+	    mnl_attr_get_payload_len(attribute) < sizeof info)
 		return;
 	memcpy(&info, mnl_attr_get_payload(attribute), sizeof info);
 	if (!info.rta_expires)
@@ -165,7 +180,8 @@ static void put_preference(json_t *object, const struct nlattr *attribute)
 		netlink_put_text(object, "pref", name);
 }
 
-static void put_nexthops(json_t *object, int family, const struct nlattr *nest, const struct netlink_place *place)
+static void put_nexthops(json_t *object, int family, const struct nlattr *nest,
+			 const struct netlink_place *place)
 {
 	const char *bytes = mnl_attr_get_payload(nest);
 	size_t left = mnl_attr_get_payload_len(nest);
@@ -196,18 +212,23 @@ static void put_origin(json_t *object, const struct rtmsg *route, const struct n
 	uint32_t table = at[RTA_TABLE] ? netlink_u32(at[RTA_TABLE]) : route->rtm_table;
 	char text[16];
 
-	netlink_put_text(object, "table", netlink_name(netlink_tables, netlink_n_tables, table, text));
+	netlink_put_text(object, "table",
+			 netlink_name(netlink_tables, netlink_n_tables, table, text));
 	if (route->rtm_protocol != RTPROT_BOOT)
 		netlink_put_text(object, "protocol",
-				 netlink_name(netlink_protocols, netlink_n_protocols, route->rtm_protocol, text));
+				 netlink_name(netlink_protocols, netlink_n_protocols,
+					      route->rtm_protocol, text));
 	if (route->rtm_scope != RT_SCOPE_UNIVERSE)
-		netlink_put_text(object, "scope", netlink_name(netlink_scopes, netlink_n_scopes, route->rtm_scope, text));
+		netlink_put_text(
+			object, "scope",
+			netlink_name(netlink_scopes, netlink_n_scopes, route->rtm_scope, text));
 	netlink_put_address(object, "prefsrc", route->rtm_family, at[RTA_PREFSRC]);
 	if (at[RTA_PRIORITY])
 		netlink_put_number(object, "metric", netlink_u32(at[RTA_PRIORITY]));
 }
 
-bool netlink_put_route(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
+bool netlink_put_route(json_t *object, const struct nlmsghdr *message,
+		       const struct netlink_place *place)
 {
 	const struct rtmsg *route = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[RTA_MAX + 1];
@@ -219,7 +240,9 @@ bool netlink_put_route(json_t *object, const struct nlmsghdr *message, const str
 	netlink_parse(message, sizeof *route, at, RTA_MAX);
 	netlink_put_text(object, "family", family_name(route->rtm_family));
 	if (route->rtm_type != RTN_UNICAST)
-		netlink_put_text(object, "type", netlink_name(netlink_types, netlink_n_types, route->rtm_type, text));
+		netlink_put_text(
+			object, "type",
+			netlink_name(netlink_types, netlink_n_types, route->rtm_type, text));
 	put_prefix(object, "dst", route, at[RTA_DST], route->rtm_dst_len, "default");
 	put_prefix(object, "from", route, at[RTA_SRC], route->rtm_src_len, NULL);
 	if (route->rtm_tos) {

@@ -24,7 +24,8 @@ static void put_mark(json_t *object, const char *key)
 
 /* ---- rules ---- */
 
-static void put_prefix(json_t *object, const char *key, const char *length_key, int family, const struct nlattr *address, unsigned len)
+static void put_prefix(json_t *object, const char *key, const char *length_key, int family,
+		       const struct nlattr *address, unsigned len)
 {
 	unsigned whole = family == AF_INET ? 32 : 128;
 
@@ -36,7 +37,8 @@ static void put_prefix(json_t *object, const char *key, const char *length_key, 
 		netlink_put_number(object, length_key, len);
 }
 
-static void put_interface(json_t *object, const char *key, const char *detached_key, const struct nlattr *name, bool detached)
+static void put_interface(json_t *object, const char *key, const char *detached_key,
+			  const struct nlattr *name, bool detached)
 {
 	if (!name)
 		return;
@@ -85,16 +87,19 @@ static void put_users(json_t *object, const struct nlattr *attribute)
 
 static void put_ip_protocol(json_t *object, unsigned number)
 {
-	static const struct netlink_name names[] = {{1, "icmp"}, {2, "igmp"}, {4, "ipencap"}, {6, "tcp"}, {17, "udp"}, {33, "dccp"},
-						    {41, "ipv6"}, {47, "gre"}, {50, "esp"}, {51, "ah"}, {58, "ipv6-icmp"}, {89, "ospf"},
-						    {132, "sctp"}};
+	static const struct netlink_name names[] = {
+		{1, "icmp"},	   {2, "igmp"},	 {4, "ipencap"}, {6, "tcp"},  {17, "udp"},
+		{33, "dccp"},	   {41, "ipv6"}, {47, "gre"},	 {50, "esp"}, {51, "ah"},
+		{58, "ipv6-icmp"}, {89, "ospf"}, {132, "sctp"}};
 	char text[16];
 
-	netlink_put_text(object, "ipproto", netlink_name(names, sizeof names / sizeof *names, number, text));
+	netlink_put_text(object, "ipproto",
+			 netlink_name(names, sizeof names / sizeof *names, number, text));
 }
 
 /* What a packet is, to be meant. */
-static void put_selector(json_t *object, const struct fib_rule_hdr *rule, const struct nlattr *const *at)
+static void put_selector(json_t *object, const struct fib_rule_hdr *rule,
+			 const struct nlattr *const *at)
 {
 	char text[16];
 
@@ -109,8 +114,10 @@ static void put_selector(json_t *object, const struct fib_rule_hdr *rule, const 
 		netlink_put_text(object, "tos", text);
 	}
 	put_fwmark(object, at[FRA_FWMARK], at[FRA_FWMASK]);
-	put_interface(object, "iif", "iif_detached", at[FRA_IIFNAME], rule->flags & FIB_RULE_IIF_DETACHED);
-	put_interface(object, "oif", "oif_detached", at[FRA_OIFNAME], rule->flags & FIB_RULE_OIF_DETACHED);
+	put_interface(object, "iif", "iif_detached", at[FRA_IIFNAME],
+		      rule->flags & FIB_RULE_IIF_DETACHED);
+	put_interface(object, "oif", "oif_detached", at[FRA_OIFNAME],
+		      rule->flags & FIB_RULE_OIF_DETACHED);
 	if (netlink_u8(at[FRA_L3MDEV]))
 		put_mark(object, "l3mdev");
 	put_users(object, at[FRA_UID_RANGE]);
@@ -120,18 +127,23 @@ static void put_selector(json_t *object, const struct fib_rule_hdr *rule, const 
 	put_ports(object, "dport", at[FRA_DPORT_RANGE]);
 }
 
-static void put_table(json_t *object, const struct fib_rule_hdr *rule, const struct nlattr *const *at)
+static void put_table(json_t *object, const struct fib_rule_hdr *rule,
+		      const struct nlattr *const *at)
 {
 	uint32_t table = at[FRA_TABLE] ? netlink_u32(at[FRA_TABLE]) : rule->table;
 	char text[16];
 
 	if (!table)
 		return;
-	netlink_put_text(object, "table", netlink_name(netlink_tables, netlink_n_tables, table, text));
+	netlink_put_text(object, "table",
+			 netlink_name(netlink_tables, netlink_n_tables, table, text));
 	if (at[FRA_SUPPRESS_PREFIXLEN] && (int)netlink_u32(at[FRA_SUPPRESS_PREFIXLEN]) != -1)
-		netlink_put_number(object, "suppress_prefixlen", (int)netlink_u32(at[FRA_SUPPRESS_PREFIXLEN]));
+		netlink_put_number(object, "suppress_prefixlen",
+				   (int)netlink_u32(at[FRA_SUPPRESS_PREFIXLEN]));
 	if (at[FRA_SUPPRESS_IFGROUP] && (int)netlink_u32(at[FRA_SUPPRESS_IFGROUP]) != -1)
-		netlink_put_text(object, "suppress_ifgroup", netlink_name(NULL, 0, netlink_u32(at[FRA_SUPPRESS_IFGROUP]), text));
+		netlink_put_text(
+			object, "suppress_ifgroup",
+			netlink_name(NULL, 0, netlink_u32(at[FRA_SUPPRESS_IFGROUP]), text));
 }
 
 static void put_action(json_t *object, const struct fib_rule_hdr *rule, const struct nlattr *target)
@@ -153,10 +165,12 @@ static void put_action(json_t *object, const struct fib_rule_hdr *rule, const st
 		put_mark(object, "nop");
 		return;
 	}
-	netlink_put_text(object, "action", netlink_name(netlink_types, netlink_n_types, rule->action, text));
+	netlink_put_text(object, "action",
+			 netlink_name(netlink_types, netlink_n_types, rule->action, text));
 }
 
-bool netlink_put_rule(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
+bool netlink_put_rule(json_t *object, const struct nlmsghdr *message,
+		      const struct netlink_place *place)
 {
 	const struct fib_rule_hdr *rule = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[FRA_MAX + 1];
@@ -164,7 +178,8 @@ bool netlink_put_rule(json_t *object, const struct nlmsghdr *message, const stru
 	char text[16];
 
 	(void)place;
-	if (mnl_nlmsg_get_payload_len(message) < sizeof *rule || (rule->family != AF_INET && rule->family != AF_INET6))
+	if (mnl_nlmsg_get_payload_len(message) < sizeof *rule ||
+	    (rule->family != AF_INET && rule->family != AF_INET6))
 		return false;
 	netlink_parse(message, sizeof *rule, at, FRA_MAX);
 	netlink_put_text(object, "family", rule->family == AF_INET ? "inet" : "inet6");
@@ -174,7 +189,9 @@ bool netlink_put_rule(json_t *object, const struct nlmsghdr *message, const stru
 	put_action(object, rule, at[FRA_GOTO]);
 	protocol = netlink_u8(at[FRA_PROTOCOL]);
 	if (protocol && protocol != RTPROT_KERNEL)
-		netlink_put_text(object, "protocol", netlink_name(netlink_protocols, netlink_n_protocols, protocol, text));
+		netlink_put_text(
+			object, "protocol",
+			netlink_name(netlink_protocols, netlink_n_protocols, protocol, text));
 	return true;
 }
 
@@ -198,8 +215,10 @@ static void put_group(json_t *object, const struct nlattr *attribute)
 
 static void put_flags(json_t *object, unsigned flags)
 {
-	static const struct netlink_name names[] = {{RTNH_F_DEAD, "dead"}, {RTNH_F_ONLINK, "onlink"}, {RTNH_F_PERVASIVE, "pervasive"},
-						    {RTNH_F_OFFLOAD, "offload"}, {RTNH_F_TRAP, "trap"}, {RTNH_F_LINKDOWN, "linkdown"}};
+	static const struct netlink_name names[] = {
+		{RTNH_F_DEAD, "dead"},		 {RTNH_F_ONLINK, "onlink"},
+		{RTNH_F_PERVASIVE, "pervasive"}, {RTNH_F_OFFLOAD, "offload"},
+		{RTNH_F_TRAP, "trap"},		 {RTNH_F_LINKDOWN, "linkdown"}};
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -208,7 +227,8 @@ static void put_flags(json_t *object, unsigned flags)
 	json_object_set_new(object, "flags", list);
 }
 
-bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message, const struct netlink_place *place)
+bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message,
+			 const struct netlink_place *place)
 {
 	const struct nhmsg *hop = mnl_nlmsg_get_payload(message);
 	const struct nlattr *at[NHA_MAX + 1];
@@ -222,13 +242,18 @@ bool netlink_put_nexthop(json_t *object, const struct nlmsghdr *message, const s
 		put_group(object, at[NHA_GROUP]);
 	netlink_put_address(object, "gateway", hop->nh_family, at[NHA_GATEWAY]);
 	if (at[NHA_OIF])
-		netlink_put_text(object, "dev", netlink_interface(place, netlink_u32(at[NHA_OIF]), name));
+		netlink_put_text(object, "dev",
+				 netlink_interface(place, netlink_u32(at[NHA_OIF]), name));
 	if (hop->nh_scope != RT_SCOPE_UNIVERSE)
-		netlink_put_text(object, "scope", netlink_name(netlink_scopes, netlink_n_scopes, hop->nh_scope, text));
+		netlink_put_text(
+			object, "scope",
+			netlink_name(netlink_scopes, netlink_n_scopes, hop->nh_scope, text));
 	if (at[NHA_BLACKHOLE])
 		put_mark(object, "blackhole");
 	if (hop->nh_protocol != RTPROT_UNSPEC)
-		netlink_put_text(object, "protocol", netlink_name(netlink_protocols, netlink_n_protocols, hop->nh_protocol, text));
+		netlink_put_text(object, "protocol",
+				 netlink_name(netlink_protocols, netlink_n_protocols,
+					      hop->nh_protocol, text));
 	put_flags(object, hop->nh_flags);
 	if (at[NHA_FDB])
 		put_mark(object, "fdb");

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What may be written to the kernel: messages of the types that the option `write` lists, and no other. A send(2) may hold several; each
- * of them is looked at, and nothing may be left over.
+ * What may be written to the kernel: messages of the types that the option `write` lists, and no
+ * other. A send(2) may hold several; each of them is looked at, and nothing may be left over.
  */
 #include "netlink.h"
 
 #include <errno.h>
 #include <linux/genetlink.h>
+#include <linux/inet_diag.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <linux/sock_diag.h>
-#include <linux/inet_diag.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -21,8 +21,11 @@ struct type {
 	uint16_t number;
 };
 
-#define OBJECT(word, base)                                                                              \
-	{"new" word, NETLINK_ROUTE, (base)}, {"del" word, NETLINK_ROUTE, (base) + 1}, {"get" word, NETLINK_ROUTE, (base) + 2}
+#define OBJECT(word, base)                                                            \
+	{"new" word, NETLINK_ROUTE, (base)}, {"del" word, NETLINK_ROUTE, (base) + 1}, \
+	{                                                                             \
+		"get" word, NETLINK_ROUTE, (base) + 2                                 \
+	}
 
 static const struct type types[] = {
 	OBJECT("link", RTM_NEWLINK),
@@ -64,7 +67,10 @@ static int number_of(const char *text)
 	char *end;
 	long number = strtol(text, &end, 0);
 
-	return *text >= '0' && *text <= '9' && !*end && number >= FIRST_CONTROL && number <= UINT16_MAX ? (int)number : -1;
+	return *text >= '0' && *text <= '9' && !*end && number >= FIRST_CONTROL &&
+			       number <= UINT16_MAX
+		       ? (int)number
+		       : -1;
 }
 
 static int refuse(const struct spliced_options *options, const char *text)
@@ -72,10 +78,14 @@ static int refuse(const struct spliced_options *options, const char *text)
 	int protocol = options->row->protocol;
 
 	if (protocol == NETLINK_ROUTE || protocol == NETLINK_SOCK_DIAG)
-		SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "\"%s\" is not a message type of protocol %s; write a name such as %s, or a number",
-			      text, options->row->name, protocol == NETLINK_ROUTE ? "getlink, newaddr, delroute" : "by-family");
+		SPLICED_ERROR(
+			options, NETLINK_OPTION_WRITE,
+			"\"%s\" is not a message type of protocol %s; write a name such as %s, or a number",
+			text, options->row->name,
+			protocol == NETLINK_ROUTE ? "getlink, newaddr, delroute" : "by-family");
 	else
-		SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "\"%s\" is not a message type; write its number, %d to 65535", text,
+		SPLICED_ERROR(options, NETLINK_OPTION_WRITE,
+			      "\"%s\" is not a message type; write its number, %d to 65535", text,
 			      FIRST_CONTROL);
 	return -EINVAL;
 }
@@ -91,8 +101,10 @@ int netlink_check_write(const struct spliced_options *options)
 			return refuse(options, value->list[i]);
 	if (!value->list_len || !options->format)
 		return 0;
-	SPLICED_ERROR(options, NETLINK_OPTION_WRITE, "write needs unconverted messages, but format is \"%s\"; "
-		      "remove one of them", options->format);
+	SPLICED_ERROR(options, NETLINK_OPTION_WRITE,
+		      "write needs unconverted messages, but format is \"%s\"; "
+		      "remove one of them",
+		      options->format);
 	return -EINVAL;
 }
 
@@ -122,7 +134,8 @@ static bool is_family(const char *family, uint16_t number)
 	if (n < 0 || !mnl_nlmsg_ok(message, n) || message->nlmsg_type != GENL_ID_CTRL)
 		return false;
 	netlink_parse(message, sizeof(struct genlmsghdr), at, CTRL_ATTR_MAX);
-	return at[CTRL_ATTR_FAMILY_ID] && mnl_attr_get_payload_len(at[CTRL_ATTR_FAMILY_ID]) >= sizeof number &&
+	return at[CTRL_ATTR_FAMILY_ID] &&
+	       mnl_attr_get_payload_len(at[CTRL_ATTR_FAMILY_ID]) >= sizeof number &&
 	       mnl_attr_get_u16(at[CTRL_ATTR_FAMILY_ID]) == number;
 }
 
@@ -136,7 +149,8 @@ static bool is_allowed(const struct spliced_options *options, uint16_t number)
 
 		if (type ? type->number == number : number_of(value->list[i]) == number)
 			return true;
-		if (!type && protocol == NETLINK_GENERIC && number_of(value->list[i]) < 0 && is_family(value->list[i], number))
+		if (!type && protocol == NETLINK_GENERIC && number_of(value->list[i]) < 0 &&
+		    is_family(value->list[i], number))
 			return true;
 	}
 	return false;

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family packet, packet(7): frames of a network interface, as they are (raw) or from the network's header on (dgram, cooked). A
- * socket is opened for no protocol, so that nothing comes; then its filter is attached and locked; then it is bound. An interface that
- * is not there is waited for, and so is one that has got another name or was made anew: look() binds the socket again.
+ * The family packet, packet(7): frames of a network interface, as they are (raw) or from the
+ * network's header on (dgram, cooked). A socket is opened for no protocol, so that nothing comes;
+ * then its filter is attached and locked; then it is bound. An interface that is not there is
+ * waited for, and so is one that has got another name or was made anew: look() binds the socket
+ * again.
  */
 #include "packet.h"
 
@@ -16,7 +18,8 @@
 
 enum {
 	BUFFER_BYTES = 4 << 20,
-	PROTOCOL_NONE = 0xffff, /* of Ethernet's, reserved: a socket that is bound to it hears nothing */
+	PROTOCOL_NONE =
+		0xffff, /* of Ethernet's, reserved: a socket that is bound to it hears nothing */
 	CAP_NET_RAW_BIT = 13,
 };
 
@@ -124,49 +127,56 @@ bool packet_has_vnet(const struct spliced_options *options)
 		return false;
 	if (value->state != SPLICED_UNSET)
 		return value->number;
-	return far && far->type == SOCK_RAW && far->link_type == options->row->link_type && far->capabilities & SPLICED_BINDS;
+	return far && far->type == SOCK_RAW && far->link_type == options->row->link_type &&
+	       far->capabilities & SPLICED_BINDS;
 }
 
 /* ---- addresses ---- */
 
-/* sockaddr_ll(7) has no name, and its number is not known before the interface is there. bind(2) reads the first part, which binds to
- * nothing yet. */
+/* sockaddr_ll(7) has no name, and its number is not known before the interface is there. bind(2)
+ * reads the first part, which binds to nothing yet. */
 struct packet_address {
 	struct sockaddr_ll ll;
 	char name[IFNAMSIZ];
 };
 
-static int packet_address_of(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int packet_address_of(const struct spliced_options *options,
+			     struct sockaddr_storage *address, socklen_t *len)
 {
 	struct packet_address *own = (struct packet_address *)address;
 
 	memset(address, 0, sizeof *address);
 	if (options->row->type == SOCK_RAW && !strcmp(interface_of(options), "any")) {
-		SPLICED_ERROR(options, PACKET_OPTION_INTERFACE,
-			      "frames of different interfaces have no common format; set one interface, or set type = \"dgram\"");
+		SPLICED_ERROR(
+			options, PACKET_OPTION_INTERFACE,
+			"frames of different interfaces have no common format; set one interface, or set type = \"dgram\"");
 		return -EINVAL;
 	}
 	own->ll.sll_family = AF_PACKET;
-	memcpy(own->name, interface_of(options), strnlen(interface_of(options), sizeof own->name - 1));
+	memcpy(own->name, interface_of(options),
+	       strnlen(interface_of(options), sizeof own->name - 1));
 	*len = sizeof *own;
 	return packet_attach_filter(-1, options, ARPHRD_ETHER);
 }
 
-static int packet_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int packet_describe(const struct spliced_row *row, const struct sockaddr *address,
+			   socklen_t len, char *text, size_t size)
 {
 	const struct packet_address *own = (const struct packet_address *)address;
 	char name[IFNAMSIZ];
 	int n;
 
 	(void)row;
-	if (len < sizeof own->ll.sll_family || own->ll.sll_family != AF_PACKET || len < offsetof(struct sockaddr_ll, sll_hatype))
+	if (len < sizeof own->ll.sll_family || own->ll.sll_family != AF_PACKET ||
+	    len < offsetof(struct sockaddr_ll, sll_hatype))
 		return -EAFNOSUPPORT;
 	if (len >= sizeof *own && *own->name)
 		n = snprintf(text, size, "%.*s", (int)sizeof own->name - 1, own->name);
 	else if (own->ll.sll_ifindex > 0 && if_indextoname((unsigned)own->ll.sll_ifindex, name))
 		n = snprintf(text, size, "%s", name);
 	else
-		n = snprintf(text, size, own->ll.sll_ifindex > 0 ? "if%d" : "any", own->ll.sll_ifindex);
+		n = snprintf(text, size, own->ll.sll_ifindex > 0 ? "if%d" : "any",
+			     own->ll.sll_ifindex);
 	return (size_t)n < size ? 0 : -ENOSPC;
 }
 
@@ -218,7 +228,8 @@ static int packet_prepare(int fd, const struct spliced_options *options)
 
 static int bind_to(int fd, uint16_t protocol, int index)
 {
-	struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = protocol, .sll_ifindex = index};
+	struct sockaddr_ll address = {
+		.sll_family = AF_PACKET, .sll_protocol = protocol, .sll_ifindex = index};
 
 	return bind(fd, (struct sockaddr *)&address, sizeof address) < 0 ? -errno : 0;
 }
@@ -251,18 +262,23 @@ static int promise(int fd, const struct spliced_options *options, int index)
 	    !setsockopt(fd, SOL_PACKET, PACKET_ADD_MEMBERSHIP, &request, sizeof request))
 		return 0;
 	r = -errno;
-	SPLICED_ERROR(options, PACKET_OPTION_PROMISCUOUS, "cannot make %s promiscuous: %s", interface_of(options), strerror(-r));
+	SPLICED_ERROR(options, PACKET_OPTION_PROMISCUOUS, "cannot make %s promiscuous: %s",
+		      interface_of(options), strerror(-r));
 	return r;
 }
 
-/* joins: it is a member of its fanout group from now on, and hears. One that only might be used yet would take frames away from the others. */
+/* joins: it is a member of its fanout group from now on, and hears. One that only might be used yet
+ * would take frames away from the others. */
 static int settle(int fd, const struct spliced_options *options, int index, bool joins)
 {
-	int group = (int)spliced_value(options, PACKET_OPTION_FANOUT)->number | PACKET_FANOUT_HASH << 16, r = 0;
+	int group = (int)spliced_value(options, PACKET_OPTION_FANOUT)->number | PACKET_FANOUT_HASH
+											<< 16,
+	    r = 0;
 	unsigned hardware = hardware_of(fd, options);
 
 	if (options->row->type == SOCK_RAW && packet_link_type(SOCK_RAW, hardware) < 0) {
-		SPLICED_ERROR(options, PACKET_OPTION_INTERFACE, "%s has frames of hardware type %u, which is not supported",
+		SPLICED_ERROR(options, PACKET_OPTION_INTERFACE,
+			      "%s has frames of hardware type %u, which is not supported",
 			      interface_of(options), hardware);
 		return -EPROTONOSUPPORT;
 	}
@@ -273,11 +289,15 @@ static int settle(int fd, const struct spliced_options *options, int index, bool
 	if (!r)
 		r = promise(fd, options, index);
 	if (!r)
-		r = bind_to(fd, group & 0xffff && !joins ? htons(PROTOCOL_NONE) : bound_protocol(options), index);
+		r = bind_to(fd,
+			    group & 0xffff && !joins ? htons(PROTOCOL_NONE)
+						     : bound_protocol(options),
+			    index);
 	if (!r && group & 0xffff && joins)
 		r = set(fd, options, PACKET_OPTION_FANOUT, PACKET_FANOUT, group);
 	if (r && group & 0xffff && joins)
-		bind_to(fd, htons(PROTOCOL_NONE), index); /* else it would hear what the group shares out, too */
+		bind_to(fd, htons(PROTOCOL_NONE),
+			index); /* else it would hear what the group shares out, too */
 	return r;
 }
 
@@ -286,7 +306,8 @@ static bool is_up(int fd, const struct spliced_options *options)
 	struct ifreq request = {0};
 
 	snprintf(request.ifr_name, sizeof request.ifr_name, "%s", interface_of(options));
-	return is_any(options) || (!ioctl(fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP);
+	return is_any(options) ||
+	       (!ioctl(fd, SIOCGIFFLAGS, &request) && request.ifr_flags & IFF_UP);
 }
 
 /* 0: there is none of that name. */
@@ -321,7 +342,8 @@ static int look(int fd, const struct spliced_options *options, bool joins, uint6
 		return -errno;
 	if (!index && !is_any(options)) {
 		/* It may live on with another name. */
-		if (own.sll_ifindex > 0 && bind_to(fd, htons(PROTOCOL_NONE), 0) == -EINVAL && is_stuck(fd))
+		if (own.sll_ifindex > 0 && bind_to(fd, htons(PROTOCOL_NONE), 0) == -EINVAL &&
+		    is_stuck(fd))
 			return -EBADFD;
 		return -ENODEV;
 	}

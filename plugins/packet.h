@@ -36,20 +36,24 @@ uint16_t packet_protocol(const struct spliced_options *options);
 /* Whether each frame has a struct virtio_net_hdr before it. */
 bool packet_has_vnet(const struct spliced_options *options);
 
-/* Compiles the option `filter` for frames of such a link (ARPHRD_*), with direction and snaplen, and attaches it to the socket for
- * good. 0 or negative errno, said. fd -1: only looks whether the words make a filter. */
+/* Compiles the option `filter` for frames of such a link (ARPHRD_*), with direction and snaplen,
+ * and attaches it to the socket for good. 0 or negative errno, said. fd -1: only looks whether the
+ * words make a filter. */
 int packet_attach_filter(int fd, const struct spliced_options *options, unsigned hardware);
 
-/* Whether frames from this interface can go on as they are; -EOPNOTSUPP, with what to do said, where they are unfinished. */
+/* Whether frames from this interface can go on as they are; -EOPNOTSUPP, with what to do said,
+ * where they are unfinished. */
 int packet_check_offloads(int fd, const struct spliced_options *options, const char *interface);
 
 /* The pcap link type of frames of such a link. -1: there is none that we know. */
 int packet_link_type(int type, unsigned hardware);
 
 /* The callback received(). */
-int packet_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message);
+int packet_received(const struct spliced_options *options, const struct msghdr *received,
+		    struct spliced_message *message);
 
-/* The note of a frame from a ring, whose tag is still to be put back: its type above, the rest below. */
+/* The note of a frame from a ring, whose tag is still to be put back: its type above, the rest
+ * below. */
 #define PACKET_NOTE_TAG (UINT64_C(1) << 32)
 
 /* Asks the kernel for the ring, unless the socket has it. 0 or negative errno, said. */
@@ -57,17 +61,20 @@ int packet_ring_prepare(int fd, const struct spliced_options *options);
 
 /* The callbacks map(), next() and consume(). */
 int packet_ring_map(int fd, const struct spliced_options *options, struct spliced_ring *ring);
-int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message);
+int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *options,
+		     struct spliced_message *message);
 void packet_ring_consume(struct spliced_ring *ring, unsigned count);
 
 /* The same of a ring of slots, for what is forwarded. */
 enum { PACKET_SLOT_BYTES = 2048 };
 int packet_slot_prepare(int fd);
 void packet_slot_map(struct spliced_ring *ring);
-int packet_slot_next(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message);
+int packet_slot_next(struct spliced_ring *ring, const struct spliced_options *options,
+		     struct spliced_message *message);
 void packet_slot_consume(struct spliced_ring *ring, unsigned count);
 
-/* Puts a VLAN tag, of that Ethernet type, back into a frame that has `before` bytes of another header: it begins 4 bytes earlier. */
+/* Puts a VLAN tag, of that Ethernet type, back into a frame that has `before` bytes of another
+ * header: it begins 4 bytes earlier. */
 void packet_put_tag(struct spliced_message *message, size_t before, uint16_t type, uint16_t tci);
 
 /* The formats. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The formats pcap and pcapng: each consumer gets a header of its own, whenever it comes, and then a record a frame. A listener whose
- * interface is not there yet has no link type to tell: its header comes with its first frame.
+ * The formats pcap and pcapng: each consumer gets a header of its own, whenever it comes, and then
+ * a record a frame. A listener whose interface is not there yet has no link type to tell: its
+ * header comes with its first frame.
  */
 #include "packet.h"
 #include "pcap.h"
@@ -12,12 +13,18 @@
 #include <netinet/in.h>
 #include <string.h>
 
-enum { LINK_ETHERNET = 1, LINK_RAW = 101, LINK_SLL2 = 276, SLL2_BYTES = 20, ADDRESSES = 2 * ETH_ALEN };
+enum {
+	LINK_ETHERNET = 1,
+	LINK_RAW = 101,
+	LINK_SLL2 = 276,
+	SLL2_BYTES = 20,
+	ADDRESSES = 2 * ETH_ALEN
+};
 
 /* Of a consumer. */
 struct state {
 	uint8_t greeted; /* the header was sent */
-	uint8_t said;    /* this message's record was made */
+	uint8_t said;	 /* this message's record was made */
 };
 
 int packet_link_type(int type, unsigned hardware)
@@ -45,7 +52,8 @@ static struct pcap_source source_of(const struct spliced_options *options, int l
 
 	return (struct pcap_source){
 		.is_pcapng = !strcmp(options->format, "pcapng"),
-		.snaplen = bytes > 0 && bytes < PCAP_SNAPLEN_MAX ? (uint32_t)bytes : PCAP_SNAPLEN_MAX,
+		.snaplen =
+			bytes > 0 && bytes < PCAP_SNAPLEN_MAX ? (uint32_t)bytes : PCAP_SNAPLEN_MAX,
 		.link_type = (uint16_t)link,
 		.interface = spliced_value(options, PACKET_OPTION_INTERFACE)->text,
 	};
@@ -67,7 +75,8 @@ static int find_link(const struct spliced_consumer *consumer)
 }
 
 /* 0: there is no link yet whose frames could be told of. */
-static int greet(const struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
+static int greet(const struct spliced_consumer *consumer, struct state *state, void *frame,
+		 size_t size)
 {
 	int link = state->greeted ? -EALREADY : find_link(consumer);
 	struct pcap_source source;
@@ -86,7 +95,8 @@ static void cook(const struct spliced_message *message, struct pcap_record *reco
 	uint32_t index;
 	uint16_t hardware;
 
-	memcpy(&from, message->from, message->from_len < sizeof from ? message->from_len : sizeof from);
+	memcpy(&from, message->from,
+	       message->from_len < sizeof from ? message->from_len : sizeof from);
 	index = htonl((uint32_t)from.sll_ifindex);
 	hardware = htons(from.sll_hatype);
 	memcpy(record->before, &from.sll_protocol, 2);
@@ -101,7 +111,8 @@ static void cook(const struct spliced_message *message, struct pcap_record *reco
 /* A tag that the kernel took out goes back behind the addresses. */
 static void put_tag(const struct spliced_message *message, struct pcap_record *record)
 {
-	uint16_t type = htons((uint16_t)(message->note >> 16)), rest = htons((uint16_t)message->note);
+	uint16_t type = htons((uint16_t)(message->note >> 16)),
+		 rest = htons((uint16_t)message->note);
 
 	if (message->len < ADDRESSES)
 		return;
@@ -119,11 +130,15 @@ static int capture_preamble(struct spliced_consumer *consumer, void *frame, size
 	return greet(consumer, consumer->state, frame, size);
 }
 
-static int capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
+static int capture_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+			  void *frame, size_t size)
 {
 	struct pcap_source source = source_of(consumer->options, 0);
-	struct pcap_record record = {.time = message->time, .data = message->data, .len = (uint32_t)message->len,
-				     .wire_len = (uint32_t)(message->wire_len ? message->wire_len : message->len)};
+	struct pcap_record record = {
+		.time = message->time,
+		.data = message->data,
+		.len = (uint32_t)message->len,
+		.wire_len = (uint32_t)(message->wire_len ? message->wire_len : message->len)};
 	struct state *state = consumer->state;
 	int n;
 
@@ -162,4 +177,3 @@ const struct spliced_format packet_formats[PACKET_FORMATS] = {
 		.encode = capture_encode,
 	},
 };
-

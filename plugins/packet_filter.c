@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Filters in the language of pcap-filter(7), which libpcap compiles. The kernel runs them on a frame as it was before an adapter or the
- * kernel took its VLAN tag out of it, that is without: `vlan` matches nothing. The program also cuts to snaplen, and, before all else,
- * tells what this machine sent from what came in, and other protocols from the one that is wanted: a raw socket is bound to all of them,
- * because one that is bound to a single protocol hears of frames whose VLAN tag is gone for good, and of none that is sent.
+ * Filters in the language of pcap-filter(7), which libpcap compiles. The kernel runs them on a
+ * frame as it was before an adapter or the kernel took its VLAN tag out of it, that is without:
+ * `vlan` matches nothing. The program also cuts to snaplen, and, before all else, tells what this
+ * machine sent from what came in, and other protocols from the one that is wanted: a raw socket is
+ * bound to all of them, because one that is bound to a single protocol hears of frames whose VLAN
+ * tag is gone for good, and of none that is sent.
  */
 #include "packet.h"
 
@@ -23,19 +25,23 @@ static uint32_t snaplen(const struct spliced_options *options)
 	return bytes > 0 && bytes < WHOLE ? (uint32_t)bytes : WHOLE;
 }
 
-static int compile(const struct spliced_options *options, unsigned hardware, struct bpf_program *program)
+static int compile(const struct spliced_options *options, unsigned hardware,
+		   struct bpf_program *program)
 {
 	const struct spliced_value *filter = spliced_value(options, PACKET_OPTION_FILTER);
 	/* A cooked socket's frames begin with the network's header. */
-	int link = options->row->type == SOCK_DGRAM ? DLT_RAW : packet_link_type(SOCK_RAW, hardware);
+	int link =
+		options->row->type == SOCK_DGRAM ? DLT_RAW : packet_link_type(SOCK_RAW, hardware);
 	pcap_t *pcap = pcap_open_dead(link == 101 ? DLT_RAW : link, (int)snaplen(options));
 	int r = 0;
 
 	if (!pcap)
 		return -ENOMEM;
-	if (pcap_compile(pcap, program, filter->state == SPLICED_UNSET ? "" : filter->text, 1, PCAP_NETMASK_UNKNOWN) < 0) {
-		SPLICED_ERROR(options, PACKET_OPTION_FILTER, "\"%s\" is not a filter: %s; see pcap-filter(7)",
-			      filter->text, pcap_geterr(pcap));
+	if (pcap_compile(pcap, program, filter->state == SPLICED_UNSET ? "" : filter->text, 1,
+			 PCAP_NETMASK_UNKNOWN) < 0) {
+		SPLICED_ERROR(options, PACKET_OPTION_FILTER,
+			      "\"%s\" is not a filter: %s; see pcap-filter(7)", filter->text,
+			      pcap_geterr(pcap));
 		r = -EINVAL;
 	}
 	pcap_close(pcap);
@@ -45,8 +51,10 @@ static int compile(const struct spliced_options *options, unsigned hardware, str
 /* Drops what has (or has not) this number in the kernel's own notes. */
 static unsigned put_test(struct sock_filter *code, int note, uint32_t number, bool has)
 {
-	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + note));
-	code[1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, has ? 0 : 1, has ? 1 : 0);
+	code[0] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+					       (uint32_t)(SKF_AD_OFF + note));
+	code[1] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, has ? 0 : 1,
+					       has ? 1 : 0);
 	code[2] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, 0);
 	return PROLOGUE / 2;
 }
@@ -73,8 +81,10 @@ static int attach(int fd, const struct spliced_options *options, const struct bp
 	int one = 1, r;
 
 	if (program->bf_len + n > BPF_MAXINSNS) {
-		SPLICED_ERROR(options, PACKET_OPTION_FILTER, "the filter has %u instructions, but the kernel allows %u; shorten it",
-			      program->bf_len, BPF_MAXINSNS - PROLOGUE);
+		SPLICED_ERROR(
+			options, PACKET_OPTION_FILTER,
+			"the filter has %u instructions, but the kernel allows %u; shorten it",
+			program->bf_len, BPF_MAXINSNS - PROLOGUE);
 		return -E2BIG;
 	}
 	memcpy(code + n, program->bf_insns, program->bf_len * sizeof *code);

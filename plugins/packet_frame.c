@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Frames as they were on the wire. The kernel takes a VLAN tag out of a frame and tells it beside it, packet(7), PACKET_AUXDATA: it goes
- * back between the addresses and the type. A header of the virtual network's kind (struct virtio_net_hdr) stands before the frame
- * and counts its bytes from there.
+ * Frames as they were on the wire. The kernel takes a VLAN tag out of a frame and tells it beside
+ * it, packet(7), PACKET_AUXDATA: it goes back between the addresses and the type. A header of the
+ * virtual network's kind (struct virtio_net_hdr) stands before the frame and counts its bytes from
+ * there.
  */
 #include "packet.h"
 
@@ -18,7 +19,8 @@ enum { TAG_BYTES = 4, ADDRESSES = 2 * ETH_ALEN };
 /* The frame's own bytes move to the front by a tag's, so that nothing of what follows has to. */
 void packet_put_tag(struct spliced_message *message, size_t before, uint16_t type, uint16_t tci)
 {
-	uint8_t *data = (uint8_t *)(uintptr_t)message->data - TAG_BYTES, *tag = data + before + ADDRESSES;
+	uint8_t *data = (uint8_t *)(uintptr_t)message->data - TAG_BYTES,
+		*tag = data + before + ADDRESSES;
 	struct virtio_net_hdr header;
 
 	if (message->len < before + ADDRESSES)
@@ -41,9 +43,12 @@ void packet_put_tag(struct spliced_message *message, size_t before, uint16_t typ
 	memcpy(data, &header, sizeof header);
 }
 
-static void read_auxiliary(const struct spliced_options *options, const struct tpacket_auxdata *aux, struct spliced_message *message)
+static void read_auxiliary(const struct spliced_options *options, const struct tpacket_auxdata *aux,
+			   struct spliced_message *message)
 {
-	uint16_t type = aux->tp_status & TP_STATUS_VLAN_TPID_VALID && aux->tp_vlan_tpid ? aux->tp_vlan_tpid : ETH_P_8021Q;
+	uint16_t type = aux->tp_status & TP_STATUS_VLAN_TPID_VALID && aux->tp_vlan_tpid
+				? aux->tp_vlan_tpid
+				: ETH_P_8021Q;
 	size_t before = packet_has_vnet(options) ? PACKET_VNET_BYTES : 0;
 
 	message->wire_len = aux->tp_len + before;
@@ -52,7 +57,8 @@ static void read_auxiliary(const struct spliced_options *options, const struct t
 		packet_put_tag(message, before, type, aux->tp_vlan_tci);
 }
 
-int packet_received(const struct spliced_options *options, const struct msghdr *received, struct spliced_message *message)
+int packet_received(const struct spliced_options *options, const struct msghdr *received,
+		    struct spliced_message *message)
 {
 	struct msghdr *header = (struct msghdr *)(uintptr_t)received;
 

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Rings: memory that the kernel writes frames to and we read them from, hundreds without a system call; what cannot go on waits there.
+ * Rings: memory that the kernel writes frames to and we read them from, hundreds without a system
+ * call; what cannot go on waits there.
  *
- * A capture's is TPACKET_V3 of the kernel's packet_mmap: blocks that are filled one after the other, and given to us when they are full or
- * some milliseconds old. Blocks are numbered: the lowest of those that are ours is the oldest. How far it has been read stands in the
- * block's private area, beside its number, so that whoever maps the ring next goes on there: the kernel fills a block anew and
- * leaves that area as it was.
+ * A capture's is TPACKET_V3 of the kernel's packet_mmap: blocks that are filled one after the
+ * other, and given to us when they are full or some milliseconds old. Blocks are numbered: the
+ * lowest of those that are ours is the oldest. How far it has been read stands in the block's
+ * private area, beside its number, so that whoever maps the ring next goes on there: the kernel
+ * fills a block anew and leaves that area as it was.
  *
  * What is forwarded must not wait: its ring, TPACKET_V2, is in packet_slot.c.
  */
@@ -64,7 +66,8 @@ static bool has_ring(int fd)
 /* Of a capture; what is forwarded has the first part alone, whose slots are as large as said. */
 static int ask_for_ring(int fd, const struct spliced_options *options)
 {
-	struct tpacket_req3 request = {.tp_block_size = BLOCK_BYTES, .tp_frame_size = PACKET_SLOT_BYTES,
+	struct tpacket_req3 request = {.tp_block_size = BLOCK_BYTES,
+				       .tp_frame_size = PACKET_SLOT_BYTES,
 				       .tp_block_nr = (unsigned)blocks_of(options)};
 	int version = options->format ? TPACKET_V3 : TPACKET_V2;
 	socklen_t len = options->format ? sizeof request : sizeof(struct tpacket_req);
@@ -88,8 +91,10 @@ int packet_ring_prepare(int fd, const struct spliced_options *options)
 	if (!r)
 		r = ask_for_ring(fd, options);
 	if (r < 0)
-		SPLICED_ERROR(options, PACKET_OPTION_RING, "cannot create a ring of %lld bytes: %s; set a smaller size, or ring = 0",
-			      (long long)bytes_of(options), strerror(-r));
+		SPLICED_ERROR(
+			options, PACKET_OPTION_RING,
+			"cannot create a ring of %lld bytes: %s; set a smaller size, or ring = 0",
+			(long long)bytes_of(options), strerror(-r));
 	return r;
 }
 
@@ -141,22 +146,27 @@ static struct cursor find_head(const struct spliced_ring *ring)
 	const struct progress *progress;
 
 	for (uint64_t i = 0; i < count_of(ring); i++)
-		if (is_ours(block_at(ring, i)) && (head.block == UINT64_MAX || block_at(ring, i)->hdr.bh1.seq_num <
-										       block_at(ring, head.block)->hdr.bh1.seq_num))
+		if (is_ours(block_at(ring, i)) &&
+		    (head.block == UINT64_MAX ||
+		     block_at(ring, i)->hdr.bh1.seq_num <
+			     block_at(ring, head.block)->hdr.bh1.seq_num))
 			head.block = i;
 	if (head.block == UINT64_MAX)
 		return head;
 	progress = progress_of(block_at(ring, head.block));
-	if (progress->number == block_at(ring, head.block)->hdr.bh1.seq_num && progress->offset < BLOCK_BYTES) {
+	if (progress->number == block_at(ring, head.block)->hdr.bh1.seq_num &&
+	    progress->offset < BLOCK_BYTES) {
 		head.frames = progress->frames;
 		head.offset = progress->offset;
 	}
 	return head;
 }
 
-/* The frame at the cursor, which moves past it; a block that is read to its end is behind it then. NULL: no more now. Where all blocks are
- * ours, the one behind the last is the first: `end`, that is not come to again (UINT64_MAX: none). */
-static struct tpacket3_hdr *step(const struct spliced_ring *ring, struct cursor *cursor, uint64_t end)
+/* The frame at the cursor, which moves past it; a block that is read to its end is behind it then.
+ * NULL: no more now. Where all blocks are ours, the one behind the last is the first: `end`, that
+ * is not come to again (UINT64_MAX: none). */
+static struct tpacket3_hdr *step(const struct spliced_ring *ring, struct cursor *cursor,
+				 uint64_t end)
 {
 	for (uint64_t i = 0; i < count_of(ring); i++) {
 		struct tpacket_block_desc *block = block_at(ring, cursor->block);
@@ -165,7 +175,8 @@ static struct tpacket3_hdr *step(const struct spliced_ring *ring, struct cursor 
 		if (!is_ours(block))
 			return NULL;
 		if (cursor->frames < block->hdr.bh1.num_pkts) {
-			cursor->offset = cursor->offset ? cursor->offset : block->hdr.bh1.offset_to_first_pkt;
+			cursor->offset = cursor->offset ? cursor->offset
+							: block->hdr.bh1.offset_to_first_pkt;
 			frame = (struct tpacket3_hdr *)((char *)block + cursor->offset);
 			cursor->frames++;
 			cursor->offset += frame->tp_next_offset;
@@ -199,17 +210,20 @@ int packet_ring_map(int fd, const struct spliced_options *options, struct splice
 	return 0;
 }
 
-static void tell_tag(const struct spliced_options *options, const struct tpacket3_hdr *frame, struct spliced_message *message)
+static void tell_tag(const struct spliced_options *options, const struct tpacket3_hdr *frame,
+		     struct spliced_message *message)
 {
-	uint32_t type = frame->tp_status & TP_STATUS_VLAN_TPID_VALID && frame->hv1.tp_vlan_tpid ? frame->hv1.tp_vlan_tpid
-												 : ETH_P_8021Q;
+	uint32_t type = frame->tp_status & TP_STATUS_VLAN_TPID_VALID && frame->hv1.tp_vlan_tpid
+				? frame->hv1.tp_vlan_tpid
+				: ETH_P_8021Q;
 
 	if (frame->tp_status & TP_STATUS_VLAN_VALID && options->row->type == SOCK_RAW &&
 	    spliced_value(options, PACKET_OPTION_VLAN)->number)
 		message->note = PACKET_NOTE_TAG | type << 16 | (frame->hv1.tp_vlan_tci & 0xffff);
 }
 
-int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message)
+int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *options,
+		     struct spliced_message *message)
 {
 	struct cursor head = get(ring, WORD_HEAD), next = get(ring, WORD_NEXT);
 	const struct tpacket3_hdr *frame;
@@ -230,7 +244,8 @@ int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *op
 	message->len = frame->tp_snaplen;
 	message->wire_len = frame->tp_len;
 	message->time = frame->tp_sec * SECOND + frame->tp_nsec;
-	message->from = (const struct sockaddr *)((const char *)frame + TPACKET_ALIGN(sizeof *frame));
+	message->from =
+		(const struct sockaddr *)((const char *)frame + TPACKET_ALIGN(sizeof *frame));
 	message->from_len = sizeof(struct sockaddr_ll);
 	tell_tag(options, frame, message);
 	return 1;
@@ -251,13 +266,15 @@ void packet_ring_consume(struct spliced_ring *ring, unsigned count)
 	while (count-- && step(ring, &head, UINT64_MAX))
 		for (; before != head.block; before = (before + 1) % count_of(ring))
 			give_back(block_at(ring, before));
-	if (is_ours(block_at(ring, head.block)) && head.frames == block_at(ring, head.block)->hdr.bh1.num_pkts) {
+	if (is_ours(block_at(ring, head.block)) &&
+	    head.frames == block_at(ring, head.block)->hdr.bh1.num_pkts) {
 		give_back(block_at(ring, head.block));
 		head = (struct cursor){.block = (head.block + 1) % count_of(ring)};
 	} else if (is_ours(block_at(ring, head.block))) {
 		struct progress *progress = progress_of(block_at(ring, head.block));
 
-		*progress = (struct progress){.number = block_at(ring, head.block)->hdr.bh1.seq_num, .frames = head.frames,
+		*progress = (struct progress){.number = block_at(ring, head.block)->hdr.bh1.seq_num,
+					      .frames = head.frames,
 					      .offset = head.offset};
 	}
 	put(ring, WORD_HEAD, head);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ring of what is forwarded: TPACKET_V2 of the kernel's packet_mmap. A slot holds one frame, and is ours as soon as the frame is in it.
- * A frame that is larger than a slot lies whole in the socket's queue, and its slot says so. Slots have no numbers: the oldest is
- * the one of ours that stands behind one of the kernel's.
+ * The ring of what is forwarded: TPACKET_V2 of the kernel's packet_mmap. A slot holds one frame,
+ * and is ours as soon as the frame is in it. A frame that is larger than a slot lies whole in the
+ * socket's queue, and its slot says so. Slots have no numbers: the oldest is the one of ours that
+ * stands behind one of the kernel's.
  */
 #include "packet.h"
 
@@ -42,7 +43,8 @@ static bool is_ours(const struct tpacket2_hdr *slot)
 
 static bool is_older(const struct tpacket2_hdr *one, const struct tpacket2_hdr *other)
 {
-	return one->tp_sec != other->tp_sec ? one->tp_sec < other->tp_sec : one->tp_nsec < other->tp_nsec;
+	return one->tp_sec != other->tp_sec ? one->tp_sec < other->tp_sec
+					    : one->tp_nsec < other->tp_nsec;
 }
 
 /* The oldest slot of ours; where none stands behind one of the kernel's, by their times. */
@@ -69,7 +71,9 @@ void packet_slot_map(struct spliced_ring *ring)
 /* Once: the slot says then that there is no tag. */
 static void put_tag(struct tpacket2_hdr *slot, struct spliced_message *message, size_t before)
 {
-	uint16_t type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID && slot->tp_vlan_tpid ? slot->tp_vlan_tpid : ETH_P_8021Q;
+	uint16_t type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID && slot->tp_vlan_tpid
+				? slot->tp_vlan_tpid
+				: ETH_P_8021Q;
 	size_t len = message->len;
 
 	packet_put_tag(message, before, type, slot->tp_vlan_tci);
@@ -87,7 +91,8 @@ static bool is_cut(const struct tpacket2_hdr *slot, const struct spliced_options
 	return slot->tp_snaplen < slot->tp_len && !(wanted > 0 && slot->tp_snaplen >= wanted);
 }
 
-int packet_slot_next(struct spliced_ring *ring, const struct spliced_options *options, struct spliced_message *message)
+int packet_slot_next(struct spliced_ring *ring, const struct spliced_options *options,
+		     struct spliced_message *message)
 {
 	size_t before = packet_has_vnet(options) ? PACKET_VNET_BYTES : 0;
 	struct tpacket2_hdr *slot;
@@ -123,7 +128,8 @@ void packet_slot_consume(struct spliced_ring *ring, unsigned count)
 	if (head == UNKNOWN)
 		return;
 	for (; count; count--) {
-		__atomic_store_n(&slot_at(ring, head)->tp_status, TP_STATUS_KERNEL, __ATOMIC_RELEASE);
+		__atomic_store_n(&slot_at(ring, head)->tp_status, TP_STATUS_KERNEL,
+				 __ATOMIC_RELEASE);
 		head = (head + 1) % count_of(ring);
 	}
 	ring->words[WORD_HEAD] = ring->words[WORD_NEXT] = head;

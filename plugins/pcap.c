@@ -148,7 +148,8 @@ static void put_pcapng(struct writer *writer, const struct pcap_record *record, 
 	put32(writer, size);
 }
 
-int pcap_record(const struct pcap_source *source, const struct pcap_record *record, void *frame, size_t size)
+int pcap_record(const struct pcap_source *source, const struct pcap_record *record, void *frame,
+		size_t size)
 {
 	struct writer writer = {.at = frame, .left = size};
 	uint64_t time = record->time ? record->time : now();

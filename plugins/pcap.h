@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Captures, for the families that have them: the formats pcap and pcapng, draft-ietf-opsawg-pcap and draft-ietf-opsawg-pcapng. Times in
- * nanoseconds; numbers in this machine's order, as the formats allow.
+ * Captures, for the families that have them: the formats pcap and pcapng, draft-ietf-opsawg-pcap
+ * and draft-ietf-opsawg-pcapng. Times in nanoseconds; numbers in this machine's order, as the
+ * formats allow.
  */
 #pragma once
 
@@ -14,20 +15,22 @@ enum { PCAP_SNAPLEN_MAX = 262144, PCAP_BEFORE_MAX = 20 };
 /* What a capture says of itself. */
 struct pcap_source {
 	bool is_pcapng;
-	uint32_t snaplen;     /* bytes */
-	uint16_t link_type;   /* tcpdump.org/linktypes.html */
+	uint32_t snaplen;      /* bytes */
+	uint16_t link_type;    /* tcpdump.org/linktypes.html */
 	const char *interface; /* NUL-terminated; pcapng alone tells it */
 };
 
 struct pcap_record {
-	uint64_t time;     /* CLOCK_REALTIME ns; 0: now */
+	uint64_t time;	   /* CLOCK_REALTIME ns; 0: now */
 	uint32_t wire_len; /* bytes, without `before` */
-	uint32_t len;      /* bytes of data */
+	uint32_t len;	   /* bytes of data */
 	const void *data;
-	uint32_t before_len; /* bytes of a header that the link type has and the kernel's message has not */
+	uint32_t before_len; /* bytes of a header that the link type has and the kernel's message
+				has not */
 	uint8_t before[PCAP_BEFORE_MAX];
 };
 
 /* Write the header that comes first, or a record, into frame. Return its length, or -EMSGSIZE. */
 int pcap_header(const struct pcap_source *source, void *frame, size_t size);
-int pcap_record(const struct pcap_source *source, const struct pcap_record *record, void *frame, size_t size);
+int pcap_record(const struct pcap_source *source, const struct pcap_record *record, void *frame,
+		size_t size);

@@ -56,30 +56,34 @@ static const struct spliced_option unix_options[UNIX_OPTIONS] = {
 enum { MESSAGE_MAX = (1 << 20) - 64 };
 
 static const struct spliced_row rows[] = {
-	[UNIX_ROW_STREAM] = {
-		.type = SOCK_STREAM,
-		.scheme = "unix",
-		.pattern = "PATH",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
-				SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE |
-				SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
-	},
-	[UNIX_ROW_DGRAM] = {
-		.type = SOCK_DGRAM,
-		.pattern = "PATH",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS |
-				SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_ORDERED |
-				SPLICED_PASSES_FDS,
-		.max_message = MESSAGE_MAX,
-	},
-	[UNIX_ROW_SEQPACKET] = {
-		.type = SOCK_SEQPACKET,
-		.pattern = "PATH",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES |
-				SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |
-				SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
-		.max_message = MESSAGE_MAX,
-	},
+	[UNIX_ROW_STREAM] =
+		{
+			.type = SOCK_STREAM,
+			.scheme = "unix",
+			.pattern = "PATH",
+			.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT |
+					SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |
+					SPLICED_SPLICE | SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
+		},
+	[UNIX_ROW_DGRAM] =
+		{
+			.type = SOCK_DGRAM,
+			.pattern = "PATH",
+			.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT |
+					SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES |
+					SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_PASSES_FDS,
+			.max_message = MESSAGE_MAX,
+		},
+	[UNIX_ROW_SEQPACKET] =
+		{
+			.type = SOCK_SEQPACKET,
+			.pattern = "PATH",
+			.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT |
+					SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_ORDERED |
+					SPLICED_HALF_CLOSE | SPLICED_PASSES_FDS |
+					SPLICED_CREDENTIALS,
+			.max_message = MESSAGE_MAX,
+		},
 };
 
 /* All but the last byte of sun_path: some programs want a NUL at its end. */
@@ -129,7 +133,8 @@ static int check_file_options(const struct spliced_options *options)
 			return -EINVAL;
 		}
 	if (spliced_value(options, UNIX_OPTION_MODE)->number & ~INT64_C(0777)) {
-		SPLICED_ERROR(options, UNIX_OPTION_MODE, "the mode of a socket file must be at most 0777");
+		SPLICED_ERROR(options, UNIX_OPTION_MODE,
+			      "the mode of a socket file must be at most 0777");
 		return -EINVAL;
 	}
 	return 0;
@@ -157,13 +162,15 @@ static int unix_address(const struct spliced_options *options, struct sockaddr_s
 		return -ENAMETOOLONG;
 	}
 	if (!*path || !strcmp(path, "@")) {
-		SPLICED_ERROR(options, UNIX_OPTION_PATH, "\"%s\" is not the path or name of a socket", path);
+		SPLICED_ERROR(options, UNIX_OPTION_PATH,
+			      "\"%s\" is not the path or name of a socket", path);
 		return -EINVAL;
 	}
 	if (options->role == SPLICED_LISTEN && check_file_options(options) < 0)
 		return -EINVAL;
 	if (spliced_value(options, UNIX_OPTION_PADDED)->number && !unix_is_abstract(options)) {
-		SPLICED_ERROR(options, UNIX_OPTION_PADDED, "\"%s\" is a path; padded is only for @NAME", path);
+		SPLICED_ERROR(options, UNIX_OPTION_PADDED,
+			      "\"%s\" is a path; padded is only for @NAME", path);
 		return -EINVAL;
 	}
 	memset(address, 0, sizeof *address);
@@ -210,13 +217,15 @@ static int unix_describe(const struct spliced_row *row, const struct sockaddr *a
 	return used < size ? 0 : -ENOSPC;
 }
 
-/* Without a name of its own a datagram socket cannot be answered: the kernel picks an abstract one (autobind, unix(7)). */
+/* Without a name of its own a datagram socket cannot be answered: the kernel picks an abstract one
+ * (autobind, unix(7)). */
 static int take_name(int fd, const struct spliced_options *options)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
 	if (options->row->type != SOCK_DGRAM ||
-	    !bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) || errno == EINVAL)
+	    !bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) ||
+	    errno == EINVAL)
 		return 0; /* EINVAL: it has one */
 	return -errno;
 }

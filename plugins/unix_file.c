@@ -8,8 +8,9 @@
  * file: the kernel says EPROTOTYPE for a socket of another type, even one that does not listen yet,
  * 0 for a datagram socket, and ECONNREFUSED for none. Nobody notices.
  *
- * Which file is our own is unix_whose.c's to say. Whoever may write to the directory can put another in its place at any moment: what is
- * changed is changed by a descriptor, and what is removed is first moved to a name that nobody knows, and looked at there.
+ * Which file is our own is unix_whose.c's to say. Whoever may write to the directory can put
+ * another in its place at any moment: what is changed is changed by a descriptor, and what is
+ * removed is first moved to a name that nobody knows, and looked at there.
  */
 #include "unix.h"
 
@@ -55,15 +56,19 @@ static void refuse_gift(const struct spliced_options *options, enum unix_option 
 
 	snprintf(number, sizeof number, "%u", (unsigned)geteuid());
 	if (r != -EPERM)
-		SPLICED_ERROR(options, (int)option, "cannot give %s to \"%s\": %s", unix_path(options), to, strerror(-r));
+		SPLICED_ERROR(options, (int)option, "cannot give %s to \"%s\": %s",
+			      unix_path(options), to, strerror(-r));
 	else if (option == UNIX_OPTION_OWNER)
-		SPLICED_ERROR(options, UNIX_OPTION_OWNER,
-			      "cannot give %s to user \"%s\": user %s lacks CAP_CHOWN: omit owner and use group",
-			      unix_path(options), to, user ? user->pw_name : number);
+		SPLICED_ERROR(
+			options, UNIX_OPTION_OWNER,
+			"cannot give %s to user \"%s\": user %s lacks CAP_CHOWN: omit owner and use group",
+			unix_path(options), to, user ? user->pw_name : number);
 	else
-		SPLICED_ERROR(options, UNIX_OPTION_GROUP,
-			      "cannot give %s to group \"%s\": user %s is not a member: set SupplementaryGroups=%s in the unit, or run usermod -aG %s %s",
-			      unix_path(options), to, user ? user->pw_name : number, to, to, user ? user->pw_name : number);
+		SPLICED_ERROR(
+			options, UNIX_OPTION_GROUP,
+			"cannot give %s to group \"%s\": user %s is not a member: set SupplementaryGroups=%s in the unit, or run usermod -aG %s %s",
+			unix_path(options), to, user ? user->pw_name : number, to, to,
+			user ? user->pw_name : number);
 }
 
 /* By the descriptor, so that nobody can put another file in its place between the look and the
@@ -81,7 +86,10 @@ static int change_file(int fd, const struct stat *st, const struct spliced_optio
 	if ((uid >= 0 && (uid_t)uid != st->st_uid) || (gid >= 0 && (gid_t)gid != st->st_gid))
 		if (fchownat(fd, "", (uid_t)uid, (gid_t)gid, AT_EMPTY_PATH) < 0) {
 			r = -errno;
-			refuse_gift(options, uid >= 0 && (uid_t)uid != st->st_uid ? UNIX_OPTION_OWNER : UNIX_OPTION_GROUP, r);
+			refuse_gift(options,
+				    uid >= 0 && (uid_t)uid != st->st_uid ? UNIX_OPTION_OWNER
+									 : UNIX_OPTION_GROUP,
+				    r);
 			return r;
 		}
 	if (mode->state == SPLICED_UNSET || (st->st_mode & 07777) == (mode_t)mode->number)
@@ -102,11 +110,14 @@ int unix_bound(int fd, const struct spliced_options *options)
 	if (unix_is_abstract(options))
 		return 0;
 	file = open_file(options, &st);
-	r = file < 0 ? file : !S_ISSOCK(st.st_mode) ? -ENOTSOCK : unix_is_ours(fd, &st, options) ? 0 : -ESTALE;
+	r = file < 0			     ? file
+	    : !S_ISSOCK(st.st_mode)	     ? -ENOTSOCK
+	    : unix_is_ours(fd, &st, options) ? 0
+					     : -ESTALE;
 	if (r < 0)
 		SPLICED_ERROR(options, UNIX_OPTION_PATH,
-			      "%s was bound, but then replaced by another file: %s", unix_path(options),
-			      strerror(-r));
+			      "%s was bound, but then replaced by another file: %s",
+			      unix_path(options), strerror(-r));
 	else
 		r = change_file(file, &st, options);
 	if (file >= 0)
@@ -146,10 +157,13 @@ static int make_way(const char *path, char *name, size_t size)
 
 	if (getrandom(&chance, sizeof chance, GRND_NONBLOCK) != (ssize_t)sizeof chance)
 		return -EAGAIN;
-	return (size_t)snprintf(name, size, "%s.%016llx", path, (unsigned long long)chance) < size ? 0 : -ENAMETOOLONG;
+	return (size_t)snprintf(name, size, "%s.%016llx", path, (unsigned long long)chance) < size
+		       ? 0
+		       : -ENAMETOOLONG;
 }
 
-/* What took the file's place between the look and the move goes back to where it was. 0: it is gone; -EADDRINUSE: another stands there. */
+/* What took the file's place between the look and the move goes back to where it was. 0: it is
+ * gone; -EADDRINUSE: another stands there. */
 static int remove_file(const struct spliced_options *options, const struct stat *st)
 {
 	const char *path = unix_path(options);
@@ -162,7 +176,9 @@ static int remove_file(const struct spliced_options *options, const struct stat 
 	if (r < 0)
 		return r;
 	if (renameat2(AT_FDCWD, path, AT_FDCWD, aside, RENAME_NOREPLACE) < 0 && errno != ENOENT)
-		return errno == EINVAL && !unlink(path) ? 0 : -errno; /* a file system that cannot do that */
+		return errno == EINVAL && !unlink(path)
+			       ? 0
+			       : -errno; /* a file system that cannot do that */
 	r = is_file(aside, st);
 	if (!r)
 		return unlink(aside) < 0 ? -errno : 0;
@@ -221,7 +237,8 @@ void unix_leave(int fd, const struct spliced_options *options)
 	struct stat st = {0};
 	int file;
 
-	if (unix_is_abstract(options) || options->role != SPLICED_LISTEN || !spliced_value(options, UNIX_OPTION_UNLINK)->number)
+	if (unix_is_abstract(options) || options->role != SPLICED_LISTEN ||
+	    !spliced_value(options, UNIX_OPTION_UNLINK)->number)
 		return;
 	file = open_file(options, &st);
 	if (file < 0)

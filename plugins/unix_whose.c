@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whose file that is: the kernel tells by sock_diag(7) which file a socket is bound to, to anybody, by device and inode. Nobody can
- * forge that, and it needs to be remembered nowhere. It says nothing where netlink is not allowed, for a socket of another
- * network namespace, and of file systems that show other devices than they have (overlayfs, btrfs). Then the owner of the file, and that
- * nobody else has the name, must do: nothing of another user's is ever touched.
+ * Whose file that is: the kernel tells by sock_diag(7) which file a socket is bound to, to anybody,
+ * by device and inode. Nobody can forge that, and it needs to be remembered nowhere. It says
+ * nothing where netlink is not allowed, for a socket of another network namespace, and of file
+ * systems that show other devices than they have (overlayfs, btrfs). Then the owner of the file,
+ * and that nobody else has the name, must do: nothing of another user's is ever touched.
  */
 #include "unix.h"
 
@@ -29,8 +30,13 @@ static ssize_t ask(ino_t inode, void *answer, size_t size)
 		struct nlmsghdr header;
 		struct unix_diag_req request;
 	} question = {
-		.header = {.nlmsg_len = sizeof question, .nlmsg_type = SOCK_DIAG_BY_FAMILY, .nlmsg_flags = NLM_F_REQUEST},
-		.request = {.sdiag_family = AF_UNIX, .udiag_states = UINT32_MAX, .udiag_ino = (uint32_t)inode, .udiag_show = UDIAG_SHOW_VFS,
+		.header = {.nlmsg_len = sizeof question,
+			   .nlmsg_type = SOCK_DIAG_BY_FAMILY,
+			   .nlmsg_flags = NLM_F_REQUEST},
+		.request = {.sdiag_family = AF_UNIX,
+			    .udiag_states = UINT32_MAX,
+			    .udiag_ino = (uint32_t)inode,
+			    .udiag_show = UDIAG_SHOW_VFS,
 			    .udiag_cookie = {UINT32_MAX, UINT32_MAX}},
 	};
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
@@ -56,7 +62,8 @@ static int find_vfs(struct nlmsghdr *header, size_t len, struct unix_diag_vfs *r
 	    header->nlmsg_len < NLMSG_LENGTH(sizeof *message))
 		return -ENOENT;
 	left = (int)(header->nlmsg_len - NLMSG_LENGTH(sizeof *message));
-	for (attribute = (struct rtattr *)(message + 1); RTA_OK(attribute, left); attribute = RTA_NEXT(attribute, left))
+	for (attribute = (struct rtattr *)(message + 1); RTA_OK(attribute, left);
+	     attribute = RTA_NEXT(attribute, left))
 		if (attribute->rta_type == UNIX_DIAG_VFS && RTA_PAYLOAD(attribute) >= sizeof *ret) {
 			memcpy(ret, RTA_DATA(attribute), sizeof *ret);
 			return 0;
@@ -66,11 +73,13 @@ static int find_vfs(struct nlmsghdr *header, size_t len, struct unix_diag_vfs *r
 
 static int is_same_device(uint32_t kernels, dev_t seen)
 {
-	return major(seen) == kernels >> KERNEL_MINOR_BITS && minor(seen) == (kernels & ((1u << KERNEL_MINOR_BITS) - 1));
+	return major(seen) == kernels >> KERNEL_MINOR_BITS &&
+	       minor(seen) == (kernels & ((1u << KERNEL_MINOR_BITS) - 1));
 }
 
-/* Whether the socket is the only one that is bound to its name, as far as the table of names tells. Accepted sockets have the name, too, but
- * a state of their own; and a datagram socket to which anybody connected is in that state for ever. */
+/* Whether the socket is the only one that is bound to its name, as far as the table of names tells.
+ * Accepted sockets have the name, too, but a state of their own; and a datagram socket to which
+ * anybody connected is in that state for ever. */
 static int has_name_alone(ino_t inode, const char *path)
 {
 	FILE *table = fopen("/proc/thread-self/net/unix", "re");
@@ -114,7 +123,8 @@ int unix_is_ours(int fd, const struct stat *file, const struct spliced_options *
 	if (!S_ISSOCK(file->st_mode) || fstat(fd, &own) < 0)
 		return 0;
 	n = ask(own.st_ino, answer, sizeof answer);
-	if (n > 0 && !find_vfs((struct nlmsghdr *)(void *)answer, (size_t)n, &vfs) && is_same_device(vfs.udiag_vfs_dev, file->st_dev))
+	if (n > 0 && !find_vfs((struct nlmsghdr *)(void *)answer, (size_t)n, &vfs) &&
+	    is_same_device(vfs.udiag_vfs_dev, file->st_dev))
 		return vfs.udiag_vfs_ino == (uint32_t)file->st_ino;
 	return is_users(file, options) && has_name_alone(own.st_ino, unix_path(options));
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family vsock, vsock(7): a machine and its virtual machines, by context number (CID) and port. It shows how little a family takes:
- * two rows, two options, and how an address is written. The daemon does the rest.
+ * The family vsock, vsock(7): a machine and its virtual machines, by context number (CID) and port.
+ * It shows how little a family takes: two rows, two options, and how an address is written. The
+ * daemon does the rest.
  */
 #include <spliced/plugin.h>
 
@@ -10,7 +11,14 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { OPTION_CID, OPTION_PORT, OPTIONS, MESSAGE_MAX = 65536, LOW_PORTS = 1024, CAP_NET_BIND_SERVICE_BIT = 10 };
+enum {
+	OPTION_CID,
+	OPTION_PORT,
+	OPTIONS,
+	MESSAGE_MAX = 65536,
+	LOW_PORTS = 1024,
+	CAP_NET_BIND_SERVICE_BIT = 10
+};
 
 static const char *const cids[] = {"any", "host", "local", NULL};
 static const unsigned cid_numbers[] = {VMADDR_CID_ANY, VMADDR_CID_HOST, VMADDR_CID_LOCAL};
@@ -43,7 +51,8 @@ static const struct spliced_row rows[] = {
 };
 /* clang-format on */
 
-static int vsock_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int vsock_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			 socklen_t *len)
 {
 	const struct spliced_value *cid = spliced_value(options, OPTION_CID);
 	struct sockaddr_vm *vm = (struct sockaddr_vm *)address;
@@ -55,11 +64,14 @@ static int vsock_address(const struct spliced_options *options, struct sockaddr_
 	*len = sizeof *vm;
 	if (options->role == SPLICED_LISTEN || vm->svm_cid != VMADDR_CID_ANY)
 		return 0;
-	SPLICED_ERROR(options, OPTION_CID, "cid any is only for listening: use host, local, or a virtual machine's number");
+	SPLICED_ERROR(
+		options, OPTION_CID,
+		"cid any is only for listening: use host, local, or a virtual machine's number");
 	return -EINVAL;
 }
 
-static int vsock_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int vsock_describe(const struct spliced_row *row, const struct sockaddr *address,
+			  socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_vm *vm = (const struct sockaddr_vm *)address;
 	char number[16];
@@ -77,18 +89,21 @@ static int vsock_describe(const struct spliced_row *row, const struct sockaddr *
 
 static uint64_t vsock_needs(const struct spliced_options *options)
 {
-	return options->role == SPLICED_LISTEN && spliced_value(options, OPTION_PORT)->number < LOW_PORTS
+	return options->role == SPLICED_LISTEN &&
+			       spliced_value(options, OPTION_PORT)->number < LOW_PORTS
 		       ? UINT64_C(1) << CAP_NET_BIND_SERVICE_BIT
 		       : 0;
 }
 
-static int vsock_fits(const struct spliced_row *row, const struct sockaddr *listening, socklen_t listening_len,
-		      const struct sockaddr *local, socklen_t local_len)
+static int vsock_fits(const struct spliced_row *row, const struct sockaddr *listening,
+		      socklen_t listening_len, const struct sockaddr *local, socklen_t local_len)
 {
-	const struct sockaddr_vm *at = (const struct sockaddr_vm *)listening, *own = (const struct sockaddr_vm *)local;
+	const struct sockaddr_vm *at = (const struct sockaddr_vm *)listening,
+				 *own = (const struct sockaddr_vm *)local;
 
 	(void)row;
-	return listening_len >= sizeof *at && local_len >= sizeof *own && own->svm_family == AF_VSOCK && at->svm_port == own->svm_port &&
+	return listening_len >= sizeof *at && local_len >= sizeof *own &&
+	       own->svm_family == AF_VSOCK && at->svm_port == own->svm_port &&
 	       (at->svm_cid == VMADDR_CID_ANY || at->svm_cid == own->svm_cid);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Everything that was taken hangs on one list. Each piece is its own malloc(3), so that the sanitizers and valgrind still see every overrun;
- * nothing is freed before the whole.
+ * Everything that was taken hangs on one list. Each piece is its own malloc(3), so that the
+ * sanitizers and valgrind still see every overrun; nothing is freed before the whole.
  */
 #include "base/arena.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "base/counter.h"
 
+/* clang-format off */
 const struct counter counters[COUNTERS_COUNT] = {
 #define X(number, path, metric, direction, kind, unit, label, help) [number] = {path, metric, direction, kind, unit, label, help},
 	COUNTERS(X)
@@ -18,3 +19,4 @@ const struct counter_reason counter_drops[DROPPED_REASONS] = {
 	DROPS(X)
 #undef X
 };
+/* clang-format on */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of counters: what is counted for each route, and the closed sets of reasons for which clients are refused and messages dropped.
- * The ledger's records, splicectl and its --json, and the metrics take their names from here; the manual's lists are checked against it.
+ * The table of counters: what is counted for each route, and the closed sets of reasons for which
+ * clients are refused and messages dropped. The ledger's records, splicectl and its --json, and the
+ * metrics take their names from here; the manual's lists are checked against it.
  *
  * path     where the number stands in a route's JSON object, members separated by '.'
  * metric   the metric's name, Prometheus' conventions, and its label "direction", or NULL
@@ -16,6 +17,7 @@
 
 enum counter_kind { COUNTER, GAUGE };
 
+/* clang-format off */
 /*         number                      path                     metric                             direction      kind     unit           label                      help */
 #define COUNTERS(X) \
 	X(COUNTER_SESSIONS,            "sessions.total",        "spliced_sessions_total",          NULL,          COUNTER, "sessions",    NULL,                      "sessions that have begun") \
@@ -40,6 +42,7 @@ enum counter_number {
 #undef X
 	COUNTERS_COUNT,
 };
+/* clang-format on */
 
 struct counter {
 	const char *path, *metric, *direction;
@@ -50,6 +53,7 @@ struct counter {
 extern const struct counter counters[COUNTERS_COUNT];
 
 /* Closed set: why a session was refused or ended. */
+/* clang-format off */
 #define REFUSALS(X) \
 	X(REFUSED_DENIED,      "denied",          "by a rule of allow or deny") \
 	X(REFUSED_UNREACHABLE, "unreachable",     "no target answered") \
@@ -63,8 +67,10 @@ enum refusal {
 #undef X
 	REFUSED_REASONS,
 };
+/* clang-format on */
 
 /* Closed set: why a message was dropped. */
+/* clang-format off */
 #define DROPS(X) \
 	X(DROPPED_OVERSIZE,     "oversize",     "larger than max_frame, the family's largest message, or the socket's buffer") \
 	X(DROPPED_OVERFLOW,     "overflow",     "the receiver does not keep up") \
@@ -89,9 +95,11 @@ enum drop {
 #undef X
 	DROPPED_REASONS,
 };
+/* clang-format on */
 
 struct counter_reason {
 	const char *name, *help;
 };
 
-extern const struct counter_reason counter_refusals[REFUSED_REASONS], counter_drops[DROPPED_REASONS];
+extern const struct counter_reason counter_refusals[REFUSED_REASONS],
+	counter_drops[DROPPED_REASONS];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A container that may use two CPUs of 64 sees all of them in its affinity mask: 64 threads would be stopped together by the quota when
- * they have used it up. The quota of any group above counts, too; those that cannot be seen from here cannot be counted.
+ * A container that may use two CPUs of 64 sees all of them in its affinity mask: 64 threads would
+ * be stopped together by the quota when they have used it up. The quota of any group above counts,
+ * too; those that cannot be seen from here cannot be counted.
  */
 #include "base/cpus.h"
 
@@ -76,7 +77,8 @@ static unsigned read_groups(const char *mount, const char *group, bool is_second
 		char *slash = strrchr(path, '/');
 
 		cpus = least(cpus, is_second ? read_max(path)
-					     : divide(read_number(path, "cpu.cfs_quota_us"), read_number(path, "cpu.cfs_period_us")));
+					     : divide(read_number(path, "cpu.cfs_quota_us"),
+						      read_number(path, "cpu.cfs_period_us")));
 		if (!slash || (size_t)(slash - path) < end || strlen(path) <= end)
 			return cpus;
 		*slash = '\0';
@@ -102,7 +104,8 @@ unsigned cpus_quota(const char *groups, const char *root)
 	unsigned cpus = 0;
 
 	while (file && fgets(line, sizeof line, file)) {
-		char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+		char *controllers = strchr(line, ':'),
+		     *group = controllers ? strchr(controllers + 1, ':') : NULL;
 
 		if (!group)
 			continue;

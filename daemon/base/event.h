@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The catalogue of events: what a line of the log can be about, so that whoever searches need not know its words. Each has a MESSAGE_ID for
- * ever, systemd.journal-fields(7), made by `journalctl --new-id128` or the like; a name, which log.format "json" tells; and the fields that
- * its lines may have. The manual's table is checked against this one.
+ * The catalogue of events: what a line of the log can be about, so that whoever searches need not
+ * know its words. Each has a MESSAGE_ID for ever, systemd.journal-fields(7), made by `journalctl
+ * --new-id128` or the like; a name, which log.format "json" tells; and the fields that its lines
+ * may have. The manual's table is checked against this one.
  */
 #pragma once
 
+/* clang-format off */
 /*         event             name               MESSAGE_ID */
 #define LOG_EVENTS(X)                                                           \
 	X(EVENT_SESSION_ENDED,   "session-ended",   "c0de952e2fe841459464f5c9aaf20346") \
@@ -28,3 +30,4 @@ enum log_event {
 #undef X
 	LOG_EVENTS_COUNT,
 };
+/* clang-format on */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An index: open addressing, steps of one, at most three quarters full. Always true: from the place of a hash to where its
- * entry is, no place is free; so taking one away moves back what stood behind it.
+ * An index: open addressing, steps of one, at most three quarters full. Always true: from the place
+ * of a hash to where its entry is, no place is free; so taking one away moves back what stood
+ * behind it.
  */
 #include "base/index.h"
 
@@ -53,7 +54,8 @@ static void place(struct index *index, struct index_entry entry)
 
 static int grow(struct index *index)
 {
-	struct index larger = {.size = index->size ? index->size * 2 : SMALLEST, .count = index->count};
+	struct index larger = {.size = index->size ? index->size * 2 : SMALLEST,
+			       .count = index->count};
 
 	larger.entries = calloc(larger.size, sizeof *larger.entries);
 	if (!larger.entries)
@@ -80,7 +82,8 @@ int index_add(struct index *index, uint64_t hash, uint32_t number)
 bool index_next(const struct index *index, uint64_t hash, size_t *at, uint32_t *number)
 {
 	while (index->size && *at < index->size) {
-		const struct index_entry *entry = &index->entries[(hash + (*at)++) & (index->size - 1)];
+		const struct index_entry *entry =
+			&index->entries[(hash + (*at)++) & (index->size - 1)];
 
 		if (!entry->number)
 			return false;
@@ -106,7 +109,8 @@ void index_remove(struct index *index, uint64_t hash, uint32_t number)
 
 	if (!index->size)
 		return;
-	while (index->entries[hole].number && (index->entries[hole].hash != hash || index->entries[hole].number != number + 1))
+	while (index->entries[hole].number &&
+	       (index->entries[hole].hash != hash || index->entries[hole].number != number + 1))
 		hole = (hole + 1) & mask;
 	if (!index->entries[hole].number)
 		return;

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The log. It owns one datagram socket to journald or syslogd, opened once and never reopened behind the caller's back:
- * libsystemd's sd_journal_send() caches a descriptor of its own, and where one descriptor table serves several
- * processes, a cached number that somebody closed soon is somebody else's connection. Hence the two datagram protocols
- * here, journald's native one (systemd.io/JOURNAL_NATIVE_PROTOCOL) and syslog(3)'s.
+ * The log. It owns one datagram socket to journald or syslogd, opened once and never reopened
+ * behind the caller's back: libsystemd's sd_journal_send() caches a descriptor of its own, and
+ * where one descriptor table serves several processes, a cached number that somebody closed soon is
+ * somebody else's connection. Hence the two datagram protocols here, journald's native one
+ * (systemd.io/JOURNAL_NATIVE_PROTOCOL) and syslog(3)'s.
  *
- * No line waits for its reader. Standard error is shared with whoever started us, so that O_NONBLOCK is not ours to set on it: a pipe or a
- * terminal is opened once more, for an open file description of our own; a socket is sent to with MSG_DONTWAIT; what can be neither, as
- * a file, is polled first. A datagram socket whose reader was restarted is connected anew, on the same descriptor.
+ * No line waits for its reader. Standard error is shared with whoever started us, so that
+ * O_NONBLOCK is not ours to set on it: a pipe or a terminal is opened once more, for an open file
+ * description of our own; a socket is sent to with MSG_DONTWAIT; what can be neither, as a file, is
+ * polled first. A datagram socket whose reader was restarted is connected anew, on the same
+ * descriptor.
  */
 #include "base/log.h"
 
@@ -188,11 +191,13 @@ static int print_head(int level, char head[HEAD_MAX_BYTES])
 	case LOG_TO_JOURNAL:
 		break;
 	case LOG_TO_SYSLOG:
-		return snprintf(head, HEAD_MAX_BYTES, "<%d>spliced[%d]: ", LOG_DAEMON | level, getpid());
+		return snprintf(head, HEAD_MAX_BYTES, "<%d>spliced[%d]: ", LOG_DAEMON | level,
+				getpid());
 	case LOG_TO_STDERR:
 		if (log_prefixed)
 			return snprintf(head, HEAD_MAX_BYTES, "<%d>", level);
-		return log_format == LOG_FORMAT_TEXT ? snprintf(head, HEAD_MAX_BYTES, "spliced: ") : 0;
+		return log_format == LOG_FORMAT_TEXT ? snprintf(head, HEAD_MAX_BYTES, "spliced: ")
+						     : 0;
 	}
 	return 0;
 }
@@ -200,7 +205,9 @@ static int print_head(int level, char head[HEAD_MAX_BYTES])
 static int write_line(int level, const struct log_entry *entry, const char *line)
 {
 	char head[HEAD_MAX_BYTES], whole[LOG_LINE_MAX];
-	struct iovec parts[] = {{head, (size_t)print_head(level, head)}, {(void *)line, strlen(line)}, {(void *)"\n", 1}};
+	struct iovec parts[] = {{head, (size_t)print_head(level, head)},
+				{(void *)line, strlen(line)},
+				{(void *)"\n", 1}};
 
 	if (log_target == LOG_TO_JOURNAL)
 		parts[1] = (struct iovec){whole, log_line_journal(level, entry, line, whole)};
@@ -221,15 +228,18 @@ static int tell_losses(void)
 
 	if (lost == told)
 		return 0;
-	snprintf(line, sizeof line, "%llu lines of this log were lost: its reader did not keep up, or its disk is full",
-		 (unsigned long long)(lost - told));
+	snprintf(
+		line, sizeof line,
+		"%llu lines of this log were lost: its reader did not keep up, or its disk is full",
+		(unsigned long long)(lost - told));
 	r = write_line(LOG_WARNING, &entry, line);
 	if (!r)
 		atomic_compare_exchange_strong(&log_losses->told, &told, lost);
 	return r;
 }
 
-static void print_and_write(int level, const struct log_entry *entry, const char *format, va_list args)
+static void print_and_write(int level, const struct log_entry *entry, const char *format,
+			    va_list args)
 {
 	char line[LINE_MAX_BYTES];
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The log: one line an event, to the journal, to syslog or to standard error; without a line of its own when nobody
- * reads. A line is formatted on the stack and leaves in one system call that never waits; a line that does not fit is cut, one
- * that cannot be written is counted, and the count is told before the next line that can. Rooms base and net, and plugins, never log.
+ * The log: one line an event, to the journal, to syslog or to standard error; without a line of its
+ * own when nobody reads. A line is formatted on the stack and leaves in one system call that never
+ * waits; a line that does not fit is cut, one that cannot be written is counted, and the count is
+ * told before the next line that can. Rooms base and net, and plugins, never log.
  */
 #pragma once
 
@@ -16,7 +17,8 @@
 
 enum { LOG_FIELDS_MAX = 16 };
 
-/* What a line is about, for whoever does not read but searches: the journal's fields, and those of LOG_FORMAT_JSON. */
+/* What a line is about, for whoever does not read but searches: the journal's fields, and those of
+ * LOG_FORMAT_JSON. */
 struct log_entry {
 	enum log_event event;
 	unsigned n_fields;
@@ -25,7 +27,8 @@ struct log_entry {
 	} fields[LOG_FIELDS_MAX];
 };
 
-/* Adds a field, systemd.journal-fields(7); both texts belong to the caller, and live until the line is written. NULL, or empty: none. */
+/* Adds a field, systemd.journal-fields(7); both texts belong to the caller, and live until the line
+ * is written. NULL, or empty: none. */
 void log_add_field(struct log_entry *entry, const char *name, const char *value);
 
 /* How lines look on standard error. */
@@ -34,9 +37,10 @@ void log_set_format(enum log_format format);
 
 enum log_to { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
 
-/* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared between processes here, so
- * that whoever opens one records it. -ENOENT and the like where journald or syslog is not there; the log then goes to
- * standard error, for which *fd may be open all the same. */
+/* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared between
+ * processes here, so that whoever opens one records it. -ENOENT and the like where journald or
+ * syslog is not there; the log then goes to standard error, for which *fd may be open all the same.
+ */
 int log_open(enum log_to to, int *fd);
 
 /* Lines that found no way, ever; of which so many were told of. */
@@ -44,12 +48,14 @@ struct log_losses {
 	_Atomic uint64_t lost, told;
 };
 
-/* The level, LOG_ERR to LOG_DEBUG, and the losses live where the caller says: in shared memory, so that one store changes the level for
- * every process, and no death forgets a loss. Until then the level is LOG_INFO. */
+/* The level, LOG_ERR to LOG_DEBUG, and the losses live where the caller says: in shared memory, so
+ * that one store changes the level for every process, and no death forgets a loss. Until then the
+ * level is LOG_INFO. */
 void log_share(_Atomic int *level, struct log_losses *losses);
 int log_level(void);
 
-/* "error", "warning", "notice", "info", "debug" to LOG_ERR ... LOG_DEBUG; -EINVAL for others. And back. */
+/* "error", "warning", "notice", "info", "debug" to LOG_ERR ... LOG_DEBUG; -EINVAL for others. And
+ * back. */
 int log_level_from_name(const char *name);
 const char *log_level_name(int level);
 
@@ -58,16 +64,17 @@ uint64_t log_lost(void);
 
 void log_write(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-void log_write_entry(int level, const struct log_entry *entry, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void log_write_entry(int level, const struct log_entry *entry, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
-#define log_event(level_, entry_, ...)                                \
-	do {                                                          \
-		if ((level_) <= log_level())                          \
+#define log_event(level_, entry_, ...)                                    \
+	do {                                                              \
+		if ((level_) <= log_level())                              \
 			log_write_entry((level_), (entry_), __VA_ARGS__); \
 	} while (0)
-#define log_at(level_, ...)                             \
-	do {                                            \
-		if ((level_) <= log_level())            \
+#define log_at(level_, ...)                               \
+	do {                                              \
+		if ((level_) <= log_level())              \
 			log_write((level_), __VA_ARGS__); \
 	} while (0)
 #define log_error(...) log_at(LOG_ERR, __VA_ARGS__)

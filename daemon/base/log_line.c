@@ -14,11 +14,13 @@ enum { CHARACTER_MAX = 4 }; /* bytes of UTF-8 */
 
 static const struct {
 	const char *name, *id;
+	/* clang-format off */
 } events[LOG_EVENTS_COUNT] = {
 #define X(event, name_, id_) [event] = {name_, id_},
 	LOG_EVENTS(X)
 #undef X
 };
+/* clang-format on */
 
 /* Where the line is printed to; what does not fit before `end` leaves it as it was. */
 struct out {
@@ -69,7 +71,8 @@ static void put_journal_field(struct out *out, const char *name, const char *val
 {
 	char *before = out->at;
 
-	if (!put_text(out, name) || !put_text(out, "=") || !put_value(out, value, false) || !put_text(out, "\n"))
+	if (!put_text(out, name) || !put_text(out, "=") || !put_value(out, value, false) ||
+	    !put_text(out, "\n"))
 		out->at = before;
 }
 
@@ -95,7 +98,8 @@ static void put_json_field(struct out *out, const char *name, const char *value)
 {
 	char *before = out->at;
 
-	if (!put_text(out, ",\"") || !put_text(out, name) || !put_text(out, "\":\"") || !put_value(out, value, true) || !put_text(out, "\""))
+	if (!put_text(out, ",\"") || !put_text(out, name) || !put_text(out, "\":\"") ||
+	    !put_value(out, value, true) || !put_text(out, "\""))
 		out->at = before;
 }
 
@@ -106,7 +110,8 @@ static void put_time(struct out *out)
 
 	clock_gettime(CLOCK_REALTIME, &now);
 	gmtime_r(&now.tv_sec, &parts);
-	out->at += strftime(out->at, (size_t)(out->end - out->at), "{\"TIME\":\"%Y-%m-%dT%H:%M:%S", &parts);
+	out->at += strftime(out->at, (size_t)(out->end - out->at), "{\"TIME\":\"%Y-%m-%dT%H:%M:%S",
+			    &parts);
 	out->at += sprintf(out->at, ".%06ldZ\"", now.tv_nsec / 1000);
 }
 

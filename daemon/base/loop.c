@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The event loop. It owns one epoll descriptor. Waiting and handling are two calls, because a thread says between them
- * that it is awake (a heartbeat that stops means a handler that hangs).
+ * The event loop. It owns one epoll descriptor. Waiting and handling are two calls, because a
+ * thread says between them that it is awake (a heartbeat that stops means a handler that hangs).
  */
 #include "base/loop.h"
 
@@ -100,7 +100,8 @@ void loop_dispatch(struct loop *loop, int count)
 		uint8_t kind = (uint8_t)(data >> KIND_SHIFT);
 
 		assert(kind < LOOP_KINDS && loop->kinds[kind].handler);
-		loop->kinds[kind].handler(loop->kinds[kind].context, data & NAME_BITS, loop->events[i].events);
+		loop->kinds[kind].handler(loop->kinds[kind].context, data & NAME_BITS,
+					  loop->events[i].events);
 	}
 	timers_fire(&loop->timers, loop->now, LOOP_TIMERS_A_TURN);
 }

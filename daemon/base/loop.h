@@ -2,10 +2,11 @@
 /*
  * The event loop of one thread: epoll(7), timers, and a number where others keep a pointer.
  *
- * What epoll stores for a descriptor is (kind, name): which table, and which record there. A record may have ended, and another begun in
- * its place, between the event and its turn; and what a forked child still has open goes on to tell. So a name has a serial beside the
- * index, and whoever's records come and go while the loop runs gives each descriptor another, and takes no event with one that it does
- * not know. A handler may end any record, its own too.
+ * What epoll stores for a descriptor is (kind, name): which table, and which record there. A record
+ * may have ended, and another begun in its place, between the event and its turn; and what a forked
+ * child still has open goes on to tell. So a name has a serial beside the index, and whoever's
+ * records come and go while the loop runs gives each descriptor another, and takes no event with
+ * one that it does not know. A handler may end any record, its own too.
  */
 #pragma once
 
@@ -65,7 +66,7 @@ int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t 
 int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name);
 int loop_remove(struct loop *loop, int fd);
 
-/* Waits until something happens or a timer is due, at most `longest` ns. loop_dispatch() then handles it. Returns the
- * number of events, or negative errno. */
+/* Waits until something happens or a timer is due, at most `longest` ns. loop_dispatch() then
+ * handles it. Returns the number of events, or negative errno. */
 int loop_wait(struct loop *loop, uint64_t longest);
 void loop_dispatch(struct loop *loop, int count);

@@ -45,7 +45,8 @@ static bool lines_grow(struct report *report)
 	struct report_line *lines = report->lines;
 
 	if ((report->n_lines & (report->n_lines - 1)) == 0)
-		lines = realloc(lines, (report->n_lines ? 2 * report->n_lines : 1) * sizeof(*lines));
+		lines = realloc(lines,
+				(report->n_lines ? 2 * report->n_lines : 1) * sizeof(*lines));
 	if (!lines)
 		return false;
 	report->lines = lines;
@@ -88,7 +89,8 @@ void report_vadd_at(struct report *report, uint64_t place, const char *format, v
 	report->len += (size_t)len;
 	report->text[report->len++] = '\n';
 	report->text[report->len] = '\0';
-	report->lines[report->n_lines++] = (struct report_line){.place = place, .at = at, .len = report->len - at};
+	report->lines[report->n_lines++] =
+		(struct report_line){.place = place, .at = at, .len = report->len - at};
 }
 
 static int compare_lines(const void *a, const void *b)

@@ -5,11 +5,13 @@
 
 void *sparse_new(size_t size)
 {
-	void *table = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *table = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	if (table == MAP_FAILED)
 		return NULL;
-	/* Where the kernel gives huge pages to all, one byte would cost 2 MiB, and each fork(2) 512 entries. */
+	/* Where the kernel gives huge pages to all, one byte would cost 2 MiB, and each fork(2) 512
+	 * entries. */
 	madvise(table, size, MADV_NOHUGEPAGE);
 	return table;
 }

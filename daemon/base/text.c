@@ -368,8 +368,8 @@ size_t text_character_len(const char *text, size_t len)
 		if (at[i] < 0x80 || at[i] > 0xbf)
 			return 0;
 	/* too long for what it says, half a pair of UTF-16, and past the last character */
-	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) || (at[0] == 0xf0 && at[1] < 0x90) ||
-	    (at[0] == 0xf4 && at[1] > 0x8f))
+	if ((at[0] == 0xe0 && at[1] < 0xa0) || (at[0] == 0xed && at[1] > 0x9f) ||
+	    (at[0] == 0xf0 && at[1] < 0x90) || (at[0] == 0xf4 && at[1] > 0x8f))
 		return 0;
 	return 1 + more;
 }

@@ -44,7 +44,8 @@ int text_decode_percent(const char *text, size_t len, char *decoded);
  * not 0. */
 size_t text_encode_percent(const char *text, const char *keep, char *encoded, size_t size);
 
-/* How many bytes the character has that text begins with; 0 where that is no UTF-8 (RFC 3629), or len is 0. */
+/* How many bytes the character has that text begins with; 0 where that is no UTF-8 (RFC 3629), or
+ * len is 0. */
 size_t text_character_len(const char *text, size_t len);
 
 /* How many bytes of text are UTF-8 from its beginning: len, if all of it is. */

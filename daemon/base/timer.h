@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Timers: a binary heap over timers that their owners embed. Sized at the start; nothing here allocates later. */
+/* Timers: a binary heap over timers that their owners embed. Sized at the start; nothing here
+ * allocates later. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,9 +9,10 @@
 
 /* Embed it, zeroed. It belongs to its owner; the heap only points at it while it is set. */
 struct timer {
-	uint64_t at;                        /* CLOCK_MONOTONIC, ns */
-	uint32_t position;                  /* in the heap, from 1; 0: not set */
-	void (*fire)(struct timer *timer);  /* called with the timer no longer set; it may set it anew */
+	uint64_t at;	   /* CLOCK_MONOTONIC, ns */
+	uint32_t position; /* in the heap, from 1; 0: not set */
+	void (*fire)(
+		struct timer *timer); /* called with the timer no longer set; it may set it anew */
 };
 
 struct timers {

@@ -27,9 +27,11 @@ bool answers_know(struct check *check, enum answer what, int64_t *r, void *out, 
 		memset(out, 0, size);
 	if (!answers->error && answers->len - answers->at >= sizeof(entry)) {
 		memcpy(&entry, answers->bytes + answers->at, sizeof(entry));
-		if (entry.what == what && entry.len <= size && entry.len <= answers->len - answers->at - sizeof(entry)) {
+		if (entry.what == what && entry.len <= size &&
+		    entry.len <= answers->len - answers->at - sizeof(entry)) {
 			if (entry.len)
-				memcpy(out, answers->bytes + answers->at + sizeof(entry), entry.len);
+				memcpy(out, answers->bytes + answers->at + sizeof(entry),
+				       entry.len);
 			answers->at += sizeof(entry) + entry.len;
 			*r = entry.r;
 			return true;
@@ -55,7 +57,8 @@ static bool make_room(struct answers *answers, size_t len)
 	return true;
 }
 
-int64_t answers_note(struct check *check, enum answer what, int64_t r, const void *bytes, size_t size)
+int64_t answers_note(struct check *check, enum answer what, int64_t r, const void *bytes,
+		     size_t size)
 {
 	struct answers *answers = &check->answers;
 	struct entry entry = {.what = what, .r = r};

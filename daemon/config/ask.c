@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * All that a family is asked while a configuration is checked, rules aside. Each answer is written down for a generation, or taken from it.
+ * All that a family is asked while a configuration is checked, rules aside. Each answer is written
+ * down for a generation, or taken from it.
  */
 #include "config/ask.h"
 
@@ -14,8 +15,10 @@
 #include <sys/socket.h>
 
 /* Asks the family for the address; for a name, for one of some host, to hear what it says of the
- * rest. -ESRCH: there is one, but somebody whom the options name is not known yet; the socket will say so again. */
-void ask_address(struct check *check, const struct config_route *route, const struct config_endpoint *endpoint, struct config_leg *leg)
+ * rest. -ESRCH: there is one, but somebody whom the options name is not known yet; the socket will
+ * say so again. */
+void ask_address(struct check *check, const struct config_route *route,
+		 const struct config_endpoint *endpoint, struct config_leg *leg)
 {
 	static const unsigned char some_inet[4] = {127, 0, 0, 1}, some_inet6[16] = {[15] = 1};
 	bool is_inet = leg->family->plugin.domain == AF_INET;
@@ -41,8 +44,8 @@ void ask_address(struct check *check, const struct config_route *route, const st
 	check->reader.errors += check->reader.report->count - before;
 	if (r < 0 && check->reader.report->count == before)
 		check_error(check, endpoint->place,
-			    "%s: family \"%s\" cannot make an address of this: %s",
-			    endpoint->key, leg->family->name, strerror((int)-r));
+			    "%s: family \"%s\" cannot make an address of this: %s", endpoint->key,
+			    leg->family->name, strerror((int)-r));
 	if (r >= 0 && !leg->host_name)
 		leg->address = address;
 }
@@ -56,7 +59,10 @@ void ask_mute(struct check *check, struct config_leg *leg)
 	if (!(leg->row->capabilities & SPLICED_RECEIVE_ONLY))
 		return;
 	if (plugin->outgoing && !answers_know(check, ANSWER_MUTE, &r, NULL, 0))
-		r = answers_note(check, ANSWER_MUTE, CALLBACK(leg->family, outgoing, plugin->outgoing(&leg->options, NULL, 0)), NULL, 0);
+		r = answers_note(
+			check, ANSWER_MUTE,
+			CALLBACK(leg->family, outgoing, plugin->outgoing(&leg->options, NULL, 0)),
+			NULL, 0);
 	leg->mute = r < 0;
 }
 
@@ -68,13 +74,17 @@ void ask_system(struct check *check, const struct config_endpoint *endpoint, str
 	/* What somebody else has bound takes nothing of us. */
 	if (plugin->needs && !endpoint->values[ENDPOINT_FD].value.text) {
 		if (!answers_know(check, ANSWER_NEEDS, &r, NULL, 0))
-			r = answers_note(check, ANSWER_NEEDS, CALLBACK(leg->family, needs, plugin->needs(&leg->options)), NULL, 0);
+			r = answers_note(check, ANSWER_NEEDS,
+					 CALLBACK(leg->family, needs, plugin->needs(&leg->options)),
+					 NULL, 0);
 		leg->needs = (uint64_t)r;
 	}
 	if (plugin->companion && endpoint->role == SPLICED_LISTEN) {
 		if (!answers_know(check, ANSWER_COMPANION, &r, NULL, 0))
-			r = answers_note(check, ANSWER_COMPANION, CALLBACK(leg->family, companion, plugin->companion(&leg->options, 0)), NULL,
-					 0);
+			r = answers_note(check, ANSWER_COMPANION,
+					 CALLBACK(leg->family, companion,
+						  plugin->companion(&leg->options, 0)),
+					 NULL, 0);
 		leg->has_companion = r > 0;
 	}
 }

@@ -7,10 +7,13 @@ struct config_leg;
 struct config_route;
 
 /* Asks the family of a leg for its address. Errors are reported. */
-void ask_address(struct check *check, const struct config_route *route, const struct config_endpoint *endpoint, struct config_leg *leg);
+void ask_address(struct check *check, const struct config_route *route,
+		 const struct config_endpoint *endpoint, struct config_leg *leg);
 
 /* Asks whether any message may be sent to it. */
 void ask_mute(struct check *check, struct config_leg *leg);
 
-/* Asks the family of a leg, whose route is well, what it takes of the system and whether it has a companion. */
-void ask_system(struct check *check, const struct config_endpoint *endpoint, struct config_leg *leg);
+/* Asks the family of a leg, whose route is well, what it takes of the system and whether it has a
+ * companion. */
+void ask_system(struct check *check, const struct config_endpoint *endpoint,
+		struct config_leg *leg);

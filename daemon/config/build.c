@@ -12,7 +12,8 @@ int build_start(struct check *check, struct families *families, struct report *r
 {
 	int r;
 
-	*check = (struct check){.families = families, .reader = {.keys = &schema_reader_keys, .report = report}};
+	*check = (struct check){.families = families,
+				.reader = {.keys = &schema_reader_keys, .report = report}};
 	r = arena_new(&check->arena);
 	if (r < 0)
 		return r;

@@ -16,16 +16,17 @@ struct setting;
 
 struct check {
 	struct config *config;
-	struct reader reader; /* of the files: with the report, and what is wrong so far */
+	struct reader reader;  /* of the files: with the report, and what is wrong so far */
 	struct arena *arena;   /* of the config */
 	struct arena *scratch; /* of what is gone when the config is done; the reader's, too */
 	struct families *families;
 	const struct setting *lists; /* the group of that name, or NULL */
 	bool resolve_listeners;
-	bool names_may_wait;  /* what is not known yet makes its route wait */
-	bool resolves_names;  /* of a generation, where they are unknown */
-	bool generation; /* what has no place is a default */
-	struct answers answers; /* of families, to what only a generation's reader keeps or has kept */
+	bool names_may_wait; /* what is not known yet makes its route wait */
+	bool resolves_names; /* of a generation, where they are unknown */
+	bool generation;     /* what has no place is a default */
+	struct answers
+		answers; /* of families, to what only a generation's reader keeps or has kept */
 };
 
 /* Reports "FILE:LINE: WHERE: ..." and counts it. */
@@ -36,5 +37,6 @@ void check_error(struct check *check, struct place place, const char *format, ..
 void check_warning(struct check *check, struct place place, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Is a user, a group or a host that nobody knows now no error? What a generation names may not have been known when it was written. */
+/* Is a user, a group or a host that nobody knows now no error? What a generation names may not have
+ * been known when it was written. */
 bool check_may_wait(const struct check *check);

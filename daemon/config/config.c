@@ -80,7 +80,8 @@ static struct setting *open_routes(struct check *check, struct setting *root)
 {
 	struct setting *routes = setting_find(root, "routes");
 
-	return routes ? routes : setting_add(check->scratch, root, SETTING_GROUP, "routes", root->place);
+	return routes ? routes
+		      : setting_add(check->scratch, root, SETTING_GROUP, "routes", root->place);
 }
 
 static void report_outermost(struct check *check, const struct setting *setting)
@@ -90,9 +91,12 @@ static void report_outermost(struct check *check, const struct setting *setting)
 	text_nearest_init(&nearest, setting->name);
 	text_nearest_offer(&nearest, "routes");
 	if (nearest.best)
-		check_error(check, setting->place, "unknown key \"%s\"; did you mean \"routes\"?", setting->name);
+		check_error(check, setting->place, "unknown key \"%s\"; did you mean \"routes\"?",
+			    setting->name);
 	else
-		check_error(check, setting->place, "\"%s\" belongs in the main file; this file may contain only routes", setting->name);
+		check_error(check, setting->place,
+			    "\"%s\" belongs in the main file; this file may contain only routes",
+			    setting->name);
 }
 
 static int add_route_tree(struct check *check, struct setting *root, struct setting *more)
@@ -103,8 +107,10 @@ static int add_route_tree(struct check *check, struct setting *root, struct sett
 		return -ENOMEM;
 	for (struct setting *setting = more->first; setting; setting = setting->next) {
 		if (stray_is_route(setting))
-			check_error(check, setting->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; }; in this file, too",
-				    setting->name, setting->name);
+			check_error(
+				check, setting->place,
+				"\"%s\" is a route; write it inside routes: { %s: { ... }; }; in this file, too",
+				setting->name, setting->name);
 		else if (strcmp(setting->name, "routes") != 0)
 			report_outermost(check, setting);
 		else if (setting->type != SETTING_GROUP)
@@ -123,14 +129,16 @@ bool config_can_read(const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
 	char byte;
-	bool is_file = fd >= 0 && !fstat(fd, &status) && S_ISREG(status.st_mode) && read(fd, &byte, 1) >= 0;
+	bool is_file = fd >= 0 && !fstat(fd, &status) && S_ISREG(status.st_mode) &&
+		       read(fd, &byte, 1) >= 0;
 
 	if (fd >= 0)
 		close(fd);
 	return is_file;
 }
 
-/* One that cannot be read yet keeps no other's routes from running. It is among the files, and so it is looked at again. *r: -ENOMEM, or 0. */
+/* One that cannot be read yet keeps no other's routes from running. It is among the files, and so
+ * it is looked at again. *r: -ENOMEM, or 0. */
 static bool leaves_out(struct check *check, const char *path, int *r)
 {
 	uint32_t index;
@@ -138,7 +146,9 @@ static bool leaves_out(struct check *check, const char *path, int *r)
 	*r = 0;
 	if (config_can_read(path))
 		return false;
-	report_add(check->reader.report, "%s: cannot be read, its routes are omitted; allow the daemon's user to read it", path);
+	report_add(check->reader.report,
+		   "%s: cannot be read, its routes are omitted; allow the daemon's user to read it",
+		   path);
 	*r = reader_add_file(&check->reader, path, &index);
 	return true;
 }
@@ -170,18 +180,19 @@ struct candidate {
 };
 
 /* Reads what stands in X.conf.d under this name, or the candidate for it. */
-static int read_entry(struct check *check, const char *confd, const char *name, const struct candidate *candidate, const char *dir,
-		      struct setting *root)
+static int read_entry(struct check *check, const char *confd, const char *name,
+		      const struct candidate *candidate, const char *dir, struct setting *root)
 {
 	bool is_candidate = candidate->name && strcmp(candidate->name, name) == 0;
-	const char *file = is_candidate ? candidate->path : arena_print(check->scratch, "%s/%s", confd, name);
+	const char *file =
+		is_candidate ? candidate->path : arena_print(check->scratch, "%s/%s", confd, name);
 
 	return file ? read_route_file(check, file, dir, root) : -ENOMEM;
 }
 
 /* All of them in the order of their names, the candidate in its place. */
-static int read_entries(struct check *check, const char *confd, struct dirent **entries, int n, const struct candidate *candidate,
-			const char *dir, struct setting *root)
+static int read_entries(struct check *check, const char *confd, struct dirent **entries, int n,
+			const struct candidate *candidate, const char *dir, struct setting *root)
 {
 	bool is_read = !candidate->name;
 	int r = 0;
@@ -195,11 +206,12 @@ static int read_entries(struct check *check, const char *confd, struct dirent **
 		if (r == 0)
 			r = read_entry(check, confd, entries[i]->d_name, candidate, dir, root);
 	}
-	return r == 0 && !is_read ? read_entry(check, confd, candidate->name, candidate, dir, root) : r;
+	return r == 0 && !is_read ? read_entry(check, confd, candidate->name, candidate, dir, root)
+				  : r;
 }
 
-static int read_route_files(struct check *check, const char *path, const char *dir, const struct candidate *candidate,
-			    struct setting *root)
+static int read_route_files(struct check *check, const char *path, const char *dir,
+			    const struct candidate *candidate, struct setting *root)
 {
 	size_t len = strlen(path);
 	struct dirent **entries = NULL;
@@ -213,8 +225,9 @@ static int read_route_files(struct check *check, const char *path, const char *d
 		return -ENOMEM;
 	n = scandir(confd, &entries, is_route_file, compare_names);
 	if (n < 0 && errno != ENOENT && errno != ENOMEM) {
-		report_add(check->reader.report, "%s: cannot be read: %s; allow the daemon's user to read it",
-			   confd, strerror(errno));
+		report_add(check->reader.report,
+			   "%s: cannot be read: %s; allow the daemon's user to read it", confd,
+			   strerror(errno));
 		check->reader.errors++;
 	}
 	if (n < 0 && errno == ENOMEM)
@@ -226,8 +239,10 @@ static int read_route_files(struct check *check, const char *path, const char *d
 	return r;
 }
 
-/* The main file of one in X.conf.d, which then is the candidate: X.conf beside the directory. NULL: it is none of those. */
-static const char *find_main(struct check *check, const struct config_source *from, struct candidate *candidate)
+/* The main file of one in X.conf.d, which then is the candidate: X.conf beside the directory. NULL:
+ * it is none of those. */
+static const char *find_main(struct check *check, const struct config_source *from,
+			     struct candidate *candidate)
 {
 	const char *as = from->as ? from->as : from->path, *slash = strrchr(as, '/'), *parent;
 	size_t len = slash ? (size_t)(slash - as) : 0;
@@ -241,7 +256,8 @@ static const char *find_main(struct check *check, const struct config_source *fr
 	}
 	len = path ? strlen(path) : 0;
 	slash = slash ? slash + 1 : as;
-	if (len < 8 || strcmp(path + len - 7, ".conf.d") != 0 || path[len - 8] == '/' || *slash == '.' || !is_conf(slash))
+	if (len < 8 || strcmp(path + len - 7, ".conf.d") != 0 || path[len - 8] == '/' ||
+	    *slash == '.' || !is_conf(slash))
 		return NULL;
 	path[len - 2] = '\0';
 	parent = path;

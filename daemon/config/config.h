@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What was asked for: the configuration as plain structs, checked, with file and line of every setting. It never changes once read.
+ * What was asked for: the configuration as plain structs, checked, with file and line of every
+ * setting. It never changes once read.
  *
  * How a value gets from the file to its use:
  *
- *   schema.c, a plugin  an option has one row in one table: key, type, range, default, text of the manual; its number is an enum below
- *   language/           bytes (input), tokens (scan, grammar), one text with its includes (source), a tree of struct setting (parse)
- *   config.c, root.c    the main file's tree takes in the routes of X.conf.d; its groups go to route.c, endpoints to endpoint.c
- *   scheme.c            an endpoint string becomes the group of settings that means the same
- *   options.c, leg.c    find each option's setting, value.c reads it by the row's type: a struct config_value, with its place. What is not
- *                       set comes from `defaults` (route.c), else from the row's default
- *   ask.c               a family makes an address of its options; pair.c, conflict.c, loop.c, limit.c, odd.c see what fits together
- *   route.c, frame.c    copy values into members of config_route and config_endpoint, for the data path
- *   print.c             the canonical text, one setting a line, with a place for each line: generation.c writes both into a sealed memfd.
- *                       A worker reads that text in the same way, with ask.c's questions answered from it
- *   use                 the data path: route->idle_timeout; a family's callback: value number N of leg->options
+ *   schema.c, a plugin  an option has one row in one table: key, type, range, default, text of the
+ * manual; its number is an enum below language/           bytes (input), tokens (scan, grammar),
+ * one text with its includes (source), a tree of struct setting (parse) config.c, root.c    the
+ * main file's tree takes in the routes of X.conf.d; its groups go to route.c, endpoints to
+ * endpoint.c scheme.c            an endpoint string becomes the group of settings that means the
+ * same options.c, leg.c    find each option's setting, value.c reads it by the row's type: a struct
+ * config_value, with its place. What is not set comes from `defaults` (route.c), else from the
+ * row's default ask.c               a family makes an address of its options; pair.c, conflict.c,
+ * loop.c, limit.c, odd.c see what fits together route.c, frame.c    copy values into members of
+ * config_route and config_endpoint, for the data path print.c             the canonical text, one
+ * setting a line, with a place for each line: generation.c writes both into a sealed memfd. A
+ * worker reads that text in the same way, with ask.c's questions answered from it use the data
+ * path: route->idle_timeout; a family's callback: value number N of leg->options
  */
 #pragma once
 
@@ -81,8 +84,8 @@ enum config_endpoint_option {
 	ENDPOINT_NETNS,
 	ENDPOINT_FRAMING, /* words: enum spliced_framing, from SPLICED_FRAMING_NONE on */
 	ENDPOINT_MAX_FRAME,
-	ENDPOINT_FORMAT, /* "raw", or a format of the family's */
-	ENDPOINT_FD,     /* a socket's name, passed.h */
+	ENDPOINT_FORMAT,     /* "raw", or a format of the family's */
+	ENDPOINT_FD,	     /* a socket's name, passed.h */
 	ENDPOINT_REPLY_FROM, /* words: enum config_reply_from */
 	ENDPOINT_OPTIONS,
 };
@@ -97,7 +100,8 @@ struct config_leg {
 	const char *
 		host_name; /* the HOST option's text where it is a name to be resolved, else NULL */
 	struct address address; /* where host_name is NULL */
-	const char *interface;	/* whose scope it has: net/scope.h puts the index in; NULL: there is none */
+	const char *interface;	/* whose scope it has: net/scope.h puts the index in; NULL: there is
+				   none */
 	/* what the family has said of it: */
 	bool mute;	    /* no message may be sent to it */
 	bool has_companion; /* a listener has one to be run */
@@ -127,17 +131,20 @@ struct config_endpoint {
 	unsigned n_legs;
 	struct config_leg legs[2];
 	/* the values above, for the data path */
-	enum spliced_framing framing;	     /* as said; UNSET where nothing was */
-	uint32_t max_frame;		     /* bytes, with header and end */
-	uint32_t largest_frame;		     /* of the streams at the other side, bytes, where this end sends messages; 0: none is framed */
+	enum spliced_framing framing; /* as said; UNSET where nothing was */
+	uint32_t max_frame;	      /* bytes, with header and end */
+	uint32_t largest_frame; /* of the streams at the other side, bytes, where this end sends
+				   messages; 0: none is framed */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
 	enum config_reply_from reply_from;
-	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same, wherever they stand */
+	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same,
+			    wherever they stand */
 };
 
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
 
-/* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers; UNKNOWN: one that nobody knows yet.
+/* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers;
+ * UNKNOWN: one that nobody knows yet.
  */
 struct config_rule {
 	struct place place;
@@ -164,17 +171,21 @@ struct config_route {
 	unsigned n_allow;
 	struct config_rule *deny;
 	unsigned n_deny;
-	bool waits_for_hosts; /* what one of its listeners is called has no address yet: that one is not listened on */
-	bool waits_for_names; /* a user or group of its rules is not known yet: nothing is listened on for it */
+	bool waits_for_hosts; /* what one of its listeners is called has no address yet: that one is
+				 not listened on */
+	bool waits_for_names; /* a user or group of its rules is not known yet: nothing is listened
+				 on for it */
 	/* the values above, for the data path */
 	bool enabled;
-	uint64_t connect_timeout, idle_timeout;	    /* ns; 0: none */
+	uint64_t connect_timeout, idle_timeout; /* ns; 0: none */
 	uint64_t message_idle_timeout; /* ns; of sessions with a connectionless end; 0: none */
-	uint64_t half_closed_timeout, message_half_closed_timeout; /* ns; the same two, when a side has said its last; 0: none */
-	int64_t replies;	       /* for each message of a datagram session; -1: not said */
+	uint64_t half_closed_timeout, message_half_closed_timeout; /* ns; the same two, when a side
+								      has said its last; 0: none */
+	int64_t replies; /* for each message of a datagram session; -1: not said */
 	enum config_overflow overflow;
-	uint64_t digest; /* of the canonical text: a route that means the same has the same */
-	uint64_t own_digest; /* ... of it without its endpoints, and without retry, which changes no session */
+	uint64_t digest;     /* of the canonical text: a route that means the same has the same */
+	uint64_t own_digest; /* ... of it without its endpoints, and without retry, which changes no
+				session */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
 	uint32_t attempts, limit_sessions;	    /* 0: no limit */
 };
@@ -192,8 +203,9 @@ struct config_source {
 	const char *path; /* the file */
 	const char *as; /* check it as if it were this path (for X.conf.d and @include), or NULL */
 	struct families *families;
-	bool names_may_wait; /* what nobody knows yet, a user, a group, a host to listen on, is no error: its route waits for it; nor is a file of
-			      * X.conf.d that cannot be read */
+	bool names_may_wait; /* what nobody knows yet, a user, a group, a host to listen on, is no
+			      * error: its route waits for it; nor is a file of X.conf.d that cannot
+			      * be read */
 	bool resolve_listeners; /* look up names that listeners bind to, with a time limit; -t does
 				   not */
 	bool daemon_only; /* read the daemon group alone: what must be known before privileges are
@@ -205,13 +217,17 @@ struct config_source {
  * error *ret is untouched. (config_read() is libconfig's.) */
 int config_load(const struct config_source *source, struct config **ret, struct report *report);
 
-/* Writes config as a generation into an empty memfd, and reads it back: same values, same places. Writing asks the families what reading
- * would ask of them, and adds their answers; reading then runs none of their code. A generation may lack the answers (0.2.0 wrote none), or
- * have those of another release: config_answer_generation() copies it into the empty memfd `to` with new ones, asked here; to -1: only
- * whether that can be done. 0 or negative errno, with what is wrong in report. */
-int config_write_generation(const struct config *config, struct families *families, int fd, struct report *report);
+/* Writes config as a generation into an empty memfd, and reads it back: same values, same places.
+ * Writing asks the families what reading would ask of them, and adds their answers; reading then
+ * runs none of their code. A generation may lack the answers (0.2.0 wrote none), or have those of
+ * another release: config_answer_generation() copies it into the empty memfd `to` with new ones,
+ * asked here; to -1: only whether that can be done. 0 or negative errno, with what is wrong in
+ * report. */
+int config_write_generation(const struct config *config, struct families *families, int fd,
+			    struct report *report);
 int config_answer_generation(int fd, struct families *families, int to, struct report *report);
-/* Looks for the users and groups of a generation's rules, and the hosts of its listeners, that were not known: copied into `to` with those that are now. -EAGAIN: none. */
+/* Looks for the users and groups of a generation's rules, and the hosts of its listeners, that were
+ * not known: copied into `to` with those that are now. -EAGAIN: none. */
 int config_resolve_generation(int fd, struct families *families, int to, struct report *report);
 int config_read_generation(int fd, struct families *families, struct config **ret,
 			   struct report *report);
@@ -232,7 +248,8 @@ void config_hear(const struct config *config, const struct config_route *route,
 		 struct report *report);
 void config_hear_nothing(void);
 
-/* Whether nothing can be sent to an endpoint: a feed that is read in a format, or whose family lets no message pass. */
+/* Whether nothing can be sent to an endpoint: a feed that is read in a format, or whose family lets
+ * no message pass. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg);
 
 /* Whether a file of X.conf.d could be read now. */
@@ -242,7 +259,8 @@ bool config_can_read(const char *path);
 struct config *config_free(struct config *config);
 
 /* "FILE:LINE" of a place, into text. Returns text. */
-static inline const char *config_place_text(const struct config *config, struct place place, char *text, size_t size)
+static inline const char *config_place_text(const struct config *config, struct place place,
+					    char *text, size_t size)
 {
 	return place_text(&config->files, place, text, size);
 }

@@ -59,7 +59,8 @@ static int compare_legs(const struct config_leg *a, const struct config_leg *b)
 /* Another network namespace has addresses of its own. */
 static int compare_listeners(const struct listener *a, const struct listener *b)
 {
-	int r = compare_texts(a->endpoint->values[ENDPOINT_NETNS].value.text, b->endpoint->values[ENDPOINT_NETNS].value.text);
+	int r = compare_texts(a->endpoint->values[ENDPOINT_NETNS].value.text,
+			      b->endpoint->values[ENDPOINT_NETNS].value.text);
 
 	return r ? r : compare_legs(a->leg, b->leg);
 }

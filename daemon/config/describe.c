@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a family takes, from its tables, and what the file itself takes, from the schema's, as JSON. The text for people is made from it by
- * describe_text.c.
+ * What a family takes, from its tables, and what the file itself takes, from the schema's, as JSON.
+ * The text for people is made from it by describe_text.c.
  */
 #include "config/config.h"
 #include "config/describe_text.h"
@@ -19,10 +19,9 @@
 #include <string.h>
 
 static const char *const capability_names[] = {
-	"listen",      "connect",      "connectionless", "boundaries", "reliable",
-	"ordered",     "half-close",   "splice",	 "readers",    "passes-fds",
-	"credentials", "receive-only", "reset",		 "tcp-info",   "feed",
-	"binds",       "short-peek",
+	"listen",     "connect",  "connectionless", "boundaries", "reliable",	 "ordered",
+	"half-close", "splice",	  "readers",	    "passes-fds", "credentials", "receive-only",
+	"reset",      "tcp-info", "feed",	    "binds",	  "short-peek",
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 
@@ -44,7 +43,8 @@ static bool has_role(const struct spliced_option *option, enum spliced_role role
 	return option->roles == 0 || (option->roles & role);
 }
 
-/* The scheme of endpoint strings: the row's own, or FAMILY, which means the first row's type, or FAMILY-TYPE. */
+/* The scheme of endpoint strings: the row's own, or FAMILY, which means the first row's type, or
+ * FAMILY-TYPE. */
 static const char *row_scheme(const struct family *family, const struct spliced_row *row,
 			      char *text, size_t size)
 {
@@ -182,7 +182,8 @@ static json_t *family_to_json(const struct family *family)
 	return object;
 }
 
-/* What is no family's: the groups of a file. Keys are those without a table: groups, lists, endpoints. */
+/* What is no family's: the groups of a file. Keys are those without a table: groups, lists,
+ * endpoints. */
 static const struct part {
 	const char *name, *summary;
 	const char *const *keys;
@@ -191,11 +192,12 @@ static const struct part {
 	bool is_socket; /* a change of an option is one of a socket */
 } parts[] = {
 	{"file", "A configuration file", schema_root_keys, NULL, 0, false},
-	{"daemon", "The daemon itself, a group of the file", NULL, schema_daemon, DAEMON_OPTIONS, false},
-	{"route", "A route; defaults take the same, without endpoints", schema_route_keys, schema_route,
-	 ROUTE_OPTIONS, false},
-	{"endpoint", "An endpoint of any family", schema_endpoint_keys, schema_endpoint, ENDPOINT_OPTIONS,
-	 true},
+	{"daemon", "The daemon itself, a group of the file", NULL, schema_daemon, DAEMON_OPTIONS,
+	 false},
+	{"route", "A route; defaults take the same, without endpoints", schema_route_keys,
+	 schema_route, ROUTE_OPTIONS, false},
+	{"endpoint", "An endpoint of any family", schema_endpoint_keys, schema_endpoint,
+	 ENDPOINT_OPTIONS, true},
 };
 
 static const struct part *find_part(const char *name)
@@ -241,7 +243,8 @@ static json_t *all_to_json(const struct families *families)
 	return array;
 }
 
-static int load(struct families *families, const char *name, const struct family **ret, struct report *report)
+static int load(struct families *families, const char *name, const struct family **ret,
+		struct report *report)
 {
 	char *why = NULL;
 	int r = family_load(families, name, ret, &why);
@@ -252,7 +255,8 @@ static int load(struct families *families, const char *name, const struct family
 	return r;
 }
 
-static int load_to_json(struct families *families, const char *name, json_t **ret, struct report *report)
+static int load_to_json(struct families *families, const char *name, json_t **ret,
+			struct report *report)
 {
 	const struct family *family;
 	int r = load(families, name, &family, report);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The text of --describe. All that it says stands in the JSON, for programs say it to people as well. */
+/* The text of --describe. All that it says stands in the JSON, for programs say it to people as
+ * well. */
 #include "config/describe_text.h"
 
 #include "config/expect.h"
@@ -35,9 +36,11 @@ static void print_row(FILE *file, const json_t *row)
 	print_row_name(file, row);
 	fprintf(file, "\n    endpoint      %s\n    capabilities  ", text_of(row, "written"));
 	for (size_t i = 0; i < json_array_size(capabilities); i++)
-		fprintf(file, "%s%s", i ? ", " : "", json_string_value(json_array_get(capabilities, i)));
+		fprintf(file, "%s%s", i ? ", " : "",
+			json_string_value(json_array_get(capabilities, i)));
 	if (max_message)
-		fprintf(file, "\n    message       at most %llu bytes", (unsigned long long)max_message);
+		fprintf(file, "\n    message       at most %llu bytes",
+			(unsigned long long)max_message);
 	fputc('\n', file);
 }
 
@@ -49,7 +52,8 @@ static void print_rows(FILE *file, const json_t *rows, const json_t *numbers)
 	fputs("    only for      ", file);
 	for (size_t i = 0; i < json_array_size(numbers); i++) {
 		fputs(i ? ", " : "", file);
-		print_row_name(file, json_array_get(rows, (size_t)json_integer_value(json_array_get(numbers, i))));
+		print_row_name(file, json_array_get(rows, (size_t)json_integer_value(
+								  json_array_get(numbers, i))));
 	}
 	fputc('\n', file);
 }
@@ -71,7 +75,8 @@ static int print_expected(FILE *file, const json_t *json)
 	for (size_t i = 0; texts && i < n; i++)
 		texts[i] = json_string_value(json_array_get(words, i));
 	if (texts)
-		fprintf(file, "    %-12s  %s\n", text_of(json, "type"), expect_text(&option, text, sizeof(text)));
+		fprintf(file, "    %-12s  %s\n", text_of(json, "type"),
+			expect_text(&option, text, sizeof(text)));
 	free(texts);
 	return texts ? 0 : -ENOMEM;
 }
@@ -98,16 +103,21 @@ static int print_option(FILE *file, const json_t *rows, const json_t *option)
 	print_default(file, option);
 	if (json_array_size(roles) == 1)
 		fprintf(file, "    only for      %s\n",
-			strcmp(json_string_value(json_array_get(roles, 0)), "listen") == 0 ? "listen" : "target, dial");
+			strcmp(json_string_value(json_array_get(roles, 0)), "listen") == 0
+				? "listen"
+				: "target, dial");
 	print_rows(file, rows, json_object_get(option, "rows"));
 	if (*change)
-		fprintf(file, "    a change      %s\n", strcmp(change, "live") == 0 ? "applies to the open socket" : "requires a new socket");
+		fprintf(file, "    a change      %s\n",
+			strcmp(change, "live") == 0 ? "applies to the open socket"
+						    : "requires a new socket");
 	return r;
 }
 
 static int print_options(FILE *file, const json_t *object)
 {
-	const json_t *options = json_object_get(object, "options"), *rows = json_object_get(object, "rows");
+	const json_t *options = json_object_get(object, "options"),
+		     *rows = json_object_get(object, "rows");
 	int r = 0;
 
 	if (rows || json_array_size(options))
@@ -135,8 +145,10 @@ static int print_family(FILE *file, const json_t *family)
 	const json_t *formats = json_object_get(family, "formats");
 	int r;
 
-	fprintf(file, "%s: %s\n(%s, ABI %d.%d)\n\nTypes\n", text_of(family, "name"), text_of(family, "summary"), text_of(family, "path"),
-		(int)json_integer_value(json_array_get(abi, 0)), (int)json_integer_value(json_array_get(abi, 1)));
+	fprintf(file, "%s: %s\n(%s, ABI %d.%d)\n\nTypes\n", text_of(family, "name"),
+		text_of(family, "summary"), text_of(family, "path"),
+		(int)json_integer_value(json_array_get(abi, 0)),
+		(int)json_integer_value(json_array_get(abi, 1)));
 	for (size_t i = 0; i < json_array_size(rows); i++)
 		print_row(file, json_array_get(rows, i));
 	r = print_options(file, family);
@@ -151,7 +163,8 @@ static int print_families(FILE *file, const json_t *object, const json_t *famili
 {
 	int r = 0;
 
-	fprintf(file, "%s: %s; endpoint strings: tcp://HOST:PORT and udp://HOST:PORT\n", text_of(object, "name"), text_of(object, "summary"));
+	fprintf(file, "%s: %s; endpoint strings: tcp://HOST:PORT and udp://HOST:PORT\n",
+		text_of(object, "name"), text_of(object, "summary"));
 	for (size_t i = 0; i < json_array_size(families) && r == 0; i++) {
 		fputc('\n', file);
 		r = print_family(file, json_array_get(families, i));
@@ -174,7 +187,8 @@ static int print_part(FILE *file, const json_t *part)
 static int print_list(FILE *file, const json_t *families)
 {
 	for (size_t i = 0; i < json_array_size(families); i++)
-		fprintf(file, "%-10s  %s\n", text_of(json_array_get(families, i), "name"), text_of(json_array_get(families, i), "summary"));
+		fprintf(file, "%-10s  %s\n", text_of(json_array_get(families, i), "name"),
+			text_of(json_array_get(families, i), "summary"));
 	if (json_array_size(families))
 		fprintf(file, "%-10s  %s\n", IP_NAME, IP_SUMMARY);
 	return 0;

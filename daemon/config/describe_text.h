@@ -4,6 +4,6 @@
 #include <jansson.h>
 #include <stdio.h>
 
-/* Prints what config_describe() has as JSON, for people: the list of families, a family, the two of `ip`, or a part of the file. 0, -EIO,
- * -ENOMEM. */
+/* Prints what config_describe() has as JSON, for people: the list of families, a family, the two of
+ * `ip`, or a part of the file. 0, -EIO, -ENOMEM. */
 int describe_text_print(const json_t *described, FILE *file);

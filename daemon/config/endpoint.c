@@ -44,7 +44,8 @@ static int read_common(struct check *check, struct setting *group, struct config
 	r = options_read(check, &table, group, endpoint->values);
 	if (r == 0 && endpoint->role != SPLICED_LISTEN && endpoint->values[ENDPOINT_FD].value.text)
 		check_error(check, endpoint->values[ENDPOINT_FD].place,
-			    "%sfd is a listening socket; use an address for a target", table.prefix);
+			    "%sfd is a listening socket; use an address for a target",
+			    table.prefix);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
 		check_error(check, name->place, "%sname is empty; set a name, or omit it",
 			    table.prefix);
@@ -79,8 +80,8 @@ static int open_group(struct check *check, const char *key, struct setting *sett
 	else if (setting->type == SETTING_STRING)
 		return scheme_split(check, setting, group, address);
 	else if (setting->type == SETTING_NUMBER && setting->number > 0 && setting->number < 65536)
-		check_error(check, setting->place, "%s is a number; write \"tcp://%s:%d\"", key, strcmp(key, "listen") == 0 ? "" : "localhost",
-			    (int)setting->number);
+		check_error(check, setting->place, "%s is a number; write \"tcp://%s:%d\"", key,
+			    strcmp(key, "listen") == 0 ? "" : "localhost", (int)setting->number);
 	else
 		check_error(check, setting->place,
 			    "%s is %s; it must be an endpoint: a group, or a string such as "
@@ -89,7 +90,8 @@ static int open_group(struct check *check, const char *key, struct setting *sett
 	return 0;
 }
 
-/* Chooses the rows, and reads the address of an endpoint string; no legs, reported, where one of them is wrong. */
+/* Chooses the rows, and reads the address of an endpoint string; no legs, reported, where one of
+ * them is wrong. */
 static int open_endpoint(struct check *check, struct setting *group, const char *address,
 			 struct config_endpoint *endpoint)
 {
@@ -138,7 +140,8 @@ static int add(struct check *check, struct list *list, const struct config_endpo
 	return set_names(check, &list->endpoints[list->n++]);
 }
 
-static int add_divided(struct check *check, struct list *list, const struct config_endpoint *endpoint)
+static int add_divided(struct check *check, struct list *list,
+		       const struct config_endpoint *endpoint)
 {
 	int r = 0;
 
@@ -166,7 +169,7 @@ static int read_one(struct check *check, struct list *list, struct setting *sett
 	if (r < 0 || endpoint.n_legs == 0 || check->reader.errors > errors)
 		return r;
 	return ip_is_divided(&endpoint) ? add_divided(check, list, &endpoint)
-				     : add(check, list, &endpoint);
+					: add(check, list, &endpoint);
 }
 
 static int read_all(struct check *check, struct list *list, struct setting *setting)
@@ -176,13 +179,13 @@ static int read_all(struct check *check, struct list *list, struct setting *sett
 	if (setting->type != SETTING_LIST)
 		return read_one(check, list, setting);
 	if (setting->brackets && setting->n > 0) {
-		check_error(check, setting->place, "%s is a list in [ ]; write several endpoints in ( )",
-			    list->key);
+		check_error(check, setting->place,
+			    "%s is a list in [ ]; write several endpoints in ( )", list->key);
 		return 0;
 	}
 	if (setting->n == 0)
-		check_error(check, setting->place, "%s is an empty list; it must contain an endpoint",
-			    list->key);
+		check_error(check, setting->place,
+			    "%s is an empty list; it must contain an endpoint", list->key);
 	for (struct setting *element = setting->first; element && r == 0; element = element->next)
 		r = read_one(check, list, element);
 	return r;
@@ -194,16 +197,18 @@ static void check_types(struct check *check, const struct list *list)
 
 	for (unsigned i = 1; i < list->n; i++)
 		if (list->endpoints[i].legs[0].row->type != type)
-			check_error(check, list->endpoints[i].place,
-				    "%s %s is %s, the first in the list is %s; all endpoints of a list "
-				    "must have the same type: divide "
-				    "the route",
-				    list->key, list->endpoints[i].name,
-				    family_type_name(list->endpoints[i].legs[0].row->type),
-				    family_type_name(type));
+			check_error(
+				check, list->endpoints[i].place,
+				"%s %s is %s, the first in the list is %s; all endpoints of a list "
+				"must have the same type: divide "
+				"the route",
+				list->key, list->endpoints[i].name,
+				family_type_name(list->endpoints[i].legs[0].row->type),
+				family_type_name(type));
 }
 
-static const struct config_endpoint *find_name(const struct list *list, const struct index *index, const char *name, uint64_t hash)
+static const struct config_endpoint *find_name(const struct list *list, const struct index *index,
+					       const char *name, uint64_t hash)
 {
 	uint32_t number;
 
@@ -226,10 +231,12 @@ static int check_names(struct check *check, const struct list *list)
 		const struct config_endpoint *other = find_name(list, &index, name, hash);
 
 		if (other)
-			check_error(check, list->endpoints[i].place,
-				    "%s \"%s\" has the same name as the one at %s; set another "
-				    "name",
-				    list->key, name, config_place_text(check->config, other->place, text, sizeof(text)));
+			check_error(
+				check, list->endpoints[i].place,
+				"%s \"%s\" has the same name as the one at %s; set another "
+				"name",
+				list->key, name,
+				config_place_text(check->config, other->place, text, sizeof(text)));
 		else
 			r = index_add(&index, hash, i);
 	}
@@ -238,8 +245,8 @@ static int check_names(struct check *check, const struct list *list)
 }
 
 int endpoint_read_list(struct check *check, struct config_route *route, const char *key,
-		       struct setting *setting,
-		       struct config_endpoint **endpoints, unsigned *n_endpoints, bool *well)
+		       struct setting *setting, struct config_endpoint **endpoints,
+		       unsigned *n_endpoints, bool *well)
 {
 	struct list list = {.route = route, .key = key};
 	unsigned errors = check->reader.errors;

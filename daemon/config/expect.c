@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What an option takes, in words, and what is wrong with what stands there instead: the value as it was written, and the right one as far
- * as it can be told.
+ * What an option takes, in words, and what is wrong with what stands there instead: the value as it
+ * was written, and the right one as far as it can be told.
  */
 #include "config/expect.h"
 
@@ -32,7 +32,9 @@ static void show_text(const char *from, char *text, size_t size)
 		character = text_character_len(from + at, strlen(from + at));
 		if (character && len + character < size)
 			memcpy(text + len, from + at, character);
-		len += character ? character : (size_t)snprintf(text + len, size - len, "\\x%02x", (unsigned char)from[at]);
+		len += character ? character
+				 : (size_t)snprintf(text + len, size - len, "\\x%02x",
+						    (unsigned char)from[at]);
 		character = character ? character : 1;
 	}
 	text[len] = '\0';
@@ -136,14 +138,17 @@ static const char *const type_names[] = {
 
 const char *expect_type_name(const struct spliced_option *option)
 {
-	return option->type < sizeof(type_names) / sizeof(type_names[0]) && type_names[option->type] ? type_names[option->type] : "unknown";
+	return option->type < sizeof(type_names) / sizeof(type_names[0]) && type_names[option->type]
+		       ? type_names[option->type]
+		       : "unknown";
 }
 
 uint32_t expect_type_from_name(const char *name)
 {
 	uint32_t type = 0;
 
-	while (type < sizeof(type_names) / sizeof(type_names[0]) && (!type_names[type] || strcmp(type_names[type], name) != 0))
+	while (type < sizeof(type_names) / sizeof(type_names[0]) &&
+	       (!type_names[type] || strcmp(type_names[type], name) != 0))
 		type++;
 	return type;
 }
@@ -195,24 +200,33 @@ const char *expect_text(const struct spliced_option *option, char *text, size_t 
 	return text;
 }
 
-/* A bare number is seconds, or bytes: more or less than there may be, where another unit was meant. NULL: none fits. */
-static const char *find_unit(const struct spliced_option *option, const struct setting *setting, char *text, size_t size)
+/* A bare number is seconds, or bytes: more or less than there may be, where another unit was meant.
+ * NULL: none fits. */
+static const char *find_unit(const struct spliced_option *option, const struct setting *setting,
+			     char *text, size_t size)
 {
 	static const struct {
 		const char *unit;
 		int64_t factor;
-	} durations[] = {{"ms", SECOND / 1000}, {"us", SECOND / 1000000}, {"min", 60 * SECOND}}, sizes[] = {{"K", 1 << 10}, {"M", 1 << 20}};
+	} durations[] = {{"ms", SECOND / 1000}, {"us", SECOND / 1000000}, {"min", 60 * SECOND}},
+	  sizes[] = {{"K", 1 << 10}, {"M", 1 << 20}};
 	bool is_duration = option->type == SPLICED_DURATION;
 	int64_t number = setting->number;
 
-	if ((!is_duration && option->type != SPLICED_SIZE) || (setting->type != SETTING_NUMBER && text_parse_number(setting->text ? setting->text : "", &number) < 0))
+	if ((!is_duration && option->type != SPLICED_SIZE) ||
+	    (setting->type != SETTING_NUMBER &&
+	     text_parse_number(setting->text ? setting->text : "", &number) < 0))
 		return NULL;
-	for (size_t i = 0; i < (is_duration ? sizeof(durations) / sizeof(durations[0]) : sizeof(sizes) / sizeof(sizes[0])); i++) {
+	for (size_t i = 0; i < (is_duration ? sizeof(durations) / sizeof(durations[0])
+					    : sizeof(sizes) / sizeof(sizes[0]));
+	     i++) {
 		int64_t factor = is_duration ? durations[i].factor : sizes[i].factor, value;
 
-		if (number <= 0 || __builtin_mul_overflow(number, factor, &value) || value < option->min || value > option->max)
+		if (number <= 0 || __builtin_mul_overflow(number, factor, &value) ||
+		    value < option->min || value > option->max)
 			continue;
-		snprintf(text, size, "%" PRId64 "%s", number, is_duration ? durations[i].unit : sizes[i].unit);
+		snprintf(text, size, "%" PRId64 "%s", number,
+			 is_duration ? durations[i].unit : sizes[i].unit);
 		return text;
 	}
 	return NULL;
@@ -229,10 +243,12 @@ static const char *find_host_fault(const char *text, char *remedy, size_t size)
 		snprintf(remedy, size, "%.*s", (int)len - 2, text + 1);
 		if (host_parse(remedy, &host) < 0)
 			return NULL;
-		snprintf(remedy, size, "write the address without brackets: \"%.*s\"", (int)len - 2, text + 1);
+		snprintf(remedy, size, "write the address without brackets: \"%.*s\"", (int)len - 2,
+			 text + 1);
 	} else if (strcmp(text, "*") == 0) {
 		snprintf(remedy, size, "write \"\" for every address");
-	} else if (colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1) && (strchr(text, ':') == colon || *text == '[')) {
+	} else if (colon && colon[1] && strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
+		   (strchr(text, ':') == colon || *text == '[')) {
 		snprintf(remedy, size, "set the port with port = %s", colon + 1);
 	} else if (slash) {
 		snprintf(remedy, size, "it must be a single address, without a prefix");
@@ -243,7 +259,7 @@ static const char *find_host_fault(const char *text, char *remedy, size_t size)
 }
 
 void expect_report(struct check *check, const struct spliced_option *option, const char *key,
-			 const struct setting *setting, int r)
+		   const struct setting *setting, int r)
 {
 	struct text_nearest nearest;
 	char shown[256], expected[640], remedy[320];
@@ -254,11 +270,16 @@ void expect_report(struct check *check, const struct spliced_option *option, con
 	for (int i = 0; setting->text && option->words && option->words[i]; i++)
 		text_nearest_offer(&nearest, option->words[i]);
 	if (r == -EILSEQ)
-		check_error(check, setting->place, "%s is %s; it contains bytes that are not UTF-8", key, shown);
+		check_error(check, setting->place, "%s is %s; it contains bytes that are not UTF-8",
+			    key, shown);
 	else if (unit)
-		check_error(check, setting->place, "%s is %s (without a unit: %s); it must be %s: did you mean \"%s\"?", key, shown,
-			    option->type == SPLICED_DURATION ? "seconds" : "bytes", expect_text(option, expected, sizeof(expected)), unit);
-	else if (option->type == SPLICED_HOST && setting->text && find_host_fault(shown_text(setting, expected, sizeof(expected)), remedy, sizeof(remedy)))
+		check_error(check, setting->place,
+			    "%s is %s (without a unit: %s); it must be %s: did you mean \"%s\"?",
+			    key, shown, option->type == SPLICED_DURATION ? "seconds" : "bytes",
+			    expect_text(option, expected, sizeof(expected)), unit);
+	else if (option->type == SPLICED_HOST && setting->text &&
+		 find_host_fault(shown_text(setting, expected, sizeof(expected)), remedy,
+				 sizeof(remedy)))
 		check_error(check, setting->place, "%s is %s; %s", key, shown, remedy);
 	else if (r == -ENODEV)
 		check_error(check, setting->place, "%s is %s; there is no such interface here", key,

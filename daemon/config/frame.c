@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Messages at an endpoint. Framing is a stream's way to keep their edges, a format the family's way to write them. Whether
- * an endpoint needs one of them is not known here: that takes both ends of a route (pair.c).
+ * Messages at an endpoint. Framing is a stream's way to keep their edges, a format the family's way
+ * to write them. Whether an endpoint needs one of them is not known here: that takes both ends of a
+ * route (pair.c).
  */
 #include "config/frame.h"
 
@@ -48,7 +49,8 @@ static void report_format(struct check *check, const struct config_endpoint *end
 		text_nearest_offer(&nearest, name);
 		len += (size_t)snprintf(known + len, sizeof(known) - len, ", %s", name);
 	}
-	check_error(check, value->place, "%s.format is \"%s\"; %s%s%s%s sockets of family \"%s\" have: %s",
+	check_error(check, value->place,
+		    "%s.format is \"%s\"; %s%s%s%s sockets of family \"%s\" have: %s",
 		    endpoint->key, value->value.text, nearest.best ? "did you mean \"" : "",
 		    nearest.best ? nearest.best : "", nearest.best ? "\"? " : "",
 		    family_type_name(leg->row->type), endpoint->family, known);
@@ -88,15 +90,17 @@ static void check_framing(struct check *check, const struct config_endpoint *end
 			    "itself; remove it, framing is for streams",
 			    endpoint->key, family_type_name(leg->row->type));
 	else if (endpoint->framing == SPLICED_FRAMING_AUTO && endpoint->role != SPLICED_LISTEN)
-		check_error(check, endpoint->values[ENDPOINT_FRAMING].place,
-			    "%s.framing is \"auto\", which is only for listeners: it depends on what the client sends; use \"octet-count\" or \"line\"",
-			    endpoint->key);
+		check_error(
+			check, endpoint->values[ENDPOINT_FRAMING].place,
+			"%s.framing is \"auto\", which is only for listeners: it depends on what the client sends; use \"octet-count\" or \"line\"",
+			endpoint->key);
 	else if (endpoint->framing != SPLICED_FRAMING_NONE &&
 		 rcvbuf->value.state != SPLICED_UNSET && rcvbuf->value.number < least)
-		check_error(check, rcvbuf->place,
-			    "%s.rcvbuf is too small for the framing; it must be at least four times "
-			    "max_frame, %lld bytes",
-			    endpoint->key, (long long)least);
+		check_error(
+			check, rcvbuf->place,
+			"%s.rcvbuf is too small for the framing; it must be at least four times "
+			"max_frame, %lld bytes",
+			endpoint->key, (long long)least);
 }
 
 /* A datagram socket that is bound to one address, and whose peer's may be another. */
@@ -109,17 +113,22 @@ static void read_reply_from(struct check *check, struct config_endpoint *endpoin
 		return;
 	endpoint->reply_from = (enum config_reply_from)value->value.number;
 	if (strcmp(endpoint->key, "target") != 0)
-		check_error(check, value->place, "%s.reply_from is only for targets; remove it", endpoint->key);
-	else if (!(capabilities & SPLICED_CONNECTIONLESS) || capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS))
-		check_error(check, value->place, "%s.reply_from is only for UDP; other sockets receive only from their target; remove it",
+		check_error(check, value->place, "%s.reply_from is only for targets; remove it",
 			    endpoint->key);
+	else if (!(capabilities & SPLICED_CONNECTIONLESS) ||
+		 capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS))
+		check_error(
+			check, value->place,
+			"%s.reply_from is only for UDP; other sockets receive only from their target; remove it",
+			endpoint->key);
 }
 
 /* Which other sockets have, too: what comes there is nobody's in particular. */
 static bool sends_from_port(const struct config_leg *leg)
 {
 	const struct spliced_option *option = family_option(leg->family, "source");
-	const struct spliced_value *source = option ? &leg->values[option - leg->family->options].value : NULL;
+	const struct spliced_value *source =
+		option ? &leg->values[option - leg->family->options].value : NULL;
 
 	return source && source->state != SPLICED_UNSET && source->text && source->text[0] == ':';
 }
@@ -128,12 +137,18 @@ void frame_check_replies(struct check *check, const struct config_endpoint *endp
 {
 	const struct config_value *value = &endpoint->values[ENDPOINT_REPLY_FROM];
 
-	if (endpoint->n_legs && endpoint->reply_from == REPLY_FROM_HOST && address_is_multicast(&endpoint->legs[0].address))
-		check_error(check, value->place, "%s.reply_from is \"host\", but the target is a multicast group, which sends no replies itself; use \"any\"",
-			    endpoint->key);
-	else if (endpoint->n_legs && endpoint->reply_from != REPLY_FROM_TARGET && sends_from_port(&endpoint->legs[0]))
-		check_error(check, value->place, "%s.reply_from is \"any\", but no reply arrives at a port set by \"source\"; remove one of them",
-			    endpoint->key);
+	if (endpoint->n_legs && endpoint->reply_from == REPLY_FROM_HOST &&
+	    address_is_multicast(&endpoint->legs[0].address))
+		check_error(
+			check, value->place,
+			"%s.reply_from is \"host\", but the target is a multicast group, which sends no replies itself; use \"any\"",
+			endpoint->key);
+	else if (endpoint->n_legs && endpoint->reply_from != REPLY_FROM_TARGET &&
+		 sends_from_port(&endpoint->legs[0]))
+		check_error(
+			check, value->place,
+			"%s.reply_from is \"any\", but no reply arrives at a port set by \"source\"; remove one of them",
+			endpoint->key);
 }
 
 int frame_read(struct check *check, struct config_endpoint *endpoint)

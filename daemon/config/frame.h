@@ -5,8 +5,8 @@
 struct check;
 struct config_endpoint;
 
-/* Fills endpoint->framing, max_frame and format from its values and its row, and reports what does not fit them. 0 or
- * -ENOMEM. */
+/* Fills endpoint->framing, max_frame and format from its values and its row, and reports what does
+ * not fit them. 0 or -ENOMEM. */
 int frame_read(struct check *check, struct config_endpoint *endpoint);
 
 /* ... and what of reply_from does not fit its address, once that is known. */

@@ -25,7 +25,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Then, since version 2, the length of the answers; the files' names, each with its NUL; n_lines places; the text; the answers. */
+/* Then, since version 2, the length of the answers; the files' names, each with its NUL; n_lines
+ * places; the text; the answers. */
 struct header {
 	char magic[16];
 	uint32_t version;
@@ -49,7 +50,8 @@ enum { GENERATION_VERSION = 2, VERSION_WITHOUT_ANSWERS = 1 };
 
 static size_t header_size(const struct header *header)
 {
-	return header->version == VERSION_WITHOUT_ANSWERS ? offsetof(struct header, answers_len) : sizeof(*header);
+	return header->version == VERSION_WITHOUT_ANSWERS ? offsetof(struct header, answers_len)
+							  : sizeof(*header);
 }
 
 static int write_all(int fd, const void *bytes, size_t len)
@@ -141,8 +143,11 @@ static int read_at(int fd, off_t at, void *bytes, size_t len)
 static bool is_sound(const struct header *header, size_t len)
 {
 	return memcmp(header->magic, magic, sizeof(magic)) == 0 && header->files_len <= len &&
-	       header->n_lines <= len / sizeof(struct place) && header->text_len <= len && header->answers_len <= len &&
-	       header->files_len + header->n_lines * sizeof(struct place) + header->text_len + header->answers_len == len;
+	       header->n_lines <= len / sizeof(struct place) && header->text_len <= len &&
+	       header->answers_len <= len &&
+	       header->files_len + header->n_lines * sizeof(struct place) + header->text_len +
+			       header->answers_len ==
+		       len;
 }
 
 static int read_header(int fd, struct header *header, size_t *len)
@@ -218,7 +223,8 @@ static int check_body(struct check *check, const struct body *body, bool daemon_
 	if (!places)
 		return -ENOMEM;
 	memcpy(places, body->bytes + header->files_len, header->n_lines * sizeof(*places));
-	r = source_read_text(&source, &check->reader, text, header->text_len, places, header->n_lines);
+	r = source_read_text(&source, &check->reader, text, header->text_len, places,
+			     header->n_lines);
 	if (r == 0)
 		r = parse_source(&check->reader, &source, &root);
 	if (r < 0)
@@ -241,12 +247,14 @@ static int finish_reading(struct check *check, int r, struct config **ret)
 	else if (r == 0 && !check->reader.errors)
 		r = answers_end(&check->answers);
 	if (r < 0 && r != -ENOMEM && (!check->reader.errors || r == -EPROTO))
-		report_add(check->reader.report, "the stored configuration cannot be read: %s", strerror(-r));
+		report_add(check->reader.report, "the stored configuration cannot be read: %s",
+			   strerror(-r));
 	return build_finish(check, r, ret);
 }
 
 /* Asks by reading it. *answers are malloc()ed. */
-static int ask(const struct body *body, struct families *families, char **answers, size_t *len, struct report *report)
+static int ask(const struct body *body, struct families *families, char **answers, size_t *len,
+	       struct report *report)
 {
 	struct config *config = NULL;
 	struct check check;
@@ -286,7 +294,8 @@ static int write_generation(int fd, struct body *body, const char *answers, size
 	return r == 0 ? write_all(fd, answers, len) : r;
 }
 
-int config_write_generation(const struct config *config, struct families *families, int fd, struct report *report)
+int config_write_generation(const struct config *config, struct families *families, int fd,
+			    struct report *report)
 {
 	struct body body = {0};
 	char *answers = NULL;
@@ -342,13 +351,16 @@ int config_resolve_generation(int fd, struct families *families, int to, struct 
 		r = check_body(&check, &body, false);
 	r = finish_reading(&check, r, &config);
 	if (r == 0)
-		r = config->digest == before->digest ? -EAGAIN : config_write_generation(config, families, to, report);
+		r = config->digest == before->digest
+			    ? -EAGAIN
+			    : config_write_generation(config, families, to, report);
 	config_free(config);
 	config_free(before);
 	return r;
 }
 
-int config_read_generation(int fd, struct families *families, struct config **ret, struct report *report)
+int config_read_generation(int fd, struct families *families, struct config **ret,
+			   struct report *report)
 {
 	struct body body = {0};
 	struct check check;
@@ -358,7 +370,9 @@ int config_read_generation(int fd, struct families *families, struct config **re
 	if (r == 0)
 		r = read_body(fd, check.scratch, &body);
 	if (r == 0 && body.header.version == GENERATION_VERSION)
-		check.answers = (struct answers){.mode = ANSWERS_READ, .bytes = body.bytes + body.len, .len = body.header.answers_len};
+		check.answers = (struct answers){.mode = ANSWERS_READ,
+						 .bytes = body.bytes + body.len,
+						 .len = body.header.answers_len};
 	if (r == 0)
 		r = check_body(&check, &body, false);
 	return finish_reading(&check, r, ret);

@@ -40,8 +40,9 @@ static void hear_error(const struct spliced_options *options, int option, const 
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
 	report_add_at(heard.report, place_order(place), "%s: route %s: %s: %s",
-		   config_place_text(heard.config, place, where, sizeof(where)), heard.route->name,
-		   heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
+		      config_place_text(heard.config, place, where, sizeof(where)),
+		      heard.route->name,
+		      heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
 }
 
 const struct spliced_host hear_host = {

@@ -20,7 +20,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Indices count from 1; what is above this is of none. What a file says is the same whichever interfaces there are when it is read. */
+/* Indices count from 1; what is above this is of none. What a file says is the same whichever
+ * interfaces there are when it is read. */
 enum { NAMED = 1 << 30 };
 
 /* As the kernel's dev_valid_name(). */
@@ -28,7 +29,8 @@ bool host_is_interface(const char *name)
 {
 	size_t len = strlen(name);
 
-	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n\v\f\r") == len && strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+	return len > 0 && len < IF_NAMESIZE && strcspn(name, "/: \t\n\v\f\r") == len &&
+	       strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 }
 
 static int parse_inet6(const char *text, struct host *host)

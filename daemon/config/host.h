@@ -11,12 +11,15 @@ struct host {
 	enum host_kind kind;
 	unsigned char bytes[16]; /* INET: 4, INET6: 16, in network byte order */
 	unsigned len;
-	uint32_t scope; /* interface index, or 0; where the text names an interface, a number that stands for this name and is no index */
-	const char *interface; /* the scope, in the text: net/scope.h knows its index; NULL: there is none */
+	uint32_t scope; /* interface index, or 0; where the text names an interface, a number that
+			   stands for this name and is no index */
+	const char *interface; /* the scope, in the text: net/scope.h knows its index; NULL: there
+				  is none */
 };
 
-/* Reads the text; looks up no name. 0; -EINVAL: neither a number nor a name; -ENODEV: no interface can be called so. Whether there is one
- * shows when a socket is bound or connected, in its network namespace. */
+/* Reads the text; looks up no name. 0; -EINVAL: neither a number nor a name; -ENODEV: no interface
+ * can be called so. Whether there is one shows when a socket is bound or connected, in its network
+ * namespace. */
 int host_parse(const char *text, struct host *ret);
 
 /* Looks a name up, for this many bytes of address (4 or 16), and waits for the answer. 0; -ENOENT:

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An endpoint of `ip` has two legs, inet6 and inet. A number as host leaves the one that it fits, and a listening name with an address of
- * each makes two endpoints of it. Nothing else in this room knows of `ip`.
+ * An endpoint of `ip` has two legs, inet6 and inet. A number as host leaves the one that it fits,
+ * and a listening name with an address of each makes two endpoints of it. Nothing else in this room
+ * knows of `ip`.
  */
 #include "config/ip.h"
 
@@ -29,7 +30,8 @@ unsigned ip_expand(const char *const *name, const char *const **ret)
 	return ip_is_name(*name) ? IP_FAMILIES : 1;
 }
 
-int ip_keep_fitting(struct arena *scratch, const struct setting *group, struct config_endpoint *endpoint)
+int ip_keep_fitting(struct arena *scratch, const struct setting *group,
+		    struct config_endpoint *endpoint)
 {
 	const struct config_leg *leg = &endpoint->legs[0];
 	const struct setting *setting;

@@ -20,10 +20,13 @@ bool ip_is_name(const char *name);
 /* The families that a name means, `ip` or a family's, into *ret. How many. */
 unsigned ip_expand(const char *const *name, const char *const **ret);
 
-/* Where the host of two legs is a number, keeps the leg that it fits. The other's own options are then out of place. 0 or -ENOMEM. */
-int ip_keep_fitting(struct arena *scratch, const struct setting *group, struct config_endpoint *endpoint);
+/* Where the host of two legs is a number, keeps the leg that it fits. The other's own options are
+ * then out of place. 0 or -ENOMEM. */
+int ip_keep_fitting(struct arena *scratch, const struct setting *group,
+		    struct config_endpoint *endpoint);
 
-/* Have both legs an address of their own? Then each must become an endpoint: one setting cannot say both. */
+/* Have both legs an address of their own? Then each must become an endpoint: one setting cannot say
+ * both. */
 bool ip_is_divided(const struct config_endpoint *endpoint);
 /* The endpoint with this leg alone. */
 struct config_endpoint ip_divide(const struct config_endpoint *endpoint, unsigned leg);

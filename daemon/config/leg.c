@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Where the tables of a family meet what was written. Most endpoints have one leg; those of `ip` have two, which read the same settings.
+ * Where the tables of a family meet what was written. Most endpoints have one leg; those of `ip`
+ * have two, which read the same settings.
  */
 #include "config/leg.h"
 
@@ -22,7 +23,8 @@
 #include <sys/socket.h>
 
 /* Does an option apply to that row and role? */
-static bool takes(const struct family *family, const struct spliced_row *row, enum spliced_role role, const struct spliced_option *option)
+static bool takes(const struct family *family, const struct spliced_row *row,
+		  enum spliced_role role, const struct spliced_option *option)
 {
 	return (option->roles == 0 || (option->roles & role)) &&
 	       (option->rows == 0 || (option->rows & UINT64_C(1) << (row - family->rows)));
@@ -39,8 +41,8 @@ static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, co
 
 /* One option of one leg; what another leg could not read is left unset here, too. */
 static int read_option(struct check *check, const struct config_endpoint *endpoint, unsigned i_leg,
-		       const struct spliced_option *option, const struct setting *group, struct setting *setting,
-		       struct config_value *value)
+		       const struct spliced_option *option, const struct setting *group,
+		       struct setting *setting, struct config_value *value)
 {
 	bool repeated = is_repeated(endpoint, i_leg, option->name);
 	char key[96];
@@ -52,7 +54,8 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 
 		setting->seen = true;
 		r = value_read(check, option, key, setting, value);
-		setting->damaged = setting->damaged || check->reader.errors > errors; /* said once is enough */
+		setting->damaged =
+			setting->damaged || check->reader.errors > errors; /* said once is enough */
 		return r;
 	}
 	r = value_set_default(check->arena, option, &value->value);
@@ -68,8 +71,8 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	return r == -ENOMEM ? r : 0;
 }
 
-static int read_options(struct check *check, struct setting *group, struct config_endpoint *endpoint,
-			unsigned i_leg)
+static int read_options(struct check *check, struct setting *group,
+			struct config_endpoint *endpoint, unsigned i_leg)
 {
 	struct config_leg *leg = &endpoint->legs[i_leg];
 	uint32_t n = leg->family->plugin.n_options;
@@ -144,11 +147,10 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	if (r < 0)
 		return 0; /* reported */
 	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
-		check_error(
-			check, value->place.line ? value->place : endpoint->place,
-			"%s.%s is empty; a %s needs the name or address of a machine",
-			endpoint->key, leg->family->options[leg->family->host_option].name,
-			schema_endpoint_noun(endpoint->key));
+		check_error(check, value->place.line ? value->place : endpoint->place,
+			    "%s.%s is empty; a %s needs the name or address of a machine",
+			    endpoint->key, leg->family->options[leg->family->host_option].name,
+			    schema_endpoint_noun(endpoint->key));
 	leg->interface = host.interface; /* in the value's own text */
 	if (host.len)
 		return set_host(check, leg, &host);
@@ -164,7 +166,8 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 }
 
 /* Leaves out a leg whose name has no address of its family, where the other has one. */
-static void drop_unresolved(struct check *check, struct config_route *route, struct config_endpoint *endpoint)
+static void drop_unresolved(struct check *check, struct config_route *route,
+			    struct config_endpoint *endpoint)
 {
 	unsigned n = 0;
 

@@ -8,8 +8,10 @@
 #include <sys/resource.h>
 
 enum {
-	RESERVED = 256, /* for pools, plugins, log, control; half, where there are fewer than twice as many */
-	LISTENERS_SHARE = 4, /* the part that listeners may have without being asked whether they need it */
+	RESERVED = 256, /* for pools, plugins, log, control; half, where there are fewer than twice
+			   as many */
+	LISTENERS_SHARE =
+		4, /* the part that listeners may have without being asked whether they need it */
 	NUMBERS_MIN = 1 << 20, /* whatever RLIMIT_NOFILE says: it may have been higher before */
 	NUMBERS_MAX = 1 << 26,
 };
@@ -17,12 +19,14 @@ enum {
 /* What is counted through the whole configuration. */
 struct count {
 	struct check *check;
-	uint32_t routes, targets, listeners, companions, sockets; /* sockets: how many there can be */
+	uint32_t routes, targets, listeners, companions,
+		sockets; /* sockets: how many there can be */
 };
 
 const char *limit_remedy(void)
 {
-	return getenv("INVOCATION_ID") || getenv("NOTIFY_SOCKET") ? "LimitNOFILE= of the unit" : "ulimit -n, or limits.conf(5)";
+	return getenv("INVOCATION_ID") || getenv("NOTIFY_SOCKET") ? "LimitNOFILE= of the unit"
+								  : "ulimit -n, or limits.conf(5)";
 }
 
 uint32_t limit_descriptors(void)
@@ -84,8 +88,8 @@ uint32_t limit_count_listeners(const struct config *config)
 }
 
 /* Says it once, where the first stands that is too many. */
-static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most, struct place place, const char *what,
-		  const char *remedy)
+static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most,
+		  struct place place, const char *what, const char *remedy)
 {
 	if (*sum <= most && *sum + more > most)
 		check_error(check, place, "more than %u %s; %s", most, what, remedy);
@@ -110,18 +114,23 @@ static void count_route(struct count *counts, const struct config_route *route)
 	snprintf(raise, sizeof(raise), "raise it (%s), or remove some", limit_remedy());
 	count(check, &counts->routes, 1, LIMIT_ROUTES, route->place, "routes", instance);
 	for (unsigned i = 0; i < route->n_targets; i++)
-		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].place, "targets", instance);
+		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].place, "targets",
+		      instance);
 	for (unsigned i = 0; i < route->n_dial; i++)
-		count(check, &counts->targets, 1, LIMIT_TARGETS, route->dial[i].place, "targets", instance);
+		count(check, &counts->targets, 1, LIMIT_TARGETS, route->dial[i].place, "targets",
+		      instance);
 	for (unsigned i = 0; i < route->n_listen && route->enabled; i++) {
 		uint32_t before = counts->listeners;
 
-		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS, route->listen[i].place, "listeners", instance);
-		count(check, &before, route->listen[i].n_legs, counts->sockets, route->listen[i].place,
-		      "listeners, the limit of RLIMIT_NOFILE", raise);
-		/* What is wrong with an endpoint has been said; its family need not make sense of it. */
+		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS,
+		      route->listen[i].place, "listeners", instance);
+		count(check, &before, route->listen[i].n_legs, counts->sockets,
+		      route->listen[i].place, "listeners, the limit of RLIMIT_NOFILE", raise);
+		/* What is wrong with an endpoint has been said; its family need not make sense of
+		 * it. */
 		if (!check->reader.errors)
-			count(check, &counts->companions, count_companions(&route->listen[i]), LIMIT_COMPANIONS, route->listen[i].place,
+			count(check, &counts->companions, count_companions(&route->listen[i]),
+			      LIMIT_COMPANIONS, route->listen[i].place,
 			      "listeners with a companion process", instance);
 	}
 }
@@ -129,7 +138,8 @@ static void count_route(struct count *counts, const struct config_route *route)
 int limit_check(struct check *check)
 {
 	struct count counts = {.check = check};
-	uint32_t room = behind_reserve(limit_descriptors()), least = LIMIT_SESSIONS_MIN * LIMIT_SESSION_DESCRIPTORS;
+	uint32_t room = behind_reserve(limit_descriptors()),
+		 least = LIMIT_SESSIONS_MIN * LIMIT_SESSION_DESCRIPTORS;
 
 	counts.sockets = room > 2 * least ? room - least : room / 2;
 	for (unsigned i = 0; i < check->config->n_routes; i++)

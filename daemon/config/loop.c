@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loops that the text shows: routes whose targets lead from one's listener to the next's, and back. What it does not show is refused when it
- * happens. A route is gone into once, depth first and without recursion, for there may be thousands in a row.
+ * Loops that the text shows: routes whose targets lead from one's listener to the next's, and back.
+ * What it does not show is refused when it happens. A route is gone into once, depth first and
+ * without recursion, for there may be thousands in a row.
  */
 #include "config/loop.h"
 
@@ -18,8 +19,8 @@ enum { TEXT_MAX = 16 * 1024 };
 /* How far the search is with a route. */
 struct visit {
 	enum { VISIT_NEW, VISIT_OPEN, VISIT_DONE } state;
-	unsigned next;   /* target to follow */
-	uint32_t from;   /* the route whose target led here */
+	unsigned next; /* target to follow */
+	uint32_t from; /* the route whose target led here */
 };
 
 struct search {
@@ -61,7 +62,8 @@ static unsigned count_routes(const struct search *search, uint32_t first, uint32
 /* The routes of a loop, in its order, from the earliest on. */
 static uint32_t *list_routes(const struct search *search, uint32_t first, uint32_t last, unsigned n)
 {
-	uint32_t *routes = arena_take(search->check->scratch, n, sizeof *routes), route = find_earliest(search, first, last);
+	uint32_t *routes = arena_take(search->check->scratch, n, sizeof *routes),
+		 route = find_earliest(search, first, last);
 
 	for (unsigned i = n; routes && i--;) {
 		route = route == first ? last : search->visits[route].from;
@@ -70,17 +72,21 @@ static uint32_t *list_routes(const struct search *search, uint32_t first, uint32
 	return routes;
 }
 
-/* "route b's listener, whose target T is route c's, whose target U is route a's"; NULL without memory. */
+/* "route b's listener, whose target T is route c's, whose target U is route a's"; NULL without
+ * memory. */
 static const char *name_way(const struct search *search, const uint32_t *routes, unsigned n)
 {
 	struct arena *scratch = search->check->scratch;
-	const char *text = arena_print(scratch, "route %s's listener", route_of(search, routes[1 % n])->name);
+	const char *text =
+		arena_print(scratch, "route %s's listener", route_of(search, routes[1 % n])->name);
 
 	for (unsigned i = 1; i < n && text; i++) {
 		if (strlen(text) > TEXT_MAX)
-			return arena_print(scratch, "%s, and so on through %u more routes, back to route %s's", text, n - i,
-					   route_of(search, routes[0])->name);
-		text = arena_print(scratch, "%s, whose target %s is route %s's", text, way_of(search, routes[i])->text,
+			return arena_print(
+				scratch, "%s, and so on through %u more routes, back to route %s's",
+				text, n - i, route_of(search, routes[0])->name);
+		text = arena_print(scratch, "%s, whose target %s is route %s's", text,
+				   way_of(search, routes[i])->text,
 				   route_of(search, routes[(i + 1) % n])->name);
 	}
 	return text;
@@ -103,8 +109,9 @@ static int report(const struct search *search, uint32_t first, uint32_t last)
 	target = way_of(search, routes[0]);
 	check->reader.errors++;
 	report_add(check->reader.report, "%s: route %s: its target %s is %s: a loop; change %s",
-		   config_place_text(check->config, target->place, where, sizeof where), route_of(search, routes[0])->name, target->text,
-		   way, n == 1 ? "the target" : "one of the targets");
+		   config_place_text(check->config, target->place, where, sizeof where),
+		   route_of(search, routes[0])->name, target->text, way,
+		   n == 1 ? "the target" : "one of the targets");
 	return 0;
 }
 

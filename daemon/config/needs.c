@@ -30,7 +30,9 @@ uint64_t needs_of_endpoint(const struct config_endpoint *endpoint)
 	return needs;
 }
 
-void needs_each_endpoint(const struct config *config, void (*visit)(const struct config_endpoint *endpoint, void *data), void *data)
+void needs_each_endpoint(const struct config *config,
+			 void (*visit)(const struct config_endpoint *endpoint, void *data),
+			 void *data)
 {
 	for (unsigned i = 0; i < config->n_routes; i++) {
 		const struct config_route *route = &config->routes[i];
@@ -63,7 +65,8 @@ static void add_wishes(const struct config_endpoint *endpoint, void *data)
 	bool is_feed = endpoint->n_legs && endpoint->legs[0].row->capabilities & SPLICED_FEED;
 
 	if (is_feed || endpoint->values[ENDPOINT_RCVBUF].value.state != SPLICED_UNSET ||
-	    endpoint->values[ENDPOINT_SNDBUF].value.state != SPLICED_UNSET || endpoint->framing > SPLICED_FRAMING_NONE)
+	    endpoint->values[ENDPOINT_SNDBUF].value.state != SPLICED_UNSET ||
+	    endpoint->framing > SPLICED_FRAMING_NONE)
 		*(uint64_t *)data |= bit(CAP_NET_ADMIN);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a configuration takes of the system: capabilities(7), as a mask where bit N is CAP number N, and socket families. */
+/* What a configuration takes of the system: capabilities(7), as a mask where bit N is CAP number N,
+ * and socket families. */
 #pragma once
 
 #include <stdint.h>
@@ -15,4 +16,6 @@ uint64_t needs_of_config(const struct config *config);
 uint64_t needs_wishes(const struct config *config);
 
 /* Calls for each endpoint of the enabled routes. */
-void needs_each_endpoint(const struct config *config, void (*visit)(const struct config_endpoint *endpoint, void *data), void *data);
+void needs_each_endpoint(const struct config *config,
+			 void (*visit)(const struct config_endpoint *endpoint, void *data),
+			 void *data);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Nothing here is refused: each of these does what it says, and somebody may want it. Most who write it want something else, and find out
- * by traffic that does not come. A route that is not enabled is left alone.
+ * Nothing here is refused: each of these does what it says, and somebody may want it. Most who
+ * write it want something else, and find out by traffic that does not come. A route that is not
+ * enabled is left alone.
  */
 #include "config/odd.h"
 
@@ -19,7 +20,8 @@
 
 static bool is_everybody(const struct config_rule *rule)
 {
-	return rule->kind == RULE_ADDRESS && strlen(rule->text) > 2 && strcmp(rule->text + strlen(rule->text) - 2, "/0") == 0;
+	return rule->kind == RULE_ADDRESS && strlen(rule->text) > 2 &&
+	       strcmp(rule->text + strlen(rule->text) - 2, "/0") == 0;
 }
 
 static bool has_rule(const struct config_rule *rules, unsigned n, const struct config_rule *rule)
@@ -60,26 +62,35 @@ static bool allows_nobody(const struct config_route *route)
 static void check_access(struct check *check, const struct config_route *route)
 {
 	if (allows_nobody(route))
-		check_warning(check, route->place, "allow admits no clients; use \"enabled = false\" to disable a route");
+		check_warning(
+			check, route->place,
+			"allow admits no clients; use \"enabled = false\" to disable a route");
 	else if (route->n_allow == 0 && denies_everybody(route))
-		check_warning(check, route->place, "deny refuses all clients; list those to accept in allow");
+		check_warning(check, route->place,
+			      "deny refuses all clients; list those to accept in allow");
 }
 
 /* A keepalive that was asked for, and that the end of the idle session comes before. */
-static void check_idle(struct check *check, const struct config_route *route, const struct config_endpoint *endpoints, unsigned n)
+static void check_idle(struct check *check, const struct config_route *route,
+		       const struct config_endpoint *endpoints, unsigned n)
 {
 	const struct config_value *idle = &route->values[ROUTE_TIMEOUT_IDLE];
 
-	if (idle->value.state != SPLICED_SET || idle->value.number <= 0 || idle->value.number > KEEPALIVE_NS)
+	if (idle->value.state != SPLICED_SET || idle->value.number <= 0 ||
+	    idle->value.number > KEEPALIVE_NS)
 		return;
 	for (unsigned i = 0; i < n; i++) {
 		const struct config_leg *leg = &endpoints[i].legs[0];
 		const struct spliced_option *option = family_option(leg->family, "keepalive");
-		const struct config_value *value = option ? &leg->values[option - leg->family->options] : NULL;
+		const struct config_value *value =
+			option ? &leg->values[option - leg->family->options] : NULL;
 
-		if (value && value->value.state == SPLICED_SET && value->value.number && value->place.line)
-			check_warning(check, idle->place,
-				      "timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s", endpoints[i].key);
+		if (value && value->value.state == SPLICED_SET && value->value.number &&
+		    value->place.line)
+			check_warning(
+				check, idle->place,
+				"timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s",
+				endpoints[i].key);
 	}
 }
 
@@ -89,8 +100,10 @@ static void check_limit(struct check *check, const struct config_route *route)
 	int64_t most = check->config->daemon[DAEMON_MAX_SESSIONS].value.number;
 
 	if (limit->value.state == SPLICED_SET && limit->value.number > most)
-		check_warning(check, limit->place, "limit.sessions is %lld, but daemon.max_sessions is %lld for all routes: it is never reached",
-			      (long long)limit->value.number, (long long)most);
+		check_warning(
+			check, limit->place,
+			"limit.sessions is %lld, but daemon.max_sessions is %lld for all routes: it is never reached",
+			(long long)limit->value.number, (long long)most);
 }
 
 struct target {
@@ -99,7 +112,8 @@ struct target {
 };
 
 /* Streams to one address, framed in two ways: one of them is read wrongly there. */
-static void check_framing(struct check *check, const struct target *targets, uint32_t n, const struct target *target, const struct index *index)
+static void check_framing(struct check *check, const struct target *targets, uint32_t n,
+			  const struct target *target, const struct index *index)
 {
 	const char *text = target->endpoint->text;
 	char where[320];
@@ -108,11 +122,16 @@ static void check_framing(struct check *check, const struct target *targets, uin
 	for (size_t at = 0; index_next(index, index_hash_text(text, 0), &at, &i);) {
 		const struct target *other = &targets[i];
 
-		if (i >= n || strcmp(other->endpoint->text, text) != 0 || other->endpoint->framing == target->endpoint->framing ||
+		if (i >= n || strcmp(other->endpoint->text, text) != 0 ||
+		    other->endpoint->framing == target->endpoint->framing ||
 		    !other->endpoint->framing || !target->endpoint->framing)
 			continue;
-		check_warning(check, target->endpoint->place, "route %s sends to %s with another framing, at %s; one of them must be wrong",
-			      other->route->name, text, config_place_text(check->config, other->endpoint->place, where, sizeof(where)));
+		check_warning(
+			check, target->endpoint->place,
+			"route %s sends to %s with another framing, at %s; one of them must be wrong",
+			other->route->name, text,
+			config_place_text(check->config, other->endpoint->place, where,
+					  sizeof(where)));
 		return;
 	}
 }
@@ -128,8 +147,10 @@ static void check_framings(struct check *check)
 	for (unsigned r = 0; r < check->config->n_routes; r++) {
 		const struct config_route *route = &check->config->routes[r];
 
-		for (unsigned i = 0; i < route->n_targets && route->enabled && n < FRAMED_MAX; i++) {
-			targets[n] = (struct target){.route = route, .endpoint = &route->targets[i]};
+		for (unsigned i = 0; i < route->n_targets && route->enabled && n < FRAMED_MAX;
+		     i++) {
+			targets[n] =
+				(struct target){.route = route, .endpoint = &route->targets[i]};
 			if (!route->targets[i].framing)
 				continue;
 			check->reader.where = NULL;

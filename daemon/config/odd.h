@@ -4,5 +4,6 @@
 
 struct check;
 
-/* Warns of it, once all routes have been found right. Enough memory is no matter: a warning may be left out. */
+/* Warns of it, once all routes have been found right. Enough memory is no matter: a warning may be
+ * left out. */
 void odd_check(struct check *check);

@@ -29,7 +29,7 @@ static struct setting *take_dotted(struct setting *group, const char *name)
 }
 
 int options_read(struct check *check, const struct options_table *table, struct setting *group,
-	       struct config_value *values)
+		 struct config_value *values)
 {
 	char key[96];
 	int r;
@@ -50,7 +50,7 @@ int options_read(struct check *check, const struct options_table *table, struct 
 }
 
 int options_set_defaults(struct check *check, const struct options_table *table,
-		       struct config_value *values)
+			 struct config_value *values)
 {
 	int r;
 
@@ -65,13 +65,14 @@ int options_set_defaults(struct check *check, const struct options_table *table,
 }
 
 void options_report_key(struct check *check, const struct setting *setting, const char *prefix,
-		      const char *nearest, const char *manual)
+			const char *nearest, const char *manual)
 {
 	if (nearest)
 		check_error(check, setting->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?",
 			    prefix, setting->name, prefix, nearest);
 	else
-		check_error(check, setting->place, "unknown key \"%s%s\"; %s", prefix, setting->name, manual);
+		check_error(check, setting->place, "unknown key \"%s%s\"; %s", prefix,
+			    setting->name, manual);
 }
 
 /* Gives the next part of an option's name behind the prefix, or false where it stands elsewhere. */
@@ -152,7 +153,8 @@ static void report_level(struct check *check, const struct options_table *table,
 			if (setting->type != SETTING_GROUP && !setting->damaged)
 				check_error(check, setting->place,
 					    "%s%s is %s; it must be a group, such as %s: { ... };",
-					    prefix, setting->name, setting_type_name(setting), setting->name);
+					    prefix, setting->name, setting_type_name(setting),
+					    setting->name);
 			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, setting->name);
 			if (setting->type == SETTING_GROUP)
 				report_level(check, table, setting, deeper);
@@ -161,7 +163,7 @@ static void report_level(struct check *check, const struct options_table *table,
 }
 
 void options_report_unknown(struct check *check, const struct options_table *table,
-			  const struct setting *group)
+			    const struct setting *group)
 {
 	report_level(check, table, group, "");
 }

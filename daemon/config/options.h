@@ -18,18 +18,19 @@ struct options_table {
 /* Reads the settings that stand in the group into values, one an option; others are untouched. 0 or
  * -ENOMEM. */
 int options_read(struct check *check, const struct options_table *table, struct setting *group,
-	       struct config_value *values);
+		 struct config_value *values);
 
 /* Gives each unset option its default. 0 or -ENOMEM. */
 int options_set_defaults(struct check *check, const struct options_table *table,
-		       struct config_value *values);
+			 struct config_value *values);
 
-/* Does the group hold a key that nobody knows, and that was most likely meant to be this one? What is missing is told by it. */
+/* Does the group hold a key that nobody knows, and that was most likely meant to be this one? What
+ * is missing is told by it. */
 bool options_means(const struct options_table *table, const struct setting *group, const char *key);
 
 /* Reports each key that nobody took, with the nearest known one. */
 void options_report_unknown(struct check *check, const struct options_table *table,
-			  const struct setting *group);
+			    const struct setting *group);
 /* The same for one key, in front of which stands prefix ("target."). */
 void options_report_key(struct check *check, const struct setting *setting, const char *prefix,
-		      const char *nearest, const char *manual);
+			const char *nearest, const char *manual);

@@ -13,8 +13,9 @@
 #include "config/config.h"
 #include "net/family.h"
 
-static const char choices[] = "length16, length32, line, netstring, octet-count, slip, nul, or none if "
-			      "message boundaries do not matter";
+static const char choices[] =
+	"length16, length32, line, netstring, octet-count, slip, nul, or none if "
+	"message boundaries do not matter";
 
 static bool has(const struct config_leg *leg, uint64_t capability)
 {
@@ -90,8 +91,8 @@ static bool is_datagram(const struct config_endpoint *front)
 	return front->role == SPLICED_LISTEN && has(&front->legs[0], SPLICED_CONNECTIONLESS);
 }
 
-/* True: the setting has no use here, and the route itself says it. One from defaults is no mistake, and is forgotten:
- * what is printed of the route must read as the same route. */
+/* True: the setting has no use here, and the route itself says it. One from defaults is no mistake,
+ * and is forgotten: what is printed of the route must read as the same route. */
 static bool is_misplaced(struct config_value *value, bool is_useful)
 {
 	if (value->value.state == SPLICED_UNSET || is_useful)
@@ -104,12 +105,13 @@ static bool is_misplaced(struct config_value *value, bool is_useful)
 
 /* The route's own settings that only some pairs have a use for. */
 static void check_settings(struct check *check, struct config_route *route,
-			   const struct config_endpoint *front, const struct config_endpoint *target)
+			   const struct config_endpoint *front,
+			   const struct config_endpoint *target)
 {
 	struct config_value *replies = &route->values[ROUTE_REPLIES];
 	struct config_value *overflow = &route->values[ROUTE_OVERFLOW];
-	bool has_messages = is_message(&front->legs[0]) || is_message(&target->legs[0]) ||
-			    front->framing;
+	bool has_messages =
+		is_message(&front->legs[0]) || is_message(&target->legs[0]) || front->framing;
 
 	if (is_misplaced(replies, is_datagram(front)))
 		check_error(check, replies->place,
@@ -144,11 +146,15 @@ static void introduce(struct config_endpoint *endpoints, unsigned n, const struc
 }
 
 /* ... and how long a message may be that becomes of a frame. */
-static void tell_frames(struct config_endpoint *endpoints, unsigned n, const struct config_endpoint *far, unsigned n_far)
+static void tell_frames(struct config_endpoint *endpoints, unsigned n,
+			const struct config_endpoint *far, unsigned n_far)
 {
 	for (unsigned i = 0; i < n; i++)
-		for (unsigned k = 0; k < n_far && is_message(&endpoints[i].legs[0]) && !has(&endpoints[i].legs[0], SPLICED_FEED); k++)
-			if (far[k].framing > SPLICED_FRAMING_NONE && far[k].max_frame > endpoints[i].largest_frame)
+		for (unsigned k = 0; k < n_far && is_message(&endpoints[i].legs[0]) &&
+				     !has(&endpoints[i].legs[0], SPLICED_FEED);
+		     k++)
+			if (far[k].framing > SPLICED_FRAMING_NONE &&
+			    far[k].max_frame > endpoints[i].largest_frame)
 				endpoints[i].largest_frame = far[k].max_frame;
 }
 

@@ -5,6 +5,6 @@
 struct check;
 struct config_route;
 
-/* Reports pairs of ends that cannot be joined as they are described, and settings that the route's pairs have no use for.
- * Unsets such a setting where it only came from `defaults`. */
+/* Reports pairs of ends that cannot be joined as they are described, and settings that the route's
+ * pairs have no use for. Unsets such a setting where it only came from `defaults`. */
 void pair_check(struct check *check, struct config_route *route);

@@ -42,8 +42,8 @@ static void begin_line(struct printer *printer, struct place place)
 		printer->no_memory = true;
 }
 
-static void open_group(struct printer *printer, struct place place, const char *name,
-		       int len, char bracket)
+static void open_group(struct printer *printer, struct place place, const char *name, int len,
+		       char bracket)
 {
 	begin_line(printer, place);
 	fprintf(printer->file, bracket == '{' ? "%.*s: %c\n" : "%.*s = %c\n", len, name, bracket);
@@ -246,7 +246,8 @@ static uint64_t digest_part(struct parts *parts)
 	return XXH3_64bits(parts->text + from, parts->len - from);
 }
 
-static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoints, unsigned n, XXH3_state_t *whole)
+static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoints, unsigned n,
+			     XXH3_state_t *whole)
 {
 	for (unsigned i = 0; i < n; i++) {
 		print_endpoint(&parts->printer, &endpoints[i], true);
@@ -256,7 +257,8 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
 	XXH3_64bits_update(whole, &n, sizeof(n));
 }
 
-/* Whether a session that goes on under another value of it is still what it was: one that has its target does not ask for another. */
+/* Whether a session that goes on under another value of it is still what it was: one that has its
+ * target does not ask for another. */
 static bool means_nothing_to_sessions(unsigned option)
 {
 	return option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_RETRY_TOTAL;
@@ -268,7 +270,9 @@ static void print_options(struct parts *parts, const struct config_route *route,
 	struct config_value values[ROUTE_OPTIONS];
 
 	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
-		values[i] = means_nothing_to_sessions(i) == to_sessions ? (struct config_value){.value.state = SPLICED_UNSET} : route->values[i];
+		values[i] = means_nothing_to_sessions(i) == to_sessions
+				    ? (struct config_value){.value.state = SPLICED_UNSET}
+				    : route->values[i];
 	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, values);
 }
 

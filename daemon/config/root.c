@@ -42,15 +42,23 @@ static void check_names(struct check *check)
 {
 	static const enum config_daemon_option groups[] = {DAEMON_GROUP, DAEMON_CONTROL_GROUP};
 	const struct config_value *values = check->config->daemon, *user = &values[DAEMON_USER];
-	const struct config_value *path = &values[DAEMON_CONTROL_PATH], *dir = &values[DAEMON_PLUGIN_DIR];
+	const struct config_value *path = &values[DAEMON_CONTROL_PATH],
+				  *dir = &values[DAEMON_PLUGIN_DIR];
 
 	if (path->value.text && *path->value.text != '/')
-		check_error(check, path->place, "control.path is \"%s\"; it must be an absolute path, not an abstract name", path->value.text);
-	else if (path->value.text && strlen(path->value.text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		check_error(check, path->place, "control.path has %zu bytes; the path of a socket has at most %zu", strlen(path->value.text),
+		check_error(
+			check, path->place,
+			"control.path is \"%s\"; it must be an absolute path, not an abstract name",
+			path->value.text);
+	else if (path->value.text &&
+		 strlen(path->value.text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
+		check_error(check, path->place,
+			    "control.path has %zu bytes; the path of a socket has at most %zu",
+			    strlen(path->value.text),
 			    sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
 	if (dir->value.text && *dir->value.text != '/')
-		check_error(check, dir->place, "plugin_dir is \"%s\"; it must be an absolute path", dir->value.text);
+		check_error(check, dir->place, "plugin_dir is \"%s\"; it must be an absolute path",
+			    dir->value.text);
 	if (user->value.state == SPLICED_SET && !getpwnam(user->value.text))
 		check_error(check, user->place, "user is \"%s\"; there is no such user",
 			    user->value.text);
@@ -71,7 +79,9 @@ static int check_daemon(struct check *check, struct setting *root)
 	check->reader.where = "daemon";
 	if (group && group->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, group->place, "daemon is %s; it must be a group: daemon: { ... };", setting_type_name(group));
+		check_error(check, group->place,
+			    "daemon is %s; it must be a group: daemon: { ... };",
+			    setting_type_name(group));
 	} else if (group) {
 		r = options_read(check, &daemon_table, group, check->config->daemon);
 		if (r == 0) {
@@ -121,7 +131,8 @@ static int check_routes(struct check *check, struct setting *group,
 		r = conflict_check(check);
 	if (r == 0 && !check->generation)
 		r = limit_check(check);
-	/* What was right once, by another release's judgement, is lived in until its last session ends. */
+	/* What was right once, by another release's judgement, is lived in until its last session
+	 * ends. */
 	if (r == 0 && !check->generation)
 		r = loop_check(check);
 	if (r == 0 && !check->generation && !check->reader.errors)

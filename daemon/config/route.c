@@ -40,7 +40,9 @@ int route_read_defaults(struct check *check, struct setting *group, struct route
 
 	if (group->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, group->place, "defaults is %s; it must be a group: defaults: { ... };", setting_type_name(group));
+		check_error(check, group->place,
+			    "defaults is %s; it must be a group: defaults: { ... };",
+			    setting_type_name(group));
 		return 0;
 	}
 	r = options_read(check, &defaults_table, group, defaults->values);
@@ -90,9 +92,10 @@ static void copy_values(struct config_route *route)
 					      ? MESSAGE_IDLE_SECONDS * UINT64_C(1000000000)
 					      : route->idle_timeout;
 	route->half_closed_timeout = (uint64_t)values[ROUTE_TIMEOUT_HALF_CLOSED].value.number;
-	route->message_half_closed_timeout = values[ROUTE_TIMEOUT_HALF_CLOSED].value.state == SPLICED_UNSET
-						     ? MESSAGE_HALF_CLOSED_SECONDS * UINT64_C(1000000000)
-						     : route->half_closed_timeout;
+	route->message_half_closed_timeout =
+		values[ROUTE_TIMEOUT_HALF_CLOSED].value.state == SPLICED_UNSET
+			? MESSAGE_HALF_CLOSED_SECONDS * UINT64_C(1000000000)
+			: route->half_closed_timeout;
 	route->replies = values[ROUTE_REPLIES].value.state == SPLICED_UNSET
 				 ? -1
 				 : values[ROUTE_REPLIES].value.number;
@@ -103,8 +106,9 @@ static void copy_values(struct config_route *route)
 	route->backoff = (uint64_t)values[ROUTE_RETRY_BACKOFF].value.number;
 	route->max_backoff = (uint64_t)values[ROUTE_RETRY_MAX_BACKOFF].value.number;
 	route->retry_total = (uint64_t)values[ROUTE_RETRY_TOTAL].value.number;
-	route->attempts = values[ROUTE_RETRY_ATTEMPTS].value.state == SPLICED_UNSET ? UINT32_MAX
-										    : (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;
+	route->attempts = values[ROUTE_RETRY_ATTEMPTS].value.state == SPLICED_UNSET
+				  ? UINT32_MAX
+				  : (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;
 	route->limit_sessions = (uint32_t)values[ROUTE_LIMIT_SESSIONS].value.number;
 }
 
@@ -127,12 +131,15 @@ static int read_front(struct check *check, struct setting *group, struct config_
 	int r = 0;
 
 	if (listen && dial)
-		check_error(check, dial->place,
-			    "both listen and dial are set; a route can have only one of them: divide the route");
-	if (!listen && !dial && !options_means(&route_table, group, "listen") && !options_means(&route_table, group, "dial"))
-		check_error(check, route->place,
-			    "listen is missing; set where clients connect, such as \"tcp://:8080\", or "
-			    "set dial to connect out instead");
+		check_error(
+			check, dial->place,
+			"both listen and dial are set; a route can have only one of them: divide the route");
+	if (!listen && !dial && !options_means(&route_table, group, "listen") &&
+	    !options_means(&route_table, group, "dial"))
+		check_error(
+			check, route->place,
+			"listen is missing; set where clients connect, such as \"tcp://:8080\", or "
+			"set dial to connect out instead");
 	if (listen)
 		r = endpoint_read_list(check, route, "listen", listen, &route->listen,
 				       &route->n_listen, &well);
@@ -156,8 +163,9 @@ static int read_endpoints(struct check *check, struct setting *group, struct con
 	if (r < 0)
 		return r;
 	if (!target && !options_means(&route_table, group, "target"))
-		check_error(check, route->place,
-			    "target is missing; set where to forward to, such as \"tcp://localhost:80\"");
+		check_error(
+			check, route->place,
+			"target is missing; set where to forward to, such as \"tcp://localhost:80\"");
 	if (target)
 		r = endpoint_read_list(check, route, "target", target, &route->targets,
 				       &route->n_targets, &well);
@@ -180,14 +188,15 @@ static void refuse_rules(struct check *check, const struct setting *rules, const
 {
 	if (rules)
 		check_error(check, rules->place,
-			    "%s is only for clients, and %s has none; remove it",
-			    rules->name, lonely);
+			    "%s is only for clients, and %s has none; remove it", rules->name,
+			    lonely);
 }
 
 static int read_rules(struct check *check, struct setting *group,
 		      const struct route_defaults *defaults, struct config_route *route)
 {
-	const struct setting *allow = setting_take(group, "allow"), *deny = setting_take(group, "deny");
+	const struct setting *allow = setting_take(group, "allow"),
+			     *deny = setting_take(group, "deny");
 	const char *lonely = name_lonely(group, route);
 	int r = 0;
 
@@ -235,8 +244,10 @@ int route_read(struct check *check, struct setting *setting, const struct route_
 			    "a route's name must be a letter, then letters, digits, '-' and '_'");
 	if (setting->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, setting->place, "route %s is %s; a route is a group: %s: { listen = ...; target = ...; };", setting->name,
-			    setting_type_name(setting), setting->name);
+		check_error(
+			check, setting->place,
+			"route %s is %s; a route is a group: %s: { listen = ...; target = ...; };",
+			setting->name, setting_type_name(setting), setting->name);
 		return 0;
 	}
 	r = read_values(check, setting, defaults, route);

@@ -13,7 +13,8 @@ struct route_defaults {
 };
 
 /* Reads the group `defaults`. 0 or -ENOMEM. */
-int route_read_defaults(struct check *check, struct setting *group, struct route_defaults *defaults);
+int route_read_defaults(struct check *check, struct setting *group,
+			struct route_defaults *defaults);
 
 /* Reads a route from its setting. 0 or -ENOMEM. */
 int route_read(struct check *check, struct setting *setting, const struct route_defaults *defaults,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which family and row an endpoint means, by its family, type and protocol. A family is loaded here, when the first endpoint names it.
+ * Which family and row an endpoint means, by its family, type and protocol. A family is loaded
+ * here, when the first endpoint names it.
  */
 #include "config/row.h"
 
@@ -16,7 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The text of a setting that must be a string, or may be a number; NULL, reported, if it is none. */
+/* The text of a setting that must be a string, or may be a number; NULL, reported, if it is none.
+ */
 static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
 			     struct setting *group, const char *name, bool numbers)
 {
@@ -28,8 +30,8 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 		return setting->text;
 	if (setting->type == SETTING_NUMBER && numbers)
 		return arena_print(check->scratch, "%" PRId64, setting->number);
-	check_error(check, setting->place, "%s.%s is %s; it must be a string",
-		    endpoint->key, name, setting_type_name(setting));
+	check_error(check, setting->place, "%s.%s is %s; it must be a string", endpoint->key, name,
+		    setting_type_name(setting));
 	return NULL;
 }
 
@@ -123,15 +125,14 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 		       const struct family *family, const struct setting *group,
 		       const struct wanted *wanted)
 {
-	const struct setting *setting =
-		setting_find(group, wanted->protocol ? "protocol" : "type");
+	const struct setting *setting = setting_find(group, wanted->protocol ? "protocol" : "type");
 	struct place place = setting ? setting->place : endpoint->place;
 	char text[512];
 
 	if (!family_row(family, wanted->type, NULL))
 		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s",
-			    endpoint->key, endpoint->family,
-			    family_type_name(wanted->type), list_types(family, text, sizeof(text)));
+			    endpoint->key, endpoint->family, family_type_name(wanted->type),
+			    list_types(family, text, sizeof(text)));
 	else
 		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s",
 			    endpoint->key, wanted->protocol, endpoint->family,
@@ -148,15 +149,16 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 	if (!(capabilities & (listen ? SPLICED_CAN_LISTEN : SPLICED_CAN_CONNECT))) {
 		check_error(check, endpoint->place,
 			    "%s: %s sockets of family \"%s\" cannot %s; use another endpoint",
-			    endpoint->key, family_type_name(leg->row->type),
-			    leg->family->name, listen ? "listen" : "connect");
+			    endpoint->key, family_type_name(leg->row->type), leg->family->name,
+			    listen ? "listen" : "connect");
 		return false;
 	}
 	return true;
 }
 
 /* A key that was meant to be "family": reported as that. */
-static bool find_family_key(struct check *check, const struct config_endpoint *endpoint, const struct setting *group)
+static bool find_family_key(struct check *check, const struct config_endpoint *endpoint,
+			    const struct setting *group)
 {
 	for (const struct setting *setting = group->first; setting; setting = setting->next) {
 		struct text_nearest nearest;
@@ -165,7 +167,9 @@ static bool find_family_key(struct check *check, const struct config_endpoint *e
 		text_nearest_offer(&nearest, "family");
 		if (!nearest.best)
 			continue;
-		check_error(check, setting->place, "unknown key \"%s.%s\"; did you mean \"%s.family\"?", endpoint->key, setting->name, endpoint->key);
+		check_error(check, setting->place,
+			    "unknown key \"%s.%s\"; did you mean \"%s.family\"?", endpoint->key,
+			    setting->name, endpoint->key);
 		return true;
 	}
 	return false;
@@ -173,7 +177,7 @@ static bool find_family_key(struct check *check, const struct config_endpoint *e
 
 int row_choose(struct check *check, struct setting *group, struct config_endpoint *endpoint)
 {
-	const char *family = take_word(check, endpoint, group, "family", false), *const *names;
+	const char *family = take_word(check, endpoint, group, "family", false), *const * names;
 	const struct setting *setting = setting_find(group, "family");
 	struct wanted wanted = {0};
 	unsigned n;
@@ -182,8 +186,7 @@ int row_choose(struct check *check, struct setting *group, struct config_endpoin
 	endpoint->n_legs = 0;
 	if (!setting && !find_family_key(check, endpoint, group))
 		check_error(check, group->place,
-			    "%s has no family; set one, such as family = \"inet\"",
-			    endpoint->key);
+			    "%s has no family; set one, such as family = \"inet\"", endpoint->key);
 	if (!setting || !family)
 		return 0;
 	endpoint->family = arena_copy_text(check->arena, family);

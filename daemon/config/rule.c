@@ -56,7 +56,8 @@ static bool read_id(struct check *check, const struct list *list, const struct s
 {
 	int64_t number;
 
-	if (text_parse_number(setting->text + 4, &number) == 0 && number >= 0 && number < UINT32_MAX) {
+	if (text_parse_number(setting->text + 4, &number) == 0 && number >= 0 &&
+	    number < UINT32_MAX) {
 		*id = (uint32_t)number;
 		return true;
 	}
@@ -68,7 +69,8 @@ static bool read_id(struct check *check, const struct list *list, const struct s
 	return false;
 }
 
-/* What a generation names was not known when it was written. Whoever reads it does not ask the name service. */
+/* What a generation names was not known when it was written. Whoever reads it does not ask the name
+ * service. */
 static bool may_ask(const struct check *check)
 {
 	return !check->generation || check->resolves_names;
@@ -87,7 +89,8 @@ static bool look_up(enum config_rule_kind kind, const char *name, uint32_t *id)
 }
 
 /* "user:NAME", "group:NAME" */
-static bool read_name(struct check *check, const struct list *list, const struct setting *setting, struct config_rule *rule)
+static bool read_name(struct check *check, const struct list *list, const struct setting *setting,
+		      struct config_rule *rule)
 {
 	const char *name = strchr(setting->text, ':') + 1;
 	bool is_user = rule->kind == RULE_UID;
@@ -95,23 +98,28 @@ static bool read_name(struct check *check, const struct list *list, const struct
 	if (may_ask(check) && look_up(rule->kind, name, &rule->id))
 		return true;
 	if (!check_may_wait(check))
-		check_error(check, setting->place, "%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"", list->key,
-			    is_user ? "user" : "group", name, is_user ? "uid" : "gid");
+		check_error(
+			check, setting->place,
+			"%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"",
+			list->key, is_user ? "user" : "group", name, is_user ? "uid" : "gid");
 	return false;
 }
 
-/* In a user namespace that does not map it nobody can be seen to have the id: the rule would allow, or deny, nobody. */
-static bool check_mapped(struct check *check, const struct list *list, const struct setting *setting, const struct config_rule *rule)
+/* In a user namespace that does not map it nobody can be seen to have the id: the rule would allow,
+ * or deny, nobody. */
+static bool check_mapped(struct check *check, const struct list *list,
+			 const struct setting *setting, const struct config_rule *rule)
 {
 	enum identity kind = rule->kind == RULE_UID ? IDENTITY_UID : IDENTITY_GID;
 
 	if (check->generation || identity_is_mapped(kind, rule->id))
 		return true;
-	check_error(check, setting->place,
-		    "%s: \"%s\" means %s %u, which is not mapped in spliced's user namespace (/proc/self/%s), so that peers cannot be recognized "
-		    "by it; start spliced without a user namespace (PrivateUsers=no), or map the id",
-		    list->key, setting->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
-		    kind == IDENTITY_UID ? "uid_map" : "gid_map");
+	check_error(
+		check, setting->place,
+		"%s: \"%s\" means %s %u, which is not mapped in spliced's user namespace (/proc/self/%s), so that peers cannot be recognized "
+		"by it; start spliced without a user namespace (PrivateUsers=no), or map the id",
+		list->key, setting->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
+		kind == IDENTITY_UID ? "uid_map" : "gid_map");
 	return false;
 }
 
@@ -120,13 +128,15 @@ static int add_id(struct check *check, struct list *list, const struct setting *
 {
 	bool well;
 
-	rule->kind = starts_with(setting->text, "uid:") || starts_with(setting->text, "user:") ? RULE_UID
-											 : RULE_GID;
+	rule->kind = starts_with(setting->text, "uid:") || starts_with(setting->text, "user:")
+			     ? RULE_UID
+			     : RULE_GID;
 	if (list->route->n_listen && !knows_credentials(list->route)) {
-		check_error(check, setting->place,
-			    "%s: \"%s\" needs a listener that knows the users of its peers, such as family "
-			    "\"unix\"; use an address",
-			    list->key, setting->text);
+		check_error(
+			check, setting->place,
+			"%s: \"%s\" needs a listener that knows the users of its peers, such as family "
+			"\"unix\"; use an address",
+			list->key, setting->text);
 		return 0;
 	}
 	if (starts_with(setting->text, "uid:") || starts_with(setting->text, "gid:"))
@@ -160,8 +170,10 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	char text[256] = "";
 	int64_t r = -EINVAL;
 
-	if (family->plugin.rule && !answers_know(check, ANSWER_RULE, &r, &rule->rule, sizeof(rule->rule))) {
-		r = CALLBACK(family, rule, family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)));
+	if (family->plugin.rule &&
+	    !answers_know(check, ANSWER_RULE, &r, &rule->rule, sizeof(rule->rule))) {
+		r = CALLBACK(family, rule,
+			     family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)));
 		answers_note(check, ANSWER_RULE, r, &rule->rule, sizeof(rule->rule));
 	}
 	if (r < 0) {
@@ -185,7 +197,8 @@ static bool knows_addresses(const struct config_route *route)
 }
 
 /* "group:www-data" where "www-data" stands and there is one; or NULL. */
-static const char *find_identity(const struct check *check, const char *name, char *text, size_t size)
+static const char *find_identity(const struct check *check, const char *name, char *text,
+				 size_t size)
 {
 	if (!may_ask(check) || strlen(name) > size / 2)
 		return NULL;
@@ -229,20 +242,31 @@ static void report_rule(struct check *check, const struct list *list, const stru
 	char text[128];
 
 	if (is_everybody(setting->text) && strcmp(list->key, "allow") == 0)
-		check_error(check, setting->place, "allow: \"%s\" is not a rule; without allow, all clients are accepted", setting->text);
+		check_error(check, setting->place,
+			    "allow: \"%s\" is not a rule; without allow, all clients are accepted",
+			    setting->text);
 	else if (is_everybody(setting->text))
-		check_error(check, setting->place, "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients", setting->text);
-	else if (knows_credentials(route) && (nearest = find_identity(check, setting->text, text, sizeof(text))))
-		check_error(check, setting->place, "%s: \"%s\" is not a rule; did you mean \"%s\"?", list->key, setting->text, nearest);
+		check_error(check, setting->place,
+			    "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients",
+			    setting->text);
+	else if (knows_credentials(route) &&
+		 (nearest = find_identity(check, setting->text, text, sizeof(text))))
+		check_error(check, setting->place, "%s: \"%s\" is not a rule; did you mean \"%s\"?",
+			    list->key, setting->text, nearest);
 	else if (route->n_listen && knows_credentials(route) && !knows_addresses(route))
-		check_error(check, setting->place, "%s: \"%s\" is not a rule here: peers of family \"%s\" have no addresses; it must be %s", list->key,
-			    setting->text, route->listen[0].family, expected);
+		check_error(
+			check, setting->place,
+			"%s: \"%s\" is not a rule here: peers of family \"%s\" have no addresses; it must be %s",
+			list->key, setting->text, route->listen[0].family, expected);
 	else
-		check_error(check, setting->place, "%s: \"%s\" is not a rule; it must be %s", list->key, setting->text, expected);
+		check_error(check, setting->place, "%s: \"%s\" is not a rule; it must be %s",
+			    list->key, setting->text, expected);
 }
 
-/* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong whatever they are. */
-static int ask_any(struct check *check, struct list *list, const struct setting *setting, struct config_rule *rule)
+/* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong
+ * whatever they are. */
+static int ask_any(struct check *check, struct list *list, const struct setting *setting,
+		   struct config_rule *rule)
 {
 	struct report ignored = {0};
 	struct spliced_rule tried;
@@ -253,9 +277,12 @@ static int ask_any(struct check *check, struct list *list, const struct setting 
 		return 0;
 	families_load_all(check->families, &ignored);
 	report_done(&ignored);
-	for (const struct family *family = check->families->first; family && !taken; family = family->next) {
+	for (const struct family *family = check->families->first; family && !taken;
+	     family = family->next) {
 		*text = '\0';
-		taken = family->plugin.rule && CALLBACK(family, rule, family->plugin.rule(rule->text, &tried, text, sizeof(text))) >= 0;
+		taken = family->plugin.rule &&
+			CALLBACK(family, rule,
+				 family->plugin.rule(rule->text, &tried, text, sizeof(text))) >= 0;
 		if (!*why)
 			memcpy(why, text, sizeof(why));
 	}
@@ -299,7 +326,8 @@ static int read_rule(struct check *check, struct list *list, const struct settin
 	struct config_rule rule = {.place = setting->place};
 
 	if (text_utf8_len(setting->text, strlen(setting->text)) < strlen(setting->text)) {
-		check_error(check, setting->place, "%s contains a string with bytes that are not UTF-8", list->key);
+		check_error(check, setting->place,
+			    "%s contains a string with bytes that are not UTF-8", list->key);
 		return 0;
 	}
 	rule.text = arena_copy_text(check->arena, setting->text);
@@ -332,15 +360,15 @@ static void report_list(struct check *check, const struct list *list, const stru
 static int expand(struct check *check, struct list *list, const struct setting *setting)
 {
 	const struct setting *found =
-		check->lists ? setting_find(check->lists, setting->text + 1)
-			     : NULL;
+		check->lists ? setting_find(check->lists, setting->text + 1) : NULL;
 	int r = 0;
 
 	if (!found) {
 		report_list(check, list, setting);
 		return 0;
 	}
-	for (const struct setting *element = found->first; element && r == 0; element = element->next)
+	for (const struct setting *element = found->first; element && r == 0;
+	     element = element->next)
 		if (element->type == SETTING_STRING && *element->text != '@' && !element->damaged)
 			r = read_rule(check, list, element);
 	return r;
@@ -354,16 +382,17 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 
 	if (setting->type != SETTING_LIST && !setting->damaged)
 		check_error(check, setting->place,
-			    "%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]", key,
-			    setting_type_name(setting));
-	for (const struct setting *element = setting->first; setting->type == SETTING_LIST && element && r == 0;
-	     element = element->next) {
+			    "%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
+			    key, setting_type_name(setting));
+	for (const struct setting *element = setting->first;
+	     setting->type == SETTING_LIST && element && r == 0; element = element->next) {
 		if (element->damaged)
 			continue;
 		if (element->type != SETTING_STRING)
-			check_error(check, element->place,
-				    "%s contains %s; it may contain only strings, such as \"10.0.0.0/8\"", key,
-				    setting_type_name(element));
+			check_error(
+				check, element->place,
+				"%s contains %s; it may contain only strings, such as \"10.0.0.0/8\"",
+				key, setting_type_name(element));
 		else
 			r = *element->text == '@' ? expand(check, &list, element)
 						  : read_rule(check, &list, element);
@@ -376,9 +405,10 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 static void check_list(struct check *check, const struct setting *list)
 {
 	if (list->type != SETTING_LIST) {
-		check_error(check, list->place,
-			    "lists.%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
-			    list->name, setting_type_name(list));
+		check_error(
+			check, list->place,
+			"lists.%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
+			list->name, setting_type_name(list));
 		return;
 	}
 	for (const struct setting *element = list->first; element; element = element->next) {
@@ -389,10 +419,11 @@ static void check_list(struct check *check, const struct setting *list)
 				    "lists.%s contains %s; it may contain only strings", list->name,
 				    setting_type_name(element));
 		else if (*element->text == '@')
-			check_error(check, element->place,
-				    "lists.%s contains \"%s\"; a list cannot contain another list, write out "
-				    "its entries",
-				    list->name, element->text);
+			check_error(
+				check, element->place,
+				"lists.%s contains \"%s\"; a list cannot contain another list, write out "
+				"its entries",
+				list->name, element->text);
 	}
 }
 

@@ -30,8 +30,8 @@ static const char *const sandboxes[] = {"auto", "off", NULL};
 static const char *const balances[] = {"roundrobin", NULL};
 static const char *const repliers[] = {"target", "host", "any", NULL}; /* enum config_reply_from */
 static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
-static const char *const framings[] = {"none",	    "length16",	   "length32", "line",
-				       "netstring", "octet-count", "slip",     "nul", "auto", NULL};
+static const char *const framings[] = {"none",	      "length16", "length32", "line", "netstring",
+				       "octet-count", "slip",	  "nul",      "auto", NULL};
 
 const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 	[DAEMON_WORKERS] =
@@ -73,21 +73,23 @@ const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 		 .type = SPLICED_WORD,
 		 .words = log_targets,
 		 .doc = "log destination; default: the journal if started by systemd, else standard error"},
-	[DAEMON_LOG_FORMAT] = {.name = "log.format",
-			       .type = SPLICED_WORD,
-			       .default_text = "text",
-			       .words = log_formats,
-			       .doc = "format on standard error: text, or one JSON object per line with the time and the journal's fields"},
+	[DAEMON_LOG_FORMAT] =
+		{.name = "log.format",
+		 .type = SPLICED_WORD,
+		 .default_text = "text",
+		 .words = log_formats,
+		 .doc = "format on standard error: text, or one JSON object per line with the time and the journal's fields"},
 	[DAEMON_LOG_SESSIONS] = {.name = "log.sessions",
 				 .type = SPLICED_BOOL,
 				 .default_text = "true",
 				 .doc = "log each session when it ends"},
-	[DAEMON_SANDBOX] = {.name = "sandbox",
-			    .type = SPLICED_WORD,
-			    .default_text = "auto",
-			    .words = sandboxes,
-			    .doc = "auto: confine the worker to the system calls and files that the routes need, "
-				   "as far as the kernel supports it"},
+	[DAEMON_SANDBOX] =
+		{.name = "sandbox",
+		 .type = SPLICED_WORD,
+		 .default_text = "auto",
+		 .words = sandboxes,
+		 .doc = "auto: confine the worker to the system calls and files that the routes need, "
+			"as far as the kernel supports it"},
 	[DAEMON_PLUGIN_DIR] = {.name = "plugin_dir",
 			       .type = SPLICED_PATH,
 			       .default_text = PLUGIN_DIR,
@@ -145,24 +147,26 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 		 .min = 1,
 		 .max = 1 << 30,
 		 .doc = "number of connection attempts, each to the next target; default: as many as retry.total allows"},
-	[ROUTE_RETRY_BACKOFF] = {.name = "retry.backoff",
-				 .type = SPLICED_DURATION,
-				 .flags = SPLICED_LIVE,
-				 .default_text = "100ms",
-				 .max = 3600 * SEC,
-				 .doc = "pause after all targets have been tried, at least 1ms; doubles after each round"},
+	[ROUTE_RETRY_BACKOFF] =
+		{.name = "retry.backoff",
+		 .type = SPLICED_DURATION,
+		 .flags = SPLICED_LIVE,
+		 .default_text = "100ms",
+		 .max = 3600 * SEC,
+		 .doc = "pause after all targets have been tried, at least 1ms; doubles after each round"},
 	[ROUTE_RETRY_MAX_BACKOFF] = {.name = "retry.max_backoff",
 				     .type = SPLICED_DURATION,
 				     .flags = SPLICED_LIVE,
 				     .default_text = "30s",
 				     .max = 86400 * SEC,
 				     .doc = "maximum pause"},
-	[ROUTE_RETRY_TOTAL] = {.name = "retry.total",
-			       .type = SPLICED_DURATION,
-			       .flags = SPLICED_LIVE,
-			       .default_text = "10s",
-			       .max = 86400 * SEC,
-			       .doc = "time after the client's arrival within which the last attempt starts"},
+	[ROUTE_RETRY_TOTAL] =
+		{.name = "retry.total",
+		 .type = SPLICED_DURATION,
+		 .flags = SPLICED_LIVE,
+		 .default_text = "10s",
+		 .max = 86400 * SEC,
+		 .doc = "time after the client's arrival within which the last attempt starts"},
 	[ROUTE_REPLIES] =
 		{.name = "replies",
 		 .type = SPLICED_NUMBER,
@@ -208,11 +212,12 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .flags = SPLICED_LIVE,
 		 .max = 15,
 		 .doc = "queueing priority of packets sent; above 6 requires CAP_NET_ADMIN"},
-	[ENDPOINT_NETNS] = {.name = "netns",
-			    .type = SPLICED_STRING,
-			    .flags = SPLICED_REOPEN,
-			    .doc = "network namespace of the socket: a name as in ip-netns(8), or a path; requires "
-				   "CAP_SYS_ADMIN"},
+	[ENDPOINT_NETNS] =
+		{.name = "netns",
+		 .type = SPLICED_STRING,
+		 .flags = SPLICED_REOPEN,
+		 .doc = "network namespace of the socket: a name as in ip-netns(8), or a path; requires "
+			"CAP_SYS_ADMIN"},
 	[ENDPOINT_FRAMING] =
 		{.name = "framing",
 		 .type = SPLICED_WORD,
@@ -253,15 +258,15 @@ const char *const schema_defaults_keys[] = {"allow", "deny", NULL};
 const char *const schema_endpoint_keys[] = {"family", "type", "protocol", NULL};
 
 const struct schema_scheme schema_schemes[] = {
-	{"tcp", IP_NAME, SOCK_STREAM},  {"udp", IP_NAME, SOCK_DGRAM},
-	{"tcp4", "inet", -1},	     {"udp4", "inet", -1},
-	{"tcp6", "inet6", -1},	     {"udp6", "inet6", -1},
-	{"rfcomm", "bluetooth", -1}, {"l2cap", "bluetooth", -1},
-	{"sco", "bluetooth", -1},    {NULL, NULL, -1},
+	{"tcp", IP_NAME, SOCK_STREAM}, {"udp", IP_NAME, SOCK_DGRAM},
+	{"tcp4", "inet", -1},	       {"udp4", "inet", -1},
+	{"tcp6", "inet6", -1},	       {"udp6", "inet6", -1},
+	{"rfcomm", "bluetooth", -1},   {"l2cap", "bluetooth", -1},
+	{"sco", "bluetooth", -1},      {NULL, NULL, -1},
 };
 
-
-const char *const schema_families[] = {"inet", "inet6", "unix", "packet", "netlink", "bluetooth", "vsock", NULL};
+const char *const schema_families[] = {"inet",	  "inet6",     "unix",	"packet",
+				       "netlink", "bluetooth", "vsock", NULL};
 
 const char *schema_endpoint_noun(const char *key)
 {
@@ -280,7 +285,8 @@ static bool has_group(const struct spliced_option *options, size_t n, const char
 
 static bool is_group(const char *name, size_t len)
 {
-	return has_group(schema_route, ROUTE_OPTIONS, name, len) || has_group(schema_daemon, DAEMON_OPTIONS, name, len);
+	return has_group(schema_route, ROUTE_OPTIONS, name, len) ||
+	       has_group(schema_daemon, DAEMON_OPTIONS, name, len);
 }
 
 static const char *name_values(const char *key, size_t len)
@@ -296,5 +302,6 @@ static const char *name_values(const char *key, size_t len)
 const struct reader_keys schema_reader_keys = {
 	.is_group = is_group,
 	.name_values = name_values,
-	.example = "routes: { NAME: { listen = \"tcp://:8080\"; target = \"tcp://localhost:80\"; }; };",
+	.example =
+		"routes: { NAME: { listen = \"tcp://:8080\"; target = \"tcp://localhost:80\"; }; };",
 };

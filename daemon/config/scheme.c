@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Endpoint strings. They are only another spelling: from here on there is the group alone, whose
- * values are still percent-encoded (SETTING_TEXT), because only an option's type tells whether a comma
- * parts a list or belongs to a file's name.
+ * values are still percent-encoded (SETTING_TEXT), because only an option's type tells whether a
+ * comma parts a list or belongs to a file's name.
  *
  * The address follows the pattern of the family's row, so that a new family's strings need no code
  * here. A pattern is option names in capitals with single bytes between them.
@@ -120,7 +120,8 @@ static int find_scheme(struct check *check, const struct setting *string, const 
 
 static int add_text(struct check *check, struct setting *group, const char *name, const char *text)
 {
-	struct setting *setting = setting_add(check->scratch, group, SETTING_TEXT, name, group->place);
+	struct setting *setting =
+		setting_add(check->scratch, group, SETTING_TEXT, name, group->place);
 
 	if (!setting)
 		return -ENOMEM;
@@ -152,9 +153,10 @@ static int add_option(struct check *check, struct setting *group, char *option)
 	char *equals = strchr(option, '=');
 
 	if (!equals || equals == option) {
-		check_error(check, group->place,
-			    "\"%s\" after '?' is not an option; write option=value, separated by '&'",
-			    option);
+		check_error(
+			check, group->place,
+			"\"%s\" after '?' is not an option; write option=value, separated by '&'",
+			option);
 		return 0;
 	}
 	*equals = '\0';
@@ -203,16 +205,20 @@ static void report_passed(struct check *check, const struct setting *string)
 	size_t len = 0;
 
 	for (unsigned i = 0; passed_at(i) && len < sizeof(names); i++)
-		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s\"%s\"", i ? ", " : "", passed_at(i)->name);
-	check_error(check, string->place,
-		    "\"%s\": systemd passes no socket of this name; it passes %s: set the name with FileDescriptorName= in the socket unit, and "
-		    "the socket unit with Sockets= in the service",
-		    string->text, names);
+		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s\"%s\"", i ? ", " : "",
+					passed_at(i)->name);
+	check_error(
+		check, string->place,
+		"\"%s\": systemd passes no socket of this name; it passes %s: set the name with FileDescriptorName= in the socket unit, and "
+		"the socket unit with Sockets= in the service",
+		string->text, names);
 }
 
-/* "fd://NAME": what systemd passes under this name says of itself which family and address it has. Where no sockets are passed at all the
- * file is only being checked: it is taken for a UNIX socket then. */
-static int find_passed(struct check *check, const struct setting *string, const char *name, struct meaning *ret, const char **address)
+/* "fd://NAME": what systemd passes under this name says of itself which family and address it has.
+ * Where no sockets are passed at all the file is only being checked: it is taken for a UNIX socket
+ * then. */
+static int find_passed(struct check *check, const struct setting *string, const char *name,
+		       struct meaning *ret, const char **address)
 {
 	const struct passed *passed = passed_find(name);
 	const char *family_name = passed ? passed_family(passed) : NULL;
@@ -233,11 +239,15 @@ static int find_passed(struct check *check, const struct setting *string, const 
 		family = family_find(check->families, family_name);
 		for (uint32_t i = 0; i < family->plugin.n_rows && !row; i++)
 			if (family->rows[i].type == passed->type &&
-			    (!family->rows[i].protocol || family->rows[i].protocol == passed->protocol))
+			    (!family->rows[i].protocol ||
+			     family->rows[i].protocol == passed->protocol))
 				row = &family->rows[i];
 	}
 	if (!row) {
-		check_error(check, string->place, "\"%s\": systemd passes a socket of a kind that no family here can listen on", string->text);
+		check_error(
+			check, string->place,
+			"\"%s\": systemd passes a socket of a kind that no family here can listen on",
+			string->text);
 		return 0;
 	}
 	*ret = (struct meaning){.family = family->name, .type = row->type};
@@ -398,8 +408,9 @@ int scheme_add_address(struct check *check, struct setting *group, const char *p
 			r = add_field(check, group, name, text, well);
 	}
 	if (*well && r == 0 && address) {
-		check_error(check, group->place, "unexpected \"%s\" at the end of the address; it must be %s",
-			    address, whole);
+		check_error(check, group->place,
+			    "unexpected \"%s\" at the end of the address; it must be %s", address,
+			    whole);
 		*well = false;
 	}
 	return r;
@@ -453,7 +464,8 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 		if (!name)
 			return -ENOMEM;
 		option = family_option(leg->family, name);
-		field = option ? print_field(check->scratch, option, &leg->values[option - leg->family->options].value)
+		field = option ? print_field(check->scratch, option,
+					     &leg->values[option - leg->family->options].value)
 			       : arena_copy_text(check->scratch,
 						 leg->row->name ? leg->row->name : "");
 		if (!field)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * People bring their endpoints from other programs: a bare path, HOST:PORT, *:PORT, a port, socat's SCHEME:ADDRESS, a URL. Each has one
- * spelling here, and the error says it, so that it can be copied.
+ * People bring their endpoints from other programs: a bare path, HOST:PORT, *:PORT, a port, socat's
+ * SCHEME:ADDRESS, a URL. Each has one spelling here, and the error says it, so that it can be
+ * copied.
  */
 #include "config/spelling.h"
 
@@ -91,17 +92,23 @@ void spelling_report_string(struct check *check, const struct setting *string)
 {
 	char proposal[PROPOSAL_MAX];
 
-	if (strlen(string->text) < PROPOSAL_MAX / 2 && propose(check, string->text, proposal, sizeof(proposal)))
-		check_error(check, string->place, "\"%s\" is not an endpoint; write \"%s\"", string->text, proposal);
+	if (strlen(string->text) < PROPOSAL_MAX / 2 &&
+	    propose(check, string->text, proposal, sizeof(proposal)))
+		check_error(check, string->place, "\"%s\" is not an endpoint; write \"%s\"",
+			    string->text, proposal);
 	else
-		check_error(check, string->place, "\"%s\" is not an endpoint; write SCHEME://ADDRESS, such as \"tcp://localhost:80\"", string->text);
+		check_error(
+			check, string->place,
+			"\"%s\" is not an endpoint; write SCHEME://ADDRESS, such as \"tcp://localhost:80\"",
+			string->text);
 }
 
 /* Schemes of what sockets carry. */
 static const struct {
 	const char *scheme, *instead;
 } layers[] = {
-	{"http", "tcp"}, {"https", "tcp"}, {"ws", "tcp"}, {"wss", "tcp"}, {"tls", "tcp"}, {"ssl", "tcp"}, {"file", "unix"}, {"ipc", "unix"}, {"local", "unix"},
+	{"http", "tcp"}, {"https", "tcp"}, {"ws", "tcp"},   {"wss", "tcp"},    {"tls", "tcp"},
+	{"ssl", "tcp"},	 {"file", "unix"}, {"ipc", "unix"}, {"local", "unix"},
 };
 
 static const char *find_layer(const char *scheme)
@@ -112,7 +119,8 @@ static const char *find_layer(const char *scheme)
 	return NULL;
 }
 
-/* The family that a scheme belongs to by its table here, whether or not it is installed; else the scheme itself. */
+/* The family that a scheme belongs to by its table here, whether or not it is installed; else the
+ * scheme itself. */
 static const char *family_of(const char *scheme)
 {
 	for (const struct schema_scheme *known = schema_schemes; known->scheme; known++)
@@ -141,15 +149,20 @@ static bool report_missing(struct check *check, const struct setting *string, co
 		return false;
 	r = family_load(check->families, family, &found, &why);
 	if (r == -ENOENT && check->families->first && strcmp(family, "bluetooth") == 0)
-		check_error(check, string->place, "\"%s\": family \"bluetooth\" is not installed in %s; install the package spliced-bluetooth",
-			    string->text, check->families->dir);
+		check_error(
+			check, string->place,
+			"\"%s\": family \"bluetooth\" is not installed in %s; install the package spliced-bluetooth",
+			string->text, check->families->dir);
 	else if (r == -ENOENT && check->families->first)
-		check_error(check, string->place, "\"%s\": family \"%s\" is not installed in %s", string->text, family, check->families->dir);
+		check_error(check, string->place, "\"%s\": family \"%s\" is not installed in %s",
+			    string->text, family, check->families->dir);
 	else if (r == -ENOENT)
-		check_error(check, string->place, "\"%s\": no families are installed in %s, the daemon's plugin_dir", string->text,
-			    check->families->dir);
+		check_error(check, string->place,
+			    "\"%s\": no families are installed in %s, the daemon's plugin_dir",
+			    string->text, check->families->dir);
 	else if (r < 0)
-		check_error(check, string->place, "\"%s\": %s", string->text, why ? why : strerror(-r));
+		check_error(check, string->place, "\"%s\": %s", string->text,
+			    why ? why : strerror(-r));
 	free(why);
 	return r < 0;
 }
@@ -178,8 +191,12 @@ void spelling_report_scheme(struct check *check, const struct setting *string, c
 		return;
 	nearest = find_layer(small) ? find_layer(small) : find_nearest(check, small);
 	if (nearest)
-		check_error(check, string->place, "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text, scheme, nearest);
-	else
 		check_error(check, string->place,
-			    "\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6, udp, udp4, udp6 or a family's name", string->text, scheme);
+			    "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
+			    scheme, nearest);
+	else
+		check_error(
+			check, string->place,
+			"\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6, udp, udp4, udp6 or a family's name",
+			string->text, scheme);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A key that is right and stands in the wrong group is no typing error: the nearest known word would be another one, and wrong. Where it
- * belongs is told from the same tables that everything else is read by.
+ * A key that is right and stands in the wrong group is no typing error: the nearest known word
+ * would be another one, and wrong. Where it belongs is told from the same tables that everything
+ * else is read by.
  */
 #include "config/stray.h"
 
@@ -26,16 +27,19 @@ static bool is_option(const struct spliced_option *options, size_t n, const char
 	size_t len = strlen(name);
 
 	for (size_t i = 0; i < n; i++)
-		if (strncmp(options[i].name, name, len) == 0 && (options[i].name[len] == '\0' || options[i].name[len] == '.'))
+		if (strncmp(options[i].name, name, len) == 0 &&
+		    (options[i].name[len] == '\0' || options[i].name[len] == '.'))
 			return true;
 	return false;
 }
 
 static bool is_of_endpoint(const struct check *check, const char *name)
 {
-	if (is_key(schema_endpoint_keys, name) || is_option(schema_endpoint, ENDPOINT_OPTIONS, name))
+	if (is_key(schema_endpoint_keys, name) ||
+	    is_option(schema_endpoint, ENDPOINT_OPTIONS, name))
 		return true;
-	for (const struct family *family = check->families ? check->families->first : NULL; family; family = family->next)
+	for (const struct family *family = check->families ? check->families->first : NULL; family;
+	     family = family->next)
 		if (is_option(family->options, family->plugin.n_options, name))
 			return true;
 	return false;
@@ -58,16 +62,23 @@ static bool report(struct check *check, const struct setting *setting, enum stra
 	const char *name = setting->name;
 
 	if (in == STRAY_IN_FILE && stray_is_route(setting))
-		check_error(check, setting->place, "\"%s\" is a route; write it inside routes: { %s: { ... }; };", name, name);
+		check_error(check, setting->place,
+			    "\"%s\" is a route; write it inside routes: { %s: { ... }; };", name,
+			    name);
 	else if (in != STRAY_IN_ROUTE && in != STRAY_IN_DEFAULTS && is_of_route(name))
-		check_error(check, setting->place, "\"%s\" belongs in a route: routes: { NAME: { %s = ...; }; };", name, name);
+		check_error(check, setting->place,
+			    "\"%s\" belongs in a route: routes: { NAME: { %s = ...; }; };", name,
+			    name);
 	else if (in != STRAY_IN_DAEMON && is_option(schema_daemon, DAEMON_OPTIONS, name))
 		check_error(check, setting->place, "\"%s\" belongs in daemon: { ... };", name);
 	else if (in != STRAY_IN_FILE && is_key(schema_root_keys, name))
-		check_error(check, setting->place, "\"%s\" is a top-level group; write it outside all other groups", name);
+		check_error(check, setting->place,
+			    "\"%s\" is a top-level group; write it outside all other groups", name);
 	else if (is_of_endpoint(check, name))
-		check_error(check, setting->place, "\"%s\" belongs in an endpoint: target = { ...; %s = ...; }; or after the '?' of its string", name,
-			    name);
+		check_error(
+			check, setting->place,
+			"\"%s\" belongs in an endpoint: target = { ...; %s = ...; }; or after the '?' of its string",
+			name, name);
 	else
 		return false;
 	return true;

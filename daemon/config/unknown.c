@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is left over of an endpoint when all that it takes has been read. An option of its family that stands here has its reason not to fit:
- * the role, the row, the other half of `ip`. Anything else was mistyped, or never was.
+ * What is left over of an endpoint when all that it takes has been read. An option of its family
+ * that stands here has its reason not to fit: the role, the row, the other half of `ip`. Anything
+ * else was mistyped, or never was.
  */
 #include "config/unknown.h"
 
@@ -29,7 +30,8 @@ static const char *find_nearest(const struct config_endpoint *endpoint, const ch
 	return nearest.best;
 }
 
-bool unknown_means(const struct config_endpoint *endpoint, const struct setting *group, const char *option)
+bool unknown_means(const struct config_endpoint *endpoint, const struct setting *group,
+		   const char *option)
 {
 	for (const struct setting *setting = group->first; setting; setting = setting->next) {
 		const char *nearest = find_nearest(endpoint, setting->name);
@@ -69,7 +71,8 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 		    endpoint->legs[0].row->name ? endpoint->legs[0].row->name : "");
 }
 
-void unknown_report(struct check *check, const struct config_endpoint *endpoint, const struct setting *setting)
+void unknown_report(struct check *check, const struct config_endpoint *endpoint,
+		    const struct setting *setting)
 {
 	char prefix[16], manual[128];
 
@@ -89,7 +92,9 @@ void unknown_report(struct check *check, const struct config_endpoint *endpoint,
 			return;
 	}
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
-	snprintf(manual, sizeof(manual), "family \"%s\" has no such option: see spliced --describe %s and spliced --describe endpoint",
-		 endpoint->family, endpoint->family);
+	snprintf(
+		manual, sizeof(manual),
+		"family \"%s\" has no such option: see spliced --describe %s and spliced --describe endpoint",
+		endpoint->family, endpoint->family);
 	options_report_key(check, setting, prefix, find_nearest(endpoint, setting->name), manual);
 }

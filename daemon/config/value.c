@@ -57,13 +57,14 @@ static bool is_utf8(const char *text)
 	return text_utf8_len(text, len) == len;
 }
 
-static int set_text(struct arena *arena, const struct spliced_option *option,
-		    const char *text, struct spliced_value *value)
+static int set_text(struct arena *arena, const struct spliced_option *option, const char *text,
+		    struct spliced_value *value)
 {
 	struct host host;
 	int r = 0;
 
-	/* A file's name may be any bytes; all else is told to people, and to programs that read JSON. */
+	/* A file's name may be any bytes; all else is told to people, and to programs that read
+	 * JSON. */
 	if (option->type != SPLICED_PATH && !is_utf8(text))
 		return -EILSEQ;
 	if (option->type == SPLICED_PATH && *text != '/' && *text != '@')
@@ -79,8 +80,8 @@ static int set_text(struct arena *arena, const struct spliced_option *option,
 }
 
 /* A scalar type's value from plain text. */
-static int set_from_text(struct arena *arena, const struct spliced_option *option,
-			 const char *text, struct spliced_value *value)
+static int set_from_text(struct arena *arena, const struct spliced_option *option, const char *text,
+			 struct spliced_value *value)
 {
 	int64_t number = 0;
 	bool yes = false;
@@ -125,8 +126,7 @@ static int set_from_text(struct arena *arena, const struct spliced_option *optio
 }
 
 /* Room for a list; *texts is writable until it is full. */
-static int new_list(struct arena *arena, size_t n, struct spliced_value *value,
-		    const char ***texts)
+static int new_list(struct arena *arena, size_t n, struct spliced_value *value, const char ***texts)
 {
 	*texts = arena_take(arena, n, sizeof(**texts));
 	if (!*texts)
@@ -145,8 +145,7 @@ static int decode(struct arena *arena, const char *text, size_t len, const char 
 }
 
 /* "link,addr": commas part, "" is an empty list. */
-static int set_list_from_encoded(struct arena *arena, const char *text,
-				 struct spliced_value *value)
+static int set_list_from_encoded(struct arena *arena, const char *text, struct spliced_value *value)
 {
 	const char **texts;
 	size_t n = *text != '\0';
@@ -178,8 +177,7 @@ static int set_from_encoded(struct arena *arena, const struct spliced_option *op
 	return r < 0 ? r : set_from_text(arena, option, decoded, value);
 }
 
-static int set_list(struct arena *arena, const struct setting *setting,
-		    struct spliced_value *value)
+static int set_list(struct arena *arena, const struct setting *setting, struct spliced_value *value)
 {
 	const char **texts;
 	size_t i = 0;
@@ -189,7 +187,8 @@ static int set_list(struct arena *arena, const struct setting *setting,
 		if (element->type != SETTING_STRING || !is_utf8(element->text))
 			return element->type == SETTING_STRING ? -EILSEQ : -EINVAL;
 	r = new_list(arena, setting->n, value, &texts);
-	for (const struct setting *element = setting->first; element && r == 0; element = element->next) {
+	for (const struct setting *element = setting->first; element && r == 0;
+	     element = element->next) {
 		texts[i] = arena_copy_text(arena, element->text);
 		r = texts[i++] ? 0 : -ENOMEM;
 	}
@@ -221,7 +220,7 @@ static int set_from_integer(const struct spliced_option *option, int64_t number,
 }
 
 static int set_from_setting(struct arena *arena, const struct spliced_option *option,
-			 const struct setting *setting, struct spliced_value *value)
+			    const struct setting *setting, struct spliced_value *value)
 {
 	switch (setting->type) {
 	case SETTING_TEXT:

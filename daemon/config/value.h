@@ -10,8 +10,8 @@ struct check;
 struct arena;
 struct setting;
 
-/* Reads setting as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..." and
- * leaves *value unset. 0 or -ENOMEM. */
+/* Reads setting as the option's type. What is wrong is reported as "KEY is VALUE; it must be ..."
+ * and leaves *value unset. 0 or -ENOMEM. */
 int value_read(struct check *check, const struct spliced_option *option, const char *key,
 	       const struct setting *setting, struct config_value *value);
 
@@ -26,7 +26,6 @@ void value_print(FILE *file, const struct spliced_option *option,
 
 /* Prints a string with quotes and escapes. */
 void value_print_string(FILE *file, const char *text);
-
 
 /* Equal settings? Places and states aside, but unset differs from set. */
 bool value_equal(const struct spliced_option *option, const struct spliced_value *a,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A connection to this machine's own loopback reaches a listener of that address, else one of every address; TCP and MPTCP meet. A listener
- * that is bound to an interface, or that takes what is another machine's, is not certainly reached, and neither is a multicast group:
- * what comes back from there is dropped when it comes.
+ * A connection to this machine's own loopback reaches a listener of that address, else one of every
+ * address; TCP and MPTCP meet. A listener that is bound to an interface, or that takes what is
+ * another machine's, is not certainly reached, and neither is a multicast group: what comes back
+ * from there is dropped when it comes.
  */
 #include "config/where.h"
 
@@ -35,13 +36,15 @@ static bool is_elsewhere(const struct config_leg *leg)
 {
 	const struct spliced_value *interface = find_value(leg, "interface");
 
-	return (interface && interface->state != SPLICED_UNSET && strcmp(interface->text, "lo") != 0) || is_on(leg, "transparent") ||
-	       is_on(leg, "freebind");
+	return (interface && interface->state != SPLICED_UNSET &&
+		strcmp(interface->text, "lo") != 0) ||
+	       is_on(leg, "transparent") || is_on(leg, "freebind");
 }
 
 static bool is_multicast(const uint8_t bytes[16])
 {
-	return bytes[0] == 0xff || (!memcmp(bytes, mapped, sizeof mapped) && (bytes[12] & 0xf0) == 0xe0);
+	return bytes[0] == 0xff ||
+	       (!memcmp(bytes, mapped, sizeof mapped) && (bytes[12] & 0xf0) == 0xe0);
 }
 
 static bool describe_ip(const struct address *address, struct where *ret)
@@ -93,14 +96,15 @@ static bool describe_unix(const struct address *address, struct where *ret)
 }
 
 /* False: nothing certain can be said of it. */
-static bool describe(const struct config_endpoint *endpoint, const struct config_leg *leg, struct where *ret)
+static bool describe(const struct config_endpoint *endpoint, const struct config_leg *leg,
+		     struct where *ret)
 {
 	const struct sockaddr_vm *vm = (const void *)&leg->address.storage;
 	const char *netns = endpoint->values[ENDPOINT_NETNS].value.text;
 
 	*ret = (struct where){.type = leg->row->type, .netns = netns ? netns : ""};
-	if (leg->host_name || !leg->address.len || is_elsewhere(leg) || endpoint->values[ENDPOINT_FD].value.text ||
-	    leg->row->capabilities & SPLICED_FEED)
+	if (leg->host_name || !leg->address.len || is_elsewhere(leg) ||
+	    endpoint->values[ENDPOINT_FD].value.text || leg->row->capabilities & SPLICED_FEED)
 		return false;
 	switch (leg->address.storage.ss_family) {
 	case AF_INET:
@@ -119,14 +123,17 @@ static bool describe(const struct config_endpoint *endpoint, const struct config
 
 static uint64_t hash(const struct where *where)
 {
-	uint32_t numbers[] = {(uint32_t)where->kind, (uint32_t)where->type, where->port, where->part};
+	uint32_t numbers[] = {(uint32_t)where->kind, (uint32_t)where->type, where->port,
+			      where->part};
 
-	return index_hash_text(where->netns, index_hash(where->bytes, sizeof where->bytes, index_hash(numbers, sizeof numbers, 0)));
+	return index_hash_text(where->netns, index_hash(where->bytes, sizeof where->bytes,
+							index_hash(numbers, sizeof numbers, 0)));
 }
 
 static bool is_same(const struct where *a, const struct where *b)
 {
-	return a->kind == b->kind && a->type == b->type && a->port == b->port && a->part == b->part && !strcmp(a->netns, b->netns) &&
+	return a->kind == b->kind && a->type == b->type && a->port == b->port &&
+	       a->part == b->part && !strcmp(a->netns, b->netns) &&
 	       !memcmp(a->bytes, b->bytes, sizeof a->bytes);
 }
 
@@ -144,7 +151,8 @@ static bool look_up(const struct where_map *map, const struct where *where, uint
 	return false;
 }
 
-static int add(struct where_map *map, struct arena *arena, const struct where *where, uint32_t route)
+static int add(struct where_map *map, struct arena *arena, const struct where *where,
+	       uint32_t route)
 {
 	uint32_t ignored;
 
@@ -171,8 +179,9 @@ static struct where every_address(const struct where *where, bool is_inet)
 	return ret;
 }
 
-static int add_leg(struct where_map *map, struct arena *arena, const struct config_endpoint *endpoint,
-		   const struct config_leg *leg, uint32_t route)
+static int add_leg(struct where_map *map, struct arena *arena,
+		   const struct config_endpoint *endpoint, const struct config_leg *leg,
+		   uint32_t route)
 {
 	struct where where, both, every;
 	int r;
@@ -181,20 +190,23 @@ static int add_leg(struct where_map *map, struct arena *arena, const struct conf
 		return 0;
 	r = add(map, arena, &where, route);
 	every = every_address(&where, false);
-	if (r || where.kind != WHERE_IP || !is_same(&where, &every) || !find_value(leg, "v6only") || is_on(leg, "v6only"))
+	if (r || where.kind != WHERE_IP || !is_same(&where, &every) || !find_value(leg, "v6only") ||
+	    is_on(leg, "v6only"))
 		return r;
 	both = every_address(&where, true);
 	return add(map, arena, &both, route);
 }
 
-int where_add_route(struct where_map *map, struct arena *arena, const struct config *config, uint32_t route)
+int where_add_route(struct where_map *map, struct arena *arena, const struct config *config,
+		    uint32_t route)
 {
 	const struct config_route *listens = &config->routes[route];
 	int r = 0;
 
 	for (unsigned i = 0; i < listens->n_listen; i++)
 		for (unsigned k = 0; k < listens->listen[i].n_legs && !r; k++)
-			r = add_leg(map, arena, &listens->listen[i], &listens->listen[i].legs[k], route);
+			r = add_leg(map, arena, &listens->listen[i], &listens->listen[i].legs[k],
+				    route);
 	return r;
 }
 
@@ -211,8 +223,9 @@ static void settle(struct where *where)
 
 static bool is_loopback(const struct where *where)
 {
-	return where->kind == WHERE_IP && ((!memcmp(where->bytes, mapped, sizeof mapped) && where->bytes[12] == 127) ||
-					   IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)where->bytes));
+	return where->kind == WHERE_IP &&
+	       ((!memcmp(where->bytes, mapped, sizeof mapped) && where->bytes[12] == 127) ||
+		IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)where->bytes));
 }
 
 bool where_find(const struct where_map *map, const struct config_endpoint *target, uint32_t *route)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Control connections. A connection's descriptor is its record's; what is here is the answer on its way out. A request is
- * peeked until it is whole, and consumed then, so that a worker's death in between loses none of it. An answer that
- * nobody reads is kept for a minute. Where all places are taken, a newcomer gets that of the connection that has asked nothing for
- * the longest time, else of the one whose answer has not been read for the longest time; never that of a reload that is waited for.
- * Each has a moment in which nobody takes its place, for which newcomers wait in the kernel's queue.
+ * Control connections. A connection's descriptor is its record's; what is here is the answer on its
+ * way out. A request is peeked until it is whole, and consumed then, so that a worker's death in
+ * between loses none of it. An answer that nobody reads is kept for a minute. Where all places are
+ * taken, a newcomer gets that of the connection that has asked nothing for the longest time, else
+ * of the one whose answer has not been read for the longest time; never that of a reload that is
+ * waited for. Each has a moment in which nobody takes its place, for which newcomers wait in the
+ * kernel's queue.
  */
 #include "control/control.h"
 
@@ -17,8 +19,8 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <pwd.h>
 #include <jansson.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -29,7 +31,8 @@
 enum {
 	CONNECTION_SECONDS = 60,
 	BACKLOG = 16,
-	UNDISTURBED_MS = 50, /* before a connection gives way to a newcomer, if nothing was asked, or read, meanwhile */
+	UNDISTURBED_MS = 50, /* before a connection gives way to a newcomer, if nothing was asked,
+				or read, meanwhile */
 	SHORTAGE_MS = 100,   /* before accept(2) is tried again without a descriptor */
 };
 
@@ -38,7 +41,7 @@ struct connection {
 	struct control *control;
 	char *answer;
 	size_t len, sent;
-	uint64_t since; /* it came, or last read something, CLOCK_MONOTONIC ns */
+	uint64_t since;	 /* it came, or last read something, CLOCK_MONOTONIC ns */
 	uint32_t serial; /* of the descriptor that is watched; counted on, whoever comes */
 };
 
@@ -46,7 +49,7 @@ struct control {
 	struct timer timer; /* while nobody is accepted: when to look again */
 	struct thread *clerk;
 	struct ledger *ledger;
-	bool full;          /* nobody is accepted now */
+	bool full; /* nobody is accepted now */
 	struct connection connections[LEDGER_CONTROLS_MAX];
 	char request[CONTROL_REQUEST_MAX + 1];
 };
@@ -54,7 +57,8 @@ struct control {
 static bool is_alive(const struct sockaddr_un *address)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	bool refused = fd >= 0 && connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
+	bool refused = fd >= 0 &&
+		       connect(fd, (const struct sockaddr *)address, sizeof *address) < 0 &&
 		       errno == ECONNREFUSED;
 
 	if (fd >= 0)
@@ -69,12 +73,17 @@ static int make_way(const char *path, const struct sockaddr_un *address, struct 
 	if (lstat(path, &status) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(status.st_mode)) {
-		report_add(report, "control socket: %s exists and is not a socket; set another control.path", path);
+		report_add(
+			report,
+			"control socket: %s exists and is not a socket; set another control.path",
+			path);
 		return -EEXIST;
 	}
 	if (is_alive(address)) {
-		report_add(report, "control socket: another spliced listens on %s; stop it, or set another control.path",
-			   path);
+		report_add(
+			report,
+			"control socket: another spliced listens on %s; stop it, or set another control.path",
+			path);
 		return -EADDRINUSE;
 	}
 	return unlink(path) < 0 ? -errno : 0;
@@ -93,10 +102,12 @@ static int set_owner(const char *path, unsigned mode, const char *group, struct 
 		int r = -errno;
 
 		if (r == -EPERM)
-			report_add(report,
-				   "control socket: cannot give %s to group \"%s\" (control.group): user %s is not a member: "
-				   "set SupplementaryGroups=%s in the unit, or run usermod -aG %s %s",
-				   path, group, user ? user->pw_name : "of this process", group, group, user ? user->pw_name : "USER");
+			report_add(
+				report,
+				"control socket: cannot give %s to group \"%s\" (control.group): user %s is not a member: "
+				"set SupplementaryGroups=%s in the unit, or run usermod -aG %s %s",
+				path, group, user ? user->pw_name : "of this process", group, group,
+				user ? user->pw_name : "USER");
 		return r;
 	}
 	return chmod(path, mode) < 0 ? -errno : 0;
@@ -109,8 +120,10 @@ int control_listen(const char *path, unsigned mode, const char *group, struct re
 	int fd, r;
 
 	if (strlen(path) >= sizeof address.sun_path) {
-		report_add(report, "control socket: %s is longer than %zu bytes; set a shorter control.path", path,
-			   sizeof address.sun_path - 1);
+		report_add(
+			report,
+			"control socket: %s is longer than %zu bytes; set a shorter control.path",
+			path, sizeof address.sun_path - 1);
 		return -ENAMETOOLONG;
 	}
 	strcpy(address.sun_path, path);
@@ -128,7 +141,8 @@ int control_listen(const char *path, unsigned mode, const char *group, struct re
 	if (!r)
 		return fd;
 	if (report->count == errors)
-		report_add(report, "control socket: %s: %s; set another control.path", path, strerror(-r));
+		report_add(report, "control socket: %s: %s; set another control.path", path,
+			   strerror(-r));
 	close(fd);
 	return r;
 }
@@ -154,7 +168,8 @@ static void accept_again(struct control *control)
 		return;
 	control->full = false;
 	timer_clear(&control->clerk->loop.timers, &control->timer);
-	loop_change(&control->clerk->loop, control->ledger->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
+	loop_change(&control->clerk->loop, control->ledger->control_fd, EPOLLIN,
+		    KIND_CONTROL_LISTENER, 0);
 }
 
 static void look_again(struct timer *timer)
@@ -166,7 +181,8 @@ static void look_again(struct timer *timer)
 static void hold_back(struct control *control, uint64_t until)
 {
 	control->full = true;
-	loop_change(&control->clerk->loop, control->ledger->control_fd, 0, KIND_CONTROL_LISTENER, 0);
+	loop_change(&control->clerk->loop, control->ledger->control_fd, 0, KIND_CONTROL_LISTENER,
+		    0);
 	if (until)
 		timer_set(&control->clerk->loop.timers, &control->timer, until);
 }
@@ -251,7 +267,8 @@ static void ask_reload(struct connection *connection)
 
 static bool is_for_keeper(const struct control *control, const char *verb)
 {
-	return (!strcmp(verb, "reload") || !strcmp(verb, "upgrade")) && getpid() != control->ledger->keeper_pid;
+	return (!strcmp(verb, "reload") || !strcmp(verb, "upgrade")) &&
+	       getpid() != control->ledger->keeper_pid;
 }
 
 static void obey(struct connection *connection, const char *line)
@@ -274,7 +291,8 @@ static void obey(struct connection *connection, const char *line)
 	json_decref(request);
 }
 
-/* ended: the client says nothing more. Watched edge-triggered, for what is peeked stays where it is. */
+/* ended: the client says nothing more. Watched edge-triggered, for what is peeked stays where it
+ * is. */
 static void read_request(struct connection *connection, bool ended)
 {
 	struct control *control = connection->control;
@@ -292,7 +310,8 @@ static void read_request(struct connection *connection, bool ended)
 	if (!newline)
 		return;
 	atomic_store(&record_of(connection)->state, CONTROL_ANSWERING);
-	if (recv(fd, control->request, (size_t)(newline - control->request) + 1, MSG_DONTWAIT) < 0) {
+	if (recv(fd, control->request, (size_t)(newline - control->request) + 1, MSG_DONTWAIT) <
+	    0) {
 		end(connection);
 		return;
 	}
@@ -319,7 +338,8 @@ static void handle_connection(void *context, uint64_t name, uint32_t events)
 		return;
 	case CONTROL_RELOADING:
 		if (events & (EPOLLHUP | EPOLLERR))
-			end(connection); /* who asked went away; what else is said does not matter */
+			end(connection); /* who asked went away; what else is said does not matter
+					  */
 		return;
 	}
 }
@@ -331,10 +351,12 @@ static int watch(struct control *control, uint32_t index)
 	int r;
 
 	connection->serial = loop_next_serial(connection->serial);
-	r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET, KIND_CONTROL, name_of(connection));
+	r = loop_add(loop, control->ledger->controls[index].fd, EPOLLIN | EPOLLRDHUP | EPOLLET,
+		     KIND_CONTROL, name_of(connection));
 	connection->since = clock_monotonic();
 	if (!r && control->ledger->controls[index].state == CONTROL_READING)
-		timer_set(&loop->timers, &connection->timer, clock_monotonic() + CONNECTION_SECONDS * NSEC_PER_SEC);
+		timer_set(&loop->timers, &connection->timer,
+			  clock_monotonic() + CONNECTION_SECONDS * NSEC_PER_SEC);
 	return r;
 }
 
@@ -357,7 +379,8 @@ static struct connection *oldest(struct control *control, enum ledger_control_st
 	struct connection *found = NULL;
 
 	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
-		if (control->ledger->controls[i].state == state && (!found || control->connections[i].since < found->since))
+		if (control->ledger->controls[i].state == state &&
+		    (!found || control->connections[i].since < found->since))
 			found = &control->connections[i];
 	return found;
 }
@@ -373,7 +396,8 @@ static void give_way(struct connection *connection)
 		end(connection);
 }
 
-/* 0: there is a place now; else until when none can be had, CLOCK_MONOTONIC ns; UINT64_MAX: until a connection ends. */
+/* 0: there is a place now; else until when none can be had, CLOCK_MONOTONIC ns; UINT64_MAX: until a
+ * connection ends. */
 static uint64_t make_room(struct control *control)
 {
 	for (int i = 0; i < LEDGER_CONTROLS_MAX; i++) {
@@ -437,7 +461,8 @@ static void handle_keeper(void *context, uint64_t unused, uint32_t events)
 /* Connections of the worker before. One whose answer died with it is closed: splicectl says so. */
 static void adopt(struct control *control, uint32_t index)
 {
-	if (control->ledger->controls[index].state == CONTROL_ANSWERING || watch(control, index) < 0)
+	if (control->ledger->controls[index].state == CONTROL_ANSWERING ||
+	    watch(control, index) < 0)
 		end(&control->connections[index]);
 	else if (control->ledger->controls[index].state == CONTROL_RELOADING)
 		answer_reload(&control->connections[index]);
@@ -464,7 +489,8 @@ int control_new(struct control **ret, struct thread *clerk)
 	}
 	r = loop_add(&clerk->loop, control->ledger->clerk_wake, EPOLLIN, KIND_KEEPER, 0);
 	if (!r && control->ledger->control_fd >= 0)
-		r = loop_add(&clerk->loop, control->ledger->control_fd, EPOLLIN, KIND_CONTROL_LISTENER, 0);
+		r = loop_add(&clerk->loop, control->ledger->control_fd, EPOLLIN,
+			     KIND_CONTROL_LISTENER, 0);
 	if (r < 0) {
 		free(control);
 		return r;

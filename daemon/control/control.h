@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The control socket: splicectl's connections. A request is one line, a JSON object with a member `verb`; the answer is one
- * line, a JSON object with a member `ok`; then the daemon closes. The clerk serves them; each is a record in the ledger, so
- * that the one that asked for a reload hears of it from the heir.
+ * The control socket: splicectl's connections. A request is one line, a JSON object with a member
+ * `verb`; the answer is one line, a JSON object with a member `ok`; then the daemon closes. The
+ * clerk serves them; each is a record in the ledger, so that the one that asked for a reload hears
+ * of it from the heir.
  */
 #pragma once
 
@@ -15,8 +16,9 @@ enum {
 	CONTROL_MODE = 0600,
 };
 
-/* Binds the control socket. A dead owner's socket file is replaced; a live one's, or any other file, is left. group: a name,
- * or NULL. The descriptor, or negative errno with report saying why. */
+/* Binds the control socket. A dead owner's socket file is replaced; a live one's, or any other
+ * file, is left. group: a name, or NULL. The descriptor, or negative errno with report saying why.
+ */
 int control_listen(const char *path, unsigned mode, const char *group, struct report *report);
 
 /* Takes up the control socket and its connections on the clerk's loop. 0 or negative errno. */

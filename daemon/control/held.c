@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is held. An owner is written down for each descriptor number that a record, the keeper or a thread names; then the
- * table itself is read. What is open without an owner shows, and so does what is named and not open, or named by two. Pipes
- * in a thread's pool are known by their number only: the thread lends and takes back while we look.
+ * What is held. An owner is written down for each descriptor number that a record, the keeper or a
+ * thread names; then the table itself is read. What is open without an owner shows, and so does
+ * what is named and not open, or named by two. Pipes in a thread's pool are known by their number
+ * only: the thread lends and takes back while we look.
  */
 #include "control/held.h"
 
@@ -16,7 +17,16 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-enum owner { OWNER_NONE, OWNER_DAEMON, OWNER_CONTROL, OWNER_GENERATION, OWNER_LISTENER, OWNER_SESSION, OWNER_LENT, OWNERS };
+enum owner {
+	OWNER_NONE,
+	OWNER_DAEMON,
+	OWNER_CONTROL,
+	OWNER_GENERATION,
+	OWNER_LISTENER,
+	OWNER_SESSION,
+	OWNER_LENT,
+	OWNERS
+};
 
 enum { TABLE_MAX = 1 << 20, OWNER_OPEN = 128 /* beside the owner: the descriptor is open */ };
 
@@ -37,7 +47,9 @@ static void own(struct holdings *held, int fd, enum owner owner)
 static void own_listeners(struct holdings *held, const struct ledger *ledger)
 {
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
-		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger_sockets(&ledger->listeners[i]); k++)
+		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE &&
+				     k < ledger_sockets(&ledger->listeners[i]);
+		     k++)
 			own(held, ledger->listeners[i].fds[k], OWNER_LISTENER);
 }
 
@@ -81,7 +93,8 @@ static void own_daemon(struct holdings *held, const struct worker *worker)
 	for (int i = 0; i < PASSED_MAX; i++) {
 		int fd = *keeper->passed[i].name ? keeper->passed[i].fd : -1;
 
-		if (fd >= 0 && fd < held->size && held->owners[fd] == OWNER_NONE) /* else it is in use */
+		if (fd >= 0 && fd < held->size &&
+		    held->owners[fd] == OWNER_NONE) /* else it is in use */
 			own(held, fd, OWNER_DAEMON);
 	}
 }
@@ -136,7 +149,8 @@ static uint32_t count_pooled(const struct worker *worker)
 	uint32_t count = 0;
 
 	for (uint32_t i = 0; i <= worker->n_threads; i++)
-		count += atomic_load_explicit(&worker->threads[i].pipes.pooled, memory_order_relaxed);
+		count += atomic_load_explicit(&worker->threads[i].pipes.pooled,
+					      memory_order_relaxed);
 	return count;
 }
 
@@ -155,13 +169,14 @@ json_t *held_descriptors(const struct worker *worker)
 	look_at_table(&held);
 	for (int i = 0; i < OWNERS; i++)
 		open += held.open[i];
-	json_t *object = json_pack("{s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "open", (int)open, "limit",
-				   (json_int_t)limit.rlim_cur, "daemon", (int)held.open[OWNER_DAEMON], "control",
-				   (int)held.open[OWNER_CONTROL], "generations", (int)held.open[OWNER_GENERATION], "listeners",
-				   (int)held.open[OWNER_LISTENER], "sessions", (int)held.open[OWNER_SESSION], "lent",
-				   (int)held.open[OWNER_LENT], "pooled", (int)pooled, "unowned",
-				   (int)held.open[OWNER_NONE] - (int)pooled, "closed", (int)count_closed(&held), "doubled",
-				   (int)held.doubled);
+	json_t *object = json_pack(
+		"{s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "open", (int)open,
+		"limit", (json_int_t)limit.rlim_cur, "daemon", (int)held.open[OWNER_DAEMON],
+		"control", (int)held.open[OWNER_CONTROL], "generations",
+		(int)held.open[OWNER_GENERATION], "listeners", (int)held.open[OWNER_LISTENER],
+		"sessions", (int)held.open[OWNER_SESSION], "lent", (int)held.open[OWNER_LENT],
+		"pooled", (int)pooled, "unowned", (int)held.open[OWNER_NONE] - (int)pooled,
+		"closed", (int)count_closed(&held), "doubled", (int)held.doubled);
 	free(held.owners);
 	return object;
 }
@@ -169,7 +184,8 @@ json_t *held_descriptors(const struct worker *worker)
 json_t *held_records(const struct worker *worker)
 {
 	const struct ledger *ledger = worker->ledger;
-	int sessions = 0, listeners = 0, leaving = 0, controls = 0, generations = 0, routes = 0, targets = 0, places = 0, of_threads = 0;
+	int sessions = 0, listeners = 0, leaving = 0, controls = 0, generations = 0, routes = 0,
+	    targets = 0, places = 0, of_threads = 0;
 
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		sessions += ledger->sessions[i].state != SESSION_FREE;
@@ -189,7 +205,8 @@ json_t *held_records(const struct worker *worker)
 		targets += ledger->targets[i].used != 0;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		of_threads += (int)ledger->threads[i].sessions;
-	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "sessions", sessions, "listeners", listeners, "leaving", leaving,
-			 "controls", controls, "generations", generations, "routes", routes, "targets", targets, "places", places,
-			 "of_threads", of_threads);
+	return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "sessions", sessions,
+			 "listeners", listeners, "leaving", leaving, "controls", controls,
+			 "generations", generations, "routes", routes, "targets", targets, "places",
+			 places, "of_threads", of_threads);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is held at this moment: each open descriptor by who owns it, and the records in use. At rest everything open has an
- * owner and every count is that of its records; what does not fit is a leak.
+ * What is held at this moment: each open descriptor by who owns it, and the records in use. At rest
+ * everything open has an owner and every count is that of its records; what does not fit is a leak.
  */
 #pragma once
 
@@ -9,8 +9,8 @@
 
 struct worker;
 
-/* Open descriptors, and how many of them are whose. What other threads open and close meanwhile may be counted on either side. NULL:
- * no memory. */
+/* Open descriptors, and how many of them are whose. What other threads open and close meanwhile may
+ * be counted on either side. NULL: no memory. */
 json_t *held_descriptors(const struct worker *worker);
 
 /* Records in use, by section, and what the counters of open sessions say. NULL: no memory. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Live counts. Their sockets are other threads', and may be closed meanwhile: a count is believed where the record still names the socket. */
+/* Live counts. Their sockets are other threads', and may be closed meanwhile: a count is believed
+ * where the record still names the socket. */
 #include "control/live.h"
 
 #include "config/config.h"
@@ -18,8 +19,9 @@ void live_done(struct live *live)
 	free(live->sessions);
 }
 
-static void count_kernel(const struct live *live, const struct ledger *ledger, uint32_t slot, const struct ledger_session *record,
-			 struct generation *generations, uint32_t route)
+static void count_kernel(const struct live *live, const struct ledger *ledger, uint32_t slot,
+			 const struct ledger_session *record, struct generation *generations,
+			 uint32_t route)
 {
 	for (unsigned side = 0; side < 2; side++) {
 		const struct config_leg *leg = generation_leg(generations, record, side);
@@ -28,17 +30,20 @@ static void count_kernel(const struct live *live, const struct ledger *ledger, u
 		if (!leg || record->fd[side] < 0 || !socket_may_drop(leg->row))
 			continue;
 		drops = socket_drops(record->fd[side]);
-		if (ledger->sessions[slot].serial == record->serial && ledger->sessions[slot].fd[side] == record->fd[side])
+		if (ledger->sessions[slot].serial == record->serial &&
+		    ledger->sessions[slot].fd[side] == record->fd[side])
 			live->kernel[route] += drops;
 	}
 }
 
-static void count_session(const struct live *live, const struct ledger *ledger, uint32_t slot, struct generation *generations)
+static void count_session(const struct live *live, const struct ledger *ledger, uint32_t slot,
+			  struct generation *generations)
 {
 	const struct generation *generation;
 	struct ledger_session record;
 
-	if (ledger->sessions[slot].state != SESSION_RELAYING || !glance_session(ledger, slot, &record))
+	if (ledger->sessions[slot].state != SESSION_RELAYING ||
+	    !glance_session(ledger, slot, &record))
 		return;
 	generation = generation_find(generations, record.generation);
 	if (!generation)
@@ -46,27 +51,32 @@ static void count_session(const struct live *live, const struct ledger *ledger, 
 	live->sessions[generation->target_slots[record.route][record.target]]++;
 	for (int d = 0; d < 2; d++)
 		live->bytes[generation->route_slots[record.route]][d] += record.direction[d].bytes;
-	count_kernel(live, ledger, slot, &record, generations, generation->route_slots[record.route]);
+	count_kernel(live, ledger, slot, &record, generations,
+		     generation->route_slots[record.route]);
 }
 
-static void count_listener(const struct live *live, const struct ledger *ledger, uint32_t index, struct generation *generations)
+static void count_listener(const struct live *live, const struct ledger *ledger, uint32_t index,
+			   struct generation *generations)
 {
 	const struct ledger_listener *own = &ledger->listeners[index];
 	const struct generation *generation;
 	const struct config_leg *leg;
 	struct ledger_listener record;
 
-	if ((own->state != LISTENER_OPEN && own->state != LISTENER_LEAVING) || !glance_listener(ledger, index, &record))
+	if ((own->state != LISTENER_OPEN && own->state != LISTENER_LEAVING) ||
+	    !glance_listener(ledger, index, &record))
 		return;
 	generation = generation_find(generations, record.generation);
 	leg = generation_listens_by(generations, &record);
 	if (!generation || !leg || !socket_may_drop(leg->row))
 		return;
 	for (uint32_t k = 0; k < ledger_sockets(&record); k++) {
-		uint32_t drops = record.fds[k] < 0 || record.let_go[k] ? 0 : socket_drops(record.fds[k]);
+		uint32_t drops =
+			record.fds[k] < 0 || record.let_go[k] ? 0 : socket_drops(record.fds[k]);
 
 		if (own->fds[k] == record.fds[k] && !own->let_go[k])
-			live->kernel[generation->route_slots[record.route]] += drops - (k ? 0 : record.drops_before);
+			live->kernel[generation->route_slots[record.route]] +=
+				drops - (k ? 0 : record.drops_before);
 	}
 }
 

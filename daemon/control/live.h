@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What sessions and sockets that are open add to the counters: it stands in their records, or in the kernel. */
+/* What sessions and sockets that are open add to the counters: it stands in their records, or in
+ * the kernel. */
 #pragma once
 
 #include <stdint.h>
@@ -9,8 +10,10 @@ struct ledger;
 
 struct live {
 	uint64_t (*bytes)[2]; /* by route's record */
-	uint64_t *kernel;     /* by route's record: messages that the kernel has dropped at open sockets */
-	uint32_t *sessions;   /* by target's record; a target of an older generation counts where it still stands */
+	uint64_t *kernel; /* by route's record: messages that the kernel has dropped at open sockets
+			   */
+	uint32_t *sessions; /* by target's record; a target of an older generation counts where it
+			       still stands */
 };
 
 /* Counted in one pass over them. 0 or -ENOMEM; live_done() in any case. */

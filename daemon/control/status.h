@@ -15,12 +15,14 @@ struct worker;
 json_t *status_object(const struct worker *worker);
 
 /* Its first line, NUL-terminated: "OK", or what is not. */
-void status_verdict(const struct ledger *ledger, struct generation *generations, char *text, size_t size);
+void status_verdict(const struct ledger *ledger, struct generation *generations, char *text,
+		    size_t size);
 
 /* The same as status_object(), in a few lines of the log (SIGUSR1). */
 void status_log(const struct ledger *ledger, struct generation *generations);
 
-/* A digest of what the configuration's files look like now (stat(2)): when it changes, the files may differ from what runs. */
+/* A digest of what the configuration's files look like now (stat(2)): when it changes, the files
+ * may differ from what runs. */
 uint64_t status_files_digest(const struct config *config);
 
 /* Why a route is paused: "its family crashy crashed in encode() 3 times"; empty: it is not. */

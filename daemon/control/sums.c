@@ -30,7 +30,8 @@ static void add(struct sums *sums, const struct ledger_counter *counter)
 		sums->dropped[i] += counter->dropped[i];
 }
 
-void sums_of_route(struct sums *ret, const struct ledger *ledger, const struct live *live, uint32_t slot)
+void sums_of_route(struct sums *ret, const struct ledger *ledger, const struct live *live,
+		   uint32_t slot)
 {
 	memset(ret, 0, sizeof *ret);
 	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++)
@@ -44,7 +45,8 @@ void sums_of_route(struct sums *ret, const struct ledger *ledger, const struct l
 	ret->counters[COUNTER_KERNEL_DROPPED] += live->kernel[slot];
 }
 
-/* The object that a path's last member belongs to, made where it is missing; *name: that member's. */
+/* The object that a path's last member belongs to, made where it is missing; *name: that member's.
+ */
 static json_t *find_parent(json_t *object, const char *path, const char **name)
 {
 	const char *dot = strchr(path, '.');
@@ -74,6 +76,7 @@ void sums_write(const struct sums *sums, json_t *route)
 	}
 	for (int i = 0; i < DROPPED_REASONS; i++)
 		if (sums->dropped[i])
-			json_object_set_new(dropped, counter_drops[i].name, json_integer((json_int_t)sums->dropped[i]));
+			json_object_set_new(dropped, counter_drops[i].name,
+					    json_integer((json_int_t)sums->dropped[i]));
 	json_object_set_new(route, "dropped", dropped);
 }

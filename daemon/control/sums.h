@@ -15,7 +15,8 @@ struct sums {
 };
 
 /* Of the route with this record; live: what its open sessions and sockets add, or NULL. */
-void sums_of_route(struct sums *ret, const struct ledger *ledger, const struct live *live, uint32_t slot);
+void sums_of_route(struct sums *ret, const struct ledger *ledger, const struct live *live,
+		   uint32_t slot);
 
 /* Adds the counters, and drops by reason (those of 0 are omitted), to a route's object. */
 void sums_write(const struct sums *sums, json_t *route);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verbs. They read the ledger as it is at that moment, and change nothing themselves: what is to be done, the owner is told. */
+/* Verbs. They read the ledger as it is at that moment, and change nothing themselves: what is to be
+ * done, the owner is told. */
 #include "control/verbs.h"
 
 #include "base/clock.h"
@@ -46,28 +47,34 @@ static json_t *list_answer(const char *name, json_t *list)
 	return json_pack("{s:b, s:o}", "ok", 1, name, list);
 }
 
-static json_t *targets_of(const struct ledger *ledger, const struct generation *generation, unsigned route,
-			  const uint32_t *sessions)
+static json_t *targets_of(const struct ledger *ledger, const struct generation *generation,
+			  unsigned route, const uint32_t *sessions)
 {
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < generation->config->routes[route].n_targets; i++) {
-		const struct config_endpoint *endpoint = &generation->config->routes[route].targets[i];
+		const struct config_endpoint *endpoint =
+			&generation->config->routes[route].targets[i];
 		uint32_t slot = generation->target_slots[route][i];
 		const struct ledger_target *target = &ledger->targets[slot];
 		bool down = target_has_failed(ledger, endpoint, slot);
 		char text[TARGET_TEXT_MAX];
 
-		json_array_append_new(list, json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I}", "name", words_json(endpoint->name), "address",
-						      words_json(endpoint->text), "state", down ? "down" : "up", "why",
-						      down ? words_json(target_tell_failure(target, text)) : json_null(), "sessions",
-						      (int)sessions[slot], "failures", (int)target->failures, "downs",
-						      (json_int_t)target->downs));
+		json_array_append_new(
+			list,
+			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I}", "name",
+				  words_json(endpoint->name), "address", words_json(endpoint->text),
+				  "state", down ? "down" : "up", "why",
+				  down ? words_json(target_tell_failure(target, text))
+				       : json_null(),
+				  "sessions", (int)sessions[slot], "failures",
+				  (int)target->failures, "downs", (json_int_t)target->downs));
 	}
 	return list;
 }
 
-static json_t *route_object(const struct ledger *ledger, struct generation *generations, unsigned index, const struct live *live)
+static json_t *route_object(const struct ledger *ledger, struct generation *generations,
+			    unsigned index, const struct live *live)
 {
 	const struct config *config = generations->config;
 	const struct config_route *route = &config->routes[index];
@@ -83,11 +90,15 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	for (unsigned i = 0; i < route->n_dial; i++)
 		json_array_append_new(dial, words_json(route->dial[i].text));
 	status_route_pause(&ledger->routes[slot], pause);
-	object = json_pack("{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o}", "name", route->name, "title", words_json(title), "enabled",
-			   route->enabled, "place", words_json(config_place_text(config, route->place, place, sizeof place)), "listen", listen,
-			   "dial", dial, "targets", targets_of(ledger, generations, index, live->sessions), "sessions", "active",
-			   (int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
-			   (json_int_t)ledger->routes[slot].deaths_total, "paused", words_json(*pause ? pause : NULL));
+	object = json_pack(
+		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o}", "name", route->name,
+		"title", words_json(title), "enabled", route->enabled, "place",
+		words_json(config_place_text(config, route->place, place, sizeof place)), "listen",
+		listen, "dial", dial, "targets",
+		targets_of(ledger, generations, index, live->sessions), "sessions", "active",
+		(int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
+		(json_int_t)ledger->routes[slot].deaths_total, "paused",
+		words_json(*pause ? pause : NULL));
 	sums_of_route(&sums, ledger, live, slot);
 	sums_write(&sums, object);
 	return object;
@@ -102,26 +113,38 @@ static json_t *verb_routes(struct thread *clerk, const json_t *request)
 
 	(void)request;
 	for (unsigned i = 0; !r && i < worker->generations->config->n_routes; i++)
-		json_array_append_new(list, route_object(worker->ledger, worker->generations, i, &live));
+		json_array_append_new(list,
+				      route_object(worker->ledger, worker->generations, i, &live));
 	live_done(&live);
 	return list_answer("routes", list);
 }
 
-static json_t *listener_object(const struct ledger_listener *record, const struct generation *generation)
+static json_t *listener_object(const struct ledger_listener *record,
+			       const struct generation *generation)
 {
 	const struct config_route *route = &generation->config->routes[record->route];
 	const struct config_leg *leg = &route->listen[record->endpoint].legs[record->leg];
-	bool waits = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
-	const char *state = record->state == LISTENER_LEAVING ? "leaving" : waits ? "waiting" : record->paused ? "paused" : "listening";
+	bool waits = record->state == LISTENER_WAITING ||
+		     (record->state == LISTENER_OPEN && record->waits);
+	const char *state = record->state == LISTENER_LEAVING ? "leaving"
+			    : waits			      ? "waiting"
+			    : record->paused		      ? "paused"
+							      : "listening";
 	char address[ADDRESS_TEXT_MAX], text[ADDRESS_TEXT_MAX + 64];
 
-	snprintf(text, sizeof text, "%s://%s", leg->row->scheme ? leg->row->scheme : leg->family->name,
-		 endpoint_describe(&route->listen[record->endpoint], leg, NULL, address, sizeof address));
-	return json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address", words_json(text), "state", state, "reason",
-			 waits ? json_string(status_wait_text(record->waits))
-			       : record->paused ? json_string(listener_pause_name(record->paused))
-			       : record->shared ? json_string("one socket for all threads: not enough descriptors") : json_null(), "sockets",
-			 (int)record->n_fds, "accepted", (json_int_t)record->accepted, "generation", (int)record->generation);
+	snprintf(text, sizeof text, "%s://%s",
+		 leg->row->scheme ? leg->row->scheme : leg->family->name,
+		 endpoint_describe(&route->listen[record->endpoint], leg, NULL, address,
+				   sizeof address));
+	return json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address",
+			 words_json(text), "state", state, "reason",
+			 waits		  ? json_string(status_wait_text(record->waits))
+			 : record->paused ? json_string(listener_pause_name(record->paused))
+			 : record->shared
+				 ? json_string("one socket for all threads: not enough descriptors")
+				 : json_null(),
+			 "sockets", (int)record->n_fds, "accepted", (json_int_t)record->accepted,
+			 "generation", (int)record->generation);
 }
 
 static json_t *verb_listeners(struct thread *clerk, const json_t *request)
@@ -166,7 +189,9 @@ static const char *state_name(const struct ledger_session *record)
 		return "connecting";
 	if (record->state != SESSION_RELAYING)
 		return "ending";
-	return (record->direction[0].flags | record->direction[1].flags) & DIRECTION_EOF ? "half-closed" : "relaying";
+	return (record->direction[0].flags | record->direction[1].flags) & DIRECTION_EOF
+		       ? "half-closed"
+		       : "relaying";
 }
 
 static double age(uint64_t then)
@@ -176,12 +201,14 @@ static double age(uint64_t then)
 	return now > then ? (double)(now - then) / NSEC_PER_SEC : 0;
 }
 
-/* The socket is another thread's, and may be closed while we look: a peer that cannot be told any more is "?". */
-static const char *peer_text(const struct ledger_session *record, const struct ledger_flow *flow, const struct config_route *route, char *text,
-			     size_t size)
+/* The socket is another thread's, and may be closed while we look: a peer that cannot be told any
+ * more is "?". */
+static const char *peer_text(const struct ledger_session *record, const struct ledger_flow *flow,
+			     const struct config_route *route, char *text, size_t size)
 {
-	const struct config_endpoint *endpoint =
-		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
+	const struct config_endpoint *endpoint = record->front == FRONT_DIALED
+							 ? &route->dial[record->endpoint]
+							 : &route->listen[record->endpoint];
 	const struct config_leg *leg = &endpoint->legs[record->leg];
 	struct address peer = {.len = 0};
 
@@ -192,7 +219,8 @@ static const char *peer_text(const struct ledger_session *record, const struct l
 	if (record->front == FRONT_FED) {
 		peer.len = flow->peer_len < LEDGER_PEER_MAX ? flow->peer_len : LEDGER_PEER_MAX;
 		if (!peer.len)
-			return strcpy(text, lane_is_record(route, record, flow) ? "(any)" : "(unnamed)");
+			return strcpy(text,
+				      lane_is_record(route, record, flow) ? "(any)" : "(unnamed)");
 		memcpy(&peer.storage, flow->peer, LEDGER_PEER_MAX);
 	} else if (socket_peer_address(record->fd[0], &peer) < 0) {
 		return strcpy(text, "?");
@@ -204,7 +232,8 @@ struct session_filter {
 	const char *route, *peer;
 };
 
-static void append_session(json_t *list, const struct thread *clerk, uint32_t slot, const struct session_filter *filter)
+static void append_session(json_t *list, const struct thread *clerk, uint32_t slot,
+			   const struct session_filter *filter)
 {
 	const struct ledger_flow *flow = &clerk->worker->ledger->flows[slot];
 	const struct generation *generation;
@@ -226,20 +255,25 @@ static void append_session(json_t *list, const struct thread *clerk, uint32_t sl
 		return;
 	snprintf(id, sizeof id, "%u.%u", slot, record->serial);
 	json_array_append_new(
-		list, json_pack("{s:s, s:s, s:o, s:o, s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I}, s:s, s:o, s:i, s:i}", "id", id, "route",
-				route->name, "peer", words_json(peer), "target", words_json(route->targets[record->target].name), "age",
-				age(record->opened), "idle", age(record->active), "bytes", "to_target",
-				(json_int_t)record->direction[0].bytes, "from_target",
-				(json_int_t)record->direction[1].bytes, "messages", "to_target",
-				(json_int_t)flow->messages[0], "from_target", (json_int_t)flow->messages[1], "state", state_name(record), "waits_for",
-				words_json(waits_for(record)), "thread", (int)record->thread, "generation",
-				(int)record->generation));
+		list,
+		json_pack(
+			"{s:s, s:s, s:o, s:o, s:f, s:f, s:{s:I, s:I}, s:{s:I, s:I}, s:s, s:o, s:i, s:i}",
+			"id", id, "route", route->name, "peer", words_json(peer), "target",
+			words_json(route->targets[record->target].name), "age", age(record->opened),
+			"idle", age(record->active), "bytes", "to_target",
+			(json_int_t)record->direction[0].bytes, "from_target",
+			(json_int_t)record->direction[1].bytes, "messages", "to_target",
+			(json_int_t)flow->messages[0], "from_target", (json_int_t)flow->messages[1],
+			"state", state_name(record), "waits_for", words_json(waits_for(record)),
+			"thread", (int)record->thread, "generation", (int)record->generation));
 }
 
-/* Whether a configuration that is lived in has the route; a session of one that is gone from the newest may still run. */
+/* Whether a configuration that is lived in has the route; a session of one that is gone from the
+ * newest may still run. */
 static bool has_route(const struct worker *worker, const char *name)
 {
-	for (const struct generation *generation = worker->generations; generation; generation = generation->next)
+	for (const struct generation *generation = worker->generations; generation;
+	     generation = generation->next)
 		for (unsigned i = 0; i < generation->config->n_routes; i++)
 			if (!strcmp(generation->config->routes[i].name, name))
 				return true;
@@ -256,13 +290,18 @@ static json_t *refuse_route(const struct config *config, const char *name)
 	text_nearest_init(&nearest, name);
 	for (unsigned i = 0; i < config->n_routes; i++)
 		text_nearest_offer(&nearest, config->routes[i].name);
-	for (; shown < config->n_routes && len + strlen(config->routes[shown].name) + 2 < sizeof known; shown++)
-		len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", shown ? ", " : "", config->routes[shown].name);
+	for (; shown < config->n_routes &&
+	       len + strlen(config->routes[shown].name) + 2 < sizeof known;
+	     shown++)
+		len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", shown ? ", " : "",
+					config->routes[shown].name);
 	if (nearest.best)
-		return refuse("there is no route \"%.64s\"; did you mean \"%s\"?", name, nearest.best);
+		return refuse("there is no route \"%.64s\"; did you mean \"%s\"?", name,
+			      nearest.best);
 	if (!config->n_routes)
 		return refuse("there is no route \"%.64s\"; there are no routes", name);
-	return refuse("there is no route \"%.64s\"; the routes are %s%s", name, known, shown < config->n_routes ? ", ..." : "");
+	return refuse("there is no route \"%.64s\"; the routes are %s%s", name, known,
+		      shown < config->n_routes ? ", ..." : "");
 }
 
 static json_t *verb_sessions(struct thread *clerk, const json_t *request)
@@ -298,7 +337,8 @@ static json_t *verb_kill(struct thread *clerk, const json_t *request)
 		return refuse("there is no session %s; it may have ended", id);
 	record = &ledger->sessions[slot];
 	thread = &clerk->worker->threads[record->thread];
-	if (!atomic_compare_exchange_strong(&thread->kill, &nothing, (uint64_t)serial << 32 | (slot + 1)))
+	if (!atomic_compare_exchange_strong(&thread->kill, &nothing,
+					    (uint64_t)serial << 32 | (slot + 1)))
 		return refuse("its thread is ending another session; try again");
 	thread_wake(thread);
 	return json_pack("{s:b}", "ok", 1);
@@ -333,9 +373,10 @@ json_t *verb_reload_result(const struct ledger *ledger)
 	const struct ledger_keeper *keeper = ledger->keeper;
 
 	if (!keeper->reload_ok)
-		return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(ledger->text), "exit", 1);
-	return json_pack("{s:b, s:i, s:b}", "ok", 1, "generation", (int)keeper->generation, "changed",
-			 keeper->reload_changed);
+		return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(ledger->text),
+				 "exit", 1);
+	return json_pack("{s:b, s:i, s:b}", "ok", 1, "generation", (int)keeper->generation,
+			 "changed", keeper->reload_changed);
 }
 
 static const char *domain_name(int domain)
@@ -344,8 +385,10 @@ static const char *domain_name(int domain)
 		int domain;
 		const char *name;
 	} names[] = {
-		{AF_UNIX, "AF_UNIX"},     {AF_INET, "AF_INET"},           {AF_INET6, "AF_INET6"}, {AF_NETLINK, "AF_NETLINK"},
-		{AF_PACKET, "AF_PACKET"}, {AF_BLUETOOTH, "AF_BLUETOOTH"}, {AF_VSOCK, "AF_VSOCK"}, {AF_TIPC, "AF_TIPC"},
+		{AF_UNIX, "AF_UNIX"},	  {AF_INET, "AF_INET"},
+		{AF_INET6, "AF_INET6"},	  {AF_NETLINK, "AF_NETLINK"},
+		{AF_PACKET, "AF_PACKET"}, {AF_BLUETOOTH, "AF_BLUETOOTH"},
+		{AF_VSOCK, "AF_VSOCK"},	  {AF_TIPC, "AF_TIPC"},
 	};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -367,9 +410,8 @@ static void take(struct taken *taken, const char *name)
 	json_t *one;
 	size_t i;
 
-	json_array_foreach(taken->families, i, one)
-		if (!strcmp(json_string_value(one), name))
-			return;
+	json_array_foreach(taken->families, i,
+			   one) if (!strcmp(json_string_value(one), name)) return;
 	json_array_append_new(taken->families, json_string(name));
 }
 
@@ -377,7 +419,8 @@ static void take(struct taken *taken, const char *name)
 static bool gives_file(const struct config_leg *leg)
 {
 	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++)
-		if ((!strcmp(leg->family->options[i].name, "owner") || !strcmp(leg->family->options[i].name, "group")) &&
+		if ((!strcmp(leg->family->options[i].name, "owner") ||
+		     !strcmp(leg->family->options[i].name, "group")) &&
 		    leg->values[i].value.state == SPLICED_SET)
 			return true;
 	return false;
@@ -398,11 +441,13 @@ static void take_families(const struct config_endpoint *endpoint, void *data)
 		/* Which file is a socket's own is asked by sock_diag(7). */
 		if (domain == AF_UNIX && endpoint->role == SPLICED_LISTEN)
 			taken->files = true;
-		taken->gives |= domain == AF_UNIX && endpoint->role == SPLICED_LISTEN && gives_file(&endpoint->legs[i]);
+		taken->gives |= domain == AF_UNIX && endpoint->role == SPLICED_LISTEN &&
+				gives_file(&endpoint->legs[i]);
 	}
 }
 
-/* Whether it has rules by users or groups: those are told from each other where all are mapped, and nowhere else. */
+/* Whether it has rules by users or groups: those are told from each other where all are mapped, and
+ * nowhere else. */
 static bool has_identities(const struct config *config)
 {
 	for (unsigned i = 0; i < config->n_routes; i++) {
@@ -437,13 +482,15 @@ static json_t *verb_harden(struct thread *clerk, const json_t *request)
 
 	(void)request;
 	take(&taken, "AF_UNIX"); /* log, control, service manager */
-	for (const struct generation *generation = clerk->worker->generations; generation; generation = generation->next) {
+	for (const struct generation *generation = clerk->worker->generations; generation;
+	     generation = generation->next) {
 		if (!is_lived_in(clerk->worker->ledger, generation))
 			continue;
 		needs |= needs_of_config(generation->config);
 		needs_each_endpoint(generation->config, take_families, &taken);
 		identities |= has_identities(generation->config);
-		taken.gives |= generation->config->daemon[DAEMON_CONTROL_GROUP].value.state == SPLICED_SET;
+		taken.gives |=
+			generation->config->daemon[DAEMON_CONTROL_GROUP].value.state == SPLICED_SET;
 	}
 	if (taken.internet) { /* a name server may be in either */
 		take(&taken, "AF_INET");
@@ -453,21 +500,21 @@ static json_t *verb_harden(struct thread *clerk, const json_t *request)
 		take(&taken, "AF_NETLINK");
 	for (unsigned i = 0; i < 64; i++)
 		if (needs & 1ull << i)
-			json_array_append_new(capabilities, json_string(capng_capability_to_name(i)));
-	return json_pack("{s:b, s:o, s:b, s:o, s:b, s:b, s:b}", "ok", 1, "families", taken.families, "others", taken.others,
-			 "capabilities", capabilities, "namespaces", (needs & 1ull << CAP_SYS_ADMIN) != 0, "identities",
-			 identities || taken.gives,
-			 "gives_files", taken.gives);
+			json_array_append_new(capabilities,
+					      json_string(capng_capability_to_name(i)));
+	return json_pack("{s:b, s:o, s:b, s:o, s:b, s:b, s:b}", "ok", 1, "families", taken.families,
+			 "others", taken.others, "capabilities", capabilities, "namespaces",
+			 (needs & 1ull << CAP_SYS_ADMIN) != 0, "identities",
+			 identities || taken.gives, "gives_files", taken.gives);
 }
 
 static const struct {
 	const char *name;
 	json_t *(*answer)(struct thread *clerk, const json_t *request);
 } verbs[] = {
-	{"status", verb_status},       {"routes", verb_routes}, {"listeners", verb_listeners},
-	{"sessions", verb_sessions},   {"kill", verb_kill},     {"reload", verb_reload},
-	{"upgrade", verb_reload},     {"harden", verb_harden},
-	{"log-level", verb_log_level},
+	{"status", verb_status},     {"routes", verb_routes}, {"listeners", verb_listeners},
+	{"sessions", verb_sessions}, {"kill", verb_kill},     {"reload", verb_reload},
+	{"upgrade", verb_reload},    {"harden", verb_harden}, {"log-level", verb_log_level},
 };
 
 json_t *verb_answer(struct thread *clerk, const char *verb, const json_t *request)
@@ -475,5 +522,7 @@ json_t *verb_answer(struct thread *clerk, const char *verb, const json_t *reques
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		if (!strcmp(verbs[i].name, verb))
 			return verbs[i].answer(clerk, request);
-	return refuse("this spliced does not know the verb \"%s\"; is splicectl newer than the daemon?", verb);
+	return refuse(
+		"this spliced does not know the verb \"%s\"; is splicectl newer than the daemon?",
+		verb);
 }

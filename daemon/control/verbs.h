@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What splicectl may ask: one function a verb, from request to answer. The answers' shapes are in splicectl(1). */
+/* What splicectl may ask: one function a verb, from request to answer. The answers' shapes are in
+ * splicectl(1). */
 #pragma once
 
 #include <jansson.h>

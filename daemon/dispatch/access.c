@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Access. Rules were parsed when the config was checked; here each is matched once. Keeps nothing. Whose id cannot be known, as that
- * of a peer whom our user namespace does not map, is nobody whom a rule allows, and may be anybody whom a rule denies.
+ * Access. Rules were parsed when the config was checked; here each is matched once. Keeps nothing.
+ * Whose id cannot be known, as that of a peer whom our user namespace does not map, is nobody whom
+ * a rule allows, and may be anybody whom a rule denies.
  */
 #include "dispatch/access.h"
 
@@ -34,7 +35,9 @@ static bool is_user(const struct visitor *visitor, uint32_t meant)
 	uid_t uid;
 	gid_t gid;
 
-	return socket_peer_credentials(visitor->fd, &uid, &gid) < 0 ? visitor->deny : is_meant(visitor, IDENTITY_UID, uid, meant);
+	return socket_peer_credentials(visitor->fd, &uid, &gid) < 0
+		       ? visitor->deny
+		       : is_meant(visitor, IDENTITY_UID, uid, meant);
 }
 
 static bool is_in_group(const struct visitor *visitor, uint32_t meant)
@@ -62,12 +65,15 @@ static int specificity(const struct config_rule *rule, const struct visitor *vis
 	switch (rule->kind) {
 	case RULE_ADDRESS:
 		return rule->family == family
-			       ? (int)CALLBACK(family, match, family->plugin.match(&rule->rule, bytes, visitor->peer->len))
+			       ? (int)CALLBACK(family, match,
+					       family->plugin.match(&rule->rule, bytes,
+								    visitor->peer->len))
 			       : 0;
 	case RULE_UID:
 		return is_user(visitor, rule->id) ? SPECIFIC_UID : 0;
 	case RULE_UNKNOWN:
-		return visitor->deny ? SPECIFIC_UID : 0; /* who that is nobody knows: it may be anybody */
+		return visitor->deny ? SPECIFIC_UID
+				     : 0; /* who that is nobody knows: it may be anybody */
 	case RULE_GID:
 		return is_in_group(visitor, rule->id) ? SPECIFIC_GID : 0;
 	}
@@ -75,7 +81,8 @@ static int specificity(const struct config_rule *rule, const struct visitor *vis
 }
 
 /* *which: the rule that means it most, if any does. */
-static int best(const struct config_rule *rules, unsigned count, const struct visitor *visitor, const struct config_rule **which)
+static int best(const struct config_rule *rules, unsigned count, const struct visitor *visitor,
+		const struct config_rule **which)
 {
 	int highest = 0;
 
@@ -92,8 +99,8 @@ static int best(const struct config_rule *rules, unsigned count, const struct vi
 	return highest;
 }
 
-bool access_allowed(const struct config_route *route, const struct family *family, int fd, const struct address *peer,
-		    const struct config_rule **refused_by)
+bool access_allowed(const struct config_route *route, const struct family *family, int fd,
+		    const struct address *peer, const struct config_rule **refused_by)
 {
 	struct visitor visitor = {fd, family, peer, false};
 	const struct config_rule *ignored = NULL;

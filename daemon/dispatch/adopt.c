@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Adoption. The descriptor table is shared with the keeper, who waits meanwhile; everything in it that neither the
- * ledger nor the keeper's list names is closed, but a connection that a dead thread was just accepting. What surprised us:
- * epoll sets and eventfds of the dead worker are in the table too, and nothing but this closes them.
+ * Adoption. The descriptor table is shared with the keeper, who waits meanwhile; everything in it
+ * that neither the ledger nor the keeper's list names is closed, but a connection that a dead
+ * thread was just accepting. What surprised us: epoll sets and eventfds of the dead worker are in
+ * the table too, and nothing but this closes them.
  */
 #include "dispatch/adopt.h"
 
@@ -33,8 +34,8 @@
 #include <unistd.h>
 
 enum {
-	AUDIT_TOLERANCE = 100,            /* more than one in so many wrong: the audit itself is */
-	AUDIT_FEW = 20,                   /* ... and more than so many */
+	AUDIT_TOLERANCE = 100, /* more than one in so many wrong: the audit itself is */
+	AUDIT_FEW = 20,	       /* ... and more than so many */
 	DIRECTORY_BYTES = 8192,
 };
 
@@ -82,8 +83,10 @@ static struct ledger_session *hold(const struct worker *worker, uint32_t slot)
 	return &worker->ledger->sessions[slot];
 }
 
-/* By a reset only where that was meant. A generation that is gone tells nothing: its sockets are closed as they are. */
-static void choose_end(const struct worker *worker, const struct ledger_session *record, unsigned side)
+/* By a reset only where that was meant. A generation that is gone tells nothing: its sockets are
+ * closed as they are. */
+static void choose_end(const struct worker *worker, const struct ledger_session *record,
+		       unsigned side)
 {
 	const struct config_leg *leg = generation_leg(worker->generations, record, side);
 
@@ -93,8 +96,8 @@ static void choose_end(const struct worker *worker, const struct ledger_session 
 		socket_set_abort(record->fd[side]);
 }
 
-/* The session was being ended: goes on with it. What its record still names is open. In the clerk's record stands what is being
- * closed: the other threads' may still say what the dead worker did. */
+/* The session was being ended: goes on with it. What its record still names is open. In the clerk's
+ * record stands what is being closed: the other threads' may still say what the dead worker did. */
 static void end_record(const struct worker *worker, struct ledger_session *record)
 {
 	struct ledger_thread *clerk = &worker->ledger->threads[worker->ledger->n_threads];
@@ -126,9 +129,10 @@ static void free_claimed(struct ledger_session *record, struct ledger_flow *flow
 	record->state = SESSION_FREE;
 }
 
-/* What was being ended is ended. Only once the sweep is over: whoever dies here leaves an orphan that the next heir must still
- * find named. */
-static void settle_record(const struct worker *worker, struct ledger_session *record, struct ledger_flow *flow)
+/* What was being ended is ended. Only once the sweep is over: whoever dies here leaves an orphan
+ * that the next heir must still find named. */
+static void settle_record(const struct worker *worker, struct ledger_session *record,
+			  struct ledger_flow *flow)
 {
 	switch ((enum ledger_session_state)record->state) {
 	case SESSION_FREE:
@@ -151,14 +155,17 @@ static void settle_record(const struct worker *worker, struct ledger_session *re
 }
 
 /* Its listener's socket has been replaced by another. Only a feed's session lives by it alone. */
-static bool is_left_behind(const struct worker *worker, const struct ledger_session *record, const struct config_route *route)
+static bool is_left_behind(const struct worker *worker, const struct ledger_session *record,
+			   const struct config_route *route)
 {
-	return record->front == FRONT_FED && worker->ledger->listeners[record->listener].state == LISTENER_LEAVING &&
+	return record->front == FRONT_FED &&
+	       worker->ledger->listeners[record->listener].state == LISTENER_LEAVING &&
 	       route->listen[record->endpoint].legs[record->leg].row->capabilities & SPLICED_FEED;
 }
 
-/* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the route means the same, they go on as
- * its own; else a new session takes the place of a standing one, and of a datagram session at the next message of its peer. */
+/* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the
+ * route means the same, they go on as its own; else a new session takes the place of a standing
+ * one, and of a datagram session at the next message of its peer. */
 static void renew_record(const struct worker *worker, struct renewal *renewal, uint32_t slot)
 {
 	struct ledger_session *record = hold(worker, slot);
@@ -168,7 +175,8 @@ static void renew_record(const struct worker *worker, struct renewal *renewal, u
 
 	if (own == worker->generations && is_left_behind(worker, record, route))
 		record->kill = record->kill ? record->kill : END_RELOAD;
-	if (own == worker->generations || record->front == FRONT_ACCEPTED || flow->flags & FLOW_SUPERSEDED)
+	if (own == worker->generations || record->front == FRONT_ACCEPTED ||
+	    flow->flags & FLOW_SUPERSEDED)
 		return;
 	if (renewal && renewal_take(renewal, worker->ledger, slot))
 		return;
@@ -194,13 +202,15 @@ static void renew_records(const struct worker *worker)
 /* Whether what leaves is not byte for byte what came: messages, and frames that are framed anew. */
 static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
 {
-	const struct generation *generation = generation_find(worker->generations, record->generation);
+	const struct generation *generation =
+		generation_find(worker->generations, record->generation);
 	const struct config_route *route = &generation->config->routes[record->route];
 	const struct config_endpoint *target = &route->targets[record->target];
-	const struct config_endpoint *front =
-		record->front == FRONT_DIALED ? &route->dial[record->endpoint] : &route->listen[record->endpoint];
-	uint64_t capabilities =
-		front->legs[record->leg].row->capabilities | target->legs[record->connect_leg].row->capabilities;
+	const struct config_endpoint *front = record->front == FRONT_DIALED
+						      ? &route->dial[record->endpoint]
+						      : &route->listen[record->endpoint];
+	uint64_t capabilities = front->legs[record->leg].row->capabilities |
+				target->legs[record->connect_leg].row->capabilities;
 
 	return capabilities & SPLICED_BOUNDARIES || front->framing != target->framing;
 }
@@ -215,12 +225,14 @@ static void mark_broken(const struct worker *worker)
 		uint32_t slot = (uint32_t)hand;
 
 		if (hand >> 32 == HAND_SESSION && slot < ledger->n_sessions &&
-		    ledger->sessions[slot].state == SESSION_RELAYING && moves_messages(worker, &ledger->sessions[slot]))
+		    ledger->sessions[slot].state == SESSION_RELAYING &&
+		    moves_messages(worker, &ledger->sessions[slot]))
 			ledger->flows[slot].flags |= FLOW_BROKEN;
 	}
 }
 
-/* Every count of what is open is made anew: a worker may have died between the deed and its count. */
+/* Every count of what is open is made anew: a worker may have died between the deed and its count.
+ */
 static void count_records(struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;
@@ -233,7 +245,8 @@ static void count_records(struct worker *worker)
 	ledger->keeper->sessions_active = 0;
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
-		const struct generation *generation = generation_find(worker->generations, record->generation);
+		const struct generation *generation =
+			generation_find(worker->generations, record->generation);
 
 		if (record->state == SESSION_FREE)
 			continue;
@@ -279,7 +292,8 @@ static void audit_records(const struct worker *worker)
 			record->kill = END_AUDIT;
 	}
 	atomic_fetch_add(&ledger->keeper->audit_failures, wrong);
-	ledger->keeper->audit_broken = wrong > AUDIT_FEW && (uint64_t)wrong * AUDIT_TOLERANCE > known;
+	ledger->keeper->audit_broken =
+		wrong > AUDIT_FEW && (uint64_t)wrong * AUDIT_TOLERANCE > known;
 	for (uint32_t i = 0; ledger->keeper->audit_broken && i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].kill == END_AUDIT)
 			ledger->sessions[i].kill = 0;
@@ -288,27 +302,32 @@ static void audit_records(const struct worker *worker)
 /* A callback that was running at too many deaths is not asked again. */
 static bool is_barred(const struct worker *worker, const struct ledger_listener *listener)
 {
-	const struct generation *generation = generation_find(worker->generations, listener->generation);
+	const struct generation *generation =
+		generation_find(worker->generations, listener->generation);
 
-	return generation && worker->ledger->routes[generation->route_slots[listener->route]].paused;
+	return generation &&
+	       worker->ledger->routes[generation->route_slots[listener->route]].paused;
 }
 
-/* By what the family says of addresses that stand for many: then only a connection counts, not a socket that was just opened. */
-static bool fits(const struct worker *worker, const struct ledger_listener *listener, int fd, const struct address *own,
-		 const struct address *local)
+/* By what the family says of addresses that stand for many: then only a connection counts, not a
+ * socket that was just opened. */
+static bool fits(const struct worker *worker, const struct ledger_listener *listener, int fd,
+		 const struct address *own, const struct address *local)
 {
 	const struct config_leg *leg = generation_listens_by(worker->generations, listener);
 	const struct sockaddr *a = address_sockaddr_const(own), *b = address_sockaddr_const(local);
 
 	if (socket_address_fits(own, local))
 		return true;
-	if (!leg || is_barred(worker, listener) || !leg->family->plugin.fits || own->storage.ss_family != local->storage.ss_family ||
-	    !socket_is_connected(fd))
+	if (!leg || is_barred(worker, listener) || !leg->family->plugin.fits ||
+	    own->storage.ss_family != local->storage.ss_family || !socket_is_connected(fd))
 		return false;
-	return CALLBACK(leg->family, fits, leg->family->plugin.fits(leg->row, a, own->len, b, local->len)) > 0;
+	return CALLBACK(leg->family, fits,
+			leg->family->plugin.fits(leg->row, a, own->len, b, local->len)) > 0;
 }
 
-/* The listener that a dead thread was accepting from, if this descriptor is one of its connections. */
+/* The listener that a dead thread was accepting from, if this descriptor is one of its connections.
+ */
 static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
 {
 	const struct ledger *ledger = worker->ledger;
@@ -321,12 +340,14 @@ static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
 		uint32_t index = (uint32_t)hand;
 		const struct ledger_listener *listener = &ledger->listeners[index];
 
-		if (hand >> 32 != HAND_LISTENER || index >= ledger_listeners_high(ledger) || listener->state == LISTENER_FREE)
+		if (hand >> 32 != HAND_LISTENER || index >= ledger_listeners_high(ledger) ||
+		    listener->state == LISTENER_FREE)
 			continue;
 		ledger_hold_adopted(worker->ledger, HAND_LISTENER, index);
 		own_address.len = 0;
 		for (uint32_t k = 0; k < ledger_sockets(listener) && !own_address.len; k++)
-			if (listener->fds[k] < 0 || socket_netns(listener->fds[k]) != socket_netns(fd) ||
+			if (listener->fds[k] < 0 ||
+			    socket_netns(listener->fds[k]) != socket_netns(fd) ||
 			    socket_local_address(listener->fds[k], &own_address) < 0)
 				own_address.len = 0;
 		if (!own_address.len || !fits(worker, listener, fd, &own_address, &local))
@@ -337,23 +358,27 @@ static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
 	return false;
 }
 
-/* Whether the worker died of what came from the listener: that its connection was in hand then counts. */
+/* Whether the worker died of what came from the listener: that its connection was in hand then
+ * counts. */
 static bool killed_by(const struct ledger *ledger, uint32_t listener)
 {
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
-		if (ledger->threads[i].crashed == CRASH_BLAMED && ledger->threads[i].hand == ((uint64_t)HAND_LISTENER << 32 | listener))
+		if (ledger->threads[i].crashed == CRASH_BLAMED &&
+		    ledger->threads[i].hand == ((uint64_t)HAND_LISTENER << 32 | listener))
 			return true;
 	return false;
 }
 
-/* A connection that a worker accepted in its last instant becomes a session; its thread looks at who it is. */
+/* A connection that a worker accepted in its last instant becomes a session; its thread looks at
+ * who it is. */
 static bool adopt_orphan(const struct worker *worker, int fd)
 {
 	struct ledger *ledger = worker->ledger;
 	struct ledger_session *record = NULL;
 	uint32_t index, slot;
 
-	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || closing_names(ledger, fd) || !find_listener(worker, fd, &index))
+	if (!socket_is_accepted(fd) || !socket_is_fresh(fd) || closing_names(ledger, fd) ||
+	    !find_listener(worker, fd, &index))
 		return false;
 	for (slot = 0; slot < ledger->n_sessions && !record; slot++)
 		if (ledger->sessions[slot].state == SESSION_FREE)
@@ -384,7 +409,8 @@ static void sweep_one(const struct worker *worker, const struct owned *owned, in
 	}
 }
 
-/* No descriptor may be left to look with: the directory is open from the start; without it each number is asked. */
+/* No descriptor may be left to look with: the directory is open from the start; without it each
+ * number is asked. */
 static void sweep(const struct worker *worker, const struct owned *owned)
 {
 	int dir = worker->ledger->table_fd;
@@ -410,8 +436,8 @@ static void owned_init(struct owned *owned)
 	owned->bits = sparse_new((size_t)owned->size / 8 + 1);
 }
 
-/* The dead threads' hand words are needed, by this heir and by the next if this one dies here, until the last orphan has a
- * record. */
+/* The dead threads' hand words are needed, by this heir and by the next if this one dies here,
+ * until the last orphan has a record. */
 void adopt_ledger(struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is in the table of our own sockets can be found out anew from the records, so that it is each worker's own; what a session knows of
- * its chain is in its record. What surprised us about the kernel: a local port may serve two connections to different places at once, so
- * that a peer's address alone does not tell whose it is; and a connection whose other end has been closed already is still
- * accepted: without a memory beyond the session, a loop would go on by itself when its client has left.
+ * What is in the table of our own sockets can be found out anew from the records, so that it is
+ * each worker's own; what a session knows of its chain is in its record. What surprised us about
+ * the kernel: a local port may serve two connections to different places at once, so that a peer's
+ * address alone does not tell whose it is; and a connection whose other end has been closed already
+ * is still accepted: without a memory beyond the session, a loop would go on by itself when its
+ * client has left.
  */
 #include "dispatch/chain.h"
 
@@ -40,17 +42,17 @@ struct own_listener {
 
 /* ... and by what it is called. */
 struct own_file {
-	uint64_t file; /* 0: free */
+	uint64_t file;	/* 0: free */
 	uint32_t route; /* slot */
 };
 
 struct chains {
 	struct own_table table;
 	struct own_listener *listeners; /* [LEDGER_LISTENERS_MAX] */
-	struct own_file *files;         /* hashed: what the listeners above have */
+	struct own_file *files;		/* hashed: what the listeners above have */
 	uint32_t files_mask;
-	uint32_t kinds;                 /* bit kind_of(): a listener of ours could be at the other end */
-	_Atomic uint64_t netns;         /* this process's; 0: not known yet */
+	uint32_t kinds;		/* bit kind_of(): a listener of ours could be at the other end */
+	_Atomic uint64_t netns; /* this process's; 0: not known yet */
 };
 
 /* ---- who is who ---- */
@@ -70,11 +72,17 @@ static uint32_t kind_of(const struct config_leg *leg)
 {
 	int domain = leg->family->plugin.domain;
 
-	return 1u << (((is_ip(domain) ? 0 : domain == AF_UNIX ? TYPES : 2 * TYPES) + leg->row->type) % 32);
+	return 1u << (((is_ip(domain)	    ? 0
+			: domain == AF_UNIX ? TYPES
+					    : 2 * TYPES) +
+		       leg->row->type) %
+		      32);
 }
 
-/* What of an address tells one socket from another. A vsock socket does not know its own machine's number. 0: nothing does. */
-static size_t identify(const struct family *family, const struct address *address, uint8_t bytes[IDENTITY_MAX])
+/* What of an address tells one socket from another. A vsock socket does not know its own machine's
+ * number. 0: nothing does. */
+static size_t identify(const struct family *family, const struct address *address,
+		       uint8_t bytes[IDENTITY_MAX])
 {
 	const struct sockaddr_vm *vm = (const void *)&address->storage;
 	size_t len = address->len < IDENTITY_MAX ? address->len : IDENTITY_MAX;
@@ -87,7 +95,9 @@ static size_t identify(const struct family *family, const struct address *addres
 		return sizeof vm->svm_port;
 	}
 	if (family->plugin.canonical)
-		n = (int)CALLBACK(family, canonical, family->plugin.canonical(address_sockaddr_const(address), address->len, bytes, IDENTITY_MAX));
+		n = (int)CALLBACK(family, canonical,
+				  family->plugin.canonical(address_sockaddr_const(address),
+							   address->len, bytes, IDENTITY_MAX));
 	if (n >= 0)
 		return (size_t)n;
 	memcpy(bytes, &address->storage, len);
@@ -95,7 +105,8 @@ static size_t identify(const struct family *family, const struct address *addres
 }
 
 /* A hash that no stranger can aim at. 0: the address identifies nothing. */
-static uint64_t hash_address(const struct thread *thread, const struct config_leg *leg, uint64_t netns, const struct address *address)
+static uint64_t hash_address(const struct thread *thread, const struct config_leg *leg,
+			     uint64_t netns, const struct address *address)
 {
 	struct {
 		uint64_t netns, type;
@@ -103,14 +114,19 @@ static uint64_t hash_address(const struct thread *thread, const struct config_le
 	} key = {.netns = netns, .type = (uint64_t)leg->row->type};
 	size_t n = identify(leg->family, address, key.bytes);
 
-	return n ? XXH3_64bits_withSeed(&key, offsetof(typeof(key), bytes) + n, thread->worker->seed) : 0;
+	return n ? XXH3_64bits_withSeed(&key, offsetof(typeof(key), bytes) + n,
+					thread->worker->seed)
+		 : 0;
 }
 
 /* The file, or the abstract name, of a UNIX socket. 0: there is none. */
-static uint64_t hash_file(const struct worker *worker, uint64_t netns, const struct address *address)
+static uint64_t hash_file(const struct worker *worker, uint64_t netns,
+			  const struct address *address)
 {
 	const struct sockaddr_un *un = (const void *)&address->storage;
-	size_t len = address->len > offsetof(struct sockaddr_un, sun_path) ? address->len - offsetof(struct sockaddr_un, sun_path) : 0;
+	size_t len = address->len > offsetof(struct sockaddr_un, sun_path)
+			     ? address->len - offsetof(struct sockaddr_un, sun_path)
+			     : 0;
 	uint64_t place[2];
 	struct stat status;
 
@@ -125,7 +141,8 @@ static uint64_t hash_file(const struct worker *worker, uint64_t netns, const str
 	return XXH3_64bits_withSeed(place, sizeof place, worker->seed);
 }
 
-/* The namespace of a socket that the session connects: only where the operator named one it has to be asked. */
+/* The namespace of a socket that the session connects: only where the operator named one it has to
+ * be asked. */
 static uint64_t netns_of(const struct session *session, unsigned side, int fd)
 {
 	struct chains *chains = session->thread->worker->chains;
@@ -163,7 +180,8 @@ static void note_listener(const struct worker *worker, struct chains *chains, ui
 {
 	const struct ledger_listener *record = &worker->ledger->listeners[index];
 	const struct config_leg *leg = generation_listens_by(worker->generations, record);
-	const struct generation *generation = generation_find(worker->generations, record->generation);
+	const struct generation *generation =
+		generation_find(worker->generations, record->generation);
 	struct own_listener *own = &chains->listeners[index];
 	struct address address;
 	int fd = -1;
@@ -181,7 +199,8 @@ static void note_listener(const struct worker *worker, struct chains *chains, ui
 	own->group = address_is_multicast(&address);
 	own->file = hash_file(worker, own->netns, &address);
 	if (own->file)
-		*place_of(chains, own->file) = (struct own_file){own->file, generation->route_slots[record->route]};
+		*place_of(chains, own->file) =
+			(struct own_file){own->file, generation->route_slots[record->route]};
 }
 
 int chains_init(struct worker *worker)
@@ -218,9 +237,11 @@ static struct address settled(const struct address *remote, const struct address
 	if (ret.storage.ss_family != local->storage.ss_family)
 		return ret;
 	if (ret.storage.ss_family == AF_INET && in->sin_addr.s_addr == htonl(INADDR_ANY))
-		in->sin_addr = ((const struct sockaddr_in *)(const void *)&local->storage)->sin_addr;
+		in->sin_addr =
+			((const struct sockaddr_in *)(const void *)&local->storage)->sin_addr;
 	if (ret.storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&in6->sin6_addr))
-		in6->sin6_addr = ((const struct sockaddr_in6 *)(const void *)&local->storage)->sin6_addr;
+		in6->sin6_addr =
+			((const struct sockaddr_in6 *)(const void *)&local->storage)->sin6_addr;
 	return ret;
 }
 
@@ -238,8 +259,13 @@ static struct own_socket describe(const struct session *session)
 	const struct ledger_session *record = session_record(session);
 	const struct ledger_flow *flow = session_flow(session);
 	uint32_t route = session->generation->route_slots[record->route];
-	struct own_socket own = {.root = route, .mark = route, .route = route, .slot = session_slot(session), .serial = record->serial,
-				 .front = session->front_key, .accepted = session->front_looked};
+	struct own_socket own = {.root = route,
+				 .mark = route,
+				 .route = route,
+				 .slot = session_slot(session),
+				 .serial = record->serial,
+				 .front = session->front_key,
+				 .accepted = session->front_looked};
 
 	if (record->front == FRONT_FED)
 		own.grouped = session->thread->worker->chains->listeners[record->listener].group;
@@ -252,7 +278,8 @@ static struct own_socket describe(const struct session *session)
 	return own;
 }
 
-static void add(struct session *session, unsigned side, uint64_t key, uint64_t remote, uint32_t begun)
+static void add(struct session *session, unsigned side, uint64_t key, uint64_t remote,
+		uint32_t begun)
 {
 	struct own_socket own = describe(session);
 
@@ -263,7 +290,8 @@ static void add(struct session *session, unsigned side, uint64_t key, uint64_t r
 }
 
 /* `file`: which listener of ours a UNIX stream goes to; 0: none. `begun`: before connect(2). */
-static int note(struct session *session, unsigned side, int fd, const struct address *remote, uint64_t file, uint32_t begun)
+static int note(struct session *session, unsigned side, int fd, const struct address *remote,
+		uint64_t file, uint32_t begun)
 {
 	const struct chains *chains = session->thread->worker->chains;
 	const struct config_leg *leg = session_leg(session, side);
@@ -278,14 +306,17 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 		return 0;
 	there = settled(remote, &local);
 	/* A socket that is bound to the group that it sends to says that as its own address. */
-	if (is_ip(leg->family->plugin.domain) && !address_is_multicast(&there) && is_same(leg->family, &local, &there))
+	if (is_ip(leg->family->plugin.domain) && !address_is_multicast(&there) &&
+	    is_same(leg->family, &local, &there))
 		return -ECONNREFUSED;
-	key = chains->kinds & kind_of(leg) ? hash_address(session->thread, leg, netns_of(session, side, fd), &local) : 0;
+	key = chains->kinds & kind_of(leg)
+		      ? hash_address(session->thread, leg, netns_of(session, side, fd), &local)
+		      : 0;
 	if (key)
 		add(session, side, key,
 		    is_connectionless(leg->row) ? 0
-		    : file                       ? file
-						 : hash_address(session->thread, leg, 0, &there),
+		    : file			? file
+						: hash_address(session->thread, leg, 0, &there),
 		    begun);
 	return 0;
 }
@@ -293,11 +324,13 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 /* Whether a session of this route, behind that one, would close a loop. */
 static bool closes(const struct own_socket *own, uint32_t route_slot)
 {
-	return own->root == route_slot || own->mark == route_slot || own->route == route_slot || own->depth >= LEDGER_ROUTES_MAX;
+	return own->root == route_slot || own->mark == route_slot || own->route == route_slot ||
+	       own->depth >= LEDGER_ROUTES_MAX;
 }
 
 /* The listener of ours that a UNIX socket goes to; NULL: none. */
-static const struct own_file *find_listener(const struct session *session, unsigned side, int fd, const struct address *address)
+static const struct own_file *find_listener(const struct session *session, unsigned side, int fd,
+					    const struct address *address)
 {
 	const struct worker *worker = session->thread->worker;
 	const struct config_leg *leg = session_leg(session, side);
@@ -307,14 +340,16 @@ static const struct own_file *find_listener(const struct session *session, unsig
 	return find_file(worker->chains, hash_file(worker, netns_of(session, side, fd), address));
 }
 
-/* Datagrams that come back are dropped where they come to. Not so reliable ones: whoever should read them might be waiting
- * for room in a queue that only their dropping makes. They are not sent. */
+/* Datagrams that come back are dropped where they come to. Not so reliable ones: whoever should
+ * read them might be waiting for room in a queue that only their dropping makes. They are not sent.
+ */
 static void judge(struct session *session, unsigned side, const struct own_file *listener)
 {
 	struct own_socket own = describe(session);
 	struct chain chain = {.route = own.route};
 
-	session->leads_back = listener && side && is_connectionless(session_row(session, side)) && closes(&own, listener->route);
+	session->leads_back = listener && side && is_connectionless(session_row(session, side)) &&
+			      closes(&own, listener->route);
 	if (session->leads_back)
 		chain_report(session->thread, listener->route, &chain);
 }
@@ -333,13 +368,15 @@ int chain_connect(struct session *session, int fd, const struct address *address
 		file = listener->file;
 	if (file)
 		note(session, side, fd, address, file, begun);
-	r = side && roam_is_asked(session) ? roam_begin(session, fd, address) : socket_connect(fd, address);
+	r = side && roam_is_asked(session) ? roam_begin(session, fd, address)
+					   : socket_connect(fd, address);
 	if (r && r != -EINPROGRESS)
 		return r;
 	if (!file)
 		noted = note(session, side, fd, address, file, begun);
 	if (noted)
-		socket_set_abort(fd); /* or the port would be taken for a minute, from whoever should listen there */
+		socket_set_abort(fd); /* or the port would be taken for a minute, from whoever
+					 should listen there */
 	return noted ? noted : r;
 }
 
@@ -362,7 +399,8 @@ void chain_adopt(struct session *session, unsigned side)
 	note(session, side, fd, &remote, listener ? listener->file : 0, 0);
 }
 
-/* Of a stream the entry stays: see own.h. What a datagram socket was called may be another's name at once. */
+/* Of a stream the entry stays: see own.h. What a datagram socket was called may be another's name
+ * at once. */
 void chain_forget(struct session *session, unsigned side)
 {
 	uint64_t key = session->side[side].own_key;
@@ -375,16 +413,18 @@ void chain_forget(struct session *session, unsigned side)
 /* ---- fronts that come in ---- */
 
 /* Whether what was accepted is the connection that the socket of ours made. */
-static bool is_its_connection(const struct thread *thread, const struct own_listener *listener, const struct config_leg *leg, int fd,
-			      const struct own_socket *own)
+static bool is_its_connection(const struct thread *thread, const struct own_listener *listener,
+			      const struct config_leg *leg, int fd, const struct own_socket *own)
 {
 	struct address there;
 
 	if (leg->family->plugin.domain == AF_UNIX)
 		return own->remote == listener->file;
-	if (!socket_local_address(fd, &there) && hash_address(thread, leg, 0, &there) == own->remote)
+	if (!socket_local_address(fd, &there) &&
+	    hash_address(thread, leg, 0, &there) == own->remote)
 		return true;
-	return !socket_original_address(fd, &there) && hash_address(thread, leg, 0, &there) == own->remote;
+	return !socket_original_address(fd, &there) &&
+	       hash_address(thread, leg, 0, &there) == own->remote;
 }
 
 static bool is_of_this_machine(const struct address *peer)
@@ -399,8 +439,9 @@ static bool is_power_of_two(uint32_t number)
 	return !(number & (number - 1));
 }
 
-/* A root that was accepted while a session of ours was in connect(2) under the client's very address is that one's child. True: it should have
- * been refused then. At most `more` such misses in a row are put right. */
+/* A root that was accepted while a session of ours was in connect(2) under the client's very
+ * address is that one's child. True: it should have been refused then. At most `more` such misses
+ * in a row are put right. */
 static bool resolve(const struct chains *chains, struct own_socket *own, unsigned more)
 {
 	struct own_socket before;
@@ -416,8 +457,8 @@ static bool resolve(const struct chains *chains, struct own_socket *own, unsigne
 	return false;
 }
 
-void chain_find(const struct thread *thread, uint32_t listener, const struct config_leg *leg, int fd, const struct address *peer,
-		uint32_t route_slot, struct chain *ret)
+void chain_find(const struct thread *thread, uint32_t listener, const struct config_leg *leg,
+		int fd, const struct address *peer, uint32_t route_slot, struct chain *ret)
 {
 	const struct chains *chains = thread->worker->chains;
 	const struct own_listener *own_listener = &chains->listeners[listener];
@@ -463,7 +504,8 @@ void chain_join(struct session *session, const struct chain *chain)
 
 /* ---- loops ---- */
 
-/* All the way back to the first. A session that ends meanwhile, and whose slot another one takes, has another serial. */
+/* All the way back to the first. A session that ends meanwhile, and whose slot another one takes,
+ * has another serial. */
 void chain_end(const struct thread *thread, const struct chain *chain)
 {
 	const struct worker *worker = thread->worker;
@@ -488,8 +530,11 @@ void chain_report(const struct thread *thread, uint32_t route_slot, const struct
 	uint32_t times;
 
 	if (told_again(thread, TOLD_LOOP, route_slot, &times))
-		log_warning("route %s: a target of route %s leads back to it: a loop; refused, and counted as loop%s; change the target of one of "
-			    "the routes involved", ledger->routes[route_slot].name, ledger->routes[chain->route].name, told_times(times, text));
+		log_warning(
+			"route %s: a target of route %s leads back to it: a loop; refused, and counted as loop%s; change the target of one of "
+			"the routes involved",
+			ledger->routes[route_slot].name, ledger->routes[chain->route].name,
+			told_times(times, text));
 }
 
 bool chain_is_ended(const struct session *session)

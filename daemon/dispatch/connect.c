@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connecting. Where it stands is in the record: which target, how many were tried, which member of the pool is next, how often it
- * was gone through, the attempt's deadline; an heir goes on from there, with a round of its own. Always true: between two rounds there is
- * a pause, whatever the pool's size. A descriptor is in the record before connect(2) is called on it. What surprised us: a UNIX socket whose
- * backlog is full says EAGAIN at once and tells nobody when there is room, so that it is asked again.
+ * Connecting. Where it stands is in the record: which target, how many were tried, which member of
+ * the pool is next, how often it was gone through, the attempt's deadline; an heir goes on from
+ * there, with a round of its own. Always true: between two rounds there is a pause, whatever the
+ * pool's size. A descriptor is in the record before connect(2) is called on it. What surprised us:
+ * a UNIX socket whose backlog is full says EAGAIN at once and tells nobody when there is room, so
+ * that it is asked again.
  */
 #include "dispatch/connect.h"
 
@@ -36,13 +38,16 @@
 #include <unistd.h>
 
 enum {
-	FULL_BACKLOG_MS = 2, /* before a UNIX listener whose backlog is full is asked again, doubled each time, */
-	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel tells nobody when there is room */
+	FULL_BACKLOG_MS = 2, /* before a UNIX listener whose backlog is full is asked again, doubled
+				each time, */
+	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel tells
+				       nobody when there is room */
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
-	UNHEARD_SECONDS = 5, /* an error comes sooner: also that an address resolves to nobody */
+	UNHEARD_SECONDS = 5,   /* an error comes sooner: also that an address resolves to nobody */
 	WAITING_MAX_MS = 1000, /* between two looks of a session that waits for another's attempt */
-	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor to itself */
+	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor
+			     to itself */
 };
 
 int connect_fd(const struct session *session)
@@ -84,14 +89,17 @@ static bool is_patient(const struct session *session)
 
 	return record->front == FRONT_DIALED ||
 	       (record->front == FRONT_FED &&
-		(session_row(session, 0)->capabilities & SPLICED_FEED || session_blocks(session, 0)));
+		(session_row(session, 0)->capabilities & SPLICED_FEED ||
+		 session_blocks(session, 0)));
 }
 
-/* Behind the pool's last member, or with nobody left to try: how long the next round waits. The last one begins when retry.total is over. */
+/* Behind the pool's last member, or with nobody left to try: how long the next round waits. The
+ * last one begins when retry.total is over. */
 static uint64_t pause_length(const struct session *session, bool waits)
 {
 	const struct config_route *route = session->route;
-	uint64_t length = route->backoff << (session_record(session)->rounds - 1), now = session->thread->loop.now;
+	uint64_t length = route->backoff << (session_record(session)->rounds - 1),
+		 now = session->thread->loop.now;
 	uint64_t end = session_record(session)->opened + route->retry_total;
 
 	if (length > route->max_backoff)
@@ -133,7 +141,8 @@ static bool given_up(const struct session *session)
 	if (is_patient(session))
 		return false;
 	return record->attempts >= route->attempts ||
-	       (route->retry_total && session->thread->loop.now - record->opened >= route->retry_total);
+	       (route->retry_total &&
+		session->thread->loop.now - record->opened >= route->retry_total);
 }
 
 static void note_tried(struct session *session, int error)
@@ -141,7 +150,8 @@ static void note_tried(struct session *session, int error)
 	if (!session_connecting_side(session))
 		return;
 	if (session->n_tried == SESSION_TRIED_MAX)
-		memmove(&session->tried[0], &session->tried[1], sizeof session->tried[0] * --session->n_tried);
+		memmove(&session->tried[0], &session->tried[1],
+			sizeof session->tried[0] * --session->n_tried);
 	session->tried[session->n_tried].target = (uint16_t)session_record(session)->target;
 	session->tried[session->n_tried++].error = (uint16_t)-error;
 }
@@ -155,7 +165,8 @@ static enum connect_result give_up(struct session *session, int error)
 /* A lane is not needed where there is another member, and what waits for it has gone there. */
 static bool gives_way(struct session *session)
 {
-	return session_connecting_side(session) && lane_is(session) && pool_has_one_that_works(session) && mover_pass_on(session);
+	return session_connecting_side(session) && lane_is(session) &&
+	       pool_has_one_that_works(session) && mover_pass_on(session);
 }
 
 /* No address of this target answered. CONNECT_NEXT: another of this round may be tried now. */
@@ -191,7 +202,8 @@ static void note_reached(struct session *session)
 	unsigned leg;
 
 	if (endpoint_of(session)->legs[0].host_name &&
-	    target_address(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session), session_record(session)->address, &leg,
+	    target_address(session->thread->worker->ledger, endpoint_of(session),
+			   session_target_slot(session), session_record(session)->address, &leg,
 			   &address))
 		session_log_reached(session, &address);
 }
@@ -221,12 +233,14 @@ static bool is_bound(const struct session *session)
 }
 
 /* What the family says of its refusal is logged once for a session, however often it is tried. */
-static int open_socket(struct session *session, const struct config_endpoint *endpoint, unsigned leg)
+static int open_socket(struct session *session, const struct config_endpoint *endpoint,
+		       unsigned leg)
 {
 	struct report report = {0};
 	int fd;
 
-	config_hear(session->generation->config, session->route, endpoint, &endpoint->legs[leg], &report);
+	config_hear(session->generation->config, session->route, endpoint, &endpoint->legs[leg],
+		    &report);
 	fd = endpoint_open(endpoint, leg);
 	config_hear_nothing();
 	if (fd < 0 && report.text && !session_record(session)->attempts)
@@ -245,7 +259,8 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	struct address address;
 	int fd, r;
 
-	if (!target_address(thread->worker->ledger, endpoint, session_target_slot(session), index, &leg, &address))
+	if (!target_address(thread->worker->ledger, endpoint, session_target_slot(session), index,
+			    &leg, &address))
 		return -EADDRNOTAVAIL;
 	fd = open_socket(session, endpoint, leg);
 	if (fd < 0)
@@ -268,7 +283,8 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	if (session->side[side].unwatched)
 		wait_ms(session, UNWATCHED_MS);
 	else
-		wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) / (count - index));
+		wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) /
+							       (count - index));
 	return 0;
 fail:
 	close_attempt(session);
@@ -297,7 +313,8 @@ static int try_target(struct session *session)
 		session->asked = 0;
 	}
 	for (;;) {
-		unsigned count = target_addresses(session->thread->worker->ledger, endpoint, session_target_slot(session));
+		unsigned count = target_addresses(session->thread->worker->ledger, endpoint,
+						  session_target_slot(session));
 
 		if (record->address >= count)
 			return error;
@@ -307,14 +324,16 @@ static int try_target(struct session *session)
 		if (!error)
 			return 0;
 		if (error == -EAGAIN || fault_of(-error) == FAULT_SHORTAGE) {
-			wait_ms(session, error == -EAGAIN ? backlog_pause(session) : NO_DESCRIPTOR_MS);
+			wait_ms(session,
+				error == -EAGAIN ? backlog_pause(session) : NO_DESCRIPTOR_MS);
 			return 0;
 		}
 		record->address++;
 	}
 }
 
-/* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no attempt, unless nothing else ends it. */
+/* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no
+ * attempt, unless nothing else ends it. */
 static enum connect_result wait_for_others(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -366,11 +385,13 @@ void connect_sent(struct session *session)
 
 	if (session->unheard <= target->failed_at)
 		session->unheard = now;
-	if (target->failures && now - session->unheard >= UNHEARD_SECONDS * NSEC_PER_SEC && may_go_unheard(session))
+	if (target->failures && now - session->unheard >= UNHEARD_SECONDS * NSEC_PER_SEC &&
+	    may_go_unheard(session))
 		target_succeeded(target, 0);
 }
 
-/* Where messages go to, there is nobody. True: he had answered in the target's place; the target itself is where they go again. */
+/* Where messages go to, there is nobody. True: he had answered in the target's place; the target
+ * itself is where they go again. */
 static bool is_lost_elsewhere(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
@@ -379,7 +400,8 @@ static bool is_lost_elsewhere(struct session *session)
 
 	memcpy(&far.storage, session_flow(session)->far, far.len);
 	if (!target_address(session->thread->worker->ledger, session_endpoint(session, 1),
-			    session->generation->target_slots[record->route][record->target], record->address, &leg, &home) ||
+			    session->generation->target_slots[record->route][record->target],
+			    record->address, &leg, &home) ||
 	    address_is_same(&home, &far))
 		return false;
 	roam_aim(session, &home);
@@ -396,7 +418,9 @@ bool connect_lost(struct session *session, int error)
 	target_failed(session_target(session), session->route, session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
-	if (lane_is(session) || !session->moves_left || (answered && !target_is_down(session->thread, session->generation, record->route, record->target)))
+	if (lane_is(session) || !session->moves_left ||
+	    (answered &&
+	     !target_is_down(session->thread, session->generation, record->route, record->target)))
 		return false;
 	all_down = target_all_down(session->thread, session->generation, record->route);
 	if (!all_down && !pool_has_another(session))
@@ -412,7 +436,8 @@ enum connect_result connect_begin(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	if (session_connecting_side(session) && !lane_is(session))
-		record->cursor = target_next_turn(session->thread, session->generation, record->route);
+		record->cursor =
+			target_next_turn(session->thread, session->generation, record->route);
 	return go_on(session);
 }
 
@@ -427,7 +452,8 @@ static enum connect_result next_address(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	enum connect_result r = CONNECT_NEXT;
-	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session));
+	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session),
+					  session_target_slot(session));
 
 	close_attempt(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
@@ -437,32 +463,39 @@ static enum connect_result next_address(struct session *session, int error)
 	return r == CONNECT_NEXT ? go_on(session) : r;
 }
 
-/* The target answered, and reset the connection before we looked: what it said in between is still to be read. */
+/* The target answered, and reset the connection before we looked: what it said in between is still
+ * to be read. */
 static enum connect_result reached_and_reset(struct session *session, int error)
 {
 	direction_note_reset(session, session_connecting_side(session), -error);
 	return reached(session);
 }
 
-/* Without a connection connect(2) is done when it returns, and may be repeated; of TIPC's getpeername(2) knows nothing. */
+/* Without a connection connect(2) is done when it returns, and may be repeated; of TIPC's
+ * getpeername(2) knows nothing. */
 static bool is_addressed(const struct session *session)
 {
 	unsigned leg;
 	struct address address;
 
-	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_CONNECTIONLESS &&
-	       target_address(session->thread->worker->ledger, endpoint_of(session), session_target_slot(session), session_record(session)->address,
-			      &leg, &address) &&
-	       !scope_fill(connect_fd(session), endpoint_of(session)->legs[leg].interface, &address, &address) &&
+	return session_row(session, session_connecting_side(session))->capabilities &
+		       SPLICED_CONNECTIONLESS &&
+	       target_address(session->thread->worker->ledger, endpoint_of(session),
+			      session_target_slot(session), session_record(session)->address, &leg,
+			      &address) &&
+	       !scope_fill(connect_fd(session), endpoint_of(session)->legs[leg].interface, &address,
+			   &address) &&
 	       !socket_connect(connect_fd(session), &address);
 }
 
 static bool has_tcp_states(const struct session *session)
 {
-	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_TCP_INFO;
+	return session_row(session, session_connecting_side(session))->capabilities &
+	       SPLICED_TCP_INFO;
 }
 
-/* A Bluetooth socket tells its peer's name while it still connects; then it is not writable, connect(2). */
+/* A Bluetooth socket tells its peer's name while it still connects; then it is not writable,
+ * connect(2). */
 static bool is_connected(struct session *session)
 {
 	int fd = connect_fd(session);
@@ -471,20 +504,25 @@ static bool is_connected(struct session *session)
 		return !look_at_side(session, session_connecting_side(session));
 	if (session_connecting_side(session) && roam_is_asked(session))
 		return roam_has_begun(session);
-	return (socket_is_connected(fd) && (has_tcp_states(session) || socket_poll(fd, POLLOUT) & POLLOUT)) || is_addressed(session);
+	return (socket_is_connected(fd) &&
+		(has_tcp_states(session) || socket_poll(fd, POLLOUT) & POLLOUT)) ||
+	       is_addressed(session);
 }
 
 static bool is_under_way(const struct session *session)
 {
 	int fd = connect_fd(session);
 
-	return has_tcp_states(session) ? socket_tcp_state(fd) == SOCKET_TCP_SYN_SENT : !socket_poll(fd, POLLOUT);
+	return has_tcp_states(session) ? socket_tcp_state(fd) == SOCKET_TCP_SYN_SENT
+				       : !socket_poll(fd, POLLOUT);
 }
 
-/* Where there are no such states nobody can see whether connect(2) was called: once more, unless it has succeeded. */
+/* Where there are no such states nobody can see whether connect(2) was called: once more, unless it
+ * has succeeded. */
 enum connect_result connect_adopt(struct session *session)
 {
-	return has_tcp_states(session) || is_connected(session) ? connect_check(session) : connect_anew(session);
+	return has_tcp_states(session) || is_connected(session) ? connect_check(session)
+								: connect_anew(session);
 }
 
 enum connect_result connect_check(struct session *session)
@@ -500,7 +538,8 @@ enum connect_result connect_check(struct session *session)
 		return next_address(session, error);
 	if (is_under_way(session))
 		return CONNECT_WAITS;
-	/* A worker died before connect(2), or took the error with it: the same address once more. */
+	/* A worker died before connect(2), or took the error with it: the same address once more.
+	 */
 	close_attempt(session);
 	wait_ms(session, 1);
 	return CONNECT_WAITS;

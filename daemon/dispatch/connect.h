@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connecting a session to its target: the next address of the target, the next target of the pool, and when the whole pool
- * was gone through once, a pause that doubles; until one answers or `retry` is used up.
+ * Connecting a session to its target: the next address of the target, the next target of the pool,
+ * and when the whole pool was gone through once, a pause that doubles; until one answers or `retry`
+ * is used up.
  */
 #pragma once
 
@@ -12,29 +13,32 @@ struct session;
 
 /* What came of a step; who called decides what becomes of the session. */
 enum connect_result {
-	CONNECT_WAITS,    /* for an event, or the session's timer */
+	CONNECT_WAITS,	  /* for an event, or the session's timer */
 	CONNECT_REACHED,  /* the target is connected */
 	CONNECT_GIVEN_UP, /* no target answered, the last one for the session's connect_error */
-	CONNECT_NEXT,     /* inside: another target may be tried at once */
+	CONNECT_NEXT,	  /* inside: another target may be tried at once */
 };
 
-/* The socket that is being connected: the target's, or first the front of a session that was dialed; -1 between two attempts. */
+/* The socket that is being connected: the target's, or first the front of a session that was
+ * dialed; -1 between two attempts. */
 int connect_fd(const struct session *session);
 
 /* ---- what a mover tells of the target that a session is connected to ---- */
 
 /*
- * The target's socket tells of an error (negative) while the session relays: it counts as a connect that failed. True: the session is to go on at
- * another member of the pool, which the record's cursor says then, by session_reconnect(). Not so where no other is known to be better, and,
- * where this one has answered before, only once it is known to be down.
+ * The target's socket tells of an error (negative) while the session relays: it counts as a connect
+ * that failed. True: the session is to go on at another member of the pool, which the record's
+ * cursor says then, by session_reconnect(). Not so where no other is known to be better, and, where
+ * this one has answered before, only once it is known to be down.
  */
 bool connect_lost(struct session *session, int error);
 
 /* The target has said something: it is up, and what was kept is not needed any more. */
 void connect_proven(struct session *session);
 
-/* A message was sent to a target that has not said anything: where it had failed before, and nobody is told of a failure for so long that
- * the kernel would have found nobody there, it is up again. */
+/* A message was sent to a target that has not said anything: where it had failed before, and nobody
+ * is told of a failure for so long that the kernel would have found nobody there, it is up again.
+ */
 void connect_sent(struct session *session);
 
 /* ---- connecting ---- */

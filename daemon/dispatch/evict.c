@@ -17,8 +17,9 @@ static void tell(const struct session *session)
 	list->evicted++;
 	if (list->logged && now < list->logged + IDLE_LOG_SECONDS * NSEC_PER_SEC)
 		return;
-	log_notice("route %s: limit of sessions reached: %u sessions, those idle for the longest time, were evicted for new peers", session->route->name,
-		   list->evicted);
+	log_notice(
+		"route %s: limit of sessions reached: %u sessions, those idle for the longest time, were evicted for new peers",
+		session->route->name, list->evicted);
 	list->evicted = 0;
 	list->logged = now;
 }

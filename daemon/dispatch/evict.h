@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who gives way to a newer peer where a route has no place left: the datagram session that was idle for the longest time (idle.h). */
+/* Who gives way to a newer peer where a route has no place left: the datagram session that was idle
+ * for the longest time (idle.h). */
 #pragma once
 
 #include <stdbool.h>
@@ -7,8 +8,8 @@
 
 struct thread;
 
-/* Ends the oldest session of the route (its record in the ledger) in which nothing has moved for so long. False: this thread has none;
- * then another thread is asked for one, which takes a moment. */
+/* Ends the oldest session of the route (its record in the ledger) in which nothing has moved for so
+ * long. False: this thread has none; then another thread is asked for one, which takes a moment. */
 bool evict_oldest(struct thread *thread, uint32_t route, uint64_t at_least);
 
 /* What another thread has asked for. */

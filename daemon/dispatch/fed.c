@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sessions of datagram listeners: who sent a message, whether he may, and that his session gets it. */
+/* The sessions of datagram listeners: who sent a message, whether he may, and that his session gets
+ * it. */
 #include "dispatch/fed.h"
 
 #include "base/clock.h"
@@ -29,7 +30,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { FED_IDLE_MS = 1000 }; /* a session gives way to a peer that is held back only after so long without a message */
+enum {
+	FED_IDLE_MS = 1000
+}; /* a session gives way to a peer that is held back only after so long without a message */
 
 struct ledger_counter *fed_counter(const struct fed *fed)
 {
@@ -62,7 +65,8 @@ bool fed_is_reliable(const struct fed *fed)
 /* Whether the senders are held back rather than their messages dropped. */
 bool fed_holds_back(const struct fed *fed)
 {
-	return fed->route->overflow == OVERFLOW_BLOCK || (fed->route->overflow == OVERFLOW_AUTO && fed_is_reliable(fed));
+	return fed->route->overflow == OVERFLOW_BLOCK ||
+	       (fed->route->overflow == OVERFLOW_AUTO && fed_is_reliable(fed));
 }
 
 /* ---- sessions ---- */
@@ -77,7 +81,8 @@ static void fill_flow(struct session *session, const struct peer *peer)
 	memcpy(flow->reply, peer->reply, peer->reply_len);
 }
 
-/* A place; where there is none, that of the session that was idle for the longest time. A lane takes no other's. */
+/* A place; where there is none, that of the session that was idle for the longest time. A lane
+ * takes no other's. */
 static struct session *claim(const struct fed *fed, bool is_lane)
 {
 	struct session *session;
@@ -87,15 +92,19 @@ static struct session *claim(const struct fed *fed, bool is_lane)
 		return session;
 	if (is_lane || !evict_oldest(fed->thread, fed->route_slot, at_least))
 		return NULL;
-	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session) ? NULL : session;
+	return share_claim(fed->thread, fed->route_slot, fed->route->limit_sessions, &session)
+		       ? NULL
+		       : session;
 }
 
-bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum drop *why)
+bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain,
+	       enum drop *why)
 {
 	const struct config_rule *rule;
 
 	if (!access_allowed(fed->route, fed->leg->family, fed->listener->fd, address, &rule)) {
-		session_log_refused(fed->thread, fed->listener->generation, fed->route, fed->leg, address, rule);
+		session_log_refused(fed->thread, fed->listener->generation, fed->route, fed->leg,
+				    address, rule);
 		ledger_count(&fed_counter(fed)->refused[REFUSED_DENIED], 1);
 		*why = DROPPED_DENIED;
 		return false;
@@ -110,7 +119,8 @@ bool fed_admit(const struct fed *fed, const struct address *address, struct chai
 	return !chain->is_loop && !chain->is_echo;
 }
 
-struct session *fed_begin(const struct fed *fed, const struct peer *peer, const struct address *address, const struct chain *chain)
+struct session *fed_begin(const struct fed *fed, const struct peer *peer,
+			  const struct address *address, const struct chain *chain)
 {
 	struct ledger_listener *record = &fed->thread->worker->ledger->listeners[fed->index];
 	struct session *session = claim(fed, !chain);
@@ -135,7 +145,8 @@ bool fed_is_alive(const struct session *session)
 {
 	uint32_t state = session_record(session)->state;
 
-	return (state == SESSION_CONNECTING || state == SESSION_RELAYING) && !(session_flow(session)->flags & FLOW_SUPERSEDED);
+	return (state == SESSION_CONNECTING || state == SESSION_RELAYING) &&
+	       !(session_flow(session)->flags & FLOW_SUPERSEDED);
 }
 
 static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer *peer)
@@ -148,7 +159,8 @@ static void learn_peer(const struct fed *fed, struct msghdr *header, struct peer
 	/* A UNIX socket without a name has an address of its family alone. */
 	peer->len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0;
 	if (family->plugin.reply)
-		n = (int)CALLBACK(family, reply, family->plugin.reply(header, peer->reply, sizeof peer->reply));
+		n = (int)CALLBACK(family, reply,
+				  family->plugin.reply(header, peer->reply, sizeof peer->reply));
 	peer->reply_len = n > 0 ? (uint32_t)n : 0;
 }
 
@@ -173,12 +185,15 @@ struct session *fed_find(const struct fed *fed, struct msghdr *header, enum drop
 		return alive(session, why);
 	address.len = peer.len;
 	memcpy(&address.storage, peer.address, peer.len);
-	return fed_admit(fed, &address, &chain, why) ? alive(fed_begin(fed, &peer, &address, &chain), why) : NULL;
+	return fed_admit(fed, &address, &chain, why)
+		       ? alive(fed_begin(fed, &peer, &address, &chain), why)
+		       : NULL;
 }
 
 /* ---- handing in ---- */
 
-/* Its target takes no more. What that one had said is still for its peer, whose next message begins another session. */
+/* Its target takes no more. What that one had said is still for its peer, whose next message begins
+ * another session. */
 static void retire(struct session *session)
 {
 	session_flow(session)->flags |= FLOW_SUPERSEDED;
@@ -200,7 +215,8 @@ static void act(struct session *session, int r)
 		retire(session);
 }
 
-unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count)
+unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages,
+		     unsigned count)
 {
 	unsigned taken, more;
 	int r;
@@ -224,8 +240,9 @@ void fed_hand_in_run(const struct fed *fed, struct session *session, enum drop w
 
 	if (session) {
 		left = fed_hand_in(fed, session, fed->thread->buffers->messages, count);
-		why = fed_is_alive(session) && session_record(session)->state == SESSION_RELAYING ? DROPPED_OVERFLOW
-											      : DROPPED_UNREACHABLE;
+		why = fed_is_alive(session) && session_record(session)->state == SESSION_RELAYING
+			      ? DROPPED_OVERFLOW
+			      : DROPPED_UNREACHABLE;
 	}
 	fed_drop(fed, why, left);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Datagram listeners: one socket, many peers. Each message goes to the session of its peer, which is made for the first of
- * them and lives until it was idle for timeout.idle, or has got its replies. Sessions of a listener are its thread's.
+ * Datagram listeners: one socket, many peers. Each message goes to the session of its peer, which
+ * is made for the first of them and lives until it was idle for timeout.idle, or has got its
+ * replies. Sessions of a listener are its thread's.
  */
 #pragma once
 
@@ -21,7 +22,8 @@ struct peer;
 struct session;
 struct thread;
 
-/* A reason to drop what another socket of ours has, or has sent: it is not even counted as received. */
+/* A reason to drop what another socket of ours has, or has sent: it is not even counted as
+ * received. */
 #define FED_NO_MESSAGE DROPPED_REASONS
 
 /* A listener while it is read. */
@@ -47,7 +49,8 @@ void fed_init(struct fed *fed, struct thread *thread, struct listener *listener,
 /* The counts of its route, in the thread's column. */
 struct ledger_counter *fed_counter(const struct fed *fed);
 
-/* Whether its senders lose nothing; whether they are held back rather than their messages dropped. */
+/* Whether its senders lose nothing; whether they are held back rather than their messages dropped.
+ */
 bool fed_is_reliable(const struct fed *fed);
 bool fed_holds_back(const struct fed *fed);
 
@@ -58,16 +61,21 @@ void fed_drop(const struct fed *fed, enum drop why, uint64_t count);
 struct session *fed_find(const struct fed *fed, struct msghdr *header, enum drop *why);
 
 /* Whether a sender may send here at all, and where he stands in a chain; else *why. */
-bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain, enum drop *why);
+bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain,
+	       enum drop *why);
 
-/* A new session for a peer, or a lane (address without length, no chain); NULL: there is no place. */
-struct session *fed_begin(const struct fed *fed, const struct peer *peer, const struct address *address, const struct chain *chain);
+/* A new session for a peer, or a lane (address without length, no chain); NULL: there is no place.
+ */
+struct session *fed_begin(const struct fed *fed, const struct peer *peer,
+			  const struct address *address, const struct chain *chain);
 
 /* A session that ended while it began is no session. */
 bool fed_is_alive(const struct session *session);
 
 /* Hands messages of one peer to its session. Those that it does not take are left: their number. */
-unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages, unsigned count);
+unsigned fed_hand_in(const struct fed *fed, struct session *session, const struct iovec *messages,
+		     unsigned count);
 
-/* The same of `count` messages of the batch; what is left is dropped. No session: all of them are, *why. */
+/* The same of `count` messages of the batch; what is left is dropped. No session: all of them are,
+ * *why. */
 void fed_hand_in_run(const struct fed *fed, struct session *session, enum drop why, unsigned count);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Each message is offered to each member once at most, and what is passed on by one lane is not passed on by a second in the same call. */
+/* Each message is offered to each member once at most, and what is passed on by one lane is not
+ * passed on by a second in the same call. */
 #include "dispatch/fed_lanes.h"
 
 #include "config/config.h"
@@ -67,10 +68,11 @@ static struct session *lane_of(const struct fed *fed, uint32_t member, enum drop
 	return NULL;
 }
 
-/* To the member's lane, and what that one does not take to those of the members behind it that do not fail. One that is connected and has no
- * room holds up what is meant for it. from: the lane that has them, or NULL. How many nobody takes; *why. */
-static unsigned offer(const struct fed *fed, const struct session *from, uint32_t member, const struct iovec *messages, unsigned count,
-		      enum drop *why)
+/* To the member's lane, and what that one does not take to those of the members behind it that do
+ * not fail. One that is connected and has no room holds up what is meant for it. from: the lane
+ * that has them, or NULL. How many nobody takes; *why. */
+static unsigned offer(const struct fed *fed, const struct session *from, uint32_t member,
+		      const struct iovec *messages, unsigned count, enum drop *why)
 {
 	uint32_t members = fed->route->n_targets, route = route_index(fed);
 	unsigned left = count;
@@ -79,14 +81,16 @@ static unsigned offer(const struct fed *fed, const struct session *from, uint32_
 		uint32_t next = (member + i) % members;
 		struct session *session;
 
-		if ((from || i) && target_fails(fed->thread, fed->listener->generation, route, next))
+		if ((from || i) &&
+		    target_fails(fed->thread, fed->listener->generation, route, next))
 			continue;
 		session = lane_of(fed, next, why);
 		if (!session || session == from)
 			continue;
 		left = fed_hand_in(fed, session, messages + (count - left), left);
 		*why = DROPPED_UNREACHABLE;
-		if (left && fed_is_alive(session) && session_record(session)->state == SESSION_RELAYING) {
+		if (left && fed_is_alive(session) &&
+		    session_record(session)->state == SESSION_RELAYING) {
 			*why = DROPPED_OVERFLOW;
 			break;
 		}
@@ -102,7 +106,8 @@ enum lane_verdict { LANE_TAKES, LANE_REFUSED, LANE_OWN };
 /* REFUSED: *why; OWN: one of our own sessions has sent it, and has one of its own here. */
 static enum lane_verdict judge(const struct fed *fed, const struct msghdr *header, enum drop *why)
 {
-	struct address address = {.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
+	struct address address = {
+		.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
 	struct chain chain;
 
 	memcpy(&address.storage, header->msg_name, address.len);
@@ -161,7 +166,8 @@ void fed_lanes_hand_in(const struct fed *fed, int n)
 			hand_in_lane(fed, members, i, n);
 }
 
-bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why)
+bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message,
+		    enum drop *why)
 {
 	struct session *session;
 	uint32_t member;
@@ -181,7 +187,8 @@ bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct i
 
 /* ---- passing on ---- */
 
-unsigned fed_lanes_offer(const struct session *session, const struct iovec *messages, unsigned count)
+unsigned fed_lanes_offer(const struct session *session, const struct iovec *messages,
+			 unsigned count)
 {
 	uint32_t index = session_record(session)->listener;
 	struct thread *thread = session->thread;
@@ -202,7 +209,8 @@ unsigned fed_lanes_offer(const struct session *session, const struct iovec *mess
 /* Frames of which none has left yet. */
 static bool is_whole(const struct session *session)
 {
-	return session_record(session)->state == SESSION_CONNECTING || session->direction[0].fill == session->put;
+	return session_record(session)->state == SESSION_CONNECTING ||
+	       session->direction[0].fill == session->put;
 }
 
 /* Takes off the pipe what is on its way elsewhere. */
@@ -217,7 +225,8 @@ static void take_off(struct session *session, uint8_t *scratch, size_t bytes, un
 }
 
 /* So many messages of what waits, which begin at *at; ends[]: where each ends. */
-static unsigned take_messages(struct session *session, uint8_t *bytes, size_t n, size_t *at, struct iovec *messages, size_t *ends)
+static unsigned take_messages(struct session *session, uint8_t *bytes, size_t n, size_t *at,
+			      struct iovec *messages, size_t *ends)
 {
 	unsigned count = 0;
 
@@ -232,8 +241,8 @@ static void pass_on(struct session *session)
 	struct iovec messages[BUFFERS_BATCH];
 	size_t ends[BUFFERS_BATCH], at = 0, done = 0;
 	unsigned count, taken, total = 0;
-	ssize_t n = pipe_look(&session->thread->pipes, session_record(session)->direction[0].pipe, session->direction[0].pipe_size, bytes,
-			      session->direction[0].fill);
+	ssize_t n = pipe_look(&session->thread->pipes, session_record(session)->direction[0].pipe,
+			      session->direction[0].pipe_size, bytes, session->direction[0].fill);
 
 	do {
 		count = n > 0 ? take_messages(session, bytes, (size_t)n, &at, messages, ends) : 0;
@@ -248,7 +257,8 @@ bool fed_lanes_pass_on(struct session *session)
 {
 	if (!lane_is(session) || !session->direction[0].fill)
 		return true;
-	if (!session->thread->passes_on && session->mover && is_whole(session) && session->direction[0].fill <= BUFFERS_ASIDE)
+	if (!session->thread->passes_on && session->mover && is_whole(session) &&
+	    session->direction[0].fill <= BUFFERS_ASIDE)
 		pass_on(session);
 	return !session->direction[0].fill;
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a listener's lanes are fed with. A message belongs to the member whose turn it is until that one's socket has it: where the socket says
- * that it has not, or cannot be connected, the message goes to the next member that is not known to fail. So a member that dies costs no more
- * than what it had taken.
+ * What a listener's lanes are fed with. A message belongs to the member whose turn it is until that
+ * one's socket has it: where the socket says that it has not, or cannot be connected, the message
+ * goes to the next member that is not known to fail. So a member that dies costs no more than what
+ * it had taken.
  */
 #pragma once
 
@@ -19,11 +20,13 @@ struct session;
 void fed_lanes_hand_in(const struct fed *fed, int n);
 
 /* Hands in one. False: nobody takes it; *why. */
-bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why);
+bool fed_lanes_take(const struct fed *fed, struct msghdr *header, const struct iovec *message,
+		    enum drop *why);
 
 /* Gives messages of a lane to others that do not fail: how many were taken. */
-unsigned fed_lanes_offer(const struct session *session, const struct iovec *messages, unsigned count);
+unsigned fed_lanes_offer(const struct session *session, const struct iovec *messages,
+			 unsigned count);
 
-/* What waits in the pipe of a lane and has not begun to leave goes to the others, as far as they have room. True: nothing waits there any
- * more. */
+/* What waits in the pipe of a lane and has not begun to leave goes to the others, as far as they
+ * have room. True: nothing waits there any more. */
 bool fed_lanes_pass_on(struct session *session);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How a datagram listener is read. A reliable socket is read message by message, peeked before and consumed after; one that
- * may lose messages in batches, in which neighbours of one peer are sent together. A message that its session cannot take
- * now holds the whole listener back, where its senders can be held back: it says so, and waits to be told.
+ * How a datagram listener is read. A reliable socket is read message by message, peeked before and
+ * consumed after; one that may lose messages in batches, in which neighbours of one peer are sent
+ * together. A message that its session cannot take now holds the whole listener back, where its
+ * senders can be held back: it says so, and waits to be told.
  */
 #include "dispatch/fed.h"
 
@@ -27,7 +28,7 @@
 enum {
 	FED_MESSAGES = 64, /* peeked ones a turn */
 	FED_BATCHES = 4,
-	FED_WAIT_MS = 20,  /* before a listener that is held back looks again, untold */
+	FED_WAIT_MS = 20,   /* before a listener that is held back looks again, untold */
 	ERRORS_PASSED = 16, /* in a row */
 };
 
@@ -43,7 +44,8 @@ static int mend(const struct fed *fed, const struct msghdr *header, struct splic
 	int r = 0;
 
 	if (leg->family->plugin.received)
-		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
+		r = (int)CALLBACK(leg->family, received,
+				  leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)
 		fed_drop(fed, format_drop_reason(r), 1);
 	return r;
@@ -51,18 +53,20 @@ static int mend(const struct fed *fed, const struct msghdr *header, struct splic
 
 static bool same_peer(const struct mmsghdr *a, const struct mmsghdr *b)
 {
-	return a->msg_hdr.msg_namelen == b->msg_hdr.msg_namelen && a->msg_hdr.msg_controllen == b->msg_hdr.msg_controllen &&
+	return a->msg_hdr.msg_namelen == b->msg_hdr.msg_namelen &&
+	       a->msg_hdr.msg_controllen == b->msg_hdr.msg_controllen &&
 	       !memcmp(a->msg_hdr.msg_name, b->msg_hdr.msg_name, a->msg_hdr.msg_namelen) &&
 	       !memcmp(a->msg_hdr.msg_control, b->msg_hdr.msg_control, a->msg_hdr.msg_controllen);
 }
 
-/* A broadcast comes to each socket of a port: the first thread relays it, for the others it is no message. */
+/* A broadcast comes to each socket of a port: the first thread relays it, for the others it is no
+ * message. */
 static bool is_copy(const struct fed *fed, const struct msghdr *header)
 {
 	const struct family *family = fed->leg->family;
 
-	return fed->thread->index && fed->thread->worker->ledger->listeners[fed->index].n_fds > 1 && family->plugin.copied &&
-	       CALLBACK(family, copied, family->plugin.copied(header)) > 0;
+	return fed->thread->index && fed->thread->worker->ledger->listeners[fed->index].n_fds > 1 &&
+	       family->plugin.copied && CALLBACK(family, copied, family->plugin.copied(header)) > 0;
 }
 
 /* What is to be handed in of each message; nothing of those that are dropped. */
@@ -71,7 +75,8 @@ static void take_batch(const struct fed *fed, int n)
 	struct buffers *buffers = fed->thread->buffers;
 
 	for (int i = 0; i < n; i++) {
-		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
+		struct spliced_message message = {.size = sizeof message,
+						  .data = buffers->in_parts[i].iov_base,
 						  .len = buffers->in[i].msg_len};
 
 		if (is_copy(fed, &buffers->in[i].msg_hdr)) {
@@ -111,8 +116,8 @@ static void hand_in_batch(const struct fed *fed, int n)
 	}
 }
 
-/* An error of an earlier datagram is taken with the call that tells of it; others stay, and are not asked about all the time. True: the
- * call may be repeated. */
+/* An error of an earlier datagram is taken with the call that tells of it; others stay, and are not
+ * asked about all the time. True: the call may be repeated. */
 static bool read_failed(const struct fed *fed, int error)
 {
 	switch (fault_of(error)) {
@@ -138,7 +143,8 @@ static bool receive_batch(const struct fed *fed)
 	struct buffers *buffers = fed->thread->buffers;
 	int n;
 
-	n = receive_messages(buffers, fed->listener->fd, fed->leg->row, BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	n = receive_messages(buffers, fed->listener->fd, fed->leg->row,
+			     BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
 	if (n < 0)
 		return read_failed(fed, -n);
 	fed->listener->errors = 0;
@@ -152,25 +158,29 @@ static bool receive_batch(const struct fed *fed)
 	return n == BUFFERS_BATCH;
 }
 
-/* The message at the head finds no way now. True: it, or an older one, was dropped; false: it stays. */
+/* The message at the head finds no way now. True: it, or an older one, was dropped; false: it
+ * stays. */
 static bool overflow(const struct fed *fed, enum drop why)
 {
 	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != FED_NO_MESSAGE;
 
 	if (fed_holds_back(fed) && waits) {
-		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
+		listener_hold_back(fed->listener,
+				   fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
 		return false;
 	}
 	if (fed->route->overflow == OVERFLOW_DROP_OLD && waits &&
 	    !exchange_gives_up(fed->listener->fd, fed->thread->loop.now, &fed->listener->stuck)) {
-		listener_hold_back(fed->listener, fed->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
+		listener_hold_back(fed->listener,
+				   fed->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 		return false;
 	}
 	fed_drop(fed, why, 1);
 	return true;
 }
 
-/* The message at the head is done with. False: it could not be taken out of the queue, and is not to be handed in again. */
+/* The message at the head is done with. False: it could not be taken out of the queue, and is not
+ * to be handed in again. */
 static bool consume(const struct fed *fed)
 {
 	struct receive_taken told;
@@ -179,12 +189,14 @@ static bool consume(const struct fed *fed)
 	count_stripped(fed, told.stripped);
 	ledger_count(&fed_counter(fed)->received[0], !fed->listener->owed);
 	if (fed->listener->owed)
-		listener_hold_back(fed->listener, fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
+		listener_hold_back(fed->listener,
+				   fed->thread->loop.now + FED_WAIT_MS * NSEC_PER_MSEC);
 	return !fed->listener->owed;
 }
 
 /* Hands in the message at the head. False: nobody takes it; *why. */
-static bool hand_in_peeked(const struct fed *fed, struct msghdr *header, const struct iovec *message, enum drop *why)
+static bool hand_in_peeked(const struct fed *fed, struct msghdr *header,
+			   const struct iovec *message, enum drop *why)
 {
 	struct session *session;
 
@@ -209,11 +221,14 @@ static bool receive_peeked(const struct fed *fed)
 
 	if (fed->listener->owed)
 		return consume(fed);
-	r = receive_messages(buffers, fed->listener->fd, fed->leg->row, BUFFERS_MESSAGE_MAX, 1, MSG_PEEK);
+	r = receive_messages(buffers, fed->listener->fd, fed->leg->row, BUFFERS_MESSAGE_MAX, 1,
+			     MSG_PEEK);
 	if (r < 0)
 		return read_failed(fed, -r);
 	fed->listener->errors = 0;
-	message = (struct spliced_message){.size = sizeof message, .data = buffers->in_parts[0].iov_base, .len = buffers->in[0].msg_len};
+	message = (struct spliced_message){.size = sizeof message,
+					   .data = buffers->in_parts[0].iov_base,
+					   .len = buffers->in[0].msg_len};
 	if (is_copy(fed, header)) {
 		fed_drop(fed, FED_NO_MESSAGE, 1);
 		return consume(fed);
@@ -234,7 +249,8 @@ bool fed_receive(struct thread *thread, struct listener *listener, uint32_t inde
 	bool batches, more = true;
 
 	fed_init(&fed, thread, listener, index);
-	batches = !fed_is_reliable(&fed) && (fed.route->overflow == OVERFLOW_AUTO || fed.route->overflow == OVERFLOW_DROP_NEW);
+	batches = !fed_is_reliable(&fed) && (fed.route->overflow == OVERFLOW_AUTO ||
+					     fed.route->overflow == OVERFLOW_DROP_NEW);
 	thread->buffers->in_hand = true;
 	for (int i = 0; more && i < (batches ? FED_BATCHES : FED_MESSAGES); i++)
 		more = batches ? receive_batch(&fed) : receive_peeked(&fed);
@@ -249,5 +265,6 @@ void fed_skip(struct thread *thread, struct listener *listener, uint32_t index)
 	fed_init(&fed, thread, listener, index);
 	consume(&fed);
 	fed_drop(&fed, DROPPED_POISON, 1);
-	log_error("route %s: a message that was in hand when two workers died is dropped", fed.route->name);
+	log_error("route %s: a message that was in hand when two workers died is dropped",
+		  fed.route->name);
 }

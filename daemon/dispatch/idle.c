@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Datagram sessions by age. The lists are this worker's own: what they say the records tell again. */
+/* Datagram sessions by age. The lists are this worker's own: what they say the records tell again.
+ */
 #include "dispatch/idle.h"
 
 #include "base/clock.h"
@@ -60,13 +61,15 @@ void idle_remove(struct session *session)
 
 void idle_touch(struct session *session)
 {
-	if (!session->idle_at || session->thread->loop.now < session->idle_at + IDLE_GRAIN_MS * NSEC_PER_MSEC)
+	if (!session->idle_at ||
+	    session->thread->loop.now < session->idle_at + IDLE_GRAIN_MS * NSEC_PER_MSEC)
 		return;
 	idle_remove(session);
 	append(session, session->thread->loop.now);
 }
 
-/* Those that stand among the oldest, but in which something has moved since, go to the end on the way. */
+/* Those that stand among the oldest, but in which something has moved since, go to the end on the
+ * way. */
 struct session *idle_oldest(const struct thread *thread, uint32_t route)
 {
 	struct session *found = NULL;

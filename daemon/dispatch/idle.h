@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Datagram sessions of a thread, by route, in the order in which something last moved in them: under a flood of new peers the oldest
- * gives way. A busy session is moved to the end every IDLE_GRAIN_MS, so that its messages cost nothing; where it still stands among the
- * oldest, and for an heir, which finds the sessions in no order, the first IDLE_LOOKS are looked at, and the one of them in which
- * nothing has moved for the longest time gives way. That is all that is looked at for one message.
+ * Datagram sessions of a thread, by route, in the order in which something last moved in them:
+ * under a flood of new peers the oldest gives way. A busy session is moved to the end every
+ * IDLE_GRAIN_MS, so that its messages cost nothing; where it still stands among the oldest, and for
+ * an heir, which finds the sessions in no order, the first IDLE_LOOKS are looked at, and the one of
+ * them in which nothing has moved for the longest time gives way. That is all that is looked at for
+ * one message.
  */
 #pragma once
 
@@ -20,13 +22,14 @@ struct idle_list {
 	uint64_t logged;      /* CLOCK_MONOTONIC, ns; 0: never */
 };
 
-/* A datagram listener's session is begun or adopted, something moved in it, it ends. Of other sessions nothing is kept. */
+/* A datagram listener's session is begun or adopted, something moved in it, it ends. Of other
+ * sessions nothing is kept. */
 void idle_add(struct session *session);
 void idle_touch(struct session *session);
 void idle_remove(struct session *session);
 
-/* Of a route (its record in the ledger), the one in which nothing has moved for the longest time, of those looked at. NULL: this thread has
- * none. */
+/* Of a route (its record in the ledger), the one in which nothing has moved for the longest time,
+ * of those looked at. NULL: this thread has none. */
 struct session *idle_oldest(const struct thread *thread, uint32_t route);
 
 /* The list that the session is in, or would be. */

@@ -25,18 +25,22 @@ uint32_t listener_index(const struct listener *listener)
 
 const struct config_leg *listener_leg(const struct listener *listener)
 {
-	const struct ledger_listener *record = listener_record(listener->thread, listener_index(listener));
+	const struct ledger_listener *record =
+		listener_record(listener->thread, listener_index(listener));
 
-	return &listener->generation->config->routes[record->route].listen[record->endpoint].legs[record->leg];
+	return &listener->generation->config->routes[record->route]
+			.listen[record->endpoint]
+			.legs[record->leg];
 }
 
 const struct config_route *listener_route(const struct thread *thread, uint32_t index,
-					   const struct generation *generation)
+					  const struct generation *generation)
 {
 	return &generation->config->routes[listener_record(thread, index)->route];
 }
 
-uint32_t listener_route_slot(const struct thread *thread, uint32_t index, const struct generation *generation)
+uint32_t listener_route_slot(const struct thread *thread, uint32_t index,
+			     const struct generation *generation)
 {
 	return generation->route_slots[listener_record(thread, index)->route];
 }
@@ -44,23 +48,34 @@ uint32_t listener_route_slot(const struct thread *thread, uint32_t index, const 
 const char *listener_pause_name(uint32_t pause)
 {
 	switch ((enum ledger_pause)pause) {
-	case PAUSE_NONE: return "";
-	case PAUSE_SESSIONS: return "max_sessions reached";
-	case PAUSE_LIMIT: return "limit.sessions reached";
-	case PAUSE_DESCRIPTORS: return "no descriptors left";
-	case PAUSE_MEMORY: return "no memory left";
-	case PAUSE_ERROR: return "accept failed";
-	case PAUSE_DEATHS: return "in hand at repeated deaths of the worker";
-	case PAUSE_SHARE: return "its share of the sessions reached";
-	case PAUSE_PIPES: return "no pipe left";
+	case PAUSE_NONE:
+		return "";
+	case PAUSE_SESSIONS:
+		return "max_sessions reached";
+	case PAUSE_LIMIT:
+		return "limit.sessions reached";
+	case PAUSE_DESCRIPTORS:
+		return "no descriptors left";
+	case PAUSE_MEMORY:
+		return "no memory left";
+	case PAUSE_ERROR:
+		return "accept failed";
+	case PAUSE_DEATHS:
+		return "in hand at repeated deaths of the worker";
+	case PAUSE_SHARE:
+		return "its share of the sessions reached";
+	case PAUSE_PIPES:
+		return "no pipe left";
 	}
 	return "?";
 }
 
-/* A UNIX datagram socket whose reading side was shut down is readable for ever: of one that leaves only news are told. */
+/* A UNIX datagram socket whose reading side was shut down is readable for ever: of one that leaves
+ * only news are told. */
 static uint32_t interest(const struct listener *listener)
 {
-	const struct ledger_listener *record = listener_record(listener->thread, listener_index(listener));
+	const struct ledger_listener *record =
+		listener_record(listener->thread, listener_index(listener));
 
 	if (!listener->fed)
 		return EPOLLIN | (record->n_fds == 1 ? EPOLLEXCLUSIVE : 0);
@@ -69,7 +84,8 @@ static uint32_t interest(const struct listener *listener)
 
 int listener_watch(struct listener *listener)
 {
-	int r = loop_add(&listener->thread->loop, listener->fd, interest(listener), KIND_LISTENER, listener_index(listener));
+	int r = loop_add(&listener->thread->loop, listener->fd, interest(listener), KIND_LISTENER,
+			 listener_index(listener));
 
 	return r == -EEXIST ? 0 : r; /* what could not be removed when it paused */
 }
@@ -77,7 +93,8 @@ int listener_watch(struct listener *listener)
 /* What a session's end may give. */
 bool listener_waits_for_session(uint32_t why)
 {
-	return why == PAUSE_SESSIONS || why == PAUSE_LIMIT || why == PAUSE_SHARE || why == PAUSE_DESCRIPTORS;
+	return why == PAUSE_SESSIONS || why == PAUSE_LIMIT || why == PAUSE_SHARE ||
+	       why == PAUSE_DESCRIPTORS;
 }
 
 static void wait_for_session(struct listener *listener)
@@ -95,19 +112,26 @@ static void wait_for_session(struct listener *listener)
 	thread->paused_last = listener;
 }
 
-/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it again. */
+/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it again.
+ */
 static void log_pause(const struct listener *listener, uint32_t why)
 {
-	const char *name = listener_route(listener->thread, listener_index(listener), listener->generation)->name;
+	const char *name =
+		listener_route(listener->thread, listener_index(listener), listener->generation)
+			->name;
 	struct log_entry entry = {.event = EVENT_ACCEPTING_RESTS};
 	char text[TOLD_TEXT_MAX];
 	uint32_t times;
 
-	if (!told_again(listener->thread, TOLD_PAUSED, listener_route_slot(listener->thread, listener_index(listener), listener->generation), &times))
+	if (!told_again(listener->thread, TOLD_PAUSED,
+			listener_route_slot(listener->thread, listener_index(listener),
+					    listener->generation),
+			&times))
 		return;
 	log_add_field(&entry, "ROUTE", name);
 	log_add_field(&entry, "REASON", listener_pause_name(why));
-	log_event(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, &entry, "route %s: accepting pauses: %s%s", name, listener_pause_name(why),
+	log_event(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, &entry,
+		  "route %s: accepting pauses: %s%s", name, listener_pause_name(why),
 		  told_times(times, text));
 }
 
@@ -117,14 +141,16 @@ void listener_pause(struct listener *listener, uint32_t why, uint64_t ms)
 
 	if (!listener->paused) {
 		loop_remove(&thread->loop, listener->fd);
-		if (atomic_exchange(&listener_record(thread, listener_index(listener))->paused, why) != why)
+		if (atomic_exchange(&listener_record(thread, listener_index(listener))->paused,
+				    why) != why)
 			log_pause(listener, why);
 	}
 	listener->paused = why;
 	if (listener_waits_for_session(why))
 		wait_for_session(listener);
 	if (why != PAUSE_DEATHS)
-		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + ms * NSEC_PER_MSEC);
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now + ms * NSEC_PER_MSEC);
 }
 
 void listener_resume(struct listener *listener)
@@ -165,7 +191,8 @@ void listener_hold_back(struct listener *listener, uint64_t until)
 	struct loop *loop = &listener->thread->loop;
 
 	if (!listener->held_back)
-		listener->held_back = loop_change(loop, listener->fd, 0, KIND_LISTENER, listener_index(listener)) == 0;
+		listener->held_back = loop_change(loop, listener->fd, 0, KIND_LISTENER,
+						  listener_index(listener)) == 0;
 	timer_set(&loop->timers, &listener->timer, until);
 }
 
@@ -176,7 +203,8 @@ void listener_go_on(struct thread *thread, uint32_t index)
 	if (!listener->thread || !listener->held_back)
 		return;
 	if (loop_change(&thread->loop, listener->fd, interest(listener), KIND_LISTENER, index)) {
-		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LISTENER_PAUSE_MS * NSEC_PER_MSEC);
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now + LISTENER_PAUSE_MS * NSEC_PER_MSEC);
 		return;
 	}
 	listener->held_back = false;

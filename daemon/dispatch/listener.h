@@ -24,25 +24,25 @@ struct ledger_listener;
 struct thread;
 
 enum {
-	LISTENER_BATCH = 64, /* connections accepted a turn */
+	LISTENER_BATCH = 64,	 /* connections accepted a turn */
 	LISTENER_PAUSE_MS = 100, /* before a paused listener is tried again */
-	LISTENER_RESUMED = 16, /* paused listeners that go on when a session ends */
+	LISTENER_RESUMED = 16,	 /* paused listeners that go on when a session ends */
 };
 
 struct listener {
 	struct timer timer;
 	struct thread *thread; /* NULL: not this thread's */
 	const struct generation *generation;
-	uint32_t paused; /* enum ledger_pause */
+	uint32_t paused;	      /* enum ledger_pause */
 	struct listener *paused_next; /* of the thread's, while on_paused_list */
 	bool on_paused_list;
 	uint32_t sessions; /* that it feeds */
 	int fd;
-	bool fed;        /* a datagram socket: its messages are read here */
-	bool held_back;  /* ... but not now: its session takes none */
-	bool owed;       /* the message at the head of its queue is on its way already */
+	bool fed;	 /* a datagram socket: its messages are read here */
+	bool held_back;	 /* ... but not now: its session takes none */
+	bool owed;	 /* the message at the head of its queue is on its way already */
 	uint32_t errors; /* that its socket gave in place of messages, in a row */
-	uint64_t stuck;  /* drop-old: exchange_gives_up() */
+	uint64_t stuck;	 /* drop-old: exchange_gives_up() */
 };
 
 /* Takes up every listener of the ledger that this thread has a part in. */
@@ -55,10 +55,13 @@ void listener_handle(void *thread, uint64_t name, uint32_t events);
 struct ledger_listener *listener_record(const struct thread *thread, uint32_t index);
 uint32_t listener_index(const struct listener *listener);
 const struct config_leg *listener_leg(const struct listener *listener);
-const struct config_route *listener_route(const struct thread *thread, uint32_t index, const struct generation *generation);
-uint32_t listener_route_slot(const struct thread *thread, uint32_t index, const struct generation *generation);
+const struct config_route *listener_route(const struct thread *thread, uint32_t index,
+					  const struct generation *generation);
+uint32_t listener_route_slot(const struct thread *thread, uint32_t index,
+			     const struct generation *generation);
 
-/* It is watched; pauses for a reason (enum ledger_pause), to be tried again after so long; goes on. */
+/* It is watched; pauses for a reason (enum ledger_pause), to be tried again after so long; goes on.
+ */
 int listener_watch(struct listener *listener);
 void listener_pause(struct listener *listener, uint32_t why, uint64_t ms);
 void listener_resume(struct listener *listener);
@@ -66,7 +69,8 @@ void listener_resume(struct listener *listener);
 /* Whether a session's end may give what it pauses for. */
 bool listener_waits_for_session(uint32_t why);
 
-/* A session of the thread has ended: what was paused for want of room may go on, those first that have waited for the longest time. */
+/* A session of the thread has ended: what was paused for want of room may go on, those first that
+ * have waited for the longest time. */
 void listeners_resume(struct thread *thread);
 
 /* A datagram listener feeds one session more, or one less. */

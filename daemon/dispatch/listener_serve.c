@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a thread does at its listeners. The sockets belong to the ledger; a thread watches its own one of a SO_REUSEPORT group, or, with the
- * others and EPOLLEXCLUSIVE, the only one. A place is taken (in the table, and within limit.sessions) before accept(2), so that a limit is never overstepped and a client that
- * there is no room for waits in the kernel's queue.
+ * What a thread does at its listeners. The sockets belong to the ledger; a thread watches its own
+ * one of a SO_REUSEPORT group, or, with the others and EPOLLEXCLUSIVE, the only one. A place is
+ * taken (in the table, and within limit.sessions) before accept(2), so that a limit is never
+ * overstepped and a client that there is no room for waits in the kernel's queue.
  */
 #include "dispatch/listener.h"
 
@@ -37,7 +38,8 @@ enum {
 	PAUSE_ERROR_MS = 1000,
 	LEAVE_POLL_MS = 50,
 	LEAVE_OLD_POLL_MS = 1000, /* nothing but its sessions keeps it */
-	LEAVE_EMPTY_SECONDS = 1,  /* a leaving listener is closed when it has been asked for so long */
+	LEAVE_EMPTY_SECONDS =
+		1, /* a leaving listener is closed when it has been asked for so long */
 };
 
 static void reset(int fd)
@@ -47,7 +49,8 @@ static void reset(int fd)
 }
 
 /* Gives back what was taken for a client that is refused; session may be NULL. */
-static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd, enum refusal why)
+static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd,
+		      enum refusal why)
 {
 	uint32_t slot = listener_route_slot(thread, index, thread->listeners[index].generation);
 
@@ -57,15 +60,17 @@ static void turn_away(struct thread *thread, uint32_t index, struct session *ses
 	reset(fd);
 }
 
-/* Whether one of our own sessions came back to where it has been; else it is noted where the client comes from. */
-static bool is_loop(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer,
-		    struct chain *chain)
+/* Whether one of our own sessions came back to where it has been; else it is noted where the client
+ * comes from. */
+static bool is_loop(struct thread *thread, uint32_t index, struct session *session, int fd,
+		    const struct address *peer, struct chain *chain)
 {
 	const struct ledger_listener *record = listener_record(thread, index);
 	const struct config_route *route = listener_route(thread, index, session->generation);
 	uint32_t slot = session->generation->route_slots[record->route];
 
-	chain_find(thread, index, &route->listen[record->endpoint].legs[record->leg], fd, peer, slot, chain);
+	chain_find(thread, index, &route->listen[record->endpoint].legs[record->leg], fd, peer,
+		   slot, chain);
 	if (!chain->is_loop)
 		return false;
 	chain_report(thread, slot, chain);
@@ -74,7 +79,8 @@ static bool is_loop(struct thread *thread, uint32_t index, struct session *sessi
 }
 
 /* With a slot and a place taken. */
-static void admit(struct thread *thread, uint32_t index, struct session *session, int fd, const struct address *peer)
+static void admit(struct thread *thread, uint32_t index, struct session *session, int fd,
+		  const struct address *peer)
 {
 	const struct ledger_listener *record = listener_record(thread, index);
 	const struct config_route *route = listener_route(thread, index, session->generation);
@@ -101,20 +107,25 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 }
 
 /* A slot and a place: 0, or why there is none (enum ledger_pause). */
-static int prepare(struct thread *thread, uint32_t index, const struct generation *generation, struct session **ret)
+static int prepare(struct thread *thread, uint32_t index, const struct generation *generation,
+		   struct session **ret)
 {
 	const struct config_route *route = listener_route(thread, index, generation);
-	int why = share_claim(thread, listener_route_slot(thread, index, generation), route->limit_sessions, ret);
+	int why = share_claim(thread, listener_route_slot(thread, index, generation),
+			      route->limit_sessions, ret);
 
 	if (!why)
 		(*ret)->generation = generation;
 	return why;
 }
 
-/* No place is left to wait in for targets that are all down: new clients are reset at once, and do not wait in the kernel's queue. */
-static bool is_hopeless(const struct thread *thread, uint32_t index, const struct generation *generation, uint32_t why)
+/* No place is left to wait in for targets that are all down: new clients are reset at once, and do
+ * not wait in the kernel's queue. */
+static bool is_hopeless(const struct thread *thread, uint32_t index,
+			const struct generation *generation, uint32_t why)
 {
-	return listener_waits_for_session(why) && target_all_down(thread, generation, listener_record(thread, index)->route);
+	return listener_waits_for_session(why) &&
+	       target_all_down(thread, generation, listener_record(thread, index)->route);
 }
 
 /* What an error of accept(2) means: 0, try the next connection; else why to pause. */
@@ -132,11 +143,13 @@ static uint32_t judge(int error)
 		break;
 	}
 	/* Errors of the connection, not of the listener: accept(2). */
-	return error == EPERM || error == ENOPROTOOPT || error == EOPNOTSUPP ? PAUSE_NONE : PAUSE_ERROR;
+	return error == EPERM || error == ENOPROTOOPT || error == EOPNOTSUPP ? PAUSE_NONE
+									     : PAUSE_ERROR;
 }
 
 /* One connection. 0: accepted; -EAGAIN: no more; positive: pause. */
-static int accept_one(struct thread *thread, struct listener *listener, uint32_t index, bool *accepted)
+static int accept_one(struct thread *thread, struct listener *listener, uint32_t index,
+		      bool *accepted)
 {
 	struct session *session;
 	struct address peer = {.len = sizeof peer.storage};
@@ -147,9 +160,11 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 		return pause;
 	if (pause)
 		session = NULL;
-	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = accept4(listener->fd, address_sockaddr(&peer), &peer.len,
+		     SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd >= 0) {
-		atomic_fetch_add_explicit(&listener_record(thread, index)->accepted, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&listener_record(thread, index)->accepted, 1,
+					  memory_order_relaxed);
 		*accepted = true;
 		if (session)
 			admit(thread, index, session, fd, &peer);
@@ -159,7 +174,8 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 	}
 	pause = errno == EAGAIN ? -EAGAIN : (int)judge(errno);
 	if (pause == PAUSE_ERROR)
-		log_error("route %s: accept: %m", listener_route(thread, index, listener->generation)->name);
+		log_error("route %s: accept: %m",
+			  listener_route(thread, index, listener->generation)->name);
 	if (session)
 		share_abandon(session, listener_route_slot(thread, index, listener->generation));
 	return pause;
@@ -173,7 +189,8 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 	hand_listener(thread, index);
 	for (int i = 0; !r && i < LISTENER_BATCH; i++)
 		r = accept_one(thread, listener, index, &accepted);
-	/* Nothing but errors of connections: those that stay at the head of the queue would be told of for ever. */
+	/* Nothing but errors of connections: those that stay at the head of the queue would be told
+	 * of for ever. */
 	return r || accepted ? r : PAUSE_ERROR;
 }
 
@@ -204,7 +221,8 @@ void listener_handle(void *context, uint64_t name, uint32_t events)
 	}
 	r = accept_batch(thread, listener, index);
 	if (r > 0)
-		listener_pause(listener, (uint32_t)r, r == PAUSE_ERROR ? PAUSE_ERROR_MS : LISTENER_PAUSE_MS);
+		listener_pause(listener, (uint32_t)r,
+			       r == PAUSE_ERROR ? PAUSE_ERROR_MS : LISTENER_PAUSE_MS);
 }
 
 static void wake_keeper(const struct thread *thread)
@@ -215,15 +233,16 @@ static void wake_keeper(const struct thread *thread)
 		return; /* full: it is being woken already */
 }
 
-/* Where one socket stays among several that leave, one of these goes at a time: for a moment new connections may come to the others, which
- * must still be accepted from. */
+/* Where one socket stays among several that leave, one of these goes at a time: for a moment new
+ * connections may come to the others, which must still be accepted from. */
 static bool has_turn(const struct thread *thread, uint32_t index)
 {
 	const struct ledger *ledger = thread->worker->ledger;
 	const struct ledger_listener *own = &ledger->listeners[index];
 
 	for (uint32_t i = 0; own->group && own->n_fds == 1 && i < index; i++)
-		if (ledger->listeners[i].state == LISTENER_LEAVING && ledger->listeners[i].group == own->group)
+		if (ledger->listeners[i].state == LISTENER_LEAVING &&
+		    ledger->listeners[i].group == own->group)
 			return false;
 	return true;
 }
@@ -236,21 +255,25 @@ static void count_drops(const struct listener *listener, struct ledger_listener 
 
 	if (!socket_may_drop(listener_leg(listener)->row))
 		return;
-	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->kernel, socket_drops(fd) - record->drops_before);
+	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->kernel,
+		     socket_drops(fd) - record->drops_before);
 	record->drops_before = 0;
 }
 
 /* ... and what it had dropped before, where the socket was passed to us. */
 static void note_drops(const struct listener *listener, struct ledger_listener *record, int fd)
 {
-	const struct config_endpoint *endpoint = &listener->generation->config->routes[record->route].listen[record->endpoint];
+	const struct config_endpoint *endpoint =
+		&listener->generation->config->routes[record->route].listen[record->endpoint];
 
-	if (!record->drops_known && endpoint->values[ENDPOINT_FD].value.text && socket_may_drop(listener_leg(listener)->row))
+	if (!record->drops_known && endpoint->values[ENDPOINT_FD].value.text &&
+	    socket_may_drop(listener_leg(listener)->row))
 		record->drops_before = socket_drops(fd);
 	record->drops_known = 1;
 }
 
-/* The thread's part of a leaving listener is done with. One that has a place in a group is closed by the keeper, who moves the others. */
+/* The thread's part of a leaving listener is done with. One that has a place in a group is closed
+ * by the keeper, who moves the others. */
 static void leave(struct thread *thread, struct listener *listener, uint32_t index)
 {
 	struct ledger_listener *record = listener_record(thread, index);
@@ -280,23 +303,27 @@ static bool is_feed(const struct listener *listener)
 	return listener_leg(listener)->row->capabilities & SPLICED_FEED;
 }
 
-/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say still leaves through it. What it holds
- * is received at once, a batch a turn. */
-static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index, uint32_t since)
+/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say
+ * still leaves through it. What it holds is received at once, a batch a turn. */
+static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index,
+			    uint32_t since)
 {
 	bool more = listener->paused != PAUSE_DEATHS && receive(thread, listener, index);
-	bool old = thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && !listener->held_back;
+	bool old = thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS &&
+		   !listener->held_back;
 	uint64_t wait = (old ? LEAVE_OLD_POLL_MS : LEAVE_POLL_MS) * NSEC_PER_MSEC;
 
 	if (old && !more && !listener->sessions)
 		leave(thread, listener, index);
 	else
-		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + (more ? 1 : wait));
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now + (more ? 1 : wait));
 }
 
 static void listener_timer(struct timer *timer)
 {
-	struct listener *listener = (struct listener *)((char *)timer - offsetof(struct listener, timer));
+	struct listener *listener =
+		(struct listener *)((char *)timer - offsetof(struct listener, timer));
 	struct thread *thread = listener->thread;
 	uint32_t index = listener_index(listener);
 	uint32_t since = listener_record(thread, index)->leaving_since;
@@ -315,11 +342,14 @@ static void listener_timer(struct timer *timer)
 		leave_datagrams(thread, listener, index, since);
 		return;
 	}
-	if ((listener->paused == PAUSE_DEATHS || accept_batch(thread, listener, index) == -EAGAIN) &&
-	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS && has_turn(thread, index))
+	if ((listener->paused == PAUSE_DEATHS ||
+	     accept_batch(thread, listener, index) == -EAGAIN) &&
+	    thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS &&
+	    has_turn(thread, index))
 		leave(thread, listener, index);
 	else
-		timer_set(&thread->loop.timers, &listener->timer, thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
 }
 
 static void adopt(struct thread *thread, uint32_t index)
@@ -327,20 +357,29 @@ static void adopt(struct thread *thread, uint32_t index)
 	struct ledger_listener *record = listener_record(thread, index);
 	struct listener *listener = &thread->listeners[index];
 	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
-	int fd = place < record->n_fds ? record->fds[place] : -1; /* one that was opened for fewer threads */
-	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
+	int fd = place < record->n_fds ? record->fds[place]
+				       : -1; /* one that was opened for fewer threads */
+	const struct generation *generation =
+		generation_find(thread->worker->generations, record->generation);
 	const struct spliced_row *row;
 	uint64_t capabilities;
 
-	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0 || record->let_go[place])
+	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0 ||
+	    record->let_go[place])
 		return;
-	row = generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row;
+	row = generation->config->routes[record->route]
+		      .listen[record->endpoint]
+		      .legs[record->leg]
+		      .row;
 	capabilities = row->capabilities;
 	/* Messages have one reader; and whoever closes a socket must be its only one. */
-	if (record->n_fds == 1 && (capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED) || record->state == LISTENER_LEAVING) &&
+	if (record->n_fds == 1 &&
+	    (capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED) ||
+	     record->state == LISTENER_LEAVING) &&
 	    thread->index != index % thread->worker->n_threads)
 		return;
-	*listener = (struct listener){.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
+	*listener = (struct listener){
+		.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
 	thread->fronts[index] = fd + 1;
 	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
 	/* Release 0.2 did none of it. */
@@ -358,7 +397,8 @@ static void adopt(struct thread *thread, uint32_t index)
 	/* Where reloads follow each other quickly, no worker lives long enough to wait. */
 	if (record->state == LISTENER_LEAVING)
 		timer_set(&thread->loop.timers, &listener->timer,
-			  thread->loop.now / NSEC_PER_SEC > record->leaving_since + LEAVE_EMPTY_SECONDS
+			  thread->loop.now / NSEC_PER_SEC >
+					  record->leaving_since + LEAVE_EMPTY_SECONDS
 				  ? thread->loop.now
 				  : thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
 }

@@ -31,19 +31,22 @@ static void tell(struct session *session, unsigned side, int r, const struct rep
 	if (report->text)
 		log_warning("%.*s", (int)strcspn(report->text, "\n"), report->text);
 	else if (r < 0)
-		log_warning("route %s: %s waits: %s", session->route->name, endpoint->text, strerror(-r));
+		log_warning("route %s: %s waits: %s", session->route->name, endpoint->text,
+			    strerror(-r));
 	else
 		log_notice("route %s: %s is back", session->route->name, endpoint->text);
 	*waits = -r;
 }
 
-/* A feed's socket is its listener's: the keeper opens another. What was opened for the session goes with it. */
+/* A feed's socket is its listener's: the keeper opens another. What was opened for the session goes
+ * with it. */
 static void replace(struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
 
 	if (!side && record->front == FRONT_FED) {
-		atomic_store(&session->thread->worker->ledger->listeners[record->listener].useless, 1);
+		atomic_store(&session->thread->worker->ledger->listeners[record->listener].useless,
+			     1);
 		return;
 	}
 	session->useless = true;
@@ -59,8 +62,11 @@ int look_at_side(struct session *session, unsigned side)
 
 	if (!wants_looks(session, side))
 		return 0;
-	config_hear(session->generation->config, session->route, session_endpoint(session, side), leg, &report);
-	r = (int)CALLBACK(leg->family, look, leg->family->plugin.look(session_fd(session, side), &leg->options, &lost));
+	config_hear(session->generation->config, session->route, session_endpoint(session, side),
+		    leg, &report);
+	r = (int)CALLBACK(
+		leg->family, look,
+		leg->family->plugin.look(session_fd(session, side), &leg->options, &lost));
 	config_hear_nothing();
 	if (r == CALLBACK_REFUSED)
 		return r;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table is an array of sets; a key belongs to one set, and takes the oldest of its places. A writer claims a place by putting
- * OWN_BUSY in place of the key that it saw there, so that two never write one place; a reader looks at key and stamp before and after.
+ * The table is an array of sets; a key belongs to one set, and takes the oldest of its places. A
+ * writer claims a place by putting OWN_BUSY in place of the key that it saw there, so that two
+ * never write one place; a reader looks at key and stamp before and after.
  */
 #include "dispatch/own.h"
 
@@ -96,7 +97,8 @@ void own_add(struct own_table *table, uint64_t key, const struct own_socket *soc
 		return;
 	write_place(place, socket);
 	/* As late as can be: who did not find the key, looked before. */
-	atomic_store_explicit(&place->stamp, atomic_fetch_add(&table->stamp, 1), memory_order_relaxed);
+	atomic_store_explicit(&place->stamp, atomic_fetch_add(&table->stamp, 1),
+			      memory_order_relaxed);
 	atomic_store_explicit(&place->key, key, memory_order_release);
 }
 
@@ -108,10 +110,18 @@ bool own_find(const struct own_table *table, uint64_t key, struct own_socket *re
 	if (!place)
 		return false;
 	stamp = atomic_load_explicit(&place->stamp, memory_order_acquire);
-	*ret = (struct own_socket){
-		.remote = place->remote, .front = place->front, .accepted = place->accepted, .root = place->root, .mark = place->mark,
-		.depth = place->depth, .route = place->route, .slot = place->slot, .serial = place->serial, .begun = place->begun,
-		.grouped = place->grouped, .stamp = stamp};
+	*ret = (struct own_socket){.remote = place->remote,
+				   .front = place->front,
+				   .accepted = place->accepted,
+				   .root = place->root,
+				   .mark = place->mark,
+				   .depth = place->depth,
+				   .route = place->route,
+				   .slot = place->slot,
+				   .serial = place->serial,
+				   .begun = place->begun,
+				   .grouped = place->grouped,
+				   .stamp = stamp};
 	atomic_thread_fence(memory_order_acquire);
 	return atomic_load_explicit(&place->key, memory_order_relaxed) == clean(key) &&
 	       atomic_load_explicit(&place->stamp, memory_order_relaxed) == stamp;

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets of our own, known to all threads of a worker: by the address that a peer sees of them, where they went and which session
- * connected them. An entry of a stream outlives its socket until its place is needed: the connection may wait to be accepted when
- * its session has ended already. A table of fixed size without locks: what finds no place is not known, which is no harm but one
+ * Sockets of our own, known to all threads of a worker: by the address that a peer sees of them,
+ * where they went and which session connected them. An entry of a stream outlives its socket until
+ * its place is needed: the connection may wait to be accepted when its session has ended already. A
+ * table of fixed size without locks: what finds no place is not known, which is no harm but one
  * more way round a loop.
  */
 #pragma once
@@ -11,16 +12,17 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of one socket and the session that connected it: chain.h tells what it is for. Times are counted in entries. */
+/* Of one socket and the session that connected it: chain.h tells what it is for. Times are counted
+ * in entries. */
 struct own_socket {
 	uint64_t remote;   /* where it went; 0: need not be compared */
-	uint64_t front;    /* of a root: the key that its client would have if he was ours */
+	uint64_t front;	   /* of a root: the key that its client would have if he was ours */
 	uint32_t accepted; /* ... and when he was looked up in vain */
 	uint32_t root, mark, depth, route; /* root, mark and route: slots of routes */
 	uint32_t slot, serial;
-	uint32_t begun;    /* when it was about to connect */
-	uint32_t grouped;  /* what it sends was sent to a multicast group before */
-	uint32_t stamp;    /* when the entry was made */
+	uint32_t begun;	  /* when it was about to connect */
+	uint32_t grouped; /* what it sends was sent to a multicast group before */
+	uint32_t stamp;	  /* when the entry was made */
 };
 
 struct own_place {

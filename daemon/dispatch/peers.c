@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The table of peers: chains of session slots, hashed by XXH3 under a seed that each worker draws: a sender chooses his address and port,
- * and who knew the hash could choose thousands that share one chain. It keeps nothing that the records do not say, so that an heir
- * makes it anew, under a seed of its own.
+ * The table of peers: chains of session slots, hashed by XXH3 under a seed that each worker draws:
+ * a sender chooses his address and port, and who knew the hash could choose thousands that share
+ * one chain. It keeps nothing that the records do not say, so that an heir makes it anew, under a
+ * seed of its own.
  */
 #include "dispatch/peers.h"
 
@@ -42,15 +43,17 @@ uint32_t peers_hash(uint64_t seed, const void *key, size_t len)
 	return (uint32_t)XXH3_64bits_withSeed(key, len, seed);
 }
 
-static void make_key(const struct family *family, uint32_t listener, const struct sockaddr *address, socklen_t len,
-		     const void *reply, size_t reply_len, struct key *key)
+static void make_key(const struct family *family, uint32_t listener, const struct sockaddr *address,
+		     socklen_t len, const void *reply, size_t reply_len, struct key *key)
 {
 	int n = -ENOSYS;
 
 	memcpy(key->bytes, &listener, sizeof listener);
 	key->len = sizeof listener;
 	if (len && family->plugin.canonical)
-		n = (int)CALLBACK(family, canonical, family->plugin.canonical(address, len, key->bytes + key->len, LEDGER_PEER_MAX));
+		n = (int)CALLBACK(family, canonical,
+				  family->plugin.canonical(address, len, key->bytes + key->len,
+							   LEDGER_PEER_MAX));
 	if (n < 0) {
 		n = len < LEDGER_PEER_MAX ? (int)len : LEDGER_PEER_MAX;
 		memcpy(key->bytes + key->len, address, (size_t)n);
@@ -65,8 +68,8 @@ static void session_key(const struct session *session, struct key *key)
 	const struct ledger_session *record = session_record(session);
 	const struct ledger_flow *flow = session_flow(session);
 
-	make_key(session_leg(session, 0)->family, record->listener, (const void *)flow->peer, flow->peer_len, flow->reply,
-		 flow->reply_len, key);
+	make_key(session_leg(session, 0)->family, record->listener, (const void *)flow->peer,
+		 flow->peer_len, flow->reply, flow->reply_len, key);
 }
 
 static bool has_key(const struct session *session, uint32_t hash, const struct key *key)
@@ -79,14 +82,17 @@ static bool has_key(const struct session *session, uint32_t hash, const struct k
 	return own.len == key->len && !memcmp(own.bytes, key->bytes, key->len);
 }
 
-struct session *peers_find(struct thread *thread, const struct family *family, const struct peer *peer)
+struct session *peers_find(struct thread *thread, const struct family *family,
+			   const struct peer *peer)
 {
 	struct key key;
 	uint32_t hash, next;
 
-	make_key(family, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len, &key);
+	make_key(family, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len,
+		 &key);
 	hash = peers_hash(thread->worker->seed, key.bytes, key.len);
-	for (next = thread->peers[hash & thread->peers_mask]; next; next = session_at(thread, next - 1)->peer_next)
+	for (next = thread->peers[hash & thread->peers_mask]; next;
+	     next = session_at(thread, next - 1)->peer_next)
 		if (has_key(session_at(thread, next - 1), hash, &key))
 			return session_at(thread, next - 1);
 	return NULL;

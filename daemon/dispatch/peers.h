@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Peers of datagram listeners: which session a message belongs to. One table a thread, of the sessions that the thread's
- * listeners feed, by listener, canonical peer and the address of ours that was asked.
+ * Peers of datagram listeners: which session a message belongs to. One table a thread, of the
+ * sessions that the thread's listeners feed, by listener, canonical peer and the address of ours
+ * that was asked.
  */
 #pragma once
 
@@ -20,7 +21,8 @@ struct peer {
 	const struct sockaddr *address;
 	socklen_t len; /* 0: nobody that could be answered */
 	uint32_t reply_len;
-	_Alignas(8) uint8_t reply[LEDGER_REPLY_MAX]; /* what the family's reply() made of the message */
+	_Alignas(8)
+		uint8_t reply[LEDGER_REPLY_MAX]; /* what the family's reply() made of the message */
 };
 
 /* Which chain a key belongs to, under a worker's seed. */
@@ -30,7 +32,8 @@ uint32_t peers_hash(uint64_t seed, const void *key, size_t len);
 int peers_init(struct thread *thread);
 
 /* The session of a peer, or NULL. */
-struct session *peers_find(struct thread *thread, const struct family *family, const struct peer *peer);
+struct session *peers_find(struct thread *thread, const struct family *family,
+			   const struct peer *peer);
 
 /* Puts a session in, by what its record and flow say of its peer; takes it out, if it is there. */
 void peers_add(struct session *session);

@@ -11,7 +11,8 @@
 
 bool pool_row_goes_unheard(const struct spliced_row *row)
 {
-	return row->capabilities & SPLICED_CONNECTIONLESS && !(row->capabilities & SPLICED_RELIABLE);
+	return row->capabilities & SPLICED_CONNECTIONLESS &&
+	       !(row->capabilities & SPLICED_RELIABLE);
 }
 
 /* Messages that are handed in meanwhile may be framed for the target already. */
@@ -34,8 +35,10 @@ static bool may_be_asked(const struct session *session, uint32_t member, bool la
 	if (lane_is(session))
 		return true;
 	if (pool_row_goes_unheard(session->route->targets[member].legs[0].row))
-		return session->pool_down || last || !target_is_down(thread, session->generation, record->route, member);
-	return target_may_be_asked(thread, session->generation, record->route, member, session->pool_down,
+		return session->pool_down || last ||
+		       !target_is_down(thread, session->generation, record->route, member);
+	return target_may_be_asked(thread, session->generation, record->route, member,
+				   session->pool_down,
 				   thread->loop.now + session->route->connect_timeout);
 }
 
@@ -47,7 +50,9 @@ static bool next_member(struct session *session)
 
 	if (begins) {
 		session->pool_left = lane_is(session) ? 1 : count;
-		session->pool_down = lane_is(session) || target_all_down(session->thread, session->generation, record->route);
+		session->pool_down =
+			lane_is(session) ||
+			target_all_down(session->thread, session->generation, record->route);
 	}
 	while (session->pool_left) {
 		uint32_t member = lane_is(session) ? lane_member(session) : record->cursor % count;
@@ -76,7 +81,8 @@ bool pool_has_another(const struct session *session)
 	const struct ledger_session *record = session_record(session);
 
 	for (uint32_t i = 0; i < session->route->n_targets; i++)
-		if (i != record->target && !target_is_down(session->thread, session->generation, record->route, i))
+		if (i != record->target &&
+		    !target_is_down(session->thread, session->generation, record->route, i))
 			return true;
 	return false;
 }
@@ -86,13 +92,15 @@ bool pool_has_one_that_works(const struct session *session)
 	const struct ledger_session *record = session_record(session);
 
 	for (uint32_t i = 0; i < session->route->n_targets; i++)
-		if (i != record->target && !target_fails(session->thread, session->generation, record->route, i))
+		if (i != record->target &&
+		    !target_fails(session->thread, session->generation, record->route, i))
 			return true;
 	return false;
 }
 
 /* The next that is not known to be down; where all are, simply the next. */
-static uint32_t choose(const struct thread *thread, const struct generation *generation, uint32_t route, uint32_t turn)
+static uint32_t choose(const struct thread *thread, const struct generation *generation,
+		       uint32_t route, uint32_t turn)
 {
 	uint32_t count = generation->config->routes[route].n_targets;
 
@@ -102,7 +110,8 @@ static uint32_t choose(const struct thread *thread, const struct generation *gen
 	return turn % count;
 }
 
-void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route, uint32_t *members, unsigned count)
+void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route,
+		 uint32_t *members, unsigned count)
 {
 	uint32_t turn = target_take_turns(thread, generation, route, count);
 

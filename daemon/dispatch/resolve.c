@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names. It owns the c-ares channel, whose sockets are watched by the clerk's loop, and a job for each target that has a
- * name. A job asks for the addresses of each of the endpoint's families at once, and writes them down by turns, IPv6 first
- * (RFC 8305, section 4), when the last answer is in. Always true: an answer of nothing never replaces addresses.
+ * Names. It owns the c-ares channel, whose sockets are watched by the clerk's loop, and a job for
+ * each target that has a name. A job asks for the addresses of each of the endpoint's families at
+ * once, and writes them down by turns, IPv6 first (RFC 8305, section 4), when the last answer is
+ * in. Always true: an answer of nothing never replaces addresses.
  */
 #include "dispatch/resolve.h"
 
@@ -22,7 +23,7 @@
 
 enum {
 	REFRESH_SECONDS = 30,
-	RETRY_SECONDS = 1,      /* after a failure; doubled up to REFRESH_SECONDS */
+	RETRY_SECONDS = 1, /* after a failure; doubled up to REFRESH_SECONDS */
 	LOOKUP_TIMEOUT_MS = 2000,
 	LOOKUP_TRIES = 2,
 	LEGS_MAX = 2,
@@ -76,20 +77,23 @@ static void arm(struct resolver *resolver)
 		timer_clear(&loop->timers, &resolver->timer);
 }
 
-/* c-ares asks the kernel: a socket that has its number from an earlier one is only looked at in vain. */
+/* c-ares asks the kernel: a socket that has its number from an earlier one is only looked at in
+ * vain. */
 static void handle_socket(void *context, uint64_t name, uint32_t events)
 {
 	struct resolver *resolver = context;
 	ares_socket_t fd = (ares_socket_t)loop_index(name);
 
-	ares_process_fd(resolver->channel, events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? fd : ARES_SOCKET_BAD,
+	ares_process_fd(resolver->channel,
+			events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? fd : ARES_SOCKET_BAD,
 			events & EPOLLOUT ? fd : ARES_SOCKET_BAD);
 	arm(resolver);
 }
 
 static void handle_timeout(struct timer *timer)
 {
-	struct resolver *resolver = (struct resolver *)((char *)timer - offsetof(struct resolver, timer));
+	struct resolver *resolver =
+		(struct resolver *)((char *)timer - offsetof(struct resolver, timer));
 
 	ares_process_fd(resolver->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
 	arm(resolver);
@@ -107,7 +111,8 @@ static unsigned interleave(const struct job *job, struct ledger_address *ret)
 	return n;
 }
 
-static void write_down(struct ledger_target *target, const struct ledger_address *addresses, unsigned count)
+static void write_down(struct ledger_target *target, const struct ledger_address *addresses,
+		       unsigned count)
 {
 	uint32_t sequence = atomic_load(&target->sequence) | 1;
 
@@ -137,15 +142,19 @@ static uint64_t next_look(struct job *job, bool found)
 static void tell(const struct job *job, bool found)
 {
 	const char *host = job->endpoint->legs[0].host_name;
-	struct log_entry entry = {.event = job->target->n_addresses ? EVENT_NONE : found ? EVENT_TARGET_UP : EVENT_TARGET_DOWN};
+	struct log_entry entry = {.event = job->target->n_addresses ? EVENT_NONE
+					   : found		    ? EVENT_TARGET_UP
+								    : EVENT_TARGET_DOWN};
 
 	if (found == !job->failures)
 		return;
 	log_add_field(&entry, "TARGET", job->target->name);
 	if (found)
-		log_event(LOG_NOTICE, &entry, "target %s: %s resolves again", job->target->name, host);
+		log_event(LOG_NOTICE, &entry, "target %s: %s resolves again", job->target->name,
+			  host);
 	else
-		log_event(LOG_WARNING, &entry, "target %s: %s does not resolve%s", job->target->name, host,
+		log_event(LOG_WARNING, &entry, "target %s: %s does not resolve%s",
+			  job->target->name, host,
 			  job->target->n_addresses ? "; the last addresses are kept" : "");
 }
 
@@ -158,7 +167,8 @@ static void finish_job(struct job *job)
 	tell(job, count > 0);
 	if (count)
 		write_down(job->target, addresses, count);
-	timer_set(&loop->timers, &job->timer, clock_monotonic() + next_look(job, count > 0) * NSEC_PER_SEC);
+	timer_set(&loop->timers, &job->timer,
+		  clock_monotonic() + next_look(job, count > 0) * NSEC_PER_SEC);
 }
 
 static void collect(struct job *job, unsigned leg_index, const struct ares_addrinfo_node *node)
@@ -169,13 +179,15 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	struct address address;
 	int r;
 
-	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX || node->ai_family != leg->family->plugin.domain)
+	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX ||
+	    node->ai_family != leg->family->plugin.domain)
 		return;
-	bytes = node->ai_family == AF_INET ? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
-					   : (const void *)&((struct sockaddr_in6 *)(void *)node->ai_addr)->sin6_addr;
+	bytes = node->ai_family == AF_INET
+			? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
+			: (const void *)&((struct sockaddr_in6 *)(void *)node->ai_addr)->sin6_addr;
 	hand_route(job->resolver->clerk, job->route);
-	r = address_from_options(leg->family, &leg->options, leg->family->host_option, bytes, node->ai_family == AF_INET ? 4 : 16, 0,
-				 &address);
+	r = address_from_options(leg->family, &leg->options, leg->family->host_option, bytes,
+				 node->ai_family == AF_INET ? 4 : 16, 0, &address);
 	hand_empty(job->resolver->clerk);
 	if (r < 0 || address.len > sizeof found->bytes)
 		return;
@@ -192,8 +204,8 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
 	(void)timeouts;
 	if (status == ARES_EDESTRUCTION)
 		return;
-	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? result->nodes : NULL; node;
-	     node = node->ai_next)
+	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? result->nodes : NULL;
+	     node; node = node->ai_next)
 		collect(job, query->leg, node);
 	if (result)
 		ares_freeaddrinfo(result);
@@ -206,7 +218,8 @@ static void look_up(struct timer *timer)
 	struct job *job = (struct job *)((char *)timer - offsetof(struct job, timer));
 	unsigned legs = job->endpoint->n_legs;
 
-	job->pending = legs; /* before the first question: an answer may come at once, from /etc/hosts */
+	job->pending =
+		legs; /* before the first question: an answer may come at once, from /etc/hosts */
 	for (unsigned i = 0; i < legs; i++) {
 		const struct config_leg *leg = &job->endpoint->legs[i];
 		struct ares_addrinfo_hints hints = {.ai_family = leg->family->plugin.domain,
@@ -214,7 +227,8 @@ static void look_up(struct timer *timer)
 
 		job->n_found[i] = 0;
 		job->queries[i] = (struct query){.job = job, .leg = i};
-		ares_getaddrinfo(job->resolver->channel, leg->host_name, NULL, &hints, answered, &job->queries[i]);
+		ares_getaddrinfo(job->resolver->channel, leg->host_name, NULL, &hints, answered,
+				 &job->queries[i]);
 	}
 	arm(job->resolver);
 }
@@ -222,7 +236,8 @@ static void look_up(struct timer *timer)
 /* What a route connects to: its targets, and behind them its dials. */
 static const struct config_endpoint *connected_end(const struct config_route *route, unsigned index)
 {
-	return index < route->n_targets ? &route->targets[index] : &route->dial[index - route->n_targets];
+	return index < route->n_targets ? &route->targets[index]
+					: &route->dial[index - route->n_targets];
 }
 
 static unsigned count_names(const struct config *config)
@@ -230,7 +245,8 @@ static unsigned count_names(const struct config *config)
 	unsigned count = 0;
 
 	for (unsigned i = 0; i < config->n_routes; i++)
-		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial; k++)
+		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial;
+		     k++)
 			count += connected_end(&config->routes[i], k)->legs[0].host_name != NULL;
 	return count;
 }
@@ -241,8 +257,10 @@ static void add_jobs(struct resolver *resolver, const struct generation *generat
 	struct ledger *ledger = resolver->clerk->worker->ledger;
 
 	for (unsigned i = 0; i < config->n_routes; i++)
-		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial; k++) {
-			const struct config_endpoint *endpoint = connected_end(&config->routes[i], k);
+		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial;
+		     k++) {
+			const struct config_endpoint *endpoint =
+				connected_end(&config->routes[i], k);
 			struct job *job = &resolver->jobs[resolver->n_jobs];
 
 			if (!endpoint->legs[0].host_name)
@@ -265,8 +283,9 @@ static int open_channel(struct resolver *resolver)
 		.sock_state_cb = watch_socket,
 		.sock_state_cb_data = resolver,
 	};
-	int status = ares_init_options(&resolver->channel, &options,
-				       ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
+	int status =
+		ares_init_options(&resolver->channel, &options,
+				  ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB);
 
 	return status == ARES_SUCCESS ? 0 : status == ARES_ENOMEM ? -ENOMEM : -EIO;
 }

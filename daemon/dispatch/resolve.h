@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names of targets: looked up by the clerk (c-ares), at its start, every 30 s, and soon after a failure; nobody waits for it.
- * What a name resolved to last stands in the ledger and is used until there is better.
+ * Names of targets: looked up by the clerk (c-ares), at its start, every 30 s, and soon after a
+ * failure; nobody waits for it. What a name resolved to last stands in the ledger and is used until
+ * there is better.
  */
 #pragma once
 
 struct resolver;
 struct thread;
 
-/* A resolver for the names in the newest generation, on the clerk's loop. With no names it does nothing. 0 or negative
- * errno. */
+/* A resolver for the names in the newest generation, on the clerk's loop. With no names it does
+ * nothing. 0 or negative errno. */
 int resolver_new(struct resolver **ret, struct thread *clerk);
 struct resolver *resolver_free(struct resolver *resolver);

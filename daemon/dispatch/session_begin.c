@@ -59,9 +59,10 @@ static int adopt_pipes(struct session *session)
 	int r = 0;
 
 	for (unsigned d = 0; d < 2; d++) {
-		int bytes = record->direction[d].pipe < 0 ? 0
-							  : pipe_adopt(&session->thread->pipes, record->direction[d].pipe,
-								       &session->direction[d].pipe_size);
+		int bytes = record->direction[d].pipe < 0
+				    ? 0
+				    : pipe_adopt(&session->thread->pipes, record->direction[d].pipe,
+						 &session->direction[d].pipe_size);
 
 		session->direction[d].fill = bytes > 0 ? (uint32_t)bytes : 0;
 		if (bytes < 0) {
@@ -99,13 +100,15 @@ static void adopt_relaying(struct session *session)
 	struct ledger_session *record = session_record(session);
 	struct address reached;
 
-	if (session->thread->worker->log_sessions && session_leg(session, 1)->host_name && !socket_peer_address(session_fd(session, 1), &reached))
+	if (session->thread->worker->log_sessions && session_leg(session, 1)->host_name &&
+	    !socket_peer_address(session_fd(session, 1), &reached))
 		session_log_reached(session, &reached);
-	/* An edge may have been eaten by the worker before: look at everything. A FIN that was written down may not have been
-	 * sent: shutdown(2) may be called twice. */
+	/* An edge may have been eaten by the worker before: look at everything. A FIN that was
+	 * written down may not have been sent: shutdown(2) may be called twice. */
 	session_expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
-		session->side[side].hangup = session->side[side].failed = session->side[side].urgent = true;
+		session->side[side].hangup = session->side[side].failed =
+			session->side[side].urgent = true;
 		session_renew_socket(session, side);
 		if (record->direction[side].flags & DIRECTION_FIN_SENT &&
 		    session_row(session, !side)->capabilities & SPLICED_HALF_CLOSE)
@@ -126,9 +129,11 @@ static bool is_welcome(struct session *session, const struct address *peer)
 
 	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer, &rule);
 	if (record->admitted)
-		endpoint_set_accepted(&session->route->listen[record->endpoint], record->leg, record->fd[0]);
+		endpoint_set_accepted(&session->route->listen[record->endpoint], record->leg,
+				      record->fd[0]);
 	else
-		session_log_refused(session->thread, session->generation, session->route, leg, peer, rule);
+		session_log_refused(session->thread, session->generation, session->route, leg, peer,
+				    rule);
 	return record->admitted;
 }
 
@@ -141,7 +146,9 @@ static bool is_cut_off(const struct session *session)
 /* What a record says that it is to be ended for, held against what is ever written there. */
 static enum session_end sentence(uint32_t kill)
 {
-	return kill == END_POISON || kill == END_AUDIT || kill == END_RELOAD ? (enum session_end)kill : END_KILLED;
+	return kill == END_POISON || kill == END_AUDIT || kill == END_RELOAD
+		       ? (enum session_end)kill
+		       : END_KILLED;
 }
 
 void session_adopt(struct thread *thread, uint32_t slot, const struct generation *generation)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The end of a session: said to the peers, counted, logged, and its descriptors given back. A descriptor leaves its
- * record before it is closed.
+ * The end of a session: said to the peers, counted, logged, and its descriptors given back. A
+ * descriptor leaves its record before it is closed.
  */
 #include "dispatch/session_end.h"
 
@@ -121,7 +121,8 @@ static void close_sockets(struct session *session)
 		if (fd < 0)
 			continue;
 		if (session_row(session, side)->capabilities & SPLICED_RESET)
-			(record->state == SESSION_ABORTING ? socket_set_abort : socket_clear_abort)(fd);
+			(record->state == SESSION_ABORTING ? socket_set_abort
+							   : socket_clear_abort)(fd);
 		take_leave(session, side, fd);
 		chain_forget(session, side);
 		session_close(session, side);
@@ -160,7 +161,8 @@ static void finish(struct session *session)
 	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
 	standing_ended(session);
 	/* A free slot's flow is zero; those that only relay never touch theirs. */
-	if (session->exchanges || session_record(session)->front == FRONT_FED || session_record(session)->chained) {
+	if (session->exchanges || session_record(session)->front == FRONT_FED ||
+	    session_record(session)->chained) {
 		if (session_flow(session)->flags & FLOW_REPEAT)
 			sink_return(session, 0);
 		kept_forget(session);
@@ -170,14 +172,15 @@ static void finish(struct session *session)
 	listeners_resume(session->thread);
 }
 
-/* A reset overtakes what the network still carries; what a direct connection would have delivered before it gets the time to
- * arrive. */
+/* A reset overtakes what the network still carries; what a direct connection would have delivered
+ * before it gets the time to arrive. */
 static bool still_carries(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
 	for (unsigned side = 0; side < 2; side++)
-		/* Where there are no resets the count says what the peer has not read, not what it has not got. */
+		/* Where there are no resets the count says what the peer has not read, not what it
+		 * has not got. */
 		if (record->fd[side] >= 0 && !(record->direction[side].flags & DIRECTION_RESET) &&
 		    session_row(session, side)->capabilities & SPLICED_RESET &&
 		    socket_unsent(record->fd[side]) > 0)
@@ -190,12 +193,14 @@ void session_end_wait(struct session *session)
 	uint64_t now = session->thread->loop.now;
 
 	if (now < session_record(session)->deadline && still_carries(session))
-		timer_set(&session->thread->loop.timers, &session->timer, now + ABORT_POLL_MS * NSEC_PER_MSEC);
+		timer_set(&session->thread->loop.timers, &session->timer,
+			  now + ABORT_POLL_MS * NSEC_PER_MSEC);
 	else
 		finish(session);
 }
 
-/* The side that was reset had said FIN before: its peer hears that first, as on a direct connection, if it has all that came before. */
+/* The side that was reset had said FIN before: its peer hears that first, as on a direct
+ * connection, if it has all that came before. */
 static void pass_fin_before_reset(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -203,8 +208,9 @@ static void pass_fin_before_reset(struct session *session)
 	for (unsigned side = 0; side < 2; side++) {
 		uint32_t flags = record->direction[side].flags;
 
-		if (flags & DIRECTION_RESET && flags & DIRECTION_FIN_FIRST && !(flags & DIRECTION_FIN_SENT) &&
-		    flags & DIRECTION_EOF && !session->direction[side].fill && record->fd[!side] >= 0)
+		if (flags & DIRECTION_RESET && flags & DIRECTION_FIN_FIRST &&
+		    !(flags & DIRECTION_FIN_SENT) && flags & DIRECTION_EOF &&
+		    !session->direction[side].fill && record->fd[!side] >= 0)
 			shutdown(record->fd[!side], SHUT_WR);
 	}
 }
@@ -212,14 +218,15 @@ static void pass_fin_before_reset(struct session *session)
 /* By FIN, not by RST. */
 static bool ends_well(const struct session *session, enum session_end why)
 {
-	return why == END_DONE || ((why == END_AGED || why == END_RELOAD || why == END_EVICTED) && session_record(session)->state == SESSION_RELAYING);
+	return why == END_DONE || ((why == END_AGED || why == END_RELOAD || why == END_EVICTED) &&
+				   session_record(session)->state == SESSION_RELAYING);
 }
 
 /* What waits for the target of a lane may go elsewhere, unless it is what somebody wants to end. */
 static bool passes_on(enum session_end why)
 {
-	return why == END_DONE || why == END_TARGET_RESET || why == END_UNREACHABLE || why == END_CONNECT_TIMEOUT || why == END_IDLE ||
-	       why == END_AGED || why == END_ERROR;
+	return why == END_DONE || why == END_TARGET_RESET || why == END_UNREACHABLE ||
+	       why == END_CONNECT_TIMEOUT || why == END_IDLE || why == END_AGED || why == END_ERROR;
 }
 
 /* Who else waits for the target that it was connecting to may ask now. */
@@ -250,7 +257,8 @@ void session_end(struct session *session, enum session_end why, int error)
 		return;
 	}
 	pass_fin_before_reset(session);
-	session_record(session)->deadline = session->thread->loop.now + ABORT_PATIENCE_MS * NSEC_PER_MSEC;
+	session_record(session)->deadline =
+		session->thread->loop.now + ABORT_PATIENCE_MS * NSEC_PER_MSEC;
 	session_end_wait(session);
 }
 

@@ -14,11 +14,15 @@
 #include <errno.h>
 #include <stddef.h>
 
-/* Whether what the loop tells is of the socket that the session has there now. Another thread that has taken the slot says so before it
- * watches anything: whoever sees the serial of its making sees that, too. */
-static bool is_meant(const struct thread *thread, const struct session *session, unsigned side, uint32_t serial)
+/* Whether what the loop tells is of the socket that the session has there now. Another thread that
+ * has taken the slot says so before it watches anything: whoever sees the serial of its making sees
+ * that, too. */
+static bool is_meant(const struct thread *thread, const struct session *session, unsigned side,
+		     uint32_t serial)
 {
-	return serial && atomic_load_explicit(&session->side[side].watch, memory_order_acquire) == serial && session->thread == thread;
+	return serial &&
+	       atomic_load_explicit(&session->side[side].watch, memory_order_acquire) == serial &&
+	       session->thread == thread;
 }
 
 void session_handle(void *context, uint64_t name, uint32_t events)
@@ -37,7 +41,8 @@ void session_handle(void *context, uint64_t name, uint32_t events)
 	case SESSION_CONNECTING:
 		if (side == session_connecting_side(session) && record->fd[side] >= 0)
 			session_go_on(session, connect_check(session));
-		else if (side == 0 && record->fd[0] >= 0 && events & EPOLLERR && socket_take_error(record->fd[0]))
+		else if (side == 0 && record->fd[0] >= 0 && events & EPOLLERR &&
+			 socket_take_error(record->fd[0]))
 			session_end(session, END_CLIENT_RESET, -ECONNRESET);
 		break;
 	case SESSION_RELAYING:
@@ -56,7 +61,8 @@ void session_handle(void *context, uint64_t name, uint32_t events)
 
 void session_timer(struct timer *timer)
 {
-	struct session *session = (struct session *)((char *)timer - offsetof(struct session, timer));
+	struct session *session =
+		(struct session *)((char *)timer - offsetof(struct session, timer));
 
 	hand_session(session);
 	switch ((enum ledger_session_state)session_record(session)->state) {

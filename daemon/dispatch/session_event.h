@@ -6,7 +6,8 @@
 
 struct timer;
 
-/* An event of the loop. Its name: slot, bit 31 for the side, and the serial of the socket that was watched there. */
+/* An event of the loop. Its name: slot, bit 31 for the side, and the serial of the socket that was
+ * watched there. */
 void session_handle(void *thread, uint64_t name, uint32_t events);
 
 /* Its timer has fired. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What happened is told, not what was configured: the address that a name had, the one that the client asked, who was tried before. */
+/* What happened is told, not what was configured: the address that a name had, the one that the
+ * client asked, who was tried before. */
 #include "dispatch/session_log.h"
 
 #include "base/clock.h"
@@ -46,7 +47,8 @@ static const char *peer_of(const struct session *session, char text[ADDRESS_TEXT
 
 	memcpy(&address.storage, session->peer, session->peer_len);
 	if (address.len)
-		return endpoint_describe(session_endpoint(session, 0), leg, &address, text, ADDRESS_TEXT_MAX);
+		return endpoint_describe(session_endpoint(session, 0), leg, &address, text,
+					 ADDRESS_TEXT_MAX);
 	if (record->front == FRONT_ACCEPTED)
 		return "a client";
 	if (lane_is(session))
@@ -61,7 +63,8 @@ static void find_local(const struct session *session, char text[ADDRESS_TEXT_MAX
 	const struct config_leg *leg = session_leg(session, 0);
 	struct address address;
 
-	if (record->front != FRONT_ACCEPTED || record->fd[0] < 0 || socket_local_address(record->fd[0], &address) < 0)
+	if (record->front != FRONT_ACCEPTED || record->fd[0] < 0 ||
+	    socket_local_address(record->fd[0], &address) < 0)
 		return;
 	socket_fill_port(&address, &leg->address);
 	endpoint_describe(session_endpoint(session, 0), leg, &address, text, ADDRESS_TEXT_MAX);
@@ -69,7 +72,8 @@ static void find_local(const struct session *session, char text[ADDRESS_TEXT_MAX
 
 void session_log_reached(struct session *session, const struct address *address)
 {
-	if (!session->thread->worker->log_sessions || !session_leg(session, 1)->host_name || address->len > sizeof session->reached)
+	if (!session->thread->worker->log_sessions || !session_leg(session, 1)->host_name ||
+	    address->len > sizeof session->reached)
 		return;
 	session->reached_len = (uint8_t)address->len;
 	memcpy(session->reached, &address->storage, address->len);
@@ -87,7 +91,8 @@ static void find_target(const struct session *session, char text[ADDRESS_TEXT_MA
 		memcpy(&address.storage, session->reached, session->reached_len);
 	}
 	if (address.len)
-		endpoint_describe(session_endpoint(session, 1), leg, leg->host_name ? &address : NULL, text, ADDRESS_TEXT_MAX);
+		endpoint_describe(session_endpoint(session, 1), leg,
+				  leg->host_name ? &address : NULL, text, ADDRESS_TEXT_MAX);
 }
 
 static void find_tried(const struct session *session, char text[TRIED_MAX])
@@ -96,10 +101,12 @@ static void find_tried(const struct session *session, char text[TRIED_MAX])
 
 	for (unsigned i = 0; i < session->n_tried && used < TRIED_MAX; i++)
 		used += (size_t)snprintf(text + used, TRIED_MAX - used, "%s%s: %s", i ? "; " : "",
-					 session->route->targets[session->tried[i].target].name, strerror(session->tried[i].error));
+					 session->route->targets[session->tried[i].target].name,
+					 strerror(session->tried[i].error));
 }
 
-static void fill(struct told_session *told, const struct session *session, enum session_end why, const char *reason)
+static void fill(struct told_session *told, const struct session *session, enum session_end why,
+		 const char *reason)
 {
 	const struct ledger_session *record = session_record(session);
 	struct log_entry *entry = &told->entry;
@@ -108,10 +115,14 @@ static void fill(struct told_session *told, const struct session *session, enum 
 	find_local(session, told->local);
 	find_target(session, told->target);
 	find_tried(session, told->tried);
-	snprintf(told->id, NUMBER_MAX, "%u.%u", (unsigned)(record - session->thread->worker->ledger->sessions), record->serial);
-	snprintf(told->to_target, NUMBER_MAX, "%llu", (unsigned long long)record->direction[0].bytes);
-	snprintf(told->from_target, NUMBER_MAX, "%llu", (unsigned long long)record->direction[1].bytes);
-	snprintf(told->duration, NUMBER_MAX, "%llu", (unsigned long long)(session->thread->loop.now - record->opened) / 1000);
+	snprintf(told->id, NUMBER_MAX, "%u.%u",
+		 (unsigned)(record - session->thread->worker->ledger->sessions), record->serial);
+	snprintf(told->to_target, NUMBER_MAX, "%llu",
+		 (unsigned long long)record->direction[0].bytes);
+	snprintf(told->from_target, NUMBER_MAX, "%llu",
+		 (unsigned long long)record->direction[1].bytes);
+	snprintf(told->duration, NUMBER_MAX, "%llu",
+		 (unsigned long long)(session->thread->loop.now - record->opened) / 1000);
 	entry->event = EVENT_SESSION_ENDED;
 	log_add_field(entry, "ROUTE", session->route->name);
 	log_add_field(entry, "SESSION", told->id);
@@ -147,24 +158,33 @@ void session_log_end(const struct session *session, enum session_end why, int er
 	fill(&told, session, why, reason);
 	asked = unless_said(told.local, session_endpoint(session, 0));
 	reached = unless_said(told.target, target);
-	log_event(LOG_INFO, &told.entry, "route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s%s%s%s%s%s%s%s", session->route->name,
-		  told.who, target->name, session_end_name(why), *reason ? ": " : "", reason,
-		  (unsigned long long)record->direction[0].bytes, (unsigned long long)record->direction[1].bytes,
-		  (double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC, *asked ? "; to " : "", asked,
-		  *reached ? "; the target was " : "", reached, *told.tried ? "; failed before (" : "", told.tried, *told.tried ? ")" : "");
+	log_event(
+		LOG_INFO, &told.entry,
+		"route %s: %s to %s: %s%s%s, %llu bytes to the target, %llu back, %.3f s%s%s%s%s%s%s%s",
+		session->route->name, told.who, target->name, session_end_name(why),
+		*reason ? ": " : "", reason, (unsigned long long)record->direction[0].bytes,
+		(unsigned long long)record->direction[1].bytes,
+		(double)(session->thread->loop.now - record->opened) / NSEC_PER_SEC,
+		*asked ? "; to " : "", asked, *reached ? "; the target was " : "", reached,
+		*told.tried ? "; failed before (" : "", told.tried, *told.tried ? ")" : "");
 }
 
 void session_log_stop(struct ledger *ledger, struct generation *generations)
 {
-	struct worker worker = {.ledger = ledger, .generations = generations,
-				.log_sessions = generations->config->daemon[DAEMON_LOG_SESSIONS].value.number != 0};
+	struct worker worker = {
+		.ledger = ledger,
+		.generations = generations,
+		.log_sessions = generations->config->daemon[DAEMON_LOG_SESSIONS].value.number != 0};
 	struct thread thread = {.worker = &worker, .loop.now = clock_monotonic()};
 
 	for (uint32_t i = 0; worker.log_sessions && i < ledger_sessions_high(ledger); i++) {
-		struct session session = {.thread = &thread, .record = &ledger->sessions[i], .flow = &ledger->flows[i]};
+		struct session session = {.thread = &thread,
+					  .record = &ledger->sessions[i],
+					  .flow = &ledger->flows[i]};
 		struct address peer = {.len = 0};
 
-		if (session.record->state != SESSION_CONNECTING && session.record->state != SESSION_RELAYING)
+		if (session.record->state != SESSION_CONNECTING &&
+		    session.record->state != SESSION_RELAYING)
 			continue;
 		session.generation = generation_find(generations, session.record->generation);
 		if (!session.generation)
@@ -175,16 +195,20 @@ void session_log_stop(struct ledger *ledger, struct generation *generations)
 	}
 }
 
-void session_log_refused(const struct thread *thread, const struct generation *generation, const struct config_route *route,
-			 const struct config_leg *leg, const struct address *peer, const struct config_rule *rule)
+void session_log_refused(const struct thread *thread, const struct generation *generation,
+			 const struct config_route *route, const struct config_leg *leg,
+			 const struct address *peer, const struct config_rule *rule)
 {
 	char text[ADDRESS_TEXT_MAX], place[PLACE_MAX] = "", times[TOLD_TEXT_MAX];
-	const char *who = peer->len ? address_describe(leg->family, leg->row, peer, text, sizeof text) : "a client";
+	const char *who = peer->len
+				  ? address_describe(leg->family, leg->row, peer, text, sizeof text)
+				  : "a client";
 	struct log_entry entry = {.event = EVENT_CLIENT_REFUSED};
 	uint32_t count;
 
 	if (log_level() < LOG_INFO ||
-	    !told_again(thread, TOLD_REFUSED, generation->route_slots[route - generation->config->routes], &count))
+	    !told_again(thread, TOLD_REFUSED,
+			generation->route_slots[route - generation->config->routes], &count))
 		return;
 	if (rule)
 		config_place_text(generation->config, rule->place, place, sizeof place);
@@ -192,6 +216,7 @@ void session_log_refused(const struct thread *thread, const struct generation *g
 	log_add_field(&entry, "PEER", who);
 	log_add_field(&entry, "RULE", rule ? rule->text : NULL);
 	log_add_field(&entry, "PLACE", place);
-	log_event(LOG_INFO, &entry, "route %s: %s is refused: %s%s%s%s%s", route->name, who, rule ? "deny \"" : "no rule of allow matches",
-		  rule ? rule->text : "", rule ? "\" at " : "", place, told_times(count, times));
+	log_event(LOG_INFO, &entry, "route %s: %s is refused: %s%s%s%s%s", route->name, who,
+		  rule ? "deny \"" : "no rule of allow matches", rule ? rule->text : "",
+		  rule ? "\" at " : "", place, told_times(count, times));
 }

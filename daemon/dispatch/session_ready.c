@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Sessions that had more to do than a turn allows, in the order in which they came to that. One that got its turn for nothing does not
- * come back by itself: else it would come back for ever. */
+/* Sessions that had more to do than a turn allows, in the order in which they came to that. One
+ * that got its turn for nothing does not come back by itself: else it would come back for ever. */
 #include "dispatch/session_ready.h"
 
 #include "dispatch/session_end.h"
@@ -24,7 +24,8 @@ void session_serve_ready(struct thread *thread)
 		next = session->ready_next;
 		session->queued = false;
 		if (session_record(session)->state == SESSION_ENDING ||
-		    (session_record(session)->state == SESSION_ABORTING && session_record(session)->fd[0] < 0))
+		    (session_record(session)->state == SESSION_ABORTING &&
+		     session_record(session)->fd[0] < 0))
 			share_release(session);
 		if (session_record(session)->state != SESSION_RELAYING)
 			continue;

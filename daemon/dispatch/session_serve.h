@@ -8,7 +8,8 @@
 
 struct session;
 
-/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none is. */
+/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none is.
+ */
 void session_go_on(struct session *session, enum connect_result result);
 
 /* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
@@ -21,5 +22,6 @@ void session_service(struct session *session);
 void session_arm(struct session *session);
 void session_expire(struct session *session);
 
-/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's cursor says. */
+/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's
+ * cursor says. */
 void session_reconnect(struct session *session);

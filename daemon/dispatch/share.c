@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The rule is in the header. Always true, once every thread has adopted: what the routes hold of the common places is the sum of what each
- * holds beyond its reserve. A count that steps over the reserve, up or down, moves the sum with it, whoever steps at the same time.
+ * The rule is in the header. Always true, once every thread has adopted: what the routes hold of
+ * the common places is the sum of what each holds beyond its reserve. A count that steps over the
+ * reserve, up or down, moves the sum with it, whoever steps at the same time.
  */
 #include "dispatch/share.h"
 
@@ -19,15 +20,17 @@
 #include <sys/resource.h>
 
 enum {
-	DESCRIPTORS_FIXED = 48,      /* standard streams, ledger, log, service manager, resolver, and what is opened for a moment */
+	DESCRIPTORS_FIXED = 48, /* standard streams, ledger, log, service manager, resolver, and
+				   what is opened for a moment */
 	DESCRIPTORS_OF_A_THREAD = 2, /* epoll(7), eventfd(2) */
-	OPERATOR_PART = 8,           /* of RLIMIT_NOFILE, one in so many is the operator's at most */
+	OPERATOR_PART = 8, /* of RLIMIT_NOFILE, one in so many is the operator's at most */
 };
 
 /* What is not a session's. */
 static uint64_t count_other_descriptors(const struct ledger *ledger)
 {
-	uint64_t count = DESCRIPTORS_FIXED + (uint64_t)DESCRIPTORS_OF_A_THREAD * (ledger->n_threads + 1);
+	uint64_t count =
+		DESCRIPTORS_FIXED + (uint64_t)DESCRIPTORS_OF_A_THREAD * (ledger->n_threads + 1);
 
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state != LISTENER_FREE)
@@ -44,7 +47,9 @@ static uint32_t count_places(const struct ledger *ledger)
 		return ledger->n_sessions;
 	if (operators > limit.rlim_cur / OPERATOR_PART)
 		operators = limit.rlim_cur / OPERATOR_PART;
-	places = limit.rlim_cur > others + operators ? (limit.rlim_cur - others - operators) / LIMIT_SESSION_DESCRIPTORS : 0;
+	places = limit.rlim_cur > others + operators
+			 ? (limit.rlim_cur - others - operators) / LIMIT_SESSION_DESCRIPTORS
+			 : 0;
 	if (places < SHARE_PLACES_MIN)
 		places = SHARE_PLACES_MIN;
 	return places < ledger->n_sessions ? (uint32_t)places : ledger->n_sessions;
@@ -81,8 +86,9 @@ static void reckon(struct share *share, const struct config *config, const uint3
 		share->n_routes += has_clients;
 	}
 	if (standing >= share->places && share->n_routes)
-		log_warning("%u feeds and dials occupy all %u places for sessions: raise daemon.max_sessions, or %s",
-			    standing, share->places, limit_remedy());
+		log_warning(
+			"%u feeds and dials occupy all %u places for sessions: raise daemon.max_sessions, or %s",
+			standing, share->places, limit_remedy());
 	rest = share->places > standing ? share->places - standing : 0;
 	reserve = share->n_routes ? rest / (2 * share->n_routes) : 0;
 	if (reserve > SHARE_RESERVE_MAX)
@@ -90,7 +96,8 @@ static void reckon(struct share *share, const struct config *config, const uint3
 	share->common = rest - share->n_routes * reserve;
 	share->alpha = share->n_routes == 1 ? UINT32_MAX : reserve ? SHARE_ALPHA : 1;
 	for (unsigned i = 0; i < config->n_routes; i++)
-		if (config->routes[i].enabled && (count_standing(&config->routes[i], &has_clients), has_clients))
+		if (config->routes[i].enabled &&
+		    (count_standing(&config->routes[i], &has_clients), has_clients))
 			share->routes[slots[i]].reserve = reserve;
 }
 
@@ -98,14 +105,17 @@ static void reckon(struct share *share, const struct config *config, const uint3
 static bool is_standing(const struct ledger_session *record, const struct generation *generation)
 {
 	return record->front == FRONT_DIALED ||
-	       (record->front == FRONT_FED && is_feed(&generation->config->routes[record->route].listen[record->endpoint]));
+	       (record->front == FRONT_FED &&
+		is_feed(&generation->config->routes[record->route].listen[record->endpoint]));
 }
 
 static uint32_t take(struct share *share, uint32_t route, uint32_t *common_before)
 {
 	uint32_t before = atomic_fetch_add(&share->routes[route].held, 1);
 
-	*common_before = before < share->routes[route].reserve ? 0 : atomic_fetch_add(&share->common_held, 1);
+	*common_before = before < share->routes[route].reserve
+				 ? 0
+				 : atomic_fetch_add(&share->common_held, 1);
 	return before;
 }
 
@@ -123,8 +133,9 @@ int share_new(struct share **ret, struct ledger *ledger, struct generation *gene
 	*ret = share;
 	if (!share)
 		return -ENOMEM;
-	share->routes = mmap(NULL, LEDGER_ROUTES_MAX * sizeof *share->routes, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	share->routes =
+		mmap(NULL, LEDGER_ROUTES_MAX * sizeof *share->routes, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (share->routes == MAP_FAILED)
 		return -ENOMEM;
 	share->places = count_places(ledger);
@@ -133,7 +144,8 @@ int share_new(struct share **ret, struct ledger *ledger, struct generation *gene
 	reckon(share, generations->config, generations->route_slots);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
-		const struct generation *generation = generation_find(generations, record->generation);
+		const struct generation *generation =
+			generation_find(generations, record->generation);
 
 		if (record->state != SESSION_FREE && generation && !is_standing(record, generation))
 			take(share, generation->route_slots[record->route], &ignored);
@@ -144,7 +156,8 @@ int share_new(struct share **ret, struct ledger *ledger, struct generation *gene
 /* 0, or the limit that the route is at. */
 static int take_share(struct share *share, uint32_t route)
 {
-	uint32_t common_before, reserve = share->routes[route].reserve, before = take(share, route, &common_before);
+	uint32_t common_before, reserve = share->routes[route].reserve,
+				before = take(share, route, &common_before);
 	int why = 0;
 
 	if (before < reserve)

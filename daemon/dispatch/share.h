@@ -1,25 +1,26 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Shares: who may take the next place for a session. Every front asks here: accept(2), a new peer of a datagram listener, feeds and
- * dials.
+ * Shares: who may take the next place for a session. Every front asks here: accept(2), a new peer
+ * of a datagram listener, feeds and dials.
  *
- *     places    the least of max_sessions and (RLIMIT_NOFILE - those of listeners and of the daemon itself - the operator's) / 4:
- *               a session has at most four descriptors, a socket and a pipe each way
- *     operator's descriptors   SHARE_OPERATOR, but at most an eighth of RLIMIT_NOFILE: control connections, reloads
- *     standing  one place for each feed and dial, that nobody else takes
- *     reserve   (places - standing) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled route, that no other takes
- *     common    places - standing - routes * reserve
+ *     places    the least of max_sessions and (RLIMIT_NOFILE - those of listeners and of the daemon
+ * itself - the operator's) / 4: a session has at most four descriptors, a socket and a pipe each
+ * way operator's descriptors   SHARE_OPERATOR, but at most an eighth of RLIMIT_NOFILE: control
+ * connections, reloads standing  one place for each feed and dial, that nobody else takes reserve
+ * (places - standing) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled route, that no
+ * other takes common    places - standing - routes * reserve
  *
  * A route that has n sessions may take one more while n < reserve, or while
  *
  *     n - reserve  <  SHARE_ALPHA * (common - what all routes hold of it)
  *
- * as in a switch whose ports share one buffer: whoever floods leaves some of what is free, and the more do, the less each has. One
- * route alone leaves 1 / (SHARE_ALPHA + 1) of the common places. Where there are so many routes that the reserve is 0, 1 takes the
- * place of SHARE_ALPHA. Where only one route is enabled there is nobody to leave anything to, and it may take all.
+ * as in a switch whose ports share one buffer: whoever floods leaves some of what is free, and the
+ * more do, the less each has. One route alone leaves 1 / (SHARE_ALPHA + 1) of the common places.
+ * Where there are so many routes that the reserve is 0, 1 takes the place of SHARE_ALPHA. Where
+ * only one route is enabled there is nobody to leave anything to, and it may take all.
  *
- * What is counted here belongs to the worker; an heir counts anew. No lock: a place is counted, then looked at, and given back if it was
- * one too many.
+ * What is counted here belongs to the worker; an heir counts anew. No lock: a place is counted,
+ * then looked at, and given back if it was one too many.
  */
 #pragma once
 
@@ -30,7 +31,7 @@
 enum {
 	SHARE_RESERVE_MAX = 16,
 	SHARE_ALPHA = 8,
-	SHARE_OPERATOR = 96,  /* 64 control connections, and what a reload opens */
+	SHARE_OPERATOR = 96, /* 64 control connections, and what a reload opens */
 	SHARE_PLACES_MIN = 4,
 };
 
@@ -47,16 +48,17 @@ struct share_route {
 struct share {
 	struct share_route *routes; /* by record of the ledger */
 	uint32_t places, common, alpha;
-	uint32_t n_routes;          /* that are enabled, and have clients */
-	bool by_descriptors;        /* places are fewer than max_sessions */
+	uint32_t n_routes;   /* that are enabled, and have clients */
+	bool by_descriptors; /* places are fewer than max_sessions */
 	_Atomic uint32_t common_held;
 };
 
 /* Reckons the shares of the newest configuration, and counts the sessions there are. -ENOMEM. */
 int share_new(struct share **ret, struct ledger *ledger, struct generation *generations);
 
-/* A place of the route for a session of somebody who came by, within limit.sessions: a claimed slot, its generation and route still to be
- * said. 0, or why there is none (enum ledger_pause), which the route's record tells from then on. */
+/* A place of the route for a session of somebody who came by, within limit.sessions: a claimed
+ * slot, its generation and route still to be said. 0, or why there is none (enum ledger_pause),
+ * which the route's record tells from then on. */
 int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct session **ret);
 
 /* A place of a feed's or a dial's session. NULL: all slots are taken. */
@@ -68,5 +70,6 @@ void share_adopt(struct session *session);
 /* Gives a claimed place back that no session came of. */
 void share_abandon(struct session *session, uint32_t route);
 
-/* Gives the place and the slot of a session back that has ended. One on the ready list keeps both until the list lets go of it. */
+/* Gives the place and the slot of a session back that has ended. One on the ready list keeps both
+ * until the list lets go of it. */
 void share_release(struct session *session);

@@ -16,13 +16,15 @@ const struct config_route *standing_route(const struct standing *standing)
 void standing_begin_after(struct standing *standing, uint64_t pause)
 {
 	if (!standing->left)
-		timer_set(&standing->thread->loop.timers, &standing->timer, standing->thread->loop.now + pause);
+		timer_set(&standing->thread->loop.timers, &standing->timer,
+			  standing->thread->loop.now + pause);
 }
 
 static uint64_t pause_length(const struct standing *standing)
 {
 	const struct config_route *route = standing_route(standing);
-	uint32_t doublings = standing->failures < DOUBLINGS_MAX ? standing->failures : DOUBLINGS_MAX;
+	uint32_t doublings =
+		standing->failures < DOUBLINGS_MAX ? standing->failures : DOUBLINGS_MAX;
 	uint64_t length = route->backoff << doublings;
 
 	return length < route->max_backoff ? length : route->max_backoff;

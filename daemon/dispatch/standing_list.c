@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The list of standing sessions is made anew by every worker, from the newest generation and the listeners in the ledger; which session a
- * standing one has, its record says. The pauses are the worker's own: an heir begins with the shortest.
+ * The list of standing sessions is made anew by every worker, from the newest generation and the
+ * listeners in the ledger; which session a standing one has, its record says. The pauses are the
+ * worker's own: an heir begins with the shortest.
  */
 #include "dispatch/standing.h"
 
@@ -26,7 +27,8 @@ static void fill(struct standing *standing, struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	if (standing->listener != STANDING_DIALS) {
-		slot_feed(record, &standing->thread->worker->ledger->listeners[standing->listener], standing->listener);
+		slot_feed(record, &standing->thread->worker->ledger->listeners[standing->listener],
+			  standing->listener);
 	} else {
 		record->generation = standing->generation->number;
 		record->route = standing->route;
@@ -38,10 +40,12 @@ static void fill(struct standing *standing, struct session *session)
 
 static void begin(struct timer *timer)
 {
-	struct standing *standing = (struct standing *)((char *)timer - offsetof(struct standing, timer));
+	struct standing *standing =
+		(struct standing *)((char *)timer - offsetof(struct standing, timer));
 	struct thread *thread = standing->thread;
 	struct address nobody = {.len = 0};
-	struct session *session = share_claim_standing(thread, standing->generation->route_slots[standing->route]);
+	struct session *session =
+		share_claim_standing(thread, standing->generation->route_slots[standing->route]);
 
 	if (!session) {
 		standing_begin_after(standing, NO_PLACE_MS * NSEC_PER_MSEC);
@@ -63,9 +67,13 @@ static bool is_mine(const struct thread *thread, uint32_t number)
 
 static bool is_feed(const struct thread *thread, const struct ledger_listener *record)
 {
-	const struct generation *generation = generation_find(thread->worker->generations, record->generation);
+	const struct generation *generation =
+		generation_find(thread->worker->generations, record->generation);
 
-	return generation && generation->config->routes[record->route].listen[record->endpoint].legs[record->leg].row->capabilities &
+	return generation && generation->config->routes[record->route]
+					     .listen[record->endpoint]
+					     .legs[record->leg]
+					     .row->capabilities &
 				     SPLICED_FEED;
 }
 
@@ -85,12 +93,14 @@ static void add_feeds(struct thread *thread)
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
 		const struct ledger_listener *record = &ledger->listeners[i];
 
-		if (record->state != LISTENER_OPEN || record->paused == PAUSE_DEATHS || !is_mine(thread, i) ||
-		    !is_feed(thread, record))
+		if (record->state != LISTENER_OPEN || record->paused == PAUSE_DEATHS ||
+		    !is_mine(thread, i) || !is_feed(thread, record))
 			continue;
-		add(thread, &(struct standing){.listener = i,
-					       .generation = generation_find(thread->worker->generations, record->generation),
-					       .route = record->route});
+		add(thread,
+		    &(struct standing){.listener = i,
+				       .generation = generation_find(thread->worker->generations,
+								     record->generation),
+				       .route = record->route});
 	}
 }
 
@@ -114,9 +124,12 @@ void standing_find_owners(struct worker *worker)
 	for (uint32_t slot = 0; slot < ledger_sessions_high(ledger); slot++) {
 		const struct ledger_session *record = &ledger->sessions[slot];
 
-		if ((record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING) && record->front == FRONT_DIALED &&
-		    !record->kill && record->generation == worker->generations->number &&
-		    index_add(&worker->dials, place_hash(STANDING_DIALS, record->route, record->endpoint), record->thread) < 0)
+		if ((record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING) &&
+		    record->front == FRONT_DIALED && !record->kill &&
+		    record->generation == worker->generations->number &&
+		    index_add(&worker->dials,
+			      place_hash(STANDING_DIALS, record->route, record->endpoint),
+			      record->thread) < 0)
 			return;
 	}
 }
@@ -130,7 +143,9 @@ static uint32_t dial_owner(const struct worker *worker, uint32_t route, uint32_t
 
 	if (index_next(&worker->dials, place_hash(STANDING_DIALS, route, dial), &at, &owner))
 		return owner;
-	return (uint32_t)(newest->config->routes[route].dial[dial].digest + newest->route_slots[route]) % worker->n_threads;
+	return (uint32_t)(newest->config->routes[route].dial[dial].digest +
+			  newest->route_slots[route]) %
+	       worker->n_threads;
 }
 
 static void add_dials(struct thread *thread)
@@ -141,9 +156,12 @@ static void add_dials(struct thread *thread)
 		const struct config_route *route = &newest->config->routes[i];
 
 		for (unsigned k = 0; route->enabled && k < route->n_dial; k++)
-			if (dial_owner(thread->worker, i, k) == thread->index && !is_paused(thread, newest->route_slots[i]))
-				add(thread, &(struct standing){.listener = STANDING_DIALS, .generation = newest,
-							       .route = i, .dial = k});
+			if (dial_owner(thread->worker, i, k) == thread->index &&
+			    !is_paused(thread, newest->route_slots[i]))
+				add(thread, &(struct standing){.listener = STANDING_DIALS,
+							       .generation = newest,
+							       .route = i,
+							       .dial = k});
 	}
 }
 
@@ -154,10 +172,12 @@ static void find_standing(struct thread *thread, const struct index *index, stru
 	uint64_t hash;
 	uint32_t number;
 
-	if (record->generation != thread->worker->generations->number || record->front == FRONT_ACCEPTED)
+	if (record->generation != thread->worker->generations->number ||
+	    record->front == FRONT_ACCEPTED)
 		return;
-	hash = record->front == FRONT_FED ? place_hash(record->listener, record->route, 0)
-					  : place_hash(STANDING_DIALS, record->route, record->endpoint);
+	hash = record->front == FRONT_FED
+		       ? place_hash(record->listener, record->route, 0)
+		       : place_hash(STANDING_DIALS, record->route, record->endpoint);
 	for (size_t at = 0; index_next(index, hash, &at, &number);) {
 		struct standing *standing = &thread->standing[number];
 
@@ -175,7 +195,10 @@ static int index_all(const struct thread *thread, struct index *index)
 	int r = 0;
 
 	for (uint32_t i = 0; i < thread->n_standing && !r; i++)
-		r = index_add(index, place_hash(thread->standing[i].listener, thread->standing[i].route, thread->standing[i].dial), i);
+		r = index_add(index,
+			      place_hash(thread->standing[i].listener, thread->standing[i].route,
+					 thread->standing[i].dial),
+			      i);
 	return r;
 }
 
@@ -208,7 +231,8 @@ int standing_adopt(struct thread *thread)
 		struct session *session = session_at(thread, slot);
 
 		if (ledger->sessions[slot].thread == thread->index && session->thread == thread &&
-		    (ledger->sessions[slot].state == SESSION_CONNECTING || ledger->sessions[slot].state == SESSION_RELAYING))
+		    (ledger->sessions[slot].state == SESSION_CONNECTING ||
+		     ledger->sessions[slot].state == SESSION_RELAYING))
 			find_standing(thread, &index, session);
 	}
 	index_done(&index);

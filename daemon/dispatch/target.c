@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Targets. Every thread reads and writes their records by atomics; the addresses of a name are written by the clerk alone,
- * under a sequence number that readers check (a writer that was killed in between leaves it odd, and its heir writes anew).
+ * Targets. Every thread reads and writes their records by atomics; the addresses of a name are
+ * written by the clerk alone, under a sequence number that readers check (a writer that was killed
+ * in between leaves it odd, and its heir writes anew).
  */
 #include "dispatch/target.h"
 
@@ -16,31 +17,38 @@
 #include <string.h>
 
 enum {
-	ASKED_SECONDS_MAX = 10, /* one attempt keeps the others away for so long */
-	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff says: who waits does not wait long for one that is back */
+	ASKED_SECONDS_MAX = 10,	   /* one attempt keeps the others away for so long */
+	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff says: who
+				      waits does not wait long for one that is back */
 	ASKED_DOUBLINGS_MAX = 20,
 };
 
-uint32_t target_take_turns(struct thread *thread, const struct generation *generation, unsigned route, unsigned count)
+uint32_t target_take_turns(struct thread *thread, const struct generation *generation,
+			   unsigned route, unsigned count)
 {
-	struct ledger_route *record = &thread->worker->ledger->routes[generation->route_slots[route]];
+	struct ledger_route *record =
+		&thread->worker->ledger->routes[generation->route_slots[route]];
 
 	return atomic_fetch_add_explicit(&record->turn, count, memory_order_relaxed);
 }
 
-uint32_t target_next_turn(struct thread *thread, const struct generation *generation, unsigned route)
+uint32_t target_next_turn(struct thread *thread, const struct generation *generation,
+			  unsigned route)
 {
 	return target_take_turns(thread, generation, route, 1);
 }
 
-bool target_is_down(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)
+bool target_is_down(const struct thread *thread, const struct generation *generation,
+		    unsigned route, unsigned target)
 {
 	unsigned slot = generation->target_slots[route][target];
 
-	return atomic_load_explicit(&thread->worker->ledger->targets[slot].down_until, memory_order_relaxed) > thread->loop.now;
+	return atomic_load_explicit(&thread->worker->ledger->targets[slot].down_until,
+				    memory_order_relaxed) > thread->loop.now;
 }
 
-bool target_all_down(const struct thread *thread, const struct generation *generation, unsigned route)
+bool target_all_down(const struct thread *thread, const struct generation *generation,
+		     unsigned route)
 {
 	for (unsigned i = 0; i < generation->config->routes[route].n_targets; i++)
 		if (!target_is_down(thread, generation, route, i))
@@ -58,14 +66,16 @@ static bool claim(struct ledger_target *target, uint64_t now, uint64_t until)
 	return held <= now && atomic_compare_exchange_strong(&target->asked_until, &held, until);
 }
 
-bool target_may_be_asked(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target, bool all_down,
-			 uint64_t until)
+bool target_may_be_asked(const struct thread *thread, const struct generation *generation,
+			 unsigned route, unsigned target, bool all_down, uint64_t until)
 {
-	struct ledger_target *record = &thread->worker->ledger->targets[generation->target_slots[route][target]];
+	struct ledger_target *record =
+		&thread->worker->ledger->targets[generation->target_slots[route][target]];
 
 	if (atomic_load_explicit(&record->failures, memory_order_relaxed) < LEDGER_TARGET_FAILURES)
 		return true;
-	return (all_down || !target_is_down(thread, generation, route, target)) && claim(record, thread->loop.now, until);
+	return (all_down || !target_is_down(thread, generation, route, target)) &&
+	       claim(record, thread->loop.now, until);
 }
 
 void target_release(struct ledger_target *target)
@@ -78,12 +88,14 @@ static bool has_name(const struct config_endpoint *endpoint)
 	return endpoint->legs[0].host_name != NULL;
 }
 
-unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot)
+unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint,
+			  unsigned slot)
 {
 	return has_name(endpoint) ? ledger->targets[slot].n_addresses : endpoint->n_legs;
 }
 
-static bool read_address(const struct ledger_target *target, unsigned index, struct ledger_address *ret)
+static bool read_address(const struct ledger_target *target, unsigned index,
+			 struct ledger_address *ret)
 {
 	uint32_t before = atomic_load_explicit(&target->sequence, memory_order_acquire);
 	uint32_t count = target->n_addresses;
@@ -95,8 +107,8 @@ static bool read_address(const struct ledger_target *target, unsigned index, str
 	return atomic_load_explicit(&target->sequence, memory_order_relaxed) == before;
 }
 
-bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot, unsigned index,
-		    unsigned *leg, struct address *ret)
+bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint,
+		    unsigned slot, unsigned index, unsigned *leg, struct address *ret)
 {
 	struct ledger_address found;
 
@@ -119,7 +131,8 @@ bool target_address(const struct ledger *ledger, const struct config_endpoint *e
 	return false;
 }
 
-static void tell(enum log_event event, int level, const struct ledger_target *target, const char *what, int error)
+static void tell(enum log_event event, int level, const struct ledger_target *target,
+		 const char *what, int error)
 {
 	struct log_entry entry = {.event = event};
 	const char *why = error ? strerror(error) : "";
@@ -146,20 +159,24 @@ void target_succeeded(struct ledger_target *target, unsigned index)
 {
 	if (index)
 		atomic_fetch_add(&target->turn, index);
-	if (atomic_load_explicit(&target->failures, memory_order_relaxed) || atomic_load_explicit(&target->down_until, memory_order_relaxed))
+	if (atomic_load_explicit(&target->failures, memory_order_relaxed) ||
+	    atomic_load_explicit(&target->down_until, memory_order_relaxed))
 		come_up(target);
 }
 
 static uint64_t pause_length(const struct config_route *route, uint32_t failures)
 {
-	uint64_t length = route->backoff << (failures < ASKED_DOUBLINGS_MAX ? failures : ASKED_DOUBLINGS_MAX);
+	uint64_t length = route->backoff
+			  << (failures < ASKED_DOUBLINGS_MAX ? failures : ASKED_DOUBLINGS_MAX);
 
 	if (length > route->max_backoff)
 		length = route->max_backoff;
-	return length < ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC ? length : ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC;
+	return length < ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC ? length
+							   : ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC;
 }
 
-void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now, int error)
+void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now,
+		   int error)
 {
 	uint32_t failures = atomic_fetch_add(&target->failures, 1) + 1;
 
@@ -168,7 +185,8 @@ void target_failed(struct ledger_target *target, const struct config_route *rout
 	if (failures < LEDGER_TARGET_FAILURES)
 		return;
 	atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
-	atomic_store(&target->asked_until, now + pause_length(route, failures - LEDGER_TARGET_FAILURES));
+	atomic_store(&target->asked_until,
+		     now + pause_length(route, failures - LEDGER_TARGET_FAILURES));
 	if (failures != LEDGER_TARGET_FAILURES)
 		return;
 	atomic_store(&target->down_since, now);
@@ -176,9 +194,11 @@ void target_failed(struct ledger_target *target, const struct config_route *rout
 	tell(EVENT_TARGET_DOWN, LOG_WARNING, target, "down", -error);
 }
 
-bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint, unsigned slot)
+bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint,
+		       unsigned slot)
 {
-	return ledger->targets[slot].failures >= LEDGER_TARGET_FAILURES || !target_addresses(ledger, endpoint, slot);
+	return ledger->targets[slot].failures >= LEDGER_TARGET_FAILURES ||
+	       !target_addresses(ledger, endpoint, slot);
 }
 
 const char *target_tell_failure(const struct ledger_target *target, char text[TARGET_TEXT_MAX])
@@ -189,14 +209,18 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 		snprintf(text, TARGET_TEXT_MAX, "its name does not resolve");
 	else
 		snprintf(text, TARGET_TEXT_MAX, "for %llu s, %u failures%s%s",
-			 (unsigned long long)(since && since < now ? (now - since) / NSEC_PER_SEC : 0), target->failures,
-			 target->error ? ": " : "", target->error ? strerror((int)target->error) : "");
+			 (unsigned long long)(since && since < now ? (now - since) / NSEC_PER_SEC
+								   : 0),
+			 target->failures, target->error ? ": " : "",
+			 target->error ? strerror((int)target->error) : "");
 	return text;
 }
 
-bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route, unsigned target)
+bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route,
+		  unsigned target)
 {
-	const struct ledger_target *record = &thread->worker->ledger->targets[generation->target_slots[route][target]];
+	const struct ledger_target *record =
+		&thread->worker->ledger->targets[generation->target_slots[route][target]];
 
 	return atomic_load_explicit(&record->failures, memory_order_relaxed) > 0;
 }

@@ -19,7 +19,8 @@ int told_init(struct worker *worker)
 	return worker->told ? 0 : -ENOMEM;
 }
 
-bool told_again(const struct thread *thread, enum told_topic topic, uint32_t route_slot, uint32_t *times)
+bool told_again(const struct thread *thread, enum told_topic topic, uint32_t route_slot,
+		uint32_t *times)
 {
 	struct told *told = &thread->worker->told[(size_t)topic * LEDGER_ROUTES_MAX + route_slot];
 	uint32_t now = (uint32_t)(thread->loop.now / NSEC_PER_SEC) + 1, at = atomic_load(&told->at);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads of a worker. Everything a thread needs is made before it starts; on the way it allocates nothing and takes no
- * lock. A turn: wait, say that the heart beats, handle what happened, serve who had more to do.
+ * Threads of a worker. Everything a thread needs is made before it starts; on the way it allocates
+ * nothing and takes no lock. A turn: wait, say that the heart beats, handle what happened, serve
+ * who had more to do.
  */
 #include "dispatch/worker.h"
 
@@ -41,8 +42,8 @@
 #include <unistd.h>
 
 enum {
-	HEARTBEAT_SECONDS = 1,  /* a thread with nothing to do beats so often */
-	LARGE_PIPES = 32,       /* of all threads: half of what the kernel grants a user */
+	HEARTBEAT_SECONDS = 1, /* a thread with nothing to do beats so often */
+	LARGE_PIPES = 32,      /* of all threads: half of what the kernel grants a user */
 	SIGNAL_STACK = 64 << 10,
 };
 
@@ -60,7 +61,8 @@ static _Thread_local struct thread *self;
 /* Memory for tables that are large and mostly never touched. */
 static void *map(size_t size)
 {
-	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return memory == MAP_FAILED ? NULL : memory;
 }
@@ -98,8 +100,8 @@ static void woken(void *context, uint64_t name, uint32_t events)
 
 static struct ledger_keeper *crash_record;
 
-/* Says which thread it was, for the keeper to see what it had in hand, and lets the signal do its work. A signal that another
- * process sent says nothing about the thread it found. */
+/* Says which thread it was, for the keeper to see what it had in hand, and lets the signal do its
+ * work. A signal that another process sent says nothing about the thread it found. */
 static void note_crash(int number, siginfo_t *info, void *context)
 {
 	(void)context;
@@ -121,7 +123,8 @@ static void note_exit(void)
 void worker_catch_crashes(struct ledger_keeper *keeper)
 {
 	static const int numbers[] = {SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP};
-	struct sigaction action = {.sa_sigaction = note_crash, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = note_crash,
+				   .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
 
 	crash_record = keeper;
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
@@ -148,13 +151,15 @@ static void adopt_sessions(struct thread *thread)
 		if (record->thread != thread->index)
 			continue;
 		if (record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING)
-			session_adopt(thread, slot, generation_find(worker->generations, record->generation));
+			session_adopt(thread, slot,
+				      generation_find(worker->generations, record->generation));
 	}
 }
 
 static void turn(struct thread *thread)
 {
-	int count = loop_wait(&thread->loop, thread->ready_first ? 0 : HEARTBEAT_SECONDS * NSEC_PER_SEC);
+	int count = loop_wait(&thread->loop,
+			      thread->ready_first ? 0 : HEARTBEAT_SECONDS * NSEC_PER_SEC);
 
 	atomic_fetch_add_explicit(&thread->record->beats, 1, memory_order_relaxed);
 	loop_dispatch(&thread->loop, count > 0 ? count : 0);
@@ -171,7 +176,9 @@ static void *thread_run(void *argument)
 
 	self = thread;
 	callback_state.word = &thread->record->callback;
-	snprintf(name, sizeof name, thread->index == worker->n_threads ? "spliced-clerk" : "spliced-%u", thread->index);
+	snprintf(name, sizeof name,
+		 thread->index == worker->n_threads ? "spliced-clerk" : "spliced-%u",
+		 thread->index);
 	pthread_setname_np(pthread_self(), name);
 	use_signal_stack();
 	thread->loop.now = clock_monotonic();
@@ -179,7 +186,8 @@ static void *thread_run(void *argument)
 		listeners_adopt(thread);
 		adopt_sessions(thread);
 		if (standing_adopt(thread) < 0)
-			log_error("no memory for feeds and dials: they are inactive until a reload");
+			log_error(
+				"no memory for feeds and dials: they are inactive until a reload");
 		hand_empty(thread);
 	}
 	while (!atomic_load_explicit(&worker->stop, memory_order_acquire))
@@ -198,7 +206,8 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	thread->record = &ledger->threads[index];
 	thread->cursor = index;
 	leases_init(&thread->leases, thread);
-	r = loop_init(&thread->loop, ledger->n_sessions + 2 * LEDGER_LISTENERS_MAX + 2 * LEDGER_TARGETS_MAX + LEDGER_CONTROLS_MAX + 64);
+	r = loop_init(&thread->loop, ledger->n_sessions + 2 * LEDGER_LISTENERS_MAX +
+					     2 * LEDGER_TARGETS_MAX + LEDGER_CONTROLS_MAX + 64);
 	if (r < 0)
 		return r;
 	pipes_init(&thread->pipes, share ? share : 1);
@@ -207,7 +216,8 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	thread->free_slots = map((size_t)ledger->n_sessions * sizeof *thread->free_slots);
 	thread->buffers = map(sizeof *thread->buffers);
 	thread->idle = map(LEDGER_ROUTES_MAX * sizeof *thread->idle);
-	if (!thread->listeners || !thread->fronts || !thread->free_slots || !thread->buffers || !thread->idle)
+	if (!thread->listeners || !thread->fronts || !thread->free_slots || !thread->buffers ||
+	    !thread->idle)
 		return -ENOMEM;
 	r = peers_init(thread);
 	if (r < 0)
@@ -225,13 +235,15 @@ uint64_t worker_draw_seed(void)
 {
 	uint64_t seed;
 
-	/* It refuses only before the machine has any randomness: then the clock and where memory lies must do. */
+	/* It refuses only before the machine has any randomness: then the clock and where memory
+	 * lies must do. */
 	if (getrandom(&seed, sizeof seed, GRND_NONBLOCK) == (ssize_t)sizeof seed)
 		return seed;
 	return clock_monotonic() ^ (uint64_t)(uintptr_t)&seed << 20;
 }
 
-int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations, const struct families *families)
+int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations,
+		const struct families *families)
 {
 	int r;
 
@@ -261,7 +273,8 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 int worker_start(struct worker *worker)
 {
 	for (uint32_t i = 0; i <= worker->n_threads; i++) {
-		int r = pthread_create(&worker->threads[i].pthread, NULL, thread_run, &worker->threads[i]);
+		int r = pthread_create(&worker->threads[i].pthread, NULL, thread_run,
+				       &worker->threads[i]);
 
 		if (r)
 			return -r;

@@ -10,16 +10,19 @@ struct ledger;
 struct ledger_keeper;
 struct worker;
 
-/* From now on a signal that ends this process says in the ledger whether another process has sent it, and which thread it struck. */
+/* From now on a signal that ends this process says in the ledger whether another process has sent
+ * it, and which thread it struck. */
 void worker_catch_crashes(struct ledger_keeper *keeper);
 
 /* A seed that nobody can guess. */
 uint64_t worker_draw_seed(void);
 
 /* Makes the worker's tables. 0 or negative errno. */
-int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations, const struct families *families);
+int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations,
+		const struct families *families);
 
-/* Starts every thread; they adopt what the ledger gives them and go on until worker_stop(). 0 or negative errno. */
+/* Starts every thread; they adopt what the ledger gives them and go on until worker_stop(). 0 or
+ * negative errno. */
 int worker_start(struct worker *worker);
 
 /* Tells every thread to finish its turn, and waits for them. */

@@ -4,8 +4,8 @@
 #include "base/clock.h"
 
 enum {
-	AT_ONCE = 3,         /* the first ones */
-	FIRST_MS = 100,      /* doubled up to BACKOFF_MAX_MS */
+	AT_ONCE = 3,	     /* the first ones */
+	FIRST_MS = 100,	     /* doubled up to BACKOFF_MAX_MS */
 	FORGET_SECONDS = 60, /* a worker that lived so long begins anew */
 };
 

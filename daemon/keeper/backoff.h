@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * How long the keeper waits before it starts the next worker. Deaths that are blamed on a route end by themselves, with the route paused:
- * everybody else goes on at once. What nobody can be blamed for might go on for ever.
+ * How long the keeper waits before it starts the next worker. Deaths that are blamed on a route end
+ * by themselves, with the route paused: everybody else goes on at once. What nobody can be blamed
+ * for might go on for ever.
  */
 #pragma once
 

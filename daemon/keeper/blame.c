@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Blame. It runs in the keeper, between the death of a worker and the birth of its heir, when nobody else writes. */
+/* Blame. It runs in the keeper, between the death of a worker and the birth of its heir, when
+ * nobody else writes. */
 #include "keeper/blame.h"
 
 #include "base/clock.h"
@@ -37,10 +38,13 @@ struct culprit {
 
 static struct culprit culprit_of(const struct blame *blame, const struct ledger_thread *thread)
 {
-	const struct family *family = family_numbered(blame->families, thread->callback >> CALLBACK_BITS);
+	const struct family *family =
+		family_numbered(blame->families, thread->callback >> CALLBACK_BITS);
 	uint32_t callback = thread->callback & ((1 << CALLBACK_BITS) - 1);
 
-	return family && callback && callback < CALLBACK_COUNT ? (struct culprit){family->name, callback} : (struct culprit){"", CALLBACK_NONE};
+	return family && callback && callback < CALLBACK_COUNT
+		       ? (struct culprit){family->name, callback}
+		       : (struct culprit){"", CALLBACK_NONE};
 }
 
 /* Where a record's route is counted; NULL where its generation is gone. */
@@ -89,7 +93,8 @@ static void end_sessions(const struct blame *blame, const struct ledger_route *r
 static const char *culprit_text(const struct ledger_route *route, char *text, size_t size)
 {
 	if (route->callback)
-		snprintf(text, size, "family %s, %s()", route->family, callback_name(route->callback));
+		snprintf(text, size, "family %s, %s()", route->family,
+			 callback_name(route->callback));
 	else
 		snprintf(text, size, "not in a callback of a family");
 	return text;
@@ -104,12 +109,15 @@ static void stop_route(const struct blame *blame, struct ledger_route *route)
 	case ROUTE_RUNS:
 		route->paused = ROUTE_PAUSED;
 		pause_listeners(blame, route);
-		log_error("route %s: %s: in hand when %u workers died: the route is paused until a reload", route->name, text,
-			  route->deaths);
+		log_error(
+			"route %s: %s: in hand when %u workers died: the route is paused until a reload",
+			route->name, text, route->deaths);
 		return;
 	case ROUTE_PAUSED:
 		route->paused = ROUTE_BARRED;
-		log_error("route %s: %s: in hand again: its sessions that need a callback are ended", route->name, text);
+		log_error(
+			"route %s: %s: in hand again: its sessions that need a callback are ended",
+			route->name, text);
 		return;
 	case ROUTE_BARRED:
 	case ROUTE_CLOSED:
@@ -120,7 +128,8 @@ static void stop_route(const struct blame *blame, struct ledger_route *route)
 	}
 }
 
-static void blame_route(const struct blame *blame, struct ledger_route *route, const struct culprit *culprit)
+static void blame_route(const struct blame *blame, struct ledger_route *route,
+			const struct culprit *culprit)
 {
 	uint64_t now = clock_monotonic();
 	char text[96];
@@ -139,13 +148,14 @@ static void blame_route(const struct blame *blame, struct ledger_route *route, c
 	if (route->deaths >= DEATHS_PAUSE)
 		stop_route(blame, route);
 	else
-		log_error("route %s: %s: in hand when a worker died (%u)", route->name, culprit_text(route, text, sizeof text),
-			  route->deaths);
+		log_error("route %s: %s: in hand when a worker died (%u)", route->name,
+			  culprit_text(route, text, sizeof text), route->deaths);
 }
 
 /* ---- what was in hand ---- */
 
-static struct ledger_route *blame_session(const struct blame *blame, uint32_t slot, const struct culprit *culprit)
+static struct ledger_route *blame_session(const struct blame *blame, uint32_t slot,
+					  const struct culprit *culprit)
 {
 	struct ledger_session *record = &blame->ledger->sessions[slot];
 	struct ledger_route *route = NULL;
@@ -157,16 +167,18 @@ static struct ledger_route *blame_session(const struct blame *blame, uint32_t sl
 	blame_route(blame, route, culprit);
 	if (!is_alive(record) || (++record->deaths <= DEATHS_FORGIVEN && !route->paused))
 		return route;
-	log_error("session %u.%u of route %s was in hand when %u workers died: it is reset", slot, record->serial, route->name,
-		  record->deaths);
+	log_error("session %u.%u of route %s was in hand when %u workers died: it is reset", slot,
+		  record->serial, route->name, record->deaths);
 	record->kill = END_POISON;
 	return route;
 }
 
-static struct ledger_route *blame_listener(const struct blame *blame, uint32_t index, const struct culprit *culprit)
+static struct ledger_route *blame_listener(const struct blame *blame, uint32_t index,
+					   const struct culprit *culprit)
 {
 	struct ledger_listener *record = &blame->ledger->listeners[index];
-	struct ledger_route *route = is_open(record) ? route_of(blame, record->generation, record->route) : NULL;
+	struct ledger_route *route =
+		is_open(record) ? route_of(blame, record->generation, record->route) : NULL;
 
 	if (!route)
 		return NULL;
@@ -176,13 +188,15 @@ static struct ledger_route *blame_listener(const struct blame *blame, uint32_t i
 	return route;
 }
 
-static struct ledger_route *blame_index(const struct blame *blame, enum ledger_hand hand, uint32_t index, const struct culprit *culprit)
+static struct ledger_route *blame_index(const struct blame *blame, enum ledger_hand hand,
+					uint32_t index, const struct culprit *culprit)
 {
 	switch (hand) {
 	case HAND_EMPTY:
 		return NULL;
 	case HAND_SESSION:
-		return index < blame->ledger->n_sessions ? blame_session(blame, index, culprit) : NULL;
+		return index < blame->ledger->n_sessions ? blame_session(blame, index, culprit)
+							 : NULL;
 	case HAND_LISTENER:
 		return index < LEDGER_LISTENERS_MAX ? blame_listener(blame, index, culprit) : NULL;
 	case HAND_ROUTE:
@@ -198,16 +212,18 @@ static bool blame_thread(const struct blame *blame, struct ledger_thread *thread
 {
 	struct culprit culprit = culprit_of(blame, thread);
 	uint64_t hand = thread->hand;
-	bool found = blame_index(blame, (enum ledger_hand)(hand >> 32), (uint32_t)hand, &culprit) != NULL;
+	bool found = blame_index(blame, (enum ledger_hand)(hand >> 32), (uint32_t)hand, &culprit) !=
+		     NULL;
 
 	if (!found && culprit.callback)
-		log_error("family %s, %s(): was running for no route when the worker died", culprit.family,
-			  callback_name(culprit.callback));
+		log_error("family %s, %s(): was running for no route when the worker died",
+			  culprit.family, callback_name(culprit.callback));
 	thread->crashed = CRASH_BLAMED;
 	return found;
 }
 
-/* It died before it had threads, of a record that it adopted; and with it all would die again. A session is given up at once. */
+/* It died before it had threads, of a record that it adopted; and with it all would die again. A
+ * session is given up at once. */
 static bool blame_adoption(const struct blame *blame)
 {
 	struct ledger_keeper *keeper = blame->ledger->keeper;
@@ -219,12 +235,14 @@ static bool blame_adoption(const struct blame *blame)
 	case HAND_SESSION:
 		if (index >= ledger_sessions_high(blame->ledger))
 			return false;
-		log_error("session %u.%u was in hand when a worker died during adoption: it is reset", index,
-			  blame->ledger->sessions[index].serial);
+		log_error(
+			"session %u.%u was in hand when a worker died during adoption: it is reset",
+			index, blame->ledger->sessions[index].serial);
 		validate_drop(blame->ledger, index);
 		return true;
 	case HAND_LISTENER:
-		return index < ledger_listeners_high(blame->ledger) && blame_listener(blame, index, &culprit);
+		return index < ledger_listeners_high(blame->ledger) &&
+		       blame_listener(blame, index, &culprit);
 	case HAND_EMPTY:
 	case HAND_ROUTE:
 		return false;
@@ -232,7 +250,8 @@ static bool blame_adoption(const struct blame *blame)
 	return false;
 }
 
-bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families, bool hung)
+bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families,
+		 bool hung)
 {
 	const struct blame blame = {ledger, newest, families, hung};
 	bool known = false, found = false;
@@ -241,11 +260,13 @@ bool blame_hands(struct ledger *ledger, struct generation *newest, const struct 
 		return true;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		known |= ledger->threads[i].crashed != 0;
-	/* _exit(2), and a signal that is not caught, do not tell which thread it was: one that ran a family's code. */
+	/* _exit(2), and a signal that is not caught, do not tell which thread it was: one that ran
+	 * a family's code. */
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		struct ledger_thread *thread = &ledger->threads[i];
 
-		if (known ? thread->crashed && thread->crashed != CRASH_BLAMED : thread->callback != 0)
+		if (known ? thread->crashed && thread->crashed != CRASH_BLAMED
+			  : thread->callback != 0)
 			found |= blame_thread(&blame, thread);
 	}
 	return found;

@@ -2,14 +2,17 @@
 /*
  * Blame: what a dead worker's threads had in hand, and which callback of which family they ran.
  *
- * A session in hand at two deaths of the worker's own making is given up. A connection that kills while it is accepted becomes a session of
- * the heir that has one death already; of a datagram listener, the message at the head of the queue is skipped at the second.
+ * A session in hand at two deaths of the worker's own making is given up. A connection that kills
+ * while it is accepted becomes a session of the heir that has one death already; of a datagram
+ * listener, the message at the head of the queue is skipped at the second.
  *
- * The route counts too, whatever of it was in hand, and whatever became of that: at the third death its listeners, feeds and dials rest
- * until a reload, and the callback is barred for it, so that its sessions live on as long as they do without. Each further death goes
- * a step on: enum ledger_route_pause.
+ * The route counts too, whatever of it was in hand, and whatever became of that: at the third death
+ * its listeners, feeds and dials rest until a reload, and the callback is barred for it, so that
+ * its sessions live on as long as they do without. Each further death goes a step on: enum
+ * ledger_route_pause.
  *
- * An heir that dies before it has threads would take all sessions with it, again and again: what it was adopting then is given up at once.
+ * An heir that dies before it has threads would take all sessions with it, again and again: what it
+ * was adopting then is given up at once.
  */
 #pragma once
 
@@ -19,12 +22,14 @@ struct families;
 struct generation;
 struct ledger;
 
-/* The worker died of its own making, or hung: looks at the hands of the threads that did it. True: a route was found, so that
- * the same cannot happen for ever. */
-bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families, bool hung);
+/* The worker died of its own making, or hung: looks at the hands of the threads that did it. True:
+ * a route was found, so that the same cannot happen for ever. */
+bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families,
+		 bool hung);
 
-/* A generation begins to run: the routes of it that are paused go on, and all deaths are forgotten. Not asked (the program became
- * another): what the generation before says the same of stays as it is. blame_pause() follows. */
+/* A generation begins to run: the routes of it that are paused go on, and all deaths are forgotten.
+ * Not asked (the program became another): what the generation before says the same of stays as it
+ * is. blame_pause() follows. */
 void blame_forgive(struct ledger *ledger, struct generation *newest, bool asked);
 
 /* What is listened on since is paused as its route is. */

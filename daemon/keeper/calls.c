@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The filter of system calls: a list of what a worker's threads use, and of the arguments that they use where others would reach
- * another process. It is libseccomp's work; a build without that has none.
+ * The filter of system calls: a list of what a worker's threads use, and of the arguments that they
+ * use where others would reach another process. It is libseccomp's work; a build without that has
+ * none.
  *
- * What surprised us. A signal can be sent without kill(2): a descriptor's owner gets one when it becomes ready (F_SETOWN, and
- * FIOSETOWN of ioctl(2)). Nothing may end the thread: a filter that kills would make a session that asks for too much a death of the
- * worker, so it says EPERM, and the heir's C library is told by ENOSYS that there is no clone3(2), whose flags a filter cannot
- * read. The calls of every turn have no conditions: the kernel then knows the answer without running the filter. To make the program
- * of these rules takes longer than all else of a start: the keeper does it once, and each heir finds it in its memory.
+ * What surprised us. A signal can be sent without kill(2): a descriptor's owner gets one when it
+ * becomes ready (F_SETOWN, and FIOSETOWN of ioctl(2)). Nothing may end the thread: a filter that
+ * kills would make a session that asks for too much a death of the worker, so it says EPERM, and
+ * the heir's C library is told by ENOSYS that there is no clone3(2), whose flags a filter cannot
+ * read. The calls of every turn have no conditions: the kernel then knows the answer without
+ * running the filter. To make the program of these rules takes longer than all else of a start: the
+ * keeper does it once, and each heir finds it in its memory.
  */
 #include "keeper/calls.h"
 
@@ -55,39 +58,152 @@ int calls_restrict(const struct generation *newest)
 
 enum { DOMAINS_MAX = 64 };
 
-/* Whatever their arguments are. Names that an architecture does not have are passed over; the C library uses these or those. */
+/* Whatever their arguments are. Names that an architecture does not have are passed over; the C
+ * library uses these or those. */
 static const char *const allowed[] = {
 	/* bytes and messages */
-	"splice", "tee", "vmsplice", "read", "write", "readv", "writev", "pread64", "pwrite64", "recv", "recvfrom", "recvmsg", "recvmmsg",
-	"recvmmsg_time64", "send", "sendto", "sendmsg", "sendmmsg",
+	"splice",
+	"tee",
+	"vmsplice",
+	"read",
+	"write",
+	"readv",
+	"writev",
+	"pread64",
+	"pwrite64",
+	"recv",
+	"recvfrom",
+	"recvmsg",
+	"recvmmsg",
+	"recvmmsg_time64",
+	"send",
+	"sendto",
+	"sendmsg",
+	"sendmmsg",
 	/* what is ready, and when */
-	"epoll_create", "epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait", "epoll_pwait2", "poll", "ppoll", "ppoll_time64",
-	"select", "_newselect", "pselect6", "pselect6_time64", "eventfd2", "timerfd_create", "timerfd_settime", "timerfd_settime64",
-	"timerfd_gettime", "timerfd_gettime64",
+	"epoll_create",
+	"epoll_create1",
+	"epoll_ctl",
+	"epoll_wait",
+	"epoll_pwait",
+	"epoll_pwait2",
+	"poll",
+	"ppoll",
+	"ppoll_time64",
+	"select",
+	"_newselect",
+	"pselect6",
+	"pselect6_time64",
+	"eventfd2",
+	"timerfd_create",
+	"timerfd_settime",
+	"timerfd_settime64",
+	"timerfd_gettime",
+	"timerfd_gettime64",
 	/* sockets; nobody listens here: the keeper does */
-	"accept", "accept4", "bind", "connect", "shutdown", "getpeername", "getsockname", "getsockopt", "setsockopt",
+	"accept",
+	"accept4",
+	"bind",
+	"connect",
+	"shutdown",
+	"getpeername",
+	"getsockname",
+	"getsockopt",
+	"setsockopt",
 	/* descriptors */
-	"close", "dup", "dup2", "dup3", "pipe", "pipe2", "lseek", "_llseek",
+	"close",
+	"dup",
+	"dup2",
+	"dup3",
+	"pipe",
+	"pipe2",
+	"lseek",
+	"_llseek",
 	/* files: which, is not for a filter to say; names are the keeper's to make and take away */
-	"open", "openat", "access", "faccessat", "faccessat2", "stat", "stat64", "lstat", "lstat64", "fstat", "fstat64", "newfstatat",
-	"fstatat64", "statx", "getdents", "getdents64", "readlink", "readlinkat", "getcwd",
+	"open",
+	"openat",
+	"access",
+	"faccessat",
+	"faccessat2",
+	"stat",
+	"stat64",
+	"lstat",
+	"lstat64",
+	"fstat",
+	"fstat64",
+	"newfstatat",
+	"fstatat64",
+	"statx",
+	"getdents",
+	"getdents64",
+	"readlink",
+	"readlinkat",
+	"getcwd",
 	/* memory */
-	"brk", "munmap", "mremap", "madvise", "mincore",
+	"brk",
+	"munmap",
+	"mremap",
+	"madvise",
+	"mincore",
 	/* threads, and their signals */
-	"futex", "futex_time64", "set_robust_list", "get_robust_list", "rseq", "membarrier", "sched_yield", "sched_getaffinity", "getcpu",
-	"rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "sigreturn", "rt_sigtimedwait", "rt_sigtimedwait_time64", "rt_sigsuspend",
-	"rt_sigpending", "sigaltstack", "pause", "restart_syscall", "exit", "exit_group",
+	"futex",
+	"futex_time64",
+	"set_robust_list",
+	"get_robust_list",
+	"rseq",
+	"membarrier",
+	"sched_yield",
+	"sched_getaffinity",
+	"getcpu",
+	"rt_sigaction",
+	"rt_sigprocmask",
+	"rt_sigreturn",
+	"sigreturn",
+	"rt_sigtimedwait",
+	"rt_sigtimedwait_time64",
+	"rt_sigsuspend",
+	"rt_sigpending",
+	"sigaltstack",
+	"pause",
+	"restart_syscall",
+	"exit",
+	"exit_group",
 	/* time */
-	"clock_gettime", "clock_gettime64", "clock_getres", "clock_getres_time64", "clock_nanosleep", "clock_nanosleep_time64", "nanosleep",
-	"gettimeofday", "time",
+	"clock_gettime",
+	"clock_gettime64",
+	"clock_getres",
+	"clock_getres_time64",
+	"clock_nanosleep",
+	"clock_nanosleep_time64",
+	"nanosleep",
+	"gettimeofday",
+	"time",
 	/* who we are, and where */
-	"getpid", "getppid", "gettid", "getuid", "getuid32", "geteuid", "geteuid32", "getgid", "getgid32", "getegid", "getegid32",
-	"getgroups", "getgroups32", "getrlimit", "ugetrlimit", "getrusage", "sysinfo", "uname", "getrandom",
+	"getpid",
+	"getppid",
+	"gettid",
+	"getuid",
+	"getuid32",
+	"geteuid",
+	"geteuid32",
+	"getgid",
+	"getgid32",
+	"getegid",
+	"getegid32",
+	"getgroups",
+	"getgroups32",
+	"getrlimit",
+	"ugetrlimit",
+	"getrusage",
+	"sysinfo",
+	"uname",
+	"getrandom",
 };
 
 /* Of fcntl(2). */
-static const unsigned fcntl_commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL, F_SETFL,
-					  F_GETPIPE_SZ, F_SETPIPE_SZ, F_GET_SEALS};
+static const unsigned fcntl_commands[] = {F_DUPFD,	F_DUPFD_CLOEXEC, F_GETFD,
+					  F_SETFD,	F_GETFL,	 F_SETFL,
+					  F_GETPIPE_SZ, F_SETPIPE_SZ,	 F_GET_SEALS};
 
 /* Of prctl(2). */
 static const unsigned prctl_operations[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA};
@@ -112,16 +228,19 @@ struct filter {
 
 static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t value)
 {
-	return (struct scmp_arg_cmp){.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
+	return (struct scmp_arg_cmp){
+		.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 }
 
-/* An int of the call's: the kernel does not look at the upper half of the register, so whoever calls may write there what he likes. */
+/* An int of the call's: the kernel does not look at the upper half of the register, so whoever
+ * calls may write there what he likes. */
 static struct scmp_arg_cmp equals(unsigned argument, uint32_t value)
 {
 	return masked(argument, UINT32_MAX, value);
 }
 
-static void add(struct filter *filter, uint32_t action, const char *name, unsigned n, const struct scmp_arg_cmp *conditions)
+static void add(struct filter *filter, uint32_t action, const char *name, unsigned n,
+		const struct scmp_arg_cmp *conditions)
 {
 	int call = seccomp_syscall_resolve_name(name), r;
 
@@ -169,7 +288,8 @@ static struct wants wants_of(const struct generation *newest)
 	/* The log's; and the C library asks one for the names of interfaces. */
 	struct wants wants = {.domains = UINT64_C(1) << AF_UNIX};
 
-	for (const struct generation *generation = newest; generation; generation = generation->next) {
+	for (const struct generation *generation = newest; generation;
+	     generation = generation->next) {
 		needs_each_endpoint(generation->config, add_domains, &wants);
 		needs_each_endpoint(generation->config, add_netns, &wants);
 	}
@@ -198,7 +318,8 @@ static void allow_within(struct filter *filter)
 	allow_if(filter, "mmap2", masked(2, PROT_EXEC, 0));
 	allow_if(filter, "mprotect", masked(2, PROT_EXEC, 0));
 	/* Of ourselves, and only to know. */
-	add(filter, SCMP_ACT_ALLOW, "prlimit64", 2, (struct scmp_arg_cmp[]){equals(0, 0), masked(2, UINT64_MAX, 0)});
+	add(filter, SCMP_ACT_ALLOW, "prlimit64", 2,
+	    (struct scmp_arg_cmp[]){equals(0, 0), masked(2, UINT64_MAX, 0)});
 	for (size_t i = 0; i < sizeof fcntl_commands / sizeof *fcntl_commands; i++) {
 		allow_if(filter, "fcntl", equals(1, fcntl_commands[i]));
 		allow_if(filter, "fcntl64", equals(1, fcntl_commands[i]));
@@ -228,7 +349,8 @@ static int begin(struct filter *filter, uint32_t otherwise)
 	} attributes[] = {
 		{SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM)},
 		{SCMP_FLTATR_CTL_OPTIMIZE, 2}, /* a binary tree */
-		{SCMP_FLTATR_CTL_SSB, 1},      /* the processor stays as quick as it was: nobody's code runs here but ours */
+		{SCMP_FLTATR_CTL_SSB,
+		 1}, /* the processor stays as quick as it was: nobody's code runs here but ours */
 	};
 
 	*filter = (struct filter){.context = seccomp_init(otherwise)};
@@ -252,7 +374,8 @@ static int export(const struct filter *filter)
 	if (r < 0)
 		return r;
 	size = pread(fd, program.instructions, sizeof program.instructions, 0);
-	if (size <= 0 || (size_t)size == sizeof program.instructions || (size_t)size % sizeof *program.instructions)
+	if (size <= 0 || (size_t)size == sizeof program.instructions ||
+	    (size_t)size % sizeof *program.instructions)
 		return -E2BIG;
 	program.size = (unsigned short)((size_t)size / sizeof *program.instructions);
 	return 0;
@@ -263,7 +386,8 @@ static int make(const struct wants *wants)
 	struct filter filter;
 	int r;
 
-	if (program.size && program.wants.domains == wants->domains && program.wants.netns == wants->netns)
+	if (program.size && program.wants.domains == wants->domains &&
+	    program.wants.netns == wants->netns)
 		return 0;
 	program.size = 0;
 	r = begin(&filter, SCMP_ACT_ERRNO(EPERM));
@@ -283,7 +407,8 @@ static int load(const struct sock_filter *instructions, unsigned short size)
 	if (!syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &code))
 		return 0;
 	/* Before Linux 4.17. */
-	return errno == EINVAL && !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &code) ? 0 : -errno;
+	return errno == EINVAL && !syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &code) ? 0
+											   : -errno;
 }
 
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
@@ -293,12 +418,14 @@ static int load(const struct sock_filter *instructions, unsigned short size)
 #endif
 
 #define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
-#define LOAD_INT(argument) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[argument]) + LOW_HALF)
-#define JUMP_IF(value, then, otherwise) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (then), (otherwise))
+#define LOAD_INT(argument) \
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[argument]) + LOW_HALF)
+#define JUMP_IF(value, then, otherwise) \
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (then), (otherwise))
 #define ANSWER(value) BPF_STMT(BPF_RET | BPF_K, (value))
 
-/* A filter of its own: one filter cannot say "all but some" of an argument; and each worker has another number. It only ever refuses, so
- * whose architecture a call is, is left to the other. */
+/* A filter of its own: one filter cannot say "all but some" of an argument; and each worker has
+ * another number. It only ever refuses, so whose architecture a call is, is left to the other. */
 static int refuse_some(void)
 {
 	const struct sock_filter instructions[] = {
@@ -306,7 +433,8 @@ static int refuse_some(void)
 		JUMP_IF(SYS_ioctl, 4, 0),
 		JUMP_IF(SYS_kill, 1, 0),
 		JUMP_IF(SYS_tgkill, 0, 7),
-		/* raise(3) and abort(3): a failed assertion has to end the worker as it always does */
+		/* raise(3) and abort(3): a failed assertion has to end the worker as it always does
+		 */
 		LOAD_INT(0),
 		JUMP_IF((uint32_t)getpid(), 5, 6),
 		LOAD_INT(1),

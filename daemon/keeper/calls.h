@@ -4,9 +4,11 @@
 
 struct generation;
 
-/* In the keeper, before a start: what that takes long for is done. Opens and closes a descriptor. */
+/* In the keeper, before a start: what that takes long for is done. Opens and closes a descriptor.
+ */
 void calls_prepare(const struct generation *newest);
 
-/* Leaves the calling process, which has one thread, those that carrying these generations takes; any other fails with EPERM. Returns an
- * enum ledger_wall, or negative errno: nothing has changed, or what nobody uses is refused. */
+/* Leaves the calling process, which has one thread, those that carrying these generations takes;
+ * any other fails with EPERM. Returns an enum ledger_wall, or negative errno: nothing has changed,
+ * or what nobody uses is refused. */
 int calls_restrict(const struct generation *newest);

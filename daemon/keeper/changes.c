@@ -14,7 +14,8 @@ static uint64_t hash_of(const struct config_route *route)
 	return index_hash_text(route->name, 0);
 }
 
-static const struct config_route *find(const struct index *index, const struct config *config, const struct config_route *like)
+static const struct config_route *find(const struct index *index, const struct config *config,
+				       const struct config_route *like)
 {
 	uint32_t number;
 
@@ -33,7 +34,8 @@ static int index_all(struct index *index, const struct config *config)
 	return r;
 }
 
-static void tell(enum log_event event, const struct config_route *route, const char *what, unsigned *lines)
+static void tell(enum log_event event, const struct config_route *route, const char *what,
+		 unsigned *lines)
 {
 	struct log_entry entry = {.event = event};
 
@@ -43,7 +45,8 @@ static void tell(enum log_event event, const struct config_route *route, const c
 	log_event(LOG_INFO, &entry, "route %s is %s", route->name, what);
 }
 
-static void tell_all(const struct config *before, const struct index *old, const struct config *now, const struct index *new)
+static void tell_all(const struct config *before, const struct index *old, const struct config *now,
+		     const struct index *new)
 {
 	unsigned lines = 0;
 

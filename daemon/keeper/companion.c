@@ -20,11 +20,11 @@
 enum { COMPANIONS_MAX = LIMIT_COMPANIONS, PAUSE_SECONDS = 5 };
 
 static struct companion {
-	pid_t pid;       /* 0: it has ended, and is started again after `next` */
+	pid_t pid; /* 0: it has ended, and is started again after `next` */
 	bool used;
 	uint32_t listener;
 	uint64_t digest; /* of the listener that it was started for */
-	uint64_t next;   /* CLOCK_MONOTONIC ns */
+	uint64_t next;	 /* CLOCK_MONOTONIC ns */
 } companions[COMPANIONS_MAX];
 
 static bool is_wanted(const struct ledger_listener *record, const struct config_leg *leg)
@@ -35,7 +35,8 @@ static bool is_wanted(const struct ledger_listener *record, const struct config_
 static struct companion *find(uint32_t listener, uint64_t digest)
 {
 	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
-		if (companions[i].used && companions[i].listener == listener && companions[i].digest == digest)
+		if (companions[i].used && companions[i].listener == listener &&
+		    companions[i].digest == digest)
 			return &companions[i];
 	return NULL;
 }
@@ -44,7 +45,8 @@ static struct companion *claim(uint32_t listener, uint64_t digest)
 {
 	for (unsigned i = 0; i < COMPANIONS_MAX; i++)
 		if (!companions[i].used) {
-			companions[i] = (struct companion){.used = true, .listener = listener, .digest = digest};
+			companions[i] = (struct companion){
+				.used = true, .listener = listener, .digest = digest};
 			return &companions[i];
 		}
 	return NULL;
@@ -53,7 +55,9 @@ static struct companion *claim(uint32_t listener, uint64_t digest)
 _Noreturn static void run(const struct config_leg *leg)
 {
 	child_begin(NULL, 0);
-	_exit(CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 1)) < 0 ? 1 : 0);
+	_exit(CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 1)) < 0
+		      ? 1
+		      : 0);
 }
 
 static void start(struct companion *companion, const struct config_leg *leg)
@@ -63,7 +67,9 @@ static void start(struct companion *companion, const struct config_leg *leg)
 	if (companion->pid == 0)
 		run(leg);
 	if (companion->pid < 0) {
-		log_warning("cannot start the companion process that announces a service: %s; trying again", strerror(errno));
+		log_warning(
+			"cannot start the companion process that announces a service: %s; trying again",
+			strerror(errno));
 		companion->pid = 0;
 	}
 }
@@ -80,7 +86,8 @@ void companion_tick(const struct ledger *ledger, struct generation *newest)
 	for (unsigned i = 0; i < COMPANIONS_MAX; i++) {
 		const struct ledger_listener *record = &ledger->listeners[companions[i].listener];
 
-		if (companions[i].used && (record->state != LISTENER_OPEN || record->digest != companions[i].digest))
+		if (companions[i].used &&
+		    (record->state != LISTENER_OPEN || record->digest != companions[i].digest))
 			end(&companions[i]);
 	}
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++) {
@@ -111,7 +118,8 @@ void companion_stop(void)
 		if (companions[i].used)
 			end(&companions[i]);
 	for (unsigned i = 0; i < COMPANIONS_MAX; i++) {
-		while (companions[i].pid && waitpid(companions[i].pid, NULL, 0) < 0 && errno == EINTR)
+		while (companions[i].pid && waitpid(companions[i].pid, NULL, 0) < 0 &&
+		       errno == EINTR)
 			;
 		companions[i].pid = 0;
 	}

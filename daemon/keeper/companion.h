@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Companions: processes that keep something alive for a listening endpoint, as its announcement, where the family has such
- * (plugin.h, companion()). They are the keeper's children, with a descriptor table of their own; one that ends is started again.
+ * Companions: processes that keep something alive for a listening endpoint, as its announcement,
+ * where the family has such (plugin.h, companion()). They are the keeper's children, with a
+ * descriptor table of their own; one that ends is started again.
  */
 #pragma once
 
@@ -10,7 +11,8 @@
 struct generation;
 struct ledger;
 
-/* Starts those that are missing, and ends those whose endpoint is gone. Called about every second, while no heir sweeps. */
+/* Starts those that are missing, and ends those whose endpoint is gone. Called about every second,
+ * while no heir sweeps. */
 void companion_tick(const struct ledger *ledger, struct generation *newest);
 
 /* A child has ended, which may be one of ours. */

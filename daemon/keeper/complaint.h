@@ -7,6 +7,8 @@ struct config_endpoint;
 struct config_route;
 struct report;
 
-/* Adds a line for the error (negative errno) of a call, with file and line of the endpoint. Returns the error. */
-int complaint_add(const struct config *config, const struct config_route *route, const struct config_endpoint *endpoint, const char *call,
-		  int error, struct report *report);
+/* Adds a line for the error (negative errno) of a call, with file and line of the endpoint. Returns
+ * the error. */
+int complaint_add(const struct config *config, const struct config_route *route,
+		  const struct config_endpoint *endpoint, const char *call, int error,
+		  struct report *report);

@@ -17,7 +17,8 @@ static void describe(int status, bool hung, char *text, size_t size)
 	if (hung)
 		snprintf(text, size, "hung for %d s and was killed", HEARTS_HANG_TICKS);
 	else if (WIFSIGNALED(status))
-		snprintf(text, size, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(text, size, "died of signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(text, size, "ended with status %d", WEXITSTATUS(status));
 }
@@ -26,8 +27,10 @@ bool death_was_struck(const struct ledger *ledger, int status, bool hung)
 {
 	/* It obeyed a SIGTERM that was not ours. */
 	if (WIFEXITED(status))
-		return WEXITSTATUS(status) == EXIT_SUCCESS && ledger->keeper->worker_state == WORKER_STOPPED;
-	return WIFSIGNALED(status) && !hung && (WTERMSIG(status) == SIGKILL || ledger->keeper->struck);
+		return WEXITSTATUS(status) == EXIT_SUCCESS &&
+		       ledger->keeper->worker_state == WORKER_STOPPED;
+	return WIFSIGNALED(status) && !hung &&
+	       (WTERMSIG(status) == SIGKILL || ledger->keeper->struck);
 }
 
 void death_note(struct ledger *ledger, pid_t worker, int status, bool hung)
@@ -38,5 +41,6 @@ void death_note(struct ledger *ledger, pid_t worker, int status, bool hung)
 	describe(status, hung, text, sizeof text);
 	memcpy(ledger->keeper->last_death, text, sizeof text);
 	ledger->keeper->last_death_at = clock_realtime();
-	log_event(death_was_struck(ledger, status, hung) ? LOG_NOTICE : LOG_ERR, &entry, "worker %d %s; its heir continues with the sessions", worker, text);
+	log_event(death_was_struck(ledger, status, hung) ? LOG_NOTICE : LOG_ERR, &entry,
+		  "worker %d %s; its heir continues with the sessions", worker, text);
 }

@@ -26,7 +26,7 @@
 #include <unistd.h>
 
 enum {
-	HANGS_MAX = 3,      /* of one errand; then what is left is not run */
+	HANGS_MAX = 3,	      /* of one errand; then what is left is not run */
 	TEXT_MAX = 32 * 1024, /* of one job, cut there */
 };
 
@@ -49,7 +49,7 @@ struct message {
 static struct {
 	bool under_way;
 	pid_t pid; /* 0: it has ended */
-	int fd;    /* of our end; -1: the other one is closed, and all was read */
+	int fd;	   /* of our end; -1: the other one is closed, and all was read */
 	struct jobs jobs;
 	bool *told;
 	unsigned seconds;
@@ -147,19 +147,23 @@ static bool watch(pid_t pid, int *status)
 static void tell_death(int to, uint32_t index, int status, bool hung)
 {
 	const struct job *job = &errand.jobs.list[index];
-	const char *callback = callback_name(atomic_load(&progress->callback) & ((1u << CALLBACK_BITS) - 1));
+	const char *callback =
+		callback_name(atomic_load(&progress->callback) & ((1u << CALLBACK_BITS) - 1));
 	struct report report = {0};
 	char place[512], how[128];
 
 	if (hung)
 		snprintf(how, sizeof how, "took longer than %u s", errand.seconds);
 	else if (WIFSIGNALED(status))
-		snprintf(how, sizeof how, "died of signal %d (%s)", WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(how, sizeof how, "died of signal %d (%s)", WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(status));
-	report_add(&report, "%s: route %s: %s: family \"%s\", %s() %s; fix the plugin, or remove the route",
-		   config_place_text(job->config, job->endpoint->place, place, sizeof place), job->route->name, job->endpoint->text,
-		   job->leg->family->name, *callback ? callback : "a callback", how);
+	report_add(&report,
+		   "%s: route %s: %s: family \"%s\", %s() %s; fix the plugin, or remove the route",
+		   config_place_text(job->config, job->endpoint->place, place, sizeof place),
+		   job->route->name, job->endpoint->text, job->leg->family->name,
+		   *callback ? callback : "a callback", how);
 	tell_done(to, index, -EOWNERDEAD, &report);
 	report_done(&report);
 }
@@ -246,7 +250,8 @@ static int open_way(struct ledger *ledger, int *to)
 	int ends[2];
 
 	if (!progress) {
-		progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 		if (progress == MAP_FAILED) {
 			progress = NULL;
 			return -ENOMEM;
@@ -271,7 +276,8 @@ static void close_way(struct ledger *ledger)
 	errand.fd = -1;
 }
 
-int errand_start(struct ledger *ledger, struct jobs *jobs, unsigned seconds, const struct errand_taker *taker)
+int errand_start(struct ledger *ledger, struct jobs *jobs, unsigned seconds,
+		 const struct errand_taker *taker)
 {
 	int to = -1, r;
 
@@ -327,17 +333,21 @@ static int take_fd(struct msghdr *header)
 	const struct cmsghdr *cmsg = CMSG_FIRSTHDR(header);
 	int fd = -1;
 
-	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS && cmsg->cmsg_len == CMSG_LEN(sizeof fd))
+	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS &&
+	    cmsg->cmsg_len == CMSG_LEN(sizeof fd))
 		memcpy(&fd, CMSG_DATA(cmsg), sizeof fd);
 	return fd;
 }
 
-/* What the child says is believed no further than it can be right: code of a family's had his memory. */
-static void take_news(struct ledger *ledger, const struct message *message, const char *text, int fd)
+/* What the child says is believed no further than it can be right: code of a family's had his
+ * memory. */
+static void take_news(struct ledger *ledger, const struct message *message, const char *text,
+		      int fd)
 {
-	const struct job *job = message->job < errand.jobs.n ? &errand.jobs.list[message->job] : NULL;
-	bool is_socket = job && message->news == NEWS_SOCKET && job->kind == JOB_OPEN && message->k < job->n && fd >= 0 &&
-			 !errand.told[message->job];
+	const struct job *job =
+		message->job < errand.jobs.n ? &errand.jobs.list[message->job] : NULL;
+	bool is_socket = job && message->news == NEWS_SOCKET && job->kind == JOB_OPEN &&
+			 message->k < job->n && fd >= 0 && !errand.told[message->job];
 
 	if (is_socket)
 		errand.taker->socket(ledger, job, message->k, fd);
@@ -355,7 +365,10 @@ void errand_receive(struct ledger *ledger)
 		struct message message = {0};
 		char control[CMSG_SPACE(sizeof(int))];
 		struct iovec parts[] = {{&message, sizeof message}, {text, TEXT_MAX}};
-		struct msghdr header = {.msg_iov = parts, .msg_iovlen = 2, .msg_control = control, .msg_controllen = sizeof control};
+		struct msghdr header = {.msg_iov = parts,
+					.msg_iovlen = 2,
+					.msg_control = control,
+					.msg_controllen = sizeof control};
 		ssize_t n = recvmsg(errand.fd, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 		if (n < 0 && errno == EINTR)

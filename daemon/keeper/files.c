@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Landlock, by its system calls: Debian 12 has no library for it. All that the kernel at hand can refuse is refused, and then some
- * places are excepted, to be read: no file is written here, and what is bound in the file system is the keeper's to remove. A kernel
- * that is newer than this file refuses what this file knows.
+ * Landlock, by its system calls: Debian 12 has no library for it. All that the kernel at hand can
+ * refuse is refused, and then some places are excepted, to be read: no file is written here, and
+ * what is bound in the file system is the keeper's to remove. A kernel that is newer than this file
+ * refuses what this file knows.
  *
- * A rule is about an inode. procfs makes new ones as it likes, so all of /proc may be read: what is other processes' there, Landlock
- * shuts by itself, as it does ptrace(2). A file that is replaced is another one, which takes another worker. The network namespace
- * of a process, by its name in /proc, would be shut too: where a route is in one, all files are left.
+ * A rule is about an inode. procfs makes new ones as it likes, so all of /proc may be read: what is
+ * other processes' there, Landlock shuts by itself, as it does ptrace(2). A file that is replaced
+ * is another one, which takes another worker. The network namespace of a process, by its name in
+ * /proc, would be shut too: where a route is in one, all files are left.
  */
 #include "keeper/files.h"
 
@@ -19,8 +21,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/landlock.h>
 #include <limits.h>
+#include <linux/landlock.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -48,7 +50,7 @@ struct ruleset_attributes {
 
 struct shut {
 	int fd; /* the ruleset */
-	int r;  /* of the first rule that could not be added */
+	int r;	/* of the first rule that could not be added */
 };
 
 /* The most that a kernel with this version can refuse, and the bytes that it reads to be told. */
@@ -63,7 +65,9 @@ static size_t handle_all(int version, struct ruleset_attributes *ret)
 		ret->fs |= ACCESS_FS_IOCTL_DEV;
 	if (version >= 6)
 		ret->scoped = SCOPE_SIGNAL;
-	return version >= 6 ? sizeof *ret : version >= 4 ? offsetof(struct ruleset_attributes, scoped) : sizeof ret->fs;
+	return version >= 6   ? sizeof *ret
+	       : version >= 4 ? offsetof(struct ruleset_attributes, scoped)
+			      : sizeof ret->fs;
 }
 
 /* What is not there needs no exception. */
@@ -78,7 +82,8 @@ static void leave_readable(struct shut *shut, const char *path)
 	if (S_ISDIR(status.st_mode))
 		rule.allowed_access |= LANDLOCK_ACCESS_FS_READ_DIR;
 	rule.parent_fd = fd;
-	if (syscall(SYS_landlock_add_rule, shut->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) && !shut->r)
+	if (syscall(SYS_landlock_add_rule, shut->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) &&
+	    !shut->r)
 		shut->r = -errno;
 }
 
@@ -94,7 +99,8 @@ static bool enters_processes(const struct generation *newest)
 {
 	bool enters = false;
 
-	for (const struct generation *generation = newest; generation; generation = generation->next)
+	for (const struct generation *generation = newest; generation;
+	     generation = generation->next)
 		needs_each_endpoint(generation->config, look_for_processes, &enters);
 	return enters;
 }
@@ -124,7 +130,8 @@ static bool looks_up(const struct generation *newest)
 {
 	bool names = false;
 
-	for (const struct generation *generation = newest; generation; generation = generation->next)
+	for (const struct generation *generation = newest; generation;
+	     generation = generation->next)
 		needs_each_endpoint(generation->config, look_for_names, &names);
 	return names;
 }
@@ -147,7 +154,8 @@ int files_shut(const struct generation *newest)
 	struct ruleset_attributes attributes;
 	_close_ int fd = -1;
 	struct shut shut = {0};
-	int version = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+	int version =
+		(int)syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
 	size_t size;
 
 	if (version < 0)
@@ -177,6 +185,7 @@ bool files_are_replaced(const struct ledger *ledger, const struct generation *ne
 {
 	struct stat now;
 
-	return ledger->keeper->wall_files == WALL_STANDS && looks_up(newest) && !stat(hosts_path, &now) &&
+	return ledger->keeper->wall_files == WALL_STANDS && looks_up(newest) &&
+	       !stat(hosts_path, &now) &&
 	       (now.st_ino != hosts.st_ino || now.st_dev != hosts.st_dev);
 }

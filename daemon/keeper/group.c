@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Groups: all listeners of one, found by its number. While none leaves there is no program, and the kernel's own hash decides. When a socket
- * is closed the last of the group takes its place; so that the program is right before and after, one that does not mention the last is
- * attached first.
+ * Groups: all listeners of one, found by its number. While none leaves there is no program, and the
+ * kernel's own hash decides. When a socket is closed the last of the group takes its place; so that
+ * the program is right before and after, one that does not mention the last is attached first.
  */
 #include "keeper/group.h"
 
@@ -32,7 +32,8 @@ static bool some_leave;
 
 static bool is_there(const struct ledger_listener *record)
 {
-	return record->group && (record->state == LISTENER_OPEN || record->state == LISTENER_LEAVING);
+	return record->group &&
+	       (record->state == LISTENER_OPEN || record->state == LISTENER_LEAVING);
 }
 
 /* Those that are placed first, then the others as they joined: as the records stand. */
@@ -85,14 +86,16 @@ static bool is_known(struct ledger *ledger, const struct member *from, const str
 	return true;
 }
 
-static uint32_t count_placed(struct ledger *ledger, const struct member *from, const struct member *end)
+static uint32_t count_placed(struct ledger *ledger, const struct member *from,
+			     const struct member *end)
 {
 	uint32_t count = 0;
 
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; record->placed == PLACES_KNOWN && k < ledger_sockets(record); k++)
+		for (uint32_t k = 0; record->placed == PLACES_KNOWN && k < ledger_sockets(record);
+		     k++)
 			count += record->fds[k] >= 0;
 	}
 	return count;
@@ -114,8 +117,10 @@ static void place(struct ledger *ledger, const struct member *from, const struct
 	}
 }
 
-/* Attaches the program that leads to the sockets that stay, but for one; without any that leave, none. */
-static int steer(struct ledger *ledger, const struct member *from, const struct member *end, const struct socket_of *but)
+/* Attaches the program that leads to the sockets that stay, but for one; without any that leave,
+ * none. */
+static int steer(struct ledger *ledger, const struct member *from, const struct member *end,
+		 const struct socket_of *but)
 {
 	uint16_t places[LEDGER_THREADS_MAX * 8];
 	unsigned count = 0;
@@ -130,7 +135,8 @@ static int steer(struct ledger *ledger, const struct member *from, const struct 
 				continue;
 			fd = record->fds[k];
 			leave |= record->state == LISTENER_LEAVING;
-			if (record->state == LISTENER_OPEN && !(but && but->record == record && but->k == k) &&
+			if (record->state == LISTENER_OPEN &&
+			    !(but && but->record == record && but->k == k) &&
 			    count < sizeof places / sizeof *places)
 				places[count++] = record->places[k];
 		}
@@ -140,12 +146,14 @@ static int steer(struct ledger *ledger, const struct member *from, const struct 
 	return steer_to(fd, places, leave ? count : 0);
 }
 
-static void stop_those_that_leave(struct ledger *ledger, const struct member *from, const struct member *end)
+static void stop_those_that_leave(struct ledger *ledger, const struct member *from,
+				  const struct member *end)
 {
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
+		for (uint32_t k = 0;
+		     record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
 			if (record->fds[k] >= 0)
 				socket_stop_syn(record->fds[k]);
 	}
@@ -159,7 +167,8 @@ static bool all_leave(struct ledger *ledger, const struct member *from, const st
 	return true;
 }
 
-/* Takes a whole group out of sight. Whoever comes to its address later is in another group: the kernel's are of one device. */
+/* Takes a whole group out of sight. Whoever comes to its address later is in another group: the
+ * kernel's are of one device. */
 static bool hide(struct ledger *ledger, const struct member *from, const struct member *end)
 {
 	bool hidden = true;
@@ -196,7 +205,8 @@ void group_settle(struct ledger *ledger)
 	}
 }
 
-static struct socket_of last_of(struct ledger *ledger, const struct member *from, const struct member *end)
+static struct socket_of last_of(struct ledger *ledger, const struct member *from,
+				const struct member *end)
 {
 	uint32_t place = count_placed(ledger, from, end) - 1;
 
@@ -210,7 +220,8 @@ static struct socket_of last_of(struct ledger *ledger, const struct member *from
 	return (struct socket_of){0};
 }
 
-static void close_one(struct ledger *ledger, const struct member *from, const struct member *end, struct ledger_listener *record, uint32_t k)
+static void close_one(struct ledger *ledger, const struct member *from, const struct member *end,
+		      struct ledger_listener *record, uint32_t k)
 {
 	struct socket_of last = last_of(ledger, from, end);
 	int fd = record->fds[k];
@@ -231,14 +242,17 @@ static void close_one(struct ledger *ledger, const struct member *from, const st
 	original_note_listener(ledger, record);
 }
 
-/* One that stays, among several that leave, has no place that is right before and after: for a moment the kernel's hash decides. The others that
- * leave are still accepted from then, for they let go one at a time; what came to this one would come again. */
-static void stop_those_let_go(struct ledger *ledger, const struct member *from, const struct member *end)
+/* One that stays, among several that leave, has no place that is right before and after: for a
+ * moment the kernel's hash decides. The others that leave are still accepted from then, for they
+ * let go one at a time; what came to this one would come again. */
+static void stop_those_let_go(struct ledger *ledger, const struct member *from,
+			      const struct member *end)
 {
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
-		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
+		for (uint32_t k = 0;
+		     record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
 			if (record->let_go[k] && record->fds[k] >= 0)
 				socket_stop_syn(record->fds[k]);
 	}
@@ -253,7 +267,8 @@ static bool close_group(struct ledger *ledger, const struct member *from, const 
 	for (const struct member *member = from; member < end; member++) {
 		struct ledger_listener *record = record_of(ledger, member);
 
-		for (uint32_t k = 0; record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++) {
+		for (uint32_t k = 0;
+		     record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++) {
 			if (!record->let_go[k] || record->fds[k] < 0)
 				continue;
 			close_one(ledger, from, end, record, k);
@@ -283,7 +298,8 @@ void group_take_over(struct ledger *ledger)
 		struct ledger_listener *record = &ledger->listeners[i];
 
 		some_leave |= record->state == LISTENER_LEAVING;
-		if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || record->group)
+		if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) ||
+		    record->group)
 			continue;
 		for (uint32_t k = 0; !record->group && k < ledger_sockets(record); k++)
 			record->group = record->fds[k] >= 0 ? steer_group(record->fds[k]) : 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * SO_REUSEPORT groups across generations. Sockets of a listener that leaves stand in one group with those that take its place; as long as
- * they do, the kernel is told to give them nothing new. So what they have is accepted, no client is sent away, and none waits.
+ * SO_REUSEPORT groups across generations. Sockets of a listener that leaves stand in one group with
+ * those that take its place; as long as they do, the kernel is told to give them nothing new. So
+ * what they have is accepted, no client is sent away, and none waits.
  */
 #pragma once
 
@@ -11,8 +12,9 @@ struct ledger_listener;
 /* The listener's sockets have just begun to listen, in their order. */
 void group_join(struct ledger_listener *record);
 
-/* No worker runs, and listeners have come or left: gives places to those that joined, and steers around those that leave. A group of which
- * all leave is hidden; those whose place is not known take no new connection by themselves. */
+/* No worker runs, and listeners have come or left: gives places to those that joined, and steers
+ * around those that leave. A group of which all leave is hidden; those whose place is not known
+ * take no new connection by themselves. */
 void group_settle(struct ledger *ledger);
 
 /* Closes the sockets that their threads have let go. */

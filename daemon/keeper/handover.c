@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Handing over. Both sides visit the ledger in one order (manifest.h), which is that of the descriptors on their way. What surprised
- * us: the manager drops descriptors from its store that say POLLHUP, but for FDPOLL=0; and it counts what is on its way in a socket
- * against RLIMIT_NOFILE of the sender, unix(7).
+ * Handing over. Both sides visit the ledger in one order (manifest.h), which is that of the
+ * descriptors on their way. What surprised us: the manager drops descriptors from its store that
+ * say POLLHUP, but for FDPOLL=0; and it counts what is on its way in a socket against RLIMIT_NOFILE
+ * of the sender, unix(7).
  */
 #include "keeper/handover.h"
 
@@ -66,9 +67,10 @@ static void give_up(struct ledger *old)
 
 /* ---- the lifeboat ---- */
 
-/* First comes the ledger, and with it a memfd of the numbers by which it knows the descriptors that follow, in their order: so a wrong word in
- * it leads to no other's, and how many have to come is known. They are not in the messages, which fill the socket by their size; the memfd is
- * open from the start. Release 0.2 sent none: there, the order alone tells. */
+/* First comes the ledger, and with it a memfd of the numbers by which it knows the descriptors that
+ * follow, in their order: so a wrong word in it leads to no other's, and how many have to come is
+ * known. They are not in the messages, which fill the socket by their size; the memfd is open from
+ * the start. Release 0.2 sent none: there, the order alone tells. */
 struct cargo {
 	int socket, count;
 	int fds[BATCH];
@@ -83,7 +85,10 @@ static int send_batch(struct cargo *cargo)
 	char byte = 0;
 	struct iovec part = {&byte, 1};
 	size_t size = sizeof(int) * (size_t)cargo->count;
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = CMSG_SPACE(size)};
+	struct msghdr header = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = control.bytes,
+				.msg_controllen = CMSG_SPACE(size)};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
 
 	if (!cargo->count)
@@ -132,22 +137,32 @@ static int write_numbers(struct ledger *ledger)
 	return r ? r : write_batch(&numbers);
 }
 
-static void add_leave(struct jobs *jobs, const struct ledger_session *record, unsigned side, struct generation *newest,
-		      const struct config_leg *leg)
+static void add_leave(struct jobs *jobs, const struct ledger_session *record, unsigned side,
+		      struct generation *newest, const struct config_leg *leg)
 {
-	const struct config_route *route = generation_route(newest, record->generation, record->route);
+	const struct config_route *route =
+		generation_route(newest, record->generation, record->route);
 	int fd = record->fd[side];
-	struct job job = {.kind = JOB_LEAVE, .config = generation_find(newest, record->generation)->config, .route = route,
-			  .endpoint = side ? generation_target(route, record) : generation_front(route, record), .leg = leg, .n = 1, .fds = &fd};
+	struct job job = {.kind = JOB_LEAVE,
+			  .config = generation_find(newest, record->generation)->config,
+			  .route = route,
+			  .endpoint = side ? generation_target(route, record)
+					   : generation_front(route, record),
+			  .leg = leg,
+			  .n = 1,
+			  .fds = &fd};
 
 	if (jobs_add(jobs, &job) < 0)
-		log_warning("route %s: no memory to let family \"%s\" undo the kernel settings of a socket", route->name,
-			    leg->family->name);
+		log_warning(
+			"route %s: no memory to let family \"%s\" undo the kernel settings of a socket",
+			route->name, leg->family->name);
 }
 
-/* What is cut must not look complete, where the family can say so; a good end takes it back. Not so a listener's, which those that it
- * accepts would inherit. jobs: also take back what the socket asked of the kernel beyond its own life. */
-static void cut(const struct ledger_session *record, unsigned side, struct generation *newest, struct jobs *jobs)
+/* What is cut must not look complete, where the family can say so; a good end takes it back. Not so
+ * a listener's, which those that it accepts would inherit. jobs: also take back what the socket
+ * asked of the kernel beyond its own life. */
+static void cut(const struct ledger_session *record, unsigned side, struct generation *newest,
+		struct jobs *jobs)
 {
 	const struct config_leg *leg = generation_leg(newest, record, side);
 
@@ -162,7 +177,8 @@ static void cut(const struct ledger_session *record, unsigned side, struct gener
 static void cut_all(const struct ledger *ledger, struct generation *newest, struct jobs *jobs)
 {
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
-		for (unsigned side = 0; ledger->sessions[i].state != SESSION_FREE && side < 2; side++)
+		for (unsigned side = 0; ledger->sessions[i].state != SESSION_FREE && side < 2;
+		     side++)
 			cut(&ledger->sessions[i], side, newest, jobs);
 }
 
@@ -219,7 +235,8 @@ void handover_launch(struct ledger *ledger)
 		boat = ends[0];
 }
 
-/* The next descriptors out of the lifeboat, into cargo->fds. Their number, 0: no more; or negative errno. */
+/* The next descriptors out of the lifeboat, into cargo->fds. Their number, 0: no more; or negative
+ * errno. */
 static int unload(struct cargo *cargo)
 {
 	union {
@@ -228,7 +245,10 @@ static int unload(struct cargo *cargo)
 	} control;
 	char byte;
 	struct iovec part = {&byte, 1};
-	struct msghdr header = {.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control};
+	struct msghdr header = {.msg_iov = &part,
+				.msg_iovlen = 1,
+				.msg_control = control.bytes,
+				.msg_controllen = sizeof control};
 	ssize_t n = recvmsg(cargo->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *cmsg;
 
@@ -248,7 +268,8 @@ struct unloading {
 	bool failed;
 };
 
-/* Release 0.2: the numbers in the ledger are those of another process: each becomes ours, or none, by the order in which they come. */
+/* Release 0.2: the numbers in the ledger are those of another process: each becomes ours, or none,
+ * by the order in which they come. */
 static int unload_one(int32_t *fd, void *data)
 {
 	struct unloading *unloading = data;
@@ -368,10 +389,16 @@ static int take_passed(struct report *report)
 		} else {
 			r = passed_add(names[i], fd);
 			if (r == -EEXIST)
-				report_add(report, "systemd passes several sockets as \"%s\", only the first is used: set only "
-						   "one ListenStream= per unit, or different FileDescriptorName=", names[i]);
+				report_add(
+					report,
+					"systemd passes several sockets as \"%s\", only the first is used: set only "
+					"one ListenStream= per unit, or different FileDescriptorName=",
+					names[i]);
 			else if (r < 0)
-				report_add(report, "the socket that systemd passes as \"%s\" is not used: %s", names[i], strerror(-r));
+				report_add(
+					report,
+					"the socket that systemd passes as \"%s\" is not used: %s",
+					names[i], strerror(-r));
 		}
 		free(names[i]);
 	}
@@ -409,8 +436,8 @@ static int take_exec(const char *number, struct ledger *old)
 /* No daemon comes to as many reloads; beyond it, numbers would begin anew. */
 enum { LAST_GENERATION = 1 << 30 };
 
-/* Records that name no configuration, or what one before them names, are freed: what they should name is lost, and those that live in it with it.
- * How many are left. */
+/* Records that name no configuration, or what one before them names, are freed: what they should
+ * name is lost, and those that live in it with it. How many are left. */
 static unsigned keep_generations(struct ledger *old)
 {
 	unsigned count = 0;
@@ -421,7 +448,8 @@ static unsigned keep_generations(struct ledger *old)
 		bool fits = seals >= 0 && seals & F_SEAL_WRITE && record->number <= LAST_GENERATION;
 
 		for (int k = 0; k < i; k++)
-			fits &= old->generations[k].number != record->number && old->generations[k].fd != record->fd;
+			fits &= old->generations[k].number != record->number &&
+				old->generations[k].fd != record->fd;
 		if (fits)
 			count++;
 		else
@@ -447,7 +475,9 @@ int handover_take(struct ledger *old, struct report *report)
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {
-		report_add(report, "cannot take over from the previous spliced, its sessions end: %s", strerror(-r));
+		report_add(report,
+			   "cannot take over from the previous spliced, its sessions end: %s",
+			   strerror(-r));
 		give_up(old);
 	}
 	return r;
@@ -507,7 +537,15 @@ static void run_check(const struct prepare *prepare, void *data)
 	const struct check *check = data;
 	struct ledger *ledger = check->ledger;
 	char path[4096], number[16];
-	char *words[] = {check->arguments[0], "-t", "-c", (char *)check->config_path, "--adopts", number, NULL, NULL, NULL};
+	char *words[] = {check->arguments[0],
+			 "-t",
+			 "-c",
+			 (char *)check->config_path,
+			 "--adopts",
+			 number,
+			 NULL,
+			 NULL,
+			 NULL};
 
 	if (check->plugin_dir) {
 		words[6] = "--plugin-dir";
@@ -537,19 +575,23 @@ int handover_check(struct prepare *prepare, struct ledger *ledger, const struct 
 bool handover_is_understood(struct ledger *ledger, const struct start *start)
 {
 	/* What is wrong with the file ends no session: this is of the ledger alone. */
-	struct check check = {ledger, start->arguments, "/dev/null", start->plugin_dir ? start->plugin_dir : start->families.dir};
+	struct check check = {ledger, start->arguments, "/dev/null",
+			      start->plugin_dir ? start->plugin_dir : start->families.dir};
 	struct report report = {0};
 	char path[4096];
 	bool replaced;
 	int r;
 
-	if (boat < 0 || find_program(path, sizeof path, &replaced) < 0 || !replaced || access(path, X_OK) < 0)
+	if (boat < 0 || find_program(path, sizeof path, &replaced) < 0 || !replaced ||
+	    access(path, X_OK) < 0)
 		return true;
 	r = prepare_wait_check(ledger, run_check, &check, &report);
 	if (r == -ETIMEDOUT)
 		r = 0; /* nobody can tell */
 	if (r < 0) {
-		log_warning("%s is another program now, which cannot continue the sessions of spliced %s: they end", path, PACKAGE_VERSION);
+		log_warning(
+			"%s is another program now, which cannot continue the sessions of spliced %s: they end",
+			path, PACKAGE_VERSION);
 		log_lines(LOG_WARNING, "", report.text);
 	}
 	report_done(&report);
@@ -562,7 +604,9 @@ int handover_try(int fd, struct families *families, struct report *report)
 	int r = ledger_open(&old, fd);
 
 	if (r < 0) {
-		report_add(report, "this release does not understand the sessions of the running one: restart it, when they may end");
+		report_add(
+			report,
+			"this release does not understand the sessions of the running one: restart it, when they may end");
 		return r;
 	}
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX && !r; i++) {

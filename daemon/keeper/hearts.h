@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Hearts: each thread of the worker counts its turns in the ledger; one that stands still belongs to a hung thread. */
+/* Hearts: each thread of the worker counts its turns in the ledger; one that stands still belongs
+ * to a hung thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -8,14 +9,15 @@ struct ledger;
 
 enum {
 	HEARTS_START_TICKS = 20, /* ... of a worker that has not begun yet */
-	HEARTS_HANG_TICKS = 5,  /* a heart that does not beat for so long belongs to a hung thread */
+	HEARTS_HANG_TICKS = 5, /* a heart that does not beat for so long belongs to a hung thread */
 	HEARTS_STILL_TICKS = 2, /* ... and is not told to be alive after so many */
 };
 
 /* A worker is about to be started. */
 void hearts_forget(void);
 
-/* At each tick: whether a thread hangs, which is blamed. Ticks are our own: on a machine that stood still, so did we. */
+/* At each tick: whether a thread hangs, which is blamed. Ticks are our own: on a machine that stood
+ * still, so did we. */
 bool hearts_check(struct ledger *ledger);
 
 /* Whether all of them beat; one that misses a beat or two is nothing to be restarted for. */

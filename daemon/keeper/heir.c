@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Heirs. A worker is a clone with CLONE_FILES and without CLONE_VM: its own memory, the common descriptor table. What
- * surprised us: the raw system call leaves the C library's idea of the main thread's id behind, and a setuid(2) in a
- * thread then missed the main thread; CLONE_CHILD_SETTID, at the address that PR_GET_TID_ADDRESS names, mends it. The main thread
- * only waits all the same: everything is done by threads that the C library made.
+ * Heirs. A worker is a clone with CLONE_FILES and without CLONE_VM: its own memory, the common
+ * descriptor table. What surprised us: the raw system call leaves the C library's idea of the main
+ * thread's id behind, and a setuid(2) in a thread then missed the main thread; CLONE_CHILD_SETTID,
+ * at the address that PR_GET_TID_ADDRESS names, mends it. The main thread only waits all the same:
+ * everything is done by threads that the C library made.
  */
 #include "keeper/heir.h"
 
@@ -40,7 +41,7 @@ static pid_t clone_sharing_files(void)
 
 	if (!prctl(PR_GET_TID_ADDRESS, &tid, 0, 0, 0) && tid)
 		flags |= CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID;
-	/* clone(2): the order of the last two differs between architectures. */
+		/* clone(2): the order of the last two differs between architectures. */
 #if defined(__x86_64__) || defined(__alpha__)
 	return (pid_t)syscall(SYS_clone, flags, NULL, NULL, tid, NULL);
 #elif defined(__s390__)
@@ -58,7 +59,8 @@ static void wake_keeper(struct ledger *ledger)
 		return; /* full: it is being woken already */
 }
 
-static int start(struct worker *worker, const struct families *families, struct resolver **resolver, struct control **control)
+static int start(struct worker *worker, const struct families *families, struct resolver **resolver,
+		 struct control **control)
 {
 	int r = worker_init(worker, worker->ledger, worker->generations, families);
 
@@ -73,7 +75,8 @@ static int start(struct worker *worker, const struct families *families, struct 
 	return r;
 }
 
-int heir_run(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned)
+int heir_run(struct ledger *ledger, struct generation *generations, const struct families *families,
+	     bool planned)
 {
 	struct worker worker = {.ledger = ledger, .generations = generations, .planned = planned};
 	struct resolver *resolver = NULL;
@@ -105,8 +108,8 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	return EXIT_SUCCESS;
 }
 
-/* Where memory runs out, a worker has an heir, and the keeper none: proc(5), oom_score_adj. To raise it takes no privilege; where it cannot
- * be done, the kernel chooses by size. */
+/* Where memory runs out, a worker has an heir, and the keeper none: proc(5), oom_score_adj. To
+ * raise it takes no privilege; where it cannot be done, the kernel chooses by size. */
 static void be_the_first_to_die(void)
 {
 	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC), score;
@@ -118,12 +121,14 @@ static void be_the_first_to_die(void)
 		score = atoi(text) + OOM_SCORE_STEP;
 		snprintf(text, sizeof text, "%d", score < OOM_SCORE_MAX ? score : OOM_SCORE_MAX);
 		if (pwrite(fd, text, strlen(text), 0) < 0)
-			log_debug("the worker keeps the keeper's oom_score_adj: %s", strerror(errno));
+			log_debug("the worker keeps the keeper's oom_score_adj: %s",
+				  strerror(errno));
 	}
 	close(fd);
 }
 
-pid_t heir_start(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned)
+pid_t heir_start(struct ledger *ledger, struct generation *generations,
+		 const struct families *families, bool planned)
 {
 	pid_t keeper = getpid(), pid;
 

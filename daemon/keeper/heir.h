@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Workers, seen from the keeper: how one is born, into the same descriptor table as all before it. */
+/* Workers, seen from the keeper: how one is born, into the same descriptor table as all before it.
+ */
 #pragma once
 
 #include <stdbool.h>
@@ -9,11 +10,13 @@ struct families;
 struct generation;
 struct ledger;
 
-/* Starts a worker that adopts what the ledger says is open. planned: the one before stopped in good order, and nothing need
- * be audited. The worker says by the ledger's worker_state, and the eventfd keeper_wake, when it is ready. Returns its pid or
- * negative errno. */
-pid_t heir_start(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned);
+/* Starts a worker that adopts what the ledger says is open. planned: the one before stopped in good
+ * order, and nothing need be audited. The worker says by the ledger's worker_state, and the eventfd
+ * keeper_wake, when it is ready. Returns its pid or negative errno. */
+pid_t heir_start(struct ledger *ledger, struct generation *generations,
+		 const struct families *families, bool planned);
 
-/* The worker's life, in the calling process: adopts, starts its threads, waits for SIGTERM, stops. Returns an exit status.
- * Where there is no keeper (--single), the caller's own. */
-int heir_run(struct ledger *ledger, struct generation *generations, const struct families *families, bool planned);
+/* The worker's life, in the calling process: adopts, starts its threads, waits for SIGTERM, stops.
+ * Returns an exit status. Where there is no keeper (--single), the caller's own. */
+int heir_run(struct ledger *ledger, struct generation *generations, const struct families *families,
+	     bool planned);

@@ -69,7 +69,9 @@ static int open_socket(const struct job *job, bool probe, struct report *report)
 	if (!fd && probe)
 		fd = socket_probe(leg->family, &leg->options, &address, &common);
 	else if (!fd)
-		fd = socket_bind(leg->family, &leg->options, common.passed ? &leg->address : &address, &common, job->share, &failure);
+		fd = socket_bind(leg->family, &leg->options,
+				 common.passed ? &leg->address : &address, &common, job->share,
+				 &failure);
 	config_hear_nothing();
 	return fd < 0 && report->count == errors ? complain(job, failure.call, fd, report) : fd;
 }
@@ -81,7 +83,8 @@ static int remove_traces(const struct job *job, const int *fds, uint32_t n)
 	const struct sockaddr *bytes = address_sockaddr_const(&leg->address);
 
 	if (plugin->unbound && leg->options.role == SPLICED_LISTEN)
-		CALLBACK_VOID(leg->family, unbound, plugin->unbound(&leg->options, bytes, leg->address.len));
+		CALLBACK_VOID(leg->family, unbound,
+			      plugin->unbound(&leg->options, bytes, leg->address.len));
 	for (uint32_t k = 0; plugin->leave && k < n; k++)
 		if (fds[k] >= 0)
 			CALLBACK_VOID(leg->family, leave, plugin->leave(fds[k], &leg->options));
@@ -139,17 +142,21 @@ static int set_up(const struct job *job, bool prepares, struct report *report)
 		int r = 0;
 
 		if (prepares && plugin->prepare)
-			r = (int)CALLBACK(leg->family, prepare, plugin->prepare(job->fds[k], &leg->options));
+			r = (int)CALLBACK(leg->family, prepare,
+					  plugin->prepare(job->fds[k], &leg->options));
 		if (!r && prepares)
 			r = socket_set_priority(job->fds[k], &common);
 		if (!r && plugin->bound)
-			r = (int)CALLBACK(leg->family, bound, plugin->bound(job->fds[k], &leg->options));
+			r = (int)CALLBACK(leg->family, bound,
+					  plugin->bound(job->fds[k], &leg->options));
 		if (r < 0 && !first)
 			first = r;
 	}
 	config_hear_nothing();
 	if (first)
-		report_add(report, "route %s: %s: cannot change an option, the old value remains: %s", job->route->name, job->endpoint->text, strerror(-first));
+		report_add(report,
+			   "route %s: %s: cannot change an option, the old value remains: %s",
+			   job->route->name, job->endpoint->text, strerror(-first));
 	return first;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Jobs: what is done to listening sockets with code of families. They are described by the keeper, and run by a child of its (errand.h).
+ * Jobs: what is done to listening sockets with code of families. They are described by the keeper,
+ * and run by a child of its (errand.h).
  */
 #pragma once
 
@@ -16,10 +17,12 @@ struct report;
 
 enum job_kind {
 	JOB_OPEN,  /* opens n sockets, and binds them */
-	JOB_TRY,   /* whether LIVE options that have changed can be set, which may take a privilege: on a socket that nobody will see */
+	JOB_TRY,   /* whether LIVE options that have changed can be set, which may take a privilege:
+		      on a socket that nobody will see */
 	JOB_LIVE,  /* sets LIVE options on sockets that are open */
 	JOB_BOUND, /* sets up sockets that were bound late */
-	JOB_LEAVE, /* removes what sockets leave behind: a name in the file system, what was asked of the kernel */
+	JOB_LEAVE, /* removes what sockets leave behind: a name in the file system, what was asked
+		      of the kernel */
 };
 
 /* The configuration's parts must live until the child has been forked. */
@@ -45,7 +48,8 @@ struct jobs {
 int jobs_add(struct jobs *jobs, const struct job *job);
 void jobs_free(struct jobs *jobs);
 
-/* Runs one. OPEN: fds gets n descriptors, which the caller owns. 0 or negative errno, with what is wrong in report. */
+/* Runs one. OPEN: fds gets n descriptors, which the caller owns. 0 or negative errno, with what is
+ * wrong in report. */
 int job_run(const struct job *job, int *fds, struct report *report);
 
 /* Whether the socket is the service manager's, who goes on with it when we leave it. */

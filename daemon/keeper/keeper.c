@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The keeper. Every descriptor that it keeps is opened before the first worker, or recorded at once, because each heir
- * closes what nobody recorded; and it opens none while an heir sweeps. It never waits for a worker that hangs: what
- * does not stop in time is killed, which loses nothing.
+ * The keeper. Every descriptor that it keeps is opened before the first worker, or recorded at
+ * once, because each heir closes what nobody recorded; and it opens none while an heir sweeps. It
+ * never waits for a worker that hangs: what does not stop in time is killed, which loses nothing.
  */
 #include "keeper/keeper.h"
 
@@ -51,8 +51,8 @@ enum {
 	FAREWELL_SECONDS = 3,
 };
 
-/* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading plugins and opening sockets
- * have to wait. */
+/* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading
+ * plugins and opening sockets have to wait. */
 static bool may_open(const struct keeper *keeper)
 {
 	return !keeper->worker || keeper->ledger->keeper->worker_state != WORKER_SWEEPING;
@@ -67,7 +67,8 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 	keeper->hung = false;
 	record->struck = 0;
 	keeper->reason = reason;
-	pid = heir_start(keeper->ledger, keeper->start->generations, &keeper->start->families, planned);
+	pid = heir_start(keeper->ledger, keeper->start->generations, &keeper->start->families,
+			 planned);
 	if (pid < 0) {
 		if (!keeper->refused)
 			log_error("cannot start a worker: %s; trying again", strerror(-pid));
@@ -89,7 +90,8 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 /* A callback may have called exit(3) meanwhile. */
 static bool was_planned(const struct keeper *keeper, int status)
 {
-	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS && keeper->state != KEEPER_RUNNING &&
+	return WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SUCCESS &&
+	       keeper->state != KEEPER_RUNNING &&
 	       keeper->ledger->keeper->worker_state == WORKER_STOPPED;
 }
 
@@ -98,7 +100,8 @@ static uint64_t judge_death(struct keeper *keeper, int status)
 {
 	death_note(keeper->ledger, keeper->worker, status, keeper->hung);
 	if (death_was_struck(keeper->ledger, status, keeper->hung) ||
-	    blame_hands(keeper->ledger, keeper->start->generations, &keeper->start->families, keeper->hung))
+	    blame_hands(keeper->ledger, keeper->start->generations, &keeper->start->families,
+			keeper->hung))
 		return 0;
 	return backoff_next(&keeper->backoff, clock_monotonic() - keeper->born);
 }
@@ -216,7 +219,8 @@ static bool upgrade_is_asked(const struct keeper *keeper)
 {
 	const struct ledger_keeper *record = keeper->ledger->keeper;
 
-	return keeper->upgrade.wanted || (atomic_load(&record->upgrade_asked) && atomic_load(&record->reload_asked) > keeper->asked);
+	return keeper->upgrade.wanted || (atomic_load(&record->upgrade_asked) &&
+					  atomic_load(&record->reload_asked) > keeper->asked);
 }
 
 /* What was found when somebody adopted. */
@@ -229,7 +233,8 @@ static void tell_validation(struct keeper *keeper)
 /* Nothing else is under way. */
 static bool is_free(const struct keeper *keeper)
 {
-	return !keeper->prepare.pid && !errand_is_under_way() && !keeper->answer_due && keeper->ledger->keeper->worker_state == WORKER_READY;
+	return !keeper->prepare.pid && !errand_is_under_way() && !keeper->answer_due &&
+	       keeper->ledger->keeper->worker_state == WORKER_READY;
 }
 
 static void tick(struct keeper *keeper)
@@ -240,10 +245,12 @@ static void tick(struct keeper *keeper)
 	tell_validation(keeper);
 	close_left(keeper);
 	service_tick(keeper->ledger, newest, is_alive(keeper));
-	/* What the worker inherited of it is the worker's own. One that is being opened has its slots already, and is not in the list yet. */
+	/* What the worker inherited of it is the worker's own. One that is being opened has its
+	 * slots already, and is not in the list yet. */
 	if (newest->next && !keeper->prepared && !keeper->opening)
 		generations_trim(newest, keeper->ledger);
-	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared || keeper->prepare.pid || errand_is_under_way())
+	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared ||
+	    keeper->prepare.pid || errand_is_under_way())
 		return;
 	companion_tick(keeper->ledger, newest);
 	if (places_look(keeper->ledger, newest) || ++keeper->ticks % ABSENCE_TICKS == 0)
@@ -269,7 +276,8 @@ static void act(struct keeper *keeper)
 		else
 			reload_end_prepare(keeper, keeper->check_status);
 	}
-	if (keeper->prepare.pid && !keeper->checked && now >= keeper->prepare.deadline && !keeper->prepare.timed_out)
+	if (keeper->prepare.pid && !keeper->checked && now >= keeper->prepare.deadline &&
+	    !keeper->prepare.timed_out)
 		prepare_expire(&keeper->prepare);
 	if (!errand_is_under_way() && may_open(keeper) && keeper->state != KEEPER_ENDING)
 		reload_end_errand(keeper);
@@ -279,7 +287,9 @@ static void act(struct keeper *keeper)
 			keeper_stop_worker(keeper, KEEPER_STOPPING);
 		else if (upgrade_is_asked(keeper) && is_free(keeper))
 			upgrade_begin(keeper);
-		else if ((keeper->wanted || atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked) && is_free(keeper))
+		else if ((keeper->wanted ||
+			  atomic_load(&keeper->ledger->keeper->reload_asked) > keeper->asked) &&
+			 is_free(keeper))
 			reload_begin(keeper);
 		return;
 	case KEEPER_WAITING:
@@ -313,7 +323,8 @@ static void turn(struct keeper *keeper)
 	};
 
 	poll(fds, 3, poll_timeout(keeper));
-	/* Before the keeper itself writes into the ledger. Signals are only noted; what died is found next, and may have written anywhere. */
+	/* Before the keeper itself writes into the ledger. Signals are only noted; what died is
+	 * found next, and may have written anywhere. */
 	original_restore(keeper->ledger);
 	if (fds[0].revents)
 		handle_signals(keeper);
@@ -325,7 +336,8 @@ static void turn(struct keeper *keeper)
 	act(keeper);
 }
 
-/* By a child: it calls families. Whoever looks at the sockets holds back no FIN, for all of them are reset. */
+/* By a child: it calls families. Whoever looks at the sockets holds back no FIN, for all of them
+ * are reset. */
 static void tell_of_sessions(struct start *start)
 {
 	uint64_t deadline = clock_monotonic() + FAREWELL_SECONDS * NSEC_PER_SEC;
@@ -382,7 +394,8 @@ static int run_kept(struct start *start)
 
 	service_init(keeper.ledger);
 	if (original_new(keeper.ledger) < 0)
-		log_warning("no memory for a copy of the ledger: what a worker writes into it by mistake cannot be detected");
+		log_warning(
+			"no memory for a copy of the ledger: what a worker writes into it by mistake cannot be detected");
 	keeper.told = validate_sums(keeper.ledger);
 	if (start->took_over) {
 		/* A request that came with the ledger is answered by the reload that follows. */
@@ -397,7 +410,8 @@ static int run_kept(struct start *start)
 	validate_ledger(keeper.ledger, newest_of(&keeper));
 	end_listeners(&keeper);
 	companion_stop();
-	start->handed_over = handover_is_understood(keeper.ledger, start) && handover_send(keeper.ledger, start->generations);
+	start->handed_over = handover_is_understood(keeper.ledger, start) &&
+			     handover_send(keeper.ledger, start->generations);
 	if (!start->handed_over) {
 		tell_of_sessions(start);
 		handover_abandon(keeper.ledger, start->generations);
@@ -412,9 +426,10 @@ int keeper_run(const struct keeper_options *options)
 
 	if (r != EX_OK)
 		return r;
-	log_notice("spliced %s is running with %s: %u route%s, %u thread%s, up to %u sessions", PACKAGE_VERSION, start.path, start.generations->config->n_routes,
-		   start.generations->config->n_routes == 1 ? "" : "s", start.ledger.n_threads, start.ledger.n_threads == 1 ? "" : "s",
-		   start.ledger.n_sessions);
+	log_notice("spliced %s is running with %s: %u route%s, %u thread%s, up to %u sessions",
+		   PACKAGE_VERSION, start.path, start.generations->config->n_routes,
+		   start.generations->config->n_routes == 1 ? "" : "s", start.ledger.n_threads,
+		   start.ledger.n_threads == 1 ? "" : "s", start.ledger.n_sessions);
 	r = options->single ? run_single(&start) : run_kept(&start);
 	if (!start.handed_over) {
 		listen_end(&start.ledger, start.generations);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The keeper: small, with one thread, sees no traffic. It owns the ledger and looks after the worker:
+ * The keeper: small, with one thread, sees no traffic. It owns the ledger and looks after the
+ * worker:
  *
  *        start --> prepare --> RUNNING <------------------------------+
  *                              |  |  |                                |
@@ -17,9 +18,10 @@
 struct keeper_options {
 	const char *config_path;
 	const char *plugin_dir; /* --plugin-dir; NULL: the config's, or the built-in one */
-	const char *control;    /* --control; NULL: $SPLICED_CONTROL, the config's, or the built-in one */
+	const char
+		*control; /* --control; NULL: $SPLICED_CONTROL, the config's, or the built-in one */
 	char *const *arguments; /* of the command line, for an upgrade */
-	bool single;            /* no keeper: worker and keeper are one process, and a death is a death */
+	bool single; /* no keeper: worker and keeper are one process, and a death is a death */
 };
 
 /* Runs the daemon until it is told to stop. Returns an exit status (sysexits.h). */

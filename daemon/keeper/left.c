@@ -13,7 +13,8 @@ static int newest_fd(const struct ledger *ledger)
 	const struct ledger_generation *newest = NULL;
 
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
-		if (ledger->generations[i].number && (!newest || ledger->generations[i].number > newest->number))
+		if (ledger->generations[i].number &&
+		    (!newest || ledger->generations[i].number > newest->number))
 			newest = &ledger->generations[i];
 	return newest ? newest->fd : -1;
 }
@@ -41,7 +42,8 @@ int left_keep_generations(struct left *left)
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX && left->is_there; i++) {
 		if (!left->ledger.generations[i].number)
 			continue;
-		fds[n] = fcntl(left->ledger.generations[i].fd, F_DUPFD, STDERR_FILENO + 1 + LEDGER_GENERATIONS_MAX);
+		fds[n] = fcntl(left->ledger.generations[i].fd, F_DUPFD,
+			       STDERR_FILENO + 1 + LEDGER_GENERATIONS_MAX);
 		n += fds[n] >= 0;
 	}
 	for (int i = 0; i < n; i++)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What another process of this program left, found before anything of the file is used: with it a file that cannot be read, or
- * names what is not there, ends nothing.
+ * What another process of this program left, found before anything of the file is used: with it a
+ * file that cannot be read, or names what is not there, ends nothing.
  */
 #pragma once
 
@@ -15,7 +15,8 @@ struct report;
 struct left {
 	struct ledger ledger; /* all of whose descriptors are open here */
 	bool is_there;
-	struct config *boot;  /* the daemon group of its newest configuration; NULL: that cannot be read */
+	struct config
+		*boot; /* the daemon group of its newest configuration; NULL: that cannot be read */
 };
 
 /* Takes it. What cannot be used is closed, and report says why. */
@@ -24,6 +25,6 @@ void left_find(struct left *left, struct report *report);
 /* Frees what is not the ledger: that is whoever's took it. */
 void left_done(struct left *left);
 
-/* In a child that runs families' code: the configurations alone stay open, as the n first descriptors from STDERR_FILENO + 1 on; the ledger
- * is out of reach. Returns n. */
+/* In a child that runs families' code: the configurations alone stay open, as the n first
+ * descriptors from STDERR_FILENO + 1 on; the ledger is out of reach. Returns n. */
 int left_keep_generations(struct left *left);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Listening sockets across generations. What fits is decided by config_leg_digest(). A SO_REUSEPORT group would let a
- * second daemon of the same user share an address silently, so that a new address is first bound alone; but not where one
- * of our own sockets has the port already (from 0.0.0.0:80 to 127.0.0.1:80 by a reload).
+ * Listening sockets across generations. What fits is decided by config_leg_digest(). A SO_REUSEPORT
+ * group would let a second daemon of the same user share an address silently, so that a new address
+ * is first bound alone; but not where one of our own sockets has the port already (from 0.0.0.0:80
+ * to 127.0.0.1:80 by a reload).
  */
 #include "keeper/listen.h"
 
@@ -48,7 +49,7 @@ static bool replaced[LEDGER_LISTENERS_MAX];
 static struct {
 	struct index records; /* those that may be kept, by their digests */
 	uint32_t first_free;  /* no record before it is free */
-	int64_t spare;        /* sockets that there may be beyond one for each listener */
+	int64_t spare;	      /* sockets that there may be beyond one for each listener */
 } search;
 
 /* What came of the errand for the generation that is prepared, or for listeners that waited. */
@@ -58,9 +59,11 @@ static struct {
 	bool come; /* some that waited are PENDING */
 } outcome;
 
-typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report);
+typedef int (*wanted_function)(struct ledger *ledger, const struct wanted *wanted,
+			       struct generation *generation, struct report *report);
 
-static int for_each_leg(struct ledger *ledger, struct generation *generation, struct report *report, wanted_function function)
+static int for_each_leg(struct ledger *ledger, struct generation *generation, struct report *report,
+			wanted_function function)
 {
 	const struct config *config = generation->config;
 	int r, first = 0;
@@ -70,8 +73,9 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 
 		for (unsigned k = 0; route->enabled && k < route->n_listen; k++)
 			for (unsigned l = 0; l < route->listen[k].n_legs; l++) {
-				struct wanted wanted = {config, route, &route->listen[k], &route->listen[k].legs[l],
-							i, k, (uint16_t)l};
+				struct wanted wanted = {
+					config, route, &route->listen[k], &route->listen[k].legs[l],
+					i,	k,     (uint16_t)l};
 				r = function(ledger, &wanted, generation, report);
 				if (r < 0 && !first)
 					first = r;
@@ -83,7 +87,8 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 static struct ledger_listener *free_record(struct ledger *ledger)
 {
 	for (uint32_t i = search.first_free; i < LEDGER_LISTENERS_MAX; i++) {
-		if (i < ledger_listeners_high(ledger) && ledger->listeners[i].state != LISTENER_FREE)
+		if (i < ledger_listeners_high(ledger) &&
+		    ledger->listeners[i].state != LISTENER_FREE)
 			continue;
 		search.first_free = i + 1;
 		if (i >= ledger_listeners_high(ledger))
@@ -93,8 +98,9 @@ static struct ledger_listener *free_record(struct ledger *ledger)
 	return NULL;
 }
 
-/* What is not there may come: a module that is loaded, an adapter that is plugged in, an address, a directory, a network namespace, a user or
- * group that a file is to be given to. What the service manager did not pass does not come to this process. */
+/* What is not there may come: a module that is loaded, an adapter that is plugged in, an address, a
+ * directory, a network namespace, a user or group that a file is to be given to. What the service
+ * manager did not pass does not come to this process. */
 static bool is_absence(int error, const struct config_endpoint *endpoint)
 {
 	switch (error) {
@@ -116,7 +122,8 @@ void listen_cancel(struct ledger *ledger, struct generation *generation)
 	memset(replaced, 0, sizeof replaced);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		/* What was not bound left nothing; another's may stand there. */
-		if (ledger->listeners[i].state == LISTENER_PENDING && ledger_sockets(&ledger->listeners[i]) && ledger->listeners[i].fds[0] >= 0)
+		if (ledger->listeners[i].state == LISTENER_PENDING &&
+		    ledger_sockets(&ledger->listeners[i]) && ledger->listeners[i].fds[0] >= 0)
 			opening_remove_traces(ledger, &ledger->listeners[i], generation);
 	opening_send(ledger, false);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
@@ -124,12 +131,14 @@ void listen_cancel(struct ledger *ledger, struct generation *generation)
 			opening_take_back(ledger, &ledger->listeners[i]);
 }
 
-static int open_leg(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+static int open_leg(struct ledger *ledger, const struct wanted *wanted,
+		    struct generation *generation, struct report *report)
 {
 	struct ledger_listener *record = free_record(ledger);
 
 	if (!record)
-		return complaint_add(wanted->config, wanted->route, wanted->endpoint, "listen", -ENOSPC, report);
+		return complaint_add(wanted->config, wanted->route, wanted->endpoint, "listen",
+				     -ENOSPC, report);
 	if (wanted->route->waits_for_names || wanted->leg->host_name) {
 		opening_hold(ledger, record, wanted, generation, -ENOKEY);
 		return 0;
@@ -149,31 +158,38 @@ static void keep_for(uint32_t index, const struct wanted *wanted)
 }
 
 /* An upgrade may have brought more threads. */
-static bool fits(const struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
+static bool fits(const struct ledger *ledger, const struct ledger_listener *record,
+		 const struct wanted *wanted)
 {
 	uint32_t readers = wanted_is_for_each(wanted) ? ledger->n_threads : 1;
 
 	return record->state == LISTENER_WAITING ||
-	       (record->state == LISTENER_OPEN && (record->n_fds == readers || (record->shared && record->n_fds == 1)));
+	       (record->state == LISTENER_OPEN &&
+		(record->n_fds == readers || (record->shared && record->n_fds == 1)));
 }
 
 /* Several may fit, as feeds do: each route keeps its own, and its sessions with it. */
-static bool is_its_own(const struct ledger_listener *record, const struct wanted *wanted, struct generation *generation)
+static bool is_its_own(const struct ledger_listener *record, const struct wanted *wanted,
+		       struct generation *generation)
 {
-	const struct config_route *route = generation_route(generation->next, record->generation, record->route);
+	const struct config_route *route =
+		generation_route(generation->next, record->generation, record->route);
 	const struct config_endpoint *endpoint = generation_listens(generation->next, record);
 
-	return route && endpoint && !strcmp(route->name, wanted->route->name) && endpoint->digest == wanted->endpoint->digest;
+	return route && endpoint && !strcmp(route->name, wanted->route->name) &&
+	       endpoint->digest == wanted->endpoint->digest;
 }
 
-static int find_its_own(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+static int find_its_own(struct ledger *ledger, const struct wanted *wanted,
+			struct generation *generation, struct report *report)
 {
 	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
 	uint32_t i;
 
 	(void)report;
 	for (size_t at = 0; index_next(&search.records, digest, &at, &i);)
-		if (!plan[i].kept && fits(ledger, &ledger->listeners[i], wanted) && is_its_own(&ledger->listeners[i], wanted, generation)) {
+		if (!plan[i].kept && fits(ledger, &ledger->listeners[i], wanted) &&
+		    is_its_own(&ledger->listeners[i], wanted, generation)) {
 			keep_for(i, wanted);
 			return 0;
 		}
@@ -182,18 +198,21 @@ static int find_its_own(struct ledger *ledger, const struct wanted *wanted, stru
 
 static bool is_kept_for(uint32_t index, const struct wanted *wanted)
 {
-	return plan[index].kept && plan[index].route == wanted->route_index && plan[index].endpoint == wanted->endpoint_index &&
+	return plan[index].kept && plan[index].route == wanted->route_index &&
+	       plan[index].endpoint == wanted->endpoint_index &&
 	       plan[index].leg == wanted->leg_index;
 }
 
-static int find_or_open(struct ledger *ledger, const struct wanted *wanted, struct generation *generation, struct report *report)
+static int find_or_open(struct ledger *ledger, const struct wanted *wanted,
+			struct generation *generation, struct report *report)
 {
 	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
 	const struct ledger_listener *record = NULL;
 	uint32_t found = 0, i;
 
 	for (size_t at = 0; index_next(&search.records, digest, &at, &i);) {
-		if (!is_kept_for(i, wanted) && (record || plan[i].kept || !fits(ledger, &ledger->listeners[i], wanted)))
+		if (!is_kept_for(i, wanted) &&
+		    (record || plan[i].kept || !fits(ledger, &ledger->listeners[i], wanted)))
 			continue;
 		record = &ledger->listeners[i];
 		found = i;
@@ -203,7 +222,8 @@ static int find_or_open(struct ledger *ledger, const struct wanted *wanted, stru
 	if (!record)
 		return open_leg(ledger, wanted, generation, report);
 	keep_for(found, wanted);
-	if (record->state == LISTENER_WAITING || record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg))
+	if (record->state == LISTENER_WAITING ||
+	    record->live_digest == config_leg_live_digest(wanted->endpoint, wanted->leg))
 		return 0;
 	return opening_try_options(ledger, record, wanted);
 }
@@ -220,7 +240,8 @@ static int begin_search(const struct ledger *ledger)
 	int r = 0;
 
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger) && !r; i++)
-		if (ledger->listeners[i].state == LISTENER_OPEN || ledger->listeners[i].state == LISTENER_WAITING)
+		if (ledger->listeners[i].state == LISTENER_OPEN ||
+		    ledger->listeners[i].state == LISTENER_WAITING)
 			r = index_add(&search.records, ledger->listeners[i].digest, i);
 	return r;
 }
@@ -316,8 +337,10 @@ void listen_take_over(struct ledger *ledger, struct generation *newest)
 	group_take_over(ledger);
 }
 
-/* LIVE options on an open socket. A refusal is the log's: the generation runs already. The family's own follow, set by a child. */
-static void apply_live(struct ledger *ledger, struct ledger_listener *record, struct generation *newest)
+/* LIVE options on an open socket. A refusal is the log's: the generation runs already. The family's
+ * own follow, set by a child. */
+static void apply_live(struct ledger *ledger, struct ledger_listener *record,
+		       struct generation *newest)
 {
 	const struct config_route *route = &newest->config->routes[record->route];
 	const struct config_endpoint *endpoint = &route->listen[record->endpoint];
@@ -327,19 +350,23 @@ static void apply_live(struct ledger *ledger, struct ledger_listener *record, st
 	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
 		int r = socket_change(record->fds[k], leg->family, leg->row, &common);
 
-		if (!r && !socket_has_no_connections(leg->row) && listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
+		if (!r && !socket_has_no_connections(leg->row) &&
+		    listen(record->fds[k], endpoint_backlog(endpoint, record->leg)) < 0)
 			r = -errno;
 		if (r < 0)
-			log_warning("route %s: %s: cannot change an option, the old value remains: %s", route->name, endpoint->text,
-				    strerror(-r));
+			log_warning(
+				"route %s: %s: cannot change an option, the old value remains: %s",
+				route->name, endpoint->text, strerror(-r));
 	}
 	if (leg->family->plugin.prepare || leg->family->plugin.bound)
 		opening_add(ledger, JOB_LIVE, record, newest);
 }
 
-static void keep(struct ledger *ledger, struct ledger_listener *record, uint32_t index, struct generation *newest)
+static void keep(struct ledger *ledger, struct ledger_listener *record, uint32_t index,
+		 struct generation *newest)
 {
-	const struct config_endpoint *endpoint = &newest->config->routes[plan[index].route].listen[plan[index].endpoint];
+	const struct config_endpoint *endpoint =
+		&newest->config->routes[plan[index].route].listen[plan[index].endpoint];
 	uint64_t live = config_leg_live_digest(endpoint, &endpoint->legs[plan[index].leg]);
 
 	record->generation = newest->number;
@@ -367,7 +394,8 @@ static void leave(struct ledger *ledger, struct ledger_listener *record, struct 
 	const struct config_leg *leg = generation_listens_by(newest, record);
 
 	opening_remove_traces(ledger, record, newest);
-	for (uint32_t k = 0; k < ledger_sockets(record) && !(endpoint && job_is_passed(endpoint)); k++) {
+	for (uint32_t k = 0; k < ledger_sockets(record) && !(endpoint && job_is_passed(endpoint));
+	     k++) {
 		if (leg && leg->row->capabilities & SPLICED_CONNECTIONLESS)
 			socket_stop_datagrams(record->fds[k]);
 		else if (!record->group)
@@ -376,10 +404,12 @@ static void leave(struct ledger *ledger, struct ledger_listener *record, struct 
 	leave_as_it_is(record);
 }
 
-/* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is waited for. */
+/* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is
+ * waited for. */
 static void go(struct ledger *ledger, struct ledger_listener *record, struct generation *newest)
 {
-	const struct config_route *route = generation_route(newest, record->generation, record->route);
+	const struct config_route *route =
+		generation_route(newest, record->generation, record->route);
 	const struct config_endpoint *endpoint = generation_listens(newest, record);
 	const struct config_leg *leg = generation_listens_by(newest, record);
 	struct socket_failure failure = {.call = "listen"};
@@ -393,17 +423,20 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !job_is_passed(endpoint); k++) {
 		r = scope_fill(record->fds[k], leg->interface, &leg->address, &address);
 		if (!r)
-			r = socket_listen(record->fds[k], leg->family, leg->row, &address, endpoint_backlog(endpoint, record->leg), &failure);
+			r = socket_listen(record->fds[k], leg->family, leg->row, &address,
+					  endpoint_backlog(endpoint, record->leg), &failure);
 	}
 	if (!r) {
-		if (record->n_fds && socket_is_bound_late(leg->family, leg->row) && leg->family->plugin.bound)
+		if (record->n_fds && socket_is_bound_late(leg->family, leg->row) &&
+		    leg->family->plugin.bound)
 			opening_add(ledger, JOB_BOUND, record, newest);
 		group_join(record);
 		atomic_store(&record->state, LISTENER_OPEN);
 		return;
 	}
 	if (record->n_fds) {
-		log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text, strerror(-r));
+		log_error("route %s: %s %s: %s", route->name, failure.call, endpoint->text,
+			  strerror(-r));
 		opening_remove_traces(ledger, record, newest);
 		record->waits = -r;
 		original_note_listener(ledger, record);
@@ -412,7 +445,8 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	opening_wait(ledger, record, r, LISTENER_WAITING);
 }
 
-/* What families do for those that changed, came and leave is begun; then who could not open waits. */
+/* What families do for those that changed, came and leave is begun; then who could not open waits.
+ */
 static void end_change(struct ledger *ledger)
 {
 	opening_send(ledger, false);
@@ -466,13 +500,15 @@ void listen_commit(struct ledger *ledger, struct generation *newest)
 	end_change(ledger);
 }
 
-/* By record that is tried: what was waited for, and of which other record it is to take the place (0: none, else its index and 1). */
+/* By record that is tried: what was waited for, and of which other record it is to take the place
+ * (0: none, else its index and 1). */
 static struct {
 	int32_t waited;
 	uint32_t other;
 } attempts[LEDGER_LISTENERS_MAX];
 
-/* One that waits goes on waiting; one that has lost its place stays as it is, and is accepted from. */
+/* One that waits goes on waiting; one that has lost its place stays as it is, and is accepted from.
+ */
 static void end_attempt(struct ledger *ledger, uint32_t index, int error)
 {
 	struct ledger_listener *record = &ledger->listeners[index];
@@ -512,8 +548,10 @@ static void take_attempt(struct ledger *ledger, const struct job *job, int r, co
 		log_lines(LOG_WARNING, "", text);
 }
 
-/* One that waits opens in its own record, one that has lost its place in another: until then it is accepted from. */
-static int try_again(struct ledger *ledger, uint32_t index, const struct wanted *wanted, struct generation *newest)
+/* One that waits opens in its own record, one that has lost its place in another: until then it is
+ * accepted from. */
+static int try_again(struct ledger *ledger, uint32_t index, const struct wanted *wanted,
+		     struct generation *newest)
 {
 	struct ledger_listener *record = &ledger->listeners[index], *next = record;
 	int32_t waited = record->waits;
@@ -527,7 +565,8 @@ static int try_again(struct ledger *ledger, uint32_t index, const struct wanted 
 	}
 	attempts[next - ledger->listeners].waited = waited;
 	attempts[next - ledger->listeners].other = lost ? index + 1 : 0;
-	return lost ? opening_ask(ledger, next, wanted, newest) : opening_ask_again(ledger, record, wanted);
+	return lost ? opening_ask(ledger, next, wanted, newest)
+		    : opening_ask_again(ledger, record, wanted);
 }
 
 void listen_try(struct ledger *ledger, struct generation *newest)
@@ -538,12 +577,19 @@ void listen_try(struct ledger *ledger, struct generation *newest)
 	outcome.come = false;
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger) && !r; i++) {
 		struct ledger_listener *record = &ledger->listeners[i];
-		struct wanted wanted = {.config = newest->config, .route = generation_route(newest, newest->number, record->route),
-					.endpoint = generation_listens(newest, record), .leg = generation_listens_by(newest, record),
-					.route_index = record->route, .endpoint_index = record->endpoint, .leg_index = record->leg};
-		bool is_due = record->state == LISTENER_WAITING || (record->state == LISTENER_OPEN && record->waits);
+		struct wanted wanted = {
+			.config = newest->config,
+			.route = generation_route(newest, newest->number, record->route),
+			.endpoint = generation_listens(newest, record),
+			.leg = generation_listens_by(newest, record),
+			.route_index = record->route,
+			.endpoint_index = record->endpoint,
+			.leg_index = record->leg};
+		bool is_due = record->state == LISTENER_WAITING ||
+			      (record->state == LISTENER_OPEN && record->waits);
 
-		if (wanted.route && (wanted.route->waits_for_names || (wanted.leg && wanted.leg->host_name)))
+		if (wanted.route &&
+		    (wanted.route->waits_for_names || (wanted.leg && wanted.leg->host_name)))
 			continue;
 		if (!is_due || record->generation != newest->number || !wanted.leg)
 			continue;

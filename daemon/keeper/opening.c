@@ -22,9 +22,14 @@ enum {
 /* What is to be done by a child. */
 static struct jobs jobs;
 
-static struct job job_of(const struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record, const struct wanted *wanted)
+static struct job job_of(const struct ledger *ledger, enum job_kind kind,
+			 const struct ledger_listener *record, const struct wanted *wanted)
 {
-	return (struct job){.kind = kind, .config = wanted->config, .route = wanted->route, .endpoint = wanted->endpoint, .leg = wanted->leg,
+	return (struct job){.kind = kind,
+			    .config = wanted->config,
+			    .route = wanted->route,
+			    .endpoint = wanted->endpoint,
+			    .leg = wanted->leg,
 			    .record = (uint32_t)(record - ledger->listeners)};
 }
 
@@ -39,11 +44,13 @@ static void close_fds(struct ledger_listener *record)
 	}
 }
 
-static void fill_record(struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation, uint32_t readers)
+static void fill_record(struct ledger_listener *record, const struct wanted *wanted,
+			const struct generation *generation, uint32_t readers)
 {
 	uint32_t shared = record->shared;
 
-	/* What it is for does not change where it waits, not even for a moment: others look it up (ledger/glance.h). */
+	/* What it is for does not change where it waits, not even for a moment: others look it up
+	 * (ledger/glance.h). */
 	memset(&record->digest, 0, sizeof *record - offsetof(struct ledger_listener, digest));
 	record->shared = shared;
 	record->generation = generation->number;
@@ -58,20 +65,24 @@ static void fill_record(struct ledger_listener *record, const struct wanted *wan
 		record->fds[k] = -1;
 }
 
-/* Whether several sockets may be bound to its address: those of our threads, and one that leaves beside one that comes. */
+/* Whether several sockets may be bound to its address: those of our threads, and one that leaves
+ * beside one that comes. */
 bool wanted_shares_port(const struct wanted *wanted)
 {
 	return wanted->leg->row->capabilities & SPLICED_READERS && !job_is_passed(wanted->endpoint);
 }
 
-/* Whether each thread gets a socket of its own. Each socket that is bound to a group's address would get every datagram. */
+/* Whether each thread gets a socket of its own. Each socket that is bound to a group's address
+ * would get every datagram. */
 bool wanted_is_for_each(const struct wanted *wanted)
 {
 	return wanted_shares_port(wanted) && !address_is_multicast(&wanted->leg->address);
 }
 
-/* A job on the sockets of a record, as its generation says. Without memory it is not done, and the log says so. */
-void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record, struct generation *newest)
+/* A job on the sockets of a record, as its generation says. Without memory it is not done, and the
+ * log says so. */
+void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record,
+		 struct generation *newest)
 {
 	const struct generation *generation = generation_find(newest, record->generation);
 	const struct config_leg *leg = generation_listens_by(newest, record);
@@ -79,16 +90,22 @@ void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_
 
 	if (!generation || !leg || job_is_passed(generation_listens(newest, record)))
 		return;
-	job = (struct job){.kind = kind, .config = generation->config,
+	job = (struct job){.kind = kind,
+			   .config = generation->config,
 			   .route = generation_route(newest, record->generation, record->route),
-			   .endpoint = generation_listens(newest, record), .leg = leg,
-			   .record = (uint32_t)(record - ledger->listeners), .n = ledger_sockets(record), .fds = (int *)record->fds};
+			   .endpoint = generation_listens(newest, record),
+			   .leg = leg,
+			   .record = (uint32_t)(record - ledger->listeners),
+			   .n = ledger_sockets(record),
+			   .fds = (int *)record->fds};
 	if (jobs_add(&jobs, &job) < 0)
-		log_warning("route %s: no memory to continue with %s", job.route->name, job.endpoint->text);
+		log_warning("route %s: no memory to continue with %s", job.route->name,
+			    job.endpoint->text);
 }
 
 /* What its sockets leave behind: a name in the file system, what was asked of the kernel. */
-void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record, struct generation *newest)
+void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record,
+			   struct generation *newest)
 {
 	const struct config_leg *leg = generation_listens_by(newest, record);
 
@@ -103,7 +120,9 @@ void opening_send(struct ledger *ledger, bool ends)
 	int r = errand_start(ledger, &jobs, ends ? JOB_SECONDS_AT_THE_END : JOB_SECONDS, NULL);
 
 	if (r)
-		log_warning("cannot start the families' callbacks for %u listeners that change or close: %s", n, strerror(-r));
+		log_warning(
+			"cannot start the families' callbacks for %u listeners that change or close: %s",
+			n, strerror(-r));
 }
 
 void opening_take_back(struct ledger *ledger, struct ledger_listener *record)
@@ -113,32 +132,37 @@ void opening_take_back(struct ledger *ledger, struct ledger_listener *record)
 	original_note_listener(ledger, record);
 }
 
-static uint32_t count_readers(const struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
+static uint32_t count_readers(const struct ledger *ledger, const struct ledger_listener *record,
+			      const struct wanted *wanted)
 {
 	return wanted_is_for_each(wanted) && !record->shared ? ledger->n_threads : 1;
 }
 
-static int add_open(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted)
+static int add_open(struct ledger *ledger, struct ledger_listener *record,
+		    const struct wanted *wanted)
 {
 	struct job job = job_of(ledger, JOB_OPEN, record, wanted);
 
 	job.n = ledger_sockets(record);
 	job.share = wanted_shares_port(wanted);
 	/* A group is shared with other programs. */
-	job.probe = job.share && !address_is_multicast(&wanted->leg->address) && !ports_has(ledger, &wanted->leg->address);
+	job.probe = job.share && !address_is_multicast(&wanted->leg->address) &&
+		    !ports_has(ledger, &wanted->leg->address);
 	ports_note(&wanted->leg->address);
 	original_note_listener(ledger, record);
 	return jobs_add(&jobs, &job);
 }
 
-int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation)
+int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted,
+		const struct generation *generation)
 {
 	fill_record(record, wanted, generation, count_readers(ledger, record, wanted));
 	atomic_store(&record->state, LISTENER_PENDING);
 	return add_open(ledger, record, wanted);
 }
 
-int opening_ask_again(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted)
+int opening_ask_again(struct ledger *ledger, struct ledger_listener *record,
+		      const struct wanted *wanted)
 {
 	for (uint32_t k = 0; k < LEDGER_THREADS_MAX - 1; k++)
 		record->fds[k] = -1;
@@ -147,7 +171,8 @@ int opening_ask_again(struct ledger *ledger, struct ledger_listener *record, con
 }
 
 /* In place of sockets, what is waited for. */
-void opening_wait(struct ledger *ledger, struct ledger_listener *record, int error, enum ledger_listener_state state)
+void opening_wait(struct ledger *ledger, struct ledger_listener *record, int error,
+		  enum ledger_listener_state state)
 {
 	record->n_fds = 0;
 	record->waits = -error;
@@ -187,15 +212,18 @@ void opening_leave_unfinished(const struct job *job, int r)
 {
 	struct job leave = *job;
 
-	if (job->kind != JOB_OPEN || (r != -EOWNERDEAD && r != -ECANCELED) || job_is_passed(job->endpoint))
+	if (job->kind != JOB_OPEN || (r != -EOWNERDEAD && r != -ECANCELED) ||
+	    job_is_passed(job->endpoint))
 		return;
 	leave.kind = JOB_LEAVE;
 	leave.n = 0;
 	if (jobs_add(&jobs, &leave) < 0)
-		log_warning("route %s: no memory to clean up after %s", job->route->name, job->endpoint->text);
+		log_warning("route %s: no memory to clean up after %s", job->route->name,
+			    job->endpoint->text);
 }
 
-int opening_try_options(struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted)
+int opening_try_options(struct ledger *ledger, const struct ledger_listener *record,
+			const struct wanted *wanted)
 {
 	struct job job = job_of(ledger, JOB_TRY, record, wanted);
 
@@ -210,13 +238,16 @@ int opening_start(struct ledger *ledger, int error, const struct errand_taker *t
 	return r;
 }
 
-void opening_hold(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation,
-		  int error)
+void opening_hold(struct ledger *ledger, struct ledger_listener *record,
+		  const struct wanted *wanted, const struct generation *generation, int error)
 {
 	fill_record(record, wanted, generation, 0);
 	opening_wait(ledger, record, error, LISTENER_PENDING);
 	if (wanted->route->waits_for_names)
-		log_warning("route %s: a user or group of its rules is unknown here: the route waits for it", wanted->route->name);
+		log_warning(
+			"route %s: a user or group of its rules is unknown here: the route waits for it",
+			wanted->route->name);
 	else
-		log_warning("route %s: listen: \"%s\" does not resolve now: the route waits for it", wanted->route->name, wanted->leg->host_name);
+		log_warning("route %s: listen: \"%s\" does not resolve now: the route waits for it",
+			    wanted->route->name, wanted->leg->host_name);
 }

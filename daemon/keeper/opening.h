@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Records of listeners whose sockets come and go: jobs on them are gathered, and one errand (errand.h) does them. What is written into a
- * record is noted (original.h).
+ * Records of listeners whose sockets come and go: jobs on them are gathered, and one errand
+ * (errand.h) does them. What is written into a record is noted (original.h).
  */
 #pragma once
 
@@ -24,33 +24,45 @@ struct wanted {
 	uint16_t leg_index;
 };
 
-/* Whether several sockets may be bound to its address: those of our threads, and one that leaves beside one that comes. */
+/* Whether several sockets may be bound to its address: those of our threads, and one that leaves
+ * beside one that comes. */
 bool wanted_shares_port(const struct wanted *wanted);
 
 /* Whether each thread gets a socket of its own. */
 bool wanted_is_for_each(const struct wanted *wanted);
 
-/* A record for sockets that are to be opened: it is PENDING. Or whether LIVE options can be set that have changed. 0 or -ENOMEM. */
-int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation);
-int opening_ask_again(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted); /* it waits, and is told to wait */
-int opening_try_options(struct ledger *ledger, const struct ledger_listener *record, const struct wanted *wanted);
+/* A record for sockets that are to be opened: it is PENDING. Or whether LIVE options can be set
+ * that have changed. 0 or -ENOMEM. */
+int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted,
+		const struct generation *generation);
+int opening_ask_again(struct ledger *ledger, struct ledger_listener *record,
+		      const struct wanted *wanted); /* it waits, and is told to wait */
+int opening_try_options(struct ledger *ledger, const struct ledger_listener *record,
+			const struct wanted *wanted);
 
-/* A record without sockets, PENDING, that is going to wait, for what only another generation can bring. */
-void opening_hold(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted, const struct generation *generation,
-		  int error);
+/* A record without sockets, PENDING, that is going to wait, for what only another generation can
+ * bring. */
+void opening_hold(struct ledger *ledger, struct ledger_listener *record,
+		  const struct wanted *wanted, const struct generation *generation, int error);
 
-/* A job on the sockets of a record, as its generation says; what they leave behind. Without memory it is not done, and the log says so. */
-void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record, struct generation *newest);
-void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record, struct generation *newest);
+/* A job on the sockets of a record, as its generation says; what they leave behind. Without memory
+ * it is not done, and the log says so. */
+void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record,
+		 struct generation *newest);
+void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record,
+			   struct generation *newest);
 
-/* Begins what was gathered, unless there was an error already: then it is forgotten. The error, 0, or negative errno. */
+/* Begins what was gathered, unless there was an error already: then it is forgotten. The error, 0,
+ * or negative errno. */
 int opening_start(struct ledger *ledger, int error, const struct errand_taker *taker);
 
-/* The same of jobs whose outcome only the log tells. ends: the daemon does, and waits for no family long. */
+/* The same of jobs whose outcome only the log tells. ends: the daemon does, and waits for no family
+ * long. */
 void opening_send(struct ledger *ledger, bool ends);
 
-/* For takers: a socket of a record is there that was asked for; all of them are, and what they hang on is looked at from now on; who was to open them came
- * to no end, and what he may have bound by then has left a name. */
+/* For takers: a socket of a record is there that was asked for; all of them are, and what they hang
+ * on is looked at from now on; who was to open them came to no end, and what he may have bound by
+ * then has left a name. */
 void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t k, int fd);
 void opening_note_place(struct ledger *ledger, const struct job *job);
 void opening_leave_unfinished(const struct job *job, int r);
@@ -59,5 +71,6 @@ void opening_leave_unfinished(const struct job *job, int r);
 void opening_take_back(struct ledger *ledger, struct ledger_listener *record);
 
 /* In place of sockets, what is waited for; again, after it was tried: WAITING. */
-void opening_wait(struct ledger *ledger, struct ledger_listener *record, int error, enum ledger_listener_state state);
+void opening_wait(struct ledger *ledger, struct ledger_listener *record, int error,
+		  enum ledger_listener_state state);
 void opening_wait_again(struct ledger *ledger, struct ledger_listener *record, int error);

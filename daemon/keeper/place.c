@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Places. Which file is ours the family has made sure of when it was bound; device and inode are in the record from then on. A record of a
- * release that did not note them takes what it finds.
+ * Places. Which file is ours the family has made sure of when it was bound; device and inode are in
+ * the record from then on. A record of a release that did not note them takes what it finds.
  */
 #include "keeper/place.h"
 
@@ -20,14 +20,20 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 
-enum { LOOKS = 2048 }; /* listeners that are looked at in a row, once a second: a look is a system call of a microsecond or two */
+enum {
+	LOOKS = 2048
+}; /* listeners that are looked at in a row, once a second: a look is a system call of a microsecond
+      or two */
 
 /* NULL: no file. */
 static const char *path_of(const struct config_leg *leg)
 {
 	const struct sockaddr_un *address = (const void *)&leg->address.storage;
 
-	return address->sun_family == AF_UNIX && leg->address.len > sizeof address->sun_family && address->sun_path[0] ? address->sun_path : NULL;
+	return address->sun_family == AF_UNIX && leg->address.len > sizeof address->sun_family &&
+			       address->sun_path[0]
+		       ? address->sun_path
+		       : NULL;
 }
 
 void place_note(struct ledger_listener *record, const struct config_leg *leg)
@@ -41,17 +47,21 @@ void place_note(struct ledger_listener *record, const struct config_leg *leg)
 	record->file_inode = file.st_ino;
 }
 
-static int look_at_file(struct ledger *ledger, struct ledger_listener *record, const struct config_leg *leg, const char *path)
+static int look_at_file(struct ledger *ledger, struct ledger_listener *record,
+			const struct config_leg *leg, const char *path)
 {
 	struct stat file;
 
 	if (lstat(path, &file) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? -errno : 0; /* else it cannot be told */
+		return errno == ENOENT || errno == ENOTDIR ? -errno
+							   : 0; /* else it cannot be told */
 	if (!record->file_inode) {
 		place_note(record, leg);
 		original_note_listener(ledger, record);
 	}
-	return record->file_device == file.st_dev && record->file_inode == file.st_ino ? 0 : -EADDRINUSE;
+	return record->file_device == file.st_dev && record->file_inode == file.st_ino
+		       ? 0
+		       : -EADDRINUSE;
 }
 
 static int look(struct ledger *ledger, struct ledger_listener *record, const struct config_leg *leg)
@@ -65,7 +75,10 @@ static int look(struct ledger *ledger, struct ledger_listener *record, const str
 		return 0;
 	if (path)
 		return look_at_file(ledger, record, leg, path);
-	return ledger_sockets(record) && record->fds[0] >= 0 && socket_has_lost_device(record->fds[0]) ? -ENODEV : 0;
+	return ledger_sockets(record) && record->fds[0] >= 0 &&
+			       socket_has_lost_device(record->fds[0])
+		       ? -ENODEV
+		       : 0;
 }
 
 void place_wait(struct ledger *ledger, struct ledger_listener *record, int error)
@@ -77,7 +90,8 @@ void place_wait(struct ledger *ledger, struct ledger_listener *record, int error
 }
 
 /* What the service manager has bound is its own. */
-static bool may_be_lost(const struct ledger_listener *record, const struct config_endpoint *endpoint, const struct config_leg *leg)
+static bool may_be_lost(const struct ledger_listener *record,
+			const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
 	return record->state == LISTENER_OPEN && leg && !endpoint->values[ENDPOINT_FD].value.text;
 }
@@ -102,8 +116,10 @@ bool places_look(struct ledger *ledger, struct generation *newest)
 		if (!r || !before)
 			place_wait(ledger, record, r);
 		if (r && !before)
-			log_warning("route %s: %s: its file or interface is gone (%s): no new client can reach it until it is bound again",
-				    generation_route(newest, newest->number, record->route)->name, endpoint->text, strerror(-r));
+			log_warning(
+				"route %s: %s: its file or interface is gone (%s): no new client can reach it until it is bound again",
+				generation_route(newest, newest->number, record->route)->name,
+				endpoint->text, strerror(-r));
 		lost |= r && !before;
 	}
 	return lost;

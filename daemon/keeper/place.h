@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Places: what a listening socket hangs on without holding it. The file of a UNIX socket may be removed, or another put there; the
- * interface that a socket is bound to may go, and come again as another. The socket still listens then, and nobody reaches it.
+ * Places: what a listening socket hangs on without holding it. The file of a UNIX socket may be
+ * removed, or another put there; the interface that a socket is bound to may go, and come again as
+ * another. The socket still listens then, and nobody reaches it.
  */
 #pragma once
 
@@ -18,7 +19,8 @@ void place_note(struct ledger_listener *record, const struct config_leg *leg);
 /* An open listener's record says what is waited for; 0: nothing. */
 void place_wait(struct ledger *ledger, struct ledger_listener *record, int error);
 
-/* Looks at the places of some open listeners, at each call the next ones: the records of those whose place is lost say so (`waits`, an errno:
- * ENOENT and ENOTDIR, the file or its directory is gone; EADDRINUSE, another stands there; ENODEV, the interface is gone), and listen_try()
- * binds another socket for them. True: one has lost it since. */
+/* Looks at the places of some open listeners, at each call the next ones: the records of those
+ * whose place is lost say so (`waits`, an errno: ENOENT and ENOTDIR, the file or its directory is
+ * gone; EADDRINUSE, another stands there; ENODEV, the interface is gone), and listen_try() binds
+ * another socket for them. True: one has lost it since. */
 bool places_look(struct ledger *ledger, struct generation *newest);

@@ -7,7 +7,8 @@
 struct address;
 struct ledger;
 
-/* Whether one of our sockets has the port of this address, at whatever address. The first to ask has all sockets looked at. */
+/* Whether one of our sockets has the port of this address, at whatever address. The first to ask
+ * has all sockets looked at. */
 bool ports_has(const struct ledger *ledger, const struct address *address);
 
 /* An address that a socket is going to be bound to. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Preparing a generation. The keeper makes both memfds before it forks, and records them: a worker that dies meanwhile has
- * an heir, and the heir sweeps. The child closes all else it inherits at once: its copy of a client's socket would hold
- * back a FIN.
+ * Preparing a generation. The keeper makes both memfds before it forks, and records them: a worker
+ * that dies meanwhile has an heir, and the heir sweeps. The child closes all else it inherits at
+ * once: its copy of a client's socket would hold back a FIN.
  */
 #include "keeper/prepare.h"
 
@@ -51,7 +51,8 @@ static void write_report(int fd, const struct report *report)
 /* The memfds to numbers of their own, everything else closed. source_fd -1: there is none. */
 static int keep_only(int text_fd, int report_fd, int source_fd)
 {
-	int fds[CHILD_FDS] = {text_fd, report_fd, source_fd}, n = source_fd < 0 ? CHILD_FDS - 1 : CHILD_FDS;
+	int fds[CHILD_FDS] = {text_fd, report_fd, source_fd},
+	    n = source_fd < 0 ? CHILD_FDS - 1 : CHILD_FDS;
 
 	for (int i = 0; i < n; i++) {
 		fds[i] = fcntl(fds[i], F_DUPFD, CHILD_FIRST_FREE_FD);
@@ -76,9 +77,9 @@ static void reset_signals(void)
 
 struct reading {
 	const char *path; /* NULL: a generation, which gets new answers */
-	int fd;           /* of that */
+	int fd;		  /* of that */
 	struct families *families;
-	bool may_wait;    /* what is not known yet, or cannot be read */
+	bool may_wait; /* what is not known yet, or cannot be read */
 };
 
 _Noreturn static void end_child(struct report *report, const char *path, int r)
@@ -92,8 +93,10 @@ _Noreturn static void end_child(struct report *report, const char *path, int r)
 static void read_configuration(const struct prepare *prepare, void *data)
 {
 	const struct reading *reading = data;
-	struct config_source source = {.path = reading->path, .families = reading->families, .resolve_listeners = true,
-					.names_may_wait = reading->may_wait};
+	struct config_source source = {.path = reading->path,
+				       .families = reading->families,
+				       .resolve_listeners = true,
+				       .names_may_wait = reading->may_wait};
 	struct report report = {0};
 	struct config *config;
 	int r;
@@ -118,7 +121,8 @@ static void answer_generation(const struct prepare *prepare, void *data)
 
 	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
 	if (!r)
-		r = config_answer_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
+		r = config_answer_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD,
+					     &report);
 	end_child(&report, "a configuration in use", r);
 }
 
@@ -130,7 +134,8 @@ static void resolve_generation(const struct prepare *prepare, void *data)
 
 	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
 	if (!r)
-		r = config_resolve_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
+		r = config_resolve_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD,
+					      &report);
 	end_child(&report, "the names of users and groups", r);
 }
 
@@ -157,7 +162,8 @@ static void drop(int *fd, struct ledger *ledger)
 	*fd = -1;
 }
 
-static int begin(struct prepare *prepare, struct ledger *ledger, int text_fd, prepare_run run, void *data)
+static int begin(struct prepare *prepare, struct ledger *ledger, int text_fd, prepare_run run,
+		 void *data)
 {
 	int r;
 
@@ -186,21 +192,24 @@ static int begin(struct prepare *prepare, struct ledger *ledger, int text_fd, pr
 	return r;
 }
 
-static int start(struct prepare *prepare, struct ledger *ledger, prepare_run run, struct reading *reading)
+static int start(struct prepare *prepare, struct ledger *ledger, prepare_run run,
+		 struct reading *reading)
 {
 	int text_fd = make_memfd("spliced-generation", ledger);
 
 	return text_fd < 0 ? text_fd : begin(prepare, ledger, text_fd, run, reading);
 }
 
-int prepare_start(struct prepare *prepare, const char *path, bool may_wait, struct families *families, struct ledger *ledger)
+int prepare_start(struct prepare *prepare, const char *path, bool may_wait,
+		  struct families *families, struct ledger *ledger)
 {
 	struct reading reading = {path, -1, families, may_wait};
 
 	return start(prepare, ledger, read_configuration, &reading);
 }
 
-int prepare_start_names(struct prepare *prepare, int fd, struct families *families, struct ledger *ledger)
+int prepare_start_names(struct prepare *prepare, int fd, struct families *families,
+			struct ledger *ledger)
 {
 	struct reading reading = {NULL, fd, families, false};
 
@@ -238,10 +247,12 @@ static void read_report(int fd, struct report *report)
 /* A plugin may have called exit(3): then nothing was written. */
 static bool is_well(int text_fd, int status)
 {
-	return WIFEXITED(status) && WEXITSTATUS(status) == EX_OK && (text_fd < 0 || lseek(text_fd, 0, SEEK_END) > 0);
+	return WIFEXITED(status) && WEXITSTATUS(status) == EX_OK &&
+	       (text_fd < 0 || lseek(text_fd, 0, SEEK_END) > 0);
 }
 
-int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, struct report *report)
+int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger,
+		   struct report *report)
 {
 	int fd = prepare->text_fd;
 
@@ -260,13 +271,17 @@ int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger, s
 	drop(&prepare->text_fd, ledger);
 	if (prepare->timed_out)
 		report_add(report, "%s took longer than %d s; a name server or a plugin may hang",
-			   fd < 0 ? "the check of the new program" : "reading the configuration", PREPARE_SECONDS);
+			   fd < 0 ? "the check of the new program" : "reading the configuration",
+			   PREPARE_SECONDS);
 	else if (WIFSIGNALED(status))
-		report_add(report, "the process that checks the configuration died of signal %d (%s)", WTERMSIG(status),
-			   strsignal(WTERMSIG(status)));
+		report_add(report,
+			   "the process that checks the configuration died of signal %d (%s)",
+			   WTERMSIG(status), strsignal(WTERMSIG(status)));
 	else if (!report->text)
-		report_add(report, "the process that checks the configuration exited with status %d and reported nothing: a plugin may call exit()",
-			   WEXITSTATUS(status));
+		report_add(
+			report,
+			"the process that checks the configuration exited with status %d and reported nothing: a plugin may call exit()",
+			WEXITSTATUS(status));
 	return WIFEXITED(status) && WEXITSTATUS(status) == EX_NOPERM ? -EACCES : -EINVAL;
 }
 
@@ -278,7 +293,8 @@ static int wait_for_child(struct prepare *prepare)
 	int status = 0;
 
 	while (watched.fd >= 0 && now < prepare->deadline &&
-	       poll(&watched, 1, (int)((prepare->deadline - now) / NSEC_PER_MSEC) + 1) < 0 && errno == EINTR)
+	       poll(&watched, 1, (int)((prepare->deadline - now) / NSEC_PER_MSEC) + 1) < 0 &&
+	       errno == EINTR)
 		now = clock_monotonic();
 	if (watched.fd >= 0) {
 		close(watched.fd);
@@ -292,7 +308,8 @@ static int wait_for_child(struct prepare *prepare)
 	return status;
 }
 
-int prepare_wait(const char *path, struct families *families, struct ledger *ledger, struct report *report)
+int prepare_wait(const char *path, struct families *families, struct ledger *ledger,
+		 struct report *report)
 {
 	struct reading reading = {path, -1, families, true};
 	struct prepare prepare;

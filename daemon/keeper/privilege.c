@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Privileges. They are dropped before anything binds, because a SO_REUSEPORT group belongs to one uid: a later worker's
- * socket must be able to join. What the routes need is kept as ambient capabilities (capabilities(7)).
+ * Privileges. They are dropped before anything binds, because a SO_REUSEPORT group belongs to one
+ * uid: a later worker's socket must be able to join. What the routes need is kept as ambient
+ * capabilities (capabilities(7)).
  */
 #include "keeper/privilege.h"
 
@@ -34,13 +35,14 @@ static const char *text_of(const struct config *config, enum config_daemon_optio
 	return value->state == SPLICED_UNSET || !value->text || !*value->text ? NULL : value->text;
 }
 
-static int complain(const struct config *config, enum config_daemon_option option, const char *what, const char *name,
-		    struct report *report)
+static int complain(const struct config *config, enum config_daemon_option option, const char *what,
+		    const char *name, struct report *report)
 {
 	char place[512];
 
 	report_add(report, "%s: daemon.%s: there is no %s \"%s\"; name one that exists",
-		   config_place_text(config, config->daemon[option].place, place, sizeof place), what, what, name);
+		   config_place_text(config, config->daemon[option].place, place, sizeof place),
+		   what, what, name);
 	return -EINVAL;
 }
 
@@ -100,10 +102,13 @@ static uint64_t find_needs(const char *path, struct families *families, struct l
 	return needs;
 }
 
-/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its own. */
-int privilege_needs(const char *path, struct families *families, struct left *left, uint64_t *capabilities, struct report *report)
+/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its
+ * own. */
+int privilege_needs(const char *path, struct families *families, struct left *left,
+		    uint64_t *capabilities, struct report *report)
 {
-	uint64_t *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	uint64_t *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	int status = 0, r = 0;
 	pid_t pid;
 
@@ -130,7 +135,8 @@ static int give_up(const char *what, struct report *report)
 {
 	int r = errno ? -errno : -EPERM;
 
-	report_add(report, "cannot drop privileges: %s: %s; start as root, or without daemon.user", what, strerror(-r));
+	report_add(report, "cannot drop privileges: %s: %s; start as root, or without daemon.user",
+		   what, strerror(-r));
 	return r;
 }
 
@@ -147,8 +153,8 @@ int privilege_drop(const struct privilege *privilege, struct report *report)
 	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
 		if (privilege->capabilities >> i & 1)
 			capng_update(CAPNG_ADD,
-				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_BOUNDING_SET |
-					     CAPNG_AMBIENT,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
+					     CAPNG_BOUNDING_SET | CAPNG_AMBIENT,
 				     i);
 	errno = 0;
 	if (capng_change_id((int)privilege->uid, (int)privilege->gid, CAPNG_CLEAR_BOUNDING))
@@ -190,14 +196,18 @@ void privilege_limit(const struct generation *newest)
 	if (geteuid() == 0)
 		return;
 	have = permitted();
-	for (const struct generation *generation = newest; generation; generation = generation->next)
+	for (const struct generation *generation = newest; generation;
+	     generation = generation->next)
 		needs |= needs_of_config(generation->config) | needs_wishes(generation->config);
 	if (!(have & ~needs))
 		return;
 	capng_clear(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
 	for (unsigned i = 0; i < CAPABILITIES_MAX; i++)
 		if (have & needs & 1ull << i)
-			capng_update(CAPNG_ADD, CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE | CAPNG_AMBIENT, i);
+			capng_update(CAPNG_ADD,
+				     CAPNG_EFFECTIVE | CAPNG_PERMITTED | CAPNG_INHERITABLE |
+					     CAPNG_AMBIENT,
+				     i);
 	capng_apply(CAPNG_SELECT_CAPS | CAPNG_SELECT_AMBIENT);
 }
 
@@ -209,7 +219,8 @@ struct namespaces {
 	unsigned count;
 };
 
-static void tell_namespaces(struct namespaces *these, const struct config_endpoint *endpoints, unsigned n)
+static void tell_namespaces(struct namespaces *these, const struct config_endpoint *endpoints,
+			    unsigned n)
 {
 	char place[512];
 
@@ -219,11 +230,15 @@ static void tell_namespaces(struct namespaces *these, const struct config_endpoi
 		if (netns->value.state == SPLICED_UNSET)
 			continue;
 		these->count++;
-		report_add(these->report, "%s: %sroute %s: netns: entering a network namespace requires CAP_SYS_ADMIN, which %s. A drop-in for the unit "
-			   "(systemctl edit): [Service] CapabilityBoundingSet=CAP_SYS_ADMIN AmbientCapabilities=CAP_SYS_ADMIN "
-			   "RestrictNamespaces=net SystemCallFilter=setns (each on its own line)",
-			   config_place_text(these->config, netns->place.line ? netns->place : endpoints[i].place, place, sizeof place),
-			   these->before, these->route->name, these->how);
+		report_add(
+			these->report,
+			"%s: %sroute %s: netns: entering a network namespace requires CAP_SYS_ADMIN, which %s. A drop-in for the unit "
+			"(systemctl edit): [Service] CapabilityBoundingSet=CAP_SYS_ADMIN AmbientCapabilities=CAP_SYS_ADMIN "
+			"RestrictNamespaces=net SystemCallFilter=setns (each on its own line)",
+			config_place_text(these->config,
+					  netns->place.line ? netns->place : endpoints[i].place,
+					  place, sizeof place),
+			these->before, these->route->name, these->how);
 	}
 }
 
@@ -242,7 +257,8 @@ static unsigned find_namespaces(struct namespaces *these)
 
 int privilege_check_namespaces(const struct config *config, struct report *report)
 {
-	struct namespaces these = {.config = config, .report = report, .before = "", .how = "spliced does not have"};
+	struct namespaces these = {
+		.config = config, .report = report, .before = "", .how = "spliced does not have"};
 
 	if (permitted() & 1ull << CAP_SYS_ADMIN)
 		return 0;
@@ -251,7 +267,10 @@ int privilege_check_namespaces(const struct config *config, struct report *repor
 
 void privilege_note_namespaces(const struct config *config, struct report *report)
 {
-	struct namespaces these = {.config = config, .report = report, .before = "note: ", .how = "the installed unit does not grant"};
+	struct namespaces these = {.config = config,
+				   .report = report,
+				   .before = "note: ",
+				   .how = "the installed unit does not grant"};
 
 	find_namespaces(&these);
 }

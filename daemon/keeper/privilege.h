@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Privileges: from root to the configured user, with the capabilities that the routes need and no others. */
+/* Privileges: from root to the configured user, with the capabilities that the routes need and no
+ * others. */
 #pragma once
 
 #include <stdbool.h>
@@ -17,15 +18,17 @@ struct privilege {
 	bool drop; /* started as root, and a user or a group is configured */
 	uid_t uid;
 	gid_t gid;
-	const char *user; /* for the supplementary groups, initgroups(3); may be NULL */
+	const char *user;      /* for the supplementary groups, initgroups(3); may be NULL */
 	uint64_t capabilities; /* bit N: CAP number N */
 };
 
-/* The calling process, and all that come of it, gain nothing by a program that they run: PR_SET_NO_NEW_PRIVS. 0 or negative errno. */
+/* The calling process, and all that come of it, gain nothing by a program that they run:
+ * PR_SET_NO_NEW_PRIVS. 0 or negative errno. */
 int privilege_renounce(void);
 
-/* Keeps others of the same user out of this process and of those that come of it, ptrace(2) and core(5) with them. exec(3), and a change
- * of credentials, undo it. Not in a build for developers. */
+/* Keeps others of the same user out of this process and of those that come of it, ptrace(2) and
+ * core(5) with them. exec(3), and a change of credentials, undo it. Not in a build for developers.
+ */
 void privilege_hide(void);
 
 /* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */
@@ -34,22 +37,26 @@ int privilege_find(struct privilege *privilege, const struct config *config, str
 /* The user that a descriptor's file belongs to, without supplementary groups: who made it. */
 void privilege_of_owner(struct privilege *privilege, int fd);
 
-/* The capabilities that a configuration's sockets take: families' needs(), and mark. Reads the whole file, and what was left, in a child. */
-int privilege_needs(const char *path, struct families *families, struct left *left, uint64_t *capabilities, struct report *report);
+/* The capabilities that a configuration's sockets take: families' needs(), and mark. Reads the
+ * whole file, and what was left, in a child. */
+int privilege_needs(const char *path, struct families *families, struct left *left,
+		    uint64_t *capabilities, struct report *report);
 
 /* Becomes the user, for good. 0 or negative errno, report saying why. */
 int privilege_drop(const struct privilege *privilege, struct report *report);
 
-/* Leaves the calling process, a worker before its first thread, the capabilities that its generations need. Root stays root. */
+/* Leaves the calling process, a worker before its first thread, the capabilities that its
+ * generations need. Root stays root. */
 void privilege_limit(const struct generation *newest);
 
-/* What is said of endpoints in other network namespaces where CAP_SYS_ADMIN is missing: each in a line of report, with what to add to the unit.
- * 0; -EPERM: there are some. */
+/* What is said of endpoints in other network namespaces where CAP_SYS_ADMIN is missing: each in a
+ * line of report, with what to add to the unit. 0; -EPERM: there are some. */
 int privilege_check_namespaces(const struct config *config, struct report *report);
 
-/* The same for a check, which does not know what the daemon will have: notes, for those who run it by the unit as it is installed. */
+/* The same for a check, which does not know what the daemon will have: notes, for those who run it
+ * by the unit as it is installed. */
 void privilege_note_namespaces(const struct config *config, struct report *report);
 
-/* The capabilities that an endpoint's sockets take and this process lacks, as "CAP_NET_RAW", NUL-terminated, for the operator; empty where
- * none are missing. Returns text. */
+/* The capabilities that an endpoint's sockets take and this process lacks, as "CAP_NET_RAW",
+ * NUL-terminated, for the operator; empty where none are missing. Returns text. */
 const char *privilege_missing(const struct config_endpoint *endpoint, char *text, size_t size);

@@ -36,10 +36,12 @@ static void wake_clerk(const struct keeper *keeper)
 
 void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct report *report)
 {
-	static const struct log_entry reloaded = {.event = EVENT_RELOADED}, refused = {.event = EVENT_RELOAD_REFUSED};
+	static const struct log_entry reloaded = {.event = EVENT_RELOADED},
+				      refused = {.event = EVENT_RELOAD_REFUSED};
 	struct ledger_keeper *record = keeper->ledger->keeper;
 
-	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s", report && report->text ? report->text : "");
+	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s",
+		 report && report->text ? report->text : "");
 	record->reload_ok = ok;
 	record->reload_changed = changed;
 	record->reload_at = clock_realtime();
@@ -49,7 +51,8 @@ void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct re
 	else if (ok)
 		log_event(LOG_NOTICE, &reloaded, "reloaded: nothing has changed");
 	else
-		log_event(LOG_ERR, &refused, "reload refused; the running configuration continues unchanged");
+		log_event(LOG_ERR, &refused,
+			  "reload refused; the running configuration continues unchanged");
 	if (!ok)
 		log_lines(LOG_ERR, "", report ? report->text : NULL);
 	atomic_store(&record->reload_answered, keeper->asked);
@@ -66,7 +69,8 @@ static void end_refusal(struct keeper *keeper)
 }
 
 /* Nothing of what was prepared is left: its records are free again, and whoever had none before. */
-static void refuse_reload(struct keeper *keeper, struct generation *generation, struct report *report)
+static void refuse_reload(struct keeper *keeper, struct generation *generation,
+			  struct report *report)
 {
 	generation_free(generation, keeper->ledger);
 	generations_trim(keeper->start->generations, keeper->ledger);
@@ -77,8 +81,9 @@ static void refuse_reload(struct keeper *keeper, struct generation *generation, 
 		end_refusal(keeper);
 }
 
-static const char no_file[] = "the configuration was read from standard input, or a pipe, so that there is no file to reload; write it to a file, and "
-			      "start with -c FILE";
+static const char no_file[] =
+	"the configuration was read from standard input, or a pipe, so that there is no file to reload; write it to a file, and "
+	"start with -c FILE";
 
 void reload_begin(struct keeper *keeper)
 {
@@ -95,21 +100,24 @@ void reload_begin(struct keeper *keeper)
 		report_done(&report);
 		return;
 	}
-	r = prepare_start(&keeper->prepare, keeper->start->path, keeper->lenient, &keeper->start->families, keeper->ledger);
+	r = prepare_start(&keeper->prepare, keeper->start->path, keeper->lenient,
+			  &keeper->start->families, keeper->ledger);
 	keeper->lenient = false;
 	if (!r)
 		return;
 	if (r == -ENOSPC)
-		report_add(&report, "too many earlier configurations are still in use; wait until some of their sessions, or closing "
-				    "listeners, have ended");
+		report_add(
+			&report,
+			"too many earlier configurations are still in use; wait until some of their sessions, or closing "
+			"listeners, have ended");
 	else
 		report_add(&report, "cannot check the configuration: %s", strerror(-r));
 	reload_answer(keeper, false, false, &report);
 	report_done(&report);
 }
 
-/* Upgrade: the program's file as it is now is checked by a child; then the worker stops, and we become the new program, which reads the
- * configuration again and gives the answer. */
+/* Upgrade: the program's file as it is now is checked by a child; then the worker stops, and we
+ * become the new program, which reads the configuration again and gives the answer. */
 
 static void refuse_upgrade(struct keeper *keeper, const struct report *report)
 {
@@ -126,7 +134,9 @@ void upgrade_begin(struct keeper *keeper)
 	keeper->upgrade.wanted = false;
 	atomic_store(&keeper->ledger->keeper->upgrade_asked, 0);
 	keeper->asked = atomic_load(&keeper->ledger->keeper->reload_asked);
-	r = input_is_read_once(keeper->start->path) ? -ESPIPE : handover_check(&keeper->prepare, keeper->ledger, keeper->start);
+	r = input_is_read_once(keeper->start->path)
+		    ? -ESPIPE
+		    : handover_check(&keeper->prepare, keeper->ledger, keeper->start);
 	keeper->upgrade.checking = !r;
 	if (!r)
 		return;
@@ -173,7 +183,8 @@ void keeper_stop_worker(struct keeper *keeper, enum keeper_state state)
 	kill(keeper->worker, SIGTERM);
 }
 
-/* Listeners that waited for a family, or a device; and a file that has taken the place of one that the worker may read. */
+/* Listeners that waited for a family, or a device; and a file that has taken the place of one that
+ * the worker may read. */
 void reload_try_listeners(struct keeper *keeper)
 {
 	listen_try(keeper->ledger, keeper->start->generations);
@@ -185,9 +196,11 @@ static void end_attempt(struct keeper *keeper)
 	bool come = listen_has_come(keeper->ledger);
 
 	keeper->trying = false;
-	if (keeper->state != KEEPER_RUNNING || (!come && !files_are_replaced(keeper->ledger, keeper->start->generations)))
+	if (keeper->state != KEEPER_RUNNING ||
+	    (!come && !files_are_replaced(keeper->ledger, keeper->start->generations)))
 		return;
-	log_notice(come ? "a listener that was waiting can be opened now" : "a file of names was replaced: a new worker reads it");
+	log_notice(come ? "a listener that was waiting can be opened now"
+			: "a file of names was replaced: a new worker reads it");
 	keeper->come = true;
 	keeper_stop_worker(keeper, KEEPER_STOPPING);
 }
@@ -220,7 +233,8 @@ void reload_look_for_names(struct keeper *keeper)
 	const struct generation *newest = keeper->start->generations;
 
 	keeper->naming = waits_for_names(newest) &&
-			 !prepare_start_names(&keeper->prepare, newest->fd, &keeper->start->families, keeper->ledger);
+			 !prepare_start_names(&keeper->prepare, newest->fd,
+					      &keeper->start->families, keeper->ledger);
 }
 
 /* The start could not do what the file asks for, and has gone on as things were. */
@@ -258,8 +272,8 @@ void reload_end_prepare(struct keeper *keeper, int status)
 		report_done(&report);
 	}
 	if (fd >= 0)
-		r = generation_new(&generation, start->generations->number + 1, fd, &start->families, keeper->ledger,
-				   &report);
+		r = generation_new(&generation, start->generations->number + 1, fd,
+				   &start->families, keeper->ledger, &report);
 	if (r >= 0)
 		generation->next = start->generations; /* what is kept is theirs */
 	if (r >= 0 && generation->config->digest == start->generations->config->digest &&
@@ -294,10 +308,12 @@ static void end_opening(struct keeper *keeper)
 	report_done(&report);
 }
 
-/* All is done when the heir serves, and families have done their part for what changed and what leaves. */
+/* All is done when the heir serves, and families have done their part for what changed and what
+ * leaves. */
 void reload_answer_if_due(struct keeper *keeper)
 {
-	if (!keeper->answer_due || errand_is_under_way() || keeper->ledger->keeper->worker_state != WORKER_READY)
+	if (!keeper->answer_due || errand_is_under_way() ||
+	    keeper->ledger->keeper->worker_state != WORKER_READY)
 		return;
 	keeper->answer_due = false;
 	reload_answer(keeper, true, true, NULL);

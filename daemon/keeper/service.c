@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the service manager is told. sd_notify(3) opens a socket for each message, which is refused when no descriptor is left, and must not
- * happen while an heir sweeps: this one is open from the start. A manager that does not read holds up nobody; what it is to
- * know is said again at the next tick.
+ * What the service manager is told. sd_notify(3) opens a socket for each message, which is refused
+ * when no descriptor is left, and must not happen while an heir sweeps: this one is open from the
+ * start. A manager that does not read holds up nobody; what it is to know is said again at the next
+ * tick.
  */
 #include "keeper/service.h"
 
@@ -28,15 +29,16 @@
 enum { STATUS_MAX = 256, MESSAGE_MAX = STATUS_MAX + 128 };
 
 static struct {
-	bool is_asked;       /* somebody listens */
-	bool feeds;          /* and wants to be fed */
+	bool is_asked; /* somebody listens */
+	bool feeds;    /* and wants to be fed */
 	bool is_ready;
-	int fd;              /* connected to the manager's socket */
+	int fd;			  /* connected to the manager's socket */
 	char unsent[MESSAGE_MAX]; /* a state that it could not be told of; empty: none */
-	char status[STATUS_MAX]; /* as it was told last */
+	char status[STATUS_MAX];  /* as it was told last */
 } service;
 
-/* The socket that NOTIFY_SOCKET names, sd_notify(3): a path, or with @ an abstract name. Its descriptor, or negative errno. */
+/* The socket that NOTIFY_SOCKET names, sd_notify(3): a path, or with @ an abstract name. Its
+ * descriptor, or negative errno. */
 static int connect_manager(const char *name)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
@@ -51,7 +53,8 @@ static int connect_manager(const char *name)
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
-	if (!connect(fd, (struct sockaddr *)&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)))
+	if (!connect(fd, (struct sockaddr *)&address,
+		     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)))
 		return fd;
 	r = -errno;
 	close(fd);
@@ -65,11 +68,14 @@ void service_init(struct ledger *ledger)
 
 	service.fd = name ? connect_manager(name) : -1;
 	if (name && service.fd < 0)
-		log_error("the service manager's socket %s: %s: no notifications are sent", name, strerror(-service.fd));
+		log_error("the service manager's socket %s: %s: no notifications are sent", name,
+			  strerror(-service.fd));
 	service.is_asked = service.fd >= 0 && !ledger_keep_fd(ledger, service.fd);
 	service.feeds = service.is_asked && sd_watchdog_enabled(0, &usec) > 0;
 	if (service.feeds && usec < 2000000)
-		log_warning("WatchdogSec= of %" PRIu64 " ms is too short: spliced sends a keep-alive every second", usec / 1000);
+		log_warning("WatchdogSec= of %" PRIu64
+			    " ms is too short: spliced sends a keep-alive every second",
+			    usec / 1000);
 }
 
 static bool send_message(const char *text)
@@ -102,8 +108,8 @@ static void describe(const struct ledger *ledger, struct generation *newest, cha
 	char verdict[STATUS_MAX / 2];
 
 	status_verdict(ledger, newest, verdict, sizeof verdict);
-	snprintf(text, STATUS_MAX, "%s; %u route%s, %u session%s", verdict, routes, routes == 1 ? "" : "s", sessions,
-		 sessions == 1 ? "" : "s");
+	snprintf(text, STATUS_MAX, "%s; %u route%s, %u session%s", verdict, routes,
+		 routes == 1 ? "" : "s", sessions, sessions == 1 ? "" : "s");
 }
 
 bool service_is_ready(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the service manager is told, sd_notify(3): that we are ready, how it goes, that we reload or stop, and that we live. All of
- * these do nothing where nobody asked (NOTIFY_SOCKET). None waits, and none opens a descriptor but service_init().
+ * What the service manager is told, sd_notify(3): that we are ready, how it goes, that we reload or
+ * stop, and that we live. All of these do nothing where nobody asked (NOTIFY_SOCKET). None waits,
+ * and none opens a descriptor but service_init().
  */
 #pragma once
 
@@ -10,7 +11,8 @@
 struct generation;
 struct ledger;
 
-/* Reads the environment, and opens a socket, which the ledger records as the keeper's: before the first worker. */
+/* Reads the environment, and opens a socket, which the ledger records as the keeper's: before the
+ * first worker. */
 void service_init(struct ledger *ledger);
 
 /* The first worker serves. */
@@ -19,9 +21,11 @@ void service_ready(const struct ledger *ledger, struct generation *newest);
 /* Whether service_ready() was called. */
 bool service_is_ready(void);
 
-/* A reload has begun, which is told only once we are ready; service_ready() ends it, whatever became of it. */
+/* A reload has begun, which is told only once we are ready; service_ready() ends it, whatever
+ * became of it. */
 void service_reloading(void);
 void service_stopping(void);
 
-/* Once a second. alive: the hearts of all threads beat, or are not supposed to: the watchdog is fed. */
+/* Once a second. alive: the hearts of all threads beat, or are not supposed to: the watchdog is
+ * fed. */
 void service_tick(const struct ledger *ledger, struct generation *newest, bool alive);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Starting up. What it opens, the keeper keeps: each descriptor is recorded in the ledger, so that no heir takes it for
- * an orphan.
+ * Starting up. What it opens, the keeper keeps: each descriptor is recorded in the ledger, so that
+ * no heir takes it for an orphan.
  */
 #include "keeper/start.h"
 
@@ -39,7 +39,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-static const struct spliced_value *setting(const struct config *config, enum config_daemon_option option)
+static const struct spliced_value *setting(const struct config *config,
+					   enum config_daemon_option option)
 {
 	return &config->daemon[option].value;
 }
@@ -67,7 +68,8 @@ static int fail(struct report *report, int status)
 	return status;
 }
 
-/* Blocked here, and in every worker: the keeper reads them, a worker's main thread waits for SIGTERM. */
+/* Blocked here, and in every worker: the keeper reads them, a worker's main thread waits for
+ * SIGTERM. */
 static int take_signals(struct start *start)
 {
 	static const int numbers[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT, SIGUSR1, SIGUSR2};
@@ -98,7 +100,8 @@ static enum log_to log_choice(const struct config *config)
 
 static enum log_format log_format(const struct config *config)
 {
-	return strcmp(setting(config, DAEMON_LOG_FORMAT)->text, "json") ? LOG_FORMAT_TEXT : LOG_FORMAT_JSON;
+	return strcmp(setting(config, DAEMON_LOG_FORMAT)->text, "json") ? LOG_FORMAT_TEXT
+									: LOG_FORMAT_JSON;
 }
 
 static int open_log(const struct config *config)
@@ -109,7 +112,9 @@ static int open_log(const struct config *config)
 	r = log_open(log_choice(config), &fd);
 
 	if (r < 0)
-		log_warning("logging to standard error, because the log's socket does not answer: %s", strerror(-r));
+		log_warning(
+			"logging to standard error, because the log's socket does not answer: %s",
+			strerror(-r));
 	return fd;
 }
 
@@ -139,13 +144,15 @@ uint32_t start_count_sessions(const struct config *config, uint32_t listeners, u
 
 	if (wanted <= room)
 		return wanted;
-	log_notice("max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u with %u listeners: raise it with %s", wanted,
-		   limit_descriptors(), room, listeners, limit_remedy());
+	log_notice(
+		"max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u with %u listeners: raise it with %s",
+		wanted, limit_descriptors(), room, listeners, limit_remedy());
 	return room;
 }
 
-/* Where the control socket goes: as the command line says, or $SPLICED_CONTROL; as configured; or into the directory that a unit makes (RuntimeDirectory=, systemd.exec(5)), of
- * which each instance of a template has its own. Allocated. */
+/* Where the control socket goes: as the command line says, or $SPLICED_CONTROL; as configured; or
+ * into the directory that a unit makes (RuntimeDirectory=, systemd.exec(5)), of which each instance
+ * of a template has its own. Allocated. */
 static char *control_path(const struct config *config, const char *asked)
 {
 	const struct spliced_value *path = setting(config, DAEMON_CONTROL_PATH);
@@ -154,13 +161,15 @@ static char *control_path(const struct config *config, const char *asked)
 
 	if (asked || (set && *set))
 		return strdup(asked ? asked : set);
-	if (path->state == SPLICED_SET || !directory || directory[0] != '/' || strchr(directory, ':'))
+	if (path->state == SPLICED_SET || !directory || directory[0] != '/' ||
+	    strchr(directory, ':'))
 		return strdup(path->text);
 	return asprintf(&text, "%s/control.sock", directory) < 0 ? NULL : text;
 }
 
 /* The directory of the control socket, made while we may. */
-static int make_control_directory(const char *path, const struct privilege *privilege, struct report *report)
+static int make_control_directory(const char *path, const struct privilege *privilege,
+				  struct report *report)
 {
 	char *directory = strdup(path), *slash = directory ? strrchr(directory, '/') : NULL;
 	int r = 0;
@@ -171,13 +180,16 @@ static int make_control_directory(const char *path, const struct privilege *priv
 		*slash = '\0';
 		if (mkdir(directory, 0755) < 0) {
 			r = errno == EEXIST ? 0 : -errno;
-		} else if (privilege->drop && chown(directory, privilege->uid, privilege->gid) < 0) {
+		} else if (privilege->drop &&
+			   chown(directory, privilege->uid, privilege->gid) < 0) {
 			r = -errno;
 		}
 	}
 	if (r < 0)
-		report_add(report, "control socket: cannot create %s: %s; create it, or set another control.path", directory,
-			   strerror(-r));
+		report_add(
+			report,
+			"control socket: cannot create %s: %s; create it, or set another control.path",
+			directory, strerror(-r));
 	free(directory);
 	return r;
 }
@@ -202,7 +214,8 @@ int start_make_ledger(struct start *start, uint32_t threads, uint32_t sessions, 
 	ledger->keeper->keeper_pid = ledger->keeper_pid = getpid();
 	ledger->keeper->started = clock_monotonic();
 	ledger->keeper->started_at = clock_realtime();
-	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s", start->path);
+	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s",
+		 start->path);
 	ledger->keeper->log_level = start->log_level;
 	log_share(&ledger->keeper->log_level, &ledger->keeper->log_losses);
 	ledger_open_table(ledger);
@@ -222,8 +235,10 @@ int start_open_control(struct start *start, const struct config *boot, struct re
 	const struct spliced_value *mode = setting(boot, DAEMON_CONTROL_MODE);
 	int fd;
 
-	snprintf(start->ledger.keeper->control_path, sizeof start->ledger.keeper->control_path, "%s", start->control_path);
-	fd = control_listen(start->control_path, mode->state == SPLICED_UNSET ? CONTROL_MODE : (unsigned)mode->number,
+	snprintf(start->ledger.keeper->control_path, sizeof start->ledger.keeper->control_path,
+		 "%s", start->control_path);
+	fd = control_listen(start->control_path,
+			    mode->state == SPLICED_UNSET ? CONTROL_MODE : (unsigned)mode->number,
 			    setting(boot, DAEMON_CONTROL_GROUP)->text, report);
 	if (fd >= 0)
 		start->ledger.keeper->control_fd = start->ledger.control_fd = fd;
@@ -263,8 +278,8 @@ static int first_generation(struct start *start, struct report *report)
 }
 
 /* Who it was before, if the file says nobody that there is. */
-static int find_user(struct start *start, const struct config *boot, const struct left *left, struct privilege *privilege,
-		     struct report *report)
+static int find_user(struct start *start, const struct config *boot, const struct left *left,
+		     struct privilege *privilege, struct report *report)
 {
 	int r = privilege_find(privilege, boot, report);
 
@@ -277,13 +292,15 @@ static int find_user(struct start *start, const struct config *boot, const struc
 }
 
 /* Where it was before, if it cannot be where the file says. */
-static int find_control(struct start *start, const struct left *left, const struct privilege *privilege, struct report *report)
+static int find_control(struct start *start, const struct left *left,
+			const struct privilege *privilege, struct report *report)
 {
 	int r = make_control_directory(start->control_path, privilege, report);
 	char *before;
 
 	if (r < 0 && left->is_there && *left->ledger.keeper->control_path) {
-		before = strndup(left->ledger.keeper->control_path, sizeof left->ledger.keeper->control_path);
+		before = strndup(left->ledger.keeper->control_path,
+				 sizeof left->ledger.keeper->control_path);
 		if (!before)
 			return r;
 		start_go_on_without(start, report);
@@ -294,13 +311,15 @@ static int find_control(struct start *start, const struct left *left, const stru
 	return r;
 }
 
-static int become_user(struct start *start, const struct config *boot, struct left *left, struct report *report)
+static int become_user(struct start *start, const struct config *boot, struct left *left,
+		       struct report *report)
 {
 	struct privilege privilege;
 	int r = find_user(start, boot, left, &privilege, report);
 
 	if (!r && privilege.drop)
-		r = privilege_needs(start->path, &start->families, left, &privilege.capabilities, report);
+		r = privilege_needs(start->path, &start->families, left, &privilege.capabilities,
+				    report);
 	if (!r)
 		r = find_control(start, left, &privilege, report);
 	if (!r)
@@ -308,10 +327,13 @@ static int become_user(struct start *start, const struct config *boot, struct le
 	return r;
 }
 
-/* What is wrong with it, the reload that follows a takeover finds again, with all else: it is refused for that. */
-static int read_boot_config(struct start *start, struct left *left, const struct config **ret, struct config **own, struct report *report)
+/* What is wrong with it, the reload that follows a takeover finds again, with all else: it is
+ * refused for that. */
+static int read_boot_config(struct start *start, struct left *left, const struct config **ret,
+			    struct config **own, struct report *report)
 {
-	struct config_source source = {.path = start->path, .families = &start->families, .daemon_only = true};
+	struct config_source source = {
+		.path = start->path, .families = &start->families, .daemon_only = true};
 	int r = config_load(&source, own, report);
 
 	if (r < 0 && left->boot)
@@ -320,13 +342,18 @@ static int read_boot_config(struct start *start, struct left *left, const struct
 	return r < 0 && left->boot ? 0 : r;
 }
 
-static int start_anew(struct start *start, const struct config *boot, int log_fd, struct report *report)
+static int start_anew(struct start *start, const struct config *boot, int log_fd,
+		      struct report *report)
 {
 	uint32_t threads = start_count_threads(boot);
 	int r = read_generation(start, report);
 
 	if (!r)
-		r = start_make_ledger(start, threads, start_count_sessions(boot, limit_count_listeners(start->generations->config), threads), log_fd);
+		r = start_make_ledger(
+			start, threads,
+			start_count_sessions(
+				boot, limit_count_listeners(start->generations->config), threads),
+			log_fd);
 	if (!r)
 		takeover_note_passed(&start->ledger);
 	if (!r)
@@ -336,9 +363,11 @@ static int start_anew(struct start *start, const struct config *boot, int log_fd
 	return r;
 }
 
-static int start_with(struct start *start, const struct config *boot, struct left *left, bool hides, struct report *report)
+static int start_with(struct start *start, const struct config *boot, struct left *left, bool hides,
+		      struct report *report)
 {
-	const char *plugin_dir = start->plugin_dir ? start->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
+	const char *plugin_dir =
+		start->plugin_dir ? start->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
 	int r, log_fd = open_log(boot);
 
 	start->control_path = control_path(boot, start->control);
@@ -413,7 +442,8 @@ void start_note_files(struct start *start, const struct config *config)
 	snprintf(unread, sizeof start->ledger.keeper->unread, "%s", find_unread(config));
 	original_note_words(&start->ledger, unread, sizeof start->ledger.keeper->unread);
 	start->ledger.keeper->file_digest = status_files_digest(config);
-	original_note_words(&start->ledger, &start->ledger.keeper->file_digest, sizeof start->ledger.keeper->file_digest);
+	original_note_words(&start->ledger, &start->ledger.keeper->file_digest,
+			    sizeof start->ledger.keeper->file_digest);
 }
 
 static bool differs(const struct spliced_value *a, const struct spliced_value *b)
@@ -426,7 +456,9 @@ static bool differs(const struct spliced_value *a, const struct spliced_value *b
 /* What the start has decided once and for all. */
 static void note_later(const struct config *before, const struct config *now)
 {
-	static const char upgrade[] = "splicectl upgrade, or a restart of the service, which keep all sessions", stop[] = "a stop and a start";
+	static const char upgrade[] =
+		"splicectl upgrade, or a restart of the service, which keep all sessions",
+			  stop[] = "a stop and a start";
 	static const struct {
 		enum config_daemon_option option;
 		const char *name, *remedy;
@@ -444,7 +476,8 @@ static void note_later(const struct config *before, const struct config *now)
 
 	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
 		if (differs(setting(before, later[i].option), setting(now, later[i].option)))
-			log_notice("daemon.%s has changed: applying it requires %s", later[i].name, later[i].remedy);
+			log_notice("daemon.%s has changed: applying it requires %s", later[i].name,
+				   later[i].remedy);
 }
 
 void start_apply(struct start *start, const struct config *config)

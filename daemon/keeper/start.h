@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Starting up, in the order that privileges ask for: signals, the daemon's own settings, log, control directory; then the
- * user is dropped to; then the configuration is read with the rights that every reload will have; then sockets are bound.
+ * Starting up, in the order that privileges ask for: signals, the daemon's own settings, log,
+ * control directory; then the user is dropped to; then the configuration is read with the rights
+ * that every reload will have; then sockets are bound.
  */
 #pragma once
 
 #include "base/report.h"
-#include "net/family.h"
 #include "ledger/ledger.h"
+#include "net/family.h"
 
 struct config;
 struct generation;
@@ -20,14 +21,15 @@ struct start {
 	struct generation *generations; /* newest first */
 	int signal_fd;
 	int log_level;
-	bool took_over;   /* another process left its ledger */
-	bool settled;     /* the configuration that runs is this process's own choice */
+	bool took_over;	  /* another process left its ledger */
+	bool settled;	  /* the configuration that runs is this process's own choice */
 	bool handed_over; /* and this one has left its own */
 	char *const *arguments;
 	const char *plugin_dir; /* --plugin-dir, or NULL */
-	const char *control;    /* --control, or NULL */
+	const char *control;	/* --control, or NULL */
 	char *control_path;
-	struct report refusal; /* what the file asks for and could not be had, though sessions were taken over: of the reload that follows */
+	struct report refusal; /* what the file asks for and could not be had, though sessions were
+				  taken over: of the reload that follows */
 };
 
 /* Does all that. Returns EX_OK; or another exit status, after logging why. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Going on with what another process of this program left: its ledger, and all that it names. What the file says in its place and cannot be
- * had is no reason to end a session: the start goes on as things were, and the reload that follows is refused for it.
+ * Going on with what another process of this program left: its ledger, and all that it names. What
+ * the file says in its place and cannot be had is no reason to end a session: the start goes on as
+ * things were, and the reload that follows is refused for it.
  */
 #include "keeper/takeover.h"
 
@@ -63,7 +64,8 @@ static int move_control(struct start *start, const struct config *boot, struct r
 }
 
 /* What the families answered the release before is asked again, by a child. */
-static int take_generation(struct start *start, uint32_t number, int old_fd, struct generation **ret, struct report *report)
+static int take_generation(struct start *start, uint32_t number, int old_fd,
+			   struct generation **ret, struct report *report)
 {
 	int fd = prepare_answers(old_fd, &start->families, &start->ledger, report);
 
@@ -86,7 +88,8 @@ static int take_generations(struct start *start, struct report *report)
 		int r;
 
 		for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
-			if (ledger->generations[i].number > last && (!next || ledger->generations[i].number < next->number))
+			if (ledger->generations[i].number > last &&
+			    (!next || ledger->generations[i].number < next->number))
 				next = &ledger->generations[i];
 		if (!next)
 			return last ? 0 : -EPROTO;
@@ -99,7 +102,8 @@ static int take_generations(struct start *start, struct report *report)
 	}
 }
 
-/* Sockets that were passed are recorded with the ledger. Those of an earlier start that were not passed again are used as they were. */
+/* Sockets that were passed are recorded with the ledger. Those of an earlier start that were not
+ * passed again are used as they were. */
 void takeover_note_passed(struct ledger *ledger)
 {
 	const struct passed *passed;
@@ -122,7 +126,8 @@ void takeover_note_passed(struct ledger *ledger)
 }
 
 /* Whether families of this directory can read all that was left. */
-static int try_families(struct start *start, const struct ledger *left, const char *dir, struct report *report)
+static int try_families(struct start *start, const struct ledger *left, const char *dir,
+			struct report *report)
 {
 	struct families families;
 	int r = families_init(&families, dir, start->families.owner);
@@ -138,7 +143,8 @@ static int try_families(struct start *start, const struct ledger *left, const ch
 	return r;
 }
 
-/* The file may name a directory that is not there, or lacks a family that is in use: what is in use has come from another. */
+/* The file may name a directory that is not there, or lacks a family that is in use: what is in use
+ * has come from another. */
 static int choose_families(struct start *start, const struct left *left, struct report *report)
 {
 	const char *before = left->boot ? left->boot->daemon[DAEMON_PLUGIN_DIR].value.text : NULL;
@@ -152,20 +158,28 @@ static int choose_families(struct start *start, const struct left *left, struct 
 	return families_init(&start->families, before, owner);
 }
 
-static int make_ledger(struct start *start, const struct config *boot, int log_fd, const struct ledger *old)
+static int make_ledger(struct start *start, const struct config *boot, int log_fd,
+		       const struct ledger *old)
 {
 	uint32_t threads = start_count_threads(boot), sessions;
 
-	/* Each of its threads may have listening sockets of its own, whose queues only a thread in its place serves. */
+	/* Each of its threads may have listening sockets of its own, whose queues only a thread in
+	 * its place serves. */
 	if (threads < old->n_threads) {
-		log_notice("daemon.workers is %u: the %u existing threads remain until a stop, which ends the sessions", threads, old->n_threads);
+		log_notice(
+			"daemon.workers is %u: the %u existing threads remain until a stop, which ends the sessions",
+			threads, old->n_threads);
 		threads = old->n_threads;
 	}
 	sessions = start_count_sessions(boot, ledger_listeners_high(old), threads);
-	return start_make_ledger(start, threads, sessions > ledger_sessions_high(old) ? sessions : ledger_sessions_high(old), log_fd);
+	return start_make_ledger(start, threads,
+				 sessions > ledger_sessions_high(old) ? sessions
+								      : ledger_sessions_high(old),
+				 log_fd);
 }
 
-int takeover_run(struct start *start, const struct config *boot, int log_fd, struct left *left, struct report *report)
+int takeover_run(struct start *start, const struct config *boot, int log_fd, struct left *left,
+		 struct report *report)
 {
 	struct ledger *old = &left->ledger;
 	struct validation found;
@@ -194,7 +208,8 @@ int takeover_run(struct start *start, const struct config *boot, int log_fd, str
 		start->ledger.keeper->file_digest = read.file_digest;
 		memcpy(start->ledger.keeper->unread, read.unread, sizeof read.unread);
 	}
-	if (!r && (strcmp(start->control_path, start->ledger.keeper->control_path) != 0 || !is_control_socket(start->ledger.control_fd)))
+	if (!r && (strcmp(start->control_path, start->ledger.keeper->control_path) != 0 ||
+		   !is_control_socket(start->ledger.control_fd)))
 		r = move_control(start, boot, report);
 	return r;
 }

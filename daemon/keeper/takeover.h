@@ -8,8 +8,10 @@ struct left;
 struct report;
 struct start;
 
-/* Makes start's ledger and generations of what was left. 0; or negative errno, report saying why: then its sessions end. */
-int takeover_run(struct start *start, const struct config *boot, int log_fd, struct left *left, struct report *report);
+/* Makes start's ledger and generations of what was left. 0; or negative errno, report saying why:
+ * then its sessions end. */
+int takeover_run(struct start *start, const struct config *boot, int log_fd, struct left *left,
+		 struct report *report);
 
 /* Sockets that the service manager passed are recorded with the ledger. */
 void takeover_note_passed(struct ledger *ledger);

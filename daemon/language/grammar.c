@@ -43,8 +43,7 @@ static bool is_array(const struct grammar_bracket *bracket)
 	return bracket && bracket->open == '[';
 }
 
-static int take_value(struct grammar *grammar, const struct scan_word *word,
-		      struct place place)
+static int take_value(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	enum scan_kind kind = word->kind == SCAN_FLOAT ? SCAN_INTEGER : word->kind;
 	struct grammar_bracket *bracket = innermost(grammar);
@@ -52,34 +51,35 @@ static int take_value(struct grammar *grammar, const struct scan_word *word,
 	if (!syntax_takes_value(grammar->state))
 		return syntax_refuse(grammar, word, place);
 	if (is_array(bracket) && bracket->kind != SCAN_END && bracket->kind != kind)
-		return syntax_fail(grammar, place,
-			    "%.*s has another type than the value before it in [ ]; the values in [ ] "
-			    "must have the same type, use ( ) for several types",
-			    word->len > 60 ? 60 : (int)word->len, word->text);
+		return syntax_fail(
+			grammar, place,
+			"%.*s has another type than the value before it in [ ]; the values in [ ] "
+			"must have the same type, use ( ) for several types",
+			word->len > 60 ? 60 : (int)word->len, word->text);
 	if (is_array(bracket))
 		bracket->kind = kind;
 	end_value(grammar);
 	return 0;
 }
 
-static int open_bracket(struct grammar *grammar, const struct scan_word *word,
-			struct place place)
+static int open_bracket(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	if (!syntax_takes_value(grammar->state))
 		return syntax_refuse(grammar, word, place);
 	if (is_array(innermost(grammar)))
 		return syntax_fail(grammar, place,
-			    "'%c' in [ ], which may contain only single values; use ( )", *word->text);
+				   "'%c' in [ ], which may contain only single values; use ( )",
+				   *word->text);
 	if (grammar->n_brackets == GRAMMAR_NESTING_MAX)
-		return syntax_fail(grammar, place, "nested more than %d levels deep", GRAMMAR_NESTING_MAX);
+		return syntax_fail(grammar, place, "nested more than %d levels deep",
+				   GRAMMAR_NESTING_MAX);
 	grammar->brackets[grammar->n_brackets++] = (struct grammar_bracket){
 		.open = *word->text, .place = place, .group = ++grammar->groups};
 	grammar->state = *word->text == '{' ? GRAMMAR_NAME : GRAMMAR_FIRST;
 	return 0;
 }
 
-static int close_bracket(struct grammar *grammar, const struct scan_word *word,
-			 struct place place)
+static int close_bracket(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	const struct grammar_bracket *last = innermost(grammar);
 	char close = *word->text, open = close == '}' ? '{' : close == ')' ? '(' : '[', text[320];
@@ -88,14 +88,14 @@ static int close_bracket(struct grammar *grammar, const struct scan_word *word,
 	if (!last)
 		return syntax_fail(grammar, place, "'%c' closes nothing; remove it", close);
 	if (last->open != open)
-		return syntax_fail(grammar, place, "'%c' closes nothing; the '%c' of %s is still open",
-			close, last->open,
+		return syntax_fail(
+			grammar, place, "'%c' closes nothing; the '%c' of %s is still open", close,
+			last->open,
 			place_text(grammar->reader->files, last->place, text, sizeof(text)));
 	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
 		return syntax_refuse(grammar, word, place);
 	if (late)
-		reader_error(grammar->reader, place, "a comma before '%c'; remove it",
-			    close);
+		reader_error(grammar->reader, place, "a comma before '%c'; remove it", close);
 	grammar->n_brackets--;
 	end_value(grammar);
 	return late ? GRAMMAR_LATE : 0;
@@ -141,8 +141,7 @@ static bool find_name(const struct grammar *grammar, const struct scan_word *wor
 }
 
 /* The name of a setting: once in its group. */
-static int take_name(struct grammar *grammar, const struct scan_word *word,
-		     struct place place)
+static int take_name(struct grammar *grammar, const struct scan_word *word, struct place place)
 {
 	uint64_t group = grammar->n_brackets ? innermost(grammar)->group : 0;
 	uint64_t hash = index_hash(word->text, word->len, group);
@@ -154,20 +153,21 @@ static int take_name(struct grammar *grammar, const struct scan_word *word,
 	grammar->state = GRAMMAR_EQUALS;
 	if (find_name(grammar, word, group, hash, &i)) {
 		if (grammar->string.line)
-			return syntax_fail(grammar, place, "\"%.*s\" is set twice", (int)word->len, word->text);
+			return syntax_fail(grammar, place, "\"%.*s\" is set twice", (int)word->len,
+					   word->text);
 		reader_error(grammar->reader, place,
-			    "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
-			    word->text,
-			    place_text(grammar->reader->files, grammar->names[i].place, text,
-					      sizeof(text)));
+			     "\"%.*s\" is already set at %s; keep one of them", (int)word->len,
+			     word->text,
+			     place_text(grammar->reader->files, grammar->names[i].place, text,
+					sizeof(text)));
 		return GRAMMAR_REPEATED;
 	}
 	grammar->names = arena_grow(grammar->reader->arena, grammar->names, grammar->n_names,
 				    sizeof(*grammar->names));
 	if (!grammar->names || index_add(&grammar->index, hash, (uint32_t)grammar->n_names) < 0)
 		return -ENOMEM;
-	grammar->names[grammar->n_names++] =
-		(struct grammar_name){.text = word->text, .len = word->len, .group = group, .place = place};
+	grammar->names[grammar->n_names++] = (struct grammar_name){
+		.text = word->text, .len = word->len, .group = group, .place = place};
 	return 0;
 }
 
@@ -213,6 +213,7 @@ int grammar_end(struct grammar *grammar, struct place place)
 	if (last)
 		return syntax_fail(grammar, last->place, "this '%c' is never closed", last->open);
 	if (grammar->state == GRAMMAR_EQUALS || grammar->state == GRAMMAR_VALUE)
-		return syntax_fail(grammar, place, "syntax error at the end; %s", syntax_expected(grammar->state));
+		return syntax_fail(grammar, place, "syntax error at the end; %s",
+				   syntax_expected(grammar->state));
 	return 0;
 }

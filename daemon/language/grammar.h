@@ -44,10 +44,11 @@ struct grammar {
 	unsigned n_brackets;
 	struct grammar_name *names; /* of all groups so far */
 	size_t n_names;
-	struct index index;         /* of them, by group and name */
-	uint64_t groups;            /* how many were opened; the outermost is 0 */
-	struct scan_word last;      /* that was taken */
-	struct place string; /* the last string that looks as if its end were missing; line 0: none */
+	struct index index;    /* of them, by group and name */
+	uint64_t groups;       /* how many were opened; the outermost is 0 */
+	struct scan_word last; /* that was taken */
+	struct place
+		string; /* the last string that looks as if its end were missing; line 0: none */
 };
 
 enum {

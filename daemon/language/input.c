@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A configuration is read several times at a start, by several processes: for the daemon's own settings, for the privileges it takes, for
- * itself. What comes through a pipe is gone after the first time, so it is kept, in memory that forked children have, too. A new program
- * would find the pipe at its end, which reads as an empty configuration: an upgrade, and a reload, are refused by their callers.
+ * A configuration is read several times at a start, by several processes: for the daemon's own
+ * settings, for the privileges it takes, for itself. What comes through a pipe is gone after the
+ * first time, so it is kept, in memory that forked children have, too. A new program would find the
+ * pipe at its end, which reads as an empty configuration: an upgrade, and a reload, are refused by
+ * their callers.
  */
 #include "language/input.h"
 
@@ -38,7 +40,10 @@ static int number_of(const char *path)
 			continue;
 		path += strlen(directories[i]);
 		number = strtol(path, &end, 10);
-		return *path >= '0' && *path <= '9' && *end == '\0' && number >= 0 && number < 1 << 20 ? (int)number : -1;
+		return *path >= '0' && *path <= '9' && *end == '\0' && number >= 0 &&
+				       number < 1 << 20
+			       ? (int)number
+			       : -1;
 	}
 	return -1;
 }
@@ -49,7 +54,8 @@ bool input_is_read_once(const char *path)
 	struct stat status;
 
 	/* A file can be opened anew under that name. */
-	return fd == STDIN_FILENO || (fd >= 0 && (kept.is_read || (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode))));
+	return fd == STDIN_FILENO ||
+	       (fd >= 0 && (kept.is_read || (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode))));
 }
 
 /* Some more. Positive: how much; 0: the end. */

@@ -31,8 +31,7 @@ struct walk {
 
 static struct place place_of(const struct source *source, unsigned line)
 {
-	return line > 0 && line <= source->n_lines ? source->lines[line - 1]
-						   : (struct place){0};
+	return line > 0 && line <= source->n_lines ? source->lines[line - 1] : (struct place){0};
 }
 
 static enum setting_type type_of(const config_setting_t *from)
@@ -94,12 +93,15 @@ static int copy_value(struct walk *walk, const config_setting_t *from, struct se
 }
 
 /* Whether it is the outermost group that the next cut is of. */
-static bool is_next_group(const struct walk *walk, const struct setting *parent, const struct setting *setting)
+static bool is_next_group(const struct walk *walk, const struct setting *parent,
+			  const struct setting *setting)
 {
 	const struct source_cut *cut = walk->source->cuts + walk->cut;
 
-	return setting->type == SETTING_GROUP && !parent->name && walk->cut < walk->source->n_cuts && setting->name &&
-	       strlen(setting->name) == cut->group_len && memcmp(setting->name, cut->group, cut->group_len) == 0;
+	return setting->type == SETTING_GROUP && !parent->name &&
+	       walk->cut < walk->source->n_cuts && setting->name &&
+	       strlen(setting->name) == cut->group_len &&
+	       memcmp(setting->name, cut->group, cut->group_len) == 0;
 }
 
 static int skip_group(struct walk *walk, const config_setting_t *from, struct setting *setting)
@@ -111,7 +113,8 @@ static int skip_group(struct walk *walk, const config_setting_t *from, struct se
 static int copy_setting(struct walk *walk, const config_setting_t *from, struct setting *parent)
 {
 	const char *name = config_setting_name(from);
-	struct place place = place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(from));
+	struct place place =
+		place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(from));
 	struct setting *setting;
 
 	if (name) {
@@ -124,7 +127,8 @@ static int copy_setting(struct walk *walk, const config_setting_t *from, struct 
 		return -ENOMEM;
 	setting->brackets = config_setting_type(from) == CONFIG_TYPE_ARRAY;
 	if (is_next_group(walk, parent, setting))
-		return is_large(walk->source, walk->cut) ? parse_group(walk, setting) : skip_group(walk, from, setting);
+		return is_large(walk->source, walk->cut) ? parse_group(walk, setting)
+							 : skip_group(walk, from, setting);
 	if (setting->type == SETTING_GROUP || setting->type == SETTING_LIST)
 		return copy_children(walk, from, setting);
 	return copy_value(walk, from, setting);
@@ -143,11 +147,12 @@ static void report_syntax(struct reader *reader, const struct source *source, un
 	text = text ? text + strspn(text, " \t") : "";
 	end = text + strcspn(text, "\r\n");
 	reader_error(reader, place_of(source, line), "%s at \"%.*s\"; look here and just before",
-		    what, end - text > 60 ? 60 : (int)(end - text), text);
+		     what, end - text > 60 ? 60 : (int)(end - text), text);
 }
 
 /* Members of a large group, from one cut to another, as a text of their own. */
-static int parse_members(struct walk *walk, const struct source_cut *from, const struct source_cut *to, struct setting *group)
+static int parse_members(struct walk *walk, const struct source_cut *from,
+			 const struct source_cut *to, struct setting *group)
 {
 	char *end = walk->source->text + to->at, last = *end;
 	config_t libconfig;
@@ -161,7 +166,8 @@ static int parse_members(struct walk *walk, const struct source_cut *from, const
 	} else {
 		*end = last;
 		walk->broken = true;
-		report_syntax(walk->reader, walk->source, (unsigned)(walk->lines + (size_t)config_error_line(&libconfig)),
+		report_syntax(walk->reader, walk->source,
+			      (unsigned)(walk->lines + (size_t)config_error_line(&libconfig)),
 			      config_error_text(&libconfig));
 	}
 	walk->lines = 0;
@@ -178,14 +184,16 @@ static size_t end_of_group(const struct source *source, size_t cut)
 	return cut;
 }
 
-/* libconfig looks through all members of a group for each that it adds: of large ones it gets some at a time. */
+/* libconfig looks through all members of a group for each that it adds: of large ones it gets some
+ * at a time. */
 static int parse_group(struct walk *walk, struct setting *group)
 {
 	const struct source *source = walk->source;
 	size_t end = end_of_group(source, walk->cut);
 	int r = 0;
 
-	for (size_t from = walk->cut; from < end && r == 0 && !walk->broken; from += MEMBERS_AT_ONCE) {
+	for (size_t from = walk->cut; from < end && r == 0 && !walk->broken;
+	     from += MEMBERS_AT_ONCE) {
 		size_t to = from + MEMBERS_AT_ONCE < end ? from + MEMBERS_AT_ONCE : end;
 
 		r = parse_members(walk, &source->cuts[from], &source->cuts[to], group);
@@ -206,7 +214,8 @@ static char *hide_members(struct reader *reader, const struct source *source)
 
 	for (size_t cut = 0, end; text && cut < source->n_cuts; cut = end + 1) {
 		end = end_of_group(source, cut);
-		for (size_t at = source->cuts[cut].at; end - cut > MEMBERS_AT_ONCE && at < source->cuts[end].at; at++)
+		for (size_t at = source->cuts[cut].at;
+		     end - cut > MEMBERS_AT_ONCE && at < source->cuts[end].at; at++)
 			text[at] = text[at] == '\n' ? '\n' : ' ';
 	}
 	return text;

@@ -21,7 +21,8 @@ struct place_files {
 int place_add_file(struct place_files *files, struct arena *arena, const char *name, uint32_t *ret);
 
 /* "FILE:LINE", or "FILE" where there is no line, into text. Returns text. */
-const char *place_text(const struct place_files *files, struct place place, char *text, size_t size);
+const char *place_text(const struct place_files *files, struct place place, char *text,
+		       size_t size);
 
 /* The order of places, for report_add_at(): by file, then by line. */
 uint64_t place_order(struct place place);

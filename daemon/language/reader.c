@@ -5,15 +5,17 @@
 
 #include <stdio.h>
 
-static void add_to_report(struct reader *reader, struct place place, const char *kind, const char *format, va_list args)
-	__attribute__((format(printf, 4, 0)));
+static void add_to_report(struct reader *reader, struct place place, const char *kind,
+			  const char *format, va_list args) __attribute__((format(printf, 4, 0)));
 
-static void add_to_report(struct reader *reader, struct place place, const char *kind, const char *format, va_list args)
+static void add_to_report(struct reader *reader, struct place place, const char *kind,
+			  const char *format, va_list args)
 {
 	char text[2048], where[320];
 
 	vsnprintf(text, sizeof(text), format, args);
-	report_add_at(reader->report, place_order(place), "%s: %s%s%s%s", place_text(reader->files, place, where, sizeof(where)), kind,
+	report_add_at(reader->report, place_order(place), "%s: %s%s%s%s",
+		      place_text(reader->files, place, where, sizeof(where)), kind,
 		      reader->where ? reader->where : "", reader->where ? ": " : "", text);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What reading a text takes from its caller: memory, the keys that errors speak of, and where errors go. */
+/* What reading a text takes from its caller: memory, the keys that errors speak of, and where
+ * errors go. */
 #pragma once
 
 #include "language/place.h"
@@ -12,7 +13,8 @@ struct report;
 
 /* What errors of syntax say of keys; the language itself knows none. */
 struct reader_keys {
-	/* Are there keys that stand in a group of this name, as "connect" in "timeout"? The name is not NUL-terminated. */
+	/* Are there keys that stand in a group of this name, as "connect" in "timeout"? The name is
+	 * not NUL-terminated. */
 	bool (*is_group)(const char *name, size_t len);
 	/* What several values of a key are called, in plural. */
 	const char *(*name_values)(const char *key, size_t len);
@@ -21,20 +23,24 @@ struct reader_keys {
 
 struct reader {
 	const struct reader_keys *keys;
-	struct arena *arena; /* of all that is read */
+	struct arena *arena;	  /* of all that is read */
 	struct arena *file_arena; /* of the files' names */
 	struct place_files *files;
 	struct report *report;
-	const char *where; /* which part of the files is read, as errors name it; NULL: none in particular */
+	const char *where; /* which part of the files is read, as errors name it; NULL: none in
+			      particular */
 	unsigned errors;
 };
 
 /* Reports "FILE:LINE: WHERE: ..." and counts it. */
-void reader_error(struct reader *reader, struct place place, const char *format, ...) __attribute__((format(printf, 3, 4)));
-void reader_verror(struct reader *reader, struct place place, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+void reader_error(struct reader *reader, struct place place, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void reader_verror(struct reader *reader, struct place place, const char *format, va_list args)
+	__attribute__((format(printf, 3, 0)));
 
 /* Reports it as a warning: nothing is refused for it. */
-void reader_vwarning(struct reader *reader, struct place place, const char *format, va_list args) __attribute__((format(printf, 3, 0)));
+void reader_vwarning(struct reader *reader, struct place place, const char *format, va_list args)
+	__attribute__((format(printf, 3, 0)));
 
 /* Adds a file; its index goes to *ret. 0 or -ENOMEM. */
 int reader_add_file(struct reader *reader, const char *name, uint32_t *ret);

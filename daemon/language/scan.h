@@ -24,8 +24,9 @@ struct scan_word {
 	enum scan_kind kind;
 	unsigned line; /* from 1: where it begins */
 	const char *text;
-	size_t len;	  /* strings with their quotes; GARBAGE: one character, of several bytes perhaps */
-	size_t left;	  /* bytes from text to the end of what is scanned */
+	size_t len;  /* strings with their quotes; GARBAGE: one character, of several bytes perhaps
+		      */
+	size_t left; /* bytes from text to the end of what is scanned */
 	const char *file; /* INCLUDE: what is between the quotes */
 	size_t file_len;
 };

@@ -21,7 +21,7 @@ void setting_append(struct setting *parent, struct setting *setting)
 }
 
 struct setting *setting_add(struct arena *arena, struct setting *parent, enum setting_type type,
-		      const char *name, struct place place)
+			    const char *name, struct place place)
 {
 	struct setting *setting = arena_take(arena, 1, sizeof(*setting));
 

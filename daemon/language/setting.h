@@ -28,13 +28,13 @@ struct setting {
 	struct place place;
 	struct setting *next;
 	struct setting *first, *last; /* GROUP, LIST */
-	size_t n;		   /* how many of these */
+	size_t n;		      /* how many of these */
 };
 
 /* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not
  * copied. */
 struct setting *setting_add(struct arena *arena, struct setting *parent, enum setting_type type,
-		      const char *name, struct place place);
+			    const char *name, struct place place);
 
 /* Makes a setting that is nobody's the last child of parent. */
 void setting_append(struct setting *parent, struct setting *setting);

@@ -27,14 +27,14 @@
 struct loader {
 	struct source *source;
 	struct reader *reader;
-	const char *dir;		   /* of includes; NULL: none are taken */
+	const char *dir;	    /* of includes; NULL: none are taken */
 	const struct place *places; /* of a text at hand */
 	size_t n_places;
 	struct grammar grammar;
 	bool line_begins;
-	unsigned depth;		 /* of includes */
-	bool stop;		 /* a syntax error: nothing that follows can be trusted */
-	enum scan_kind previous; /* word */
+	unsigned depth;		    /* of includes */
+	bool stop;		    /* a syntax error: nothing that follows can be trusted */
+	enum scan_kind previous;    /* word */
 	struct scan_word outermost; /* the last name outside of all groups */
 };
 
@@ -47,8 +47,7 @@ struct part {
 	unsigned line; /* of copied */
 };
 
-static struct place place_of(const struct loader *loader, const struct part *part,
-				    unsigned line)
+static struct place place_of(const struct loader *loader, const struct part *part, unsigned line)
 {
 	if (!loader->places)
 		return (struct place){.file = part->file, .line = line};
@@ -208,11 +207,11 @@ static int take_string(struct loader *loader, struct part *part, const struct sc
 
 	if (nul)
 		reader_error(loader->reader, place,
-			    "a string cannot contain a zero byte; remove the \\x00");
+			     "a string cannot contain a zero byte; remove the \\x00");
 	if (loader->previous != SCAN_STRING)
 		return add_value(loader, place, nul);
 	reader_error(loader->reader, place, "two adjacent strings; a comma is missing before %.*s",
-		    word->len > 60 ? 60 : (int)word->len, word->text);
+		     word->len > 60 ? 60 : (int)word->len, word->text);
 	loader->source->values[loader->source->n_values - 1].damaged = true;
 	return replace(loader, part, word->text, word->len, "");
 }
@@ -239,13 +238,14 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 
 	if (word->kind == SCAN_BAD_INCLUDE || word->file_len == 0 || !loader->dir) {
 		reader_error(reader, place,
-			    "not an include; write @include \"FILE\" on its own line");
+			     "not an include; write @include \"FILE\" on its own line");
 		return stop(loader);
 	}
 	if (loader->depth == SOURCE_INCLUDES_MAX) {
-		reader_error(reader, place,
-			    "includes are nested more than %d levels deep; does a file include itself?",
-			    SOURCE_INCLUDES_MAX);
+		reader_error(
+			reader, place,
+			"includes are nested more than %d levels deep; does a file include itself?",
+			SOURCE_INCLUDES_MAX);
 		return stop(loader);
 	}
 	path = word->file[0] == '/' ? arena_copy(reader->arena, word->file, word->file_len)
@@ -301,19 +301,22 @@ static int add_cut(struct loader *loader, struct part *part, const struct scan_w
 
 	if (r < 0)
 		return r;
-	source->cuts = arena_grow(loader->reader->arena, source->cuts, source->n_cuts, sizeof(*source->cuts));
+	source->cuts = arena_grow(loader->reader->arena, source->cuts, source->n_cuts,
+				  sizeof(*source->cuts));
 	if (!source->cuts)
 		return -ENOMEM;
-	source->cuts[source->n_cuts++] = (struct source_cut){.at = source->len,
-							     .line = source->n_lines + loader->line_begins,
-							     .group = loader->outermost.text,
-							     .group_len = loader->outermost.len,
-							     .end = end};
+	source->cuts[source->n_cuts++] =
+		(struct source_cut){.at = source->len,
+				    .line = source->n_lines + loader->line_begins,
+				    .group = loader->outermost.text,
+				    .group_len = loader->outermost.len,
+				    .end = end};
 	return 0;
 }
 
 /* Notes members of outermost groups, once the grammar has taken the word. */
-static int note_cut(struct loader *loader, struct part *part, const struct scan_word *word, unsigned depth)
+static int note_cut(struct loader *loader, struct part *part, const struct scan_word *word,
+		    unsigned depth)
 {
 	const struct grammar *grammar = &loader->grammar;
 
@@ -375,25 +378,27 @@ static int load_part(struct loader *loader, struct part *part)
 	return append(loader->source, loader->reader->arena, "\n", 1);
 }
 
-static void report_unreadable(struct loader *loader, uint32_t file, const struct place *from,
-			      int r)
+static void report_unreadable(struct loader *loader, uint32_t file, const struct place *from, int r)
 {
-	const char *why = r == -ESPIPE ? "it is a FIFO or a socket; a configuration must be a file" : strerror(-r);
+	const char *why = r == -ESPIPE ? "it is a FIFO or a socket; a configuration must be a file"
+				       : strerror(-r);
 
 	if (from)
 		reader_error(loader->reader, *from,
-			    "cannot read %s: %s; names are relative to the main file's directory",
-			    loader->reader->files->names[file], why);
+			     "cannot read %s: %s; names are relative to the main file's directory",
+			     loader->reader->files->names[file], why);
 	else
-		reader_error(loader->reader, (struct place){.file = file},
-			    "cannot be read: %s", why);
+		reader_error(loader->reader, (struct place){.file = file}, "cannot be read: %s",
+			     why);
 }
 
-/* A file that holds what is no text ends before it begins: what came behind it would vanish from what is told. */
+/* A file that holds what is no text ends before it begins: what came behind it would vanish from
+ * what is told. */
 static bool is_text(struct loader *loader, const struct part *part)
 {
 	size_t valid = text_utf8_len(part->text, part->len);
-	const char *nul = memchr(part->text, '\0', valid), *bad = nul ? nul : part->text + valid, *line = part->text;
+	const char *nul = memchr(part->text, '\0', valid), *bad = nul ? nul : part->text + valid,
+		   *line = part->text;
 	unsigned number = 1;
 
 	if (bad == part->text + part->len)
@@ -405,9 +410,11 @@ static bool is_text(struct loader *loader, const struct part *part)
 		number++;
 	}
 	if (nul)
-		reader_error(loader->reader, place_of(loader, part, number), "a zero byte; a configuration must be text");
+		reader_error(loader->reader, place_of(loader, part, number),
+			     "a zero byte; a configuration must be text");
 	else
-		syntax_refuse_byte(loader->reader, place_of(loader, part, number), line, (size_t)(bad - line));
+		syntax_refuse_byte(loader->reader, place_of(loader, part, number), line,
+				   (size_t)(bad - line));
 	return false;
 }
 
@@ -418,10 +425,12 @@ static int load_file(struct loader *loader, const char *path, const struct place
 	struct part part = {.text = "", .line = 1};
 	int r;
 
-	r = reader_add_file(loader->reader, input_is_read_once(path) ? INPUT_NAME : path, &part.file);
+	r = reader_add_file(loader->reader, input_is_read_once(path) ? INPUT_NAME : path,
+			    &part.file);
 	if (r < 0)
 		return r;
-	r = input_read(loader->reader->arena, path, SOURCE_MAX - loader->source->len, &part.text, &part.len);
+	r = input_read(loader->reader->arena, path, SOURCE_MAX - loader->source->len, &part.text,
+		       &part.len);
 	if (r < 0 && r != -ENOMEM) {
 		loader->source->broken = true;
 		report_unreadable(loader, part.file, from, r);
@@ -440,7 +449,8 @@ static int finish(struct loader *loader, struct place end)
 
 int source_read(struct source *source, struct reader *reader, const char *path, const char *dir)
 {
-	struct loader loader = {.source = source, .reader = reader, .dir = dir, .line_begins = true};
+	struct loader loader = {
+		.source = source, .reader = reader, .dir = dir, .line_begins = true};
 	struct place end = {.file = reader->files->n};
 	int r;
 

@@ -17,7 +17,7 @@ struct source_value {
 /* Where in the text a member of an outermost group begins, and where the group ends. */
 struct source_cut {
 	size_t at;
-	size_t line; /* from 1 */
+	size_t line;	   /* from 1 */
 	const char *group; /* its name; not NUL-terminated */
 	size_t group_len;
 	bool end;

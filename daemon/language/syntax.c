@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * People write the file as they know other files: without quotes, with quotes of their word processor, in YAML. A syntax error
- * says what stands there by its name, and what to write for it.
+ * People write the file as they know other files: without quotes, with quotes of their word
+ * processor, in YAML. A syntax error says what stands there by its name, and what to write for it.
  */
 #include "language/syntax.h"
 
@@ -18,7 +18,8 @@
 /* How much of the file an error quotes. */
 enum { QUOTED_MAX = 60 };
 
-static const char name_rule[] = "a name must be a letter, a to z, then letters, digits, '-' and '_'";
+static const char name_rule[] =
+	"a name must be a letter, a to z, then letters, digits, '-' and '_'";
 
 const char *syntax_expected(enum grammar_state state)
 {
@@ -51,7 +52,8 @@ int syntax_fail(struct grammar *grammar, struct place place, const char *format,
 	va_list args;
 
 	if (grammar->string.line) {
-		reader_error(grammar->reader, grammar->string, "this string is not closed on its line; a '\"' is missing");
+		reader_error(grammar->reader, grammar->string,
+			     "this string is not closed on its line; a '\"' is missing");
 		return GRAMMAR_BROKEN;
 	}
 	va_start(args, format);
@@ -97,7 +99,8 @@ static struct scan_word whole_name(const struct grammar *grammar, const struct s
 		whole.left += grammar->last.len;
 		whole.text = grammar->last.text;
 	}
-	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] && is_beside_name(whole.text[whole.len]);)
+	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] &&
+			    is_beside_name(whole.text[whole.len]);)
 		whole.len++;
 	return whole;
 }
@@ -122,25 +125,34 @@ static int refuse_name(struct grammar *grammar, const struct scan_word *word, st
 	size_t dot;
 
 	if (is_dotted(grammar, &name, &dot))
-		return syntax_fail(grammar, place, "\"%.*s\" is a key in a group; write %.*s = { %.*s = ...; };", quoted_len(&name), name.text,
-				   (int)dot, name.text, (int)(name.len - dot - 1), name.text + dot + 1);
-	return syntax_fail(grammar, place, "\"%.*s\" is not a name; %s", quoted_len(&name), name.text, name_rule);
+		return syntax_fail(grammar, place,
+				   "\"%.*s\" is a key in a group; write %.*s = { %.*s = ...; };",
+				   quoted_len(&name), name.text, (int)dot, name.text,
+				   (int)(name.len - dot - 1), name.text + dot + 1);
+	return syntax_fail(grammar, place, "\"%.*s\" is not a name; %s", quoted_len(&name),
+			   name.text, name_rule);
 }
 
 /* A word where a value belongs, as far as it goes. */
-static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word, struct place place)
+static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word,
+			   struct place place)
 {
-	static const char *const bools[] = {"yes", "no", "on", "off", "enabled", "disabled", "none", "null"};
+	static const char *const bools[] = {"yes",     "no",	   "on",   "off",
+					    "enabled", "disabled", "none", "null"};
 	struct scan_word whole = *word;
 
 	for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
 		if (is_word(word, bools[i]))
-			return syntax_fail(grammar, place, "\"%s\" without quotes; write true or false, or put it in quotes if it "
-							   "is a string",
-					   bools[i]);
-	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] && !strchr(" \t\r\n;,\")]}", whole.text[whole.len]);)
+			return syntax_fail(
+				grammar, place,
+				"\"%s\" without quotes; write true or false, or put it in quotes if it "
+				"is a string",
+				bools[i]);
+	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] &&
+			    !strchr(" \t\r\n;,\")]}", whole.text[whole.len]);)
 		whole.len++;
-	return syntax_fail(grammar, place, "\"%.*s\" without quotes; put a string in double quotes", quoted_len(&whole), whole.text);
+	return syntax_fail(grammar, place, "\"%.*s\" without quotes; put a string in double quotes",
+			   quoted_len(&whole), whole.text);
 }
 
 /* What follows a word on its line. */
@@ -154,7 +166,8 @@ static bool goes_on_with(const struct scan_word *word, const char *text)
 /* Which other language this is, by the word at which it is none of this one; or NULL. */
 static const char *guess_language(const struct grammar *grammar, const struct scan_word *word)
 {
-	bool is_outside = grammar->n_brackets == 0 && (grammar->state == GRAMMAR_NAME || grammar->state == GRAMMAR_END);
+	bool is_outside = grammar->n_brackets == 0 &&
+			  (grammar->state == GRAMMAR_NAME || grammar->state == GRAMMAR_END);
 	bool is_behind_colon = grammar->state == GRAMMAR_VALUE && is_word(&grammar->last, ":");
 
 	if (is_outside && is_word(word, "{"))
@@ -167,7 +180,8 @@ static const char *guess_language(const struct grammar *grammar, const struct sc
 		return "YAML";
 	if (is_behind_colon && is_word(word, "-"))
 		return "YAML";
-	if (is_behind_colon && word->kind == SCAN_NAME && goes_on_with(word, ":") && !goes_on_with(word, "://"))
+	if (is_behind_colon && word->kind == SCAN_NAME && goes_on_with(word, ":") &&
+	    !goes_on_with(word, "://"))
 		return "YAML";
 	return NULL;
 }
@@ -176,15 +190,18 @@ static const char *guess_language(const struct grammar *grammar, const struct sc
 static bool is_second_value(const struct grammar *grammar, const struct scan_word *word)
 {
 	return grammar->state == GRAMMAR_NAME && is_word(&grammar->last, ",") && grammar->n_names &&
-	       (word->kind == SCAN_STRING || word->kind == SCAN_INTEGER || is_word(word, "{") || is_word(word, "("));
+	       (word->kind == SCAN_STRING || word->kind == SCAN_INTEGER || is_word(word, "{") ||
+		is_word(word, "("));
 }
 
 static int refuse_second_value(struct grammar *grammar, struct place place)
 {
 	const struct grammar_name *name = &grammar->names[grammar->n_names - 1];
 
-	return syntax_fail(grammar, place, "write several %s in ( ), such as %.*s = ( \"...\", \"...\" );",
-			   grammar->reader->keys->name_values(name->text, name->len), (int)name->len, name->text);
+	return syntax_fail(grammar, place,
+			   "write several %s in ( ), such as %.*s = ( \"...\", \"...\" );",
+			   grammar->reader->keys->name_values(name->text, name->len),
+			   (int)name->len, name->text);
 }
 
 static bool takes_name(const struct grammar *grammar)
@@ -202,19 +219,26 @@ int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct 
 	const char *language = guess_language(grammar, word);
 
 	if (language)
-		return syntax_fail(grammar, place, "this looks like %s; the format is libconfig's: %s", language, grammar->reader->keys->example);
+		return syntax_fail(grammar, place,
+				   "this looks like %s; the format is libconfig's: %s", language,
+				   grammar->reader->keys->example);
 	if (is_second_value(grammar, word))
 		return refuse_second_value(grammar, place);
 	if ((word->kind == SCAN_NAME || is_word(word, ":")) && syntax_takes_value(grammar->state))
 		return refuse_unquoted(grammar, word, place);
-	if (is_number(word) && (takes_name(grammar) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word))))
+	if (is_number(word) &&
+	    (takes_name(grammar) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word))))
 		return refuse_name(grammar, word, place);
 	if (word->kind == SCAN_STRING && takes_name(grammar))
-		return syntax_fail(grammar, place, "%.*s in quotes; write a name without quotes", quoted_len(word), word->text);
+		return syntax_fail(grammar, place, "%.*s in quotes; write a name without quotes",
+				   quoted_len(word), word->text);
 	if (grammar->state == GRAMMAR_EQUALS && is_word(word, "{"))
-		return syntax_fail(grammar, place, "syntax error at '{'; expected ':' between a name and its group, such as %.*s: { ... };",
-				   (int)grammar->last.len, grammar->last.text);
-	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", quoted_len(word), word->text, syntax_expected(grammar->state));
+		return syntax_fail(
+			grammar, place,
+			"syntax error at '{'; expected ':' between a name and its group, such as %.*s: { ... };",
+			(int)grammar->last.len, grammar->last.text);
+	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", quoted_len(word),
+			   word->text, syntax_expected(grammar->state));
 }
 
 static uint32_t code_point(const char *text, size_t len)
@@ -225,9 +249,11 @@ static uint32_t code_point(const char *text, size_t len)
 	case 2:
 		return (uint32_t)(at[0] & 0x1f) << 6 | (at[1] & 0x3f);
 	case 3:
-		return (uint32_t)(at[0] & 0x0f) << 12 | (uint32_t)(at[1] & 0x3f) << 6 | (at[2] & 0x3f);
+		return (uint32_t)(at[0] & 0x0f) << 12 | (uint32_t)(at[1] & 0x3f) << 6 |
+		       (at[2] & 0x3f);
 	case 4:
-		return (uint32_t)(at[0] & 0x07) << 18 | (uint32_t)(at[1] & 0x3f) << 12 | (uint32_t)(at[2] & 0x3f) << 6 | (at[3] & 0x3f);
+		return (uint32_t)(at[0] & 0x07) << 18 | (uint32_t)(at[1] & 0x3f) << 12 |
+		       (uint32_t)(at[2] & 0x3f) << 6 | (at[3] & 0x3f);
 	}
 	return at[0];
 }
@@ -254,7 +280,8 @@ static const struct {
 	{0xfeff, 0xfeff, "a byte order mark, or BOM", "save the file as UTF-8 without it"},
 };
 
-int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word, struct place place)
+int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word,
+			    struct place place)
 {
 	uint32_t code = code_point(word->text, word->len);
 	unsigned char byte = (unsigned char)*word->text;
@@ -264,16 +291,21 @@ int syntax_refuse_character(struct grammar *grammar, const struct scan_word *wor
 		return syntax_refuse(grammar, word, place);
 	for (size_t i = 0; i < sizeof(characters) / sizeof(characters[0]); i++)
 		if (code >= characters[i].first && code <= characters[i].last)
-			return syntax_fail(grammar, place, "%s (U+%04X); %s", characters[i].name, code, characters[i].remedy);
+			return syntax_fail(grammar, place, "%s (U+%04X); %s", characters[i].name,
+					   code, characters[i].remedy);
 	if (byte == '\'')
-		return syntax_fail(grammar, place, "syntax error at \"'\"; put a string in double quotes");
+		return syntax_fail(grammar, place,
+				   "syntax error at \"'\"; put a string in double quotes");
 	if (syntax_takes_value(grammar->state) && byte > ' ' && byte != 0x7f)
 		return refuse_unquoted(grammar, word, place);
-	if ((takes_name(grammar) && (byte >= 0x80 || byte == '_')) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word)))
+	if ((takes_name(grammar) && (byte >= 0x80 || byte == '_')) ||
+	    (grammar->state == GRAMMAR_EQUALS && touches(grammar, word)))
 		return refuse_name(grammar, word, place);
 	if (byte <= ' ' || byte == 0x7f)
-		return syntax_fail(grammar, place, "syntax error at byte 0x%02x; %s", byte, syntax_expected(grammar->state));
-	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", (int)word->len, word->text, syntax_expected(grammar->state));
+		return syntax_fail(grammar, place, "syntax error at byte 0x%02x; %s", byte,
+				   syntax_expected(grammar->state));
+	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", (int)word->len, word->text,
+			   syntax_expected(grammar->state));
 }
 
 void syntax_refuse_byte(struct reader *reader, struct place place, const char *line, size_t valid)
@@ -282,5 +314,6 @@ void syntax_refuse_byte(struct reader *reader, struct place place, const char *l
 
 	for (size_t i = 0; i < valid; i++)
 		column += ((unsigned char)line[i] & 0xc0) != 0x80;
-	reader_error(reader, place, "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8", column, (unsigned char)line[valid]);
+	reader_error(reader, place, "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8",
+		     column, (unsigned char)line[valid]);
 }

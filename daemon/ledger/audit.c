@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The audit. Keeps nothing. What surprised us: bytes_acked counts the SYN of a connection that we opened, so that one byte
- * too many has been put into the target's; and it counts a FIN, so that only pairs that never said one can be told.
+ * The audit. Keeps nothing. What surprised us: bytes_acked counts the SYN of a connection that we
+ * opened, so that one byte too many has been put into the target's; and it counts a FIN, so that
+ * only pairs that never said one can be told.
  */
 #include "ledger/audit.h"
 

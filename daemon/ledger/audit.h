@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The audit: after a worker's death, whether every byte taken out of one connection was put into the other, or lies in the
- * pipe between. Where the kernel can tell: two TCP connections, both ESTABLISHED.
+ * The audit: after a worker's death, whether every byte taken out of one connection was put into
+ * the other, or lies in the pipe between. Where the kernel can tell: two TCP connections, both
+ * ESTABLISHED.
  */
 #pragma once
 

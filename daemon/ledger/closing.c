@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Closing. What surprised us: SO_LINGER, which served as a mark once, is an abort where a family implements it, and cut off
- * what a late reader had not got. A descriptor's number is no name: another thread's accept(2) may have it at once.
+ * Closing. What surprised us: SO_LINGER, which served as a mark once, is an abort where a family
+ * implements it, and cut off what a late reader had not got. A descriptor's number is no name:
+ * another thread's accept(2) may have it at once.
  */
 #include "ledger/closing.h"
 

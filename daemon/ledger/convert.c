@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Ledgers of other layouts: of 0.2.0 (version 3, whose sections all say version 1), and of this version with records that have grown or
- * shrunk at their tails. They are read once, into private memory in today's layout, so that nothing else walks a table by a stride
- * that is not its own. The structs below are what 0.2.0 wrote; they never change.
+ * Ledgers of other layouts: of 0.2.0 (version 3, whose sections all say version 1), and of this
+ * version with records that have grown or shrunk at their tails. They are read once, into private
+ * memory in today's layout, so that nothing else walks a table by a stride that is not its own. The
+ * structs below are what 0.2.0 wrote; they never change.
  */
 #include "ledger/convert.h"
 
@@ -70,12 +71,13 @@ struct target_1 {
 };
 
 struct counter_1 {
-	uint64_t sessions, ended, aborted, bytes[2], connect_errors, idle_timeouts, killed, refused[REFUSALS_1], messages[2],
-		dropped[DROPS_1], lost, descriptors;
+	uint64_t sessions, ended, aborted, bytes[2], connect_errors, idle_timeouts, killed,
+		refused[REFUSALS_1], messages[2], dropped[DROPS_1], lost, descriptors;
 };
 
-_Static_assert(sizeof(struct session_1) == 128 && sizeof(struct listener_1) == 568 && sizeof(struct route_1) == 144 &&
-		       sizeof(struct target_1) == 672 && sizeof(struct counter_1) == 224,
+_Static_assert(sizeof(struct session_1) == 128 && sizeof(struct listener_1) == 568 &&
+		       sizeof(struct route_1) == 144 && sizeof(struct target_1) == 672 &&
+		       sizeof(struct counter_1) == 224,
 	       "as 0.2.0 wrote them");
 
 static void convert_session(void *to, const void *from)
@@ -107,7 +109,8 @@ static void convert_session(void *to, const void *from)
 	for (int k = 0; k < 2; k++) {
 		record->fd[k] = old->fd[k];
 		record->stage[k] = old->stage[k];
-		record->direction[k] = (struct ledger_direction){old->direction[k].pipe, old->direction[k].flags, old->direction[k].bytes};
+		record->direction[k] = (struct ledger_direction){
+			old->direction[k].pipe, old->direction[k].flags, old->direction[k].bytes};
 	}
 }
 
@@ -202,7 +205,8 @@ static const struct {
 
 static bool knows_version(const struct ledger_header *today, const struct ledger_section *section)
 {
-	return section->version == today->sections[section->id].version || (section->version == 1 && earlier[section->id].convert);
+	return section->version == today->sections[section->id].version ||
+	       (section->version == 1 && earlier[section->id].convert);
 }
 
 static uint64_t next_page(uint64_t offset)
@@ -218,21 +222,25 @@ bool convert_is_sound(const struct ledger_header *header, uint64_t size)
 
 	if (memcmp(header->magic, "SPLICED", sizeof header->magic) != 0 || header->size != size)
 		return false;
-	if (header->version < FIRST_VERSION || header->version > LEDGER_VERSION || header->n_sections < LEDGER_FLOWS + 1 ||
-	    header->n_sections > LEDGER_SECTIONS)
+	if (header->version < FIRST_VERSION || header->version > LEDGER_VERSION ||
+	    header->n_sections < LEDGER_FLOWS + 1 || header->n_sections > LEDGER_SECTIONS)
 		return false;
 	ledger_lay_out(&today, 1, 1);
 	for (uint32_t i = 0; i < header->n_sections; i++) {
 		const struct ledger_section *section = &header->sections[i];
 
-		if (section->id != i || !section->stride || section->offset > size || !knows_version(&today, section) ||
-		    (uint64_t)section->stride * section->count > size - section->offset || section->offset != next_page(end))
+		if (section->id != i || !section->stride || section->offset > size ||
+		    !knows_version(&today, section) ||
+		    (uint64_t)section->stride * section->count > size - section->offset ||
+		    section->offset != next_page(end))
 			return false;
 		end = section->offset + (uint64_t)section->stride * section->count;
 	}
-	return next_page(end) == next_page(size) && header->sections[LEDGER_KEEPER].count == 1 && header->sections[LEDGER_THREADS].count > 1 &&
+	return next_page(end) == next_page(size) && header->sections[LEDGER_KEEPER].count == 1 &&
+	       header->sections[LEDGER_THREADS].count > 1 &&
 	       header->sections[LEDGER_THREADS].count <= LEDGER_THREADS_MAX &&
-	       header->sections[LEDGER_COUNTERS].count % header->sections[LEDGER_THREADS].count == 0 &&
+	       header->sections[LEDGER_COUNTERS].count % header->sections[LEDGER_THREADS].count ==
+		       0 &&
 	       header->sections[LEDGER_FLOWS].count == header->sections[LEDGER_SESSIONS].count;
 }
 
@@ -240,7 +248,8 @@ bool convert_is_today(const struct ledger_header *header)
 {
 	struct ledger_header today;
 
-	ledger_lay_out(&today, header->sections[LEDGER_THREADS].count - 1, header->sections[LEDGER_SESSIONS].count);
+	ledger_lay_out(&today, header->sections[LEDGER_THREADS].count - 1,
+		       header->sections[LEDGER_SESSIONS].count);
 	return header->size == today.size && !memcmp(header, &today, sizeof today);
 }
 
@@ -253,12 +262,15 @@ struct conversion {
 
 static const char *record_of(const struct ledger_header *header, uint32_t id, uint32_t index)
 {
-	return (const char *)header + header->sections[id].offset + (size_t)index * header->sections[id].stride;
+	return (const char *)header + header->sections[id].offset +
+	       (size_t)index * header->sections[id].stride;
 }
 
-static void convert_record(const struct conversion *conversion, uint32_t id, uint32_t to, uint32_t from)
+static void convert_record(const struct conversion *conversion, uint32_t id, uint32_t to,
+			   uint32_t from)
 {
-	const struct ledger_section *now = &conversion->ledger->header->sections[id], *before = &conversion->old->sections[id];
+	const struct ledger_section *now = &conversion->ledger->header->sections[id],
+				    *before = &conversion->old->sections[id];
 	char *target = (char *)record_of(conversion->ledger->header, id, to);
 	const char *source = record_of(conversion->old, id, from);
 	_Alignas(16) char record[RECORD_MAX] = {0};
@@ -267,7 +279,8 @@ static void convert_record(const struct conversion *conversion, uint32_t id, uin
 		memcpy(target, source, now->stride < before->stride ? now->stride : before->stride);
 		return;
 	}
-	memcpy(record, source, before->stride < earlier[id].size ? before->stride : earlier[id].size);
+	memcpy(record, source,
+	       before->stride < earlier[id].size ? before->stride : earlier[id].size);
 	earlier[id].convert(target, record);
 }
 
@@ -275,7 +288,8 @@ static int convert_section(const struct conversion *conversion, uint32_t id, uin
 {
 	if (id >= conversion->old->n_sections)
 		return 0;
-	if (count > conversion->old->sections[id].count || count > conversion->ledger->header->sections[id].count)
+	if (count > conversion->old->sections[id].count ||
+	    count > conversion->ledger->header->sections[id].count)
 		return -EPROTO;
 	for (uint32_t i = 0; i < count; i++)
 		convert_record(conversion, id, i, i);
@@ -284,7 +298,8 @@ static int convert_section(const struct conversion *conversion, uint32_t id, uin
 
 static uint32_t used_up_to(const struct conversion *conversion, enum ledger_section_id id)
 {
-	uint32_t count = conversion->old->sections[id].count, most = conversion->ledger->header->sections[id].count;
+	uint32_t count = conversion->old->sections[id].count,
+		 most = conversion->ledger->header->sections[id].count;
 
 	return count < most ? count : most;
 }
@@ -293,7 +308,8 @@ static uint32_t used_up_to(const struct conversion *conversion, enum ledger_sect
 static int convert_names(const struct conversion *conversion)
 {
 	struct ledger *ledger = conversion->ledger;
-	uint32_t routes = used_up_to(conversion, LEDGER_ROUTES), targets = used_up_to(conversion, LEDGER_TARGETS);
+	uint32_t routes = used_up_to(conversion, LEDGER_ROUTES),
+		 targets = used_up_to(conversion, LEDGER_TARGETS);
 	int r;
 
 	if (ledger_routes_high(ledger) || ledger_targets_high(ledger)) {
@@ -315,11 +331,14 @@ static int convert_names(const struct conversion *conversion)
 static void convert_counters(const struct conversion *conversion)
 {
 	const struct ledger *ledger = conversion->ledger;
-	uint32_t each = conversion->old->sections[LEDGER_COUNTERS].count / conversion->old->sections[LEDGER_THREADS].count;
+	uint32_t each = conversion->old->sections[LEDGER_COUNTERS].count /
+			conversion->old->sections[LEDGER_THREADS].count;
 
 	for (uint32_t thread = 0; thread <= ledger->n_threads; thread++)
-		for (uint32_t route = 0; route < each && route < ledger_routes_high(ledger); route++)
-			convert_record(conversion, LEDGER_COUNTERS, thread * LEDGER_ROUTES_MAX + route, thread * each + route);
+		for (uint32_t route = 0; route < each && route < ledger_routes_high(ledger);
+		     route++)
+			convert_record(conversion, LEDGER_COUNTERS,
+				       thread * LEDGER_ROUTES_MAX + route, thread * each + route);
 }
 
 static int convert_all(const struct conversion *conversion)
@@ -353,7 +372,8 @@ int convert_ledger(struct ledger *ledger, const struct ledger_header *old)
 	ledger->n_threads = old->sections[LEDGER_THREADS].count - 1;
 	ledger->n_sessions = old->sections[LEDGER_SESSIONS].count;
 	ledger_lay_out(&header, ledger->n_threads, ledger->n_sessions);
-	ledger->header = mmap(NULL, header.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ledger->header = mmap(NULL, header.size, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (ledger->header == MAP_FAILED) {
 		ledger->header = NULL;
 		return -errno;

@@ -26,12 +26,15 @@ uint32_t extent_used(int fd, const struct ledger_header *header, enum ledger_sec
 {
 	const struct ledger_section *section = &header->sections[id];
 	const char *records = (const char *)header + section->offset;
-	uint64_t end = section->offset + (uint64_t)section->stride * section->count, written = written_up_to(fd, section->offset, end);
-	uint32_t count = (uint32_t)((written - section->offset + section->stride - 1) / section->stride);
+	uint64_t end = section->offset + (uint64_t)section->stride * section->count,
+		 written = written_up_to(fd, section->offset, end);
+	uint32_t count =
+		(uint32_t)((written - section->offset + section->stride - 1) / section->stride);
 
 	if (count > section->count)
 		count = section->count;
-	while (count && !*(const volatile uint32_t *)(records + (size_t)(count - 1) * section->stride))
+	while (count &&
+	       !*(const volatile uint32_t *)(records + (size_t)(count - 1) * section->stride))
 		count--;
 	return count;
 }

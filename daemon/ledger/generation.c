@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Generations. They form a list, newest first, that the keeper owns and workers inherit; it changes only while no worker
- * runs, or by what no worker knows yet.
+ * Generations. They form a list, newest first, that the keeper owns and workers inherit; it changes
+ * only while no worker runs, or by what no worker knows yet.
  */
 #include "ledger/generation.h"
 
@@ -42,14 +42,17 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 		if (r < 0)
 			return r;
 		generation->route_slots[i] = (uint32_t)r;
-		generation->target_slots[i] = calloc(route->n_targets + route->n_dial + 1, sizeof(uint32_t));
+		generation->target_slots[i] =
+			calloc(route->n_targets + route->n_dial + 1, sizeof(uint32_t));
 		if (!generation->target_slots[i])
 			return -ENOMEM;
 		for (unsigned k = 0; k < route->n_targets + route->n_dial; k++) {
-			const struct config_endpoint *endpoint = k < route->n_targets ? &route->targets[k]
-										      : &route->dial[k - route->n_targets];
+			const struct config_endpoint *endpoint =
+				k < route->n_targets ? &route->targets[k]
+						     : &route->dial[k - route->n_targets];
 
-			r = find_target(ledger, route->name, k < route->n_targets ? "" : "dial ", endpoint->name);
+			r = find_target(ledger, route->name, k < route->n_targets ? "" : "dial ",
+					endpoint->name);
 			if (r < 0)
 				return r;
 			generation->target_slots[i][k] = (uint32_t)r;
@@ -58,7 +61,8 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 	return 0;
 }
 
-int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families, struct report *report)
+int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families,
+		    struct report *report)
 {
 	struct generation *generation = calloc(1, sizeof *generation);
 	int r;
@@ -82,13 +86,16 @@ int generation_enter(struct generation *generation, struct ledger *ledger, struc
 	int r = find_slots(generation, ledger);
 
 	if (r == -ENOSPC)
-		report_add(report, "no room for %u routes and their targets besides those of earlier configurations still in use; wait "
-				   "until some of their sessions have ended", generation->config->n_routes);
+		report_add(
+			report,
+			"no room for %u routes and their targets besides those of earlier configurations still in use; wait "
+			"until some of their sessions have ended",
+			generation->config->n_routes);
 	return r < 0 ? r : ledger_note_generation(ledger, generation->number, generation->fd);
 }
 
-int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
-		   struct report *report)
+int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families,
+		   struct ledger *ledger, struct report *report)
 {
 	struct generation *generation;
 	int r = generation_read(&generation, number, fd, families, report);
@@ -107,7 +114,9 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 {
 	if (!generation)
 		return NULL;
-	for (unsigned i = 0; generation->config && generation->target_slots && i < generation->config->n_routes; i++)
+	for (unsigned i = 0;
+	     generation->config && generation->target_slots && i < generation->config->n_routes;
+	     i++)
 		free(generation->target_slots[i]);
 	free(generation->target_slots);
 	free(generation->route_slots);
@@ -126,11 +135,14 @@ struct generation *generation_find(struct generation *newest, uint32_t number)
 	return newest;
 }
 
-const struct config_route *generation_route(struct generation *newest, uint32_t number, uint32_t route)
+const struct config_route *generation_route(struct generation *newest, uint32_t number,
+					    uint32_t route)
 {
 	const struct generation *generation = generation_find(newest, number);
 
-	return generation && route < generation->config->n_routes ? &generation->config->routes[route] : NULL;
+	return generation && route < generation->config->n_routes
+		       ? &generation->config->routes[route]
+		       : NULL;
 }
 
 /* Read once: between a look and its use it may become another. */
@@ -139,61 +151,77 @@ static uint32_t read_word(const uint32_t *word)
 	return *(const volatile uint32_t *)word;
 }
 
-static const struct config_leg *leg_at(const struct config_endpoint *endpoint, const uint16_t *place)
+static const struct config_leg *leg_at(const struct config_endpoint *endpoint,
+				       const uint16_t *place)
 {
 	uint16_t leg = *(const volatile uint16_t *)place;
 
 	return endpoint && leg < endpoint->n_legs ? &endpoint->legs[leg] : NULL;
 }
 
-static const struct config_endpoint *endpoint_at(const struct config_endpoint *endpoints, unsigned count, const uint32_t *place)
+static const struct config_endpoint *endpoint_at(const struct config_endpoint *endpoints,
+						 unsigned count, const uint32_t *place)
 {
 	uint32_t number = read_word(place);
 
 	return number < count ? &endpoints[number] : NULL;
 }
 
-const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record)
+const struct config_endpoint *generation_listens(struct generation *newest,
+						 const struct ledger_listener *record)
 {
-	/* What a free record still says is of a generation that may have been refused, and its number another's since. */
-	const struct config_route *route = record->state == LISTENER_FREE ? NULL
-					   : generation_route(newest, read_word(&record->generation), read_word(&record->route));
+	/* What a free record still says is of a generation that may have been refused, and its
+	 * number another's since. */
+	const struct config_route *route =
+		record->state == LISTENER_FREE
+			? NULL
+			: generation_route(newest, read_word(&record->generation),
+					   read_word(&record->route));
 
 	return route ? endpoint_at(route->listen, route->n_listen, &record->endpoint) : NULL;
 }
 
-const struct config_leg *generation_listens_by(struct generation *newest, const struct ledger_listener *record)
+const struct config_leg *generation_listens_by(struct generation *newest,
+					       const struct ledger_listener *record)
 {
 	return leg_at(generation_listens(newest, record), &record->leg);
 }
 
-const struct config_endpoint *generation_front(const struct config_route *route, const struct ledger_session *record)
+const struct config_endpoint *generation_front(const struct config_route *route,
+					       const struct ledger_session *record)
 {
-	return record->front == FRONT_DIALED ? endpoint_at(route->dial, route->n_dial, &record->endpoint)
-					     : endpoint_at(route->listen, route->n_listen, &record->endpoint);
+	return record->front == FRONT_DIALED
+		       ? endpoint_at(route->dial, route->n_dial, &record->endpoint)
+		       : endpoint_at(route->listen, route->n_listen, &record->endpoint);
 }
 
-const struct config_endpoint *generation_target(const struct config_route *route, const struct ledger_session *record)
+const struct config_endpoint *generation_target(const struct config_route *route,
+						const struct ledger_session *record)
 {
 	return endpoint_at(route->targets, route->n_targets, &record->target);
 }
 
-const struct config_leg *generation_leg(struct generation *newest, const struct ledger_session *record, unsigned side)
+const struct config_leg *generation_leg(struct generation *newest,
+					const struct ledger_session *record, unsigned side)
 {
-	const struct config_route *route = generation_route(newest, read_word(&record->generation), read_word(&record->route));
+	const struct config_route *route =
+		generation_route(newest, read_word(&record->generation), read_word(&record->route));
 
 	if (!route)
 		return NULL;
-	return side ? leg_at(generation_target(route, record), &record->connect_leg) : leg_at(generation_front(route, record), &record->leg);
+	return side ? leg_at(generation_target(route, record), &record->connect_leg)
+		    : leg_at(generation_front(route, record), &record->leg);
 }
 
 static bool lived_in(const struct ledger *ledger, uint32_t number)
 {
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
-		if (ledger->sessions[i].state != SESSION_FREE && ledger->sessions[i].generation == number)
+		if (ledger->sessions[i].state != SESSION_FREE &&
+		    ledger->sessions[i].generation == number)
 			return true;
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
-		if (ledger->listeners[i].state != LISTENER_FREE && ledger->listeners[i].generation == number)
+		if (ledger->listeners[i].state != LISTENER_FREE &&
+		    ledger->listeners[i].generation == number)
 			return true;
 	return false;
 }
@@ -207,7 +235,8 @@ static void retain_slots(struct generation *newest, struct ledger *ledger)
 	for (const struct generation *g = newest; g; g = g->next)
 		for (unsigned i = 0; i < g->config->n_routes; i++) {
 			routes[g->route_slots[i]] = true;
-			for (unsigned k = 0; k < g->config->routes[i].n_targets + g->config->routes[i].n_dial; k++)
+			for (unsigned k = 0;
+			     k < g->config->routes[i].n_targets + g->config->routes[i].n_dial; k++)
 				targets[g->target_slots[i][k]] = true;
 		}
 	ledger_routes_retain(ledger, routes);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A generation: one configuration, from the reload that brought it until its last session ends. Its text lies in a sealed
- * memfd; its config is read from there, by the keeper, before the workers that inherit it are started.
+ * A generation: one configuration, from the reload that brought it until its last session ends. Its
+ * text lies in a sealed memfd; its config is read from there, by the keeper, before the workers
+ * that inherit it are started.
  */
 #pragma once
 
@@ -22,16 +23,19 @@ struct generation {
 	uint32_t number;
 	int fd; /* the memfd; recorded as the keeper's own */
 	struct config *config;
-	uint32_t *route_slots;   /* [route]: its record in the ledger */
-	uint32_t **target_slots; /* [route][target], and behind the targets the route's dials: their records in the ledger */
+	uint32_t *route_slots;	 /* [route]: its record in the ledger */
+	uint32_t **target_slots; /* [route][target], and behind the targets the route's dials: their
+				    records in the ledger */
 };
 
-/* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in the ledger for its
- * routes and targets. 0; or negative errno, with report saying why. */
-int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families, struct ledger *ledger,
-		   struct report *report);
-/* The same in two steps, where the ledger is made in between. On error of the second the generation is still the caller's. */
-int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families, struct report *report);
+/* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in
+ * the ledger for its routes and targets. 0; or negative errno, with report saying why. */
+int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families,
+		   struct ledger *ledger, struct report *report);
+/* The same in two steps, where the ledger is made in between. On error of the second the generation
+ * is still the caller's. */
+int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families,
+		    struct report *report);
 int generation_enter(struct generation *generation, struct ledger *ledger, struct report *report);
 /* `ledger` may be NULL for one that was only read. */
 struct generation *generation_free(struct generation *generation, struct ledger *ledger);
@@ -39,22 +43,28 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 /* The one with this number, or NULL. */
 struct generation *generation_find(struct generation *newest, uint32_t number);
 
-/* What a record says of its place is shared, and may change while it is read: it is held against what the generation has. NULL where there
- * is no such place, or the generation is gone. */
+/* What a record says of its place is shared, and may change while it is read: it is held against
+ * what the generation has. NULL where there is no such place, or the generation is gone. */
 
 /* A generation's route, by its number there. */
-const struct config_route *generation_route(struct generation *newest, uint32_t number, uint32_t route);
+const struct config_route *generation_route(struct generation *newest, uint32_t number,
+					    uint32_t route);
 
 /* The endpoint that a listener is open for, and which of its legs. */
-const struct config_endpoint *generation_listens(struct generation *newest, const struct ledger_listener *record);
-const struct config_leg *generation_listens_by(struct generation *newest, const struct ledger_listener *record);
+const struct config_endpoint *generation_listens(struct generation *newest,
+						 const struct ledger_listener *record);
+const struct config_leg *generation_listens_by(struct generation *newest,
+					       const struct ledger_listener *record);
 
 /* Where a session comes from, and where it goes to, in its route. */
-const struct config_endpoint *generation_front(const struct config_route *route, const struct ledger_session *record);
-const struct config_endpoint *generation_target(const struct config_route *route, const struct ledger_session *record);
+const struct config_endpoint *generation_front(const struct config_route *route,
+					       const struct ledger_session *record);
+const struct config_endpoint *generation_target(const struct config_route *route,
+						const struct ledger_session *record);
 
 /* What is open at a session's side (0: client, 1: target). */
-const struct config_leg *generation_leg(struct generation *newest, const struct ledger_session *record, unsigned side);
+const struct config_leg *generation_leg(struct generation *newest,
+					const struct ledger_session *record, unsigned side);
 
 /* Frees the generations that no session lives in, but the newest. */
 void generations_trim(struct generation *newest, struct ledger *ledger);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Glances. Whoever takes a session's slot raises its serial before he writes anything else of it. A listener's record changes what it is for
- * while it is FREE or PENDING only, or where no worker runs. So a copy is whole if the one is the same, and the other not so, before and
- * after it was made.
+ * Glances. Whoever takes a session's slot raises its serial before he writes anything else of it. A
+ * listener's record changes what it is for while it is FREE or PENDING only, or where no worker
+ * runs. So a copy is whole if the one is the same, and the other not so, before and after it was
+ * made.
  */
 #include "ledger/glance.h"
 
@@ -24,7 +25,8 @@ bool glance_session(const struct ledger *ledger, uint32_t slot, struct ledger_se
 		return false;
 	memcpy(ret, record, sizeof *ret);
 	atomic_thread_fence(memory_order_acquire);
-	return is_session(ret->state) && __atomic_load_n(&record->serial, __ATOMIC_RELAXED) == serial;
+	return is_session(ret->state) &&
+	       __atomic_load_n(&record->serial, __ATOMIC_RELAXED) == serial;
 }
 
 static bool is_told_of(uint32_t state)
@@ -40,5 +42,6 @@ bool glance_listener(const struct ledger *ledger, uint32_t index, struct ledger_
 		return false;
 	memcpy(ret, record, sizeof *ret);
 	atomic_thread_fence(memory_order_acquire);
-	return is_told_of(ret->state) && is_told_of(atomic_load_explicit(&record->state, memory_order_relaxed));
+	return is_told_of(ret->state) &&
+	       is_told_of(atomic_load_explicit(&record->state, memory_order_relaxed));
 }

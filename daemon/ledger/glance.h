@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A glance at a record that others write meanwhile, for those who only tell of it: the clerk, and the keeper's status. Generation, route and
- * endpoint index each other, and a record may end and another begin in its place between the reading of two of them: what is looked up is
- * looked up by a copy, of one life of the record. Counts in it, and descriptors, may be older or newer than each other.
+ * A glance at a record that others write meanwhile, for those who only tell of it: the clerk, and
+ * the keeper's status. Generation, route and endpoint index each other, and a record may end and
+ * another begin in its place between the reading of two of them: what is looked up is looked up by
+ * a copy, of one life of the record. Counts in it, and descriptors, may be older or newer than each
+ * other.
  */
 #pragma once
 
@@ -13,7 +15,8 @@ struct ledger;
 struct ledger_listener;
 struct ledger_session;
 
-/* Copies the record in this slot. False: it is no session, or not the one it was when the glance began. */
+/* Copies the record in this slot. False: it is no session, or not the one it was when the glance
+ * began. */
 bool glance_session(const struct ledger *ledger, uint32_t slot, struct ledger_session *ret);
 
 /* The same of a listener that listens, leaves or waits. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A ledger from another process: this program's last life, or the release before. Both are seen in today's layout (convert.h). */
+/* A ledger from another process: this program's last life, or the release before. Both are seen in
+ * today's layout (convert.h). */
 #include "ledger/convert.h"
 #include "ledger/extent.h"
 #include "ledger/ledger.h"
@@ -12,10 +13,12 @@
 
 enum { COUNTER_WORDS = sizeof(struct ledger_counter) / sizeof(uint64_t) };
 
-/* The marks are words like all others: how far a table is in use, it says itself. Those of records that have no such marks yet stay 0. */
+/* The marks are words like all others: how far a table is in use, it says itself. Those of records
+ * that have no such marks yet stay 0. */
 static void find_marks(int fd, struct ledger_header *header)
 {
-	struct ledger_keeper *keeper = (void *)((char *)header + header->sections[LEDGER_KEEPER].offset);
+	struct ledger_keeper *keeper =
+		(void *)((char *)header + header->sections[LEDGER_KEEPER].offset);
 	uint32_t stride = header->sections[LEDGER_KEEPER].stride;
 
 	if (stride >= offsetof(struct ledger_keeper, file_digest)) {
@@ -55,7 +58,8 @@ int ledger_open(struct ledger *ledger, int fd)
 	uint64_t size;
 	int r;
 
-	*ledger = (struct ledger){.fd = fd, .table_fd = -1, .keeper_wake = -1, .clerk_wake = -1, .control_fd = -1};
+	*ledger = (struct ledger){
+		.fd = fd, .table_fd = -1, .keeper_wake = -1, .clerk_wake = -1, .control_fd = -1};
 	if (fstat(fd, &status) < 0)
 		return -errno;
 	size = (uint64_t)status.st_size;
@@ -79,9 +83,11 @@ static const char *record_of(const struct ledger *ledger, enum ledger_section_id
 	return (const char *)ledger->header + ledger->header->sections[id].offset;
 }
 
-static void copy_section(struct ledger *ledger, const struct ledger *old, enum ledger_section_id id, uint32_t count)
+static void copy_section(struct ledger *ledger, const struct ledger *old, enum ledger_section_id id,
+			 uint32_t count)
 {
-	memcpy((char *)record_of(ledger, id), record_of(old, id), (size_t)count * ledger->header->sections[id].stride);
+	memcpy((char *)record_of(ledger, id), record_of(old, id),
+	       (size_t)count * ledger->header->sections[id].stride);
 }
 
 /* The thread, or the clerk, that goes on with what an older one had. */
@@ -96,7 +102,8 @@ static void copy_counters(struct ledger *ledger, const struct ledger *old)
 	for (uint32_t thread = 0; thread <= old->n_threads; thread++)
 		for (uint32_t route = 0; route < ledger_routes_high(old); route++) {
 			const uint64_t *from = (const uint64_t *)ledger_counter(old, thread, route);
-			uint64_t *to = (uint64_t *)ledger_counter(ledger, heir_of(ledger, old, thread), route);
+			uint64_t *to = (uint64_t *)ledger_counter(
+				ledger, heir_of(ledger, old, thread), route);
 
 			for (size_t i = 0; i < COUNTER_WORDS; i++)
 				to[i] += from[i];
@@ -110,7 +117,8 @@ static void copy_sessions(struct ledger *ledger, const struct ledger *old)
 	copy_section(ledger, old, LEDGER_SESSIONS, high);
 	copy_section(ledger, old, LEDGER_FLOWS, high);
 	for (uint32_t i = 0; i < high; i++)
-		ledger->sessions[i].thread = (uint16_t)heir_of(ledger, old, ledger->sessions[i].thread);
+		ledger->sessions[i].thread =
+			(uint16_t)heir_of(ledger, old, ledger->sessions[i].thread);
 }
 
 /* What is this process's own is not copied. */

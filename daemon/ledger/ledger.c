@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ledger: makes the memfd, lays the sections out in it, and finds them again. Pages nobody wrote to cost nothing, so
- * that tables may be sized for the worst day. It stays out of core dumps: dumping it would hold up the heir.
+ * The ledger: makes the memfd, lays the sections out in it, and finds them again. Pages nobody
+ * wrote to cost nothing, so that tables may be sized for the worst day. It stays out of core dumps:
+ * dumping it would hold up the heir.
  */
 #include "ledger/ledger.h"
 
@@ -22,7 +23,8 @@ enum { SECTION_ALIGN = 4096 };
 static const char ledger_magic[8] = "SPLICED";
 
 _Static_assert(sizeof(struct ledger_thread) == 64, "a cache line a thread");
-_Static_assert((int)LEDGER_ROUTES_MAX >= 2 * (int)LIMIT_ROUTES && (int)LEDGER_TARGETS_MAX >= 2 * (int)LIMIT_TARGETS &&
+_Static_assert((int)LEDGER_ROUTES_MAX >= 2 * (int)LIMIT_ROUTES &&
+		       (int)LEDGER_TARGETS_MAX >= 2 * (int)LIMIT_TARGETS &&
 		       (int)LEDGER_LISTENERS_MAX >= 2 * (int)LIMIT_LISTENERS,
 	       "places for two configurations");
 _Static_assert(sizeof(struct ledger_session) == 128, "two cache lines a session");
@@ -40,11 +42,13 @@ void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 		[LEDGER_LISTENERS] = {2, sizeof(struct ledger_listener), LEDGER_LISTENERS_MAX},
 		[LEDGER_ROUTES] = {2, sizeof(struct ledger_route), LEDGER_ROUTES_MAX},
 		[LEDGER_TARGETS] = {2, sizeof(struct ledger_target), LEDGER_TARGETS_MAX},
-		[LEDGER_COUNTERS] = {2, sizeof(struct ledger_counter), (threads + 1) * LEDGER_ROUTES_MAX},
+		[LEDGER_COUNTERS] = {2, sizeof(struct ledger_counter),
+				     (threads + 1) * LEDGER_ROUTES_MAX},
 		[LEDGER_CONTROLS] = {1, sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
 		[LEDGER_TEXT] = {1, 1, LEDGER_TEXT_MAX},
 		[LEDGER_FLOWS] = {1, sizeof(struct ledger_flow), sessions},
-		[LEDGER_GENERATIONS] = {1, sizeof(struct ledger_generation), LEDGER_GENERATIONS_MAX},
+		[LEDGER_GENERATIONS] = {1, sizeof(struct ledger_generation),
+					LEDGER_GENERATIONS_MAX},
 		[LEDGER_KEPT] = {1, sizeof(struct ledger_kept), LEDGER_KEPT_MAX},
 	};
 	uint64_t offset = sizeof *header;
@@ -54,9 +58,11 @@ void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 	header->n_sections = LEDGER_SECTIONS;
 	for (uint32_t i = 0; i < LEDGER_SECTIONS; i++) {
 		offset = (offset + SECTION_ALIGN - 1) / SECTION_ALIGN * SECTION_ALIGN;
-		header->sections[i] = (struct ledger_section){
-			.id = i, .version = sizes[i].version, .stride = (uint32_t)sizes[i].stride,
-			.count = sizes[i].count, .offset = offset};
+		header->sections[i] = (struct ledger_section){.id = i,
+							      .version = sizes[i].version,
+							      .stride = (uint32_t)sizes[i].stride,
+							      .count = sizes[i].count,
+							      .offset = offset};
 		offset += (uint64_t)sizes[i].stride * sizes[i].count;
 	}
 	header->size = offset;
@@ -93,7 +99,12 @@ int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
 	fd = memfd_create("spliced-ledger", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -errno;
-	*ledger = (struct ledger){.fd = fd, .table_fd = -1, .keeper_wake = -1, .clerk_wake = -1, .control_fd = -1, .n_threads = threads,
+	*ledger = (struct ledger){.fd = fd,
+				  .table_fd = -1,
+				  .keeper_wake = -1,
+				  .clerk_wake = -1,
+				  .control_fd = -1,
+				  .n_threads = threads,
 				  .n_sessions = sessions};
 	if (ftruncate(fd, (off_t)header.size) < 0)
 		goto fail;

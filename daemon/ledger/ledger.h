@@ -2,19 +2,21 @@
 /*
  * The ledger: what is open, in shared memory (a memfd) that outlives every worker.
  *
- * A header names the sections; a section is a table of records of one size. Records grow at their tails. The rules that
- * make a record true at every instruction, whoever dies there:
+ * A header names the sections; a section is a table of records of one size. Records grow at their
+ * tails. The rules that make a record true at every instruction, whoever dies there:
  *
- *   - A record is committed by one aligned store of its state, after its descriptors are in it; a descriptor is taken out
- *     of its record before it is closed. So what a record names is open, and what no record names is nobody's.
- *   - A fact is written before the deed that makes it true, where the deed may be done twice (shutdown(2)), and after it
- *     where the deed tells on itself (splice(2): the pipe's own count).
+ *   - A record is committed by one aligned store of its state, after its descriptors are in it; a
+ * descriptor is taken out of its record before it is closed. So what a record names is open, and
+ * what no record names is nobody's.
+ *   - A fact is written before the deed that makes it true, where the deed may be done twice
+ * (shutdown(2)), and after it where the deed tells on itself (splice(2): the pipe's own count).
  *   - Before a thread touches a record it says so in its hand word.
  *   - Times are CLOCK_MONOTONIC ns. What getpeername(2) can tell is not stored.
  *
- * Who writes what: the keeper everything while no worker runs, and its own section always; a thread its own section, its
- * own sessions and its own column of counters; everything else is atomic. Who goes astray writes anywhere: what is read of another
- * process is held against what is known (original.h, validate.h).
+ * Who writes what: the keeper everything while no worker runs, and its own section always; a thread
+ * its own section, its own sessions and its own column of counters; everything else is atomic. Who
+ * goes astray writes anywhere: what is read of another process is held against what is known
+ * (original.h, validate.h).
  */
 #pragma once
 
@@ -31,21 +33,22 @@
 
 enum {
 	LEDGER_VERSION = 4,
-	LEDGER_THREADS_MAX = 129,   /* 128 that carry traffic, and the clerk */
-	/* More than one configuration has: while an earlier one is still in use, both have their records. */
+	LEDGER_THREADS_MAX = 129, /* 128 that carry traffic, and the clerk */
+	/* More than one configuration has: while an earlier one is still in use, both have their
+	   records. */
 	LEDGER_LISTENERS_MAX = 32768,
 	LEDGER_ROUTES_MAX = 32768,
 	LEDGER_TARGETS_MAX = 98304,
 	LEDGER_CONTROLS_MAX = 64,
-	LEDGER_ADDRESSES_MAX = 16,  /* of one target's name */
+	LEDGER_ADDRESSES_MAX = 16, /* of one target's name */
 	LEDGER_KEEPER_FDS = 64,
 	LEDGER_GENERATIONS_MAX = 1024, /* that are lived in */
 	LEDGER_NAME_MAX = 128,
 	LEDGER_FAMILY_MAX = 32,
 	LEDGER_TEXT_MAX = 64 * 1024,
-	LEDGER_KEPT_MAX = 1024,   /* first messages that have not been answered, */
+	LEDGER_KEPT_MAX = 1024,	  /* first messages that have not been answered, */
 	LEDGER_KEPT_BYTES = 2048, /* and the longest */
-	LEDGER_ROUNDS_MAX = 21, /* of a session's: the pauses grow no longer */
+	LEDGER_ROUNDS_MAX = 21,	  /* of a session's: the pauses grow no longer */
 };
 
 enum ledger_section_id {
@@ -64,8 +67,8 @@ enum ledger_section_id {
 	LEDGER_SECTIONS,
 };
 
-/* A section's version is raised, and the one before converted (convert.c), when what its records say comes to mean something else. Records
- * that only grow at their tails keep it. */
+/* A section's version is raised, and the one before converted (convert.c), when what its records
+ * say comes to mean something else. Records that only grow at their tails keep it. */
 struct ledger_section {
 	uint32_t id, version, stride, count;
 	uint64_t offset; /* from the start of the memfd */
@@ -79,7 +82,14 @@ struct ledger_header {
 };
 
 /* Why a worker was started. */
-enum ledger_start { START_FIRST, START_CRASH, START_HANG, START_RELOAD, START_UPGRADE, START_REASONS };
+enum ledger_start {
+	START_FIRST,
+	START_CRASH,
+	START_HANG,
+	START_RELOAD,
+	START_UPGRADE,
+	START_REASONS
+};
 
 /* Where a worker stands; the keeper opens no descriptor while one sweeps. */
 enum ledger_worker_state { WORKER_NONE, WORKER_SWEEPING, WORKER_READY, WORKER_STOPPED };
@@ -92,19 +102,21 @@ struct ledger_keeper {
 	uint64_t started;
 	_Atomic int32_t keeper_pid, worker_pid;
 	_Atomic uint32_t worker_state; /* enum ledger_worker_state */
-	uint32_t threads;              /* that carry traffic */
+	uint32_t threads;	       /* that carry traffic */
 	uint64_t worker_started;
-	_Atomic uint32_t struck; /* a fatal signal was sent to the worker by another process: it is not to blame */
+	_Atomic uint32_t struck; /* a fatal signal was sent to the worker by another process: it is
+				    not to blame */
 	_Atomic uint64_t starts[8]; /* enum ledger_start */
 	_Atomic int log_level;
 	/* descriptors that are the keeper's own: a sweep leaves them alone. -1: free */
 	int32_t fds[LEDGER_KEEPER_FDS];
 	int32_t keeper_wake, clerk_wake; /* eventfd(2), made before the first worker */
-	int32_t control_fd;              /* the control socket's listening descriptor, or -1 */
+	int32_t control_fd;		 /* the control socket's listening descriptor, or -1 */
 	/* the last worker that ended unasked */
 	uint64_t last_death_at; /* CLOCK_REALTIME, 0: none */
 	char last_death[LEDGER_NAME_MAX];
-	/* reload: the clerk asks by raising `asked` and waking the keeper; the keeper answers by `answered` */
+	/* reload: the clerk asks by raising `asked` and waking the keeper; the keeper answers by
+	 * `answered` */
 	_Atomic uint64_t reload_asked, reload_answered;
 	uint32_t generation; /* that runs */
 	uint32_t reload_ok, reload_changed;
@@ -117,7 +129,7 @@ struct ledger_keeper {
 	_Atomic uint64_t sessions_total;
 	_Atomic uint32_t sessions_active;
 	_Atomic uint32_t sessions_high, listeners_high; /* records from here on were never used */
-	uint64_t file_digest; /* of the configuration that runs */
+	uint64_t file_digest;				/* of the configuration that runs */
 	char config_path[512];
 	char control_path[128];
 	_Atomic uint32_t upgrade_asked; /* beside a reload */
@@ -125,16 +137,19 @@ struct ledger_keeper {
 	struct {
 		char name[PASSED_NAME_MAX]; /* empty: none */
 		int32_t fd;
-	} passed[PASSED_MAX];           /* sockets from the service manager */
+	} passed[PASSED_MAX];			    /* sockets from the service manager */
 	_Atomic uint32_t routes_high, targets_high; /* records from here on were never used */
 	struct log_losses log_losses;
-	/* a session that is taking its place in another generation (renewal.h): what its record is to say */
+	/* a session that is taking its place in another generation (renewal.h): what its record is
+	 * to say */
 	struct {
 		_Atomic uint32_t slot; /* plus one; 0: none */
 		uint32_t generation, route, endpoint, target;
 	} renewal;
-	uint32_t places; /* for sessions: what max_sessions and the descriptors allow (dispatch/share.h) */
-	/* what an heir looks at before its threads have hands of their own, and which callback runs meanwhile; empty when it has adopted */
+	uint32_t places; /* for sessions: what max_sessions and the descriptors allow
+			    (dispatch/share.h) */
+	/* what an heir looks at before its threads have hands of their own, and which callback runs
+	 * meanwhile; empty when it has adopted */
 	struct {
 		_Atomic uint64_t hand; /* as a thread's */
 		_Atomic uint32_t callback;
@@ -142,9 +157,13 @@ struct ledger_keeper {
 	} adoption;
 	/* what did not fit, and was freed; what was put right */
 	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
-	_Atomic int32_t wall_calls, wall_files; /* around the worker (keeper/sandbox.h): enum ledger_wall, or the negative errno of what refused it */
-	char unread[512]; /* a file of X.conf.d that could not be read, and was left out until it can; empty: none */
-	_Atomic uint32_t kept_turn; /* of the places for first messages: where the next is looked for */
+	_Atomic int32_t wall_calls,
+		wall_files; /* around the worker (keeper/sandbox.h): enum ledger_wall, or the
+			       negative errno of what refused it */
+	char unread[512];   /* a file of X.conf.d that could not be read, and was left out until it
+			       can; empty: none */
+	_Atomic uint32_t
+		kept_turn; /* of the places for first messages: where the next is looked for */
 	uint32_t kept_reserved;
 };
 
@@ -155,32 +174,35 @@ enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER, HAND_ROUTE };
 enum ledger_crash { CRASH_EXIT = 1000, CRASH_BLAMED };
 
 struct ledger_thread {
-	_Atomic uint64_t hand;    /* enum ledger_hand << 32 | index of the record */
-	_Atomic uint64_t beats;   /* turns begun */
-	_Atomic uint32_t crashed; /* a fatal signal struck this thread: its number, or enum ledger_crash */
+	_Atomic uint64_t hand;	/* enum ledger_hand << 32 | index of the record */
+	_Atomic uint64_t beats; /* turns begun */
+	_Atomic uint32_t
+		crashed; /* a fatal signal struck this thread: its number, or enum ledger_crash */
 	_Atomic uint32_t sessions;
 	_Atomic uint32_t callback; /* net/callback.h: the family's callback that runs, 0: none */
 	uint32_t reserved;
-	_Atomic uint64_t closing; /* closing.h: the socket that it takes out of its record and closes; 0: none */
-	uint8_t pad[24];          /* a cache line a thread */
+	_Atomic uint64_t closing; /* closing.h: the socket that it takes out of its record and
+				     closes; 0: none */
+	uint8_t pad[24];	  /* a cache line a thread */
 };
 
 enum ledger_session_state {
 	SESSION_FREE,
 	SESSION_CLAIMED,    /* being filled; its descriptors are not its own yet */
-	SESSION_CONNECTING, /* fd[0] is the client; fd[1] may be on its way to the target, or -1 between two attempts */
+	SESSION_CONNECTING, /* fd[0] is the client; fd[1] may be on its way to the target, or -1
+			       between two attempts */
 	SESSION_RELAYING,
-	SESSION_ENDING,     /* both ends said their last; descriptors are being closed */
-	SESSION_ABORTING,   /* the same, by RST where the family has one */
+	SESSION_ENDING,	  /* both ends said their last; descriptors are being closed */
+	SESSION_ABORTING, /* the same, by RST where the family has one */
 };
 
 enum ledger_direction_flag {
-	DIRECTION_EOF = 1,      /* the source said FIN */
-	DIRECTION_FIN_SENT = 2, /* written before shutdown(2) of the sink */
-	DIRECTION_RESET = 4,    /* the source was reset */
+	DIRECTION_EOF = 1,	 /* the source said FIN */
+	DIRECTION_FIN_SENT = 2,	 /* written before shutdown(2) of the sink */
+	DIRECTION_RESET = 4,	 /* the source was reset */
 	DIRECTION_FIN_FIRST = 8, /* ... after its FIN */
 	/* move/urgent.h; the upper half has a count then */
-	DIRECTION_URGENT = 16,        /* an urgent byte goes into the pipe, and then out of the source */
+	DIRECTION_URGENT = 16, /* an urgent byte goes into the pipe, and then out of the source */
 	DIRECTION_URGENT_ODD = 32,    /* with it the pipe's length is odd */
 	DIRECTION_URGENT_STAGED = 64, /* the pipe is the stage */
 };
@@ -191,63 +213,80 @@ struct ledger_direction {
 	uint64_t bytes; /* into the sink */
 };
 
-/* Descriptors, and everything else in pairs: [0] is the client, [1] the target; directions by their source. */
+/* Descriptors, and everything else in pairs: [0] is the client, [1] the target; directions by their
+ * source. */
 struct ledger_session {
 	_Atomic uint32_t state; /* enum ledger_session_state */
 	uint32_t serial;
 	/* its configuration, and its route there: one aligned word */
 	_Alignas(8) uint32_t generation;
 	uint32_t route;
-	uint32_t target;         /* among the route's */
-	_Atomic uint32_t kill;   /* it is to be ended, and why (enum session_end, session/session.h) */
+	uint32_t target; /* among the route's */
+	_Atomic uint32_t
+		kill; /* it is to be ended, and why (enum session_end, session/session.h) */
 	int32_t fd[2];
 	struct ledger_direction direction[2];
 	uint64_t opened, active; /* accepted; last moved anything */
-	uint64_t deadline;       /* CONNECTING: of this attempt, or the time of the next */
-	int32_t stage[2];        /* pipes, by source, of bytes that are to become frames and cannot be peeked at; -1: none */
-	uint32_t endpoint;       /* the listening one; DIALED: the dial */
-	uint32_t listener;       /* FED: index of the listener that its messages come from */
-	uint32_t cursor;         /* CONNECTING: the member of the pool that is tried next, modulo their number */
-	uint32_t attempts;       /* CONNECTING: targets tried */
+	uint64_t deadline;	 /* CONNECTING: of this attempt, or the time of the next */
+	int32_t stage[2];  /* pipes, by source, of bytes that are to become frames and cannot be
+			      peeked at; -1: none */
+	uint32_t endpoint; /* the listening one; DIALED: the dial */
+	uint32_t listener; /* FED: index of the listener that its messages come from */
+	uint32_t cursor;   /* CONNECTING: the member of the pool that is tried next, modulo their
+			      number */
+	uint32_t attempts; /* CONNECTING: targets tried */
 	uint16_t leg, connect_leg; /* of the listening endpoint, or the dial; of the target */
 	uint16_t thread, deaths;
-	uint16_t address;        /* CONNECTING: of the target's addresses, how many were tried in this attempt */
-	uint8_t admitted;        /* it has passed allow and deny */
-	uint8_t front;           /* enum ledger_front */
-	uint8_t fronted;         /* DIALED: the front is connected */
-	uint8_t rounds;          /* CONNECTING: how often the whole pool was gone through; counted as far as the pauses grow */
-	uint8_t chained;         /* its front is the target of another session: the flow's chain tells */
-	uint8_t retargeted;      /* CONNECTING: what waits in its pipe was framed for a target that it has no more */
+	uint16_t address; /* CONNECTING: of the target's addresses, how many were tried in this
+			     attempt */
+	uint8_t admitted; /* it has passed allow and deny */
+	uint8_t front;	  /* enum ledger_front */
+	uint8_t fronted;  /* DIALED: the front is connected */
+	uint8_t rounds;	 /* CONNECTING: how often the whole pool was gone through; counted as far as
+			    the pauses grow */
+	uint8_t chained; /* its front is the target of another session: the flow's chain tells */
+	uint8_t retargeted; /* CONNECTING: what waits in its pipe was framed for a target that it
+			       has no more */
 };
 
 /* Where a session's front comes from. */
 enum ledger_front {
 	FRONT_ACCEPTED, /* accept(2): fd[0] is its own */
-	FRONT_FED,      /* a listener's socket that many share, or a feed's: fd[0] is -1 */
-	FRONT_DIALED,   /* connect(2): fd[0] is its own once it is connected; `endpoint` is a dial's */
+	FRONT_FED,	/* a listener's socket that many share, or a feed's: fd[0] is -1 */
+	FRONT_DIALED,	/* connect(2): fd[0] is its own once it is connected; `endpoint` is a dial's
+			 */
 };
 
 enum ledger_flow_flag {
 	FLOW_GREETED = 1,    /* the format's preamble was sent */
 	FLOW_BROKEN = 2,     /* in hand when a worker died: the format is told */
-	FLOW_LOST = 8,       /* the kernel dropped messages: the format is told */
-	FLOW_REPEAT = 16,    /* what was kept is to be sent to another member of the pool, before anything else */
-	FLOW_SUPERSEDED = 4, /* of an older generation: replies still pass, what its peer says begins a new session */
+	FLOW_LOST = 8,	     /* the kernel dropped messages: the format is told */
+	FLOW_REPEAT = 16,    /* what was kept is to be sent to another member of the pool, before
+				anything else */
+	FLOW_SUPERSEDED = 4, /* of an older generation: replies still pass, what its peer says
+				begins a new session */
 };
 
-enum { LEDGER_PEER_MAX = 112, LEDGER_REPLY_MAX = 48, LEDGER_FAR_MAX = 28, LEDGER_FORMAT_STATE_MAX = 64 };
+enum {
+	LEDGER_PEER_MAX = 112,
+	LEDGER_REPLY_MAX = 48,
+	LEDGER_FAR_MAX = 28,
+	LEDGER_FORMAT_STATE_MAX = 64
+};
 
 /* What a session that moves messages needs beside its session record; same index. */
 struct ledger_flow {
-	_Atomic uint32_t flags;   /* enum ledger_flow_flag */
-	uint8_t peer_len;         /* FED: whom replies go to; 0: nobody */
+	_Atomic uint32_t flags; /* enum ledger_flow_flag */
+	uint8_t peer_len;	/* FED: whom replies go to; 0: nobody */
 	uint8_t reply_len;
 	uint8_t reserved[2];
-	_Atomic int32_t waits[2]; /* by side: errno of what the family's look() waits for, 0 */
-	_Atomic uint64_t messages[2]; /* into the sink */
+	_Atomic int32_t waits[2];      /* by side: errno of what the family's look() waits for, 0 */
+	_Atomic uint64_t messages[2];  /* into the sink */
 	uint8_t peer[LEDGER_PEER_MAX]; /* a sockaddr */
-	_Alignas(8) uint8_t reply[LEDGER_REPLY_MAX]; /* control data, as the family's reply() made it */
-	_Atomic uint32_t format_now;   /* which of the two states below counts: the other one may be half written */
+	_Alignas(8)
+		uint8_t reply[LEDGER_REPLY_MAX]; /* control data, as the family's reply() made it */
+	_Atomic uint32_t format_now; /* which of the two states below counts: the other one may be
+					half written */
 	uint32_t format_reserved;
 	_Alignas(8) uint8_t format[2][LEDGER_FORMAT_STATE_MAX];
 	/* of a chained session, dispatch/chain.h; routes are slots */
@@ -257,7 +296,8 @@ struct ledger_flow {
 	uint32_t kept; /* session/kept.h: place of its first message, plus one; 0: it has none */
 	uint32_t kept_reserved;
 	_Atomic uint32_t held[2]; /* messages in the pipes, by source */
-	uint8_t far_len; /* move/roam.h: where its target's socket, which is not connected, sends to; 0: it is connected */
+	uint8_t far_len; /* move/roam.h: where its target's socket, which is not connected, sends
+			    to; 0: it is connected */
 	uint8_t far_reserved[3];
 	uint8_t far[LEDGER_FAR_MAX]; /* a sockaddr */
 };
@@ -276,7 +316,8 @@ enum ledger_listener_state {
 	LISTENER_PENDING, /* opened for a generation that does not run yet */
 	LISTENER_OPEN,
 	LISTENER_LEAVING, /* accepted from until it is empty, then closed */
-	LISTENER_WAITING, /* has no socket: family or device is not there, or its address another's; tried now and then */
+	LISTENER_WAITING, /* has no socket: family or device is not there, or its address another's;
+			     tried now and then */
 };
 
 /* Also what a route's `limit` says. */
@@ -294,7 +335,7 @@ enum ledger_pause {
 
 struct ledger_listener {
 	_Atomic uint32_t state; /* enum ledger_listener_state */
-	uint32_t n_fds;         /* one, or one a thread */
+	uint32_t n_fds;		/* one, or one a thread */
 	/* whose meaning new sessions get, and its route there: one aligned word */
 	_Alignas(8) uint32_t generation;
 	uint32_t route;
@@ -302,19 +343,24 @@ struct ledger_listener {
 	uint16_t leg, deaths;
 	uint64_t digest, live_digest; /* config_leg_digest() */
 	_Atomic uint32_t paused;      /* enum ledger_pause */
-	uint32_t skip;                /* the message at the head of its queue is not to be touched again */
+	uint32_t skip; /* the message at the head of its queue is not to be touched again */
 	_Atomic uint64_t accepted;
-	uint32_t leaving_since;       /* s, CLOCK_MONOTONIC */
-	_Atomic int32_t waits;        /* WAITING, or PENDING to be so: errno of the last try; OPEN: of what became of its place */
+	uint32_t leaving_since; /* s, CLOCK_MONOTONIC */
+	_Atomic int32_t waits; /* WAITING, or PENDING to be so: errno of the last try; OPEN: of what
+				  became of its place */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
-	/* its SO_REUSEPORT group, and where in it each of its sockets stands: the keeper steers around those that leave, and closes them */
-	uint64_t group;   /* 0: in none */
-	uint32_t placed;  /* enum ledger_places */
+	/* its SO_REUSEPORT group, and where in it each of its sockets stands: the keeper steers
+	 * around those that leave, and closes them */
+	uint64_t group;	 /* 0: in none */
+	uint32_t placed; /* enum ledger_places */
 	uint16_t places[LEDGER_THREADS_MAX - 1];
-	_Atomic uint8_t let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
-	uint32_t shared; /* one socket for all threads, because descriptors are short */
-	_Atomic uint32_t useless; /* its family says that its socket is: another is to be opened in its place */
-	uint64_t file_device, file_inode; /* of a UNIX socket: of its file as it was bound; 0: not noted */
+	_Atomic uint8_t
+		let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
+	uint32_t shared;	  /* one socket for all threads, because descriptors are short */
+	_Atomic uint32_t useless; /* its family says that its socket is: another is to be opened in
+				     its place */
+	uint64_t file_device,
+		file_inode; /* of a UNIX socket: of its file as it was bound; 0: not noted */
 	/* a socket that was passed to us: what the kernel had dropped there before */
 	uint32_t drops_before, drops_known;
 };
@@ -322,31 +368,34 @@ struct ledger_listener {
 /* How far a route is stopped because the worker died with it in hand, each time a step more. */
 enum ledger_route_pause {
 	ROUTE_RUNS,
-	ROUTE_PAUSED, /* its listeners, feeds and dials rest; the callback that was running is barred */
+	ROUTE_PAUSED, /* its listeners, feeds and dials rest; the callback that was running is
+			 barred */
 	ROUTE_BARRED, /* no callback of any family runs for it */
 	ROUTE_CLOSED, /* and its sessions are ended */
 };
 
-/* Whether the places of a listener's sockets are known: only of those that this release has opened. */
+/* Whether the places of a listener's sockets are known: only of those that this release has opened.
+ */
 enum ledger_places { PLACES_NONE, PLACES_KNOWN, PLACES_LOST };
 
 /* A route by name, whatever its generation: what is counted of it. */
 struct ledger_route {
 	_Atomic uint32_t used;
-	_Atomic uint32_t active; /* sessions; recomputed when adopted */
-	_Atomic uint32_t turn;   /* roundrobin */
-	_Atomic uint32_t limit;  /* enum ledger_pause: what it was refused at limit_at */
-	uint64_t digest;         /* ledger_digest() of the whole name: it identifies the route */
+	_Atomic uint32_t active;    /* sessions; recomputed when adopted */
+	_Atomic uint32_t turn;	    /* roundrobin */
+	_Atomic uint32_t limit;	    /* enum ledger_pause: what it was refused at limit_at */
+	uint64_t digest;	    /* ledger_digest() of the whole name: it identifies the route */
 	char name[LEDGER_NAME_MAX]; /* for people */
-	_Atomic uint32_t paused; /* enum ledger_route_pause */
-	uint32_t deaths;         /* of the worker's own making, with the route in hand; forgotten after a while, and by a reload */
-	uint64_t died;           /* CLOCK_MONOTONIC ns, the newest of them */
+	_Atomic uint32_t paused;    /* enum ledger_route_pause */
+	uint32_t deaths; /* of the worker's own making, with the route in hand; forgotten after a
+			    while, and by a reload */
+	uint64_t died;	 /* CLOCK_MONOTONIC ns, the newest of them */
 	_Atomic uint64_t deaths_total;
 	/* what ran at the newest of them: net/callback.h; 0: nobody's */
 	uint32_t callback;
-	uint32_t hung;           /* it did not return */
+	uint32_t hung; /* it did not return */
 	char family[LEDGER_FAMILY_MAX];
-	_Atomic uint64_t limit_at;  /* CLOCK_MONOTONIC ns, 0: never */
+	_Atomic uint64_t limit_at; /* CLOCK_MONOTONIC ns, 0: never */
 };
 
 struct ledger_address {
@@ -357,28 +406,33 @@ struct ledger_address {
 /* A target by ROUTE/NAME: health, and what its name resolved to last. */
 struct ledger_target {
 	_Atomic uint32_t used;
-	_Atomic uint32_t failures; /* in a row; from LEDGER_TARGET_FAILURES on it is down, until something succeeds */
+	_Atomic uint32_t failures;   /* in a row; from LEDGER_TARGET_FAILURES on it is down, until
+					something succeeds */
 	_Atomic uint64_t down_until; /* it is passed over until then, CLOCK_MONOTONIC ns */
-	_Atomic uint32_t turn;     /* among the addresses */
-	_Atomic uint32_t sequence; /* odd while addresses are written */
+	_Atomic uint32_t turn;	     /* among the addresses */
+	_Atomic uint32_t sequence;   /* odd while addresses are written */
 	uint32_t n_addresses;
-	_Atomic uint32_t error;    /* errno of the newest failure; 0: not known */
+	_Atomic uint32_t error; /* errno of the newest failure; 0: not known */
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
-	uint64_t digest;           /* ledger_digest() of the whole name: it identifies the target */
-	char name[LEDGER_NAME_MAX]; /* for people */
-	_Atomic uint64_t down_since; /* CLOCK_MONOTONIC ns; 0: it is not down */
-	_Atomic uint64_t downs;      /* how often it came to be */
-	_Atomic uint64_t failed_at;  /* the newest failure, CLOCK_MONOTONIC ns; 0: none */
-	_Atomic uint64_t asked_until; /* while it is down one session asks it; no other does before, CLOCK_MONOTONIC ns */
+	uint64_t digest; /* ledger_digest() of the whole name: it identifies the target */
+	char name[LEDGER_NAME_MAX];   /* for people */
+	_Atomic uint64_t down_since;  /* CLOCK_MONOTONIC ns; 0: it is not down */
+	_Atomic uint64_t downs;	      /* how often it came to be */
+	_Atomic uint64_t failed_at;   /* the newest failure, CLOCK_MONOTONIC ns; 0: none */
+	_Atomic uint64_t asked_until; /* while it is down one session asks it; no other does before,
+					 CLOCK_MONOTONIC ns */
 };
 
 /* Failures in a row that mark a target down. */
 enum { LEDGER_TARGET_FAILURES = 3 };
 
-/* Places for reasons that later releases may add: an array in the middle of a record cannot grow. */
+/* Places for reasons that later releases may add: an array in the middle of a record cannot grow.
+ */
 enum { LEDGER_REFUSALS = 24, LEDGER_DROPS = 40 };
 
-_Static_assert((int)REFUSED_REASONS <= (int)LEDGER_REFUSALS && (int)DROPPED_REASONS <= (int)LEDGER_DROPS, "a column for each reason");
+_Static_assert((int)REFUSED_REASONS <= (int)LEDGER_REFUSALS &&
+		       (int)DROPPED_REASONS <= (int)LEDGER_DROPS,
+	       "a column for each reason");
 
 /* One thread's counts of one route. */
 struct ledger_counter {
@@ -388,20 +442,22 @@ struct ledger_counter {
 	_Atomic uint64_t refused[LEDGER_REFUSALS];
 	_Atomic uint64_t messages[2];
 	_Atomic uint64_t dropped[LEDGER_DROPS];
-	_Atomic uint64_t lost; /* times that a feed's socket said ENOBUFS */
+	_Atomic uint64_t lost;	      /* times that a feed's socket said ENOBUFS */
 	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
-	_Atomic uint64_t evicted; /* datagram sessions that gave way to a newer peer's */
-	_Atomic uint64_t unkept;  /* first messages that were not kept */
+	_Atomic uint64_t evicted;     /* datagram sessions that gave way to a newer peer's */
+	_Atomic uint64_t unkept;      /* first messages that were not kept */
 	/* the flow's tally */
 	_Atomic uint64_t received[2], returned[2]; /* messages: by source; of those into the sink */
-	_Atomic uint64_t waiting; /* ... in pipes now; recomputed when adopted */
-	_Atomic uint64_t kernel;  /* ... that the kernel had dropped at sockets that are closed now */
+	_Atomic uint64_t waiting;		   /* ... in pipes now; recomputed when adopted */
+	_Atomic uint64_t
+		kernel; /* ... that the kernel had dropped at sockets that are closed now */
 };
 
 enum ledger_control_state {
 	CONTROL_FREE,
 	CONTROL_READING,
-	CONTROL_ANSWERING, /* the request is consumed, and the answer in a worker's memory: an heir can only close */
+	CONTROL_ANSWERING, /* the request is consumed, and the answer in a worker's memory: an heir
+			      can only close */
 	CONTROL_RELOADING,
 };
 
@@ -415,7 +471,7 @@ struct ledger_control {
 /* A configuration that is lived in. */
 struct ledger_generation {
 	uint32_t number; /* 0: free */
-	int32_t fd;      /* its memfd */
+	int32_t fd;	 /* its memfd */
 };
 
 /* Where the slots of names are: a process's own knowledge (slots.c). */
@@ -427,15 +483,16 @@ struct ledger_slots {
 
 struct original;
 
-/* A process's view of the ledger. What a process has to be sure of it keeps here, too: what is shared, a worker that goes astray may have
- * written to. */
+/* A process's view of the ledger. What a process has to be sure of it keeps here, too: what is
+ * shared, a worker that goes astray may have written to. */
 struct ledger {
 	int fd;
 	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
 	int keeper_wake, clerk_wake, control_fd; /* as in the keeper's section */
 	pid_t keeper_pid;
-	struct original *original; /* original.h; NULL: everything is believed, or they are the keeper's, and this is a child of it */
-	bool kept;                 /* the keeper has put back what is its own: that holds */
+	struct original *original; /* original.h; NULL: everything is believed, or they are the
+				      keeper's, and this is a child of it */
+	bool kept;		   /* the keeper has put back what is its own: that holds */
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;
@@ -448,35 +505,39 @@ struct ledger {
 	struct ledger_flow *flows; /* by session */
 	struct ledger_generation *generations;
 	struct ledger_kept *firsts; /* [LEDGER_KEPT_MAX] */
-	char *text; /* what the last reload had to say, NUL-terminated */
+	char *text;		    /* what the last reload had to say, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 	struct ledger_slots slots;
 };
 
-/* Makes an empty ledger for so many threads (the clerk's is added) and sessions. 0 or negative errno. */
+/* Makes an empty ledger for so many threads (the clerk's is added) and sessions. 0 or negative
+ * errno. */
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions);
 void ledger_done(struct ledger *ledger);
 
-/* Writes the header of an empty ledger for so many threads (the clerk's is added) and sessions; header->size: bytes of the whole. */
+/* Writes the header of an empty ledger for so many threads (the clerk's is added) and sessions;
+ * header->size: bytes of the whole. */
 void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions);
 
 /* Points the view at the sections that the header tells of. */
 void ledger_find_sections(struct ledger *ledger);
 
-/* Opens a ledger that another process made, whose memfd it owns from now on. One of another layout (the release before, or records that
- * have grown since) is read into private memory in today's layout: what is then written to it, the memfd does not see. -EPROTO: it is
- * none, or its layout is not known here; -ENOMEM. On error the memfd is still the caller's. */
+/* Opens a ledger that another process made, whose memfd it owns from now on. One of another layout
+ * (the release before, or records that have grown since) is read into private memory in today's
+ * layout: what is then written to it, the memfd does not see. -EPROTO: it is none, or its layout is
+ * not known here; -ENOMEM. On error the memfd is still the caller's. */
 int ledger_open(struct ledger *ledger, int fd);
 
-/* Takes over all that another ledger says, of more or fewer threads or sessions. No worker runs. -ENOSPC: there are more records than this
- * one has places for. */
+/* Takes over all that another ledger says, of more or fewer threads or sessions. No worker runs.
+ * -ENOSPC: there are more records than this one has places for. */
 int ledger_inherit(struct ledger *ledger, const struct ledger *old);
 
 /* Records a generation, unless an earlier keeper has, or forgets it. -ENOSPC. */
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd);
 void ledger_forget_generation(struct ledger *ledger, uint32_t number);
 
-/* Opens the directory of this process' descriptors, and of all that share them, for whoever sweeps later; it is the keeper's own. */
+/* Opens the directory of this process' descriptors, and of all that share them, for whoever sweeps
+ * later; it is the keeper's own. */
 void ledger_open_table(struct ledger *ledger);
 
 /* Records a descriptor as the keeper's own, or forgets it. -ENOSPC. */
@@ -486,7 +547,8 @@ void ledger_forget_fd(struct ledger *ledger, int fd);
 /* What identifies a route or a target: its whole name, however long. Never 0. */
 uint64_t ledger_digest(const char *name);
 
-/* The record with this name, made where there is none; -ENOSPC when the table is full, or -ENOMEM. */
+/* The record with this name, made where there is none; -ENOSPC when the table is full, or -ENOMEM.
+ */
 int ledger_route_slot(struct ledger *ledger, const char *name);
 int ledger_target_slot(struct ledger *ledger, const char *name);
 
@@ -497,7 +559,8 @@ void ledger_forget_slots(struct ledger *ledger);
 void ledger_routes_retain(struct ledger *ledger, const bool *keep);
 void ledger_targets_retain(struct ledger *ledger, const bool *keep);
 
-/* How far a table was ever used. The marks are shared: a wrong one leads to no record that is not there. */
+/* How far a table was ever used. The marks are shared: a wrong one leads to no record that is not
+ * there. */
 static inline uint32_t ledger_sessions_high(const struct ledger *ledger)
 {
 	uint32_t high = ledger->keeper->sessions_high;
@@ -532,12 +595,14 @@ static inline uint32_t ledger_sockets(const struct ledger_listener *record)
 	return record->n_fds < LEDGER_THREADS_MAX - 1 ? record->n_fds : LEDGER_THREADS_MAX - 1;
 }
 
-static inline struct ledger_counter *ledger_counter(const struct ledger *ledger, uint32_t thread, uint32_t route)
+static inline struct ledger_counter *ledger_counter(const struct ledger *ledger, uint32_t thread,
+						    uint32_t route)
 {
 	return &ledger->counters[(size_t)thread * LEDGER_ROUTES_MAX + route];
 }
 
-/* Adds to a count that has one writer: cheaper than an atomic addition, and as whole for readers. */
+/* Adds to a count that has one writer: cheaper than an atomic addition, and as whole for readers.
+ */
 static inline void ledger_count(_Atomic uint64_t *count, uint64_t more)
 {
 	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more,
@@ -547,7 +612,8 @@ static inline void ledger_count(_Atomic uint64_t *count, uint64_t more)
 /* The same for what an heir adopts before it has threads. */
 static inline void ledger_hold_adopted(struct ledger *ledger, enum ledger_hand hand, uint32_t index)
 {
-	atomic_store_explicit(&ledger->keeper->adoption.hand, (uint64_t)hand << 32 | index, memory_order_release);
+	atomic_store_explicit(&ledger->keeper->adoption.hand, (uint64_t)hand << 32 | index,
+			      memory_order_release);
 	atomic_signal_fence(memory_order_seq_cst);
 }
 

@@ -19,7 +19,9 @@ static int visit_listeners(struct ledger *ledger, const struct visitor *visitor)
 	int r = 0;
 
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
-		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE && k < ledger_sockets(&ledger->listeners[i]) && !r; k++)
+		for (uint32_t k = 0; ledger->listeners[i].state != LISTENER_FREE &&
+				     k < ledger_sockets(&ledger->listeners[i]) && !r;
+		     k++)
 			r = call(visitor, &ledger->listeners[i].fds[k]);
 	return r;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The manifest: every descriptor that a ledger names, in one order. Beside what it visits only the keeper has some of its own
- * (ledger_keep_fd()), which another keeper makes anew.
+ * The manifest: every descriptor that a ledger names, in one order. Beside what it visits only the
+ * keeper has some of its own (ledger_keep_fd()), which another keeper makes anew.
  */
 #pragma once
 
@@ -9,5 +9,6 @@
 
 struct ledger;
 
-/* Visits each descriptor's place in the ledger, until a visit returns non-zero, which is returned. `fd` may be written to. */
+/* Visits each descriptor's place in the ledger, until a visit returns non-zero, which is returned.
+ * `fd` may be written to. */
 int manifest_visit(struct ledger *ledger, int (*visit)(int32_t *fd, void *data), void *data);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Originals. It owns copies of the header, of the keeper's section, and of all tables that the keeper fills. What surprised us: a listener that
- * leaves is the worker's, too, which takes its sockets out of the record; so a place there may say nothing any more, but never another number.
+ * Originals. It owns copies of the header, of the keeper's section, and of all tables that the
+ * keeper fills. What surprised us: a listener that leaves is the worker's, too, which takes its
+ * sockets out of the record; so a place there may say nothing any more, but never another number.
  */
 #include "ledger/original.h"
 
@@ -45,8 +46,16 @@ struct part {
 	size_t offset, size;
 };
 
-#define FIELD(type, name) {offsetof(struct type, name), sizeof(((struct type *)0)->name)}
-#define FIELDS(type, first, last) {offsetof(struct type, first), offsetof(struct type, last) + sizeof(((struct type *)0)->last) - offsetof(struct type, first)}
+#define FIELD(type, name)                                                     \
+	{                                                                     \
+		offsetof(struct type, name), sizeof(((struct type *)0)->name) \
+	}
+#define FIELDS(type, first, last)                                                        \
+	{                                                                                \
+		offsetof(struct type, first), offsetof(struct type, last) +              \
+						      sizeof(((struct type *)0)->last) - \
+						      offsetof(struct type, first)       \
+	}
 
 /* The keeper's own words in its section. */
 static const struct part keeper_parts[] = {
@@ -75,7 +84,8 @@ static const struct part listener_parts[] = {
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
-static uint32_t restore_parts(void *record, const void *original, const struct part *parts, size_t count)
+static uint32_t restore_parts(void *record, const void *original, const struct part *parts,
+			      size_t count)
 {
 	uint32_t mended = 0;
 
@@ -94,7 +104,8 @@ static uint32_t restore_parts(void *record, const void *original, const struct p
 static void note_parts(void *original, const void *record, const struct part *parts, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		memcpy((char *)original + parts[i].offset, (const char *)record + parts[i].offset, parts[i].size);
+		memcpy((char *)original + parts[i].offset, (const char *)record + parts[i].offset,
+		       parts[i].size);
 }
 
 static uint32_t restore_word(_Atomic uint32_t *word, uint32_t original)
@@ -120,13 +131,15 @@ static void note_listener(struct ledger_listener *original, const struct ledger_
 }
 
 /* One that leaves is closed by its threads, place by place; by the last it is freed. */
-static uint32_t restore_leaving(struct ledger_listener *record, const struct ledger_listener *original)
+static uint32_t restore_leaving(struct ledger_listener *record,
+				const struct ledger_listener *original)
 {
 	uint32_t mended = 0, open = 0;
 
 	for (uint32_t k = 0; k < ledger_sockets(original); k++) {
 		if (record->fds[k] != -1 && record->fds[k] != original->fds[k]) {
-			record->fds[k] = -1; /* whether it is still open, nobody can tell: the sweep closes it */
+			record->fds[k] = -1; /* whether it is still open, nobody can tell: the sweep
+						closes it */
 			mended++;
 		}
 		open += record->fds[k] >= 0;
@@ -136,7 +149,8 @@ static uint32_t restore_leaving(struct ledger_listener *record, const struct led
 	return mended;
 }
 
-static uint32_t restore_listener(struct ledger_listener *record, const struct ledger_listener *original)
+static uint32_t restore_listener(struct ledger_listener *record,
+				 const struct ledger_listener *original)
 {
 	uint32_t mended = 0, sockets = ledger_sockets(original);
 
@@ -157,7 +171,8 @@ static uint32_t restore_listener(struct ledger_listener *record, const struct le
 }
 
 /* What the dead worker has paused, its heir begins with; what the keeper has, rests on. */
-static uint32_t settle_listener(struct ledger_listener *record, const struct ledger_listener *original)
+static uint32_t settle_listener(struct ledger_listener *record,
+				const struct ledger_listener *original)
 {
 	uint32_t mended = 0;
 
@@ -174,9 +189,14 @@ static uint32_t settle_listener(struct ledger_listener *record, const struct led
 
 static void note_route(struct original_route *original, const struct ledger_route *record)
 {
-	*original = (struct original_route){.used = record->used, .paused = record->paused, .deaths = record->deaths,
-					    .callback = record->callback, .hung = record->hung, .digest = record->digest,
-					    .died = record->died, .deaths_total = record->deaths_total};
+	*original = (struct original_route){.used = record->used,
+					    .paused = record->paused,
+					    .deaths = record->deaths,
+					    .callback = record->callback,
+					    .hung = record->hung,
+					    .digest = record->digest,
+					    .died = record->died,
+					    .deaths_total = record->deaths_total};
 	memcpy(original->name, record->name, sizeof original->name);
 	memcpy(original->family, record->family, sizeof original->family);
 }
@@ -209,7 +229,8 @@ static void note_target(struct original_target *original, const struct ledger_ta
 
 static uint32_t restore_target(struct ledger_target *record, const struct original_target *original)
 {
-	if (record->used == original->used && record->digest == original->digest && !memcmp(record->name, original->name, sizeof record->name))
+	if (record->used == original->used && record->digest == original->digest &&
+	    !memcmp(record->name, original->name, sizeof record->name))
 		return 0;
 	record->used = original->used;
 	record->digest = original->digest;
@@ -251,11 +272,13 @@ void original_leave(struct ledger *ledger)
 
 void original_note_words(struct ledger *ledger, const volatile void *words, size_t size)
 {
-	size_t offset = (size_t)((const volatile char *)words - (const volatile char *)ledger->keeper);
+	size_t offset =
+		(size_t)((const volatile char *)words - (const volatile char *)ledger->keeper);
 
 	assert(offset + size <= sizeof *ledger->keeper);
 	if (ledger->original)
-		memcpy((char *)&ledger->original->keeper + offset, (const char *)ledger->keeper + offset, size);
+		memcpy((char *)&ledger->original->keeper + offset,
+		       (const char *)ledger->keeper + offset, size);
 }
 
 void original_note_reload(struct ledger *ledger)
@@ -267,7 +290,8 @@ void original_note_reload(struct ledger *ledger)
 void original_note_generations(struct ledger *ledger)
 {
 	if (ledger->original)
-		memcpy(ledger->original->generations, ledger->generations, sizeof ledger->original->generations);
+		memcpy(ledger->original->generations, ledger->generations,
+		       sizeof ledger->original->generations);
 }
 
 /* How far a table is in use, at least. */
@@ -364,7 +388,8 @@ static uint32_t restore(struct ledger *ledger)
 		*ledger->header = original->header;
 		mended++;
 	}
-	mended += restore_parts(ledger->keeper, &original->keeper, keeper_parts, COUNT(keeper_parts));
+	mended +=
+		restore_parts(ledger->keeper, &original->keeper, keeper_parts, COUNT(keeper_parts));
 	mended += restore_wishes(ledger->keeper, &original->keeper);
 	if (memcmp(ledger->generations, original->generations, sizeof original->generations) != 0) {
 		memcpy(ledger->generations, original->generations, sizeof original->generations);
@@ -389,7 +414,8 @@ static uint32_t restore_names(struct ledger *ledger)
 
 static void count_mended(struct ledger *ledger, uint32_t mended)
 {
-	ledger->original->keeper.mended = atomic_fetch_add(&ledger->keeper->mended, mended) + mended;
+	ledger->original->keeper.mended =
+		atomic_fetch_add(&ledger->keeper->mended, mended) + mended;
 }
 
 void original_restore(struct ledger *ledger)

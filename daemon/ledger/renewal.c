@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Renewal. It owns a map for each route that has sessions, made when the first of them asks. Of endpoints that mean the same in one list
- * the first is the first, the second the second. Always true: a record whose generation is the one of the note in the ledger is what the
- * note says, or is made so by whoever finds it; any other has not been touched.
+ * Renewal. It owns a map for each route that has sessions, made when the first of them asks. Of
+ * endpoints that mean the same in one list the first is the first, the second the second. Always
+ * true: a record whose generation is the one of the note in the ledger is what the note says, or is
+ * made so by whoever finds it; any other has not been touched.
  */
 #include "ledger/renewal.h"
 
@@ -19,7 +20,7 @@
 enum { NOWHERE = UINT32_MAX };
 
 struct map {
-	uint32_t route;          /* in the newest generation, or NOWHERE */
+	uint32_t route;		  /* in the newest generation, or NOWHERE */
 	uint32_t *dial, *targets; /* NULL: not asked for yet */
 };
 
@@ -70,7 +71,8 @@ struct renewal *renewal_free(struct renewal *renewal)
 	for (unsigned i = 0; renewal->earlier && i < renewal->n_earlier; i++) {
 		struct earlier *earlier = &renewal->earlier[i];
 
-		for (unsigned k = 0; earlier->routes && k < earlier->generation->config->n_routes; k++) {
+		for (unsigned k = 0; earlier->routes && k < earlier->generation->config->n_routes;
+		     k++) {
 			free(earlier->routes[k].dial);
 			free(earlier->routes[k].targets);
 		}
@@ -97,7 +99,8 @@ static uint32_t find_name(const struct renewal *renewal, const char *name)
 static uint32_t find_route(const struct renewal *renewal, const struct config_route *route)
 {
 	uint32_t number = find_name(renewal, route->name);
-	const struct config_route *now = number == NOWHERE ? NULL : &renewal->newest->config->routes[number];
+	const struct config_route *now =
+		number == NOWHERE ? NULL : &renewal->newest->config->routes[number];
 
 	return now && now->enabled && now->own_digest == route->own_digest ? number : NOWHERE;
 }
@@ -126,7 +129,8 @@ static struct map *map_of(struct renewal *renewal, const struct ledger_session *
 }
 
 /* Each of the one list to one of the other. NULL without memory. */
-static uint32_t *map_endpoints(const struct config_endpoint *from, uint32_t n_from, const struct config_endpoint *to, uint32_t n_to)
+static uint32_t *map_endpoints(const struct config_endpoint *from, uint32_t n_from,
+			       const struct config_endpoint *to, uint32_t n_to)
 {
 	uint32_t *map = calloc(n_from + 1, sizeof *map);
 	struct index index = {0};
@@ -152,28 +156,33 @@ static uint32_t *map_endpoints(const struct config_endpoint *from, uint32_t n_fr
 	return map;
 }
 
-static uint32_t find_target(struct map *map, const struct config_route *own, const struct config_route *now, uint32_t target)
+static uint32_t find_target(struct map *map, const struct config_route *own,
+			    const struct config_route *now, uint32_t target)
 {
 	if (!map->targets)
-		map->targets = map_endpoints(own->targets, own->n_targets, now->targets, now->n_targets);
+		map->targets =
+			map_endpoints(own->targets, own->n_targets, now->targets, now->n_targets);
 	return map->targets ? map->targets[target] : NOWHERE;
 }
 
 /* A fed session lives by its listener, which has its place already. */
-static uint32_t find_listen(const struct renewal *renewal, const struct ledger *ledger, const struct ledger_session *record,
-			    const struct config_route *own, const struct map *map)
+static uint32_t find_listen(const struct renewal *renewal, const struct ledger *ledger,
+			    const struct ledger_session *record, const struct config_route *own,
+			    const struct map *map)
 {
 	const struct ledger_listener *listener = &ledger->listeners[record->listener];
 	const struct config_route *now = &renewal->newest->config->routes[map->route];
 
-	if (listener->state != LISTENER_OPEN || listener->generation != renewal->newest->number || listener->route != map->route ||
+	if (listener->state != LISTENER_OPEN || listener->generation != renewal->newest->number ||
+	    listener->route != map->route ||
 	    now->listen[listener->endpoint].digest != own->listen[record->endpoint].digest)
 		return NOWHERE;
 	return listener->endpoint;
 }
 
-static uint32_t find_front(const struct renewal *renewal, const struct ledger *ledger, const struct ledger_session *record,
-			   const struct config_route *own, struct map *map)
+static uint32_t find_front(const struct renewal *renewal, const struct ledger *ledger,
+			   const struct ledger_session *record, const struct config_route *own,
+			   struct map *map)
 {
 	const struct config_route *now = &renewal->newest->config->routes[map->route];
 
@@ -199,7 +208,8 @@ void renewal_finish(struct ledger *ledger)
 {
 	uint32_t slot = atomic_load(&ledger->keeper->renewal.slot);
 
-	if (slot && slot <= ledger->n_sessions && ledger->sessions[slot - 1].generation == ledger->keeper->renewal.generation)
+	if (slot && slot <= ledger->n_sessions &&
+	    ledger->sessions[slot - 1].generation == ledger->keeper->renewal.generation)
 		write_record(ledger, &ledger->sessions[slot - 1]);
 	ledger->keeper->renewal.slot = 0;
 }
@@ -208,11 +218,13 @@ void renewal_finish(struct ledger *ledger)
 static bool frames_alike(const struct config_endpoint *one, const struct config_endpoint *other)
 {
 	return one->framing == other->framing &&
-	       !((one->legs[0].row->capabilities ^ other->legs[0].row->capabilities) & SPLICED_BOUNDARIES);
+	       !((one->legs[0].row->capabilities ^ other->legs[0].row->capabilities) &
+		 SPLICED_BOUNDARIES);
 }
 
 /* In place of one that is not there any more. */
-static uint32_t take_another(struct ledger_session *record, const struct config_endpoint *before, const struct config_endpoint *now)
+static uint32_t take_another(struct ledger_session *record, const struct config_endpoint *before,
+			     const struct config_endpoint *now)
 {
 	record->retargeted = record->direction[0].pipe >= 0 && !frames_alike(before, now);
 	record->connect_leg = 0; /* it may have fewer */
@@ -234,10 +246,12 @@ bool renewal_take(struct renewal *renewal, struct ledger *ledger, uint32_t slot)
 		generation = generation->next;
 	own = &generation->config->routes[record->route];
 	front = find_front(renewal, ledger, record, own, map);
-	target = find_target(map, own, &renewal->newest->config->routes[map->route], record->target);
+	target =
+		find_target(map, own, &renewal->newest->config->routes[map->route], record->target);
 	/* While it has none, it takes another. */
 	if (target == NOWHERE && record->state == SESSION_CONNECTING && record->fd[1] < 0)
-		target = take_another(record, &own->targets[record->target], &renewal->newest->config->routes[map->route].targets[0]);
+		target = take_another(record, &own->targets[record->target],
+				      &renewal->newest->config->routes[map->route].targets[0]);
 	if (front == NOWHERE || target == NOWHERE)
 		return false;
 	ledger->keeper->renewal.generation = renewal->newest->number;

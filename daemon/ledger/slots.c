@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Slots of routes and targets. Which name has which is in the ledger; the index of it is this process's own, made when it is first asked
- * for. Always true: no slot before `free` is unused.
+ * Slots of routes and targets. Which name has which is in the ledger; the index of it is this
+ * process's own, made when it is first asked for. Always true: no slot before `free` is unused.
  */
 #include "ledger/ledger.h"
 #include "ledger/original.h"

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Validation. It owns a byte for each descriptor number: who names it. Always true: what is taken from a record as an index, a length, a count
- * or a shift by whoever adopts it has been held against a bound here. What surprised us: a mark of how far a table was used is no more than
- * one of its words; which pages of a memfd were ever written to, the kernel knows (SEEK_DATA).
+ * Validation. It owns a byte for each descriptor number: who names it. Always true: what is taken
+ * from a record as an index, a length, a count or a shift by whoever adopts it has been held
+ * against a bound here. What surprised us: a mark of how far a table was used is no more than one
+ * of its words; which pages of a memfd were ever written to, the kernel knows (SEEK_DATA).
  */
 #include "ledger/validate.h"
 
@@ -24,15 +25,21 @@
 #include <unistd.h>
 
 enum {
-	DIRECTION_FLAGS = DIRECTION_EOF | DIRECTION_FIN_SENT | DIRECTION_RESET | DIRECTION_FIN_FIRST,
+	DIRECTION_FLAGS =
+		DIRECTION_EOF | DIRECTION_FIN_SENT | DIRECTION_RESET | DIRECTION_FIN_FIRST,
 	DIRECTION_FLAGS_URGENT = DIRECTION_URGENT | DIRECTION_URGENT_ODD | DIRECTION_URGENT_STAGED,
-	HELD_MAX = 1 << 20, /* messages in a pipe, which has no more bytes */
+	HELD_MAX = 1 << 20,	 /* messages in a pipe, which has no more bytes */
 	DOWN_MAX_SECONDS = 3600, /* no target is held to be down for longer */
-	ASKED_MAX_SECONDS = 60,  /* nor kept for the session that asks it */
+	ASKED_MAX_SECONDS = 60,	 /* nor kept for the session that asks it */
 };
 
 /* Marks of a descriptor number. */
-enum { NAMED = 1, NAMED_TWICE = 2, KEPT = 4 /* the keeper's own, or a listener's */, FED = 8 /* a feed's, and it has its session */ };
+enum {
+	NAMED = 1,
+	NAMED_TWICE = 2,
+	KEPT = 4 /* the keeper's own, or a listener's */,
+	FED = 8 /* a feed's, and it has its session */
+};
 
 struct validating {
 	struct ledger *ledger;
@@ -41,7 +48,7 @@ struct validating {
 	int n_numbers;
 	uint64_t now;
 	uint64_t mended;
-	bool twice;       /* some are named twice */
+	bool twice; /* some are named twice */
 };
 
 /* ---- descriptors ---- */
@@ -72,14 +79,16 @@ static void keep_own(const struct validating *v)
 	keep(v, ledger->control_fd);
 }
 
-/* A descriptor that a record names: open, of that kind (S_IFSOCK, S_IFIFO), and not one that is kept. -1 is none. */
+/* A descriptor that a record names: open, of that kind (S_IFSOCK, S_IFIFO), and not one that is
+ * kept. -1 is none. */
 static bool name(struct validating *v, int fd, mode_t kind)
 {
 	struct stat status;
 
 	if (fd == -1)
 		return true;
-	if (fd <= STDERR_FILENO || fd >= v->n_numbers || fstat(fd, &status) < 0 || (status.st_mode & S_IFMT) != kind)
+	if (fd <= STDERR_FILENO || fd >= v->n_numbers || fstat(fd, &status) < 0 ||
+	    (status.st_mode & S_IFMT) != kind)
 		return false;
 	if (!v->numbers)
 		return true;
@@ -162,7 +171,8 @@ static bool is_fed(struct validating *v, const struct ledger_session *record, ui
 	leg = generation_listens_by(v->generations, listener);
 	fd = listener->fds[0];
 	if (!leg)
-		return listener->state == LISTENER_FREE; /* it has left: its last sessions are ended */
+		return listener->state ==
+		       LISTENER_FREE; /* it has left: its last sessions are ended */
 	if ((leg->row->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED)) != kind)
 		return false;
 	if (!(kind & SPLICED_FEED) || !v->numbers || fd < 0 || fd >= v->n_numbers)
@@ -173,7 +183,8 @@ static bool is_fed(struct validating *v, const struct ledger_session *record, ui
 	return true;
 }
 
-static bool front_fits(struct validating *v, struct ledger_session *record, const struct config_route *route)
+static bool front_fits(struct validating *v, struct ledger_session *record,
+		       const struct config_route *route)
 {
 	const struct config_endpoint *front = generation_front(route, record);
 	uint64_t kind;
@@ -181,7 +192,8 @@ static bool front_fits(struct validating *v, struct ledger_session *record, cons
 	if (!front || record->front > FRONT_DIALED)
 		return false;
 	/* Of a dial that is not connected yet, a leg is chosen at each attempt. */
-	if (record->front == FRONT_DIALED && record->state == SESSION_CONNECTING && record->leg >= front->n_legs && record->fd[0] == -1)
+	if (record->front == FRONT_DIALED && record->state == SESSION_CONNECTING &&
+	    record->leg >= front->n_legs && record->fd[0] == -1)
 		mend_half(v, &record->leg, 0);
 	if (record->leg >= front->n_legs)
 		return false;
@@ -194,7 +206,8 @@ static bool front_fits(struct validating *v, struct ledger_session *record, cons
 }
 
 /* While it connects it may have none, or the leg of the one before: then it takes another. */
-static bool target_fits(struct validating *v, struct ledger_session *record, const struct config_route *route)
+static bool target_fits(struct validating *v, struct ledger_session *record,
+			const struct config_route *route)
 {
 	const struct config_endpoint *target = generation_target(route, record);
 
@@ -228,14 +241,16 @@ static bool sockets_fit(struct validating *v, struct ledger_session *record)
 static bool directions_fit(const struct ledger_session *record)
 {
 	for (int d = 0; d < 2; d++)
-		if (record->direction[d].flags & DIRECTION_FIN_SENT && !(record->direction[d].flags & (DIRECTION_EOF | DIRECTION_RESET)))
+		if (record->direction[d].flags & DIRECTION_FIN_SENT &&
+		    !(record->direction[d].flags & (DIRECTION_EOF | DIRECTION_RESET)))
 			return false;
 	return true;
 }
 
 static bool flow_fits(const struct ledger_flow *flow)
 {
-	return flow->peer_len <= LEDGER_PEER_MAX && flow->reply_len <= LEDGER_REPLY_MAX && flow->format_now <= 1 && flow->far_len <= LEDGER_FAR_MAX;
+	return flow->peer_len <= LEDGER_PEER_MAX && flow->reply_len <= LEDGER_REPLY_MAX &&
+	       flow->format_now <= 1 && flow->far_len <= LEDGER_FAR_MAX;
 }
 
 static bool lives(const struct ledger_session *record)
@@ -243,21 +258,24 @@ static bool lives(const struct ledger_session *record)
 	return record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING;
 }
 
-static bool session_fits(struct validating *v, struct ledger_session *record, struct ledger_flow *flow)
+static bool session_fits(struct validating *v, struct ledger_session *record,
+			 struct ledger_flow *flow)
 {
 	const struct config_route *route;
 
 	if (!lives(record))
 		return record->state == SESSION_ENDING || record->state == SESSION_ABORTING;
 	route = generation_route(v->generations, record->generation, record->route);
-	return route && front_fits(v, record, route) && target_fits(v, record, route) && sockets_fit(v, record) &&
-	       directions_fit(record) && flow_fits(flow);
+	return route && front_fits(v, record, route) && target_fits(v, record, route) &&
+	       sockets_fit(v, record) && directions_fit(record) && flow_fits(flow);
 }
 
 /* What would be computed with. */
-static void mend_session(struct validating *v, uint32_t slot, struct ledger_session *record, struct ledger_flow *flow)
+static void mend_session(struct validating *v, uint32_t slot, struct ledger_session *record,
+			 struct ledger_flow *flow)
 {
-	const struct config_route *route = generation_route(v->generations, record->generation, record->route);
+	const struct config_route *route =
+		generation_route(v->generations, record->generation, record->route);
 
 	if (record->thread >= v->ledger->n_threads)
 		mend_half(v, &record->thread, (uint16_t)(slot % v->ledger->n_threads));
@@ -271,7 +289,8 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 	mend_byte(v, &record->admitted, record->admitted || record->front != FRONT_ACCEPTED);
 	mend_byte(v, &record->fronted, record->fronted != 0);
 	mend_byte(v, &record->chained,
-		  record->chained && flow->chain_depth <= LEDGER_ROUTES_MAX && flow->chain_slot < v->ledger->n_sessions);
+		  record->chained && flow->chain_depth <= LEDGER_ROUTES_MAX &&
+			  flow->chain_slot < v->ledger->n_sessions);
 	mend_word(v, &flow->kept, flow->kept <= LEDGER_KEPT_MAX ? flow->kept : 0);
 	for (int d = 0; d < 2; d++) {
 		uint32_t flags = record->direction[d].flags;
@@ -279,7 +298,9 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 		if (flow->held[d] > (record->direction[d].pipe < 0 ? 0 : HELD_MAX))
 			mend_word(v, (uint32_t *)&flow->held[d], 0);
 		mend_word(v, &record->direction[d].flags,
-			  flags & DIRECTION_URGENT ? flags & (DIRECTION_FLAGS | DIRECTION_FLAGS_URGENT | 0xffff0000) : flags & DIRECTION_FLAGS);
+			  flags & DIRECTION_URGENT
+				  ? flags & (DIRECTION_FLAGS | DIRECTION_FLAGS_URGENT | 0xffff0000)
+				  : flags & DIRECTION_FLAGS);
 	}
 }
 
@@ -294,8 +315,9 @@ static void validate_session(struct validating *v, uint32_t slot)
 	struct ledger_session *record = &v->ledger->sessions[slot];
 	struct ledger_flow *flow = &v->ledger->flows[slot];
 	bool is_there = record->state != SESSION_FREE && record->state != SESSION_CLAIMED;
-	/* Also those of a record that is wrong, or says that it is free: another that names them as well has come to them by a wrong word.
-	 * What releases before this one left in free records means nothing. */
+	/* Also those of a record that is wrong, or says that it is free: another that names them as
+	 * well has come to them by a wrong word. What releases before this one left in free records
+	 * means nothing. */
 	bool named = (is_there || v->ledger->kept) && name_all(v, record);
 
 	if (!is_there)
@@ -309,7 +331,8 @@ static void validate_session(struct validating *v, uint32_t slot)
 
 /* ---- listeners ---- */
 
-/* One that is listened on has a socket in each of its places: it was one for all, or one a thread. */
+/* One that is listened on has a socket in each of its places: it was one for all, or one a thread.
+ */
 static bool has_sockets(struct validating *v, struct ledger_listener *record, uint32_t open)
 {
 	if (record->state != LISTENER_OPEN || (open && open == record->n_fds))
@@ -320,10 +343,12 @@ static bool has_sockets(struct validating *v, struct ledger_listener *record, ui
 	return true;
 }
 
-/* The keeper is about to open it, for a configuration that no worker knows yet: its sockets come one by one. */
+/* The keeper is about to open it, for a configuration that no worker knows yet: its sockets come
+ * one by one. */
 static bool is_being_opened(const struct validating *v, const struct ledger_listener *record)
 {
-	return record->state == LISTENER_PENDING && record->generation == v->generations->number + 1;
+	return record->state == LISTENER_PENDING &&
+	       record->generation == v->generations->number + 1;
 }
 
 static bool listener_fits(struct validating *v, struct ledger_listener *record)
@@ -363,7 +388,8 @@ static bool is_bound_there(const struct validating *v, const struct ledger_liste
 	const struct config_leg *leg = generation_listens_by(v->generations, record);
 	struct address address;
 
-	return leg && record->n_fds && !socket_local_address(record->fds[0], &address) && socket_address_fits(&leg->address, &address);
+	return leg && record->n_fds && !socket_local_address(record->fds[0], &address) &&
+	       socket_address_fits(&leg->address, &address);
 }
 
 static uint64_t place_hash(const struct ledger_listener *record)
@@ -373,7 +399,8 @@ static uint64_t place_hash(const struct ledger_listener *record)
 	return index_hash(place, sizeof place, 0);
 }
 
-/* Two that are listened on in one place: the one that is bound elsewhere has come there by a wrong word. */
+/* Two that are listened on in one place: the one that is bound elsewhere has come there by a wrong
+ * word. */
 static void part_those_in_one_place(struct validating *v)
 {
 	struct index index = {0};
@@ -497,7 +524,8 @@ static void validate_keeper(struct validating *v)
 	v->mended += keeper->sessions_high > v->ledger->n_sessions;
 	keeper->sessions_high = high;
 	keeper->last_death[sizeof keeper->last_death - 1] = '\0';
-	keeper->config_path[sizeof keeper->config_path - 1] = keeper->control_path[sizeof keeper->control_path - 1] = '\0';
+	keeper->config_path[sizeof keeper->config_path - 1] =
+		keeper->control_path[sizeof keeper->control_path - 1] = '\0';
 	keeper->unread[sizeof keeper->unread - 1] = '\0';
 	v->ledger->text[LEDGER_TEXT_MAX - 1] = '\0';
 }
@@ -510,13 +538,15 @@ static void drop_those_named_twice(struct validating *v)
 		bool twice = false;
 
 		for (int k = 0; record->state > SESSION_CLAIMED && k < 2; k++)
-			twice |= is_named_twice(v, record->fd[k]) || is_named_twice(v, record->direction[k].pipe) ||
+			twice |= is_named_twice(v, record->fd[k]) ||
+				 is_named_twice(v, record->direction[k].pipe) ||
 				 is_named_twice(v, record->stage[k]);
 		if (twice)
 			validate_drop(v->ledger, i);
 	}
 	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
-		if (v->ledger->controls[i].state != CONTROL_FREE && is_named_twice(v, v->ledger->controls[i].fd))
+		if (v->ledger->controls[i].state != CONTROL_FREE &&
+		    is_named_twice(v, v->ledger->controls[i].fd))
 			drop_control(v, &v->ledger->controls[i]);
 }
 
@@ -530,7 +560,10 @@ static void free_busy_places(struct ledger *ledger)
 
 void validate_ledger(struct ledger *ledger, struct generation *generations)
 {
-	struct validating v = {.ledger = ledger, .generations = generations, .now = clock_monotonic(), .n_numbers = (int)limit_numbers()};
+	struct validating v = {.ledger = ledger,
+			       .generations = generations,
+			       .now = clock_monotonic(),
+			       .n_numbers = (int)limit_numbers()};
 
 	v.numbers = sparse_new((size_t)v.n_numbers);
 	validate_keeper(&v);
@@ -558,18 +591,25 @@ struct validation validate_sums(const struct ledger *ledger)
 {
 	const struct ledger_keeper *keeper = ledger->keeper;
 
-	return (struct validation){keeper->dropped_sessions, keeper->dropped_listeners, keeper->dropped_controls, keeper->mended};
+	return (struct validation){keeper->dropped_sessions, keeper->dropped_listeners,
+				   keeper->dropped_controls, keeper->mended};
 }
 
 void validate_log(const struct ledger *ledger, const struct validation *before)
 {
 	struct validation now = validate_sums(ledger);
-	unsigned long long sessions = now.sessions - before->sessions, listeners = now.listeners - before->listeners,
-			   controls = now.controls - before->controls, mended = now.mended - before->mended;
+	unsigned long long sessions = now.sessions - before->sessions,
+			   listeners = now.listeners - before->listeners,
+			   controls = now.controls - before->controls,
+			   mended = now.mended - before->mended;
 
 	if (sessions || listeners || controls)
-		log_error("the ledger contained impossible values, written by a crashed or faulty worker: %llu sessions, %llu listeners and "
-			  "%llu control connections are dropped, %llu words corrected", sessions, listeners, controls, mended);
+		log_error(
+			"the ledger contained impossible values, written by a crashed or faulty worker: %llu sessions, %llu listeners and "
+			"%llu control connections are dropped, %llu words corrected",
+			sessions, listeners, controls, mended);
 	else if (mended)
-		log_error("the ledger contained impossible values, written by a crashed or faulty worker: %llu words corrected", mended);
+		log_error(
+			"the ledger contained impossible values, written by a crashed or faulty worker: %llu words corrected",
+			mended);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Targets that are away. What surprised us about the kernel: on one machine a datagram that nobody listens for is refused before sendmsg(2)
- * returns, which nevertheless succeeds; the socket's error tells of it. From far away the refusal comes when other messages have been sent.
+ * Targets that are away. What surprised us about the kernel: on one machine a datagram that nobody
+ * listens for is refused before sendmsg(2) returns, which nevertheless succeeds; the socket's error
+ * tells of it. From far away the refusal comes when other messages have been sent.
  */
 #include "move/absent.h"
 
@@ -18,7 +19,8 @@ bool absent_is_waited_for(const struct session *session, unsigned d)
 {
 	uint64_t capabilities = session_row(session, 1)->capabilities;
 
-	return d == 0 && session->route->overflow == OVERFLOW_BLOCK && capabilities & SPLICED_CONNECTIONLESS &&
+	return d == 0 && session->route->overflow == OVERFLOW_BLOCK &&
+	       capabilities & SPLICED_CONNECTIONLESS &&
 	       !(capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS));
 }
 

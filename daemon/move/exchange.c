@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The exchange. No message stays in user space between two turns: what cannot go on is left in the source's queue, or
- * dropped and counted.
+ * The exchange. No message stays in user space between two turns: what cannot go on is left in the
+ * source's queue, or dropped and counted.
  */
 #include "move/exchange.h"
 
@@ -34,9 +34,10 @@
 #include <sys/socket.h>
 
 enum {
-	EXCHANGE_ROUNDS = 64,     /* messages, or batches of them, a turn */
+	EXCHANGE_ROUNDS = 64, /* messages, or batches of them, a turn */
 	EXCHANGE_BATCHES = 4,
-	FRAMES_AT_ONCE = 16,      /* consumed together from a stream towards a sink that may lose messages anyway */
+	FRAMES_AT_ONCE = 16, /* consumed together from a stream towards a sink that may lose
+				messages anyway */
 };
 
 static bool is_message(const struct session *session, unsigned side)
@@ -69,8 +70,8 @@ bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 	return true;
 }
 
-/* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0: it, or an older one, was
- * dropped. */
+/* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0:
+ * it, or an older one, was dropped. */
 static int overflow(struct session *session, unsigned s, int why)
 {
 	int fd = session_fd(session, s);
@@ -89,7 +90,8 @@ static int overflow(struct session *session, unsigned s, int why)
 		return why;
 	case OVERFLOW_DROP_OLD:
 		if (!exchange_gives_up(fd, session->thread->loop.now, &session->side[s].stuck)) {
-			session_look_again(session, session->thread->loop.now + EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
+			session_look_again(session, session->thread->loop.now +
+							    EXCHANGE_MOMENT_MS * NSEC_PER_MSEC);
 			return why;
 		}
 		break;
@@ -209,20 +211,24 @@ static int move_batch(struct session *session, unsigned s)
 	unsigned count = 0, taken = 0;
 	int n, r;
 
-	n = receive_messages(buffers, session_fd(session, s), session_row(session, s), BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	n = receive_messages(buffers, session_fd(session, s), session_row(session, s),
+			     BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
 	if (n < 0)
 		return without_message(session, s, source_judge(session, s, -n));
 	session->moved |= n > 0;
 	tally_receive(session, s, (uint64_t)n);
-	source_count_stripped(session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
+	source_count_stripped(
+		session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
 	for (int i = 0; i < n; i++) {
-		struct spliced_message message = {.size = sizeof message, .data = buffers->in_parts[i].iov_base,
+		struct spliced_message message = {.size = sizeof message,
+						  .data = buffers->in_parts[i].iov_base,
 						  .len = buffers->in[i].msg_len};
 
 		if (buffers->in[i].msg_hdr.msg_flags & MSG_TRUNC)
 			sink_drop(session, DROPPED_OVERSIZE, 1);
 		else if (source_mend(session, s, &buffers->in[i].msg_hdr, &message) >= 0)
-			buffers->messages[count++] = (struct iovec){(void *)message.data, message.len};
+			buffers->messages[count++] =
+				(struct iovec){(void *)message.data, message.len};
 	}
 	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
 	sink_drop(session, drop_reason(r), count - taken);
@@ -237,7 +243,8 @@ static int move_batch(struct session *session, unsigned s)
 
 static bool takes_batches(const struct session *session, unsigned s)
 {
-	return session->side[s].overflow == OVERFLOW_DROP_NEW && !is(session, s, SPLICED_RELIABLE) && !session->side[s].format;
+	return session->side[s].overflow == OVERFLOW_DROP_NEW &&
+	       !is(session, s, SPLICED_RELIABLE) && !session->side[s].format;
 }
 
 /* ---- stream sources ---- */
@@ -245,7 +252,8 @@ static bool takes_batches(const struct session *session, unsigned s)
 /* Reads what nobody wants, up to its end. */
 static int discard(struct session *session, unsigned s)
 {
-	ssize_t n = recv(session_fd(session, s), session->thread->buffers->bytes, BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
+	ssize_t n = recv(session_fd(session, s), session->thread->buffers->bytes,
+			 BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
 
 	session->moved |= n >= 0;
 	if (n > 0) {
@@ -271,7 +279,8 @@ static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
 	return n < 0 ? -errno : n;
 }
 
-/* Takes bytes off a stream that were peeked and are on their way: these, and what was owed. RELAY_STARVED: they are owed. */
+/* Takes bytes off a stream that were peeked and are on their way: these, and what was owed.
+ * RELAY_STARVED: they are owed. */
 static int take_off(struct session *session, unsigned s, size_t bytes)
 {
 	uint8_t *scratch = session->thread->buffers->scratch;
@@ -280,10 +289,12 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 	session->moved |= bytes > 0;
 	session->side[s].owed += (uint32_t)bytes;
 	while (session->side[s].owed) {
-		size_t part = session->side[s].owed < BUFFERS_SCRATCH ? session->side[s].owed : BUFFERS_SCRATCH;
+		size_t part = session->side[s].owed < BUFFERS_SCRATCH ? session->side[s].owed
+								      : BUFFERS_SCRATCH;
 
-		n = stage_is_used(session, s) ? stage_take(session, s, scratch, part)
-					      : recv(session_fd(session, s), scratch, part, MSG_DONTWAIT);
+		n = stage_is_used(session, s)
+			    ? stage_take(session, s, scratch, part)
+			    : recv(session_fd(session, s), scratch, part, MSG_DONTWAIT);
 		if (n == 0)
 			return -EIO;
 		if (n < 0)
@@ -302,13 +313,16 @@ static int bad_frame(struct session *session, unsigned s, int error)
 
 static bool is_over(const struct session *session, unsigned s)
 {
-	return session->side[s].stage_end || (session->side[s].hangup && !stage_is_used(session, s) && socket_said_fin(session_fd(session, s)));
+	return session->side[s].stage_end ||
+	       (session->side[s].hangup && !stage_is_used(session, s) &&
+		socket_said_fin(session_fd(session, s)));
 }
 
 /* Not by a reset: what stands unterminated then was cut. */
 static bool ended_well(const struct session *session, unsigned s)
 {
-	return is_over(session, s) && !(session_record(session)->direction[s].flags & DIRECTION_RESET) &&
+	return is_over(session, s) &&
+	       !(session_record(session)->direction[s].flags & DIRECTION_RESET) &&
 	       !(socket_poll(session_fd(session, s), 0) & POLLERR);
 }
 
@@ -327,29 +341,34 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 	return RELAY_DONE;
 }
 
-/* A message longer than any that the sink could carry is refused by the sink; but without edges, a stream is cut to fit. */
+/* A message longer than any that the sink could carry is refused by the sink; but without edges, a
+ * stream is cut to fit. */
 static size_t frame_limit(const struct session *session, unsigned s)
 {
 	uint64_t most = session_row(session, !s)->max_message;
 
-	if (session->side[s].framing == SPLICED_FRAMING_NONE && most && most < session->side[s].max_frame)
+	if (session->side[s].framing == SPLICED_FRAMING_NONE && most &&
+	    most < session->side[s].max_frame)
 		return most;
 	return session->side[s].max_frame;
 }
 
-/* Whether the rest of a frame may never come while the `len` bytes of it stay in the socket. MSG_PEEK stops at an urgent byte, and for ever
- * at descriptors. How much a UNIX socket holds is up to its sender's buffer, where each piece counts some 700 bytes more than it has: nobody
- * here knows when that one waits. A TCP socket may have less of a buffer than was asked for. */
+/* Whether the rest of a frame may never come while the `len` bytes of it stay in the socket.
+ * MSG_PEEK stops at an urgent byte, and for ever at descriptors. How much a UNIX socket holds is up
+ * to its sender's buffer, where each piece counts some 700 bytes more than it has: nobody here
+ * knows when that one waits. A TCP socket may have less of a buffer than was asked for. */
 static bool is_held_up(struct session *session, unsigned s, size_t len)
 {
 	return !is(session, s, SPLICED_TCP_INFO) || urgent_hides(session, s, len) ||
-	       socket_granted(session_fd(session, s), SOCKET_RECEIVES) < endpoint_least_rcvbuf(session_endpoint(session, s));
+	       socket_granted(session_fd(session, s), SOCKET_RECEIVES) <
+		       endpoint_least_rcvbuf(session_endpoint(session, s));
 }
 
 /* The stage of a socket whose queue does for most frames is given back once it is empty. */
 static void leave_stage(struct session *session, unsigned s)
 {
-	if (session->side[s].unpeeked && !session->side[s].owed && !session->side[s].stage_end && !is(session, s, SPLICED_TCP_INFO))
+	if (session->side[s].unpeeked && !session->side[s].owed && !session->side[s].stage_end &&
+	    !is(session, s, SPLICED_TCP_INFO))
 		session->side[s].unpeeked = !stage_give_back(session, s);
 }
 
@@ -357,7 +376,8 @@ static void leave_stage(struct session *session, unsigned s)
 static int move_frames(struct session *session, unsigned s)
 {
 	struct buffers *buffers = session->thread->buffers;
-	size_t limit = frame_limit(session, s), at_most = 4 * limit, at = 0, ends[FRAMES_AT_ONCE], bytes = 0;
+	size_t limit = frame_limit(session, s), at_most = 4 * limit, at = 0, ends[FRAMES_AT_ONCE],
+	       bytes = 0;
 	unsigned most = is(session, !s, SPLICED_RELIABLE) ? 1 : FRAMES_AT_ONCE, count = 0, taken;
 	struct framing_found found;
 	ssize_t n;
@@ -369,7 +389,8 @@ static int move_frames(struct session *session, unsigned s)
 	if (n < 0)
 		return without_message(session, s, source_judge(session, s, (int)-n));
 	while (count < most) {
-		r = framing_decode(session->side[s].framing, buffers->bytes + at, (size_t)n - at, limit, &found);
+		r = framing_decode(session->side[s].framing, buffers->bytes + at, (size_t)n - at,
+				   limit, &found);
 		if (r <= 0)
 			break;
 		at += found.consumed;
@@ -380,7 +401,8 @@ static int move_frames(struct session *session, unsigned s)
 		session->side[s].unpeeked = true;
 		return 0;
 	}
-	if (!count && !r && n && ended_well(session, s) && framing_decode_rest(session->side[s].framing, buffers->bytes, (size_t)n, &found)) {
+	if (!count && !r && n && ended_well(session, s) &&
+	    framing_decode_rest(session->side[s].framing, buffers->bytes, (size_t)n, &found)) {
 		ends[count] = (size_t)n;
 		buffers->messages[count++] = (struct iovec){(void *)found.message, found.len};
 	}
@@ -409,7 +431,8 @@ static bool has(const struct session *session, unsigned d, uint32_t flag)
 	return session_record(session)->direction[d].flags & flag;
 }
 
-/* What is on its way already is taken out of the source's queue, where that was not possible before. */
+/* What is on its way already is taken out of the source's queue, where that was not possible
+ * before. */
 static int pay(struct session *session, unsigned s)
 {
 	int r = is_message(session, s) ? source_consume(session, s) : take_off(session, s, 0);
@@ -434,22 +457,26 @@ static int move_once(struct session *session, unsigned s)
 	return takes_batches(session, s) ? move_batch(session, s) : move_peeked(session, s);
 }
 
-/* The source has said its last, and all of it is in the sink. A sink without connections has no end to be told. */
+/* The source has said its last, and all of it is in the sink. A sink without connections has no end
+ * to be told. */
 static int end(struct session *session, unsigned d)
 {
 	if (has(session, d, DIRECTION_RESET))
 		return RELAY_SOURCE_RESET;
-	if (session->side[!d].receive_only || is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
+	if (session->side[!d].receive_only ||
+	    is(session, !d, SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
 		session_record(session)->direction[d].flags |= DIRECTION_FIN_SENT;
 		return RELAY_DONE;
 	}
 	return relay_finish(session, d);
 }
 
-/* Whether there is anything to move: while the sink takes nothing, only a source whose messages are then dropped. */
+/* Whether there is anything to move: while the sink takes nothing, only a source whose messages are
+ * then dropped. */
 static bool may_move(const struct session *session, unsigned d)
 {
-	return (session->side[d].readable || session->side[d].stage_news) && !has(session, d, DIRECTION_EOF);
+	return (session->side[d].readable || session->side[d].stage_news) &&
+	       !has(session, d, DIRECTION_EOF);
 }
 
 static int exchange_step(struct session *session, unsigned d)

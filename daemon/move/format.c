@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Formats at work. A frame is made from a copy of the format's state, and the copy becomes the state when the frame is on its way: a
- * far end that is not ready, and a worker that dies, repeat a frame and lose none. The state lies twice in the flow's record, so that a
- * worker that dies while it writes one leaves the other whole.
+ * Formats at work. A frame is made from a copy of the format's state, and the copy becomes the
+ * state when the frame is on its way: a far end that is not ready, and a worker that dies, repeat a
+ * frame and lose none. The state lies twice in the flow's record, so that a worker that dies while
+ * it writes one leaves the other whole.
  */
 #include "move/format.h"
 
@@ -19,8 +20,10 @@
 
 static struct spliced_consumer consumer_of(const struct session *session, unsigned s, void *state)
 {
-	return (struct spliced_consumer){.size = sizeof(struct spliced_consumer), .fd = session_fd(session, s),
-					 .options = &session_leg(session, s)->options, .state = state};
+	return (struct spliced_consumer){.size = sizeof(struct spliced_consumer),
+					 .fd = session_fd(session, s),
+					 .options = &session_leg(session, s)->options,
+					 .state = state};
 }
 
 static void keep_state(struct session *session, const void *state)
@@ -35,10 +38,11 @@ static void keep_state(struct session *session, const void *state)
 /* What makes the next frame: one of the format's three callbacks. */
 struct maker {
 	const struct spliced_message *message; /* encode */
-	int why;                               /* else resync; 0: preamble */
+	int why;			       /* else resync; 0: preamble */
 };
 
-static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state, void *frame)
+static int make_frame(struct session *session, unsigned s, const struct maker *maker, void *state,
+		      void *frame)
 {
 	const struct spliced_format *format = session->side[s].format;
 	const struct family *family = session_leg(session, s)->family;
@@ -47,11 +51,17 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 	int n = 0;
 
 	if (maker->message)
-		n = (int)CALLBACK(family, encode, format->encode(&consumer, maker->message, frame, size));
+		n = (int)CALLBACK(family, encode,
+				  format->encode(&consumer, maker->message, frame, size));
 	else if (maker->why)
-		n = format->resync ? (int)CALLBACK(family, resync, format->resync(&consumer, maker->why, frame, size)) : 0;
+		n = format->resync
+			    ? (int)CALLBACK(family, resync,
+					    format->resync(&consumer, maker->why, frame, size))
+			    : 0;
 	else
-		n = format->preamble ? (int)CALLBACK(family, preamble, format->preamble(&consumer, frame, size)) : 0;
+		n = format->preamble ? (int)CALLBACK(family, preamble,
+						     format->preamble(&consumer, frame, size))
+				     : 0;
 	session->late = consumer.late;
 	if (consumer.wake && (!session->wake || consumer.wake < session->wake)) {
 		session->wake = consumer.wake;
@@ -63,15 +73,18 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 enum drop format_drop_reason(int error)
 {
 	switch (error) {
-	case -EPERM: return DROPPED_SENDER;
-	case -EMSGSIZE: return DROPPED_OVERSIZE;
-	case CALLBACK_REFUSED: return DROPPED_POISON;
+	case -EPERM:
+		return DROPPED_SENDER;
+	case -EMSGSIZE:
+		return DROPPED_OVERSIZE;
+	case CALLBACK_REFUSED:
+		return DROPPED_POISON;
 	}
 	return DROPPED_FORMAT;
 }
 
-/* Makes frames until there are no more, and sends them; the state is kept as far as they are on their way. 0: all; positive: why
- * not. */
+/* Makes frames until there are no more, and sends them; the state is kept as far as they are on
+ * their way. 0: all; positive: why not. */
 static int send_made(struct session *session, unsigned s, const struct maker *maker)
 {
 	struct buffers *buffers = session->thread->buffers;
@@ -82,14 +95,18 @@ static int send_made(struct session *session, unsigned s, const struct maker *ma
 		unsigned count = 0, taken = 0;
 		int n = 0, r;
 
-		memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now],
+		memcpy(buffers->states[0],
+		       session_flow(session)->format[session_flow(session)->format_now],
 		       LEDGER_FORMAT_STATE_MAX);
 		while (count < BUFFERS_FRAMES && used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
-			memcpy(buffers->states[count + 1], buffers->states[count], LEDGER_FORMAT_STATE_MAX);
-			n = make_frame(session, s, maker, buffers->states[count + 1], buffers->frames + used);
+			memcpy(buffers->states[count + 1], buffers->states[count],
+			       LEDGER_FORMAT_STATE_MAX);
+			n = make_frame(session, s, maker, buffers->states[count + 1],
+				       buffers->frames + used);
 			if (n <= 0)
 				break;
-			buffers->messages[count++] = (struct iovec){buffers->frames + used, (size_t)n};
+			buffers->messages[count++] =
+				(struct iovec){buffers->frames + used, (size_t)n};
 			used += (size_t)n;
 		}
 		more = n > 0;
@@ -115,7 +132,8 @@ static void count_lost(const struct session *session)
 	ledger_count(&session_counter(session)->lost, 1);
 }
 
-/* Tells the format where messages are missing, and counts what it says is so. What finds no room now is told before anything else later. */
+/* Tells the format where messages are missing, and counts what it says is so. What finds no room
+ * now is told before anything else later. */
 static int tell_gaps(struct session *session, unsigned s)
 {
 	static const struct {
@@ -156,23 +174,27 @@ int format_encode(struct session *session, unsigned s, const struct spliced_mess
 
 /* ---- rings ---- */
 
-/* Frames that are made from several messages. The state that frame i was made from is states[i], what comes after the last one is
- * states[count]: so wherever the sink stops, the rest can be made again. */
+/* Frames that are made from several messages. The state that frame i was made from is states[i],
+ * what comes after the last one is states[count]: so wherever the sink stops, the rest can be made
+ * again. */
 struct batch {
-	unsigned count;                   /* frames */
-	unsigned messages;                /* that are done with, when all frames are on their way */
+	unsigned count;			  /* frames */
+	unsigned messages;		  /* that are done with, when all frames are on their way */
 	unsigned message[BUFFERS_FRAMES]; /* that each frame is of */
 	size_t used;
 };
 
 /* One message's frames. False: there is no room for all of them. */
-static bool add_frames(struct session *session, unsigned s, const struct spliced_message *message, struct batch *batch)
+static bool add_frames(struct session *session, unsigned s, const struct spliced_message *message,
+		       struct batch *batch)
 {
 	struct buffers *buffers = session->thread->buffers;
 	const struct maker maker = {.message = message};
 
-	while (batch->count < BUFFERS_FRAMES && batch->used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
-		uint8_t *frame = buffers->frames + batch->used, *after = buffers->states[batch->count + 1];
+	while (batch->count < BUFFERS_FRAMES &&
+	       batch->used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
+		uint8_t *frame = buffers->frames + batch->used,
+			*after = buffers->states[batch->count + 1];
 		int n;
 
 		memcpy(after, buffers->states[batch->count], LEDGER_FORMAT_STATE_MAX);
@@ -200,11 +222,13 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 	unsigned taken = 0, done;
 	int r = 0;
 
-	memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now], LEDGER_FORMAT_STATE_MAX);
+	memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now],
+	       LEDGER_FORMAT_STATE_MAX);
 	do {
 		struct spliced_message message = {.size = sizeof message};
 
-		*more = CALLBACK(leg->family, next, leg->family->plugin.next(ring, &leg->options, &message)) > 0;
+		*more = CALLBACK(leg->family, next,
+				 leg->family->plugin.next(ring, &leg->options, &message)) > 0;
 		if (!*more)
 			break;
 		*more = add_frames(session, s, &message, &batch);

@@ -24,14 +24,16 @@ static enum config_overflow overflow_of(const struct session *session, unsigned 
 {
 	if (session->route->overflow != OVERFLOW_AUTO)
 		return session->route->overflow;
-	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that tells what was lost is better
-	 * served by the kernel's count than by ours. */
-	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) || session->side[side].format
+	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that
+	 * tells what was lost is better served by the kernel's count than by ours. */
+	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) ||
+			       session->side[side].format
 		       ? OVERFLOW_BLOCK
 		       : OVERFLOW_DROP_NEW;
 }
 
-static enum spliced_framing framing_at(const struct session *session, unsigned side, const struct config_endpoint *endpoint)
+static enum spliced_framing framing_at(const struct session *session, unsigned side,
+				       const struct config_endpoint *endpoint)
 {
 	enum spliced_framing framing = endpoint->framing;
 
@@ -43,7 +45,8 @@ static enum spliced_framing framing_at(const struct session *session, unsigned s
 void mover_forget_frames(struct session *session, const struct config_endpoint *next)
 {
 	bool messages = next->legs[0].row->capabilities & SPLICED_BOUNDARIES;
-	enum spliced_framing framing = messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
+	enum spliced_framing framing =
+		messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
 
 	if (!session->mover || !session->direction[0].fill || framing == session->side[1].framing)
 		return;
@@ -52,20 +55,23 @@ void mover_forget_frames(struct session *session, const struct config_endpoint *
 
 void mover_plan(struct session *session)
 {
-	session->exchanges = is_message(session, 0) || is_message(session, 1) ||
-			     session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
+	session->exchanges =
+		is_message(session, 0) || is_message(session, 1) ||
+		session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
 	for (unsigned side = 0; side < 2; side++)
 		session->side[side].format = session_endpoint(session, side)->format;
 	for (unsigned side = 0; side < 2; side++) {
-		session->side[side].framing = session->exchanges && !is_message(session, side)
-						 ? framing_at(session, side, session_endpoint(session, side))
-						 : SPLICED_FRAMING_UNSET;
+		session->side[side].framing =
+			session->exchanges && !is_message(session, side)
+				? framing_at(session, side, session_endpoint(session, side))
+				: SPLICED_FRAMING_UNSET;
 		session->side[side].max_frame = session_endpoint(session, side)->max_frame;
 		session->side[side].overflow = overflow_of(session, side);
-		session->side[side].receive_only =
-			config_is_receive_only(session_endpoint(session, side), session_leg(session, side));
+		session->side[side].receive_only = config_is_receive_only(
+			session_endpoint(session, side), session_leg(session, side));
 	}
-	session->keeps = session->route->n_targets > 1 && !lane_is(session) && is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
+	session->keeps = session->route->n_targets > 1 && !lane_is(session) &&
+			 is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
 	session->roams = roam_is_asked(session);
 	session->mover = session->exchanges ? &exchange_mover : &relay_mover;
 }

@@ -2,11 +2,12 @@
 /*
  * Receiving. What surprised us about the kernel:
  *
- *   - Descriptors (SCM_RIGHTS) that find room among the control data are installed, at each peek anew. Without room they are discarded, and
- *     MSG_CTRUNC says so: but it says the same of credentials, time stamps and whatever else was asked for and found no room.
+ *   - Descriptors (SCM_RIGHTS) that find room among the control data are installed, at each peek
+ * anew. Without room they are discarded, and MSG_CTRUNC says so: but it says the same of
+ * credentials, time stamps and whatever else was asked for and found no room.
  *   - Credentials come first. Where they are needed there is room for them and not one byte more.
- *   - A socket's pending error comes before its messages, also between the peek and the call that consumes; a netlink socket with a
- *     dump under way that finds no room makes a new one at each call.
+ *   - A socket's pending error comes before its messages, also between the peek and the call that
+ * consumes; a netlink socket with a dump under way that finds no room makes a new one at each call.
  *   - TIPC refuses to read into no room at all: what is consumed has a byte to go to.
  */
 #include "move/receive.h"
@@ -31,7 +32,8 @@ static size_t control_size(const struct spliced_row *row)
 
 void receive_prepare(int fd, const struct spliced_row *row)
 {
-	if (row->capabilities & SPLICED_BOUNDARIES && row->capabilities & (SPLICED_CREDENTIALS | SPLICED_PASSES_FDS))
+	if (row->capabilities & SPLICED_BOUNDARIES &&
+	    row->capabilities & (SPLICED_CREDENTIALS | SPLICED_PASSES_FDS))
 		socket_tell_only_credentials(fd, row->capabilities & SPLICED_CREDENTIALS);
 }
 
@@ -42,13 +44,19 @@ static bool is_stripped(const struct spliced_row *row, const struct msghdr *head
 
 static void aim(struct buffers *buffers, unsigned i, size_t size, size_t control)
 {
-	buffers->in_parts[i] = (struct iovec){buffers->bytes + i * (BUFFERS_HEADROOM + size) + BUFFERS_HEADROOM, size};
-	buffers->in[i].msg_hdr = (struct msghdr){
-		.msg_iov = &buffers->in_parts[i], .msg_iovlen = 1, .msg_name = &buffers->from[i],
-		.msg_namelen = sizeof buffers->from[i], .msg_control = control ? buffers->control[i] : NULL, .msg_controllen = control};
+	buffers->in_parts[i] = (struct iovec){
+		buffers->bytes + i * (BUFFERS_HEADROOM + size) + BUFFERS_HEADROOM, size};
+	buffers->in[i].msg_hdr =
+		(struct msghdr){.msg_iov = &buffers->in_parts[i],
+				.msg_iovlen = 1,
+				.msg_name = &buffers->from[i],
+				.msg_namelen = sizeof buffers->from[i],
+				.msg_control = control ? buffers->control[i] : NULL,
+				.msg_controllen = control};
 }
 
-int receive_messages(struct buffers *buffers, int fd, const struct spliced_row *row, size_t size, unsigned count, int flags)
+int receive_messages(struct buffers *buffers, int fd, const struct spliced_row *row, size_t size,
+		     unsigned count, int flags)
 {
 	ssize_t n;
 
@@ -66,7 +74,8 @@ int receive_messages(struct buffers *buffers, int fd, const struct spliced_row *
 	return 1;
 }
 
-unsigned receive_count_stripped(const struct buffers *buffers, const struct spliced_row *row, unsigned count)
+unsigned receive_count_stripped(const struct buffers *buffers, const struct spliced_row *row,
+				unsigned count)
 {
 	unsigned stripped = 0;
 
@@ -75,7 +84,8 @@ unsigned receive_count_stripped(const struct buffers *buffers, const struct spli
 	return stripped;
 }
 
-/* An empty queue is believed at the second time only: the message that was seen in it cannot have gone. */
+/* An empty queue is believed at the second time only: the message that was seen in it cannot have
+ * gone. */
 bool receive_take(int fd, const struct spliced_row *row, struct receive_taken *ret)
 {
 	_Alignas(struct cmsghdr) char control[CREDENTIALS_SIZE];

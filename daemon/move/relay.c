@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The relay. It owns the pipe while bytes are in it; the record names the pipe before the first byte enters and forgets
- * it after the last has left. What surprised us about the kernel:
+ * The relay. It owns the pipe while bytes are in it; the record names the pipe before the first
+ * byte enters and forgets it after the last has left. What surprised us about the kernel:
  *
- *   - After a reset, one call reports it and the next read says 0, as a FIN would: hence the look at TCP_INFO, and the
- *     RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN had come before the reset.
- *   - A splice that moves less than asked for proves that the source is empty only if the pipe cannot have run out of
- *     slots: every piece takes one, if it is a single byte.
- *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent with descriptors does, and, where they
- *     were asked for, a change of the sender's credentials.
- *   - Data received before a reset can still be read after it, and is passed on as a direct connection would.
+ *   - After a reset, one call reports it and the next read says 0, as a FIN would: hence the look
+ * at TCP_INFO, and the RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN had
+ * come before the reset.
+ *   - A splice that moves less than asked for proves that the source is empty only if the pipe
+ * cannot have run out of slots: every piece takes one, if it is a single byte.
+ *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent
+ * with descriptors does, and, where they were asked for, a change of the sender's credentials.
+ *   - Data received before a reset can still be read after it, and is passed on as a direct
+ * connection would.
  */
 #include "move/relay.h"
 
@@ -30,7 +32,7 @@
 
 enum {
 	RELAY_CHUNK = 512 << 10, /* bytes asked for at once */
-	RELAY_ROUNDS = 4,        /* chunks a turn */
+	RELAY_ROUNDS = 4,	 /* chunks a turn */
 };
 
 static bool has(const struct ledger_direction *direction, uint32_t flag)
@@ -44,8 +46,9 @@ static void note_end(struct session *session, unsigned d)
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
 
-	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset does, and that is announced
-	 * (EPOLLERR). After FIN and reset the read says 0 as after a FIN alone, and the reset is still to be taken. */
+	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset
+	 * does, and that is announced (EPOLLERR). After FIN and reset the read says 0 as after a
+	 * FIN alone, and the reset is still to be taken. */
 	if (session->side[d].failed && !has(direction, DIRECTION_RESET) &&
 	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
 	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
@@ -55,7 +58,8 @@ static void note_end(struct session *session, unsigned d)
 	session->moved = true;
 }
 
-/* The source did not give anything. 0: it may be asked again, or its end is noted; else as relay_step(). */
+/* The source did not give anything. 0: it may be asked again, or its end is noted; else as
+ * relay_step(). */
 static int read_failed(struct session *session, unsigned d, int error)
 {
 	switch (fault_of(error)) {
@@ -86,7 +90,8 @@ static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
 static bool has_more(const struct session *session, unsigned d)
 {
 	return session->side[d].hangup || session->side[d].urgent ||
-	       (session_row(session, d)->capabilities & SPLICED_PASSES_FDS && socket_unread(session_fd(session, d)) > 0);
+	       (session_row(session, d)->capabilities & SPLICED_PASSES_FDS &&
+		socket_unread(session_fd(session, d)) > 0);
 }
 
 /* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
@@ -99,10 +104,12 @@ static int fill_pipe(struct session *session, unsigned d)
 
 	if (!direction_borrow_pipe(session, d, 0))
 		return RELAY_STARVED;
-	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL, session->direction[d].proof ? PIPE_SMALL_BYTES : RELAY_CHUNK,
+	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL,
+		   session->direction[d].proof ? PIPE_SMALL_BYTES : RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 	if (stopped_early(session, d, n)) {
-		r = urgent_take(session, d, record->direction[d].pipe, &session->direction[d].fill, false);
+		r = urgent_take(session, d, record->direction[d].pipe, &session->direction[d].fill,
+				false);
 		if (r != URGENT_NONE)
 			return r == URGENT_NO_ROOM ? RELAY_STARVED : 0;
 		errno = EAGAIN;
@@ -138,7 +145,8 @@ static int write_failed(struct session *session, unsigned d, int error)
 		return RELAY_STARVED;
 	case FAULT_MESSAGE:
 	case FAULT_PEER:
-		/* UNIX refuses what is written by EPIPE, also where it has another error for who reads. */
+		/* UNIX refuses what is written by EPIPE, also where it has another error for who
+		 * reads. */
 		pending = socket_take_error(session_record(session)->fd[!d]);
 		direction_note_reset(session, !d, pending ? -pending : error);
 		return RELAY_SINK_RESET;
@@ -168,7 +176,8 @@ int relay_drain_pipe(struct session *session, unsigned d)
 	return 0;
 }
 
-/* The last FIN of a TCP session: both sides have been read to their end, and close(2), which follows at once, says FIN. */
+/* The last FIN of a TCP session: both sides have been read to their end, and close(2), which
+ * follows at once, says FIN. */
 static bool close_says_it(const struct session *session, unsigned d)
 {
 	return has(&session_record(session)->direction[!d], DIRECTION_FIN_SENT) &&
@@ -195,13 +204,16 @@ int relay_finish(struct session *session, unsigned d)
 		return RELAY_DONE;
 	direction->flags |= DIRECTION_FIN_SENT;
 	session->moved = true;
-	/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a moment, session_serve.c. */
-	if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE && !close_says_it(session, d))
+	/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a
+	 * moment, session_serve.c. */
+	if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE &&
+	    !close_says_it(session, d))
 		return say_end(session, d);
 	return RELAY_DONE;
 }
 
-/* Fills and drains by turns. 0: the source gives no more now, and the pipe is empty; else as relay_step(). */
+/* Fills and drains by turns. 0: the source gives no more now, and the pipe is empty; else as
+ * relay_step(). */
 static int move(struct session *session, unsigned d)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[d];
@@ -210,7 +222,8 @@ static int move(struct session *session, unsigned d)
 	if (session->direction[d].fill && !session->side[!d].writable)
 		return RELAY_BLOCKED;
 	r = relay_drain_pipe(session, d);
-	for (int round = 0; !r && session->side[d].readable && !has(direction, DIRECTION_EOF); round++) {
+	for (int round = 0; !r && session->side[d].readable && !has(direction, DIRECTION_EOF);
+	     round++) {
 		if (round == RELAY_ROUNDS)
 			return RELAY_MORE;
 		r = fill_pipe(session, d);

@@ -22,13 +22,15 @@ int ring_map(struct session *session, unsigned side)
 	struct spliced_ring *ring;
 	int r;
 
-	if (session->side[side].ring || !(leg->row->capabilities & SPLICED_FEED) || !leg->family->plugin.map)
+	if (session->side[side].ring || !(leg->row->capabilities & SPLICED_FEED) ||
+	    !leg->family->plugin.map)
 		return 0;
 	ring = calloc(1, sizeof *ring);
 	if (!ring)
 		return -ENOMEM;
 	ring->size = sizeof *ring;
-	r = (int)CALLBACK(leg->family, map, leg->family->plugin.map(session_fd(session, side), &leg->options, ring));
+	r = (int)CALLBACK(leg->family, map,
+			  leg->family->plugin.map(session_fd(session, side), &leg->options, ring));
 	if (!r && ring->memory)
 		session->side[side].ring = ring;
 	else
@@ -98,7 +100,9 @@ int ring_move(struct session *session, unsigned s, bool *large)
 	while (count < BUFFERS_BATCH) {
 		struct spliced_message message = {.size = sizeof message};
 
-		n = (int)CALLBACK(leg->family, next, leg->family->plugin.next(session->side[s].ring, &leg->options, &message));
+		n = (int)CALLBACK(
+			leg->family, next,
+			leg->family->plugin.next(session->side[s].ring, &leg->options, &message));
 		if (n <= 0)
 			break;
 		messages[count++] = (struct iovec){(void *)message.data, message.len};

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Roaming. What surprised us about the kernel: a UDP socket that is not connected is told of no error, unless it asks for them (IP_RECVERR),
- * and then they have to be taken out of a queue of their own; and one that was connected and is so no more has forgotten which device it
- * was bound to. So which address the kernel would send from is found out by another socket.
+ * Roaming. What surprised us about the kernel: a UDP socket that is not connected is told of no
+ * error, unless it asks for them (IP_RECVERR), and then they have to be taken out of a queue of
+ * their own; and one that was connected and is so no more has forgotten which device it was bound
+ * to. So which address the kernel would send from is found out by another socket.
  */
 #include "move/roam.h"
 
@@ -33,11 +34,14 @@ void roam_aim(struct session *session, const struct address *address)
 int roam_begin(struct session *session, int fd, const struct address *address)
 {
 	struct address local;
-	int probe = endpoint_open(session_endpoint(session, 1), session_record(session)->connect_leg), r;
+	int probe = endpoint_open(session_endpoint(session, 1),
+				  session_record(session)->connect_leg),
+	    r;
 
 	if (probe < 0)
 		return probe;
-	r = address->len > sizeof session_flow(session)->far ? -EAFNOSUPPORT : socket_connect(probe, address);
+	r = address->len > sizeof session_flow(session)->far ? -EAFNOSUPPORT
+							     : socket_connect(probe, address);
 	if (!r)
 		r = socket_sender_address(probe, &local);
 	close(probe);
@@ -70,7 +74,8 @@ bool roam_hears(struct session *session, const struct msghdr *received)
 		return false;
 	memcpy(&from.storage, received->msg_name, from.len);
 	memcpy(&far.storage, flow->far, far.len);
-	if (session_endpoint(session, 1)->reply_from == REPLY_FROM_HOST && !address_is_same_host(&from, &far))
+	if (session_endpoint(session, 1)->reply_from == REPLY_FROM_HOST &&
+	    !address_is_same_host(&from, &far))
 		return false;
 	if (!address_equal(&from, &far))
 		roam_aim(session, &from);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sinks. What surprised us about the kernel: a UDP socket reports the ICMP error of an earlier datagram at the next call,
- * which then did nothing: it is called again. A UNIX datagram socket whose peer has died says ECONNREFUSED for ever, also when
- * a new socket has taken the peer's name: it must be connected anew. And only a connected socket tells when there is room again:
- * the others are asked from time to time.
+ * Sinks. What surprised us about the kernel: a UDP socket reports the ICMP error of an earlier
+ * datagram at the next call, which then did nothing: it is called again. A UNIX datagram socket
+ * whose peer has died says ECONNREFUSED for ever, also when a new socket has taken the peer's name:
+ * it must be connected anew. And only a connected socket tells when there is room again: the others
+ * are asked from time to time.
  */
 #include "move/sink.h"
 
@@ -33,8 +34,9 @@
 #include <unistd.h>
 
 enum {
-	POLL_MS = 2,            /* before a sink that cannot tell is asked again, doubled each time that it takes nothing, */
-	POLL_DOUBLINGS = 5,     /* so often */
+	POLL_MS = 2, /* before a sink that cannot tell is asked again, doubled each time that it
+			takes nothing, */
+	POLL_DOUBLINGS = 5,	/* so often */
 	HELD_BYTES = 128 << 10, /* of messages for a target that is being connected */
 };
 
@@ -61,7 +63,8 @@ bool sink_is_void(const struct session *session, unsigned d)
 static void warn_of_answer(const struct session *session)
 {
 	if (!atomic_load(&session_counter(session)->dropped[DROPPED_UNEXPECTED]))
-		log_warning("route %s: target %s sends replies, but replies = 0: they are dropped", session->route->name,
+		log_warning("route %s: target %s sends replies, but replies = 0: they are dropped",
+			    session->route->name,
 			    session->route->targets[session_record(session)->target].name);
 }
 
@@ -103,7 +106,8 @@ static bool is_satisfied(const struct session *session, unsigned d)
 
 /* ---- message sockets ---- */
 
-static void aim(struct session *session, unsigned d, const struct iovec *message, struct mmsghdr *header)
+static void aim(struct session *session, unsigned d, const struct iovec *message,
+		struct mmsghdr *header)
 {
 	struct ledger_flow *flow = session_flow(session);
 
@@ -128,7 +132,9 @@ static int blocked(struct session *session, unsigned d, bool tells)
 {
 	session_believe_unwritable(session, !d);
 	if (!tells || (d == 1 && session_is_handed_in(session))) {
-		session_look_again(session, session->thread->loop.now + (POLL_MS * NSEC_PER_MSEC << session->direction[d].polls));
+		session_look_again(session,
+				   session->thread->loop.now + (POLL_MS * NSEC_PER_MSEC
+								<< session->direction[d].polls));
 		if (session->direction[d].polls < POLL_DOUBLINGS)
 			session->direction[d].polls++;
 	}
@@ -145,7 +151,23 @@ bool sink_has_room(struct session *session, unsigned d)
 	return false;
 }
 
-/* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; else as sink_send(). */
+/* As judge(), of a socket whose connection ends with this error, unless another target takes over.
+ */
+static int judge_connection(struct session *session, unsigned d, int error)
+{
+	enum fault fault = fault_of(error);
+
+	if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept &&
+	    mover_tell_lost(session, -error))
+		return SINK_RECONNECT;
+	if (fault == FAULT_CALL)
+		return -error;
+	direction_note_reset(session, !d, error);
+	return RELAY_SINK_RESET;
+}
+
+/* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; else as
+ * sink_send(). */
 static int judge(struct session *session, unsigned d, int error, bool second)
 {
 	uint64_t capabilities = session_row(session, !d)->capabilities;
@@ -157,8 +179,11 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	case FAULT_INTERRUPTED:
 		return second ? blocked(session, d, false) : -EAGAIN;
 	case FAULT_BLOCKED:
-		/* A connected netlink socket says that its peer's buffer is full, and never that there is room again. */
-		return blocked(session, d, capabilities & SPLICED_RELIABLE || !(capabilities & SPLICED_CONNECTIONLESS));
+		/* A connected netlink socket says that its peer's buffer is full, and never that
+		 * there is room again. */
+		return blocked(session, d,
+			       capabilities & SPLICED_RELIABLE ||
+				       !(capabilities & SPLICED_CONNECTIONLESS));
 	case FAULT_SHORTAGE:
 		return blocked(session, d, false);
 	case FAULT_MESSAGE:
@@ -168,14 +193,8 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	case FAULT_CALL:
 		break;
 	}
-	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED))) {
-		if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept && mover_tell_lost(session, -error))
-			return SINK_RECONNECT;
-		if (fault == FAULT_CALL)
-			return -error;
-		direction_note_reset(session, !d, error);
-		return RELAY_SINK_RESET;
-	}
+	if (!(capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED)))
+		return judge_connection(session, d, error);
 	if (capabilities & SPLICED_RELIABLE && d == 0 &&
 	    (error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE)) {
 		/* It may be back at its address. */
@@ -187,7 +206,8 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 			sink_return(session, d);
 		return SINK_RECONNECT;
 	}
-	if (error == ECONNREFUSED && (!second || absent_is_waited_for(session, d)) && !(capabilities & SPLICED_RELIABLE)) {
+	if (error == ECONNREFUSED && (!second || absent_is_waited_for(session, d)) &&
+	    !(capabilities & SPLICED_RELIABLE)) {
 		sink_return(session, d);
 		return absent_is_waited_for(session, d) ? RELAY_STARVED : -EAGAIN;
 	}
@@ -212,8 +232,8 @@ static int judge_repeated(struct session *session, int error)
 	return r;
 }
 
-/* What was kept goes to the member of the pool that is connected now, before anything else. It is counted already. 0; or as
- * sink_send(). */
+/* What was kept goes to the member of the pool that is connected now, before anything else. It is
+ * counted already. 0; or as sink_send(). */
 static int repeat(struct session *session)
 {
 	struct ledger_flow *flow = session_flow(session);
@@ -228,7 +248,8 @@ static int repeat(struct session *session)
 		return RELAY_BLOCKED;
 	if (kept_read(session, bytes, &part.iov_len)) {
 		aim(session, 0, &part, &header);
-		if (sendmsg(session_fd(session, 1), &header.msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		if (sendmsg(session_fd(session, 1), &header.msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) <
+		    0)
 			r = judge_repeated(session, errno);
 		session->moved |= !r;
 	} else {
@@ -239,15 +260,16 @@ static int repeat(struct session *session)
 	return r;
 }
 
-/* Whether a first message that could not be sent is kept, and nowhere else: it is out of its queue. */
+/* Whether a first message that could not be sent is kept, and nowhere else: it is out of its queue.
+ */
 static bool is_kept_alone(const struct session *session, unsigned d)
 {
-	return d == 0 && session_flow(session)->kept && !session_flow(session)->messages[0] && session_is_handed_in(session) &&
-	       !session_blocks(session, 0);
+	return d == 0 && session_flow(session)->kept && !session_flow(session)->messages[0] &&
+	       session_is_handed_in(session) && !session_blocks(session, 0);
 }
 
-static int send_messages(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
-			 unsigned *taken)
+static int send_messages(struct session *session, unsigned d, const struct iovec *messages,
+			 unsigned count, unsigned *taken)
 {
 	struct mmsghdr *out = session->thread->buffers->out;
 	bool second = false, waits = absent_is_waited_for(session, d);
@@ -259,7 +281,8 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 			kept_add(session, &messages[*taken]);
 	}
 	while (*taken < count) {
-		unsigned most = waits ? 1 : BUFFERS_BATCH, batch = count - *taken < most ? count - *taken : most;
+		unsigned most = waits ? 1 : BUFFERS_BATCH,
+			 batch = count - *taken < most ? count - *taken : most;
 		uint64_t bytes = 0;
 
 		for (unsigned i = 0; i < batch; i++)
@@ -293,7 +316,8 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 }
 
 /* To a socket whose family looks at each message first. */
-static int send_judged(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
+static int send_judged(struct session *session, unsigned d, const struct iovec *messages,
+		       unsigned count, unsigned *taken)
 {
 	const struct config_leg *leg = session_leg(session, !d);
 	int r = 0;
@@ -302,7 +326,9 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
 		const struct iovec *message = &messages[*taken];
 		unsigned sent = 0;
 
-		if (CALLBACK(leg->family, outgoing, leg->family->plugin.outgoing(&leg->options, message->iov_base, message->iov_len)) < 0) {
+		if (CALLBACK(leg->family, outgoing,
+			     leg->family->plugin.outgoing(&leg->options, message->iov_base,
+							  message->iov_len)) < 0) {
 			sink_drop(session, DROPPED_FORBIDDEN, 1);
 			++*taken;
 			continue;
@@ -319,9 +345,10 @@ static void close_up(struct session *session, unsigned d)
 	session->direction[d].fill = HELD_BYTES;
 }
 
-/* What comes from peers that cannot be held back, while the target is being connected: it waits in a pipe, each message behind its
- * length. */
-static int hold(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
+/* What comes from peers that cannot be held back, while the target is being connected: it waits in
+ * a pipe, each message behind its length. */
+static int hold(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
+		unsigned *taken)
 {
 	ssize_t n;
 
@@ -347,7 +374,8 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 	return 0;
 }
 
-/* The next whole message of those that were held. False: there is none; *at is then behind the last that is whole. */
+/* The next whole message of those that were held. False: there is none; *at is then behind the last
+ * that is whole. */
 static bool next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
 {
 	uint32_t len;
@@ -362,13 +390,15 @@ static bool next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
 	return true;
 }
 
-bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
+bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, size_t *at,
+		       struct iovec *ret)
 {
 	struct framing_found found;
 
 	if (!session->side[1].framing)
 		return next_held(bytes, n, at, ret);
-	if (n == *at || framing_decode(session->side[1].framing, bytes + *at, n - *at, session->side[1].max_frame, &found) <= 0)
+	if (n == *at || framing_decode(session->side[1].framing, bytes + *at, n - *at,
+				       session->side[1].max_frame, &found) <= 0)
 		return false;
 	*ret = (struct iovec){(void *)found.message, found.len};
 	*at += found.consumed;
@@ -376,7 +406,8 @@ bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, 
 }
 
 /* One that was held. 1: it is done with; 0: there is no room for it, nor for others. */
-static unsigned release_one(struct session *session, unsigned d, const struct iovec *message, int *r)
+static unsigned release_one(struct session *session, unsigned d, const struct iovec *message,
+			    int *r)
 {
 	unsigned taken = 0;
 
@@ -387,7 +418,8 @@ static unsigned release_one(struct session *session, unsigned d, const struct io
 	return taken;
 }
 
-/* All of it at once: these are messages that may be lost, and are if the sink has no room for so many. */
+/* All of it at once: these are messages that may be lost, and are if the sink has no room for so
+ * many. */
 static int release(struct session *session, unsigned d)
 {
 	uint8_t *bytes = buffers_aside(session->thread->buffers);
@@ -425,8 +457,8 @@ void sink_adopt(struct session *session, unsigned d)
 
 	if (!session->direction[d].fill || session->side[!d].framing || !session->exchanges)
 		return;
-	n = pipe_look(&session->thread->pipes, session_record(session)->direction[d].pipe, session->direction[d].pipe_size, bytes,
-		      session->direction[d].fill);
+	n = pipe_look(&session->thread->pipes, session_record(session)->direction[d].pipe,
+		      session->direction[d].pipe_size, bytes, session->direction[d].fill);
 	while (n > 0 && next_held(bytes, (size_t)n, &at, &message))
 		;
 	if (n != (ssize_t)session->direction[d].fill || at != (size_t)n)
@@ -449,7 +481,8 @@ int sink_drain(struct session *session, unsigned d)
 	if (r)
 		return r;
 	if (session->direction[d].fill) {
-		if (session_record(session)->state != SESSION_RELAYING || !session->side[!d].writable)
+		if (session_record(session)->state != SESSION_RELAYING ||
+		    !session->side[!d].writable)
 			return RELAY_BLOCKED;
 		if (session->side[!d].framing || !session->exchanges)
 			r = drain(session, d);
@@ -478,8 +511,8 @@ static bool has_room(const struct gathered *gathered, size_t scratch)
 }
 
 /* Adds a message's frame. 1: added, or dropped; 0: no room for it now. */
-static int gather(struct session *session, unsigned d, const struct iovec *message, size_t pipe_size,
-		  struct gathered *gathered)
+static int gather(struct session *session, unsigned d, const struct iovec *message,
+		  size_t pipe_size, struct gathered *gathered)
 {
 	struct buffers *buffers = session->thread->buffers;
 	size_t scratch, bytes = 0;
@@ -493,8 +526,9 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	scratch = framing_scratch(session->side[!d].framing, message->iov_len);
 	if (!has_room(gathered, scratch))
 		return 0;
-	n = framing_encode(session->side[!d].framing, message->iov_base, message->iov_len, session->side[!d].max_frame,
-			   buffers->scratch + gathered->scratch, parts);
+	n = framing_encode(session->side[!d].framing, message->iov_base, message->iov_len,
+			   session->side[!d].max_frame, buffers->scratch + gathered->scratch,
+			   parts);
 	if (n < 0) {
 		*(n == -EMSGSIZE ? &gathered->oversize : &gathered->unfit) += 1;
 		return 1;
@@ -511,12 +545,12 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	return 1;
 }
 
-/* All of it into the pipe, which is empty, or nothing: where the kernel had no memory for the rest, what is in the pipe would be a cut
- * frame. Nothing of it has left yet. */
+/* All of it into the pipe, which is empty, or nothing: where the kernel had no memory for the rest,
+ * what is in the pipe would be a cut frame. Nothing of it has left yet. */
 static int put(struct session *session, unsigned d, const struct gathered *gathered)
 {
-	ssize_t n = gathered->bytes ? writev(session_record(session)->direction[d].pipe, session->thread->buffers->parts,
-					     (int)gathered->parts)
+	ssize_t n = gathered->bytes ? writev(session_record(session)->direction[d].pipe,
+					     session->thread->buffers->parts, (int)gathered->parts)
 				    : 0;
 
 	if (n < 0)
@@ -535,8 +569,8 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 	return 0;
 }
 
-static int send_frames(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
-		       unsigned *taken)
+static int send_frames(struct session *session, unsigned d, const struct iovec *messages,
+		       unsigned count, unsigned *taken)
 {
 	int r = sink_drain(session, d);
 
@@ -546,7 +580,8 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 
 		if (!direction_borrow_pipe(session, d, session->side[!d].max_frame))
 			return RELAY_STARVED;
-		while (*taken < count && gather(session, d, &messages[*taken], session->direction[d].pipe_size, &gathered))
+		while (*taken < count && gather(session, d, &messages[*taken],
+						session->direction[d].pipe_size, &gathered))
 			++*taken;
 		r = put(session, d, &gathered);
 		if (r) {
@@ -561,7 +596,8 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 	return r;
 }
 
-int sink_send(struct session *session, unsigned d, const struct iovec *messages, unsigned count, unsigned *taken)
+int sink_send(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
+	      unsigned *taken)
 {
 	int why = refuse(session, d), r;
 
@@ -578,7 +614,8 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 	if (session->side[!d].framing)
 		return send_frames(session, d, messages, count, taken);
 	if (session_record(session)->state != SESSION_RELAYING)
-		return session_blocks(session, d) ? RELAY_BLOCKED : hold(session, d, messages, count, taken);
+		return session_blocks(session, d) ? RELAY_BLOCKED
+						  : hold(session, d, messages, count, taken);
 	if (!session->side[!d].writable)
 		return RELAY_BLOCKED;
 	r = d == 0 ? repeat(session) : 0;

@@ -2,8 +2,8 @@
 /*
  * The source of a direction. What surprised us about the kernel:
  *
- *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's credentials, which come
- *     with a message, tell one from the other.
+ *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's
+ * credentials, which come with a message, tell one from the other.
  */
 #include "move/source.h"
 
@@ -29,7 +29,8 @@
 #include <sys/socket.h>
 
 enum {
-	UNSHOWN_MAX = 8, /* a first message that cannot be peeked at so often in a row, with pauses, cannot be at all */
+	UNSHOWN_MAX = 8, /* a first message that cannot be peeked at so often in a row, with pauses,
+			    cannot be at all */
 };
 
 static bool is(const struct session *session, unsigned side, uint64_t capability)
@@ -45,7 +46,8 @@ void source_count_stripped(const struct session *session, unsigned count)
 int source_consume(struct session *session, unsigned s)
 {
 	struct receive_taken told = {0};
-	bool taken = session->side[s].unpeekable || session->side[s].taken || receive_take(session_fd(session, s), session_row(session, s), &told);
+	bool taken = session->side[s].unpeekable || session->side[s].taken ||
+		     receive_take(session_fd(session, s), session_row(session, s), &told);
 	int r = 0;
 
 	session->side[s].taken = false;
@@ -61,7 +63,8 @@ int source_consume(struct session *session, unsigned s)
 	return taken ? r : RELAY_STARVED;
 }
 
-/* The side is gone. Messages that came before are still there where the kernel told the error first, as it does of datagrams. */
+/* The side is gone. Messages that came before are still there where the kernel told the error
+ * first, as it does of datagrams. */
 static int note_reset(struct session *session, unsigned s, int error)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[s];
@@ -111,7 +114,8 @@ int source_judge(struct session *session, unsigned s, int error)
 			sink_return(session, !s);
 		return moved ? SOURCE_MOVED : SOURCE_AGAIN;
 	}
-	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER && mover_tell_lost(session, -error))
+	if (s == 1 && session_flow(session)->kept && fault == FAULT_PEER &&
+	    mover_tell_lost(session, -error))
 		return SOURCE_MOVED;
 	if (is(session, s, SPLICED_FEED))
 		return SOURCE_AGAIN;
@@ -125,15 +129,16 @@ static bool has_credentials(struct msghdr *header)
 	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
 }
 
-/* A seqpacket socket that does not tell of credentials said 0: what it says next, behind the message without bytes that it may have been,
- * tells. Such a message is taken then. */
+/* A seqpacket socket that does not tell of credentials said 0: what it says next, behind the
+ * message without bytes that it may have been, tells. Such a message is taken then. */
 static bool is_end(struct session *session, unsigned s)
 {
 	int fd = session_fd(session, s);
 	ssize_t n;
 	char byte;
 
-	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) || !socket_said_fin(fd))
+	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) ||
+	    !socket_said_fin(fd))
 		return false;
 	if (session->side[s].unpeekable)
 		return true;
@@ -143,36 +148,44 @@ static bool is_end(struct session *session, unsigned s)
 	return !session->side[s].taken;
 }
 
-/* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for the end stays so. */
+/* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for
+ * the end stays so. */
 static bool is_past_end(const struct session *session, unsigned s, int error)
 {
 	int fd = session_fd(session, s);
 	char byte;
 
-	if (error != EAGAIN || !session->side[s].hangup || is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
+	if (error != EAGAIN || !session->side[s].hangup ||
+	    is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
 		return false;
-	return socket_poll(fd, POLLIN) & POLLHUP && recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
+	return socket_poll(fd, POLLIN) & POLLHUP &&
+	       recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better word than ENOMEM, which elsewhere passes. */
+/* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better
+ * word than ENOMEM, which elsewhere passes. */
 static bool is_unpeekable(struct session *session, unsigned s, int error)
 {
 	if (error == EOPNOTSUPP)
 		return true;
-	if (error != ENOMEM || session->side[s].peeked || session_row(session, s)->type != SOCK_SEQPACKET)
+	if (error != ENOMEM || session->side[s].peeked ||
+	    session_row(session, s)->type != SOCK_SEQPACKET)
 		return false;
 	return ++session->side[s].unshown == UNSHOWN_MAX;
 }
 
-/* From now on each message of this side is taken before it is sent: one that finds no way after all is lost. */
+/* From now on each message of this side is taken before it is sent: one that finds no way after all
+ * is lost. */
 static void do_without_peeking(struct session *session, unsigned s)
 {
 	session->side[s].unpeekable = true;
-	log_notice("route %s: this kernel cannot peek at messages of %s: messages in hand at a crash are lost", session->route->name,
-		   session_endpoint(session, s)->text);
+	log_notice(
+		"route %s: this kernel cannot peek at messages of %s: messages in hand at a crash are lost",
+		session->route->name, session_endpoint(session, s)->text);
 }
 
-int source_mend(struct session *session, unsigned s, const struct msghdr *header, struct spliced_message *message)
+int source_mend(struct session *session, unsigned s, const struct msghdr *header,
+		struct spliced_message *message)
 {
 	const struct config_leg *leg = session_leg(session, s);
 	int r = 0;
@@ -182,7 +195,8 @@ int source_mend(struct session *session, unsigned s, const struct msghdr *header
 		return -EPERM;
 	}
 	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
-		r = (int)CALLBACK(leg->family, received, leg->family->plugin.received(&leg->options, header, message));
+		r = (int)CALLBACK(leg->family, received,
+				  leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)
 		sink_drop(session, format_drop_reason(r), 1);
 	return r;
@@ -194,7 +208,8 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 	const struct spliced_row *row = session_row(session, s);
 	struct msghdr *header = &buffers->in[0].msg_hdr;
 	bool peeks = !session->side[s].unpeekable;
-	int n = receive_messages(buffers, session_fd(session, s), row, BUFFERS_MESSAGE_MAX, 1, peeks ? MSG_PEEK : 0);
+	int n = receive_messages(buffers, session_fd(session, s), row, BUFFERS_MESSAGE_MAX, 1,
+				 peeks ? MSG_PEEK : 0);
 
 	if (n < 0 && peeks && is_unpeekable(session, s, -n)) {
 		do_without_peeking(session, s);
@@ -203,7 +218,8 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 	if (n < 0 && !is_past_end(session, s, -n))
 		return source_judge(session, s, -n);
 	*len = n < 0 ? 0 : buffers->in[0].msg_len;
-	if (n < 0 || (!*len && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(header) : is_end(session, s)))) {
+	if (n < 0 || (!*len && (is(session, s, SPLICED_CREDENTIALS) ? !has_credentials(header)
+								    : is_end(session, s)))) {
 		direction_note_end(session, s);
 		return SOURCE_END;
 	}
@@ -212,7 +228,12 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		tally_receive(session, s, 1);
 		source_count_stripped(session, receive_count_stripped(buffers, row, 1));
 	}
-	*ret = (struct spliced_message){.size = sizeof *ret, .data = buffers->in_parts[0].iov_base, .len = *len,
-					.from = (struct sockaddr *)&buffers->from[0], .from_len = header->msg_namelen};
-	return *len <= BUFFERS_MESSAGE_MAX && source_mend(session, s, header, ret) < 0 ? SOURCE_REFUSED : SOURCE_MESSAGE;
+	*ret = (struct spliced_message){.size = sizeof *ret,
+					.data = buffers->in_parts[0].iov_base,
+					.len = *len,
+					.from = (struct sockaddr *)&buffers->from[0],
+					.from_len = header->msg_namelen};
+	return *len <= BUFFERS_MESSAGE_MAX && source_mend(session, s, header, ret) < 0
+		       ? SOURCE_REFUSED
+		       : SOURCE_MESSAGE;
 }

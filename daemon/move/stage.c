@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The stage. What surprised us: a pipe has a slot for each piece that came, however short, so that a device that sends byte by byte
- * fills one with a few of them. What is in it is then written into another in one piece, and the record names the other: at no
- * moment are the bytes in memory alone.
+ * The stage. What surprised us: a pipe has a slot for each piece that came, however short, so that
+ * a device that sends byte by byte fills one with a few of them. What is in it is then written into
+ * another in one piece, and the record names the other: at no moment are the bytes in memory alone.
  */
 #include "move/stage.h"
 
@@ -23,8 +23,9 @@
 
 bool stage_is_used(const struct session *session, unsigned s)
 {
-	return session->side[s].framing && (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK || session->side[s].unpeeked ||
-				       session_record(session)->stage[s] >= 0);
+	return session->side[s].framing &&
+	       (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK ||
+		session->side[s].unpeeked || session_record(session)->stage[s] >= 0);
 }
 
 static int *stage_of(struct session *session, unsigned s)
@@ -39,7 +40,8 @@ static int set_up(struct session *session, unsigned s, size_t at_most)
 
 	if (*stage >= 0)
 		return 0;
-	fd = pipe_lend(&session->thread->pipes, at_most < PIPE_LARGE_BYTES ? (uint32_t)at_most : PIPE_LARGE_BYTES,
+	fd = pipe_lend(&session->thread->pipes,
+		       at_most < PIPE_LARGE_BYTES ? (uint32_t)at_most : PIPE_LARGE_BYTES,
 		       &session->side[s].stage_size);
 	if (fd < 0)
 		return -EMFILE;
@@ -63,7 +65,8 @@ bool stage_give_back(struct session *session, unsigned s)
 /* All of it, or at_most bytes, into memory, where it also stays in the stage. */
 static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
-	return pipe_look(&session->thread->pipes, *stage_of(session, s), session->side[s].stage_size, bytes, at_most);
+	return pipe_look(&session->thread->pipes, *stage_of(session, s),
+			 session->side[s].stage_size, bytes, at_most);
 }
 
 static int compact(struct session *session, unsigned s)
@@ -97,7 +100,8 @@ static int fill(struct session *session, unsigned s)
 	bool compacted = false;
 
 	while (!r && session->side[s].staged < session->side[s].stage_size) {
-		ssize_t n = splice(fd, NULL, *stage_of(session, s), NULL, session->side[s].stage_size - session->side[s].staged,
+		ssize_t n = splice(fd, NULL, *stage_of(session, s), NULL,
+				   session->side[s].stage_size - session->side[s].staged,
 				   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 
 		if (n > 0) {
@@ -107,7 +111,8 @@ static int fill(struct session *session, unsigned s)
 			continue;
 		}
 		if (n == 0 || errno == EAGAIN) {
-			int taken = urgent_take(session, s, *stage_of(session, s), &session->side[s].staged, true);
+			int taken = urgent_take(session, s, *stage_of(session, s),
+						&session->side[s].staged, true);
 
 			if (taken == URGENT_UNSETTLED)
 				return -ENOMEM; /* as if there were none: a moment later */
@@ -140,13 +145,16 @@ static int fill(struct session *session, unsigned s)
 	return r;
 }
 
-/* A pipe whose last slot is in use, if only by one byte, takes no more: what is behind it is peeked at where it is. */
-static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, size_t n, size_t at_most)
+/* A pipe whose last slot is in use, if only by one byte, takes no more: what is behind it is peeked
+ * at where it is. */
+static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, size_t n,
+			   size_t at_most)
 {
 	ssize_t more = 0;
 
 	if (session->side[s].stage_size - session->side[s].staged < PIPE_SLOT_BYTES && n < at_most)
-		more = recv(session_fd(session, s), bytes + n, at_most - n, MSG_PEEK | MSG_DONTWAIT);
+		more = recv(session_fd(session, s), bytes + n, at_most - n,
+			    MSG_PEEK | MSG_DONTWAIT);
 	return (ssize_t)n + (more > 0 ? more : 0);
 }
 

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Urgent data. The byte is peeked, written into the pipe, then consumed; the direction's flags say before that what the pipe's length
- * and the count of what was taken out of the socket are, so that an heir knows how far a dead worker came. What
- * surprised us about the kernel:
+ * Urgent data. The byte is peeked, written into the pipe, then consumed; the direction's flags say
+ * before that what the pipe's length and the count of what was taken out of the socket are, so that
+ * an heir knows how far a dead worker came. What surprised us about the kernel:
  *
- *   - At the urgent byte splice(2) says EAGAIN, and 0 once the peer's FIN has come: as if that were all.
- *   - Without SO_OOBINLINE a second urgent byte makes the kernel throw away the first; it is set before the first can come.
- *   - A second one also moves the mark, so that SIOCATMARK does not tell whether the first was consumed: its count does.
+ *   - At the urgent byte splice(2) says EAGAIN, and 0 once the peer's FIN has come: as if that were
+ * all.
+ *   - Without SO_OOBINLINE a second urgent byte makes the kernel throw away the first; it is set
+ * before the first can come.
+ *   - A second one also moves the mark, so that SIOCATMARK does not tell whether the first was
+ * consumed: its count does.
  */
 #include "move/urgent.h"
 
@@ -22,8 +25,8 @@
 
 enum {
 	URGENT_FLAGS = DIRECTION_URGENT | DIRECTION_URGENT_ODD | DIRECTION_URGENT_STAGED,
-	COUNT_SHIFT = 16,      /* of the count's low bits in the flags, */
-	COUNT_MASK = 0x7fff,   /* so many; */
+	COUNT_SHIFT = 16,    /* of the count's low bits in the flags, */
+	COUNT_MASK = 0x7fff, /* so many; */
 	FLAGS_MASK = 0xffff,
 };
 /* The count will not grow by a FIN any more. */
@@ -41,8 +44,10 @@ static void clear(struct ledger_direction *direction)
 
 static uint32_t note(const struct socket_consumed *consumed, uint32_t len, bool staged)
 {
-	return DIRECTION_URGENT | ((len + 1) & 1 ? DIRECTION_URGENT_ODD : 0) | (staged ? DIRECTION_URGENT_STAGED : 0) |
-	       (uint32_t)(consumed->bytes & COUNT_MASK) << COUNT_SHIFT | (consumed->fin || consumed->reset ? FINAL_BIT : 0);
+	return DIRECTION_URGENT | ((len + 1) & 1 ? DIRECTION_URGENT_ODD : 0) |
+	       (staged ? DIRECTION_URGENT_STAGED : 0) |
+	       (uint32_t)(consumed->bytes & COUNT_MASK) << COUNT_SHIFT |
+	       (consumed->fin || consumed->reset ? FINAL_BIT : 0);
 }
 
 static ssize_t receive(int fd, int flags)
@@ -69,7 +74,7 @@ int urgent_take(struct session *session, unsigned s, int pipe, uint32_t *len, bo
 		return URGENT_NONE;
 	value = receive(fd, MSG_PEEK);
 	if (value < 0)
-		return URGENT_NONE; /* announced, and still on its way */
+		return URGENT_NONE;			 /* announced, and still on its way */
 	session->side[s].urgent = session->moved = true; /* others may follow */
 	if (!socket_tcp_consumed(fd, &consumed))
 		return URGENT_UNSETTLED;
@@ -89,11 +94,13 @@ bool urgent_hides(struct session *session, unsigned s, size_t len)
 {
 	if (!session->side[s].urgent)
 		return false;
-	session->side[s].urgent = can_be(session, s) && socket_unread(session_fd(session, s)) > (int)len;
+	session->side[s].urgent =
+		can_be(session, s) && socket_unread(session_fd(session, s)) > (int)len;
 	return session->side[s].urgent;
 }
 
-/* Whether the byte is out of the socket. -1: nobody can tell: reset since, and maybe after a FIN. */
+/* Whether the byte is out of the socket. -1: nobody can tell: reset since, and maybe after a FIN.
+ */
 static int was_consumed(int fd, uint32_t flags)
 {
 	struct socket_consumed now;

@@ -35,10 +35,12 @@ bool address_is_same_host(const struct address *a, const struct address *b)
 		return false;
 	switch (a->storage.ss_family) {
 	case AF_INET:
-		return ((const struct sockaddr_in *)one)->sin_addr.s_addr == ((const struct sockaddr_in *)other)->sin_addr.s_addr;
+		return ((const struct sockaddr_in *)one)->sin_addr.s_addr ==
+		       ((const struct sockaddr_in *)other)->sin_addr.s_addr;
 	case AF_INET6:
 		return IN6_ARE_ADDR_EQUAL(&in6->sin6_addr, &other6->sin6_addr) &&
-		       (!in6->sin6_scope_id || !other6->sin6_scope_id || in6->sin6_scope_id == other6->sin6_scope_id);
+		       (!in6->sin6_scope_id || !other6->sin6_scope_id ||
+			in6->sin6_scope_id == other6->sin6_scope_id);
 	}
 	return address_equal(a, b);
 }
@@ -47,7 +49,8 @@ bool address_is_same_host(const struct address *a, const struct address *b)
 bool address_is_same(const struct address *a, const struct address *b)
 {
 	return address_is_same_host(a, b) &&
-	       ((const struct sockaddr_in *)(const void *)&a->storage)->sin_port == ((const struct sockaddr_in *)(const void *)&b->storage)->sin_port;
+	       ((const struct sockaddr_in *)(const void *)&a->storage)->sin_port ==
+		       ((const struct sockaddr_in *)(const void *)&b->storage)->sin_port;
 }
 
 bool address_equal(const struct address *a, const struct address *b)
@@ -60,7 +63,9 @@ const char *address_describe(const struct family *family, const struct spliced_r
 {
 	const struct sockaddr *bytes = address_sockaddr_const(address);
 
-	if (!address->len || CALLBACK(family, describe, family->plugin.describe(row, bytes, address->len, text, size)) < 0)
+	if (!address->len ||
+	    CALLBACK(family, describe,
+		     family->plugin.describe(row, bytes, address->len, text, size)) < 0)
 		snprintf(text, size, "?");
 	return text;
 }
@@ -74,7 +79,8 @@ int address_from_options(const struct family *family, const struct spliced_optio
 
 	memset(ret, 0, sizeof *ret);
 	if (!host || host_option < 0)
-		return (int)CALLBACK(family, address, family->plugin.address(options, &ret->storage, &ret->len));
+		return (int)CALLBACK(family, address,
+				     family->plugin.address(options, &ret->storage, &ret->len));
 	/* A copy: other threads resolve the same options to other addresses. */
 	assert(options->n_values <= FAMILY_OPTIONS_MAX &&
 	       (uint32_t)host_option < options->n_values);
@@ -85,5 +91,6 @@ int address_from_options(const struct family *family, const struct spliced_optio
 	values[host_option].host_scope = scope;
 	resolved.values = values;
 	resolved.value_stride = sizeof *values;
-	return (int)CALLBACK(family, address, family->plugin.address(&resolved, &ret->storage, &ret->len));
+	return (int)CALLBACK(family, address,
+			     family->plugin.address(&resolved, &ret->storage, &ret->len));
 }

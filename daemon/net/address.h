@@ -30,18 +30,21 @@ static inline const struct sockaddr *address_sockaddr_const(const struct address
 /* Whether it is one of a multicast group of inet or inet6. */
 bool address_is_multicast(const struct address *address);
 
-/* Whether two of inet or inet6 are of one host, whatever the port; and of one port, too, whatever the flow label. */
+/* Whether two of inet or inet6 are of one host, whatever the port; and of one port, too, whatever
+ * the flow label. */
 bool address_is_same_host(const struct address *a, const struct address *b);
 bool address_is_same(const struct address *a, const struct address *b);
 
 bool address_equal(const struct address *a, const struct address *b);
 
-/* Writes the address as the family's config text, NUL-terminated, into text (at least ADDRESS_TEXT_MAX bytes); "?" where
- * the family cannot tell. Returns text. */
-const char *address_describe(const struct family *family, const struct spliced_row *row, const struct address *address,
-			     char *text, size_t size);
+/* Writes the address as the family's config text, NUL-terminated, into text (at least
+ * ADDRESS_TEXT_MAX bytes); "?" where the family cannot tell. Returns text. */
+const char *address_describe(const struct family *family, const struct spliced_row *row,
+			     const struct address *address, char *text, size_t size);
 
-/* The address that the family makes of these options. With host not NULL, option number host_option is taken to have
- * resolved to these host_len bytes and this scope (see struct spliced_value). 0, or the plugin's negative errno. */
-int address_from_options(const struct family *family, const struct spliced_options *options, int host_option,
-			 const void *host, size_t host_len, unsigned scope, struct address *ret);
+/* The address that the family makes of these options. With host not NULL, option number host_option
+ * is taken to have resolved to these host_len bytes and this scope (see struct spliced_value). 0,
+ * or the plugin's negative errno. */
+int address_from_options(const struct family *family, const struct spliced_options *options,
+			 int host_option, const void *host, size_t host_len, unsigned scope,
+			 struct address *ret);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Calls of a family's callbacks. Each goes through CALLBACK(): before it runs, the thread writes which one it is to a word that outlives
- * it, so that whoever finds the thread dead knows whom to blame; and a callback that has killed a route's worker too often is
- * barred for that route, and is not run at all.
+ * Calls of a family's callbacks. Each goes through CALLBACK(): before it runs, the thread writes
+ * which one it is to a word that outlives it, so that whoever finds the thread dead knows whom to
+ * blame; and a callback that has killed a route's worker too often is barred for that route, and is
+ * not run at all.
  */
 #pragma once
 
@@ -14,16 +15,18 @@
 #include <stdint.h>
 
 /* Every callback of <spliced/plugin.h>. Their numbers stand in ledgers: new ones come last. */
+/* clang-format off */
 #define CALLBACKS(X)                                                                                                             \
 	X(address) X(describe) X(prepare) X(reclaim) X(bound) X(unbound) X(canonical) X(rule) X(match) X(needs) X(reply)         \
 	X(received) X(look) X(outgoing) X(leave) X(companion) X(map) X(next) X(consume) X(preamble) X(encode) X(resync) X(fits)         \
 	X(copied)
+/* clang-format on */
 
 #define CALLBACK_NUMBER(name) CALLBACK_##name,
 enum callback { CALLBACK_NONE, CALLBACKS(CALLBACK_NUMBER) CALLBACK_COUNT };
 
 enum {
-	CALLBACK_BITS = 8,              /* of a word: the callback; above, the family's number */
+	CALLBACK_BITS = 8,		/* of a word: the callback; above, the family's number */
 	CALLBACK_REFUSED = -EOWNERDEAD, /* what a barred callback returns; no family says so */
 };
 
@@ -32,8 +35,8 @@ enum {
 /* What a thread is about to run, and must not run. */
 struct callback_state {
 	_Atomic uint32_t *word; /* NULL: nobody wants to know */
-	uint32_t barred;        /* a word, CALLBACK_EVERY, or 0 */
-	bool refused;           /* one was barred, and not only a text */
+	uint32_t barred;	/* a word, CALLBACK_EVERY, or 0 */
+	bool refused;		/* one was barred, and not only a text */
 };
 
 extern _Thread_local struct callback_state callback_state;
@@ -70,13 +73,14 @@ static inline int64_t callback_end(int64_t r)
 }
 
 /* Runs one callback; tests/lint/callbacks finds those that are called without. */
-#define CALLBACK(family, name, expression)                                                                                       \
-	(callback_begin((family), CALLBACK_##name) ? callback_end((int64_t)(expression)) : (int64_t)CALLBACK_REFUSED)
+#define CALLBACK(family, name, expression)                                               \
+	(callback_begin((family), CALLBACK_##name) ? callback_end((int64_t)(expression)) \
+						   : (int64_t)CALLBACK_REFUSED)
 
-#define CALLBACK_VOID(family, name, expression)                                                                                  \
-	do {                                                                                                                     \
-		if (callback_begin((family), CALLBACK_##name)) {                                                                 \
-			expression;                                                                                              \
-			callback_end(0);                                                                                         \
-		}                                                                                                                \
+#define CALLBACK_VOID(family, name, expression)                  \
+	do {                                                     \
+		if (callback_begin((family), CALLBACK_##name)) { \
+			expression;                              \
+			callback_end(0);                         \
+		}                                                \
 	} while (0)

@@ -54,7 +54,8 @@ static bool is_protocol(const struct spliced_row *row, const char *text)
 	char *end;
 	long number = strtol(text, &end, 10);
 
-	return row->name && (!strcmp(row->name, text) || (*text >= '0' && *text <= '9' && !*end && number == row->protocol));
+	return row->name && (!strcmp(row->name, text) ||
+			     (*text >= '0' && *text <= '9' && !*end && number == row->protocol));
 }
 
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol)
@@ -208,8 +209,8 @@ static int refuse_unknown(const struct families *families, const char *name, cha
 	if (!n)
 		return plugin_refuse(
 			why, -ENOENT,
-			"no family \"%s\": %s contains no plugins; set plugin_dir to their directory", name,
-			families->dir);
+			"no family \"%s\": %s contains no plugins; set plugin_dir to their directory",
+			name, families->dir);
 	return plugin_refuse(why, -ENOENT, "no family \"%s\" in %s; %s %s%s", name, families->dir,
 			     near ? "did you mean" : "the families are", text ? text : "",
 			     near ? "?" : "");
@@ -224,8 +225,8 @@ static int check_rights(const struct families *families, const char *path, int f
 	if (fstat(fd, &st) < 0)
 		return plugin_refuse(why, -EPERM, "%s: %s", path, strerror(errno));
 	if (is_dir ? !S_ISDIR(st.st_mode) : !S_ISREG(st.st_mode))
-		return plugin_refuse(why, -EPERM, "%s: is not a %s; put the plugin itself there", path,
-				     is_dir ? "directory" : "regular file");
+		return plugin_refuse(why, -EPERM, "%s: is not a %s; put the plugin itself there",
+				     path, is_dir ? "directory" : "regular file");
 	if (st.st_uid != 0 && st.st_uid != families->owner)
 		return plugin_refuse(
 			why, -EPERM,
@@ -312,8 +313,10 @@ int families_load_all(struct families *families, struct report *report)
 
 	n = list_names(families->dir, &names);
 	if (n < 0) {
-		report_add(report, "%s: cannot list families: %s; set plugin_dir to the directory of the family plugins",
-			   families->dir, strerror(-n));
+		report_add(
+			report,
+			"%s: cannot list families: %s; set plugin_dir to the directory of the family plugins",
+			families->dir, strerror(-n));
 		return n;
 	}
 	for (int i = 0; i < n; i++) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The registry of families: finds FAMILY.so, tries it in a child, checks its ABI, keeps what it describes. */
+/* The registry of families: finds FAMILY.so, tries it in a child, checks its ABI, keeps what it
+ * describes. */
 #pragma once
 
 #include <spliced/plugin.h>
@@ -11,25 +12,32 @@
 struct report;
 
 /* Bytes of a family's name with its NUL; most rows, options and formats that it may have. */
-enum { FAMILY_NAME_MAX = 32, FAMILY_ROWS_MAX = 64, FAMILY_OPTIONS_MAX = 64, FAMILY_FORMATS_MAX = 16 };
+enum {
+	FAMILY_NAME_MAX = 32,
+	FAMILY_ROWS_MAX = 64,
+	FAMILY_OPTIONS_MAX = 64,
+	FAMILY_FORMATS_MAX = 16
+};
 
-/* A loaded family. The plugin's tables are copied with their strides undone, so that rows[i] and options[i] index as C does. */
+/* A loaded family. The plugin's tables are copied with their strides undone, so that rows[i] and
+ * options[i] index as C does. */
 struct family {
 	struct family *next;
 	char name[FAMILY_NAME_MAX];
-	uint32_t number;               /* from 1 on, in the order in which they were loaded */
-	char *path;                    /* the file it came from */
-	void *handle;                  /* dlopen(3); never closed */
-	struct spliced_plugin plugin;  /* as far as the plugin's own size goes; what it lacks is zero */
-	struct spliced_row *rows;      /* plugin.n_rows */
+	uint32_t number; /* from 1 on, in the order in which they were loaded */
+	char *path;	 /* the file it came from */
+	void *handle;	 /* dlopen(3); never closed */
+	struct spliced_plugin
+		plugin;		  /* as far as the plugin's own size goes; what it lacks is zero */
+	struct spliced_row *rows; /* plugin.n_rows */
 	struct spliced_option *options; /* plugin.n_options */
 	struct spliced_format *formats; /* plugin.n_formats */
-	int host_option;               /* index of its HOST option, or -1 */
+	int host_option;		/* index of its HOST option, or -1 */
 };
 
 struct families {
-	char *dir;      /* where FAMILY.so lie */
-	uid_t owner;    /* besides root, who may own directory and file */
+	char *dir;   /* where FAMILY.so lie */
+	uid_t owner; /* besides root, who may own directory and file */
 	struct family *first;
 	uint32_t count;
 };
@@ -39,15 +47,17 @@ int families_init(struct families *families, const char *dir, uid_t owner);
 void families_done(struct families *families);
 
 /*
- * Finds a family, loading it where need be. The directory and the file must belong to root or to owner and be writable by
- * nobody else (group and world); the file is first loaded in a forked child with a time limit, so that a plugin that crashes
- * or hangs at load only fails here. 0; or negative errno with one line in *why (free it): what is wrong, and what would be right
- * (-ENOENT no such file, -EPERM owner or mode, -ELIBACC not loadable, -EPROTO another ABI, -EINVAL a bad descriptor,
- * -ECHILD crashed, -ETIMEDOUT hung).
+ * Finds a family, loading it where need be. The directory and the file must belong to root or to
+ * owner and be writable by nobody else (group and world); the file is first loaded in a forked
+ * child with a time limit, so that a plugin that crashes or hangs at load only fails here. 0; or
+ * negative errno with one line in *why (free it): what is wrong, and what would be right
+ * (-ENOENT no such file, -EPERM owner or mode, -ELIBACC not loadable, -EPROTO another ABI, -EINVAL
+ * a bad descriptor, -ECHILD crashed, -ETIMEDOUT hung).
  */
 int family_load(struct families *families, const char *name, const struct family **ret, char **why);
 
-/* Loads every FAMILY.so of the directory, in name order; a line in report for each that does not load. */
+/* Loads every FAMILY.so of the directory, in name order; a line in report for each that does not
+ * load. */
 int families_load_all(struct families *families, struct report *report);
 
 /* NULL where not loaded. */
@@ -58,7 +68,8 @@ const struct family *family_numbered(const struct families *families, uint32_t n
 const char *family_type_name(int type);
 int family_type_from_name(const char *name);
 
-/* The row for a type and a protocol word, or its number as text; either may be -1/NULL for "not said". NULL: no such row. */
+/* The row for a type and a protocol word, or its number as text; either may be -1/NULL for "not
+ * said". NULL: no such row. */
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol);
 
 /* An option, by its name; its number is its place in family->options. NULL: there is none. */

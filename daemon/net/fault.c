@@ -36,7 +36,7 @@ enum fault fault_of(int error)
 	case ENOENT: /* a UNIX address that nobody has */
 	case ENODEV:
 	case ENXIO:
-	case EIO:    /* a line that was hung up */
+	case EIO: /* a line that was hung up */
 		return FAULT_PEER;
 	}
 	return FAULT_CALL;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Framing. Lengths in front are decided before their message is looked at; a frame that is longer than max_frame is refused as soon as
- * its header says so, or as soon as max_frame bytes have come without its end.
+ * Framing. Lengths in front are decided before their message is looked at; a frame that is longer
+ * than max_frame is refused as soon as its header says so, or as soon as max_frame bytes have come
+ * without its end.
  */
 #include "net/framing.h"
 
@@ -19,16 +20,17 @@ enum {
 };
 
 static const char *const names[] = {
-	[SPLICED_FRAMING_NONE] = "none",	       [SPLICED_FRAMING_LENGTH16] = "length16",
-	[SPLICED_FRAMING_LENGTH32] = "length32",       [SPLICED_FRAMING_LINE] = "line",
-	[SPLICED_FRAMING_NETSTRING] = "netstring",     [SPLICED_FRAMING_OCTET_COUNT] = "octet-count",
-	[SPLICED_FRAMING_SLIP] = "slip",	       [SPLICED_FRAMING_NUL] = "nul",
+	[SPLICED_FRAMING_NONE] = "none",	   [SPLICED_FRAMING_LENGTH16] = "length16",
+	[SPLICED_FRAMING_LENGTH32] = "length32",   [SPLICED_FRAMING_LINE] = "line",
+	[SPLICED_FRAMING_NETSTRING] = "netstring", [SPLICED_FRAMING_OCTET_COUNT] = "octet-count",
+	[SPLICED_FRAMING_SLIP] = "slip",	   [SPLICED_FRAMING_NUL] = "nul",
 	[SPLICED_FRAMING_AUTO] = "auto",
 };
 
 const char *framing_name(enum spliced_framing framing)
 {
-	return framing > SPLICED_FRAMING_UNSET && framing <= SPLICED_FRAMING_AUTO ? names[framing] : "";
+	return framing > SPLICED_FRAMING_UNSET && framing <= SPLICED_FRAMING_AUTO ? names[framing]
+										  : "";
 }
 
 enum spliced_framing framing_from_name(const char *name)
@@ -46,7 +48,8 @@ size_t framing_scratch(enum spliced_framing framing, size_t len)
 
 /* ---- encoding ---- */
 
-static int encode_length(const void *message, size_t len, unsigned width, uint8_t *scratch, struct iovec *parts)
+static int encode_length(const void *message, size_t len, unsigned width, uint8_t *scratch,
+			 struct iovec *parts)
 {
 	for (unsigned i = 0; i < width; i++)
 		scratch[i] = (uint8_t)(len >> 8 * (width - 1 - i));
@@ -69,7 +72,8 @@ static int encode_marked(const char *message, size_t len, const char *mark, stru
 	return len ? 2 : 1;
 }
 
-static int encode_decimal(const void *message, size_t len, char separator, bool comma, char *scratch, struct iovec *parts)
+static int encode_decimal(const void *message, size_t len, char separator, bool comma,
+			  char *scratch, struct iovec *parts)
 {
 	int n = 0, digits = snprintf(scratch, FRAMING_SCRATCH, "%zu%c", len, separator);
 
@@ -98,7 +102,8 @@ static int encode_slip(const uint8_t *message, size_t len, uint8_t *scratch, str
 	return 1;
 }
 
-static int encode(enum spliced_framing framing, const void *message, size_t len, void *scratch, struct iovec *parts)
+static int encode(enum spliced_framing framing, const void *message, size_t len, void *scratch,
+		  struct iovec *parts)
 {
 	switch (framing) {
 	case SPLICED_FRAMING_UNSET:
@@ -106,7 +111,8 @@ static int encode(enum spliced_framing framing, const void *message, size_t len,
 		parts[0] = (struct iovec){(void *)message, len};
 		return len ? 1 : 0;
 	case SPLICED_FRAMING_LENGTH16:
-		return len > UINT16_MAX ? -EMSGSIZE : encode_length(message, len, 2, scratch, parts);
+		return len > UINT16_MAX ? -EMSGSIZE
+					: encode_length(message, len, 2, scratch, parts);
 	case SPLICED_FRAMING_LENGTH32:
 		return encode_length(message, len, 4, scratch, parts);
 	case SPLICED_FRAMING_LINE:
@@ -124,8 +130,8 @@ static int encode(enum spliced_framing framing, const void *message, size_t len,
 	return -EINVAL;
 }
 
-int framing_encode(enum spliced_framing framing, const void *message, size_t len, size_t max_frame, void *scratch,
-		   struct iovec parts[FRAMING_PARTS])
+int framing_encode(enum spliced_framing framing, const void *message, size_t len, size_t max_frame,
+		   void *scratch, struct iovec parts[FRAMING_PARTS])
 {
 	size_t bytes = 0;
 	int n;
@@ -142,18 +148,20 @@ int framing_encode(enum spliced_framing framing, const void *message, size_t len
 /* ---- decoding ---- */
 
 /* A message behind a header, before a trailer. */
-static int found_behind(const uint8_t *buffer, size_t len, size_t max_frame, size_t header, uint64_t message, size_t trailer,
-			struct framing_found *found)
+static int found_behind(const uint8_t *buffer, size_t len, size_t max_frame, size_t header,
+			uint64_t message, size_t trailer, struct framing_found *found)
 {
 	if (message > max_frame || header + message + trailer > max_frame)
 		return -EMSGSIZE;
 	if (len < header + message + trailer)
 		return 0;
-	*found = (struct framing_found){buffer + header, (size_t)message, header + (size_t)message + trailer};
+	*found = (struct framing_found){buffer + header, (size_t)message,
+					header + (size_t)message + trailer};
 	return 1;
 }
 
-static int decode_length(const uint8_t *buffer, size_t len, size_t max_frame, unsigned width, struct framing_found *found)
+static int decode_length(const uint8_t *buffer, size_t len, size_t max_frame, unsigned width,
+			 struct framing_found *found)
 {
 	uint64_t message = 0;
 
@@ -164,7 +172,8 @@ static int decode_length(const uint8_t *buffer, size_t len, size_t max_frame, un
 	return found_behind(buffer, len, max_frame, width, message, 0, found);
 }
 
-static int decode_marked(const uint8_t *buffer, size_t len, size_t max_frame, char mark, struct framing_found *found)
+static int decode_marked(const uint8_t *buffer, size_t len, size_t max_frame, char mark,
+			 struct framing_found *found)
 {
 	size_t most = len < max_frame ? len : max_frame;
 	const uint8_t *end = memchr(buffer, mark, most);
@@ -175,8 +184,8 @@ static int decode_marked(const uint8_t *buffer, size_t len, size_t max_frame, ch
 	return 1;
 }
 
-static int decode_decimal(const uint8_t *buffer, size_t len, size_t max_frame, uint8_t separator, bool comma,
-			  struct framing_found *found)
+static int decode_decimal(const uint8_t *buffer, size_t len, size_t max_frame, uint8_t separator,
+			  bool comma, struct framing_found *found)
 {
 	uint64_t message = 0;
 	size_t n = 0;
@@ -241,10 +250,12 @@ static enum spliced_framing tell(enum spliced_framing framing, const uint8_t *bu
 {
 	if (framing != SPLICED_FRAMING_AUTO)
 		return framing;
-	return *buffer >= '1' && *buffer <= '9' ? SPLICED_FRAMING_OCTET_COUNT : SPLICED_FRAMING_LINE;
+	return *buffer >= '1' && *buffer <= '9' ? SPLICED_FRAMING_OCTET_COUNT
+						: SPLICED_FRAMING_LINE;
 }
 
-int framing_decode_rest(enum spliced_framing framing, void *buffer, size_t len, struct framing_found *found)
+int framing_decode_rest(enum spliced_framing framing, void *buffer, size_t len,
+			struct framing_found *found)
 {
 	enum spliced_framing told = len ? tell(framing, buffer) : SPLICED_FRAMING_UNSET;
 
@@ -254,7 +265,8 @@ int framing_decode_rest(enum spliced_framing framing, void *buffer, size_t len, 
 	return 1;
 }
 
-int framing_decode(enum spliced_framing framing, void *buffer, size_t len, size_t max_frame, struct framing_found *found)
+int framing_decode(enum spliced_framing framing, void *buffer, size_t len, size_t max_frame,
+		   struct framing_found *found)
 {
 	if (!len)
 		return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A process stays in its user namespace, and the map is written once: what is read at the start is true for ever, for the workers
- * that are forked, too. A kernel without user namespaces has no maps, and all ids.
+ * A process stays in its user namespace, and the map is written once: what is read at the start is
+ * true for ever, for the workers that are forked, too. A kernel without user namespaces has no
+ * maps, and all ids.
  */
 #include "net/identity.h"
 
@@ -10,7 +11,7 @@
 #include <stdio.h>
 
 enum {
-	EXTENTS_MAX = 340,        /* user_namespaces(7) */
+	EXTENTS_MAX = 340,	  /* user_namespaces(7) */
 	OVERFLOW_DEFAULT = 65534, /* DEFAULT_OVERFLOWUID; what ProcSubset=pid hides */
 };
 
@@ -33,11 +34,13 @@ static void load(struct map *map, const char *path, const char *overflow_path)
 	map->overflow = OVERFLOW_DEFAULT;
 	map->all = !file && errno == ENOENT;
 	while (file && map->n < EXTENTS_MAX &&
-	       fscanf(file, "%" SCNu32 " %*u %" SCNu32, &map->extents[map->n].first, &map->extents[map->n].count) == 2)
+	       fscanf(file, "%" SCNu32 " %*u %" SCNu32, &map->extents[map->n].first,
+		      &map->extents[map->n].count) == 2)
 		map->n++;
 	if (file)
 		fclose(file);
-	map->all |= map->n == 1 && map->extents[0].first == 0 && map->extents[0].count == UINT32_MAX;
+	map->all |=
+		map->n == 1 && map->extents[0].first == 0 && map->extents[0].count == UINT32_MAX;
 	file = map->all ? NULL : fopen(overflow_path, "re");
 	if (!file)
 		return;

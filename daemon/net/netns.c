@@ -21,7 +21,8 @@ static void find_path(const char *netns, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s%s", strchr(netns, '/') ? "" : "/run/netns/", netns);
 }
 
-/* A link of /proc leads to the namespace itself, and its text says nothing: what counts is where the link lies. */
+/* A link of /proc leads to the namespace itself, and its text says nothing: what counts is where
+ * the link lies. */
 bool netns_is_of_process(const char *netns)
 {
 	char path[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
@@ -39,7 +40,8 @@ bool netns_is_of_process(const char *netns)
 		*slash = '\0';
 		if (!statfs(*path ? path : "/", &system) && system.f_type == PROC_SUPER_MAGIC)
 			return true;
-		snprintf(next, sizeof next, "%s%s%s", *target == '/' ? "" : path, *target == '/' ? "" : "/", target);
+		snprintf(next, sizeof next, "%s%s%s", *target == '/' ? "" : path,
+			 *target == '/' ? "" : "/", target);
 		if (strlen(next) >= sizeof path)
 			return false;
 		strcpy(path, next);
@@ -61,7 +63,8 @@ int netns_enter(const char *netns, int *before)
 	if (own < 0)
 		return -errno;
 	if (setns(fd, CLONE_NEWNET) < 0) {
-		int r = errno == EINVAL ? -ENOENT : -errno; /* the file is made first (ip-netns(8)), and becomes one then */
+		int r = errno == EINVAL ? -ENOENT : -errno; /* the file is made first (ip-netns(8)),
+							       and becomes one then */
 
 		close(own);
 		return r;

@@ -29,7 +29,10 @@ int passed_add(const char *name, int fd)
 		return -EEXIST;
 	if (count == PASSED_MAX)
 		return -ENOSPC;
-	*passed = (struct passed){.fd = fd, .domain = get(fd, SO_DOMAIN), .type = get(fd, SO_TYPE), .protocol = get(fd, SO_PROTOCOL)};
+	*passed = (struct passed){.fd = fd,
+				  .domain = get(fd, SO_DOMAIN),
+				  .type = get(fd, SO_TYPE),
+				  .protocol = get(fd, SO_PROTOCOL)};
 	if (passed->domain < 0 || socket_local_address(fd, &passed->address) < 0)
 		return -ENOTSOCK;
 	/* Whoever starts us makes it block again, for all who share it. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets that the service manager passes, sd_listen_fds_with_names(3): by name, with what they are. The table is filled before the first
- * fork and never changes: whoever checks a configuration without these sockets knows them all the same.
+ * Sockets that the service manager passes, sd_listen_fds_with_names(3): by name, with what they
+ * are. The table is filled before the first fork and never changes: whoever checks a configuration
+ * without these sockets knows them all the same.
  */
 #pragma once
 
@@ -18,8 +19,8 @@ struct passed {
 	struct address address;
 };
 
-/* Adds one; what is no socket is not added. -ENOSPC, -ENOTSOCK, -EEXIST: the name is taken, as where a unit has several sockets and
- * no FileDescriptorName= each. */
+/* Adds one; what is no socket is not added. -ENOSPC, -ENOTSOCK, -EEXIST: the name is taken, as
+ * where a unit has several sockets and no FileDescriptorName= each. */
 int passed_add(const char *name, int fd);
 
 /* By name, or by number from 0 on; NULL: there is none. */

@@ -161,8 +161,7 @@ static int refuse_status(const char *path, int status, char **why)
 				     signal_name ? signal_name : "?");
 	}
 	if (WIFEXITED(status))
-		return plugin_refuse(why, -ECHILD,
-				     "%s: exited while loading (exit code %d)", path,
+		return plugin_refuse(why, -ECHILD, "%s: exited while loading (exit code %d)", path,
 				     WEXITSTATUS(status));
 	return plugin_refuse(why, -ECHILD, "%s: was killed while loading", path);
 }
@@ -175,8 +174,7 @@ int plugin_try(const char *path, const char *name, char **why)
 
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		r = -errno;
-		return plugin_refuse(why, r, "%s: cannot try it: pipe: %s", path,
-				     strerror(-r));
+		return plugin_refuse(why, r, "%s: cannot try it: pipe: %s", path, strerror(-r));
 	}
 	pid = fork();
 	if (pid == 0)
@@ -185,8 +183,7 @@ int plugin_try(const char *path, const char *name, char **why)
 	close(ends[1]);
 	if (r < 0) {
 		close(ends[0]);
-		return plugin_refuse(why, r, "%s: cannot try it: fork: %s", path,
-				     strerror(-r));
+		return plugin_refuse(why, r, "%s: cannot try it: fork: %s", path, strerror(-r));
 	}
 	r = await_verdict(ends[0], &verdict);
 	close(ends[0]);

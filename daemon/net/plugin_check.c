@@ -44,12 +44,14 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 {
 	if (plugin->abi_major != SPLICED_ABI_MAJOR)
 		return plugin_refuse(
-			why, -EPROTO, "built for ABI %u.%u, this spliced supports %u.%u: upgrade %s",
+			why, -EPROTO,
+			"built for ABI %u.%u, this spliced supports %u.%u: upgrade %s",
 			plugin->abi_major, plugin->abi_minor, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR,
 			plugin->abi_major > SPLICED_ABI_MAJOR ? "spliced" : "the plugin");
 	if (plugin->abi_needs > SPLICED_ABI_MINOR)
 		return plugin_refuse(
-			why, -EPROTO, "needs ABI %u.%u, this spliced supports %u.%u: upgrade spliced",
+			why, -EPROTO,
+			"needs ABI %u.%u, this spliced supports %u.%u: upgrade spliced",
 			plugin->abi_major, plugin->abi_needs, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR);
 	if (plugin->abi_needs > plugin->abi_minor)
 		return plugin_refuse(why, -EINVAL, "needs ABI %u.%u, but was built for %u.%u",
@@ -87,7 +89,8 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 		return plugin_refuse(why, -EINVAL, "has %u formats: at most %d are possible",
 				     plugin->n_formats, FAMILY_FORMATS_MAX);
 	if (plugin->n_formats && !stride_is_sane(plugin->format_stride, FORMAT_STRIDE_MIN))
-		return plugin_refuse(why, -EINVAL, "its formats' stride (%u) is not that of any ABI",
+		return plugin_refuse(why, -EINVAL,
+				     "its formats' stride (%u) is not that of any ABI",
 				     plugin->format_stride);
 	return 0;
 }
@@ -126,13 +129,14 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 		return plugin_refuse(why, -EINVAL, "row %u: %d is not a socket type", number,
 				     row->type);
 	if (row->name && !is_word(row->name, "_-"))
-		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is not a word for a protocol", number,
-				     row->name);
+		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is not a word for a protocol",
+				     number, row->name);
 	if (row->scheme && !is_word(row->scheme, "-"))
 		return plugin_refuse(why, -EINVAL, "row %u: \"%s\" is not a scheme", number,
 				     row->scheme);
 	if (!row->pattern || !pattern_is_sane(family, row->pattern))
-		return plugin_refuse(why, -EINVAL, "row %u: its pattern \"%s\" has a word that is not an option",
+		return plugin_refuse(why, -EINVAL,
+				     "row %u: its pattern \"%s\" has a word that is not an option",
 				     number, row->pattern ? row->pattern : "");
 	if (!(row->capabilities & (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT)))
 		return plugin_refuse(why, -EINVAL, "row %u: can neither listen nor connect",
@@ -143,17 +147,19 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 				     "boundaries",
 				     number);
 	if ((row->capabilities & SPLICED_BINDS) && !family->plugin.look)
-		return plugin_refuse(why, -EINVAL,
-				     "row %u: its targets are bound, not connected, which requires look(), "
-				     "which is missing",
-				     number);
+		return plugin_refuse(
+			why, -EINVAL,
+			"row %u: its targets are bound, not connected, which requires look(), "
+			"which is missing",
+			number);
 	for (uint32_t i = 0; i < number; i++) {
 		other = &family->rows[i];
 		if (other->type == row->type &&
 		    (!other->name || !row->name || !strcmp(other->name, row->name)))
-			return plugin_refuse(why, -EINVAL,
-					     "rows %u and %u: a configuration could not distinguish them",
-					     i, number);
+			return plugin_refuse(
+				why, -EINVAL,
+				"rows %u and %u: a configuration could not distinguish them", i,
+				number);
 	}
 	return 0;
 }
@@ -162,10 +168,9 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 static bool is_taken(const char *name)
 {
 	static const char *const taken[] = {
-		"family",	  "type",	"name",	 "framing",    "max_frame", "format",
-		"sndbuf",	  "rcvbuf",	"netns", "mark",       "priority",  "weight",
-		"backup",	  "max_sessions", "queue", "send_proxy", "proxy_protocol",
-		"proxy_from",
+		"family", "type",	  "name",  "framing",	 "max_frame",	   "format",
+		"sndbuf", "rcvbuf",	  "netns", "mark",	 "priority",	   "weight",
+		"backup", "max_sessions", "queue", "send_proxy", "proxy_protocol", "proxy_from",
 	};
 
 	for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
@@ -237,8 +242,8 @@ static int check_option(const struct family *family, uint32_t number, char **why
 						   : (UINT64_C(1) << family->plugin.n_rows) - 1;
 
 	if (!is_word(name, "_") || strlen(name) > 31)
-		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" cannot be an option's name", number,
-				     name ? name : "");
+		return plugin_refuse(why, -EINVAL, "option %u: \"%s\" cannot be an option's name",
+				     number, name ? name : "");
 	if (is_taken(name))
 		return plugin_refuse(why, -EINVAL, "option \"%s\": is a key of every endpoint",
 				     name);
@@ -291,7 +296,7 @@ static int check_format(const struct family *family, uint32_t number, char **why
 {
 	const struct spliced_format *format = &family->formats[number];
 	uint64_t all = family->plugin.n_rows == 64 ? UINT64_MAX
-						    : (UINT64_C(1) << family->plugin.n_rows) - 1;
+						   : (UINT64_C(1) << family->plugin.n_rows) - 1;
 
 	if (!format->name || !is_word(format->name, "_-") || !strcmp(format->name, "raw"))
 		return plugin_refuse(why, -EINVAL,
@@ -305,9 +310,10 @@ static int check_format(const struct family *family, uint32_t number, char **why
 	if (!format->encode)
 		return plugin_refuse(why, -EINVAL, "format \"%s\": has no encode()", format->name);
 	if (format->state_size > SPLICED_STATE_MAX)
-		return plugin_refuse(why, -EINVAL,
-				     "format \"%s\": its state has %u bytes: at most %d are possible",
-				     format->name, format->state_size, SPLICED_STATE_MAX);
+		return plugin_refuse(
+			why, -EINVAL,
+			"format \"%s\": its state has %u bytes: at most %d are possible",
+			format->name, format->state_size, SPLICED_STATE_MAX);
 	if (format->framing >= SPLICED_FRAMING_AUTO)
 		return plugin_refuse(why, -EINVAL, "format \"%s\": its framing %u is unknown",
 				     format->name, format->framing);

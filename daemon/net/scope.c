@@ -23,13 +23,15 @@ int scope_fill(int fd, const char *interface, const struct address *from, struct
 		return -ENODEV;
 	strcpy(request.ifr_name, interface);
 	if (!ioctl(fd, SIOCGIFINDEX, &request))
-		((struct sockaddr_in6 *)&ret->storage)->sin6_scope_id = (uint32_t)request.ifr_ifindex;
+		((struct sockaddr_in6 *)&ret->storage)->sin6_scope_id =
+			(uint32_t)request.ifr_ifindex;
 	else if (errno != ENODEV || interface[strspn(interface, "0123456789")])
 		return -errno;
 	return 0;
 }
 
-int scope_find(const char *netns, const char *interface, const struct address *from, struct address *ret)
+int scope_find(const char *netns, const char *interface, const struct address *from,
+	       struct address *ret)
 {
 	int before = -1, fd, r;
 

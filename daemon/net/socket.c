@@ -109,12 +109,15 @@ int socket_try_buffers(struct socket_options *common)
 /* What a family sets, as IP_TOS, may set this as well: what was asked for comes last. */
 int socket_set_priority(int fd, const struct socket_options *common)
 {
-	return common && common->priority >= 0 ? set_int(fd, SOL_SOCKET, SO_PRIORITY, common->priority) : 0;
+	return common && common->priority >= 0
+		       ? set_int(fd, SOL_SOCKET, SO_PRIORITY, common->priority)
+		       : 0;
 }
 
 void socket_set_accepted(int fd, const struct family *family, const struct socket_options *common)
 {
-	struct socket_options own = {.sndbuf = common->sndbuf, .mark = common->mark, .priority = -1};
+	struct socket_options own = {
+		.sndbuf = common->sndbuf, .mark = common->mark, .priority = -1};
 
 	if (family->plugin.domain == AF_UNIX)
 		apply_common(fd, &own);
@@ -122,7 +125,8 @@ void socket_set_accepted(int fd, const struct family *family, const struct socke
 }
 
 /* What a socket of this kind has before anybody asks for something else. */
-static int usual(const struct family *family, const struct spliced_row *row, const struct socket_options *common, int option)
+static int usual(const struct family *family, const struct spliced_row *row,
+		 const struct socket_options *common, int option)
 {
 	int before = -1, fd, value = -1;
 
@@ -139,8 +143,8 @@ static int usual(const struct family *family, const struct spliced_row *row, con
 }
 
 /* Back to where the kernel sizes it (SO_BUF_LOCK, socket(7)). Setting a size doubles it. */
-static void free_buffer(int fd, const struct family *family, const struct spliced_row *row, const struct socket_options *common, int option,
-			int lock)
+static void free_buffer(int fd, const struct family *family, const struct spliced_row *row,
+			const struct socket_options *common, int option, int lock)
 {
 	int locks = get_int(fd, SO_BUF_LOCK), size;
 
@@ -151,7 +155,8 @@ static void free_buffer(int fd, const struct family *family, const struct splice
 		set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock);
 }
 
-int socket_change(int fd, const struct family *family, const struct spliced_row *row, const struct socket_options *common)
+int socket_change(int fd, const struct family *family, const struct spliced_row *row,
+		  const struct socket_options *common)
 {
 	struct socket_options now = *common;
 
@@ -166,7 +171,8 @@ int socket_change(int fd, const struct family *family, const struct spliced_row 
 	return apply_common(fd, &now);
 }
 
-static int open_here(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+static int open_here(const struct family *family, const struct spliced_options *options,
+		     const struct socket_options *common)
 {
 	const struct spliced_row *row = options->row;
 	int fd, r;
@@ -184,7 +190,8 @@ static int open_here(const struct family *family, const struct spliced_options *
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
-int socket_open(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+int socket_open(const struct family *family, const struct spliced_options *options,
+		const struct socket_options *common)
 {
 	int before, fd;
 
@@ -203,7 +210,8 @@ bool socket_has_no_connections(const struct spliced_row *row)
 	return row->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED);
 }
 
-/* Waiting out TIME_WAIT after a restart serves nobody. For datagrams the option would take away another's address. */
+/* Waiting out TIME_WAIT after a restart serves nobody. For datagrams the option would take away
+ * another's address. */
 static void share_address(int fd, const struct spliced_row *row)
 {
 	if (!socket_has_no_connections(row))
@@ -217,13 +225,16 @@ static int bind_address(int fd, const struct family *family, const struct splice
 		return 0;
 	if (errno != EADDRINUSE || !family->plugin.reclaim)
 		return -errno;
-	if (CALLBACK(family, reclaim, family->plugin.reclaim(options, address_sockaddr_const(address), address->len)) < 0)
+	if (CALLBACK(family, reclaim,
+		     family->plugin.reclaim(options, address_sockaddr_const(address),
+					    address->len)) < 0)
 		return -EADDRINUSE;
 	return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
 }
 
 /* A descriptor of our own for a socket that somebody else has bound. */
-static int take_passed(const struct family *family, const struct spliced_options *options, const struct socket_options *common)
+static int take_passed(const struct family *family, const struct spliced_options *options,
+		       const struct socket_options *common)
 {
 	const struct passed *passed = passed_find(common->passed);
 	int fd, r;
@@ -251,12 +262,13 @@ bool socket_is_bound_late(const struct family *family, const struct spliced_row 
 {
 	uint64_t both = SPLICED_CONNECTIONLESS | SPLICED_READERS;
 
-	return (row->capabilities & both) == both && (family->plugin.domain == AF_INET || family->plugin.domain == AF_INET6);
+	return (row->capabilities & both) == both &&
+	       (family->plugin.domain == AF_INET || family->plugin.domain == AF_INET6);
 }
 
 /* Whether a socket could be bound there: to a port that nobody sends to. */
-static int try_host(const struct family *family, const struct spliced_options *options, const struct address *address,
-		    const struct socket_options *common)
+static int try_host(const struct family *family, const struct spliced_options *options,
+		    const struct address *address, const struct socket_options *common)
 {
 	int fd = socket_open(family, options, common), r;
 
@@ -268,8 +280,8 @@ static int try_host(const struct family *family, const struct spliced_options *o
 }
 
 /* ... then what the family does to it. */
-static int bind_for_good(int fd, const struct family *family, const struct spliced_options *options, const struct address *address,
-			 struct socket_failure *failure)
+static int bind_for_good(int fd, const struct family *family, const struct spliced_options *options,
+			 const struct address *address, struct socket_failure *failure)
 {
 	int r = bind_address(fd, family, options, address);
 
@@ -277,11 +289,14 @@ static int bind_for_good(int fd, const struct family *family, const struct splic
 	if (r < 0)
 		return r;
 	failure->call = "setting up the bound socket";
-	return family->plugin.bound ? (int)CALLBACK(family, bound, family->plugin.bound(fd, options)) : 0;
+	return family->plugin.bound
+		       ? (int)CALLBACK(family, bound, family->plugin.bound(fd, options))
+		       : 0;
 }
 
-int socket_bind(const struct family *family, const struct spliced_options *options, const struct address *address,
-		const struct socket_options *common, bool reuse_port, struct socket_failure *failure)
+int socket_bind(const struct family *family, const struct spliced_options *options,
+		const struct address *address, const struct socket_options *common, bool reuse_port,
+		struct socket_failure *failure)
 {
 	struct address own;
 	int fd, r;
@@ -312,8 +327,8 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 	return fd;
 }
 
-int socket_listen(int fd, const struct family *family, const struct spliced_row *row, const struct address *address, int backlog,
-		  struct socket_failure *failure)
+int socket_listen(int fd, const struct family *family, const struct spliced_row *row,
+		  const struct address *address, int backlog, struct socket_failure *failure)
 {
 	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
@@ -329,8 +344,8 @@ int socket_listen(int fd, const struct family *family, const struct spliced_row 
 	return 0;
 }
 
-int socket_probe(const struct family *family, const struct spliced_options *options, const struct address *address,
-		 const struct socket_options *common)
+int socket_probe(const struct family *family, const struct spliced_options *options,
+		 const struct address *address, const struct socket_options *common)
 {
 	int fd, r;
 
@@ -399,8 +414,8 @@ bool socket_is_fresh(int fd)
 	int state = socket_tcp_state(fd);
 
 	/* A FIN of ours leaves ESTABLISHED and CLOSE_WAIT behind. */
-	return state < 0 || state == SOCKET_TCP_ESTABLISHED ||
-	       state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_SYN_RECV;
+	return state < 0 || state == SOCKET_TCP_ESTABLISHED || state == SOCKET_TCP_CLOSE_WAIT ||
+	       state == SOCKET_TCP_SYN_RECV;
 }
 
 bool socket_is_accepted(int fd)
@@ -421,13 +436,13 @@ bool socket_has_lost_device(int fd)
 static bool in6_fits(const struct sockaddr_in6 *a, const struct sockaddr_in6 *b)
 {
 	return a->sin6_port == b->sin6_port && (IN6_IS_ADDR_UNSPECIFIED(&a->sin6_addr) ||
-						 IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr));
+						IN6_ARE_ADDR_EQUAL(&a->sin6_addr, &b->sin6_addr));
 }
 
 static bool in_fits(const struct sockaddr_in *a, const struct sockaddr_in *b)
 {
-	return a->sin_port == b->sin_port &&
-	       (a->sin_addr.s_addr == htonl(INADDR_ANY) || a->sin_addr.s_addr == b->sin_addr.s_addr);
+	return a->sin_port == b->sin_port && (a->sin_addr.s_addr == htonl(INADDR_ANY) ||
+					      a->sin_addr.s_addr == b->sin_addr.s_addr);
 }
 
 bool socket_address_fits(const struct address *listening, const struct address *local)
@@ -447,7 +462,8 @@ bool socket_address_fits(const struct address *listening, const struct address *
 
 void socket_stop_syn(int fd)
 {
-	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the flags. */
+	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the flags.
+	 */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
@@ -471,14 +487,16 @@ void socket_stop_datagrams(int fd)
 		shutdown(fd, SHUT_RD);
 		return;
 	}
-	/* To be bound to a device anew, even to none, takes it out of its SO_REUSEPORT group: the others keep their shares when it is
-	 * closed. A socket that is bound to one needs CAP_NET_RAW for that. */
+	/* To be bound to a device anew, even to none, takes it out of its SO_REUSEPORT group: the
+	 * others keep their shares when it is closed. A socket that is bound to one needs
+	 * CAP_NET_RAW for that. */
 	if (own.storage.ss_family == AF_INET || own.storage.ss_family == AF_INET6)
 		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0);
 	socket_connect(fd, &own);
 }
 
-/* A sender's view of a UNIX datagram socket that is bound to this address: full when it would have to wait. */
+/* A sender's view of a UNIX datagram socket that is bound to this address: full when it would have
+ * to wait. */
 static enum socket_queue ask_as_sender(const struct address *address)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -487,7 +505,8 @@ static enum socket_queue ask_as_sender(const struct address *address)
 	if (fd < 0)
 		return answer;
 	if (!socket_connect(fd, address))
-		answer = socket_poll(fd, POLLOUT) & POLLOUT ? SOCKET_QUEUE_HAS_ROOM : SOCKET_QUEUE_CROWDED;
+		answer = socket_poll(fd, POLLOUT) & POLLOUT ? SOCKET_QUEUE_HAS_ROOM
+							    : SOCKET_QUEUE_CROWDED;
 	close(fd);
 	return answer;
 }
@@ -499,9 +518,11 @@ enum socket_queue socket_queue(int fd)
 	struct address own;
 
 	if (!getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) && memory[SK_MEMINFO_RMEM_ALLOC])
-		return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2 ? SOCKET_QUEUE_CROWDED
-										      : SOCKET_QUEUE_HAS_ROOM;
-	if (get_int(fd, SO_DOMAIN) == AF_UNIX && get_int(fd, SO_TYPE) == SOCK_DGRAM && !socket_local_address(fd, &own))
+		return memory[SK_MEMINFO_RMEM_ALLOC] > memory[SK_MEMINFO_RCVBUF] / 2
+			       ? SOCKET_QUEUE_CROWDED
+			       : SOCKET_QUEUE_HAS_ROOM;
+	if (get_int(fd, SO_DOMAIN) == AF_UNIX && get_int(fd, SO_TYPE) == SOCK_DGRAM &&
+	    !socket_local_address(fd, &own))
 		return ask_as_sender(&own);
 	return SOCKET_QUEUE_UNKNOWN;
 }
@@ -516,7 +537,8 @@ uint32_t socket_drops(int fd)
 	uint32_t memory[SK_MEMINFO_VARS] = {0};
 	socklen_t len = sizeof memory;
 
-	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 ? 0 : memory[SK_MEMINFO_DROPS];
+	return getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory, &len) < 0 ? 0
+									: memory[SK_MEMINFO_DROPS];
 }
 
 bool socket_said_fin(int fd)
@@ -561,10 +583,13 @@ int socket_local_address(int fd, struct address *ret)
 
 void socket_fill_port(struct address *local, const struct address *listening)
 {
-	struct sockaddr_in *port = (void *)&local->storage; /* a sockaddr_in6 has it in the same place */
+	struct sockaddr_in *port =
+		(void *)&local->storage; /* a sockaddr_in6 has it in the same place */
 
-	if ((local->storage.ss_family == AF_INET || local->storage.ss_family == AF_INET6) && !port->sin_port)
-		port->sin_port = ((const struct sockaddr_in *)(const void *)&listening->storage)->sin_port;
+	if ((local->storage.ss_family == AF_INET || local->storage.ss_family == AF_INET6) &&
+	    !port->sin_port)
+		port->sin_port =
+			((const struct sockaddr_in *)(const void *)&listening->storage)->sin_port;
 }
 
 int socket_peer_address(int fd, struct address *ret)
@@ -595,5 +620,6 @@ int socket_take_name(int fd)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 
-	return bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) < 0 ? -errno : 0;
+	return bind(fd, (const struct sockaddr *)&address, sizeof address.sun_family) < 0 ? -errno
+											  : 0;
 }

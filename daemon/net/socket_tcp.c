@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only TCP tells. What surprised us: TCP_INFO keeps answering after a reset, and its state CLOSE without a FIN of ours is the only
- * thing that tells a reset from an end once the error has been taken; SIOCOUTQ and TCP_INFO are two looks at a moving thing and are
- * compared until they agree.
+ * What only TCP tells. What surprised us: TCP_INFO keeps answering after a reset, and its state
+ * CLOSE without a FIN of ours is the only thing that tells a reset from an end once the error has
+ * been taken; SIOCOUTQ and TCP_INFO are two looks at a moving thing and are compared until they
+ * agree.
  */
 #include "net/socket.h"
 
@@ -30,8 +31,8 @@ int socket_unsent(int fd)
 	return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
-/* One count, looked at around the queue's length until it stood still; a connection that moves on meanwhile is being
- * written to by its peer, at most for a few rounds. */
+/* One count, looked at around the queue's length until it stood still; a connection that moves on
+ * meanwhile is being written to by its peer, at most for a few rounds. */
 static bool steady_count(int fd, unsigned long queue, bool received, uint64_t *ret)
 {
 	for (int i = 0; i < 64; i++) {
@@ -40,7 +41,8 @@ static bool steady_count(int fd, unsigned long queue, bool received, uint64_t *r
 		int waiting = 0;
 		uint64_t a, b;
 
-		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len) < 0 || ioctl(fd, queue, &waiting) < 0)
+		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &before, &len) < 0 ||
+		    ioctl(fd, queue, &waiting) < 0)
 			return false;
 		len = sizeof after;
 		if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &after, &len) < 0)
@@ -83,8 +85,8 @@ int socket_unread(int fd)
 
 static bool has_said_fin(int state)
 {
-	return state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_LAST_ACK || state == SOCKET_TCP_CLOSING ||
-	       state == SOCKET_TCP_TIME_WAIT;
+	return state == SOCKET_TCP_CLOSE_WAIT || state == SOCKET_TCP_LAST_ACK ||
+	       state == SOCKET_TCP_CLOSING || state == SOCKET_TCP_TIME_WAIT;
 }
 
 /* The kernel counts a FIN as a byte that was received, and not as one that can be read. */

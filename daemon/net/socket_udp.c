@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only datagram sockets of inet and inet6 have: groups, errors that are told without a connection. What surprised us: an IPv6 socket
- * that sends to a group from a link-local address does not know its own scope.
+ * What only datagram sockets of inet and inet6 have: groups, errors that are told without a
+ * connection. What surprised us: an IPv6 socket that sends to a group from a link-local address
+ * does not know its own scope.
  */
 #include "net/socket.h"
 
@@ -48,7 +49,8 @@ void socket_forget_errors(int fd)
 {
 	char byte;
 
-	for (int i = 0; i < ERRORS_MAX && recv(fd, &byte, sizeof byte, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0; i++)
+	for (int i = 0;
+	     i < ERRORS_MAX && recv(fd, &byte, sizeof byte, MSG_ERRQUEUE | MSG_DONTWAIT) >= 0; i++)
 		;
 }
 
@@ -68,7 +70,8 @@ int socket_sender_address(int fd, struct address *ret)
 	int r = socket_local_address(fd, ret), index = 0;
 	socklen_t len = sizeof index;
 
-	if (r < 0 || in6->sin6_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) || in6->sin6_scope_id)
+	if (r < 0 || in6->sin6_family != AF_INET6 || !IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr) ||
+	    in6->sin6_scope_id)
 		return r;
 	if (!getsockopt(fd, SOL_IPV6, IPV6_MULTICAST_IF, &index, &len))
 		in6->sin6_scope_id = (uint32_t)index;

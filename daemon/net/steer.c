@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * SO_REUSEPORT groups of listening TCP sockets. A socket is in the group from listen(2) to its end; the kernel gives each new connection to
- * one of the group, as a program says that is attached to it, or by a hash. What surprised us: the program answers by place, and places move
- * when a socket is closed; and a socket that drops what it gets is given its share all the same.
+ * SO_REUSEPORT groups of listening TCP sockets. A socket is in the group from listen(2) to its end;
+ * the kernel gives each new connection to one of the group, as a program says that is attached to
+ * it, or by a hash. What surprised us: the program answers by place, and places move when a socket
+ * is closed; and a socket that drops what it gets is given its share all the same.
  */
 #include "net/steer.h"
 
@@ -46,8 +47,9 @@ uint64_t steer_group(int fd)
 	const void *storage = &own.storage;
 	uint64_t group;
 
-	if (number_of(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP || !number_of(fd, SOL_SOCKET, SO_REUSEPORT) ||
-	    !number_of(fd, SOL_SOCKET, SO_ACCEPTCONN) || socket_local_address(fd, &own) < 0)
+	if (number_of(fd, SOL_SOCKET, SO_PROTOCOL) != IPPROTO_TCP ||
+	    !number_of(fd, SOL_SOCKET, SO_REUSEPORT) || !number_of(fd, SOL_SOCKET, SO_ACCEPTCONN) ||
+	    socket_local_address(fd, &own) < 0)
 		return 0;
 	getsockopt(fd, SOL_SOCKET, SO_NETNS_COOKIE, &key.namespace, &len);
 	key.device = number_of(fd, SOL_SOCKET, SO_BINDTOIFINDEX);
@@ -71,8 +73,8 @@ uint64_t steer_group(int fd)
 	return group ? group : 1;
 }
 
-/* Which of a group a connection goes to decides its first packet alone: nothing is lost by chance, and no header has to be read, whose
- * offset is not the same for IPv4 and IPv6. */
+/* Which of a group a connection goes to decides its first packet alone: nothing is lost by chance,
+ * and no header has to be read, whose offset is not the same for IPv4 and IPv6. */
 int steer_to(int fd, const uint16_t *places, unsigned count)
 {
 	struct sock_filter code[CODE_MAX];
@@ -80,10 +82,14 @@ int steer_to(int fd, const uint16_t *places, unsigned count)
 	unsigned n = 0;
 
 	if (!count)
-		return setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &n, sizeof n) < 0 && errno != ENOENT ? -errno : 0;
+		return setsockopt(fd, SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &n, sizeof n) < 0 &&
+				       errno != ENOENT
+			       ? -errno
+			       : 0;
 	if (count > PLACES_MAX)
 		return -E2BIG;
-	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM));
+	code[n++] = (struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+						 (uint32_t)(SKF_AD_OFF + SKF_AD_RANDOM));
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, count);
 	for (unsigned i = 0; i < count; i++) {
 		code[n++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, i, 0, 1);
@@ -91,7 +97,9 @@ int steer_to(int fd, const uint16_t *places, unsigned count)
 	}
 	code[n++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, UINT32_MAX);
 	program.len = (unsigned short)n;
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program) < 0
+		       ? -errno
+		       : 0;
 }
 
 int steer_hide(int fd)
@@ -99,5 +107,6 @@ int steer_hide(int fd)
 	/* By name it would have to be there. */
 	int nowhere = INT32_MAX;
 
-	return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof nowhere) < 0 ? -errno : 0;
+	return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof nowhere) < 0 ? -errno
+											  : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Directions. The pipe is in the record before the first byte enters it, and out of it before it is closed or lent to another. */
+/* Directions. The pipe is in the record before the first byte enters it, and out of it before it is
+ * closed or lent to another. */
 #include "session/direction.h"
 
 #include "ledger/generation.h"
@@ -39,10 +40,14 @@ bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_leas
 
 	if (direction->pipe >= 0)
 		return true;
-	fd = session->direction[d].proof && !at_least ? pipe_lend_small(&session->thread->pipes, 0, &session->direction[d].pipe_size)
-					    : pipe_lend(&session->thread->pipes, at_least, &session->direction[d].pipe_size);
+	fd = session->direction[d].proof && !at_least
+		     ? pipe_lend_small(&session->thread->pipes, 0, &session->direction[d].pipe_size)
+		     : pipe_lend(&session->thread->pipes, at_least,
+				 &session->direction[d].pipe_size);
 	if (fd < 0) {
-		slot_note_limit(session->thread, session->generation->route_slots[session_record(session)->route], PAUSE_PIPES);
+		slot_note_limit(session->thread,
+				session->generation->route_slots[session_record(session)->route],
+				PAUSE_PIPES);
 		return false;
 	}
 	direction->pipe = fd;
@@ -62,7 +67,8 @@ void direction_note_end(struct session *session, unsigned side)
 	uint32_t *flags = &session_record(session)->direction[side].flags;
 
 	if (session->side[side].lost && !(*flags & DIRECTION_RESET))
-		direction_note_reset(session, side, -socket_take_error(session_record(session)->fd[side]));
+		direction_note_reset(session, side,
+				     -socket_take_error(session_record(session)->fd[side]));
 	*flags |= DIRECTION_EOF;
 	session->moved = true;
 }

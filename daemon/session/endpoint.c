@@ -12,22 +12,25 @@
 
 enum {
 	FRAMES_BUFFERED = 4,
-	FRAMED_BUFFER_MIN = 256 << 10, /* bytes: several of the pieces that TCP keeps whole until all of a piece is read */
-	PIECE = 64 << 10,              /* bytes: ... the largest of them */
-	MESSAGE_OVERHEAD = 32,         /* bytes */
-	SENT_ANYWAY = 64 << 10,        /* bytes of a message, */
+	FRAMED_BUFFER_MIN = 256 << 10, /* bytes: several of the pieces that TCP keeps whole until
+					  all of a piece is read */
+	PIECE = 64 << 10,	       /* bytes: ... the largest of them */
+	MESSAGE_OVERHEAD = 32,	       /* bytes */
+	SENT_ANYWAY = 64 << 10,	       /* bytes of a message, */
 	SEND_BUFFER_MIN = 128 << 10,   /* and of a buffer that is no smaller than the usual one */
 };
 
-static int64_t number_or(const struct config_endpoint *endpoint, enum config_endpoint_option option, int64_t otherwise)
+static int64_t number_or(const struct config_endpoint *endpoint, enum config_endpoint_option option,
+			 int64_t otherwise)
 {
 	const struct spliced_value *value = &endpoint->values[option].value;
 
 	return value->state == SPLICED_UNSET ? otherwise : value->number;
 }
 
-/* A whole frame must be there to be peeked, and a socket's buffer holds more than bytes. Of a piece of 64 KiB that was read up to the
- * last frame in it, all counts as unread: a smaller buffer would have no window for the rest of that frame, for ever. */
+/* A whole frame must be there to be peeked, and a socket's buffer holds more than bytes. Of a piece
+ * of 64 KiB that was read up to the last frame in it, all counts as unread: a smaller buffer would
+ * have no window for the rest of that frame, for ever. */
 static int64_t rcvbuf_for_frames(const struct config_endpoint *endpoint)
 {
 	int64_t least = (int64_t)FRAMES_BUFFERED * endpoint->max_frame;
@@ -37,17 +40,20 @@ static int64_t rcvbuf_for_frames(const struct config_endpoint *endpoint)
 	return least > FRAMED_BUFFER_MIN ? least : FRAMED_BUFFER_MIN;
 }
 
-/* A message is sent whole, or not at all. Those that every kernel's usual buffer takes ask for none. */
+/* A message is sent whole, or not at all. Those that every kernel's usual buffer takes ask for
+ * none. */
 static int64_t sndbuf_for_messages(const struct config_endpoint *endpoint)
 {
 	if (endpoint->largest_frame <= SENT_ANYWAY)
 		return 0;
-	return endpoint->largest_frame > SEND_BUFFER_MIN ? endpoint->largest_frame : SEND_BUFFER_MIN;
+	return endpoint->largest_frame > SEND_BUFFER_MIN ? endpoint->largest_frame
+							 : SEND_BUFFER_MIN;
 }
 
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint)
 {
-	int64_t rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, 0), least = rcvbuf_for_frames(endpoint);
+	int64_t rcvbuf = number_or(endpoint, ENDPOINT_RCVBUF, 0),
+		least = rcvbuf_for_frames(endpoint);
 
 	return (struct socket_options){
 		.sndbuf = number_or(endpoint, ENDPOINT_SNDBUF, sndbuf_for_messages(endpoint)),
@@ -61,15 +67,19 @@ struct socket_options endpoint_socket_options(const struct config_endpoint *endp
 
 int64_t endpoint_least_rcvbuf(const struct config_endpoint *endpoint)
 {
-	if (endpoint->framing <= SPLICED_FRAMING_NONE || !(endpoint->legs[0].row->capabilities & SPLICED_TCP_INFO))
+	if (endpoint->framing <= SPLICED_FRAMING_NONE ||
+	    !(endpoint->legs[0].row->capabilities & SPLICED_TCP_INFO))
 		return 0;
 	return 2 * (int64_t)endpoint->max_frame + PIECE;
 }
 
-/* The kernel takes a message that is MESSAGE_OVERHEAD bytes shorter than twice of what was asked for (unix(7)). */
+/* The kernel takes a message that is MESSAGE_OVERHEAD bytes shorter than twice of what was asked
+ * for (unix(7)). */
 int64_t endpoint_least_sndbuf(const struct config_endpoint *endpoint)
 {
-	return endpoint->largest_frame ? ((int64_t)endpoint->largest_frame + MESSAGE_OVERHEAD + 1) / 2 : 0;
+	return endpoint->largest_frame
+		       ? ((int64_t)endpoint->largest_frame + MESSAGE_OVERHEAD + 1) / 2
+		       : 0;
 }
 
 void endpoint_set_accepted(const struct config_endpoint *endpoint, unsigned leg, int fd)
@@ -105,8 +115,8 @@ static const char *describe_own(const struct config_leg *leg, char *text, size_t
 	return text;
 }
 
-const char *endpoint_describe(const struct config_endpoint *endpoint, const struct config_leg *leg, const struct address *address, char *text,
-			      size_t size)
+const char *endpoint_describe(const struct config_endpoint *endpoint, const struct config_leg *leg,
+			      const struct address *address, char *text, size_t size)
 {
 	const char *netns = endpoint->values[ENDPOINT_NETNS].value.text;
 	int before = -1;
@@ -114,7 +124,8 @@ const char *endpoint_describe(const struct config_endpoint *endpoint, const stru
 	if (!address)
 		return describe_own(leg, text, size);
 	/* Only scopes have names that are looked up, and few addresses have one. */
-	if (!netns || address->storage.ss_family != AF_INET6 || !((const struct sockaddr_in6 *)&address->storage)->sin6_scope_id ||
+	if (!netns || address->storage.ss_family != AF_INET6 ||
+	    !((const struct sockaddr_in6 *)&address->storage)->sin6_scope_id ||
 	    netns_enter(netns, &before) < 0)
 		return address_describe(leg->family, leg->row, address, text, size);
 	address_describe(leg->family, leg->row, address, text, size);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Hands. The keeper pauses a route between two workers only, so that what is barred stays the same for a worker's life; where no route
- * is paused there is no table.
+ * Hands. The keeper pauses a route between two workers only, so that what is barred stays the same
+ * for a worker's life; where no route is paused there is no table.
  */
 #include "session/hand.h"
 
@@ -17,7 +17,8 @@
 
 static uint32_t barred_word(const struct worker *worker, const struct ledger_route *route)
 {
-	const struct family *family = route->paused == ROUTE_PAUSED ? family_find(worker->families, route->family) : NULL;
+	const struct family *family =
+		route->paused == ROUTE_PAUSED ? family_find(worker->families, route->family) : NULL;
 
 	if (route->paused > ROUTE_PAUSED)
 		return CALLBACK_EVERY;
@@ -30,7 +31,8 @@ int hands_init(struct worker *worker)
 	uint32_t high = ledger_routes_high(ledger);
 
 	for (uint32_t slot = 0; slot < high; slot++) {
-		uint32_t word = ledger->routes[slot].used ? barred_word(worker, &ledger->routes[slot]) : 0;
+		uint32_t word =
+			ledger->routes[slot].used ? barred_word(worker, &ledger->routes[slot]) : 0;
 
 		if (word && !worker->barred)
 			worker->barred = calloc(high, sizeof *worker->barred);
@@ -42,27 +44,32 @@ int hands_init(struct worker *worker)
 	return 0;
 }
 
-static void take(const struct thread *thread, enum ledger_hand hand, uint32_t index, const struct generation *generation, uint32_t route)
+static void take(const struct thread *thread, enum ledger_hand hand, uint32_t index,
+		 const struct generation *generation, uint32_t route)
 {
 	const uint32_t *barred = thread->worker->barred;
 
 	ledger_hold(thread->record, hand, index);
 	/* An event may come late, for a slot that is another thread's by now. */
-	callback_state.barred =
-		barred && generation && route < generation->config->n_routes ? barred[generation->route_slots[route]] : 0;
+	callback_state.barred = barred && generation && route < generation->config->n_routes
+					? barred[generation->route_slots[route]]
+					: 0;
 	callback_state.refused = false;
 }
 
 void hand_session(const struct session *session)
 {
-	take(session->thread, HAND_SESSION, session_slot(session), session->generation, session_record(session)->route);
+	take(session->thread, HAND_SESSION, session_slot(session), session->generation,
+	     session_record(session)->route);
 }
 
 void hand_listener(const struct thread *thread, uint32_t index)
 {
 	const struct ledger_listener *record = &thread->worker->ledger->listeners[index];
 	const struct generation *generation =
-		thread->worker->barred ? generation_find(thread->worker->generations, record->generation) : NULL;
+		thread->worker->barred
+			? generation_find(thread->worker->generations, record->generation)
+			: NULL;
 
 	take(thread, HAND_LISTENER, index, generation, record->route);
 }

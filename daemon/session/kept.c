@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A place belongs to the session that its owner word names. Whoever takes it puts KEPT_BUSY there by one compare-and-exchange, then the
- * message, then its own name: so no two write one place, a message that is read is whole, and a session whose place was taken sees
- * that. What a worker's death leaves busy its heir frees (validate.c).
+ * A place belongs to the session that its owner word names. Whoever takes it puts KEPT_BUSY there
+ * by one compare-and-exchange, then the message, then its own name: so no two write one place, a
+ * message that is read is whole, and a session whose place was taken sees that. What a worker's
+ * death leaves busy its heir frees (validate.c).
  */
 #include "session/kept.h"
 
@@ -32,7 +33,9 @@ static struct ledger_kept *take(struct ledger *ledger)
 	uint64_t before;
 
 	for (int i = 0; i < LOOKED_AT; i++) {
-		struct ledger_kept *place = &ledger->firsts[atomic_fetch_add(&ledger->keeper->kept_turn, 1) % LEDGER_KEPT_MAX];
+		struct ledger_kept *place =
+			&ledger->firsts[atomic_fetch_add(&ledger->keeper->kept_turn, 1) %
+					LEDGER_KEPT_MAX];
 
 		before = KEPT_FREE;
 		if (atomic_compare_exchange_strong(&place->owner, &before, KEPT_BUSY))
@@ -40,7 +43,10 @@ static struct ledger_kept *take(struct ledger *ledger)
 		oldest = oldest ? oldest : place;
 	}
 	before = atomic_load(&oldest->owner);
-	return before != KEPT_BUSY && atomic_compare_exchange_strong(&oldest->owner, &before, KEPT_BUSY) ? oldest : NULL;
+	return before != KEPT_BUSY &&
+			       atomic_compare_exchange_strong(&oldest->owner, &before, KEPT_BUSY)
+		       ? oldest
+		       : NULL;
 }
 
 void kept_add(struct session *session, const struct iovec *message)

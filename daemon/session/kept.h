@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * First messages: what a session's client said first is kept in the ledger until the target has answered, so that it can be said again to
- * another member of the pool where this one turns out to be dead. A table of fixed size; the newest take the places of the oldest. A
- * message that is longer than a place, or finds none, is not kept, and counted.
+ * First messages: what a session's client said first is kept in the ledger until the target has
+ * answered, so that it can be said again to another member of the pool where this one turns out to
+ * be dead. A table of fixed size; the newest take the places of the oldest. A message that is
+ * longer than a place, or finds none, is not kept, and counted.
  */
 #pragma once
 

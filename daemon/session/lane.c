@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The member stands where others have what the family's reply() made: an heir finds the lane by it, too. */
+/* The member stands where others have what the family's reply() made: an heir finds the lane by it,
+ * too. */
 #include "session/lane.h"
 
 #include "config/config.h"
@@ -12,9 +13,11 @@ bool lanes_have(const struct config_route *route)
 	return route->replies == 0;
 }
 
-bool lane_is_record(const struct config_route *route, const struct ledger_session *record, const struct ledger_flow *flow)
+bool lane_is_record(const struct config_route *route, const struct ledger_session *record,
+		    const struct ledger_flow *flow)
 {
-	return record->front == FRONT_FED && lanes_have(route) && !flow->peer_len && flow->reply_len == sizeof(uint32_t);
+	return record->front == FRONT_FED && lanes_have(route) && !flow->peer_len &&
+	       flow->reply_len == sizeof(uint32_t);
 }
 
 bool lane_is(const struct session *session)

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Leases. A move is exact at every instruction: tee(2) puts the same bytes into the small pipe, all or it is no move; one store names it in
- * the record; then the large one is emptied. What surprised us: a piece that came by splice(2) keeps its slot however large it is, so that
- * 512 KiB may fit into a pipe of 64 KiB. Small pieces take a larger one; where the kernel grants none, the large pipe stays where it is.
+ * Leases. A move is exact at every instruction: tee(2) puts the same bytes into the small pipe, all
+ * or it is no move; one store names it in the record; then the large one is emptied. What surprised
+ * us: a piece that came by splice(2) keeps its slot however large it is, so that 512 KiB may fit
+ * into a pipe of 64 KiB. Small pieces take a larger one; where the kernel grants none, the large
+ * pipe stays where it is.
  */
 #include "session/lease.h"
 
@@ -19,10 +21,12 @@
 
 static bool is_large(const struct session *session, unsigned d)
 {
-	return session_record(session)->direction[d].pipe >= 0 && session->direction[d].pipe_size >= PIPE_LARGE_BYTES;
+	return session_record(session)->direction[d].pipe >= 0 &&
+	       session->direction[d].pipe_size >= PIPE_LARGE_BYTES;
 }
 
-/* A pipe with the same bytes in it, of at least that size; -1: it takes a larger one, or there is none. */
+/* A pipe with the same bytes in it, of at least that size; -1: it takes a larger one, or there is
+ * none. */
 static int copy(struct pipes *pipes, int pipe, uint32_t bytes, uint32_t at_least, uint32_t *size)
 {
 	int small = pipe_lend_small(pipes, at_least, size);
@@ -38,17 +42,20 @@ static void move(struct session *session, unsigned d)
 {
 	struct pipes *pipes = &session->thread->pipes;
 	struct ledger_direction *direction = &session_record(session)->direction[d];
-	uint32_t size, old_size = session->direction[d].pipe_size, bytes = session->direction[d].fill;
+	uint32_t size, old_size = session->direction[d].pipe_size,
+		       bytes = session->direction[d].fill;
 	int old = direction->pipe, small = copy(pipes, old, bytes, 0, &size);
 
-	for (uint32_t at_least = 2 * PIPE_SMALL_BYTES; small < 0 && at_least < PIPE_LARGE_BYTES; at_least *= 2)
+	for (uint32_t at_least = 2 * PIPE_SMALL_BYTES; small < 0 && at_least < PIPE_LARGE_BYTES;
+	     at_least *= 2)
 		small = copy(pipes, old, bytes, at_least, &size);
 	if (small < 0)
 		return;
 	direction->pipe = small;
 	session->direction[d].pipe_size = size;
 	session->direction[d].proof = LEASE_PROOF;
-	if (bytes <= BUFFERS_SCRATCH && read(old, session->thread->buffers->scratch, bytes) == (ssize_t)bytes)
+	if (bytes <= BUFFERS_SCRATCH &&
+	    read(old, session->thread->buffers->scratch, bytes) == (ssize_t)bytes)
 		pipe_return(pipes, old, old_size);
 	else
 		pipe_discard(pipes, old, old_size);
@@ -64,7 +71,8 @@ static bool look(struct thread *thread, struct lease *lease)
 	if (session->thread != thread || !session->direction[d].leased)
 		return false;
 	bytes = session_record(session)->direction[d].bytes;
-	if (session_record(session)->state != SESSION_RELAYING || !is_large(session, d) || !session->direction[d].fill || session->side[!d].writable) {
+	if (session_record(session)->state != SESSION_RELAYING || !is_large(session, d) ||
+	    !session->direction[d].fill || session->side[!d].writable) {
 		session->direction[d].leased = false;
 		return false;
 	}
@@ -83,7 +91,8 @@ static void arm(struct leases *leases)
 	struct loop *loop = &leases->thread->loop;
 
 	if (leases->count && !timer_is_set(&leases->timer))
-		timer_set(&loop->timers, &leases->timer, loop->now + LEASE_MOMENT_MS * NSEC_PER_MSEC);
+		timer_set(&loop->timers, &leases->timer,
+			  loop->now + LEASE_MOMENT_MS * NSEC_PER_MSEC);
 }
 
 static void fire(struct timer *timer)
@@ -108,9 +117,11 @@ void lease_note(struct session *session, unsigned d)
 {
 	struct leases *leases = &session->thread->leases;
 
-	if (session->direction[d].leased || !is_large(session, d) || !session->direction[d].fill || leases->count == LEASES_MAX)
+	if (session->direction[d].leased || !is_large(session, d) || !session->direction[d].fill ||
+	    leases->count == LEASES_MAX)
 		return;
 	session->direction[d].leased = true;
-	leases->leases[leases->count++] = (struct lease){session_slot(session), d, session_record(session)->direction[d].bytes};
+	leases->leases[leases->count++] = (struct lease){
+		session_slot(session), d, session_record(session)->direction[d].bytes};
 	arm(leases);
 }

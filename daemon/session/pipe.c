@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pipes. The pool owns those that nobody borrowed, the session's record those that are lent. Large ones go out first, and
- * last in is first out, so that quiet traffic always runs through the same warm pipe.
+ * Pipes. The pool owns those that nobody borrowed, the session's record those that are lent. Large
+ * ones go out first, and last in is first out, so that quiet traffic always runs through the same
+ * warm pipe.
  */
 #include "session/pipe.h"
 
@@ -31,7 +32,8 @@ void pipes_done(struct pipes *pipes)
 
 static void tell(struct pipes *pipes)
 {
-	atomic_store_explicit(&pipes->pooled, pipes->n_large + pipes->n_spare, memory_order_relaxed);
+	atomic_store_explicit(&pipes->pooled, pipes->n_large + pipes->n_spare,
+			      memory_order_relaxed);
 }
 
 /* One read-write descriptor in place of two. */
@@ -92,7 +94,8 @@ static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
 	return fd;
 }
 
-/* The kernel grants large pipes by user: what was refused while others held them may be had later. */
+/* The kernel grants large pipes by user: what was refused while others held them may be had later.
+ */
 static void ask_again(struct pipes *pipes)
 {
 	if (pipes->large_most < pipes->large_wanted && ++pipes->refused > LARGE_ASKED_EVERY)

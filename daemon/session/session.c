@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sessions. A session owns two sockets and, while bytes are in flight, a pipe a direction; all of them by way of its
- * record in the ledger. Always true: a descriptor is in the record before it is used and out of it before it is closed;
- * a state changes in session_set_state() alone.
+ * Sessions. A session owns two sockets and, while bytes are in flight, a pipe a direction; all of
+ * them by way of its record in the ledger. Always true: a descriptor is in the record before it is
+ * used and out of it before it is closed; a state changes in session_set_state() alone.
  */
 #include "session/session.h"
 
@@ -68,7 +68,9 @@ unsigned session_connecting_side(const struct session *session)
 unsigned session_target_slot(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
-	unsigned place = session_connecting_side(session) ? record->target : session->route->n_targets + record->endpoint;
+	unsigned place = session_connecting_side(session)
+				 ? record->target
+				 : session->route->n_targets + record->endpoint;
 
 	return session->generation->target_slots[record->route][place];
 }
@@ -115,7 +117,8 @@ void session_attach(struct session *session, struct thread *thread)
 
 bool session_is_handed_in(const struct session *session)
 {
-	return session_record(session)->front == FRONT_FED && !(session_row(session, 0)->capabilities & SPLICED_FEED);
+	return session_record(session)->front == FRONT_FED &&
+	       !(session_row(session, 0)->capabilities & SPLICED_FEED);
 }
 
 int session_watch(struct session *session, unsigned side)
@@ -128,7 +131,8 @@ int session_watch(struct session *session, unsigned side)
 	thread->watched = loop_next_serial(thread->watched);
 	atomic_store_explicit(&session->side[side].watch, thread->watched, memory_order_release);
 	r = loop_add(&thread->loop, fd, SESSION_EVENTS, KIND_SESSION,
-		     loop_name(session_slot(session) | (side ? SESSION_TARGET_BIT : 0), thread->watched));
+		     loop_name(session_slot(session) | (side ? SESSION_TARGET_BIT : 0),
+			       thread->watched));
 	session->side[side].unwatched = r < 0 && fault_of(-r) == FAULT_SHORTAGE;
 	return session->side[side].unwatched ? 0 : r;
 }
@@ -167,7 +171,8 @@ void session_queue(struct session *session)
 	thread->ready_last = session;
 }
 
-/* Under which name a side's socket is closed. A TCP socket that we connected has a port that nobody listens at. */
+/* Under which name a side's socket is closed. A TCP socket that we connected has a port that nobody
+ * listens at. */
 static uint64_t closing_name_at(const struct session *session, unsigned side)
 {
 	struct address peer = {.len = session->peer_len};
@@ -185,8 +190,10 @@ void session_close(struct session *session, unsigned side)
 {
 	session->side[side].watch = 0;
 	if (session_record(session)->fd[side] >= 0 && socket_may_drop(session_row(session, side)))
-		ledger_count(&session_counter(session)->kernel, socket_drops(session_record(session)->fd[side]));
-	closing_close(session->thread->record, &session_record(session)->fd[side], closing_name_at(session, side));
+		ledger_count(&session_counter(session)->kernel,
+			     socket_drops(session_record(session)->fd[side]));
+	closing_close(session->thread->record, &session_record(session)->fd[side],
+		      closing_name_at(session, side));
 }
 
 void session_renew_socket(const struct session *session, unsigned side)
@@ -203,23 +210,40 @@ void session_renew_socket(const struct session *session, unsigned side)
 const char *session_end_name(enum session_end why)
 {
 	switch (why) {
-	case END_DONE: return "done";
-	case END_DENIED: return "refused by allow or deny";
-	case END_CLIENT_RESET: return "reset by the client";
-	case END_TARGET_RESET: return "reset by the target";
-	case END_UNREACHABLE: return "no target answered";
-	case END_CONNECT_TIMEOUT: return "no target answered in time";
-	case END_IDLE: return "idle for too long";
-	case END_KILLED: return "killed by the operator";
-	case END_POISON: return "in hand at repeated deaths of the worker";
-	case END_AUDIT: return "bytes missing after a crash";
-	case END_STOP: return "spliced stops";
-	case END_ERROR: return "the kernel refused";
-	case END_AGED: return "idle";
-	case END_FRAMING: return "not a frame, or one larger than max_frame";
-	case END_RELOAD: return "taken away by a reload";
-	case END_LOOP: return "its target leads back to its own route";
-	case END_EVICTED: return "gave way to a newer peer";
+	case END_DONE:
+		return "done";
+	case END_DENIED:
+		return "refused by allow or deny";
+	case END_CLIENT_RESET:
+		return "reset by the client";
+	case END_TARGET_RESET:
+		return "reset by the target";
+	case END_UNREACHABLE:
+		return "no target answered";
+	case END_CONNECT_TIMEOUT:
+		return "no target answered in time";
+	case END_IDLE:
+		return "idle for too long";
+	case END_KILLED:
+		return "killed by the operator";
+	case END_POISON:
+		return "in hand at repeated deaths of the worker";
+	case END_AUDIT:
+		return "bytes missing after a crash";
+	case END_STOP:
+		return "spliced stops";
+	case END_ERROR:
+		return "the kernel refused";
+	case END_AGED:
+		return "idle";
+	case END_FRAMING:
+		return "not a frame, or one larger than max_frame";
+	case END_RELOAD:
+		return "taken away by a reload";
+	case END_LOOP:
+		return "its target leads back to its own route";
+	case END_EVICTED:
+		return "gave way to a newer peer";
 	}
 	return "?";
 }

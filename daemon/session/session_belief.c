@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What events said of a session's sockets, what is believed of them until the next, and when it is looked at without one. */
+/* What events said of a session's sockets, what is believed of them until the next, and when it is
+ * looked at without one. */
 #include "session/session.h"
 
 #include "base/clock.h"
@@ -9,7 +10,7 @@
 #include <poll.h>
 
 enum {
-	RETRY_MS = 20,   /* between two tries for what the kernel lacks */
+	RETRY_MS = 20,	 /* between two tries for what the kernel lacks */
 	DOUBT_MS = 1000, /* EAGAIN is believed for so long */
 };
 
@@ -51,7 +52,8 @@ void session_believe_unwritable(struct session *session, unsigned side)
 	believe(session, side, BELIEF_WRITE);
 }
 
-/* Edges are told once: a FIN that comes while the session still connects is remembered until it relays. */
+/* Edges are told once: a FIN that comes while the session still connects is remembered until it
+ * relays. */
 void session_note_events(struct session *session, unsigned side, uint32_t events)
 {
 	bool readable = (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -74,12 +76,16 @@ void session_expect_everything(struct session *session)
 	session->believed = 0;
 }
 
-/* An edge belongs to a change. The kernel may have had no memory where it said EAGAIN, and then nothing changes. */
+/* An edge belongs to a change. The kernel may have had no memory where it said EAGAIN, and then
+ * nothing changes. */
 void session_ask_again(struct session *session)
 {
 	for (unsigned side = 0; side < 2; side++)
-		if (session->believed & (belief_bit(side, BELIEF_READ) | belief_bit(side, BELIEF_WRITE)))
-			session_note_events(session, side, (uint32_t)socket_poll(session_fd(session, side), POLLIN | POLLOUT));
+		if (session->believed &
+		    (belief_bit(side, BELIEF_READ) | belief_bit(side, BELIEF_WRITE)))
+			session_note_events(
+				session, side,
+				(uint32_t)socket_poll(session_fd(session, side), POLLIN | POLLOUT));
 	session->believed = 0;
 	session->doubt = 0;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Slots. A thread looks among those it freed itself, then in its share of the table, then everywhere; what it takes, it
- * takes by one compare-and-exchange of the record's state, so that two threads that know of the same slot do no harm.
+ * Slots. A thread looks among those it freed itself, then in its share of the table, then
+ * everywhere; what it takes, it takes by one compare-and-exchange of the record's state, so that
+ * two threads that know of the same slot do no harm.
  */
 #include "session/slot.h"
 
@@ -15,19 +16,21 @@ static bool claim(struct thread *thread, uint32_t slot)
 {
 	uint32_t free_state = SESSION_FREE;
 
-	return atomic_compare_exchange_strong(&thread->worker->ledger->sessions[slot].state, &free_state,
-					      SESSION_CLAIMED);
+	return atomic_compare_exchange_strong(&thread->worker->ledger->sessions[slot].state,
+					      &free_state, SESSION_CLAIMED);
 }
 
 static void raise_high_mark(struct ledger *ledger, uint32_t slot)
 {
 	uint32_t high = atomic_load(&ledger->keeper->sessions_high);
 
-	while (high <= slot && !atomic_compare_exchange_weak(&ledger->keeper->sessions_high, &high, slot + 1))
+	while (high <= slot &&
+	       !atomic_compare_exchange_weak(&ledger->keeper->sessions_high, &high, slot + 1))
 		;
 }
 
-/* Threads take turns in the table, so that few sessions lie close together: own slots are index, index + n, ... */
+/* Threads take turns in the table, so that few sessions lie close together: own slots are index,
+ * index + n, ... */
 static int64_t find_slot(struct thread *thread)
 {
 	struct ledger *ledger = thread->worker->ledger;
@@ -73,7 +76,8 @@ void slot_accept(struct ledger_session *record, const struct ledger_listener *li
 	record->fd[0] = fd;
 }
 
-void slot_feed(struct ledger_session *record, const struct ledger_listener *listener, uint32_t index)
+void slot_feed(struct ledger_session *record, const struct ledger_listener *listener,
+	       uint32_t index)
 {
 	slot_accept(record, listener, -1);
 	record->front = FRONT_FED;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Slots: places for sessions in the ledger, claimed and given back by any thread without a lock. At most max_sessions are
- * claimed at once.
+ * Slots: places for sessions in the ledger, claimed and given back by any thread without a lock. At
+ * most max_sessions are claimed at once.
  */
 #pragma once
 
@@ -28,4 +28,5 @@ void slot_init(struct ledger_session *record, uint16_t thread);
 void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd);
 
 /* The same for a session that a listener feeds: the socket stays the listener's. */
-void slot_feed(struct ledger_session *record, const struct ledger_listener *listener, uint32_t index);
+void slot_feed(struct ledger_session *record, const struct ledger_listener *listener,
+	       uint32_t index);

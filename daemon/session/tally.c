@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The tally. Its counts are in the ledger: the route's in a column of the thread, what waits of a session in its flow's record too. */
+/* The tally. Its counts are in the ledger: the route's in a column of the thread, what waits of a
+ * session in its flow's record too. */
 #include "session/tally.h"
 
 #include "config/config.h"
@@ -17,7 +18,8 @@ void tally_receive(const struct session *session, unsigned s, uint64_t count)
 
 void tally_hold(const struct session *session, unsigned d, uint64_t count)
 {
-	atomic_fetch_add_explicit(&session_flow(session)->held[d], (uint32_t)count, memory_order_relaxed);
+	atomic_fetch_add_explicit(&session_flow(session)->held[d], (uint32_t)count,
+				  memory_order_relaxed);
 	ledger_count(&session_counter(session)->waiting, count);
 }
 
@@ -57,12 +59,15 @@ void tally_return(const struct session *session, unsigned d)
 
 /* ---- adoption ---- */
 
-/* As many as there can be: the worker may have died on its way to write into the pipe, or after it was emptied. */
-static uint32_t still_held(const struct ledger_session *record, const struct ledger_flow *flow, unsigned d)
+/* As many as there can be: the worker may have died on its way to write into the pipe, or after it
+ * was emptied. */
+static uint32_t still_held(const struct ledger_session *record, const struct ledger_flow *flow,
+			   unsigned d)
 {
 	int bytes = 0;
 
-	if (record->direction[d].pipe < 0 || ioctl(record->direction[d].pipe, FIONREAD, &bytes) < 0 || bytes <= 0)
+	if (record->direction[d].pipe < 0 ||
+	    ioctl(record->direction[d].pipe, FIONREAD, &bytes) < 0 || bytes <= 0)
 		return 0;
 	return flow->held[d] < (uint32_t)bytes ? flow->held[d] : (uint32_t)bytes;
 }
@@ -70,20 +75,25 @@ static uint32_t still_held(const struct ledger_session *record, const struct led
 static void adopt_session(const struct worker *worker, uint32_t slot)
 {
 	const struct ledger_session *record = &worker->ledger->sessions[slot];
-	const struct generation *generation = generation_find(worker->generations, record->generation);
+	const struct generation *generation =
+		generation_find(worker->generations, record->generation);
 	struct ledger_flow *flow = &worker->ledger->flows[slot];
 
-	/* The flow of a session that only relays is not touched: it has messages in a pipe, or none. */
+	/* The flow of a session that only relays is not touched: it has messages in a pipe, or
+	 * none. */
 	for (unsigned d = 0; d < 2; d++) {
 		if (record->direction[d].pipe < 0)
 			continue;
 		flow->held[d] = still_held(record, flow, d);
-		ledger_count(&ledger_counter(worker->ledger, record->thread, generation->route_slots[record->route])->waiting,
+		ledger_count(&ledger_counter(worker->ledger, record->thread,
+					     generation->route_slots[record->route])
+				      ->waiting,
 			     flow->held[d]);
 	}
 }
 
-/* More was received than is accounted for: it was in hand. Or less: it was on its way already, and will come again. */
+/* More was received than is accounted for: it was in hand. Or less: it was on its way already, and
+ * will come again. */
 static void balance(const struct ledger *ledger, uint32_t slot)
 {
 	struct ledger_counter *first = ledger_counter(ledger, 0, slot);
@@ -93,7 +103,8 @@ static void balance(const struct ledger *ledger, uint32_t slot)
 		const struct ledger_counter *counter = ledger_counter(ledger, thread, slot);
 
 		for (unsigned d = 0; d < 2; d++)
-			missing += counter->received[d] - counter->messages[d] + counter->returned[d];
+			missing +=
+				counter->received[d] - counter->messages[d] + counter->returned[d];
 		for (unsigned i = 0; i < DROPPED_REASONS; i++)
 			missing -= counter->dropped[i];
 		missing -= counter->waiting;

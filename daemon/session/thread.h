@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A worker and its threads. Each thread has its own loop, listening sockets, pipes and sessions, for life; what threads
- * share is the ledger. The clerk is one thread more that carries no traffic: it answers splicectl and resolves names.
+ * A worker and its threads. Each thread has its own loop, listening sockets, pipes and sessions,
+ * for life; what threads share is the ledger. The clerk is one thread more that carries no traffic:
+ * it answers splicectl and resolves names.
  *
  *   worker --+-- thread 0 .. n-1 -- sessions, pipes, listeners
  *            +-- thread n: the clerk
@@ -32,7 +33,15 @@ struct standing;
 struct worker;
 
 /* Kinds of what a loop watches; bit 31 of a session's index is the side (0: client, 1: target). */
-enum loop_kind { KIND_WAKE, KIND_SESSION, KIND_LISTENER, KIND_CONTROL, KIND_CONTROL_LISTENER, KIND_RESOLVER, KIND_KEEPER };
+enum loop_kind {
+	KIND_WAKE,
+	KIND_SESSION,
+	KIND_LISTENER,
+	KIND_CONTROL,
+	KIND_CONTROL_LISTENER,
+	KIND_RESOLVER,
+	KIND_KEEPER
+};
 
 struct thread {
 	struct worker *worker;
@@ -43,40 +52,45 @@ struct thread {
 	struct pipes pipes;
 	struct leases leases;
 	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
-	int32_t *fronts;            /* [LEDGER_LISTENERS_MAX], mapped: sockets that feed sessions of this thread, + 1; 0: none */
-	struct listener *paused_first, *paused_last; /* those that wait for a session to end, or did */
-	struct idle_list *idle;     /* idle.h, by record of the route, mapped */
-	uint32_t idle_turn;         /* the thread that was asked last */
-	_Atomic uint32_t idle_wanted; /* record of a route, + 1, whose oldest session another thread asks for; 0: none */
+	int32_t *fronts; /* [LEDGER_LISTENERS_MAX], mapped: sockets that feed sessions of this
+			    thread, + 1; 0: none */
+	struct listener *paused_first,
+		*paused_last;	      /* those that wait for a session to end, or did */
+	struct idle_list *idle;	      /* idle.h, by record of the route, mapped */
+	uint32_t idle_turn;	      /* the thread that was asked last */
+	_Atomic uint32_t idle_wanted; /* record of a route, + 1, whose oldest session another thread
+					 asks for; 0: none */
 	/* session slots: freed ones first, then the thread's own share from the cursor on */
 	uint32_t *free_slots;
 	uint32_t n_free, cursor;
-	uint32_t watched;           /* the serial under which a session's socket was watched last */
+	uint32_t watched; /* the serial under which a session's socket was watched last */
 	/* sessions with more to do than their turn allowed, and those that died in this one */
 	struct session *ready_first, *ready_last;
-	struct buffers *buffers;    /* what messages move through, mapped */
-	bool passes_on;             /* a lane's messages to others: fed_lanes.h */
+	struct buffers *buffers;     /* what messages move through, mapped */
+	bool passes_on;		     /* a lane's messages to others: fed_lanes.h */
 	uint32_t *peers, peers_mask; /* peers.h */
-	struct standing *standing;  /* feeds and dials of this thread */
+	struct standing *standing;   /* feeds and dials of this thread */
 	uint32_t n_standing;
-	int wake_fd;                /* eventfd(2) */
-	_Atomic uint64_t kill;      /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
+	int wake_fd; /* eventfd(2) */
+	_Atomic uint64_t
+		kill; /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
 };
 
 struct worker {
 	struct ledger *ledger;
 	struct generation *generations; /* newest first */
 	const struct families *families;
-	uint32_t *barred;               /* [route slot]: hand.h; NULL: nothing is */
-	struct session *sessions;       /* [n_sessions], mapped, touched where used */
+	uint32_t *barred;	  /* [route slot]: hand.h; NULL: nothing is */
+	struct session *sessions; /* [n_sessions], mapped, touched where used */
 	struct share *share;
-	struct thread *threads;         /* n_threads, and the clerk */
+	struct thread *threads; /* n_threads, and the clerk */
 	uint32_t n_threads;
-	struct index dials; /* standing.c: the threads of those that have sessions, as these were found */
-	uint64_t seed; /* of the tables whose keys strangers choose */
+	struct index dials;    /* standing.c: the threads of those that have sessions, as these were
+				  found */
+	uint64_t seed;	       /* of the tables whose keys strangers choose */
 	struct chains *chains; /* chain.h */
 	const struct mover_events *events;
-	struct told *told;     /* told.h */
+	struct told *told; /* told.h */
 	bool log_sessions;
 	bool planned; /* the one before this stopped in good order */
 	_Atomic bool stop;

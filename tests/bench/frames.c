@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sends frames on a network interface as fast as it takes them: frames INTERFACE BYTES SECONDS. They are for the address
- * 02:00:00:00:00:02 and of an experimental type, so that no network layer has work with them. Prints how many.
+ * Sends frames on a network interface as fast as it takes them: frames INTERFACE BYTES SECONDS.
+ * They are for the address 02:00:00:00:00:02 and of an experimental type, so that no network layer
+ * has work with them. Prints how many.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -32,7 +33,8 @@ static double clock_seconds(void)
 
 int main(int argc, char **argv)
 {
-	static unsigned char frame[BYTES_MAX] = {2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, TYPE >> 8, TYPE & 0xff};
+	static unsigned char frame[BYTES_MAX] = {2, 0, 0, 0, 0, 2,	   2,
+						 0, 0, 0, 0, 1, TYPE >> 8, TYPE & 0xff};
 	struct sockaddr_ll address = {.sll_family = AF_PACKET};
 	struct iovec part = {frame, 0};
 	struct mmsghdr batch[BATCH];

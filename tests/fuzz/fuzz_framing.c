@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libFuzzer's way into the framings. The first byte picks one, the second max_frame. The rest is decoded as a stream, in one piece and
- * in two, which must find the same frames; and it is encoded as messages, which must be found again.
+ * libFuzzer's way into the framings. The first byte picks one, the second max_frame. The rest is
+ * decoded as a stream, in one piece and in two, which must find the same frames; and it is encoded
+ * as messages, which must be found again.
  */
 #include "net/framing.h"
 
@@ -39,8 +40,10 @@ static void add(struct decoded *decoded, const struct framing_found *found)
 	decoded->len += sizeof found->len + found->len;
 }
 
-/* Whole frames from the start of a buffer of exactly this size: the sanitizer sees every byte that is read beyond. */
-static void decode(const struct input *input, const uint8_t *bytes, size_t len, struct decoded *decoded)
+/* Whole frames from the start of a buffer of exactly this size: the sanitizer sees every byte that
+ * is read beyond. */
+static void decode(const struct input *input, const uint8_t *bytes, size_t len,
+		   struct decoded *decoded)
 {
 	uint8_t *buffer = malloc(len ? len : 1);
 	struct framing_found found;
@@ -48,14 +51,17 @@ static void decode(const struct input *input, const uint8_t *bytes, size_t len, 
 
 	memcpy(buffer, bytes, len);
 	for (int i = 0; i < FRAMES_MAX; i++) {
-		decoded->end = framing_decode(input->framing, buffer + at, len - at, input->max_frame, &found);
+		decoded->end = framing_decode(input->framing, buffer + at, len - at,
+					      input->max_frame, &found);
 		must(decoded->end <= 1);
 		if (decoded->end <= 0)
 			break;
-		must(found.consumed > 0 && found.consumed <= len - at && found.consumed <= input->max_frame);
+		must(found.consumed > 0 && found.consumed <= len - at &&
+		     found.consumed <= input->max_frame);
 		must(found.len <= found.consumed);
-		must(!found.len || ((const uint8_t *)found.message >= buffer + at &&
-				    (const uint8_t *)found.message + found.len <= buffer + at + found.consumed));
+		must(!found.len ||
+		     ((const uint8_t *)found.message >= buffer + at &&
+		      (const uint8_t *)found.message + found.len <= buffer + at + found.consumed));
 		add(decoded, &found);
 		at += found.consumed;
 	}
@@ -77,7 +83,8 @@ static void check_pieces(const struct input *input, const uint8_t *bytes, size_t
 	if (input->framing == SPLICED_FRAMING_NONE)
 		must(whole.consumed == pieces.consumed);
 	else
-		must(whole.len == pieces.len && !memcmp(whole.bytes, pieces.bytes, whole.len) && whole.end == pieces.end);
+		must(whole.len == pieces.len && !memcmp(whole.bytes, pieces.bytes, whole.len) &&
+		     whole.end == pieces.end);
 }
 
 /* A frame's bytes behind what is in stream. */
@@ -107,10 +114,12 @@ static void check_message(const struct input *input, const uint8_t *bytes, size_
 	must(framed <= input->max_frame);
 	if (input->framing == SPLICED_FRAMING_LINE && len && bytes[len - 1] == '\n')
 		expected--;
-	for (size_t i = 0; i < framed && input->framing != SPLICED_FRAMING_NONE; i += framed / 16 + 1)
+	for (size_t i = 0; i < framed && input->framing != SPLICED_FRAMING_NONE;
+	     i += framed / 16 + 1)
 		must(framing_decode(input->framing, stream, i, input->max_frame, &found) == 0);
 	must(framing_decode(input->framing, stream, framed, input->max_frame, &found) == 1);
-	must(found.consumed == framed && found.len == expected && !memcmp(found.message, bytes, expected));
+	must(found.consumed == framed && found.len == expected &&
+	     !memcmp(found.message, bytes, expected));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)

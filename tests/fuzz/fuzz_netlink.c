@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libFuzzer's way into the netlink decoder: any bytes as what the kernel said, at any moment of a consumer's life. The first byte picks the
- * moment. Each call must come to an end, and each frame must be one JSON object that fits.
+ * libFuzzer's way into the netlink decoder: any bytes as what the kernel said, at any moment of a
+ * consumer's life. The first byte picks the moment. Each call must come to an end, and each frame
+ * must be one JSON object that fits.
  */
 #include "netlink.h"
 
@@ -20,11 +21,16 @@ static const char *const writes[] = {"getlink", "0x10"};
 static const char *const groups[] = {"link", "addr", "route", "neigh", "rule", "nexthop"};
 static struct spliced_value values[NETLINK_OPTIONS];
 static struct spliced_row row = {.type = SOCK_RAW};
-static const int protocols[] = {NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_KOBJECT_UEVENT, NETLINK_CONNECTOR};
-static const struct spliced_options options = {
-	.size = sizeof options, .value_stride = sizeof values[0], .role = SPLICED_CONNECT, .row = &row,
-	.n_values = NETLINK_OPTIONS, .values = values};
-static struct spliced_consumer consumer = {.size = sizeof consumer, .options = &options, .state = state};
+static const int protocols[] = {NETLINK_ROUTE, NETLINK_NETFILTER, NETLINK_KOBJECT_UEVENT,
+				NETLINK_CONNECTOR};
+static const struct spliced_options options = {.size = sizeof options,
+					       .value_stride = sizeof values[0],
+					       .role = SPLICED_CONNECT,
+					       .row = &row,
+					       .n_values = NETLINK_OPTIONS,
+					       .values = values};
+static struct spliced_consumer consumer = {
+	.size = sizeof consumer, .options = &options, .state = state};
 
 static void must(int condition)
 {
@@ -57,8 +63,11 @@ static void encode(const void *bytes, size_t len)
 {
 	static char frame[FRAME_MAX];
 	struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-	struct spliced_message message = {.size = sizeof message, .from = (const struct sockaddr *)&kernel,
-					  .from_len = sizeof kernel, .data = bytes, .len = len};
+	struct spliced_message message = {.size = sizeof message,
+					  .from = (const struct sockaddr *)&kernel,
+					  .from_len = sizeof kernel,
+					  .data = bytes,
+					  .len = len};
 	int n, count = 0;
 
 	while ((n = netlink_json_encode(&consumer, &message, frame, sizeof frame)) > 0) {
@@ -90,7 +99,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	memset(state, 0, sizeof state);
 	consumer.fd = ends[0];
 	row.protocol = protocols[bytes[0] >> 6];
-	values[NETLINK_OPTION_GROUPS] = (struct spliced_value){.state = SPLICED_SET, .list = groups, .list_len = 6};
+	values[NETLINK_OPTION_GROUPS] =
+		(struct spliced_value){.state = SPLICED_SET, .list = groups, .list_len = 6};
 	values[NETLINK_OPTION_DUMP].number = bytes[0] & 1;
 	values[NETLINK_OPTION_ON_OVERRUN].number = (bytes[0] >> 1) % 3;
 	must(netlink_json_preamble(&consumer, NULL, 0) == 0);
@@ -107,7 +117,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 		resync(SPLICED_BROKEN);
 	resync(SPLICED_DRAINED);
 	encode(message, len - 1);
-	values[NETLINK_OPTION_WRITE] = (struct spliced_value){.state = SPLICED_SET, .list = writes, .list_len = 2};
+	values[NETLINK_OPTION_WRITE] =
+		(struct spliced_value){.state = SPLICED_SET, .list = writes, .list_len = 2};
 	netlink_outgoing(&options, message, len - 1);
 	values[NETLINK_OPTION_WRITE] = (struct spliced_value){0};
 	free(message);

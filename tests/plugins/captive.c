@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A feed of IPv4 datagrams whose format does what a message says, in the worker, and answers with how it went: "NAME 0", or
- * "NAME ERRNO". A message is a name of the table below and, where it needs one, an argument: a number or a path.
- * Its address() waits where it is told to.
+ * A feed of IPv4 datagrams whose format does what a message says, in the worker, and answers with
+ * how it went: "NAME 0", or "NAME ERRNO". A message is a name of the table below and, where it
+ * needs one, an argument: a number or a path. Its address() waits where it is told to.
  *
- * Nothing that succeeds here harms: what would is asked for in a way that the kernel refuses for another reason, which is
- * another number than a filter's.
+ * Nothing that succeeds here harms: what would is asked for in a way that the kernel refuses for
+ * another reason, which is another number than a filter's.
  */
 #include <spliced/plugin.h>
 
@@ -167,7 +167,8 @@ static long do_pidfd(const char *argument)
 /* A descriptor that becomes ready sends its owner a signal. */
 static long do_own(const char *argument)
 {
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), r = fcntl(fd, F_SETOWN, atoi(argument)), error = errno;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0),
+	    r = fcntl(fd, F_SETOWN, atoi(argument)), error = errno;
 
 	close(fd);
 	errno = error;
@@ -176,7 +177,8 @@ static long do_own(const char *argument)
 
 static long do_own_socket(const char *argument)
 {
-	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), pid = atoi(argument), r = ioctl(fd, FIOSETOWN, &pid), error = errno;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0), pid = atoi(argument),
+	    r = ioctl(fd, FIOSETOWN, &pid), error = errno;
 
 	close(fd);
 	errno = error;
@@ -291,7 +293,8 @@ static long do_limit(const char *argument)
 
 static long do_memory(const char *argument)
 {
-	char *memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *memory =
+		mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	(void)argument;
 	if (memory == MAP_FAILED)
@@ -311,7 +314,8 @@ static long do_code(const char *argument)
 static long do_code_later(const char *argument)
 {
 	void *memory = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	int r = memory == MAP_FAILED ? -1 : mprotect(memory, 4096, PROT_READ | PROT_EXEC), error = errno;
+	int r = memory == MAP_FAILED ? -1 : mprotect(memory, 4096, PROT_READ | PROT_EXEC),
+	    error = errno;
 
 	(void)argument;
 	munmap(memory, 4096);
@@ -398,19 +402,27 @@ static long do_zone(const char *argument)
 	return -1;
 }
 
-#define ATTEMPT(name) {#name, do_##name}
+#define ATTEMPT(name)            \
+	{                        \
+#name, do_##name \
+	}
 
 static const struct attempt {
 	const char *name;
 	long (*run)(const char *argument);
 } attempts[] = {
-	ATTEMPT(execve), ATTEMPT(execveat), ATTEMPT(fork), ATTEMPT(clone), ATTEMPT(clone3), ATTEMPT(thread), ATTEMPT(ptrace),
-	ATTEMPT(vm_read), ATTEMPT(vm_write), ATTEMPT(kill), ATTEMPT(tgkill), ATTEMPT(tkill), ATTEMPT(sigqueue), ATTEMPT(raise),
-	ATTEMPT(pidfd), ATTEMPT(own), ATTEMPT(own_socket), ATTEMPT(own_wide), ATTEMPT(type), ATTEMPT(socket), ATTEMPT(listen), ATTEMPT(io_uring),
-	ATTEMPT(io_uring_enter), ATTEMPT(bpf), ATTEMPT(mount), ATTEMPT(unshare), ATTEMPT(setns), ATTEMPT(chroot), ATTEMPT(setuid),
-	ATTEMPT(dumpable), ATTEMPT(name), ATTEMPT(limit), ATTEMPT(memory), ATTEMPT(code), ATTEMPT(code_later), ATTEMPT(read),
-	ATTEMPT(write), ATTEMPT(create), ATTEMPT(list), ATTEMPT(unlink), ATTEMPT(mkdir), ATTEMPT(chmod), ATTEMPT(rename),
-	ATTEMPT(eat), ATTEMPT(abort), ATTEMPT(crash), ATTEMPT(zone),
+	ATTEMPT(execve),     ATTEMPT(execveat), ATTEMPT(fork),		 ATTEMPT(clone),
+	ATTEMPT(clone3),     ATTEMPT(thread),	ATTEMPT(ptrace),	 ATTEMPT(vm_read),
+	ATTEMPT(vm_write),   ATTEMPT(kill),	ATTEMPT(tgkill),	 ATTEMPT(tkill),
+	ATTEMPT(sigqueue),   ATTEMPT(raise),	ATTEMPT(pidfd),		 ATTEMPT(own),
+	ATTEMPT(own_socket), ATTEMPT(own_wide), ATTEMPT(type),		 ATTEMPT(socket),
+	ATTEMPT(listen),     ATTEMPT(io_uring), ATTEMPT(io_uring_enter), ATTEMPT(bpf),
+	ATTEMPT(mount),	     ATTEMPT(unshare),	ATTEMPT(setns),		 ATTEMPT(chroot),
+	ATTEMPT(setuid),     ATTEMPT(dumpable), ATTEMPT(name),		 ATTEMPT(limit),
+	ATTEMPT(memory),     ATTEMPT(code),	ATTEMPT(code_later),	 ATTEMPT(read),
+	ATTEMPT(write),	     ATTEMPT(create),	ATTEMPT(list),		 ATTEMPT(unlink),
+	ATTEMPT(mkdir),	     ATTEMPT(chmod),	ATTEMPT(rename),	 ATTEMPT(eat),
+	ATTEMPT(abort),	     ATTEMPT(crash),	ATTEMPT(zone),
 };
 
 static int answer(const char *request, char *text, size_t size)
@@ -421,13 +433,15 @@ static int answer(const char *request, char *text, size_t size)
 	for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++)
 		if (strlen(attempts[i].name) == len && !strncmp(attempts[i].name, request, len)) {
 			errno = 0;
-			return snprintf(text, size, "%s %d", attempts[i].name, attempts[i].run(argument) < 0 ? errno : 0);
+			return snprintf(text, size, "%s %d", attempts[i].name,
+					attempts[i].run(argument) < 0 ? errno : 0);
 		}
 	return snprintf(text, size, "%s is not known", request);
 }
 
 /* One frame a message. */
-static int obey_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame, size_t size)
+static int obey_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+		       void *frame, size_t size)
 {
 	uint8_t *done = consumer->state;
 	char request[512];
@@ -440,11 +454,16 @@ static int obey_encode(struct spliced_consumer *consumer, const struct spliced_m
 }
 
 static const struct spliced_format formats[] = {
-	{.name = "obey", .doc = "Does what the message says, and tells how it went", .rows = 1, .framing = SPLICED_FRAMING_LINE,
-	 .state_size = 1, .encode = obey_encode},
+	{.name = "obey",
+	 .doc = "Does what the message says, and tells how it went",
+	 .rows = 1,
+	 .framing = SPLICED_FRAMING_LINE,
+	 .state_size = 1,
+	 .encode = obey_encode},
 };
 
-/* Whoever checks a configuration can be held: for as long as the file is there that the environment names. */
+/* Whoever checks a configuration can be held: for as long as the file is there that the environment
+ * names. */
 static void wait_while_held(void)
 {
 	const char *hold = getenv("CAPTIVE_HOLD");
@@ -453,7 +472,8 @@ static void wait_while_held(void)
 		nanosleep(&(struct timespec){.tv_nsec = 5000000}, NULL);
 }
 
-static int captive_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int captive_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			   socklen_t *len)
 {
 	const struct spliced_value *host = spliced_value(options, OPTION_HOST);
 	struct sockaddr_in in = {.sin_family = AF_INET};
@@ -468,7 +488,8 @@ static int captive_address(const struct spliced_options *options, struct sockadd
 	return 0;
 }
 
-static int captive_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int captive_describe(const struct spliced_row *row, const struct sockaddr *address,
+			    socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 	char number[INET_ADDRSTRLEN];
@@ -477,7 +498,8 @@ static int captive_describe(const struct spliced_row *row, const struct sockaddr
 	if (len < sizeof *in || in->sin_family != AF_INET)
 		return -EAFNOSUPPORT;
 	inet_ntop(AF_INET, &in->sin_addr, number, sizeof number);
-	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0 : -ENOSPC;
+	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0
+											 : -ENOSPC;
 }
 
 const struct spliced_plugin spliced_plugin = {

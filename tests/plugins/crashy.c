@@ -7,8 +7,8 @@
  *   crash = hang     instead of raising a signal, the same place never returns
  *   crash = check    address() raises SIGSEGV, wherever the configuration is read
  *
- * Rules are "any", which is the least specific, or one address; and "wound", which is as "any", but match() of a peer with that address
- * or port raises SIGSEGV.
+ * Rules are "any", which is the least specific, or one address; and "wound", which is as "any", but
+ * match() of a peer with that address or port raises SIGSEGV.
  */
 #include <spliced/plugin.h>
 
@@ -123,7 +123,8 @@ static int crashy_rule(const char *rule_text, struct spliced_rule *rule, char *t
 
 	if (size)
 		text[0] = '\0';
-	if (!own.hurts && strcmp(rule_text, "any") != 0 && inet_pton(AF_INET, rule_text, &own.address) != 1)
+	if (!own.hurts && strcmp(rule_text, "any") != 0 &&
+	    inet_pton(AF_INET, rule_text, &own.address) != 1)
 		return -EINVAL;
 	memset(rule, 0, sizeof *rule);
 	memcpy(rule, &own, sizeof own);

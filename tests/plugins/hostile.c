@@ -7,10 +7,10 @@
  *   how = crash      how it does it: crash, abort, exit (exit(3)), quit (_exit(2)), hang
  *   after = 0        so many of its calls in a worker are harmless
  *
- * It does so in a worker's threads only: keeper, checker and companion are left alone. Callbacks that
- * get no options know the endpoint by what its address() saw last, in whatever process: that stands in a file beside
- * the plugin. match(), canonical(), describe() and reply() look at the peer, too: they kill for one address alone, 127.0.0.66 where `peer` says
- * nothing else.
+ * It does so in a worker's threads only: keeper, checker and companion are left alone. Callbacks
+ * that get no options know the endpoint by what its address() saw last, in whatever process: that
+ * stands in a file beside the plugin. match(), canonical(), describe() and reply() look at the
+ * peer, too: they kill for one address alone, 127.0.0.66 where `peer` says nothing else.
  *
  * Rules are "any", which is the least specific.
  */
@@ -30,17 +30,42 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPTION_HOST, OPTION_PORT, OPTION_WOUND, OPTION_HOW, OPTION_AFTER, OPTION_RING, OPTION_FAR, OPTION_PEER };
+enum {
+	OPTION_HOST,
+	OPTION_PORT,
+	OPTION_WOUND,
+	OPTION_HOW,
+	OPTION_AFTER,
+	OPTION_RING,
+	OPTION_FAR,
+	OPTION_PEER
+};
 enum how { HOW_CRASH, HOW_ABORT, HOW_EXIT, HOW_QUIT, HOW_HANG };
 enum wound {
-	NEVER, ADDRESS, DESCRIBE, PREPARE, CANONICAL, MATCH, REPLY, RECEIVED, LOOK, OUTGOING, LEAVE, MAP,
-	NEXT, CONSUME, PREAMBLE, ENCODE, RESYNC, WOUNDS
+	NEVER,
+	ADDRESS,
+	DESCRIBE,
+	PREPARE,
+	CANONICAL,
+	MATCH,
+	REPLY,
+	RECEIVED,
+	LOOK,
+	OUTGOING,
+	LEAVE,
+	MAP,
+	NEXT,
+	CONSUME,
+	PREAMBLE,
+	ENCODE,
+	RESYNC,
+	WOUNDS
 };
 
-static const char *const wounds[] = {
-	"never", "address", "describe", "prepare", "canonical", "match", "reply", "received", "look",
-	"outgoing", "leave", "map", "next", "consume", "preamble", "encode", "resync", NULL
-};
+static const char *const wounds[] = {"never",  "address", "describe", "prepare", "canonical",
+				     "match",  "reply",	  "received", "look",	 "outgoing",
+				     "leave",  "map",	  "next",     "consume", "preamble",
+				     "encode", "resync",  NULL};
 static const char *const hows[] = {"crash", "abort", "exit", "quit", "hang", NULL};
 
 enum { ROW_TCP, ROW_UDP, ROW_FEED };
@@ -80,10 +105,11 @@ static const struct spliced_option options_table[] = {
 };
 /* clang-format on */
 
-/* For callbacks without options: the endpoints whose address() was asked, by their port. Shared with every process that has the plugin. */
+/* For callbacks without options: the endpoints whose address() was asked, by their port. Shared
+ * with every process that has the plugin. */
 static struct arm {
 	_Atomic int port, wound, how, after, peer;
-} *armed;
+} * armed;
 static _Atomic int calls[WOUNDS];
 
 /* The daemon names its worker's threads spliced-0 and so on, and spliced-clerk. */
@@ -92,7 +118,8 @@ static int is_worker(void)
 	char name[16] = "";
 
 	prctl(PR_GET_NAME, name);
-	return !strncmp(name, "spliced-", 8) && ((name[8] >= '0' && name[8] <= '9') || name[8] == 'c');
+	return !strncmp(name, "spliced-", 8) &&
+	       ((name[8] >= '0' && name[8] <= '9') || name[8] == 'c');
 }
 
 static void kill_worker(enum wound wound, enum how how, int after)
@@ -165,7 +192,8 @@ static void arm(int port, const struct spliced_options *options)
 	armed[i].port = port;
 }
 
-static int hostile_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int hostile_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			   socklen_t *len)
 {
 	const struct spliced_value *host = spliced_value(options, OPTION_HOST);
 	struct sockaddr_in in = {.sin_family = AF_INET};
@@ -186,8 +214,8 @@ static int hostile_address(const struct spliced_options *options, struct sockadd
 	return 0;
 }
 
-static int hostile_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
-			    char *text, size_t size)
+static int hostile_describe(const struct spliced_row *row, const struct sockaddr *address,
+			    socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 	char number[INET_ADDRSTRLEN];
@@ -197,7 +225,8 @@ static int hostile_describe(const struct spliced_row *row, const struct sockaddr
 	if (len < sizeof *in || in->sin_family != AF_INET)
 		return -EAFNOSUPPORT;
 	inet_ntop(AF_INET, &in->sin_addr, number, sizeof number);
-	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0 : -ENOSPC;
+	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0
+											 : -ENOSPC;
 }
 
 static int hostile_prepare(int fd, const struct spliced_options *options)
@@ -229,7 +258,8 @@ static int hostile_rule(const char *rule_text, struct spliced_rule *rule, char *
 	return strcmp(rule_text, "any") != 0 ? -EINVAL : 0;
 }
 
-static int hostile_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len)
+static int hostile_match(const struct spliced_rule *rule, const struct sockaddr *address,
+			 socklen_t len)
 {
 	(void)rule;
 	may_kill_for(MATCH, address, len);
@@ -260,9 +290,11 @@ static int hostile_look(int fd, const struct spliced_options *options, uint64_t 
 
 	(void)lost;
 	may_kill(LOOK, options);
-	if (options->role == SPLICED_LISTEN || getsockname(fd, (struct sockaddr *)&own, &len) < 0 || own.sin_port)
+	if (options->role == SPLICED_LISTEN || getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
+	    own.sin_port)
 		return 0;
-	if (hostile_address(options, &address, &len) < 0 || bind(fd, (struct sockaddr *)&address, len) < 0)
+	if (hostile_address(options, &address, &len) < 0 ||
+	    bind(fd, (struct sockaddr *)&address, len) < 0)
 		return -EADDRNOTAVAIL;
 	far.sin_port = htons((uint16_t)spliced_value(options, OPTION_FAR)->number);
 	far.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
@@ -289,7 +321,8 @@ static int hostile_map(int fd, const struct spliced_options *options, struct spl
 	may_kill(MAP, options);
 	if (!spliced_value(options, OPTION_RING)->number)
 		return 0;
-	ring->memory = mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ring->memory =
+		mmap(NULL, RING_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (ring->memory == MAP_FAILED)
 		return -ENOMEM;
 	ring->len = RING_BYTES;
@@ -333,8 +366,8 @@ static int lines_preamble(struct spliced_consumer *consumer, void *frame, size_t
 }
 
 /* One frame a message; wakes for resync() where that is the wound. */
-static int lines_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame,
-			size_t size)
+static int lines_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
+			void *frame, size_t size)
 {
 	uint8_t *done = consumer->state;
 	struct timespec now;
@@ -342,7 +375,8 @@ static int lines_encode(struct spliced_consumer *consumer, const struct spliced_
 	may_kill(ENCODE, consumer->options);
 	if (spliced_value(consumer->options, OPTION_WOUND)->number == RESYNC) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
-		consumer->wake = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + WAKE_NS;
+		consumer->wake =
+			(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + WAKE_NS;
 	}
 	*done = !*done;
 	if (!*done)
@@ -361,8 +395,14 @@ static int lines_resync(struct spliced_consumer *consumer, int why, void *frame,
 }
 
 static const struct spliced_format formats[] = {
-	{.name = "lines", .doc = "A message a line", .rows = 1 << ROW_FEED, .framing = SPLICED_FRAMING_LINE, .state_size = 1,
-	 .preamble = lines_preamble, .encode = lines_encode, .resync = lines_resync},
+	{.name = "lines",
+	 .doc = "A message a line",
+	 .rows = 1 << ROW_FEED,
+	 .framing = SPLICED_FRAMING_LINE,
+	 .state_size = 1,
+	 .preamble = lines_preamble,
+	 .encode = lines_encode,
+	 .resync = lines_resync},
 };
 
 const struct spliced_plugin spliced_plugin = {

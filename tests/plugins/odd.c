@@ -116,9 +116,9 @@ static int odd_describe(const struct spliced_row *row, const struct sockaddr *ad
 	return (size_t)snprintf(text, size, "odd %s", row->name) < size ? 0 : -ENOSPC;
 }
 
-static int __attribute__((unused)) odd_encode(struct spliced_consumer *consumer,
-					      const struct spliced_message *message, void *frame,
-					      size_t size)
+static int __attribute__((unused))
+odd_encode(struct spliced_consumer *consumer, const struct spliced_message *message, void *frame,
+	   size_t size)
 {
 	(void)consumer;
 	(void)message;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A family that goes wrong in whatever process calls it, where it is told to: IPv4 streams that are listened on.
+ * A family that goes wrong in whatever process calls it, where it is told to: IPv4 streams that are
+ * listened on.
  *
  *   wound = bound    which callback
  *   how = crash      how: crash (abort(3)), exit (exit(3) with 0), hang
@@ -21,7 +22,8 @@ enum { OPTION_HOST, OPTION_PORT, OPTION_WOUND, OPTION_HOW };
 enum wound { NEVER, ADDRESS, NEEDS, PREPARE, RECLAIM, BOUND, UNBOUND, LEAVE, COMPANION };
 enum how { HOW_CRASH, HOW_EXIT, HOW_HANG };
 
-static const char *const wounds[] = {"never", "address", "needs", "prepare", "reclaim", "bound", "unbound", "leave", "companion", NULL};
+static const char *const wounds[] = {"never", "address", "needs", "prepare",   "reclaim",
+				     "bound", "unbound", "leave", "companion", NULL};
 static const char *const hows[] = {"crash", "exit", "hang", NULL};
 
 /* clang-format off */
@@ -52,11 +54,13 @@ static void go_wrong(int how)
 
 static void may_go_wrong(enum wound wound, const struct spliced_options *options)
 {
-	if (options->role == SPLICED_LISTEN && spliced_value(options, OPTION_WOUND)->number == wound)
+	if (options->role == SPLICED_LISTEN &&
+	    spliced_value(options, OPTION_WOUND)->number == wound)
 		go_wrong((int)spliced_value(options, OPTION_HOW)->number);
 }
 
-static int wayward_address(const struct spliced_options *options, struct sockaddr_storage *address, socklen_t *len)
+static int wayward_address(const struct spliced_options *options, struct sockaddr_storage *address,
+			   socklen_t *len)
 {
 	const struct spliced_value *host = spliced_value(options, OPTION_HOST);
 	struct sockaddr_in in = {.sin_family = AF_INET};
@@ -73,7 +77,8 @@ static int wayward_address(const struct spliced_options *options, struct sockadd
 	return 0;
 }
 
-static int wayward_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len, char *text, size_t size)
+static int wayward_describe(const struct spliced_row *row, const struct sockaddr *address,
+			    socklen_t len, char *text, size_t size)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)address;
 	char number[INET_ADDRSTRLEN];
@@ -82,7 +87,8 @@ static int wayward_describe(const struct spliced_row *row, const struct sockaddr
 	if (len < sizeof *in || in->sin_family != AF_INET)
 		return -EAFNOSUPPORT;
 	inet_ntop(AF_INET, &in->sin_addr, number, sizeof number);
-	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0 : -ENOSPC;
+	return (size_t)snprintf(text, size, "%s:%u", number, ntohs(in->sin_port)) < size ? 0
+											 : -ENOSPC;
 }
 
 static int wayward_prepare(int fd, const struct spliced_options *options)
@@ -92,7 +98,8 @@ static int wayward_prepare(int fd, const struct spliced_options *options)
 	return 0;
 }
 
-static int wayward_reclaim(const struct spliced_options *options, const struct sockaddr *address, socklen_t len)
+static int wayward_reclaim(const struct spliced_options *options, const struct sockaddr *address,
+			   socklen_t len)
 {
 	(void)address;
 	(void)len;
@@ -107,7 +114,8 @@ static int wayward_bound(int fd, const struct spliced_options *options)
 	return 0;
 }
 
-static void wayward_unbound(const struct spliced_options *options, const struct sockaddr *address, socklen_t len)
+static void wayward_unbound(const struct spliced_options *options, const struct sockaddr *address,
+			    socklen_t len)
 {
 	(void)address;
 	(void)len;
@@ -143,7 +151,8 @@ static int wayward_rule(const char *rule_text, struct spliced_rule *rule, char *
 	return strcmp(rule_text, "any") ? -EINVAL : 0;
 }
 
-static int wayward_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len)
+static int wayward_match(const struct spliced_rule *rule, const struct sockaddr *address,
+			 socklen_t len)
 {
 	(void)rule;
 	(void)address;

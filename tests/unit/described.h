@@ -11,7 +11,8 @@
 #include <string.h>
 
 /* That each of `count` texts is in the description of `name`, for people or as JSON. */
-static inline void described_says(struct families *families, const char *name, bool json, const char *const *shown, int count)
+static inline void described_says(struct families *families, const char *name, bool json,
+				  const char *const *shown, int count)
 {
 	struct report report = {0};
 	char *text = NULL;

@@ -5,7 +5,8 @@
 #include "config/config.h"
 #include "net/callback.h"
 
-static inline int read_generation_alone(int fd, struct families *families, struct config **ret, struct report *report)
+static inline int read_generation_alone(int fd, struct families *families, struct config **ret,
+					struct report *report)
 {
 	int r;
 

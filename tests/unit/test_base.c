@@ -119,7 +119,8 @@ START_TEST(loop_tells_kind_and_name)
 	ck_assert_int_eq(loop_init(&loop, 8), 0);
 	loop_handle(&loop, 1, hear, &first);
 	loop_handle(&loop, 2, hear, &second);
-	ck_assert_int_eq(loop_add(&loop, pair[0], EPOLLIN, 2, loop_name(0x80000005u, 0xabcdef1u)), 0);
+	ck_assert_int_eq(loop_add(&loop, pair[0], EPOLLIN, 2, loop_name(0x80000005u, 0xabcdef1u)),
+			 0);
 	ck_assert_int_eq(loop_wait(&loop, 0), 0);
 	ck_assert_int_eq(write(pair[1], "x", 1), 1);
 	loop_dispatch(&loop, loop_wait(&loop, NSEC_PER_SEC));
@@ -138,7 +139,8 @@ START_TEST(loop_tells_kind_and_name)
 }
 END_TEST
 
-/* However often it is counted on, it is never that of none, and never reaches the kind that stands above it. */
+/* However often it is counted on, it is never that of none, and never reaches the kind that stands
+ * above it. */
 START_TEST(loop_counts_serials)
 {
 	const uint32_t last = (1u << LOOP_SERIAL_BITS) - 1;
@@ -203,7 +205,8 @@ static void put(const char *name, const char *text)
 	FILE *file;
 
 	snprintf(path, sizeof path, "%s/%s", root, name);
-	for (char *slash = strchr(path + strlen(root) + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+	for (char *slash = strchr(path + strlen(root) + 1, '/'); slash;
+	     slash = strchr(slash + 1, '/')) {
 		*slash = '\0';
 		mkdir(path, 0700);
 		*slash = '/';
@@ -296,7 +299,8 @@ START_TEST(index_hashes_depend_on_what_came_before)
 {
 	ck_assert(index_hash_text("a", 0) == index_hash_text("a", 0));
 	ck_assert(index_hash_text("a", 0) != index_hash_text("b", 0));
-	ck_assert(index_hash_text("a", index_hash_text("b", 0)) != index_hash_text("b", index_hash_text("a", 0)));
+	ck_assert(index_hash_text("a", index_hash_text("b", 0)) !=
+		  index_hash_text("b", index_hash_text("a", 0)));
 }
 END_TEST
 

@@ -6,9 +6,9 @@
 #include "base/report.h"
 #include "config/config.h"
 
-#include <arpa/inet.h>
 #include "generation.h"
 #include "suite.h"
+#include <arpa/inet.h>
 
 #include <check.h>
 #include <errno.h>
@@ -266,11 +266,13 @@ static void drop_answers(int fd)
 	ck_assert_int_eq(ftruncate(fd, BODY_AT + size), 0);
 }
 
-/* The answers of another release, or none: asked anew by whoever copies it; and what does not fit the questions is no generation. */
+/* The answers of another release, or none: asked anew by whoever copies it; and what does not fit
+ * the questions is no generation. */
 START_TEST(a_generation_with_other_answers)
 {
 	struct config *config = load(whole), *again = NULL;
-	int one = memfd_create("generation", MFD_CLOEXEC), other = memfd_create("generation", MFD_CLOEXEC);
+	int one = memfd_create("generation", MFD_CLOEXEC),
+	    other = memfd_create("generation", MFD_CLOEXEC);
 	off_t size;
 
 	ck_assert_int_eq(config_write_generation(config, &families, one, &report), 0);
@@ -444,7 +446,10 @@ START_TEST(legs_of_ip)
 	ck_assert_uint_eq(target->n_legs, 1);
 	ck_assert_str_eq(target->legs[0].family->name, "inet6");
 	/* No index: which one it has is known by the socket. */
-	ck_assert_uint_ge(((const struct sockaddr_in6 *)(const void *)&target->legs[0].address.storage)->sin6_scope_id, 1 << 30);
+	ck_assert_uint_ge(
+		((const struct sockaddr_in6 *)(const void *)&target->legs[0].address.storage)
+			->sin6_scope_id,
+		1 << 30);
 	ck_assert_str_eq(target->legs[0].interface, "lo");
 	ck_assert_str_eq(target->text, "tcp://[fe80::1%lo]:80");
 	config_free(config);

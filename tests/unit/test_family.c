@@ -172,8 +172,9 @@ START_TEST(loads_a_feed)
 {
 	const struct family *family;
 
-	compile_plugin(dir, "odd", "odd",
-		       "-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_LISTEN|SPLICED_BOUNDARIES'");
+	compile_plugin(
+		dir, "odd", "odd",
+		"-DSECOND_CAPABILITIES='SPLICED_FEED|SPLICED_CAN_LISTEN|SPLICED_BOUNDARIES'");
 	ck_assert_msg(load("odd", &family) == 0, "%s", why);
 	ck_assert(family->rows[1].capabilities & SPLICED_FEED);
 }

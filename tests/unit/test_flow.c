@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Pieces of the rooms session, dispatch and net that can be held in the hand: pipes, and what a socket tells of its past. */
+/* Pieces of the rooms session, dispatch and net that can be held in the hand: pipes, and what a
+ * socket tells of its past. */
 #include "dispatch/own.h"
 #include "dispatch/peers.h"
 #include "dispatch/worker.h"
@@ -37,7 +38,8 @@ START_TEST(pipes_large_ones_first_then_small)
 		fd[i] = pipe_lend(&pipes, 0, &size[i]);
 		ck_assert_int_ge(fd[i], 0);
 	}
-	/* The kernel may grant fewer large ones to a user who has many; it never grants more than were asked for. */
+	/* The kernel may grant fewer large ones to a user who has many; it never grants more than
+	 * were asked for. */
 	ck_assert_uint_lt(size[2], PIPE_LARGE_BYTES);
 	ck_assert_uint_le(pipes.large_made, 2);
 	for (int i = 0; i < 3; i++)
@@ -151,7 +153,8 @@ START_TEST(sockets_fresh_until_touched)
 }
 END_TEST
 
-/* A thread that dies between the moment when a socket leaves its record and close(2) leaves its name. */
+/* A thread that dies between the moment when a socket leaves its record and close(2) leaves its
+ * name. */
 START_TEST(closing_names_one_socket)
 {
 	struct ledger_thread threads[2] = {0};
@@ -210,7 +213,8 @@ static struct address in_address(const char *host, uint16_t port)
 
 static struct address un_address(const char *path)
 {
-	struct address ret = {.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1)};
+	struct address ret = {
+		.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path) + 1)};
 	struct sockaddr_un un = {.sun_family = AF_UNIX};
 
 	strcpy(un.sun_path, path);
@@ -222,7 +226,8 @@ START_TEST(addresses_fit_their_listener)
 {
 	struct address any = in_address("0.0.0.0", 80), one = in_address("10.0.0.1", 80);
 	struct address two = in_address("10.0.0.2", 80), other = in_address("10.0.0.1", 81);
-	struct address path = un_address("/run/a"), path_too = un_address("/run/a"), path_other = un_address("/run/b");
+	struct address path = un_address("/run/a"), path_too = un_address("/run/a"),
+		       path_other = un_address("/run/b");
 
 	ck_assert(socket_address_fits(&any, &one));
 	ck_assert(socket_address_fits(&one, &one));
@@ -260,8 +265,16 @@ START_TEST(a_leaving_listener_takes_no_new_syn)
 }
 END_TEST
 
-/* What a stranger chooses of a key: address and port, behind the listener and before the address of ours that he asked. */
-enum { KEY_BYTES = 42, KEY_CHOSEN = 6, KEY_AT = 4, CHAINS = 4096, COLLIDING = 1000, CHAIN_MAX = 10 };
+/* What a stranger chooses of a key: address and port, behind the listener and before the address of
+ * ours that he asked. */
+enum {
+	KEY_BYTES = 42,
+	KEY_CHOSEN = 6,
+	KEY_AT = 4,
+	CHAINS = 4096,
+	COLLIDING = 1000,
+	CHAIN_MAX = 10
+};
 
 static void choose_key(uint8_t key[KEY_BYTES], uint64_t number)
 {
@@ -305,7 +318,8 @@ START_TEST(peers_chosen_to_collide_do_not_under_a_seed_that_is_drawn)
 	}
 	/* Each worker has its own. */
 	ck_assert_uint_ne(seeds[0], seeds[1]);
-	ck_assert_uint_ne(peers_hash(seeds[0], key, sizeof key), peers_hash(seeds[1], key, sizeof key));
+	ck_assert_uint_ne(peers_hash(seeds[0], key, sizeof key),
+			  peers_hash(seeds[1], key, sizeof key));
 }
 END_TEST
 
@@ -314,12 +328,16 @@ enum { OWN_SESSIONS = 256, OWN_KEYS = 100000 };
 /* What a thread puts in of itself: a reader can tell whether it is whole. */
 static struct own_socket own_of(uint64_t key)
 {
-	return (struct own_socket){.remote = key * 3, .root = (uint32_t)key, .slot = (uint32_t)key + 1, .serial = (uint32_t)key + 2};
+	return (struct own_socket){.remote = key * 3,
+				   .root = (uint32_t)key,
+				   .slot = (uint32_t)key + 1,
+				   .serial = (uint32_t)key + 2};
 }
 
 static bool own_is_whole(uint64_t key, const struct own_socket *own)
 {
-	return own->remote == key * 3 && own->root == (uint32_t)key && own->slot == (uint32_t)key + 1 && own->serial == (uint32_t)key + 2;
+	return own->remote == key * 3 && own->root == (uint32_t)key &&
+	       own->slot == (uint32_t)key + 1 && own->serial == (uint32_t)key + 2;
 }
 
 static void *put_in(void *argument)
@@ -377,8 +395,9 @@ START_TEST(own_sockets_of_the_last_are_known_and_the_oldest_give_way)
 }
 END_TEST
 
-/* A slot that begins another life while it is copied: its record lies across two pages, and who first reads the second one finds it shut, until
- * a handler has opened it and written the next life into both. */
+/* A slot that begins another life while it is copied: its record lies across two pages, and who
+ * first reads the second one finds it shut, until a handler has opened it and written the next life
+ * into both. */
 static struct {
 	struct ledger_session *record;
 	uint8_t *shut;
@@ -405,7 +424,8 @@ static void live_on(void)
 static void open_and_live_on(int number, siginfo_t *info, void *context)
 {
 	(void)context;
-	if ((uint8_t *)info->si_addr < glanced.shut || (uint8_t *)info->si_addr >= glanced.shut + glanced.page)
+	if ((uint8_t *)info->si_addr < glanced.shut ||
+	    (uint8_t *)info->si_addr >= glanced.shut + glanced.page)
 		signal(number, SIG_DFL);
 	mprotect(glanced.shut, glanced.page, PROT_READ | PROT_WRITE);
 	live_on();
@@ -414,20 +434,24 @@ static void open_and_live_on(int number, siginfo_t *info, void *context)
 /* Whatever was read before, and what after. */
 START_TEST(a_glance_is_of_one_life)
 {
-	struct sigaction action = {.sa_sigaction = open_and_live_on, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct sigaction action = {.sa_sigaction = open_and_live_on,
+				   .sa_flags = SA_SIGINFO | SA_NODEFER};
 	struct ledger ledger = {0};
 	struct ledger_session copy;
 	uint8_t *pages;
 
 	glanced.page = (size_t)sysconf(_SC_PAGESIZE);
-	pages = mmap(NULL, 2 * glanced.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pages = mmap(NULL, 2 * glanced.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+		     -1, 0);
 	ck_assert_ptr_ne(pages, MAP_FAILED);
 	glanced.shut = pages + glanced.page;
 	sigaction(SIGSEGV, &action, NULL);
-	for (size_t before = _Alignof(struct ledger_session); before < sizeof copy; before += _Alignof(struct ledger_session)) {
+	for (size_t before = _Alignof(struct ledger_session); before < sizeof copy;
+	     before += _Alignof(struct ledger_session)) {
 		uint32_t life;
 
-		glanced.record = ledger.sessions = (struct ledger_session *)(void *)(glanced.shut - before);
+		glanced.record = ledger.sessions =
+			(struct ledger_session *)(void *)(glanced.shut - before);
 		ck_assert(!glance_session(&ledger, 0, &copy));
 		live_on();
 		life = glanced.life;

@@ -32,7 +32,7 @@ static void tear_down(void)
 }
 
 #define make(family, row, role, ...) endpoint_make(&endpoint, family, row, role, __VA_ARGS__, NULL)
-#define assert_says(text)                                                                          \
+#define assert_says(text) \
 	ck_assert_msg(strstr(endpoint_error, text), "\"%s\" is not in \"%s\"", text, endpoint_error)
 
 static int address(const struct family *family, const struct spliced_options *options,
@@ -119,7 +119,8 @@ static const struct {
 	 "IPv4-mapped address of 10.0.0.1"},
 	{"inet6", SPLICED_LISTEN, "host", "::ffff:10.0.0.1", -EAFNOSUPPORT,
 	 "IPv4-mapped address of 10.0.0.1"},
-	{"inet", SPLICED_CONNECT, "host", "10.0.0.256", -EINVAL, "\"10.0.0.256\" is not an address"},
+	{"inet", SPLICED_CONNECT, "host", "10.0.0.256", -EINVAL,
+	 "\"10.0.0.256\" is not an address"},
 	{"inet", SPLICED_CONNECT, "host", "10.1", -EINVAL, "four numbers"},
 	{"inet", SPLICED_CONNECT, "host", "010.0.0.1", -EINVAL, "is not an address"},
 	{"inet6", SPLICED_CONNECT, "host", "2001:db8:::1", -EINVAL, "is not an address"},
@@ -134,7 +135,8 @@ static const struct {
 	{"inet", SPLICED_CONNECT, "source", "localhost", -EINVAL,
 	 "source \"localhost\" is not an address"},
 	{"inet", SPLICED_CONNECT, "source", "::1", -EAFNOSUPPORT, "IPv6"},
-	{"inet6", SPLICED_CONNECT, "source", "fe80::1%a/b", -ENODEV, "there is no interface \"a/b\""},
+	{"inet6", SPLICED_CONNECT, "source", "fe80::1%a/b", -ENODEV,
+	 "there is no interface \"a/b\""},
 };
 
 START_TEST(refuses_addresses)
@@ -653,15 +655,16 @@ END_TEST
 
 START_TEST(both_are_described_as_ip)
 {
-	static const char *const shown[2][3] = {{"endpoint strings: tcp://HOST:PORT", "tcp6://HOST", "tcp4://HOST"},
-						{"\"name\": \"ip\"", "\"name\": \"inet6\"", "\"name\": \"inet\""}};
+	static const char *const shown[2][3] = {
+		{"endpoint strings: tcp://HOST:PORT", "tcp6://HOST", "tcp4://HOST"},
+		{"\"name\": \"ip\"", "\"name\": \"inet6\"", "\"name\": \"inet\""}};
 
 	for (int json = 0; json < 2; json++)
 		described_says(&families, "ip", json, shown[json], 3);
 }
 END_TEST
 
-#define ADD_ROWS(tcase, test, table)                                                               \
+#define ADD_ROWS(tcase, test, table) \
 	tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
 
 int main(void)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The ledger: sections do not overlap, slots are found by name, another process sees what one wrote; and the audit, on real
- * connections, finds what is missing. */
+/* The ledger: sections do not overlap, slots are found by name, another process sees what one
+ * wrote; and the audit, on real connections, finds what is missing. */
 #include "ledger/audit.h"
 #include "ledger/ledger.h"
 #include "suite.h"
@@ -224,8 +224,8 @@ START_TEST(audit_says_when_it_cannot_tell)
 }
 END_TEST
 
-/* What this ledger would be in a release whose records of every section were longer by so many bytes, or shorter, and which did not
- * have the last section: a memfd. */
+/* What this ledger would be in a release whose records of every section were longer by so many
+ * bytes, or shorter, and which did not have the last section: a memfd. */
 static int make_other(const struct ledger *now, int more)
 {
 	struct ledger_header header = *now->header;
@@ -245,8 +245,11 @@ static int make_other(const struct ledger *now, int more)
 		/* The rest is zero. */
 		for (uint32_t i = 0; i < section->count; i++)
 			if (i % LEDGER_ROUTES_MAX < 64 || id == LEDGER_TEXT)
-				ck_assert_int_gt(pwrite(fd, from + (size_t)i * before, before < section->stride ? before : section->stride,
-							(off_t)(offset + (uint64_t)i * section->stride)), 0);
+				ck_assert_int_gt(
+					pwrite(fd, from + (size_t)i * before,
+					       before < section->stride ? before : section->stride,
+					       (off_t)(offset + (uint64_t)i * section->stride)),
+					0);
 		offset += (uint64_t)section->count * section->stride;
 		offset = (offset + 4095) / 4096 * 4096;
 	}
@@ -322,8 +325,9 @@ START_TEST(a_ledger_inherits_from_one_like_itself)
 }
 END_TEST
 
-/* The ledger that 0.2.0 had while it ran six routes: a relaying stream, frames to UDP, a datagram session, a feed, and a dial whose seven
- * targets were down; its worker was killed once, and it was reloaded once. */
+/* The ledger that 0.2.0 had while it ran six routes: a relaying stream, frames to UDP, a datagram
+ * session, a feed, and a dial whose seven targets were down; its worker was killed once, and it was
+ * reloaded once. */
 static int open_fixture(void)
 {
 	char command[4096], bytes[65536];
@@ -332,7 +336,8 @@ static int open_fixture(void)
 	FILE *file;
 	size_t n;
 
-	snprintf(command, sizeof command, "xz -dc '%s/tests/unit/ledger-0.2.0.xz'", top ? top : ".");
+	snprintf(command, sizeof command, "xz -dc '%s/tests/unit/ledger-0.2.0.xz'",
+		 top ? top : ".");
 	file = popen(command, "r");
 	ck_assert_ptr_nonnull(file);
 	while ((n = fread(bytes, 1, sizeof bytes, file)) > 0)
@@ -346,7 +351,8 @@ static uint64_t count_of(const struct ledger *from, int route, size_t offset)
 	uint64_t sum = 0;
 
 	for (uint32_t i = 0; i <= from->n_threads; i++)
-		sum += *(const uint64_t *)((const char *)ledger_counter(from, i, (uint32_t)route) + offset);
+		sum += *(const uint64_t *)((const char *)ledger_counter(from, i, (uint32_t)route) +
+					   offset);
 	return sum;
 }
 
@@ -433,7 +439,8 @@ START_TEST(a_ledger_of_0_2_0_with_wrong_counts_is_refused)
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		int fd = open_fixture();
 
-		ck_assert_int_eq(pwrite(fd, &wrong[i].value, sizeof wrong[i].value, (off_t)wrong[i].at), 4);
+		ck_assert_int_eq(
+			pwrite(fd, &wrong[i].value, sizeof wrong[i].value, (off_t)wrong[i].at), 4);
 		ck_assert_int_eq(ledger_open(&old, fd), -EPROTO);
 		close(fd);
 	}
@@ -457,7 +464,8 @@ START_TEST(a_ledger_of_0_2_0_with_wrong_marks_is_understood)
 	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
 		int fd = open_fixture();
 
-		ck_assert_int_eq(pwrite(fd, &wrong[i].value, sizeof wrong[i].value, (off_t)wrong[i].at), 4);
+		ck_assert_int_eq(
+			pwrite(fd, &wrong[i].value, sizeof wrong[i].value, (off_t)wrong[i].at), 4);
 		ck_assert_int_eq(ledger_open(&old, fd), 0);
 		check_fixture(&old);
 		ck_assert_uint_eq(ledger_listeners_high(&old), 5);
@@ -481,10 +489,12 @@ START_TEST(what_is_no_ledger_is_refused)
 	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO); /* its sections are not in it */
 	close(fd);
 	fd = make_other(&ledger, -8);
-	ck_assert_int_eq(pwrite(fd, &later, sizeof later, offsetof(struct ledger_header, version)), sizeof later);
+	ck_assert_int_eq(pwrite(fd, &later, sizeof later, offsetof(struct ledger_header, version)),
+			 sizeof later);
 	ck_assert_int_eq(ledger_open(&old, fd), -EPROTO);
 	later = LEDGER_VERSION;
-	ck_assert_int_eq(pwrite(fd, &later, sizeof later, offsetof(struct ledger_header, version)), sizeof later);
+	ck_assert_int_eq(pwrite(fd, &later, sizeof later, offsetof(struct ledger_header, version)),
+			 sizeof later);
 	ck_assert_int_eq(ledger_open(&old, fd), 0);
 	ledger_done(&old);
 }

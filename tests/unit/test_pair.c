@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The two ends of a route: which can be joined, as their rows, framings and formats say, and what the data path then reads
- * of them. The family `odd` is compiled here, with a row that is whatever a test needs: no family that is built is all of
- * that. What an operator sees of it is in tests/conf.
+ * The two ends of a route: which can be joined, as their rows, framings and formats say, and what
+ * the data path then reads of them. The family `odd` is compiled here, with a row that is whatever
+ * a test needs: no family that is built is all of that. What an operator sees of it is in
+ * tests/conf.
  */
 #include "../plugins/compile.h"
 #include "base/report.h"
@@ -81,7 +82,8 @@ static void assert_passes_generation(const struct config *config)
 	struct config *again = NULL;
 
 	ck_assert_int_eq(config_write_generation(config, &families, fd, &report), 0);
-	ck_assert_msg(read_generation_alone(fd, &families, &again, &report) == 0, "%s", report.text);
+	ck_assert_msg(read_generation_alone(fd, &families, &again, &report) == 0, "%s",
+		      report.text);
 	ck_assert_uint_eq(config->digest, again->digest);
 	for (unsigned i = 0; i < config->n_routes; i++) {
 		ck_assert_uint_eq(config->routes[i].digest, again->routes[i].digest);
@@ -99,7 +101,8 @@ static void assert_passes_generation(const struct config *config)
 #define FEED "-DSECOND_CAPABILITIES='" BOTH "SPLICED_BOUNDARIES|SPLICED_FEED|SPLICED_RECEIVE_ONLY' "
 #define PACKETS "-DSECOND_CAPABILITIES='" BOTH "SPLICED_BOUNDARIES' "
 #define BARE "-DFORMAT_FRAMING=SPLICED_FRAMING_UNSET"
-#define NEEDS "so the stream needs a framing; set framing = length16, length32, line, netstring, octet-count, slip, nul, or none"
+#define NEEDS \
+	"so the stream needs a framing; set framing = length16, length32, line, netstring, octet-count, slip, nul, or none"
 
 /* says: NULL where the pair is right. line: of the end that is to be changed. */
 static const struct pair {
@@ -107,19 +110,26 @@ static const struct pair {
 	unsigned line;
 } pairs[] = {
 	{PACKETS, "listen = \"unix:///a\"", "unix:///b", NULL, 0},
-	{PACKETS, "listen = \"unix:///a?framing=line\"", "unix:///b", "listen.framing is set on only one of two streams", 2},
-	{PACKETS, "listen = \"unix:///a\"", "unix:///b?framing=none", "target.framing is set on only one of two streams", 3},
+	{PACKETS, "listen = \"unix:///a?framing=line\"", "unix:///b",
+	 "listen.framing is set on only one of two streams", 2},
+	{PACKETS, "listen = \"unix:///a\"", "unix:///b?framing=none",
+	 "target.framing is set on only one of two streams", 3},
 	{PACKETS, "listen = \"unix:///a?framing=slip\"", "unix:///b?framing=line", NULL, 0},
-	{PACKETS, "dial = \"unix:///a?framing=slip\"", "unix:///b", "dial.framing is set on only one of two streams", 2},
+	{PACKETS, "dial = \"unix:///a?framing=slip\"", "unix:///b",
+	 "dial.framing is set on only one of two streams", 2},
 	{PACKETS, "listen = \"unix-dgram:///a\"", "unix-seqpacket:///b", NULL, 0},
-	{PACKETS, "listen = \"unix-dgram:///a\"", "unix:///b", "target is a stream and listen carries messages, " NEEDS, 3},
+	{PACKETS, "listen = \"unix-dgram:///a\"", "unix:///b",
+	 "target is a stream and listen carries messages, " NEEDS, 3},
 	{PACKETS, "listen = \"unix-dgram:///a\"", "unix:///b?framing=none", NULL, 0},
-	{PACKETS, "listen = \"unix:///a\"", "unix-dgram:///b", "listen is a stream and target carries messages, " NEEDS, 2},
+	{PACKETS, "listen = \"unix:///a\"", "unix-dgram:///b",
+	 "listen is a stream and target carries messages, " NEEDS, 2},
 	{PACKETS, "listen = \"unix:///a?framing=length32\"", "unix-dgram:///b", NULL, 0},
-	{PACKETS, "dial = \"unix:///a\"", "unix-seqpacket:///b", "dial is a stream and target carries messages, " NEEDS, 2},
+	{PACKETS, "dial = \"unix:///a\"", "unix-seqpacket:///b",
+	 "dial is a stream and target carries messages, " NEEDS, 2},
 	/* a framing of the format's serves one direction only */
 	{PACKETS, "listen = \"odd-seqpacket:///a?format=lines\"", "unix:///b", NEEDS, 3},
-	{PACKETS, "listen = \"odd-seqpacket:///a?format=lines\"", "unix:///b?framing=line", NULL, 0},
+	{PACKETS, "listen = \"odd-seqpacket:///a?format=lines\"", "unix:///b?framing=line", NULL,
+	 0},
 	{FEED, "listen = \"odd-seqpacket:///a\"", "unix:///b", NEEDS, 3},
 	{FEED, "listen = \"odd-seqpacket:///a\"", "unix:///b?framing=length16", NULL, 0},
 	{FEED, "listen = \"odd-seqpacket:///a?format=lines\"", "unix:///b", NULL, 0},
@@ -128,11 +138,13 @@ static const struct pair {
 	{FEED, "listen = \"odd-seqpacket:///a?format=raw\"", "unix:///b", NEEDS, 3},
 	{FEED, "listen = \"unix:///a\"", "odd-seqpacket:///b?format=lines", NULL, 0},
 	{FEED, "listen = \"unix:///a\"", "odd-seqpacket:///b", NEEDS, 2},
-	{FEED, "listen = \"odd-seqpacket:///a\"", "odd-seqpacket:///b", "neither listen nor target can be sent to", 3},
+	{FEED, "listen = \"odd-seqpacket:///a\"", "odd-seqpacket:///b",
+	 "neither listen nor target can be sent to", 3},
 	{FEED, "listen = \"odd-seqpacket:///a\"", "unix-dgram:///b", NULL, 0},
 	/* formats and framings at an end that has none */
 	{PACKETS, "listen = \"odd-seqpacket:///a?format=line\"", "unix-dgram:///b",
-	 "listen.format is \"line\"; did you mean \"lines\"? seqpacket sockets of family \"odd\" have: raw, lines, own", 2},
+	 "listen.format is \"line\"; did you mean \"lines\"? seqpacket sockets of family \"odd\" have: raw, lines, own",
+	 2},
 	{PACKETS, "listen = \"odd:///a?format=own\"", "unix:///b",
 	 "listen.format is \"own\"; stream sockets of family \"odd\" have: raw, lines", 2},
 	{PACKETS, "listen = \"unix-dgram:///a?format=json\"", "unix-dgram:///b",
@@ -140,16 +152,24 @@ static const struct pair {
 	{PACKETS, "listen = \"unix-dgram:///a?framing=line\"", "unix-dgram:///b",
 	 "listen.framing: a dgram socket preserves message boundaries", 2},
 	{PACKETS, "listen = \"unix:///a?framing=line&rcvbuf=128K\"", "unix-dgram:///b",
-	 "listen.rcvbuf is too small for the framing; it must be at least four times max_frame, 262144 bytes", 2},
-	{PACKETS, "listen = \"unix:///a?framing=line&rcvbuf=128K&max_frame=32K\"", "unix-dgram:///b", NULL, 0},
+	 "listen.rcvbuf is too small for the framing; it must be at least four times max_frame, 262144 bytes",
+	 2},
+	{PACKETS, "listen = \"unix:///a?framing=line&rcvbuf=128K&max_frame=32K\"",
+	 "unix-dgram:///b", NULL, 0},
 	{PACKETS, "listen = \"unix:///a?framing=none&rcvbuf=1K\"", "unix-dgram:///b", NULL, 0},
 	/* settings of messages and of datagrams */
-	{PACKETS, "listen = \"unix-dgram:///a\"; replies = 0; overflow = \"drop-old\"", "unix-dgram:///b", NULL, 0},
-	{PACKETS, "listen = \"unix-seqpacket:///a\"; replies = 0", "unix-dgram:///b", "replies is only for datagram sessions, and listen has none", 2},
-	{PACKETS, "dial = \"unix-dgram:///a\"; replies = 0", "unix-dgram:///b", "and dial has none", 2},
-	{PACKETS, "listen = \"unix:///a\"; overflow = \"block\"", "unix:///b", "this route forwards streams", 2},
-	{PACKETS, "listen = \"unix:///a?framing=line\"; overflow = \"block\"", "unix:///b?framing=line", NULL, 0},
-	{PACKETS, "listen = \"unix:///a?framing=line\"; overflow = \"block\"", "unix-dgram:///b", NULL, 0},
+	{PACKETS, "listen = \"unix-dgram:///a\"; replies = 0; overflow = \"drop-old\"",
+	 "unix-dgram:///b", NULL, 0},
+	{PACKETS, "listen = \"unix-seqpacket:///a\"; replies = 0", "unix-dgram:///b",
+	 "replies is only for datagram sessions, and listen has none", 2},
+	{PACKETS, "dial = \"unix-dgram:///a\"; replies = 0", "unix-dgram:///b", "and dial has none",
+	 2},
+	{PACKETS, "listen = \"unix:///a\"; overflow = \"block\"", "unix:///b",
+	 "this route forwards streams", 2},
+	{PACKETS, "listen = \"unix:///a?framing=line\"; overflow = \"block\"",
+	 "unix:///b?framing=line", NULL, 0},
+	{PACKETS, "listen = \"unix:///a?framing=line\"; overflow = \"block\"", "unix-dgram:///b",
+	 NULL, 0},
 };
 
 START_TEST(decides_by_rows)
@@ -184,7 +204,8 @@ START_TEST(values_of_messages)
 		"b: { listen = \"udp4://:2\"; target = \"tcp4://h:1?framing=none\"; };\n"
 		"c: { dial = ( \"tcp4://h:1\", \"tcp4://h:2\" ); target = \"tcp4://h:3\"; timeout: { idle = 9; }; };\n"
 		"};");
-	const struct config_route *a = &config->routes[0], *b = &config->routes[1], *c = &config->routes[2];
+	const struct config_route *a = &config->routes[0], *b = &config->routes[1],
+				  *c = &config->routes[2];
 
 	ck_assert_int_eq(a->replies, 3);
 	ck_assert_int_eq(a->overflow, OVERFLOW_DROP_OLD);
@@ -221,7 +242,8 @@ START_TEST(a_format_is_the_familys)
 	compile_plugin(dir, "odd", "odd", FEED);
 	config = load_ends("listen = \"odd-seqpacket:///a?format=own\"", "unix:///b");
 	ck_assert_msg(config, "%s", report.text);
-	ck_assert_ptr_eq(config->routes[0].listen[0].format, &config->routes[0].listen[0].legs[0].family->formats[1]);
+	ck_assert_ptr_eq(config->routes[0].listen[0].format,
+			 &config->routes[0].listen[0].legs[0].family->formats[1]);
 	ck_assert_str_eq(config->routes[0].listen[0].format->name, "own");
 	config_free(config);
 }
@@ -235,7 +257,8 @@ START_TEST(defaults_that_do_not_fit)
 		"routes: { a: { listen = \"tcp4://:1\"; target = \"tcp4://h:1\"; };\n"
 		"b: { listen = \"udp4://:1\"; target = \"udp4://h:1\"; };\n"
 		"c: { dial = \"tcp4://h:1\"; target = \"tcp4://h:2\"; }; };");
-	const struct config_route *a = &config->routes[0], *b = &config->routes[1], *c = &config->routes[2];
+	const struct config_route *a = &config->routes[0], *b = &config->routes[1],
+				  *c = &config->routes[2];
 
 	ck_assert_int_eq(a->replies, -1);
 	ck_assert_int_eq(a->overflow, OVERFLOW_AUTO);
@@ -264,13 +287,15 @@ static uint64_t route_digest(const char *format, const char *route)
 /* The same route is the same, wherever it stands and however it is written. */
 START_TEST(digests_of_routes)
 {
-	static const char alone[] = "routes: { %s };",
-			  behind[] = "daemon: { workers = 3; };\n"
-				     "defaults: { timeout: { connect = \"5s\"; }; };\n"
-				     "routes: { z: { listen = \"tcp4://:9\"; target = \"unix:///z\"; };\n\n%s };",
-			  route[] = "a: { listen = \"udp4://:1\"; target = \"udp4://h:1\"; replies = 1; };",
-			  spelled[] = "a: { replies = 1; target = ( { family = \"inet\"; type = \"dgram\"; port = 1;\n"
-				      "host = \"h\"; } ); listen = \"inet-dgram://:1\"; };";
+	static const char alone
+		[] = "routes: { %s };",
+	   behind[] = "daemon: { workers = 3; };\n"
+		      "defaults: { timeout: { connect = \"5s\"; }; };\n"
+		      "routes: { z: { listen = \"tcp4://:9\"; target = \"unix:///z\"; };\n\n%s };",
+	   route[] = "a: { listen = \"udp4://:1\"; target = \"udp4://h:1\"; replies = 1; };",
+	   spelled[] =
+		   "a: { replies = 1; target = ( { family = \"inet\"; type = \"dgram\"; port = 1;\n"
+		   "host = \"h\"; } ); listen = \"inet-dgram://:1\"; };";
 	static const char *const others[] = {
 		"b: { listen = \"udp4://:1\"; target = \"udp4://h:1\"; replies = 1; };",
 		"a: { listen = \"udp4://:1\"; target = \"udp4://h:1\"; replies = 2; };",
@@ -287,7 +312,8 @@ START_TEST(digests_of_routes)
 	for (unsigned i = 0; i < 7; i++) {
 		known[i + 1] = route_digest(alone, others[i]);
 		for (unsigned k = 0; k <= i; k++)
-			ck_assert_msg(known[i + 1] != known[k], "%s has the digest of another", others[i]);
+			ck_assert_msg(known[i + 1] != known[k], "%s has the digest of another",
+				      others[i]);
 	}
 }
 END_TEST
@@ -306,7 +332,8 @@ START_TEST(framing_keeps_the_socket)
 		snprintf(front, sizeof front, "listen = \"%s\"", same[i]);
 		config = load_ends(front, "unix-dgram:///b");
 		ck_assert_msg(config, "%s", report.text);
-		digests[i] = config_leg_digest(&config->routes[0].listen[0], &config->routes[0].listen[0].legs[0]);
+		digests[i] = config_leg_digest(&config->routes[0].listen[0],
+					       &config->routes[0].listen[0].legs[0]);
 		config_free(config);
 	}
 	ck_assert_uint_eq(digests[0], digests[1]);
@@ -320,10 +347,12 @@ START_TEST(formats_are_described)
 	compile_plugin(dir, "odd", "odd", FEED);
 	for (int json = 0; json < 2; json++) {
 		static const char *const shown[2][4] = {
-			{"receive-only, feed", "Formats\n  lines\n    A line for each\n    on a stream   framing = line\n",
+			{"receive-only, feed",
+			 "Formats\n  lines\n    A line for each\n    on a stream   framing = line\n",
 			 "  own\n    Edges of its own\n    on a stream   frames itself\n    only for      seqpacket second\n",
 			 "odd-seqpacket://PATH"},
-			{"\"feed\"", "\"framing\": \"line\"", "\"framing\": \"none\"", "\"scheme\": \"odd-seqpacket\""},
+			{"\"feed\"", "\"framing\": \"line\"", "\"framing\": \"none\"",
+			 "\"scheme\": \"odd-seqpacket\""},
 		};
 
 		described_says(&families, "odd", json, shown[json], 4);
@@ -340,12 +369,14 @@ START_TEST(parts_are_described)
 		{"file", {"Keys\n  daemon\n  defaults\n", "\"options\": []"}},
 		{"daemon", {"  control.mode\n", "\"control.mode\""}},
 		{"route", {"  retry.attempts\n    number of connection", "\"max\": 1073741824"}},
-		{"endpoint", {"default       64K\n    a change      applies", "\"change\": \"reopen\""}},
+		{"endpoint",
+		 {"default       64K\n    a change      applies", "\"change\": \"reopen\""}},
 	};
 
 	for (size_t i = 0; i < sizeof described / sizeof *described; i++)
 		for (int json = 0; json < 2; json++)
-			described_says(&families, described[i].name, json, &described[i].shown[json], 1);
+			described_says(&families, described[i].name, json,
+				       &described[i].shown[json], 1);
 }
 END_TEST
 

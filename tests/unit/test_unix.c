@@ -29,7 +29,7 @@ static void tear_down(void)
 }
 
 #define make(role, ...) endpoint_make(&endpoint, family, NULL, role, __VA_ARGS__, NULL)
-#define assert_says(text)                                                                          \
+#define assert_says(text) \
 	ck_assert_msg(strstr(endpoint_error, text), "\"%s\" is not in \"%s\"", text, endpoint_error)
 
 static int address(const struct spliced_options *options, struct address *ret)
@@ -104,7 +104,8 @@ static const struct {
 	 "/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 	 "aaaaaaaaaaaaaaaaaaa",
 	 "108 bytes; the path of a socket has at most 107"},
-	{SPLICED_LISTEN, "@a", "mode", "0600", "an abstract socket has no file, and therefore no mode"},
+	{SPLICED_LISTEN, "@a", "mode", "0600",
+	 "an abstract socket has no file, and therefore no mode"},
 	{SPLICED_LISTEN, "@a", "owner", "root", "and therefore no owner"},
 	{SPLICED_LISTEN, "/a", "mode", "04755", "at most 0777"},
 	{SPLICED_LISTEN, "/a", "owner", "no-such-user", "there is no user \"no-such-user\""},
@@ -604,17 +605,20 @@ START_TEST(says_when_calls_fail)
 }
 END_TEST
 
-/* Of another family, and as short: what an heir asks about a connection under a wildcard that is not IP. */
+/* Of another family, and as short: what an heir asks about a connection under a wildcard that is
+ * not IP. */
 START_TEST(any_vsock_context_fits)
 {
 	const struct family *vsock = endpoint_family(&families, "vsock");
-	struct sockaddr_vm any = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 7000};
+	struct sockaddr_vm any = {
+		.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = 7000};
 	struct sockaddr_vm one = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 7000};
 	struct sockaddr_vm two = {.svm_family = AF_VSOCK, .svm_cid = 4, .svm_port = 7000};
 	struct sockaddr_vm port = {.svm_family = AF_VSOCK, .svm_cid = 3, .svm_port = 7001};
 
-#define fits(a, b) \
-	vsock->plugin.fits(&vsock->plugin.rows[0], (struct sockaddr *)&(a), sizeof(a), (struct sockaddr *)&(b), sizeof(b))
+#define fits(a, b)                                                                     \
+	vsock->plugin.fits(&vsock->plugin.rows[0], (struct sockaddr *)&(a), sizeof(a), \
+			   (struct sockaddr *)&(b), sizeof(b))
 	ck_assert_int_eq(fits(any, one), 1);
 	ck_assert_int_eq(fits(one, one), 1);
 	ck_assert_int_eq(fits(one, two), 0);
@@ -624,7 +628,7 @@ START_TEST(any_vsock_context_fits)
 }
 END_TEST
 
-#define ADD_ROWS(tcase, test, table)                                                               \
+#define ADD_ROWS(tcase, test, table) \
 	tcase_add_loop_test(tcase, test, 0, sizeof(table) / sizeof *(table))
 
 int main(void)

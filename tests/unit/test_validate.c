@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A ledger that something wrote into: what the keeper has written is put back, what fits no more is dropped, and nothing else changes. */
+/* A ledger that something wrote into: what the keeper has written is put back, what fits no more is
+ * dropped, and nothing else changes. */
 #include "base/clock.h"
 #include "base/report.h"
 #include "config/config.h"
@@ -18,14 +19,24 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-enum { SESSIONS = 40, RIGHT = 0, OTHER = 1, CONNECTING = 2, FED = 3, DIALED = 4, KINDS = 5, RANDOM_ROUNDS = 20000 };
+enum {
+	SESSIONS = 40,
+	RIGHT = 0,
+	OTHER = 1,
+	CONNECTING = 2,
+	FED = 3,
+	DIALED = 4,
+	KINDS = 5,
+	RANDOM_ROUNDS = 20000
+};
 
-static const char text[] = "daemon: { };\n"
-			   "routes: {\n"
-			   "  web: { listen = \"tcp4://127.0.0.1:9\"; target = (\"unix:///a\", \"unix:///b\"); };\n"
-			   "  datagrams: { listen = \"udp4://127.0.0.1:9\"; target = \"udp4://127.0.0.1:10\"; };\n"
-			   "  dialed: { dial = \"tcp4://127.0.0.1:11\"; target = \"unix:///a\"; };\n"
-			   "};\n";
+static const char text[] =
+	"daemon: { };\n"
+	"routes: {\n"
+	"  web: { listen = \"tcp4://127.0.0.1:9\"; target = (\"unix:///a\", \"unix:///b\"); };\n"
+	"  datagrams: { listen = \"udp4://127.0.0.1:9\"; target = \"udp4://127.0.0.1:10\"; };\n"
+	"  dialed: { dial = \"tcp4://127.0.0.1:11\"; target = \"unix:///a\"; };\n"
+	"};\n";
 
 static struct families families;
 static struct report report;
@@ -42,7 +53,8 @@ static void read_generation(void)
 
 	ck_assert_int_eq(write(file, text, sizeof text - 1), sizeof text - 1);
 	close(file);
-	ck_assert_msg(!config_load(&source, &config, &report), "%s", report.text ? report.text : "");
+	ck_assert_msg(!config_load(&source, &config, &report), "%s",
+		      report.text ? report.text : "");
 	ck_assert_int_eq(config_write_generation(config, &families, fd, &report), 0);
 	config_free(config);
 	unlink(path);
@@ -57,14 +69,20 @@ static uint32_t route_named(const char *name)
 	ck_abort_msg("no route %s", name);
 }
 
-static void fill(uint32_t slot, const char *route, enum ledger_front front, enum ledger_session_state state)
+static void fill(uint32_t slot, const char *route, enum ledger_front front,
+		 enum ledger_session_state state)
 {
 	struct ledger_session *record = &ledger.sessions[slot];
 
-	*record = (struct ledger_session){.generation = 1, .route = route_named(route), .serial = 7, .front = front, .admitted = 1};
+	*record = (struct ledger_session){.generation = 1,
+					  .route = route_named(route),
+					  .serial = 7,
+					  .front = front,
+					  .admitted = 1};
 	record->fd[0] = front == FRONT_FED ? -1 : sockets[slot][0];
 	record->fd[1] = state == SESSION_RELAYING ? sockets[slot][1] : -1;
-	record->direction[0].pipe = record->direction[1].pipe = record->stage[0] = record->stage[1] = -1;
+	record->direction[0].pipe = record->direction[1].pipe = record->stage[0] =
+		record->stage[1] = -1;
 	record->opened = record->active = clock_monotonic();
 	record->fronted = front == FRONT_DIALED;
 	record->state = state;
@@ -72,7 +90,8 @@ static void fill(uint32_t slot, const char *route, enum ledger_front front, enum
 
 static void fill_listener(uint32_t index, const char *route, int fd)
 {
-	ledger.listeners[index] = (struct ledger_listener){.generation = 1, .route = route_named(route), .n_fds = 1, .digest = index + 1};
+	ledger.listeners[index] = (struct ledger_listener){
+		.generation = 1, .route = route_named(route), .n_fds = 1, .digest = index + 1};
 	ledger.listeners[index].fds[0] = fd;
 	ledger.listeners[index].state = LISTENER_OPEN;
 	ledger.keeper->listeners_high = index + 1;
@@ -144,7 +163,11 @@ START_TEST(what_is_right_stays_as_it_is)
 }
 END_TEST
 
-#define WORD(slot, field, value) {slot, offsetof(struct ledger_session, field), sizeof ledger.sessions->field, (uint64_t)(value)}
+#define WORD(slot, field, value)                                                             \
+	{                                                                                    \
+		slot, offsetof(struct ledger_session, field), sizeof ledger.sessions->field, \
+			(uint64_t)(value)                                                    \
+	}
 
 struct wrong {
 	uint32_t slot;
@@ -163,14 +186,34 @@ static void validate_with(const struct wrong *wrong)
 START_TEST(what_cannot_be_is_dropped_and_nothing_else)
 {
 	const struct wrong wrong[] = {
-		WORD(RIGHT, state, 99), WORD(RIGHT, generation, 9), WORD(RIGHT, route, 77), WORD(RIGHT, target, 2), WORD(RIGHT, endpoint, 1),
-		WORD(RIGHT, leg, 1), WORD(RIGHT, connect_leg, 3), WORD(RIGHT, front, 3), WORD(RIGHT, fd[0], -1), WORD(RIGHT, fd[1], -1),
-		WORD(RIGHT, fd[0], -2), WORD(RIGHT, fd[0], 19999), WORD(RIGHT, fd[1], INT32_MAX), WORD(RIGHT, fd[1], spare_pipe[1]),
-		WORD(RIGHT, fd[1], STDERR_FILENO), WORD(RIGHT, fd[1], ledger.fd), WORD(RIGHT, fd[1], sockets[KINDS][0]),
-		WORD(RIGHT, direction[0].pipe, sockets[KINDS + 1][1]), WORD(RIGHT, stage[1], 19999),
-		WORD(RIGHT, direction[0].flags, DIRECTION_FIN_SENT), WORD(RIGHT, front, FRONT_FED), WORD(FED, front, FRONT_ACCEPTED),
-		WORD(FED, listener, 0), WORD(FED, listener, UINT32_MAX), WORD(DIALED, endpoint, 5), WORD(DIALED, fd[0], -1),
-		WORD(CONNECTING, fd[0], -1), WORD(CONNECTING, state, SESSION_RELAYING),
+		WORD(RIGHT, state, 99),
+		WORD(RIGHT, generation, 9),
+		WORD(RIGHT, route, 77),
+		WORD(RIGHT, target, 2),
+		WORD(RIGHT, endpoint, 1),
+		WORD(RIGHT, leg, 1),
+		WORD(RIGHT, connect_leg, 3),
+		WORD(RIGHT, front, 3),
+		WORD(RIGHT, fd[0], -1),
+		WORD(RIGHT, fd[1], -1),
+		WORD(RIGHT, fd[0], -2),
+		WORD(RIGHT, fd[0], 19999),
+		WORD(RIGHT, fd[1], INT32_MAX),
+		WORD(RIGHT, fd[1], spare_pipe[1]),
+		WORD(RIGHT, fd[1], STDERR_FILENO),
+		WORD(RIGHT, fd[1], ledger.fd),
+		WORD(RIGHT, fd[1], sockets[KINDS][0]),
+		WORD(RIGHT, direction[0].pipe, sockets[KINDS + 1][1]),
+		WORD(RIGHT, stage[1], 19999),
+		WORD(RIGHT, direction[0].flags, DIRECTION_FIN_SENT),
+		WORD(RIGHT, front, FRONT_FED),
+		WORD(FED, front, FRONT_ACCEPTED),
+		WORD(FED, listener, 0),
+		WORD(FED, listener, UINT32_MAX),
+		WORD(DIALED, endpoint, 5),
+		WORD(DIALED, fd[0], -1),
+		WORD(CONNECTING, fd[0], -1),
+		WORD(CONNECTING, state, SESSION_RELAYING),
 	};
 
 	for (uint32_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -180,7 +223,9 @@ START_TEST(what_cannot_be_is_dropped_and_nothing_else)
 		ck_assert_msg(ledger.sessions[wrong[i].slot].state == SESSION_FREE, "word %u", i);
 		ck_assert_uint_eq(validate_sums(&ledger).sessions, dropped + 1);
 		for (uint32_t slot = 0; slot < KINDS; slot++)
-			ck_assert_msg(slot == wrong[i].slot || ledger.sessions[slot].state >= SESSION_CONNECTING, "word %u: session %u", i, slot);
+			ck_assert_msg(slot == wrong[i].slot ||
+					      ledger.sessions[slot].state >= SESSION_CONNECTING,
+				      "word %u: session %u", i, slot);
 		ck_assert_uint_eq(ledger.listeners[0].state, LISTENER_OPEN);
 	}
 	ck_assert_uint_eq(validate_sums(&ledger).listeners + validate_sums(&ledger).controls, 0);
@@ -190,9 +235,16 @@ END_TEST
 START_TEST(what_can_be_put_right_is_not_dropped)
 {
 	const struct wrong wrong[] = {
-		WORD(RIGHT, thread, 9), WORD(RIGHT, opened, UINT64_MAX), WORD(RIGHT, active, UINT64_MAX), WORD(RIGHT, rounds, 255),
-		WORD(RIGHT, chained, 200), WORD(RIGHT, direction[1].flags, 0xff00), WORD(CONNECTING, deadline, UINT64_MAX),
-		WORD(CONNECTING, target, 9), WORD(DIALED, admitted, 0), WORD(DIALED, fronted, 0),
+		WORD(RIGHT, thread, 9),
+		WORD(RIGHT, opened, UINT64_MAX),
+		WORD(RIGHT, active, UINT64_MAX),
+		WORD(RIGHT, rounds, 255),
+		WORD(RIGHT, chained, 200),
+		WORD(RIGHT, direction[1].flags, 0xff00),
+		WORD(CONNECTING, deadline, UINT64_MAX),
+		WORD(CONNECTING, target, 9),
+		WORD(DIALED, admitted, 0),
+		WORD(DIALED, fronted, 0),
 	};
 
 	for (uint32_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
@@ -201,7 +253,9 @@ START_TEST(what_can_be_put_right_is_not_dropped)
 
 		validate_with(&wrong[i]);
 		ck_assert_uint_ge(record->state, SESSION_CONNECTING);
-		ck_assert_msg(memcmp((const char *)record + wrong[i].offset, &wrong[i].value, wrong[i].size) != 0, "word %u", i);
+		ck_assert_msg(memcmp((const char *)record + wrong[i].offset, &wrong[i].value,
+				     wrong[i].size) != 0,
+			      "word %u", i);
 		ck_assert_uint_gt(validate_sums(&ledger).mended, mended);
 		ck_assert_uint_eq(validate_sums(&ledger).sessions, 0);
 	}
@@ -266,8 +320,10 @@ START_TEST(what_the_keeper_has_written_is_put_back)
 		ck_assert_uint_eq(ledger.listeners[0].state, LISTENER_OPEN);
 		ck_assert_int_eq(ledger.listeners[0].fds[0], listener.fds[0]);
 		ck_assert_uint_eq(ledger.listeners[0].paused, PAUSE_NONE);
-		ck_assert_int_eq(memcmp(&ledger.listeners[0].n_fds, &listener.n_fds, offsetof(struct ledger_listener, paused) -
-										     offsetof(struct ledger_listener, n_fds)), 0);
+		ck_assert_int_eq(memcmp(&ledger.listeners[0].n_fds, &listener.n_fds,
+					offsetof(struct ledger_listener, paused) -
+						offsetof(struct ledger_listener, n_fds)),
+				 0);
 	}
 	for (size_t at = 0; at < sizeof header / sizeof *word; at++) {
 		((uint32_t *)ledger.header)[at] ^= 0x5a5a5a5a;
@@ -371,7 +427,8 @@ END_TEST
 
 static void check_session(const struct ledger_session *record, const struct ledger_flow *flow)
 {
-	const struct config_route *route = generation_route(generation, record->generation, record->route);
+	const struct config_route *route =
+		generation_route(generation, record->generation, record->route);
 
 	if (record->state != SESSION_CONNECTING && record->state != SESSION_RELAYING)
 		return;
@@ -390,16 +447,20 @@ static void check_session(const struct ledger_session *record, const struct ledg
 	ck_assert(record->front != FRONT_FED || record->listener < ledger_listeners_high(&ledger));
 	for (int k = 0; k < 2; k++) {
 		ck_assert(record->fd[k] == -1 || fcntl(record->fd[k], F_GETFD) >= 0);
-		ck_assert(record->direction[k].pipe == -1 || fcntl(record->direction[k].pipe, F_GETPIPE_SZ) > 0);
+		ck_assert(record->direction[k].pipe == -1 ||
+			  fcntl(record->direction[k].pipe, F_GETPIPE_SZ) > 0);
 	}
 }
 
 static uint32_t draw_word(uint32_t before)
 {
 	switch (rand() % 4) {
-	case 0: return (uint32_t)rand() % 64;
-	case 1: return before ^ 1u << rand() % 32;
-	case 2: return UINT32_MAX - (uint32_t)rand() % 2;
+	case 0:
+		return (uint32_t)rand() % 64;
+	case 1:
+		return before ^ 1u << rand() % 32;
+	case 2:
+		return UINT32_MAX - (uint32_t)rand() % 2;
 	}
 	return (uint32_t)rand() << 1 ^ (uint32_t)rand();
 }
@@ -407,12 +468,14 @@ static uint32_t draw_word(uint32_t before)
 /* Words anywhere in what is used of each section; seed 1, as rand(3) has it. */
 static void scribble(void)
 {
-	static const uint32_t used[LEDGER_SECTIONS] = {1, 3, KINDS + 2, 3, 4, 6, 4, 2, 64, KINDS + 2, 2, 2};
+	static const uint32_t used[LEDGER_SECTIONS] = {1, 3, KINDS + 2, 3,	   4, 6,
+						       4, 2, 64,	KINDS + 2, 2, 2};
 
 	for (int i = rand() % 6; i >= 0; i--) {
 		enum ledger_section_id id = (enum ledger_section_id)(rand() % LEDGER_SECTIONS);
 		const struct ledger_section *section = &ledger.header->sections[id];
-		size_t bytes = (size_t)section->stride * used[id], at = ((size_t)rand() % bytes) & ~(size_t)3;
+		size_t bytes = (size_t)section->stride * used[id],
+		       at = ((size_t)rand() % bytes) & ~(size_t)3;
 		uint32_t *word = (uint32_t *)(void *)((char *)ledger.header + section->offset + at);
 
 		*word = draw_word(*word);
@@ -436,13 +499,15 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 		for (uint32_t i = 0; i < ledger_targets_high(&ledger); i++) {
 			ck_assert_uint_le(ledger.targets[i].n_addresses, LEDGER_ADDRESSES_MAX);
 			ck_assert_uint_le(ledger.targets[i].failed_at, clock_monotonic());
-			ck_assert_uint_le(ledger.targets[i].asked_until, clock_monotonic() + 60 * NSEC_PER_SEC);
+			ck_assert_uint_le(ledger.targets[i].asked_until,
+					  clock_monotonic() + 60 * NSEC_PER_SEC);
 		}
 	}
 }
 END_TEST
 
-/* Whether malloc(3) maps a block of this size; another allocator than glibc's does not tell. Freed it is not: that changes the answer. */
+/* Whether malloc(3) maps a block of this size; another allocator than glibc's does not tell. Freed
+ * it is not: that changes the answer. */
 static bool is_mapped(size_t size, void *volatile *ret)
 {
 	size_t before = mallinfo2().hblks;
