@@ -4,7 +4,7 @@
  * consumer's life. The first byte picks the moment. Each call must come to an end, and each frame
  * must be one JSON object that fits.
  */
-#include "netlink.h"
+#include "netlink/netlink.h"
 
 #include <linux/netlink.h>
 #include <stdlib.h>

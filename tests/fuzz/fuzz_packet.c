@@ -5,7 +5,7 @@
  * message stays within its room, and is mended to what it should be; a record holds just that; and
  * the making of records ends.
  */
-#include "packet.h"
+#include "packet/packet.h"
 
 #include <linux/if_ether.h>
 #include <stdlib.h>
