@@ -25,8 +25,8 @@ static int silence_limit(int fd)
 {
 	struct timeval limit = {.tv_sec = CLIENT_SILENCE};
 
-	/* The send limit also bounds a connect(2) that waits for a place in the backlog, unix(7).
-	 */
+	/* The send limit also bounds a connect(2) that waits for a place in the backlog,
+	 * unix(7). */
 	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit)) < 0 ||
 	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit)) < 0)
 		return -errno;

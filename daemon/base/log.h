@@ -37,10 +37,10 @@ void log_set_format(enum log_format format);
 
 enum log_to { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
 
-/* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared between
- * processes here, so that whoever opens one records it. -ENOENT and the like where journald or
- * syslog is not there; the log then goes to standard error, for which *fd may be open all the same.
- */
+/* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared
+ * between processes here, so that whoever opens one records it. -ENOENT and the like where
+ * journald or syslog is not there; the log then goes to standard error, for which *fd may be
+ * open all the same. */
 int log_open(enum log_to to, int *fd);
 
 /* Lines that found no way, ever; of which so many were told of. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a line of the log is on its way: with fields, as the journal or whoever reads JSON takes it.
- */
+/* What a line of the log is on its way: with fields, as the journal or whoever reads JSON takes
+ * it. */
 #pragma once
 
 #include <stddef.h>

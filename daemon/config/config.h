@@ -6,18 +6,24 @@
  * How a value gets from the file to its use:
  *
  *   schema.c, a plugin  an option has one row in one table: key, type, range, default, text of the
- * manual; its number is an enum below language/           bytes (input), tokens (scan, grammar),
- * one text with its includes (source), a tree of struct setting (parse) config.c, root.c    the
- * main file's tree takes in the routes of X.conf.d; its groups go to route.c, endpoints to
- * endpoint.c scheme.c            an endpoint string becomes the group of settings that means the
- * same options.c, leg.c    find each option's setting, value.c reads it by the row's type: a struct
- * config_value, with its place. What is not set comes from `defaults` (route.c), else from the
- * row's default ask.c               a family makes an address of its options; pair.c, conflict.c,
- * loop.c, limit.c, odd.c see what fits together route.c, frame.c    copy values into members of
- * config_route and config_endpoint, for the data path print.c             the canonical text, one
- * setting a line, with a place for each line: generation.c writes both into a sealed memfd. A
- * worker reads that text in the same way, with ask.c's questions answered from it use the data
- * path: route->idle_timeout; a family's callback: value number N of leg->options
+ *                       manual; its number is an enum below
+ *   language/           bytes (input), tokens (scan, grammar), one text with its includes (source),
+ *                       a tree of struct setting (parse)
+ *   config.c, root.c    the main file's tree takes in the routes of X.conf.d; its groups go to
+ *                       route.c, endpoints to endpoint.c
+ *   scheme.c            an endpoint string becomes the group of settings that means the same
+ *   options.c, leg.c    find each option's setting, value.c reads it by the row's type: a struct
+ *                       config_value, with its place. What is not set comes from `defaults`
+ *                       (route.c), else from the row's default
+ *   ask.c               a family makes an address of its options; pair.c, conflict.c, loop.c,
+ *                       limit.c, odd.c see what fits together
+ *   route.c, frame.c    copy values into members of config_route and config_endpoint, for the data
+ *                       path
+ *   print.c             the canonical text, one setting a line, with a place for each line:
+ *                       generation.c writes both into a sealed memfd. A worker reads that text in
+ *                       the same way, with ask.c's questions answered from it
+ *   use                 the data path: route->idle_timeout; a family's callback: value number N of
+ *                       leg->options
  */
 #pragma once
 
@@ -144,8 +150,7 @@ struct config_endpoint {
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
 
 /* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers;
- * UNKNOWN: one that nobody knows yet.
- */
+ * UNKNOWN: one that nobody knows yet. */
 struct config_rule {
 	struct place place;
 	char *text; /* as written */

@@ -17,8 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The text of a setting that must be a string, or may be a number; NULL, reported, if it is none.
- */
+/* The text of a setting that must be a string, or may be a number; NULL, reported, if it is
+ * none. */
 static const char *take_word(struct check *check, const struct config_endpoint *endpoint,
 			     struct setting *group, const char *name, bool numbers)
 {

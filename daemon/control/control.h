@@ -17,8 +17,8 @@ enum {
 };
 
 /* Binds the control socket. A dead owner's socket file is replaced; a live one's, or any other
- * file, is left. group: a name, or NULL. The descriptor, or negative errno with report saying why.
- */
+ * file, is left. group: a name, or NULL. The descriptor, or negative errno with report saying
+ * why. */
 int control_listen(const char *path, unsigned mode, const char *group, struct report *report);
 
 /* Takes up the control socket and its connections on the clerk's loop. 0 or negative errno. */

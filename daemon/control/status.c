@@ -195,8 +195,8 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 	}
 }
 
-/* Routes that were refused something a moment ago. A paused listener asks several times a second.
- */
+/* Routes that were refused something a moment ago. A paused listener asks several times a
+ * second. */
 static void judge_limits(struct verdict *verdict, const struct ledger *ledger,
 			 const struct generation *generation)
 {

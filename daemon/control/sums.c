@@ -45,8 +45,8 @@ void sums_of_route(struct sums *ret, const struct ledger *ledger, const struct l
 	ret->counters[COUNTER_KERNEL_DROPPED] += live->kernel[slot];
 }
 
-/* The object that a path's last member belongs to, made where it is missing; *name: that member's.
- */
+/* The object that a path's last member belongs to, made where it is missing; *name: that
+ * member's. */
 static json_t *find_parent(json_t *object, const char *path, const char **name)
 {
 	const char *dot = strchr(path, '.');

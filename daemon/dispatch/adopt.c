@@ -231,8 +231,8 @@ static void mark_broken(const struct worker *worker)
 	}
 }
 
-/* Every count of what is open is made anew: a worker may have died between the deed and its count.
- */
+/* Every count of what is open is made anew: a worker may have died between the deed and its
+ * count. */
 static void count_records(struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;
@@ -326,8 +326,8 @@ static bool fits(const struct worker *worker, const struct ledger_listener *list
 			leg->family->plugin.fits(leg->row, a, own->len, b, local->len)) > 0;
 }
 
-/* The listener that a dead thread was accepting from, if this descriptor is one of its connections.
- */
+/* The listener that a dead thread was accepting from, if this descriptor is one of its
+ * connections. */
 static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
 {
 	const struct ledger *ledger = worker->ledger;

@@ -341,8 +341,8 @@ static const struct own_file *find_listener(const struct session *session, unsig
 }
 
 /* Datagrams that come back are dropped where they come to. Not so reliable ones: whoever should
- * read them might be waiting for room in a queue that only their dropping makes. They are not sent.
- */
+ * read them might be waiting for room in a queue that only their dropping makes. They are not
+ * sent. */
 static void judge(struct session *session, unsigned side, const struct own_file *listener)
 {
 	struct own_socket own = describe(session);

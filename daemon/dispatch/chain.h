@@ -6,7 +6,7 @@
  *
  *     client -> a -> b -> elsewhere     legal, however long
  *     client -> a -> b -> a             the second a is refused, and the first session ends with an
- * error
+ *                                       error
  *
  * A chain may be long, and its sessions may end in any order. So a session knows of those before it
  * only the root's route, and that of one mark, which is set anew at each power of two of the depth

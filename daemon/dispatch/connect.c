@@ -538,8 +538,8 @@ enum connect_result connect_check(struct session *session)
 		return next_address(session, error);
 	if (is_under_way(session))
 		return CONNECT_WAITS;
-	/* A worker died before connect(2), or took the error with it: the same address once more.
-	 */
+	/* A worker died before connect(2), or took the error with it: the same address once
+	 * more. */
 	close_attempt(session);
 	wait_ms(session, 1);
 	return CONNECT_WAITS;

@@ -36,9 +36,9 @@ bool connect_lost(struct session *session, int error);
 /* The target has said something: it is up, and what was kept is not needed any more. */
 void connect_proven(struct session *session);
 
-/* A message was sent to a target that has not said anything: where it had failed before, and nobody
- * is told of a failure for so long that the kernel would have found nobody there, it is up again.
- */
+/* A message was sent to a target that has not said anything: where it had failed before, and
+ * nobody is told of a failure for so long that the kernel would have found nobody there, it is
+ * up again. */
 void connect_sent(struct session *session);
 
 /* ---- connecting ---- */

@@ -49,8 +49,8 @@ void fed_init(struct fed *fed, struct thread *thread, struct listener *listener,
 /* The counts of its route, in the thread's column. */
 struct ledger_counter *fed_counter(const struct fed *fed);
 
-/* Whether its senders lose nothing; whether they are held back rather than their messages dropped.
- */
+/* Whether its senders lose nothing; whether they are held back rather than their messages
+ * dropped. */
 bool fed_is_reliable(const struct fed *fed);
 bool fed_holds_back(const struct fed *fed);
 
@@ -64,8 +64,8 @@ struct session *fed_find(const struct fed *fed, struct msghdr *header, enum drop
 bool fed_admit(const struct fed *fed, const struct address *address, struct chain *chain,
 	       enum drop *why);
 
-/* A new session for a peer, or a lane (address without length, no chain); NULL: there is no place.
- */
+/* A new session for a peer, or a lane (address without length, no chain); NULL: there is no
+ * place. */
 struct session *fed_begin(const struct fed *fed, const struct peer *peer,
 			  const struct address *address, const struct chain *chain);
 

@@ -112,8 +112,8 @@ static void wait_for_session(struct listener *listener)
 	thread->paused_last = listener;
 }
 
-/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it again.
- */
+/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it
+ * again. */
 static void log_pause(const struct listener *listener, uint32_t why)
 {
 	const char *name =

@@ -60,8 +60,8 @@ const struct config_route *listener_route(const struct thread *thread, uint32_t 
 uint32_t listener_route_slot(const struct thread *thread, uint32_t index,
 			     const struct generation *generation);
 
-/* It is watched; pauses for a reason (enum ledger_pause), to be tried again after so long; goes on.
- */
+/* It is watched; pauses for a reason (enum ledger_pause), to be tried again after so long; goes
+ * on. */
 int listener_watch(struct listener *listener);
 void listener_pause(struct listener *listener, uint32_t why, uint64_t ms);
 void listener_resume(struct listener *listener);

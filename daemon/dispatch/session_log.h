@@ -6,16 +6,16 @@
 
 struct config_rule;
 
-/* One line for the session, if they are wanted: daemon.log.sessions. Before its sockets are closed.
- */
+/* One line for the session, if they are wanted: daemon.log.sessions. Before its sockets are
+ * closed. */
 void session_log_end(const struct session *session, enum session_end why, int error);
 
 /* The address that its target's name had when it answered, for that line: a socket that has ended
  * forgets it. */
 void session_log_reached(struct session *session, const struct address *address);
 
-/* The same for every session, by whom no worker serves any more: the daemon stops. Calls families.
- */
+/* The same for every session, by whom no worker serves any more: the daemon stops. Calls
+ * families. */
 void session_log_stop(struct ledger *ledger, struct generation *generations);
 
 /* By which rule a client was refused; NULL: by none that lets him in. Repetitions are summed. */

@@ -124,8 +124,8 @@ static void end_idle(struct session *session)
 	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
 }
 
-/* What waits for no event but a time: a pipe, a sink that cannot tell when there is room, a format.
- */
+/* What waits for no event but a time: a pipe, a sink that cannot tell when there is room, a
+ * format. */
 static void look_again(struct session *session)
 {
 	int r = session->useless ? -EBADFD : 0;

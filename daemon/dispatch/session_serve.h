@@ -8,8 +8,8 @@
 
 struct session;
 
-/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none is.
- */
+/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none
+ * is. */
 void session_go_on(struct session *session, enum connect_result result);
 
 /* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */

@@ -4,11 +4,14 @@
  * of a datagram listener, feeds and dials.
  *
  *     places    the least of max_sessions and (RLIMIT_NOFILE - those of listeners and of the daemon
- * itself - the operator's) / 4: a session has at most four descriptors, a socket and a pipe each
- * way operator's descriptors   SHARE_OPERATOR, but at most an eighth of RLIMIT_NOFILE: control
- * connections, reloads standing  one place for each feed and dial, that nobody else takes reserve
- * (places - standing) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled route, that no
- * other takes common    places - standing - routes * reserve
+ *               itself - the operator's) / 4: a session has at most four descriptors, a socket and
+ *               a pipe each way
+ *     operator's descriptors   SHARE_OPERATOR, but at most an eighth of RLIMIT_NOFILE: control
+ *                              connections, reloads
+ *     standing  one place for each feed and dial, that nobody else takes
+ *     reserve   (places - standing) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled
+ *               route, that no other takes
+ *     common    places - standing - routes * reserve
  *
  * A route that has n sessions may take one more while n < reserve, or while
  *

@@ -433,8 +433,8 @@ static int refuse_some(void)
 		JUMP_IF(SYS_ioctl, 4, 0),
 		JUMP_IF(SYS_kill, 1, 0),
 		JUMP_IF(SYS_tgkill, 0, 7),
-		/* raise(3) and abort(3): a failed assertion has to end the worker as it always does
-		 */
+		/* raise(3) and abort(3): a failed assertion has to end the worker as it always
+		 * does */
 		LOAD_INT(0),
 		JUMP_IF((uint32_t)getpid(), 5, 6),
 		LOAD_INT(1),

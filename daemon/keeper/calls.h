@@ -4,8 +4,8 @@
 
 struct generation;
 
-/* In the keeper, before a start: what that takes long for is done. Opens and closes a descriptor.
- */
+/* In the keeper, before a start: what that takes long for is done. Opens and closes a
+ * descriptor. */
 void calls_prepare(const struct generation *newest);
 
 /* Leaves the calling process, which has one thread, those that carrying these generations takes;

@@ -35,8 +35,8 @@ int errand_start(struct ledger *ledger, struct jobs *jobs, unsigned seconds,
 
 bool errand_is_under_way(void);
 
-/* The descriptor to poll for POLLIN, -1: none. It is read while no heir sweeps: sockets come by it.
- */
+/* The descriptor to poll for POLLIN, -1: none. It is read while no heir sweeps: sockets come by
+ * it. */
 int errand_fd(void);
 void errand_receive(struct ledger *ledger);
 

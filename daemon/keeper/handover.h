@@ -4,9 +4,9 @@
  *
  *   upgrade   execve(2) of the program's file as it is now: descriptors keep their numbers
  *   restart   the lifeboat: one end of a socket pair lies in the service manager's descriptor
- * store, sd_pid_notify_with_fds(3); at a planned stop all is sent into the other end, and the next
- * start takes it out. If there is none, the manager drops the store, and what was in it is closed:
- * connections are reset.
+ *             store, sd_pid_notify_with_fds(3); at a planned stop all is sent into the other end,
+ *             and the next start takes it out. If there is none, the manager drops the store, and
+ *             what was in it is closed: connections are reset.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Workers, seen from the keeper: how one is born, into the same descriptor table as all before it.
- */
+/* Workers, seen from the keeper: how one is born, into the same descriptor table as all before
+ * it. */
 #pragma once
 
 #include <stdbool.h>

@@ -445,8 +445,8 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	opening_wait(ledger, record, r, LISTENER_WAITING);
 }
 
-/* What families do for those that changed, came and leave is begun; then who could not open waits.
- */
+/* What families do for those that changed, came and leave is begun; then who could not open
+ * waits. */
 static void end_change(struct ledger *ledger)
 {
 	opening_send(ledger, false);
@@ -507,8 +507,8 @@ static struct {
 	uint32_t other;
 } attempts[LEDGER_LISTENERS_MAX];
 
-/* One that waits goes on waiting; one that has lost its place stays as it is, and is accepted from.
- */
+/* One that waits goes on waiting; one that has lost its place stays as it is, and is accepted
+ * from. */
 static void end_attempt(struct ledger *ledger, uint32_t index, int error)
 {
 	struct ledger_listener *record = &ledger->listeners[index];

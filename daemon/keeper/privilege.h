@@ -27,8 +27,8 @@ struct privilege {
 int privilege_renounce(void);
 
 /* Keeps others of the same user out of this process and of those that come of it, ptrace(2) and
- * core(5) with them. exec(3), and a change of credentials, undo it. Not in a build for developers.
- */
+ * core(5) with them. exec(3), and a change of credentials, undo it. Not in a build for
+ * developers. */
 void privilege_hide(void);
 
 /* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */

@@ -14,8 +14,8 @@ struct address;
 struct ledger;
 struct ledger_thread;
 
-/* A socket's name: SO_COOKIE, socket(7), which no other socket ever gets. 0: the kernel knows none.
- */
+/* A socket's name: SO_COOKIE, socket(7), which no other socket ever gets. 0: the kernel knows
+ * none. */
 uint64_t closing_name(int fd);
 
 /* The same without a system call, for an accepted socket whose peer has an address of his own,

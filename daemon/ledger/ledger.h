@@ -6,10 +6,10 @@
  * tails. The rules that make a record true at every instruction, whoever dies there:
  *
  *   - A record is committed by one aligned store of its state, after its descriptors are in it; a
- * descriptor is taken out of its record before it is closed. So what a record names is open, and
- * what no record names is nobody's.
+ *     descriptor is taken out of its record before it is closed. So what a record names is open,
+ *     and what no record names is nobody's.
  *   - A fact is written before the deed that makes it true, where the deed may be done twice
- * (shutdown(2)), and after it where the deed tells on itself (splice(2): the pipe's own count).
+ *     (shutdown(2)), and after it where the deed tells on itself (splice(2): the pipe's own count).
  *   - Before a thread touches a record it says so in its hand word.
  *   - Times are CLOCK_MONOTONIC ns. What getpeername(2) can tell is not stored.
  *
@@ -35,7 +35,7 @@ enum {
 	LEDGER_VERSION = 4,
 	LEDGER_THREADS_MAX = 129, /* 128 that carry traffic, and the clerk */
 	/* More than one configuration has: while an earlier one is still in use, both have their
-	   records. */
+	 * records. */
 	LEDGER_LISTENERS_MAX = 32768,
 	LEDGER_ROUTES_MAX = 32768,
 	LEDGER_TARGETS_MAX = 98304,
@@ -374,8 +374,8 @@ enum ledger_route_pause {
 	ROUTE_CLOSED, /* and its sessions are ended */
 };
 
-/* Whether the places of a listener's sockets are known: only of those that this release has opened.
- */
+/* Whether the places of a listener's sockets are known: only of those that this release has
+ * opened. */
 enum ledger_places { PLACES_NONE, PLACES_KNOWN, PLACES_LOST };
 
 /* A route by name, whatever its generation: what is counted of it. */
@@ -426,8 +426,8 @@ struct ledger_target {
 /* Failures in a row that mark a target down. */
 enum { LEDGER_TARGET_FAILURES = 3 };
 
-/* Places for reasons that later releases may add: an array in the middle of a record cannot grow.
- */
+/* Places for reasons that later releases may add: an array in the middle of a record cannot
+ * grow. */
 enum { LEDGER_REFUSALS = 24, LEDGER_DROPS = 40 };
 
 _Static_assert((int)REFUSED_REASONS <= (int)LEDGER_REFUSALS &&
@@ -547,8 +547,8 @@ void ledger_forget_fd(struct ledger *ledger, int fd);
 /* What identifies a route or a target: its whole name, however long. Never 0. */
 uint64_t ledger_digest(const char *name);
 
-/* The record with this name, made where there is none; -ENOSPC when the table is full, or -ENOMEM.
- */
+/* The record with this name, made where there is none; -ENOSPC when the table is full, or
+ * -ENOMEM. */
 int ledger_route_slot(struct ledger *ledger, const char *name);
 int ledger_target_slot(struct ledger *ledger, const char *name);
 
@@ -601,8 +601,8 @@ static inline struct ledger_counter *ledger_counter(const struct ledger *ledger,
 	return &ledger->counters[(size_t)thread * LEDGER_ROUTES_MAX + route];
 }
 
-/* Adds to a count that has one writer: cheaper than an atomic addition, and as whole for readers.
- */
+/* Adds to a count that has one writer: cheaper than an atomic addition, and as whole for
+ * readers. */
 static inline void ledger_count(_Atomic uint64_t *count, uint64_t more)
 {
 	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + more,

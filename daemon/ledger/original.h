@@ -16,8 +16,8 @@
 struct ledger;
 struct ledger_listener;
 
-/* Begins to keep originals, of what the ledger says now. 0 or -ENOMEM: then everything is believed.
- */
+/* Begins to keep originals, of what the ledger says now. 0 or -ENOMEM: then everything is
+ * believed. */
 int original_new(struct ledger *ledger);
 void original_free(struct ledger *ledger);
 

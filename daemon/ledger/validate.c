@@ -331,8 +331,8 @@ static void validate_session(struct validating *v, uint32_t slot)
 
 /* ---- listeners ---- */
 
-/* One that is listened on has a socket in each of its places: it was one for all, or one a thread.
- */
+/* One that is listened on has a socket in each of its places: it was one for all, or one a
+ * thread. */
 static bool has_sockets(struct validating *v, struct ledger_listener *record, uint32_t open)
 {
 	if (record->state != LISTENER_OPEN || (open && open == record->n_fds))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Targets without connections that are away, and messages that wait for them: overflow = "block".
- */
+/* Targets without connections that are away, and messages that wait for them: overflow =
+ * "block". */
 #pragma once
 
 #include <stdbool.h>

@@ -5,10 +5,12 @@
  *
  *   source                        how it is read
  *   message, reliable             peeked, sent, consumed: a crash in between repeats it, and loses
- * none message, with a format        the same, frame by frame; or from a ring, many at once
+ *                                 none
+ *   message, with a format        the same, frame by frame; or from a ring, many at once
  *   message, else                 in batches; what the sink does not take is dropped, as `overflow`
- * says stream                        whole frames are peeked, sent, consumed a listener many peers
- * share   not read here: its messages are handed in (fed.h)
+ *                                 says
+ *   stream                        whole frames are peeked, sent, consumed
+ *   a listener many peers share   not read here: its messages are handed in (fed.h)
  */
 #pragma once
 

@@ -13,8 +13,8 @@
 struct session;
 struct spliced_message;
 
-/* What a new consumer gets first; and later, what is still to be told of gaps. Before any message.
- */
+/* What a new consumer gets first; and later, what is still to be told of gaps. Before any
+ * message. */
 int format_greet(struct session *session, unsigned side);
 
 /* Why a message is dropped that its family refused with this error. */

@@ -56,9 +56,9 @@ struct mover_events {
  * once both are known. */
 void mover_plan(struct session *session);
 
-/* Before the target becomes the next one: what waits for it as messages, or as frames, is nothing
- * to one that frames otherwise. It is dropped while the record still names the one that it is for.
- */
+/* Before the target becomes the next one: what waits for it as messages, or as frames, is
+ * nothing to one that frames otherwise. It is dropped while the record still names the one that
+ * it is for. */
 void mover_forget_frames(struct session *session, const struct config_endpoint *next);
 
 /* A session that was never planned has nothing to discard. */

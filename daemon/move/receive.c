@@ -3,11 +3,12 @@
  * Receiving. What surprised us about the kernel:
  *
  *   - Descriptors (SCM_RIGHTS) that find room among the control data are installed, at each peek
- * anew. Without room they are discarded, and MSG_CTRUNC says so: but it says the same of
- * credentials, time stamps and whatever else was asked for and found no room.
+ *     anew. Without room they are discarded, and MSG_CTRUNC says so: but it says the same of
+ *     credentials, time stamps and whatever else was asked for and found no room.
  *   - Credentials come first. Where they are needed there is room for them and not one byte more.
  *   - A socket's pending error comes before its messages, also between the peek and the call that
- * consumes; a netlink socket with a dump under way that finds no room makes a new one at each call.
+ *     consumes; a netlink socket with a dump under way that finds no room makes a new one at each
+ *     call.
  *   - TIPC refuses to read into no room at all: what is consumed has a byte to go to.
  */
 #include "move/receive.h"

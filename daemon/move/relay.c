@@ -4,14 +4,14 @@
  * byte enters and forgets it after the last has left. What surprised us about the kernel:
  *
  *   - After a reset, one call reports it and the next read says 0, as a FIN would: hence the look
- * at TCP_INFO, and the RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN had
- * come before the reset.
+ *     at TCP_INFO, and the RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN
+ *     had come before the reset.
  *   - A splice that moves less than asked for proves that the source is empty only if the pipe
- * cannot have run out of slots: every piece takes one, if it is a single byte.
+ *     cannot have run out of slots: every piece takes one, if it is a single byte.
  *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent
- * with descriptors does, and, where they were asked for, a change of the sender's credentials.
+ *     with descriptors does, and, where they were asked for, a change of the sender's credentials.
  *   - Data received before a reset can still be read after it, and is passed on as a direct
- * connection would.
+ *     connection would.
  */
 #include "move/relay.h"
 

@@ -260,8 +260,8 @@ static int repeat(struct session *session)
 	return r;
 }
 
-/* Whether a first message that could not be sent is kept, and nowhere else: it is out of its queue.
- */
+/* Whether a first message that could not be sent is kept, and nowhere else: it is out of its
+ * queue. */
 static bool is_kept_alone(const struct session *session, unsigned d)
 {
 	return d == 0 && session_flow(session)->kept && !session_flow(session)->messages[0] &&

@@ -3,7 +3,7 @@
  * The source of a direction. What surprised us about the kernel:
  *
  *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's
- * credentials, which come with a message, tell one from the other.
+ *     credentials, which come with a message, tell one from the other.
  */
 #include "move/source.h"
 

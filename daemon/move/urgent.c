@@ -5,11 +5,11 @@
  * an heir knows how far a dead worker came. What surprised us about the kernel:
  *
  *   - At the urgent byte splice(2) says EAGAIN, and 0 once the peer's FIN has come: as if that were
- * all.
+ *     all.
  *   - Without SO_OOBINLINE a second urgent byte makes the kernel throw away the first; it is set
- * before the first can come.
+ *     before the first can come.
  *   - A second one also moves the mark, so that SIOCATMARK does not tell whether the first was
- * consumed: its count does.
+ *     consumed: its count does.
  */
 #include "move/urgent.h"
 
@@ -99,8 +99,8 @@ bool urgent_hides(struct session *session, unsigned s, size_t len)
 	return session->side[s].urgent;
 }
 
-/* Whether the byte is out of the socket. -1: nobody can tell: reset since, and maybe after a FIN.
- */
+/* Whether the byte is out of the socket. -1: nobody can tell: reset since, and maybe after a
+ * FIN. */
 static int was_consumed(int fd, uint32_t flags)
 {
 	struct socket_consumed now;

@@ -50,9 +50,9 @@ void families_done(struct families *families);
  * Finds a family, loading it where need be. The directory and the file must belong to root or to
  * owner and be writable by nobody else (group and world); the file is first loaded in a forked
  * child with a time limit, so that a plugin that crashes or hangs at load only fails here. 0; or
- * negative errno with one line in *why (free it): what is wrong, and what would be right
- * (-ENOENT no such file, -EPERM owner or mode, -ELIBACC not loadable, -EPROTO another ABI, -EINVAL
- * a bad descriptor, -ECHILD crashed, -ETIMEDOUT hung).
+ * negative errno with one line in *why (free it): what is wrong, and what would be right (-ENOENT
+ * no such file, -EPERM owner or mode, -ELIBACC not loadable, -EPROTO another ABI, -EINVAL a bad
+ * descriptor, -ECHILD crashed, -ETIMEDOUT hung).
  */
 int family_load(struct families *families, const char *name, const struct family **ret, char **why);
 

@@ -462,8 +462,8 @@ bool socket_address_fits(const struct address *listening, const struct address *
 
 void socket_stop_syn(int fd)
 {
-	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the flags.
-	 */
+	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the
+	 * flags. */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),

@@ -94,8 +94,8 @@ static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
 	return fd;
 }
 
-/* The kernel grants large pipes by user: what was refused while others held them may be had later.
- */
+/* The kernel grants large pipes by user: what was refused while others held them may be had
+ * later. */
 static void ask_again(struct pipes *pipes)
 {
 	if (pipes->large_most < pipes->large_wanted && ++pipes->refused > LARGE_ASKED_EVERY)

@@ -53,6 +53,6 @@ void pipe_discard(struct pipes *pipes, int fd, uint32_t size);
  * -EMFILE or -ENOMEM: not now. */
 ssize_t pipe_look(struct pipes *pipes, int fd, uint32_t size, uint8_t *bytes, size_t at_most);
 
-/* A pipe that another worker lent out: bytes in it, and its size. Negative errno if it is no pipe.
- */
+/* A pipe that another worker lent out: bytes in it, and its size. Negative errno if it is no
+ * pipe. */
 int pipe_adopt(struct pipes *pipes, int fd, uint32_t *size);

@@ -196,8 +196,8 @@ const struct config_leg *session_leg(const struct session *session, unsigned sid
 const struct spliced_row *session_row(const struct session *session, unsigned side);
 
 /* Which side is being connected, or was: the target's, or first the front of a session that is
- * dialed; what is known of whom it is connected to, and its place among the targets of the ledger.
- */
+ * dialed; what is known of whom it is connected to, and its place among the targets of the
+ * ledger. */
 unsigned session_connecting_side(const struct session *session);
 struct ledger_target *session_target(const struct session *session);
 unsigned session_target_slot(const struct session *session);

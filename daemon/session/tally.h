@@ -5,8 +5,10 @@
  *
  *   received  taken out of a socket's queue
  *   sent on   into the target's or the client's socket, and not said to be refused there by the
- * next call (ICMP) dropped   by reason (sink_drop()) waiting   in a session's pipe: for a target
- * that is being connected, or behind what the sink has not taken yet
+ *             next call (ICMP)
+ *   dropped   by reason (sink_drop())
+ *   waiting   in a session's pipe: for a target that is being connected, or behind what the sink
+ *             has not taken yet
  *
  * Where a format makes frames of messages there may be any number of them, and received is not
  * counted.

@@ -13,26 +13,29 @@
  *
  * Rules for every callback
  *   - Returns 0, or a negative errno after saying what is wrong with SPLICED_ERROR() where options
- * are at hand.
+ *     are at hand.
  *   - May run in any process and on any thread of the daemon, never twice at once for one session.
- * Keeps no state that is not const or atomic, never blocks on anything but a local file system,
- * never forks, never changes the process. What address(), rule(), needs() and companion() of a
- * listener see, or prepare() and the others up to leave(), another process sees: nothing that they
- * set in memory is there for match() or received().
+ *     Keeps no state that is not const or atomic, never blocks on anything but a local file system,
+ *     never forks, never changes the process. What address(), rule(), needs() and companion() of a
+ *     listener see, or prepare() and the others up to leave(), another process sees: nothing that
+ *     they set in memory is there for match() or received().
  *   - One that crashes, or takes longer than 20 s, over a listener ends a child that was made for
- * it, and no session; the reload is refused. Over a session it ends the worker, whose heir goes on;
- * again, and the session, then the route, is given up.
+ *     it, and no session; the reload is refused. Over a session it ends the worker, whose heir goes
+ *     on; again, and the session, then the route, is given up.
  *   - Owns nothing that it is given: options, addresses and texts live until the callback returns,
- * no longer.
+ *     no longer.
  *   - Opens no descriptor that outlives the callback: the daemon shares one descriptor table
- * between processes and closes what nobody recorded.
+ *     between processes and closes what nobody recorded.
  *   - Lengths are in bytes, durations in nanoseconds, unless a name says otherwise.
  *
  * History of the ABI
  *   1.0  rows, options, address, describe, prepare, reclaim, bound, unbound, canonical, rule,
- * match, needs 1.1  messages: SPLICED_FEED, reply, formats 1.2  captures: SPLICED_BINDS, format and
- * far of options, received, look; when a message came, and how long it was 1.3  outgoing, leave,
- * companion; rings: map, next, consume; a note on a message 1.4  fits, copied; late of a consumer
+ *        match, needs
+ *   1.1  messages: SPLICED_FEED, reply, formats
+ *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came,
+ *        and how long it was
+ *   1.3  outgoing, leave, companion; rings: map, next, consume; a note on a message
+ *   1.4  fits, copied; late of a consumer
  *
  * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor
  * it was built with and the lowest that it can live with, so that an older plugin loads into a
@@ -227,8 +230,8 @@ static inline const struct spliced_value *spliced_value(const struct spliced_opt
 #define SPLICED_ERROR(options, option, ...) \
 	((options)->host->error((options), (option), __VA_ARGS__))
 
-/* An allow or deny rule, parsed once by rule() and read by match(). The bytes are the plugin's own.
- */
+/* An allow or deny rule, parsed once by rule() and read by match(). The bytes are the plugin's
+ * own. */
 struct spliced_rule {
 	unsigned char bytes[40];
 };
@@ -348,9 +351,9 @@ struct spliced_plugin {
 	 * listening socket when a reload changed a LIVE option. */
 	int (*prepare)(int fd, const struct spliced_options *options);
 
-	/* bind(2) said EADDRINUSE: takes away what a dead owner left behind, as unix(7) sockets do.
-	 * 0: bind again. -EADDRINUSE: the owner lives, or what stands there is not ours to remove.
-	 */
+	/* bind(2) said EADDRINUSE: takes away what a dead owner left behind, as unix(7) sockets
+	 * do. 0: bind again. -EADDRINUSE: the owner lives, or what stands there is not ours to
+	 * remove. */
 	int (*reclaim)(const struct spliced_options *options, const struct sockaddr *address,
 		       socklen_t len);
 
@@ -372,8 +375,8 @@ struct spliced_plugin {
 	 * text, if it nearly was. */
 	int (*rule)(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
 
-	/* 0: the rule does not match this peer; above: it does, and the higher the more specific.
-	 */
+	/* 0: the rule does not match this peer; above: it does, and the higher the more
+	 * specific. */
 	int (*match)(const struct spliced_rule *rule, const struct sockaddr *address,
 		     socklen_t len);
 

@@ -278,8 +278,8 @@ int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text,
 		memcpy(rule->bytes, &address, sizeof address);
 		return 0;
 	}
-	/* Nearly one: bytes and colons, but not six of two digits. IPv6 has "::" or eight groups.
-	 */
+	/* Nearly one: bytes and colons, but not six of two digits. IPv6 has "::" or eight
+	 * groups. */
 	if (strlen(rule_text) == ADDRESS_TEXT - 1 && rule_text[2] == ':' && rule_text[5] == ':')
 		snprintf(
 			text, size,

@@ -47,8 +47,8 @@ enum ip_row { IP_ROW_TCP, IP_ROW_MPTCP, IP_ROW_UDP, IP_ROWS };
 	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES | \
 	 SPLICED_READERS)
 
-/* Bytes of the largest UDP datagram: 65,535 less the headers, of which IPv6 counts its own apart.
- */
+/* Bytes of the largest UDP datagram: 65,535 less the headers, of which IPv6 counts its own
+ * apart. */
 enum { IP_UDP_MAX = 65507, IP6_UDP_MAX = 65527 };
 
 /* An address without a port, in network byte order: 4 bytes for AF_INET, 16 for AF_INET6. */

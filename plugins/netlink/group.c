@@ -349,8 +349,8 @@ int netlink_ask_controller(const char *family, size_t name_len, void *answer, si
 	return (int)n;
 }
 
-/* Joins a family's group of that name, or all where it is NULL. The number of them; negative errno.
- */
+/* Joins a family's group of that name, or all where it is NULL. The number of them; negative
+ * errno. */
 static int join_generic_groups(int fd, const struct spliced_options *options,
 			       const struct nlattr *list, const char *wanted)
 {

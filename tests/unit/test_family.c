@@ -285,8 +285,8 @@ static const char *decimal(int number)
 	return text;
 }
 
-/* The child that tries a plugin holds none of our descriptors, or a client would wait for its FIN.
- */
+/* The child that tries a plugin holds none of our descriptors, or a client would wait for its
+ * FIN. */
 START_TEST(tries_without_our_descriptors)
 {
 	int ends[2], high;
