@@ -70,9 +70,9 @@ struct side {
 		    */
 	bool urgent;		/* an urgent byte may be next (EPOLLPRI) */
 	bool unwatched;		/* it waits for a place in the epoll set */
+	uint64_t own_key;	/* chain.h: under which the socket is known as ours; 0: it is not */
 	_Atomic uint32_t watch; /* under which serial the loop tells of its socket; 0: it is closed,
 				   or was never watched */
-	uint64_t own_key;	/* chain.h: under which the socket is known as ours; 0: it is not */
 	/* the plan: mover_plan() */
 	bool receive_only; /* it takes nothing */
 	uint8_t overflow;  /* enum config_overflow, of messages from it; never AUTO */
