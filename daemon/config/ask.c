@@ -7,7 +7,7 @@
 
 #include "base/report.h"
 #include "config/check.h"
-#include "config/hear.h"
+#include "config/plugin_host.h"
 #include "net/callback.h"
 
 #include <errno.h>

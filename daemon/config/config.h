@@ -12,16 +12,17 @@
  *   config.c, root.c    the main file's tree takes in the routes of X.conf.d; its groups go to
  *                       route.c, endpoints to endpoint.c
  *   scheme.c            an endpoint string becomes the group of settings that means the same
- *   options.c, leg.c    find each option's setting, value.c reads it by the row's type: a struct
+ *   options.c, endpoint_legs.c
+ *                       find each option's setting, value.c reads it by the row's type: a struct
  *                       config_value, with its place. What is not set comes from `defaults`
  *                       (route.c), else from the row's default
- *   ask.c               a family makes an address of its options; pair.c, conflict.c, loop.c,
- *                       limit.c, odd.c see what fits together
+ *   ask.c               a family makes an address of its options; pair.c, conflict.c,
+ *                       route_loop.c, limit.c, warning.c see what fits together
  *   route.c, frame.c    copy values into members of config_route and config_endpoint, for the data
  *                       path
- *   print.c             the canonical text, one setting a line, with a place for each line:
- *                       generation.c writes both into a sealed memfd. A worker reads that text in
- *                       the same way, with ask.c's questions answered from it
+ *   print.c             the canonical text, one setting a line, with a place for each line;
+ *                       config_generation.c writes both into a sealed memfd. A worker reads that
+ *                       text in the same way, with ask.c's questions answered from it
  *   use                 the data path: route->idle_timeout; a family's callback: value number N of
  *                       leg->options
  */

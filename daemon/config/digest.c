@@ -5,7 +5,7 @@
  * loud changes nothing.
  */
 #include "config/config.h"
-#include "config/leg.h"
+#include "config/endpoint_legs.h"
 #include "config/schema.h"
 
 #include <string.h>

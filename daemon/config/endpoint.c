@@ -8,9 +8,9 @@
 #include "base/arena.h"
 #include "base/index.h"
 #include "config/check.h"
+#include "config/endpoint_legs.h"
 #include "config/frame.h"
 #include "config/ip.h"
-#include "config/leg.h"
 #include "config/options.h"
 #include "config/row.h"
 #include "config/schema.h"
@@ -124,7 +124,7 @@ static int read_group(struct check *check, const struct list *list, struct setti
 		r = frame_read(check, endpoint);
 	if (r < 0)
 		return r;
-	r = leg_read_all(check, list->route, group, endpoint);
+	r = endpoint_legs_read(check, list->route, group, endpoint);
 	if (r == 0)
 		frame_check_replies(check, endpoint);
 	return r;

@@ -9,13 +9,13 @@
 #include "config/check.h"
 #include "config/conflict.h"
 #include "config/limit.h"
-#include "config/loop.h"
-#include "config/odd.h"
 #include "config/options.h"
 #include "config/route.h"
+#include "config/route_loop.h"
 #include "config/rule.h"
 #include "config/schema.h"
 #include "config/stray.h"
+#include "config/warning.h"
 #include "language/setting.h"
 
 #include <errno.h>
@@ -134,9 +134,9 @@ static int check_routes(struct check *check, struct setting *group,
 	/* What was right once, by another release's judgement, is lived in until its last session
 	 * ends. */
 	if (r == 0 && !check->generation)
-		r = loop_check(check);
+		r = route_loop_check(check);
 	if (r == 0 && !check->generation && !check->reader.errors)
-		odd_check(check);
+		warning_check(check);
 	return r;
 }
 

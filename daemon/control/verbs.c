@@ -17,7 +17,7 @@
 #include "ledger/generation.h"
 #include "ledger/glance.h"
 #include "net/socket.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 #include "session/hand.h"
 #include "session/lane.h"
 #include "session/session.h"
@@ -30,8 +30,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static json_t *refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static json_t *refuse(const char *format, ...)
+static json_t *answer_refused(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static json_t *answer_refused(const char *format, ...)
 {
 	char text[512];
 	va_list args;
@@ -134,8 +134,8 @@ static json_t *listener_object(const struct ledger_listener *record,
 
 	snprintf(text, sizeof text, "%s://%s",
 		 leg->row->scheme ? leg->row->scheme : leg->family->name,
-		 endpoint_describe(&route->listen[record->endpoint], leg, NULL, address,
-				   sizeof address));
+		 endpoint_socket_describe(&route->listen[record->endpoint], leg, NULL, address,
+					  sizeof address));
 	return json_pack("{s:s, s:o, s:s, s:o, s:i, s:I, s:i}", "route", route->name, "address",
 			 words_json(text), "state", state, "reason",
 			 waits		  ? json_string(status_wait_text(record->waits))
@@ -225,7 +225,7 @@ static const char *peer_text(const struct ledger_session *record, const struct l
 	} else if (socket_peer_address(record->fd[0], &peer) < 0) {
 		return strcpy(text, "?");
 	}
-	return endpoint_describe(endpoint, leg, &peer, text, size);
+	return endpoint_socket_describe(endpoint, leg, &peer, text, size);
 }
 
 struct session_filter {
@@ -296,12 +296,12 @@ static json_t *refuse_route(const struct config *config, const char *name)
 		len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", shown ? ", " : "",
 					config->routes[shown].name);
 	if (nearest.best)
-		return refuse("there is no route \"%.64s\"; did you mean \"%s\"?", name,
-			      nearest.best);
+		return answer_refused("there is no route \"%.64s\"; did you mean \"%s\"?", name,
+				      nearest.best);
 	if (!config->n_routes)
-		return refuse("there is no route \"%.64s\"; there are no routes", name);
-	return refuse("there is no route \"%.64s\"; the routes are %s%s", name, known,
-		      shown < config->n_routes ? ", ..." : "");
+		return answer_refused("there is no route \"%.64s\"; there are no routes", name);
+	return answer_refused("there is no route \"%.64s\"; the routes are %s%s", name, known,
+			      shown < config->n_routes ? ", ..." : "");
 }
 
 static json_t *verb_sessions(struct thread *clerk, const json_t *request)
@@ -331,15 +331,15 @@ static json_t *verb_kill(struct thread *clerk, const json_t *request)
 	char rest;
 
 	if (!id || sscanf(id, "%u.%u%c", &slot, &serial, &rest) != 2)
-		return refuse("kill requires an id as printed by `sessions`, such as 12.3");
+		return answer_refused("kill requires an id as printed by `sessions`, such as 12.3");
 	if (slot >= ledger->n_sessions || ledger->sessions[slot].serial != serial ||
 	    ledger->sessions[slot].state < SESSION_CONNECTING)
-		return refuse("there is no session %s; it may have ended", id);
+		return answer_refused("there is no session %s; it may have ended", id);
 	record = &ledger->sessions[slot];
 	thread = &clerk->worker->threads[record->thread];
 	if (!atomic_compare_exchange_strong(&thread->kill, &nothing,
 					    (uint64_t)serial << 32 | (slot + 1)))
-		return refuse("its thread is ending another session; try again");
+		return answer_refused("its thread is ending another session; try again");
 	thread_wake(thread);
 	return json_pack("{s:b}", "ok", 1);
 }
@@ -350,7 +350,7 @@ static json_t *verb_log_level(struct thread *clerk, const json_t *request)
 	int level = name ? log_level_from_name(name) : -1;
 
 	if (level < 0)
-		return refuse("log-level must be error, warning, notice, info or debug");
+		return answer_refused("log-level must be error, warning, notice, info or debug");
 	atomic_store(&clerk->worker->ledger->keeper->log_level, level);
 	return json_pack("{s:b, s:s}", "ok", 1, "level", log_level_name(level));
 }
@@ -365,7 +365,7 @@ static json_t *verb_status(struct thread *clerk, const json_t *request)
 static json_t *verb_reload(struct thread *clerk, const json_t *request)
 {
 	(void)clerk, (void)request;
-	return refuse("this spliced runs with --single and has no keeper: restart it");
+	return answer_refused("this spliced runs with --single and has no keeper: restart it");
 }
 
 json_t *verb_reload_result(const struct ledger *ledger)
@@ -522,7 +522,7 @@ json_t *verb_answer(struct thread *clerk, const char *verb, const json_t *reques
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		if (!strcmp(verbs[i].name, verb))
 			return verbs[i].answer(clerk, request);
-	return refuse(
+	return answer_refused(
 		"this spliced does not know the verb \"%s\"; is splicectl newer than the daemon?",
 		verb);
 }

@@ -11,7 +11,7 @@
 #include "base/sparse.h"
 #include "config/config.h"
 #include "config/limit.h"
-#include "dispatch/standing.h"
+#include "dispatch/permanent.h"
 #include "ledger/audit.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -164,7 +164,7 @@ static bool is_left_behind(const struct worker *worker, const struct ledger_sess
 }
 
 /* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the
- * route means the same, they go on as its own; else a new session takes the place of a standing
+ * route means the same, they go on as its own; else a new session takes the place of a permanent
  * one, and of a datagram session at the next message of its peer. */
 static void renew_record(const struct worker *worker, struct renewal *renewal, uint32_t slot)
 {
@@ -468,7 +468,7 @@ void adopt_ledger(struct worker *worker)
 	}
 	renew_records(worker);
 	ledger_hold_adopted(ledger, HAND_EMPTY, 0);
-	standing_find_owners(worker);
+	permanent_find_owners(worker);
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		ledger->threads[i].hand = 0;
 		ledger->threads[i].closing = 0;

@@ -12,8 +12,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "dispatch/own.h"
-#include "dispatch/told.h"
+#include "dispatch/own_sockets.h"
+#include "dispatch/ratelimit.h"
 #include "ledger/generation.h"
 #include "move/roam.h"
 #include "net/callback.h"
@@ -47,7 +47,7 @@ struct own_file {
 };
 
 struct chains {
-	struct own_table table;
+	struct own_sockets table;
 	struct own_listener *listeners; /* [LEDGER_LISTENERS_MAX] */
 	struct own_file *files;		/* hashed: what the listeners above have */
 	uint32_t files_mask;
@@ -209,7 +209,7 @@ int chains_init(struct worker *worker)
 	struct chains *chains = calloc(1, sizeof *chains);
 
 	worker->chains = chains;
-	if (!chains || own_init(&chains->table, worker->ledger->n_sessions) < 0)
+	if (!chains || own_sockets_init(&chains->table, worker->ledger->n_sessions) < 0)
 		return -ENOMEM;
 	while (files < 2 * high)
 		files *= 2;
@@ -286,7 +286,7 @@ static void add(struct session *session, unsigned side, uint64_t key, uint64_t r
 	own.remote = remote;
 	own.begun = begun;
 	session->side[side].own_key = key;
-	own_add(&session->thread->worker->chains->table, key, &own);
+	own_sockets_add(&session->thread->worker->chains->table, key, &own);
 }
 
 /* `file`: which listener of ours a UNIX stream goes to; 0: none. `begun`: before connect(2). */
@@ -359,7 +359,7 @@ int chain_connect(struct session *session, int fd, const struct address *address
 	unsigned side = session_connecting_side(session);
 	const struct own_file *listener = find_listener(session, side, fd, address);
 	uint64_t file = 0;
-	uint32_t begun = own_now(&session->thread->worker->chains->table);
+	uint32_t begun = own_sockets_now(&session->thread->worker->chains->table);
 	int r, noted = 0;
 
 	judge(session, side, listener);
@@ -399,15 +399,15 @@ void chain_adopt(struct session *session, unsigned side)
 	note(session, side, fd, &remote, listener ? listener->file : 0, 0);
 }
 
-/* Of a stream the entry stays: see own.h. What a datagram socket was called may be another's name
- * at once. */
+/* Of a stream the entry stays: see own_sockets.h. What a datagram socket was called may be
+ * another's name at once. */
 void chain_forget(struct session *session, unsigned side)
 {
 	uint64_t key = session->side[side].own_key;
 
 	session->side[side].own_key = 0;
 	if (key && is_connectionless(session_row(session, side)))
-		own_remove(&session->thread->worker->chains->table, key);
+		own_sockets_remove(&session->thread->worker->chains->table, key);
 }
 
 /* ---- fronts that come in ---- */
@@ -446,7 +446,8 @@ static bool resolve(const struct chains *chains, struct own_socket *own, unsigne
 {
 	struct own_socket before;
 
-	if (!more || own->depth || !own->front || !own_find(&chains->table, own->front, &before) ||
+	if (!more || own->depth || !own->front ||
+	    !own_sockets_find(&chains->table, own->front, &before) ||
 	    own->accepted - before.begun > before.stamp - before.begun)
 		return false;
 	if (resolve(chains, &before, more - 1) || closes(&before, own->route))
@@ -464,10 +465,10 @@ void chain_find(const struct thread *thread, uint32_t listener, const struct con
 	const struct own_listener *own_listener = &chains->listeners[listener];
 	struct own_socket own;
 
-	*ret = (struct chain){.looked = own_now(&chains->table)};
+	*ret = (struct chain){.looked = own_sockets_now(&chains->table)};
 	if (is_of_this_machine(peer))
 		ret->key = hash_address(thread, leg, own_listener->netns, peer);
-	if (!ret->key || !own_find(&chains->table, ret->key, &own))
+	if (!ret->key || !own_sockets_find(&chains->table, ret->key, &own))
 		return;
 	if (fd >= 0 && !is_its_connection(thread, own_listener, leg, fd, &own)) {
 		ret->key = 0;
@@ -526,15 +527,15 @@ void chain_end(const struct thread *thread, const struct chain *chain)
 void chain_report(const struct thread *thread, uint32_t route_slot, const struct chain *chain)
 {
 	const struct ledger *ledger = thread->worker->ledger;
-	char text[TOLD_TEXT_MAX];
+	char text[RATELIMIT_TEXT_MAX];
 	uint32_t times;
 
-	if (told_again(thread, TOLD_LOOP, route_slot, &times))
+	if (ratelimit_allows(thread, RATELIMIT_LOOP, route_slot, &times))
 		log_warning(
 			"route %s: a target of route %s leads back to it: a loop; refused, and counted as loop%s; change the target of one of "
 			"the routes involved",
 			ledger->routes[route_slot].name, ledger->routes[chain->route].name,
-			told_times(times, text));
+			ratelimit_times(times, text));
 }
 
 bool chain_is_ended(const struct session *session)

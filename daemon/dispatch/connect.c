@@ -14,7 +14,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "dispatch/chain.h"
-#include "dispatch/look.h"
+#include "dispatch/interface.h"
 #include "dispatch/pool.h"
 #include "dispatch/session_log.h"
 #include "dispatch/target.h"
@@ -25,8 +25,8 @@
 #include "net/scope.h"
 #include "net/socket.h"
 #include "session/direction.h"
-#include "session/endpoint.h"
-#include "session/kept.h"
+#include "session/endpoint_socket.h"
+#include "session/first_message.h"
 #include "session/lane.h"
 #include "session/session.h"
 #include "session/thread.h"
@@ -241,7 +241,7 @@ static int open_socket(struct session *session, const struct config_endpoint *en
 
 	config_hear(session->generation->config, session->route, endpoint, &endpoint->legs[leg],
 		    &report);
-	fd = endpoint_open(endpoint, leg);
+	fd = endpoint_socket_open(endpoint, leg);
 	config_hear_nothing();
 	if (fd < 0 && report.text && !session_record(session)->attempts)
 		log_warning("%.*s", (int)strcspn(report.text, "\n"), report.text);
@@ -273,7 +273,8 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	r = scope_fill(fd, endpoint->legs[leg].interface, &address, &address);
 	if (r)
 		goto fail;
-	r = is_bound(session) ? look_at_side(session, side) : chain_connect(session, fd, &address);
+	r = is_bound(session) ? interface_check_side(session, side)
+			      : chain_connect(session, fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
 	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
@@ -375,7 +376,7 @@ void connect_proven(struct session *session)
 	session->proven = true;
 	if (may_go_unheard(session))
 		target_succeeded(session_target(session), session_record(session)->address);
-	kept_forget(session);
+	first_message_forget(session);
 }
 
 void connect_sent(struct session *session)
@@ -501,7 +502,7 @@ static bool is_connected(struct session *session)
 	int fd = connect_fd(session);
 
 	if (is_bound(session))
-		return !look_at_side(session, session_connecting_side(session));
+		return !interface_check_side(session, session_connecting_side(session));
 	if (session_connecting_side(session) && roam_is_asked(session))
 		return roam_has_begun(session);
 	return (socket_is_connected(fd) &&

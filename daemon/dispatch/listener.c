@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "dispatch/told.h"
+#include "dispatch/ratelimit.h"
 #include "ledger/generation.h"
 #include "session/thread.h"
 
@@ -77,7 +77,7 @@ static uint32_t interest(const struct listener *listener)
 	const struct ledger_listener *record =
 		listener_record(listener->thread, listener_index(listener));
 
-	if (!listener->fed)
+	if (!listener->is_datagram)
 		return EPOLLIN | (record->n_fds == 1 ? EPOLLEXCLUSIVE : 0);
 	return EPOLLIN | (record->state == LISTENER_LEAVING ? EPOLLET : 0);
 }
@@ -120,19 +120,19 @@ static void log_pause(const struct listener *listener, uint32_t why)
 		listener_route(listener->thread, listener_index(listener), listener->generation)
 			->name;
 	struct log_entry entry = {.event = EVENT_ACCEPTING_RESTS};
-	char text[TOLD_TEXT_MAX];
+	char text[RATELIMIT_TEXT_MAX];
 	uint32_t times;
 
-	if (!told_again(listener->thread, TOLD_PAUSED,
-			listener_route_slot(listener->thread, listener_index(listener),
-					    listener->generation),
-			&times))
+	if (!ratelimit_allows(listener->thread, RATELIMIT_PAUSED,
+			      listener_route_slot(listener->thread, listener_index(listener),
+						  listener->generation),
+			      &times))
 		return;
 	log_add_field(&entry, "ROUTE", name);
 	log_add_field(&entry, "REASON", listener_pause_name(why));
 	log_event(why == PAUSE_LIMIT ? LOG_INFO : LOG_WARNING, &entry,
 		  "route %s: accepting pauses: %s%s", name, listener_pause_name(why),
-		  told_times(times, text));
+		  ratelimit_times(times, text));
 }
 
 void listener_pause(struct listener *listener, uint32_t why, uint64_t ms)

@@ -38,11 +38,11 @@ struct listener {
 	bool on_paused_list;
 	uint32_t sessions; /* that it feeds */
 	int fd;
-	bool fed;	 /* a datagram socket: its messages are read here */
-	bool held_back;	 /* ... but not now: its session takes none */
-	bool owed;	 /* the message at the head of its queue is on its way already */
-	uint32_t errors; /* that its socket gave in place of messages, in a row */
-	uint64_t stuck;	 /* drop-old: exchange_gives_up() */
+	bool is_datagram; /* a datagram socket: its messages are read here */
+	bool held_back;	  /* ... but not now: its session takes none */
+	bool owed;	  /* the message at the head of its queue is on its way already */
+	uint32_t errors;  /* that its socket gave in place of messages, in a row */
+	uint64_t stuck;	  /* drop-old: exchange_gives_up() */
 };
 
 /* Takes up every listener of the ledger that this thread has a part in. */

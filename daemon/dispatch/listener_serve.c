@@ -12,18 +12,18 @@
 #include "config/config.h"
 #include "dispatch/access.h"
 #include "dispatch/chain.h"
-#include "dispatch/fed.h"
+#include "dispatch/datagram.h"
+#include "dispatch/permanent.h"
+#include "dispatch/ratelimit.h"
 #include "dispatch/session_begin.h"
 #include "dispatch/session_log.h"
 #include "dispatch/share.h"
-#include "dispatch/standing.h"
 #include "dispatch/target.h"
-#include "dispatch/told.h"
 #include "ledger/generation.h"
 #include "move/receive.h"
 #include "net/fault.h"
 #include "net/socket.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 #include "session/hand.h"
 #include "session/session.h"
 #include "session/slot.h"
@@ -95,7 +95,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 		}
 		session->route = route;
 		slot_accept(session_record(session), record, fd);
-		endpoint_set_accepted(&route->listen[record->endpoint], record->leg, fd);
+		endpoint_socket_set_accepted(&route->listen[record->endpoint], record->leg, fd);
 		chain_join(session, &chain);
 		session_record(session)->admitted = 1;
 		session_begin(session, peer);
@@ -199,10 +199,10 @@ static bool receive(struct thread *thread, struct listener *listener, uint32_t i
 {
 	hand_listener(thread, index);
 	if (listener_record(thread, index)->skip) {
-		fed_skip(thread, listener, index);
+		datagram_skip(thread, listener, index);
 		listener_record(thread, index)->skip = 0;
 	}
-	return fed_receive(thread, listener, index);
+	return datagram_receive(thread, listener, index);
 }
 
 void listener_handle(void *context, uint64_t name, uint32_t events)
@@ -215,7 +215,7 @@ void listener_handle(void *context, uint64_t name, uint32_t events)
 	(void)events;
 	if (!listener->thread || listener->paused)
 		return;
-	if (listener->fed) {
+	if (listener->is_datagram) {
 		receive(thread, listener, index);
 		return;
 	}
@@ -338,7 +338,7 @@ static void listener_timer(struct timer *timer)
 		leave(thread, listener, index);
 		return;
 	}
-	if (listener->fed) {
+	if (listener->is_datagram) {
 		leave_datagrams(thread, listener, index, since);
 		return;
 	}
@@ -381,11 +381,11 @@ static void adopt(struct thread *thread, uint32_t index)
 	*listener = (struct listener){
 		.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
 	thread->fronts[index] = fd + 1;
-	listener->fed = capabilities & SPLICED_CONNECTIONLESS;
+	listener->is_datagram = capabilities & SPLICED_CONNECTIONLESS;
 	/* Release 0.2 did none of it. */
 	if (capabilities & SPLICED_TCP_INFO)
 		socket_keep_urgent(fd);
-	if (listener->fed) {
+	if (listener->is_datagram) {
 		socket_hear_only_joined(fd);
 		receive_prepare(fd, row);
 		note_drops(listener, record, fd);

@@ -19,7 +19,7 @@
 #include "move/stage.h"
 #include "net/socket.h"
 #include "session/direction.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 #include "session/hand.h"
 #include "session/session.h"
 #include "session/tally.h"
@@ -129,8 +129,8 @@ static bool is_welcome(struct session *session, const struct address *peer)
 
 	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer, &rule);
 	if (record->admitted)
-		endpoint_set_accepted(&session->route->listen[record->endpoint], record->leg,
-				      record->fd[0]);
+		endpoint_socket_set_accepted(&session->route->listen[record->endpoint], record->leg,
+					     record->fd[0]);
 	else
 		session_log_refused(session->thread, session->generation, session->route, leg, peer,
 				    rule);

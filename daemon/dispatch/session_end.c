@@ -11,9 +11,9 @@
 #include "dispatch/idle.h"
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
+#include "dispatch/permanent.h"
 #include "dispatch/session_log.h"
 #include "dispatch/share.h"
-#include "dispatch/standing.h"
 #include "dispatch/target.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -22,7 +22,7 @@
 #include "move/stage.h"
 #include "net/callback.h"
 #include "net/socket.h"
-#include "session/kept.h"
+#include "session/first_message.h"
 #include "session/session.h"
 #include "session/tally.h"
 #include "session/thread.h"
@@ -159,13 +159,13 @@ static void finish(struct session *session)
 	close_sockets(session);
 	atomic_fetch_sub_explicit(&route->active, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
-	standing_ended(session);
+	permanent_ended(session);
 	/* A free slot's flow is zero; those that only relay never touch theirs. */
 	if (session->exchanges || session_record(session)->front == FRONT_FED ||
 	    session_record(session)->chained) {
 		if (session_flow(session)->flags & FLOW_REPEAT)
 			sink_return(session, 0);
-		kept_forget(session);
+		first_message_forget(session);
 		memset(session_flow(session), 0, sizeof(struct ledger_flow));
 	}
 	share_release(session);

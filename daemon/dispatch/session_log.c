@@ -6,10 +6,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "dispatch/told.h"
+#include "dispatch/ratelimit.h"
 #include "ledger/generation.h"
 #include "net/socket.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 #include "session/lane.h"
 #include "session/thread.h"
 
@@ -47,8 +47,8 @@ static const char *peer_of(const struct session *session, char text[ADDRESS_TEXT
 
 	memcpy(&address.storage, session->peer, session->peer_len);
 	if (address.len)
-		return endpoint_describe(session_endpoint(session, 0), leg, &address, text,
-					 ADDRESS_TEXT_MAX);
+		return endpoint_socket_describe(session_endpoint(session, 0), leg, &address, text,
+						ADDRESS_TEXT_MAX);
 	if (record->front == FRONT_ACCEPTED)
 		return "a client";
 	if (lane_is(session))
@@ -67,7 +67,8 @@ static void find_local(const struct session *session, char text[ADDRESS_TEXT_MAX
 	    socket_local_address(record->fd[0], &address) < 0)
 		return;
 	socket_fill_port(&address, &leg->address);
-	endpoint_describe(session_endpoint(session, 0), leg, &address, text, ADDRESS_TEXT_MAX);
+	endpoint_socket_describe(session_endpoint(session, 0), leg, &address, text,
+				 ADDRESS_TEXT_MAX);
 }
 
 void session_log_reached(struct session *session, const struct address *address)
@@ -91,8 +92,8 @@ static void find_target(const struct session *session, char text[ADDRESS_TEXT_MA
 		memcpy(&address.storage, session->reached, session->reached_len);
 	}
 	if (address.len)
-		endpoint_describe(session_endpoint(session, 1), leg,
-				  leg->host_name ? &address : NULL, text, ADDRESS_TEXT_MAX);
+		endpoint_socket_describe(session_endpoint(session, 1), leg,
+					 leg->host_name ? &address : NULL, text, ADDRESS_TEXT_MAX);
 }
 
 static void find_tried(const struct session *session, char text[TRIED_MAX])
@@ -199,7 +200,7 @@ void session_log_refused(const struct thread *thread, const struct generation *g
 			 const struct config_route *route, const struct config_leg *leg,
 			 const struct address *peer, const struct config_rule *rule)
 {
-	char text[ADDRESS_TEXT_MAX], place[PLACE_MAX] = "", times[TOLD_TEXT_MAX];
+	char text[ADDRESS_TEXT_MAX], place[PLACE_MAX] = "", times[RATELIMIT_TEXT_MAX];
 	const char *who = peer->len
 				  ? address_describe(leg->family, leg->row, peer, text, sizeof text)
 				  : "a client";
@@ -207,8 +208,8 @@ void session_log_refused(const struct thread *thread, const struct generation *g
 	uint32_t count;
 
 	if (log_level() < LOG_INFO ||
-	    !told_again(thread, TOLD_REFUSED,
-			generation->route_slots[route - generation->config->routes], &count))
+	    !ratelimit_allows(thread, RATELIMIT_REFUSED,
+			      generation->route_slots[route - generation->config->routes], &count))
 		return;
 	if (rule)
 		config_place_text(generation->config, rule->place, place, sizeof place);
@@ -218,5 +219,5 @@ void session_log_refused(const struct thread *thread, const struct generation *g
 	log_add_field(&entry, "PLACE", place);
 	log_event(LOG_INFO, &entry, "route %s: %s is refused: %s%s%s%s%s", route->name, who,
 		  rule ? "deny \"" : "no rule of allow matches", rule ? rule->text : "",
-		  rule ? "\" at " : "", place, told_times(count, times));
+		  rule ? "\" at " : "", place, ratelimit_times(count, times));
 }

@@ -15,10 +15,10 @@
 #include "config/config.h"
 #include "dispatch/chain.h"
 #include "dispatch/connect.h"
+#include "dispatch/interface.h"
 #include "dispatch/listener.h"
-#include "dispatch/look.h"
+#include "dispatch/permanent.h"
 #include "dispatch/session_end.h"
-#include "dispatch/standing.h"
 #include "move/format.h"
 #include "move/mover.h"
 #include "net/socket.h"
@@ -109,7 +109,7 @@ void session_arm(struct session *session)
 	if (session->patience)
 		session_look_again(session, session->patience);
 	if (session->exchanges)
-		look_when_due(session);
+		interface_check_when_due(session);
 	if (session->starved || session->side[0].unwatched || session->side[1].unwatched)
 		session_retry(session);
 }
@@ -415,13 +415,13 @@ static void arm_resets(const struct session *session)
 
 static void start_to_relay(struct session *session)
 {
-	look_at_both(session);
+	interface_check_both(session);
 	session_set_state(session, SESSION_RELAYING);
 	arm_resets(session);
 	session_record(session)->active = session->thread->loop.now;
 	if (!session_prepare(session))
 		return;
-	standing_relays(session);
+	permanent_relays(session);
 	/* A client has mostly spoken already; what a target says is told by an edge, before this
 	 * (session_note_events()) or after. */
 	session->side[0].readable = session->side[0].writable = session->side[1].writable = true;

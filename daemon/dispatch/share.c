@@ -61,7 +61,7 @@ static bool is_feed(const struct config_endpoint *endpoint)
 }
 
 /* Feeds and dials; *has_clients: somebody may come, too. */
-static uint32_t count_standing(const struct config_route *route, bool *has_clients)
+static uint32_t count_permanent(const struct config_route *route, bool *has_clients)
 {
 	uint32_t count = route->n_dial;
 
@@ -76,20 +76,20 @@ static uint32_t count_standing(const struct config_route *route, bool *has_clien
 
 static void reckon(struct share *share, const struct config *config, const uint32_t *slots)
 {
-	uint32_t standing = 0, rest, reserve;
+	uint32_t permanent = 0, rest, reserve;
 	bool has_clients;
 
 	for (unsigned i = 0; i < config->n_routes; i++) {
 		if (!config->routes[i].enabled)
 			continue;
-		standing += count_standing(&config->routes[i], &has_clients);
+		permanent += count_permanent(&config->routes[i], &has_clients);
 		share->n_routes += has_clients;
 	}
-	if (standing >= share->places && share->n_routes)
+	if (permanent >= share->places && share->n_routes)
 		log_warning(
 			"%u feeds and dials occupy all %u places for sessions: raise daemon.max_sessions, or %s",
-			standing, share->places, limit_remedy());
-	rest = share->places > standing ? share->places - standing : 0;
+			permanent, share->places, limit_remedy());
+	rest = share->places > permanent ? share->places - permanent : 0;
 	reserve = share->n_routes ? rest / (2 * share->n_routes) : 0;
 	if (reserve > SHARE_RESERVE_MAX)
 		reserve = SHARE_RESERVE_MAX;
@@ -97,12 +97,12 @@ static void reckon(struct share *share, const struct config *config, const uint3
 	share->alpha = share->n_routes == 1 ? UINT32_MAX : reserve ? SHARE_ALPHA : 1;
 	for (unsigned i = 0; i < config->n_routes; i++)
 		if (config->routes[i].enabled &&
-		    (count_standing(&config->routes[i], &has_clients), has_clients))
+		    (count_permanent(&config->routes[i], &has_clients), has_clients))
 			share->routes[slots[i]].reserve = reserve;
 }
 
-/* A standing session's place is its own. */
-static bool is_standing(const struct ledger_session *record, const struct generation *generation)
+/* A permanent session's place is its own. */
+static bool is_permanent(const struct ledger_session *record, const struct generation *generation)
 {
 	return record->front == FRONT_DIALED ||
 	       (record->front == FRONT_FED &&
@@ -147,7 +147,8 @@ int share_new(struct share **ret, struct ledger *ledger, struct generation *gene
 		const struct generation *generation =
 			generation_find(generations, record->generation);
 
-		if (record->state != SESSION_FREE && generation && !is_standing(record, generation))
+		if (record->state != SESSION_FREE && generation &&
+		    !is_permanent(record, generation))
 			take(share, generation->route_slots[record->route], &ignored);
 	}
 	return 0;
@@ -203,7 +204,7 @@ int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct se
 	return why;
 }
 
-struct session *share_claim_standing(struct thread *thread, uint32_t route)
+struct session *share_claim_permanent(struct thread *thread, uint32_t route)
 {
 	struct session *session = slot_claim(thread);
 
@@ -216,7 +217,7 @@ void share_adopt(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
-	if (is_standing(record, session->generation))
+	if (is_permanent(record, session->generation))
 		return;
 	session->share = session->generation->route_slots[record->route] + 1;
 }

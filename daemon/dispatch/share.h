@@ -8,10 +8,10 @@
  *               a pipe each way
  *     operator's descriptors   SHARE_OPERATOR, but at most an eighth of RLIMIT_NOFILE: control
  *                              connections, reloads
- *     standing  one place for each feed and dial, that nobody else takes
- *     reserve   (places - standing) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled
+ *     permanent  one place for each feed and dial, that nobody else takes
+ *     reserve   (places - permanent) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled
  *               route, that no other takes
- *     common    places - standing - routes * reserve
+ *     common    places - permanent - routes * reserve
  *
  * A route that has n sessions may take one more while n < reserve, or while
  *
@@ -65,7 +65,7 @@ int share_new(struct share **ret, struct ledger *ledger, struct generation *gene
 int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct session **ret);
 
 /* A place of a feed's or a dial's session. NULL: all slots are taken. */
-struct session *share_claim_standing(struct thread *thread, uint32_t route);
+struct session *share_claim_permanent(struct thread *thread, uint32_t route);
 
 /* A session of the worker before holds its place on. */
 void share_adopt(struct session *session);

@@ -11,18 +11,18 @@
 #include "config/config.h"
 #include "dispatch/chain.h"
 #include "dispatch/connect.h"
+#include "dispatch/datagram_lanes.h"
 #include "dispatch/evict.h"
-#include "dispatch/fed_lanes.h"
 #include "dispatch/idle.h"
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
+#include "dispatch/permanent.h"
+#include "dispatch/ratelimit.h"
 #include "dispatch/session_begin.h"
 #include "dispatch/session_end.h"
 #include "dispatch/session_event.h"
 #include "dispatch/session_ready.h"
 #include "dispatch/share.h"
-#include "dispatch/standing.h"
-#include "dispatch/told.h"
 #include "ledger/generation.h"
 #include "move/mover.h"
 #include "net/callback.h"
@@ -52,8 +52,8 @@ static const struct mover_events mover_events = {
 	.lost = connect_lost,
 	.proven = connect_proven,
 	.sent = connect_sent,
-	.offer = fed_lanes_offer,
-	.pass_on = fed_lanes_pass_on,
+	.offer = datagram_lanes_offer,
+	.pass_on = datagram_lanes_pass_on,
 };
 
 static _Thread_local struct thread *self;
@@ -185,7 +185,7 @@ static void *thread_run(void *argument)
 	if (thread->index < worker->n_threads) {
 		listeners_adopt(thread);
 		adopt_sessions(thread);
-		if (standing_adopt(thread) < 0)
+		if (permanent_adopt(thread) < 0)
 			log_error(
 				"no memory for feeds and dials: they are inactive until a reload");
 		hand_empty(thread);
@@ -258,7 +258,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	worker->sessions = map((size_t)ledger->n_sessions * sizeof *worker->sessions);
 	if (!worker->threads || !worker->sessions)
 		return -ENOMEM;
-	r = told_init(worker);
+	r = ratelimit_init(worker);
 	if (!r)
 		r = chains_init(worker);
 	if (!r)

@@ -3,7 +3,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "keeper/hearts.h"
+#include "keeper/heartbeat.h"
 #include "ledger/ledger.h"
 
 #include <signal.h>
@@ -15,7 +15,7 @@
 static void describe(int status, bool hung, char *text, size_t size)
 {
 	if (hung)
-		snprintf(text, size, "hung for %d s and was killed", HEARTS_HANG_TICKS);
+		snprintf(text, size, "hung for %d s and was killed", HEARTBEAT_HANG_TICKS);
 	else if (WIFSIGNALED(status))
 		snprintf(text, size, "died of signal %d (%s)", WTERMSIG(status),
 			 strsignal(WTERMSIG(status)));

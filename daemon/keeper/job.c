@@ -3,11 +3,11 @@
 
 #include "base/report.h"
 #include "config/config.h"
-#include "keeper/complaint.h"
+#include "keeper/bind_error.h"
 #include "net/callback.h"
 #include "net/scope.h"
 #include "net/socket.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ bool job_is_passed(const struct config_endpoint *endpoint)
 
 static int complain(const struct job *job, const char *call, int error, struct report *report)
 {
-	return complaint_add(job->config, job->route, job->endpoint, call, error, report);
+	return bind_error_add(job->config, job->route, job->endpoint, call, error, report);
 }
 
 /* What a family has to say of it is said in its place. */

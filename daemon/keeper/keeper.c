@@ -13,19 +13,19 @@
 #include "control/status.h"
 #include "dispatch/session_log.h"
 #include "keeper/backoff.h"
+#include "keeper/binding.h"
 #include "keeper/blame.h"
-#include "keeper/companion.h"
 #include "keeper/death.h"
 #include "keeper/errand.h"
 #include "keeper/files.h"
-#include "keeper/group.h"
 #include "keeper/handover.h"
-#include "keeper/hearts.h"
+#include "keeper/heartbeat.h"
 #include "keeper/heir.h"
-#include "keeper/listen.h"
-#include "keeper/place.h"
+#include "keeper/listener_set.h"
 #include "keeper/prepare.h"
+#include "keeper/reuseport.h"
 #include "keeper/service.h"
+#include "keeper/sidecar.h"
 #include "keeper/start.h"
 #include "keeper/state.h"
 #include "ledger/generation.h"
@@ -63,7 +63,7 @@ static void start_worker(struct keeper *keeper, enum ledger_start reason, bool p
 	struct ledger_keeper *record = keeper->ledger->keeper;
 	pid_t pid;
 
-	hearts_forget();
+	heartbeat_forget();
 	keeper->hung = false;
 	record->struck = 0;
 	keeper->reason = reason;
@@ -138,7 +138,7 @@ static void check_hearts(struct keeper *keeper)
 {
 	if (keeper->state != KEEPER_RUNNING || keeper->hung)
 		return;
-	keeper->hung = hearts_check(keeper->ledger);
+	keeper->hung = heartbeat_check(keeper->ledger);
 	if (keeper->hung)
 		kill(keeper->worker, SIGKILL);
 }
@@ -146,7 +146,7 @@ static void check_hearts(struct keeper *keeper)
 /* What the keeper itself waits for is nothing to be restarted for. */
 static bool is_alive(const struct keeper *keeper)
 {
-	return keeper->state != KEEPER_RUNNING || hearts_beat(keeper->ledger);
+	return keeper->state != KEEPER_RUNNING || heartbeat_is_regular(keeper->ledger);
 }
 
 static void reap(struct keeper *keeper)
@@ -161,7 +161,7 @@ static void reap(struct keeper *keeper)
 			keeper->checked = true;
 			keeper->check_status = status;
 		} else if (!errand_ended(keeper->ledger, pid)) {
-			companion_ended(pid);
+			sidecar_ended(pid);
 		}
 	}
 }
@@ -197,7 +197,7 @@ static void handle_signals(struct keeper *keeper)
 static void close_left(const struct keeper *keeper)
 {
 	if (may_open(keeper) && !keeper->prepare.pid && !errand_is_under_way())
-		group_close(keeper->ledger);
+		reuseport_close(keeper->ledger);
 }
 
 static void handle_worker_news(struct keeper *keeper)
@@ -252,8 +252,8 @@ static void tick(struct keeper *keeper)
 	if (!may_open(keeper) || keeper->state != KEEPER_RUNNING || keeper->prepared ||
 	    keeper->prepare.pid || errand_is_under_way())
 		return;
-	companion_tick(keeper->ledger, newest);
-	if (places_look(keeper->ledger, newest) || ++keeper->ticks % ABSENCE_TICKS == 0)
+	sidecar_tick(keeper->ledger, newest);
+	if (bindings_check(keeper->ledger, newest) || ++keeper->ticks % ABSENCE_TICKS == 0)
 		reload_try_listeners(keeper);
 	if (keeper->ticks % ABSENCE_TICKS == 0 && is_free(keeper)) {
 		reload_look_for_names(keeper);
@@ -379,10 +379,10 @@ static void end_listeners(struct keeper *keeper)
 
 	errand_stop(keeper->ledger);
 	if (keeper->opening)
-		listen_prepared(keeper->ledger, keeper->opening, &ignored);
+		listener_set_prepared(keeper->ledger, keeper->opening, &ignored);
 	report_done(&ignored);
 	errand_wait(keeper->ledger);
-	listen_cancel(keeper->ledger, generation);
+	listener_set_cancel(keeper->ledger, generation);
 	errand_wait(keeper->ledger);
 	if (generation != keeper->start->generations)
 		generation_free(generation, keeper->ledger);
@@ -409,7 +409,7 @@ static int run_kept(struct start *start)
 		kill(keeper.prepare.pid, SIGKILL);
 	validate_ledger(keeper.ledger, newest_of(&keeper));
 	end_listeners(&keeper);
-	companion_stop();
+	sidecar_stop();
 	start->handed_over = handover_is_understood(keeper.ledger, start) &&
 			     handover_send(keeper.ledger, start->generations);
 	if (!start->handed_over) {
@@ -432,7 +432,7 @@ int keeper_run(const struct keeper_options *options)
 		   start.ledger.n_threads == 1 ? "" : "s", start.ledger.n_sessions);
 	r = options->single ? run_single(&start) : run_kept(&start);
 	if (!start.handed_over) {
-		listen_end(&start.ledger, start.generations);
+		listener_set_end(&start.ledger, start.generations);
 		start_end(&start);
 	}
 	log_notice("stopped");

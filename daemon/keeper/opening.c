@@ -3,8 +3,8 @@
 
 #include "base/log.h"
 #include "config/config.h"
+#include "keeper/binding.h"
 #include "keeper/job.h"
-#include "keeper/place.h"
 #include "keeper/ports.h"
 #include "ledger/generation.h"
 #include "ledger/original.h"
@@ -203,7 +203,7 @@ void opening_note_place(struct ledger *ledger, const struct job *job)
 {
 	struct ledger_listener *record = &ledger->listeners[job->record];
 
-	place_note(record, job->leg);
+	binding_note(record, job->leg);
 	original_note_listener(ledger, record);
 }
 

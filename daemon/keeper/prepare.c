@@ -9,7 +9,7 @@
 #include "base/clock.h"
 #include "base/report.h"
 #include "config/config.h"
-#include "keeper/granted.h"
+#include "keeper/buffer_limits.h"
 #include "keeper/privilege.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
@@ -107,7 +107,7 @@ static void read_configuration(const struct prepare *prepare, void *data)
 	if (!r)
 		r = privilege_check_namespaces(config, &report);
 	if (!r)
-		granted_check(config, &report);
+		buffer_limits_check(config, &report);
 	if (!r)
 		r = config_write_generation(config, reading->families, CHILD_TEXT_FD, &report);
 	end_child(&report, reading->path, r);

@@ -9,7 +9,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "config/needs.h"
-#include "keeper/left.h"
+#include "keeper/predecessor.h"
 #include "ledger/generation.h"
 
 #include <cap-ng.h>
@@ -86,13 +86,14 @@ void privilege_of_owner(struct privilege *privilege, int fd)
 }
 
 /* A file that is wrong takes nothing from what goes on without it. */
-static uint64_t find_needs(const char *path, struct families *families, struct left *left)
+static uint64_t find_needs(const char *path, struct families *families,
+			   struct predecessor *predecessor)
 {
 	struct config_source source = {.path = path, .families = families, .names_may_wait = true};
 	struct report ignored = {0};
 	struct config *config;
 	uint64_t needs = 0;
-	int n = left_keep_generations(left);
+	int n = predecessor_keep_generations(predecessor);
 
 	for (int fd = STDERR_FILENO + 1; fd < STDERR_FILENO + 1 + n; fd++)
 		if (!config_read_generation(fd, families, &config, &ignored))
@@ -104,7 +105,7 @@ static uint64_t find_needs(const char *path, struct families *families, struct l
 
 /* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its
  * own. */
-int privilege_needs(const char *path, struct families *families, struct left *left,
+int privilege_needs(const char *path, struct families *families, struct predecessor *predecessor,
 		    uint64_t *capabilities, struct report *report)
 {
 	uint64_t *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
@@ -117,7 +118,7 @@ int privilege_needs(const char *path, struct families *families, struct left *le
 	*shared = 0;
 	pid = fork();
 	if (pid == 0) {
-		*shared = find_needs(path, families, left);
+		*shared = find_needs(path, families, predecessor);
 		_exit(0);
 	}
 	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)

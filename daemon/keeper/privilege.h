@@ -11,7 +11,7 @@ struct config;
 struct config_endpoint;
 struct families;
 struct generation;
-struct left;
+struct predecessor;
 struct report;
 
 struct privilege {
@@ -39,7 +39,7 @@ void privilege_of_owner(struct privilege *privilege, int fd);
 
 /* The capabilities that a configuration's sockets take: families' needs(), and mark. Reads the
  * whole file, and what was left, in a child. */
-int privilege_needs(const char *path, struct families *families, struct left *left,
+int privilege_needs(const char *path, struct families *families, struct predecessor *predecessor,
 		    uint64_t *capabilities, struct report *report);
 
 /* Becomes the user, for good. 0 or negative errno, report saying why. */

@@ -7,12 +7,12 @@
 #include "config/config.h"
 #include "keeper/blame.h"
 #include "keeper/changes.h"
-#include "keeper/companion.h"
 #include "keeper/errand.h"
 #include "keeper/files.h"
 #include "keeper/handover.h"
-#include "keeper/listen.h"
+#include "keeper/listener_set.h"
 #include "keeper/service.h"
+#include "keeper/sidecar.h"
 #include "keeper/start.h"
 #include "language/input.h"
 #include "ledger/generation.h"
@@ -168,7 +168,7 @@ void upgrade_become_new(struct keeper *keeper)
 
 	keeper->upgrade.leaving = false;
 	log_notice("upgrade: spliced %s is replaced by the current file", PACKAGE_VERSION);
-	companion_stop();
+	sidecar_stop();
 	validate_ledger(keeper->ledger, keeper->start->generations);
 	r = handover_exec(keeper->ledger, keeper->start->arguments);
 	report_add(&report, "cannot run the new program: %s", strerror(-r));
@@ -187,13 +187,13 @@ void keeper_stop_worker(struct keeper *keeper, enum keeper_state state)
  * the worker may read. */
 void reload_try_listeners(struct keeper *keeper)
 {
-	listen_try(keeper->ledger, keeper->start->generations);
+	listener_set_try(keeper->ledger, keeper->start->generations);
 	keeper->trying = true;
 }
 
 static void end_attempt(struct keeper *keeper)
 {
-	bool come = listen_has_come(keeper->ledger);
+	bool come = listener_set_has_come(keeper->ledger);
 
 	keeper->trying = false;
 	if (keeper->state != KEEPER_RUNNING ||
@@ -283,7 +283,7 @@ void reload_end_prepare(struct keeper *keeper, int status)
 		reload_answer(keeper, true, false, NULL);
 		if (keeper->state == KEEPER_RUNNING)
 			reload_try_listeners(keeper);
-	} else if (r >= 0 && listen_prepare(keeper->ledger, generation, &report) >= 0) {
+	} else if (r >= 0 && listener_set_prepare(keeper->ledger, generation, &report) >= 0) {
 		keeper->opening = generation;
 	} else {
 		refuse_reload(keeper, r >= 0 ? generation : NULL, &report);
@@ -298,7 +298,7 @@ static void end_opening(struct keeper *keeper)
 	struct report report = {0};
 
 	keeper->opening = NULL;
-	if (listen_prepared(keeper->ledger, generation, &report) < 0) {
+	if (listener_set_prepared(keeper->ledger, generation, &report) < 0) {
 		refuse_reload(keeper, generation, &report);
 	} else {
 		keeper->prepared = generation;
@@ -342,7 +342,7 @@ static void commit(struct keeper *keeper)
 	generation->next = start->generations;
 	start->generations = generation;
 	keeper->ledger->keeper->generation = generation->number;
-	listen_commit(keeper->ledger, generation);
+	listener_set_commit(keeper->ledger, generation);
 	blame_forgive(keeper->ledger, generation, !keeper->own_idea);
 	start_apply(start, generation->config);
 	changes_log(generation->next->config, generation->config);
@@ -358,7 +358,7 @@ void reload_settle(struct keeper *keeper)
 	if (keeper->prepared)
 		commit(keeper);
 	if (keeper->come)
-		listen_open(keeper->ledger, keeper->start->generations);
+		listener_set_open(keeper->ledger, keeper->start->generations);
 	blame_pause(keeper->ledger, keeper->start->generations);
 	keeper->come = false;
 	original_note(keeper->ledger);

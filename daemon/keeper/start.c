@@ -16,8 +16,8 @@
 #include "keeper/errand.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
-#include "keeper/left.h"
-#include "keeper/listen.h"
+#include "keeper/listener_set.h"
+#include "keeper/predecessor.h"
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
 #include "keeper/takeover.h"
@@ -263,14 +263,14 @@ static int first_generation(struct start *start, struct report *report)
 
 	if (r < 0)
 		return r;
-	r = listen_prepare(&start->ledger, start->generations, report);
+	r = listener_set_prepare(&start->ledger, start->generations, report);
 	if (r < 0)
 		return r;
 	errand_wait(&start->ledger);
-	r = listen_prepared(&start->ledger, start->generations, report);
+	r = listener_set_prepared(&start->ledger, start->generations, report);
 	if (r < 0)
 		return r;
-	listen_commit(&start->ledger, start->generations);
+	listener_set_commit(&start->ledger, start->generations);
 	start->ledger.keeper->generation = 1;
 	start_apply(start, start->generations->config);
 	start->settled = true;
@@ -278,29 +278,30 @@ static int first_generation(struct start *start, struct report *report)
 }
 
 /* Who it was before, if the file says nobody that there is. */
-static int find_user(struct start *start, const struct config *boot, const struct left *left,
-		     struct privilege *privilege, struct report *report)
+static int find_user(struct start *start, const struct config *boot,
+		     const struct predecessor *predecessor, struct privilege *privilege,
+		     struct report *report)
 {
 	int r = privilege_find(privilege, boot, report);
 
-	if (r < 0 && left->is_there) {
+	if (r < 0 && predecessor->is_there) {
 		start_go_on_without(start, report);
-		privilege_of_owner(privilege, left->ledger.fd);
+		privilege_of_owner(privilege, predecessor->ledger.fd);
 		return 0;
 	}
 	return r;
 }
 
 /* Where it was before, if it cannot be where the file says. */
-static int find_control(struct start *start, const struct left *left,
+static int find_control(struct start *start, const struct predecessor *predecessor,
 			const struct privilege *privilege, struct report *report)
 {
 	int r = make_control_directory(start->control_path, privilege, report);
 	char *before;
 
-	if (r < 0 && left->is_there && *left->ledger.keeper->control_path) {
-		before = strndup(left->ledger.keeper->control_path,
-				 sizeof left->ledger.keeper->control_path);
+	if (r < 0 && predecessor->is_there && *predecessor->ledger.keeper->control_path) {
+		before = strndup(predecessor->ledger.keeper->control_path,
+				 sizeof predecessor->ledger.keeper->control_path);
 		if (!before)
 			return r;
 		start_go_on_without(start, report);
@@ -311,17 +312,17 @@ static int find_control(struct start *start, const struct left *left,
 	return r;
 }
 
-static int become_user(struct start *start, const struct config *boot, struct left *left,
-		       struct report *report)
+static int become_user(struct start *start, const struct config *boot,
+		       struct predecessor *predecessor, struct report *report)
 {
 	struct privilege privilege;
-	int r = find_user(start, boot, left, &privilege, report);
+	int r = find_user(start, boot, predecessor, &privilege, report);
 
 	if (!r && privilege.drop)
-		r = privilege_needs(start->path, &start->families, left, &privilege.capabilities,
-				    report);
+		r = privilege_needs(start->path, &start->families, predecessor,
+				    &privilege.capabilities, report);
 	if (!r)
-		r = find_control(start, left, &privilege, report);
+		r = find_control(start, predecessor, &privilege, report);
 	if (!r)
 		r = privilege_drop(&privilege, report);
 	return r;
@@ -329,17 +330,17 @@ static int become_user(struct start *start, const struct config *boot, struct le
 
 /* What is wrong with it, the reload that follows a takeover finds again, with all else: it is
  * refused for that. */
-static int read_boot_config(struct start *start, struct left *left, const struct config **ret,
-			    struct config **own, struct report *report)
+static int read_boot_config(struct start *start, struct predecessor *predecessor,
+			    const struct config **ret, struct config **own, struct report *report)
 {
 	struct config_source source = {
 		.path = start->path, .families = &start->families, .daemon_only = true};
 	int r = config_load(&source, own, report);
 
-	if (r < 0 && left->boot)
+	if (r < 0 && predecessor->boot)
 		report_done(report);
-	*ret = r < 0 ? left->boot : *own;
-	return r < 0 && left->boot ? 0 : r;
+	*ret = r < 0 ? predecessor->boot : *own;
+	return r < 0 && predecessor->boot ? 0 : r;
 }
 
 static int start_anew(struct start *start, const struct config *boot, int log_fd,
@@ -363,8 +364,8 @@ static int start_anew(struct start *start, const struct config *boot, int log_fd
 	return r;
 }
 
-static int start_with(struct start *start, const struct config *boot, struct left *left, bool hides,
-		      struct report *report)
+static int start_with(struct start *start, const struct config *boot,
+		      struct predecessor *predecessor, bool hides, struct report *report)
 {
 	const char *plugin_dir =
 		start->plugin_dir ? start->plugin_dir : setting(boot, DAEMON_PLUGIN_DIR)->text;
@@ -373,12 +374,12 @@ static int start_with(struct start *start, const struct config *boot, struct lef
 	start->control_path = control_path(boot, start->control);
 	r = start->control_path ? families_init(&start->families, plugin_dir, getuid()) : -ENOMEM;
 	if (!r)
-		r = become_user(start, boot, left, report);
+		r = become_user(start, boot, predecessor, report);
 	if (hides)
 		privilege_hide();
 	start->log_level = log_level_from_name(setting(boot, DAEMON_LOG_LEVEL)->text);
-	if (!r && left->is_there)
-		r = takeover_run(start, boot, log_fd, left, report);
+	if (!r && predecessor->is_there)
+		r = takeover_run(start, boot, log_fd, predecessor, report);
 	else if (!r)
 		r = start_anew(start, boot, log_fd, report);
 	if (!r)
@@ -391,7 +392,7 @@ int start_up(struct start *start, const struct keeper_options *options)
 	struct report report = {0}, lost = {0};
 	const struct config *boot = NULL;
 	struct config *own = NULL;
-	struct left left = {0};
+	struct predecessor predecessor = {0};
 	int r;
 
 	start->path = options->config_path;
@@ -403,19 +404,19 @@ int start_up(struct start *start, const struct keeper_options *options)
 	if (!r)
 		r = take_signals(start);
 	if (!r) {
-		left_find(&left, &lost);
-		r = read_boot_config(start, &left, &boot, &own, &report);
+		predecessor_find(&predecessor, &lost);
+		r = read_boot_config(start, &predecessor, &boot, &own, &report);
 	}
 	log_lines(LOG_ERR, "", lost.text);
 	report_done(&lost);
 	if (!r)
-		r = start_with(start, boot, &left, !options->single, &report);
+		r = start_with(start, boot, &predecessor, !options->single, &report);
 	if (r < 0 && !report.count)
 		report_add(&report, "cannot start: %s", strerror(-r));
 	if (r < 0 && start->ledger.header && start->ledger.keeper->control_fd >= 0)
 		start_end(start);
 	config_free(own);
-	left_done(&left);
+	predecessor_done(&predecessor);
 	return r < 0 ? fail(&report, exit_status(r)) : EX_OK;
 }
 

@@ -9,8 +9,8 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
-#include "keeper/left.h"
-#include "keeper/listen.h"
+#include "keeper/listener_set.h"
+#include "keeper/predecessor.h"
 #include "keeper/prepare.h"
 #include "keeper/start.h"
 #include "ledger/generation.h"
@@ -126,16 +126,16 @@ void takeover_note_passed(struct ledger *ledger)
 }
 
 /* Whether families of this directory can read all that was left. */
-static int try_families(struct start *start, const struct ledger *left, const char *dir,
+static int try_families(struct start *start, const struct ledger *predecessor, const char *dir,
 			struct report *report)
 {
 	struct families families;
 	int r = families_init(&families, dir, start->families.owner);
 
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX && r >= 0; i++) {
-		if (!left->generations[i].number)
+		if (!predecessor->generations[i].number)
 			continue;
-		r = prepare_answers(left->generations[i].fd, &families, NULL, report);
+		r = prepare_answers(predecessor->generations[i].fd, &families, NULL, report);
 		if (r >= 0)
 			r = close(r);
 	}
@@ -145,13 +145,15 @@ static int try_families(struct start *start, const struct ledger *left, const ch
 
 /* The file may name a directory that is not there, or lacks a family that is in use: what is in use
  * has come from another. */
-static int choose_families(struct start *start, const struct left *left, struct report *report)
+static int choose_families(struct start *start, const struct predecessor *predecessor,
+			   struct report *report)
 {
-	const char *before = left->boot ? left->boot->daemon[DAEMON_PLUGIN_DIR].value.text : NULL;
+	const char *before =
+		predecessor->boot ? predecessor->boot->daemon[DAEMON_PLUGIN_DIR].value.text : NULL;
 	uid_t owner = start->families.owner;
 
 	if (!before || start->plugin_dir || !strcmp(before, start->families.dir) ||
-	    try_families(start, &left->ledger, start->families.dir, report) >= 0)
+	    try_families(start, &predecessor->ledger, start->families.dir, report) >= 0)
 		return 0;
 	start_go_on_without(start, report);
 	families_done(&start->families);
@@ -178,13 +180,13 @@ static int make_ledger(struct start *start, const struct config *boot, int log_f
 				 log_fd);
 }
 
-int takeover_run(struct start *start, const struct config *boot, int log_fd, struct left *left,
-		 struct report *report)
+int takeover_run(struct start *start, const struct config *boot, int log_fd,
+		 struct predecessor *predecessor, struct report *report)
 {
-	struct ledger *old = &left->ledger;
+	struct ledger *old = &predecessor->ledger;
 	struct validation found;
 	struct ledger_keeper read;
-	int r = choose_families(start, left, report);
+	int r = choose_families(start, predecessor, report);
 
 	if (!r)
 		r = make_ledger(start, boot, log_fd, old);
@@ -202,7 +204,7 @@ int takeover_run(struct start *start, const struct config *boot, int log_fd, str
 	if (!r) {
 		validate_ledger(&start->ledger, start->generations);
 		validate_log(&start->ledger, &found);
-		listen_take_over(&start->ledger, start->generations);
+		listener_set_take_over(&start->ledger, start->generations);
 		start_apply(start, start->generations->config);
 		/* The files that it came from were read by another. */
 		start->ledger.keeper->file_digest = read.file_digest;

@@ -4,14 +4,14 @@
 
 struct config;
 struct ledger;
-struct left;
+struct predecessor;
 struct report;
 struct start;
 
 /* Makes start's ledger and generations of what was left. 0; or negative errno, report saying why:
  * then its sessions end. */
-int takeover_run(struct start *start, const struct config *boot, int log_fd, struct left *left,
-		 struct report *report);
+int takeover_run(struct start *start, const struct config *boot, int log_fd,
+		 struct predecessor *predecessor, struct report *report);
 
 /* Sockets that the service manager passed are recorded with the ledger. */
 void takeover_note_passed(struct ledger *ledger);

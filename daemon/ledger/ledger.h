@@ -293,7 +293,8 @@ struct ledger_flow {
 	uint32_t chain_root, chain_mark, chain_depth;
 	uint32_t chain_slot, chain_serial; /* the session before it */
 	uint32_t chain_reserved;
-	uint32_t kept; /* session/kept.h: place of its first message, plus one; 0: it has none */
+	uint32_t kept; /* session/first_message.h: place of its first message, plus one; 0: it has
+			  none */
 	uint32_t kept_reserved;
 	_Atomic uint32_t held[2]; /* messages in the pipes, by source */
 	uint8_t far_len; /* move/roam.h: where its target's socket, which is not connected, sends

@@ -22,7 +22,7 @@
 #include "net/socket.h"
 #include "session/buffers.h"
 #include "session/direction.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 #include "session/lane.h"
 #include "session/session.h"
 #include "session/tally.h"
@@ -361,7 +361,7 @@ static bool is_held_up(struct session *session, unsigned s, size_t len)
 {
 	return !is(session, s, SPLICED_TCP_INFO) || urgent_hides(session, s, len) ||
 	       socket_granted(session_fd(session, s), SOCKET_RECEIVES) <
-		       endpoint_least_rcvbuf(session_endpoint(session, s));
+		       endpoint_socket_least_rcvbuf(session_endpoint(session, s));
 }
 
 /* The stage of a socket whose queue does for most frames is given back once it is empty. */

@@ -10,7 +10,7 @@
  *   message, else                 in batches; what the sink does not take is dropped, as `overflow`
  *                                 says
  *   stream                        whole frames are peeked, sent, consumed
- *   a listener many peers share   not read here: its messages are handed in (fed.h)
+ *   a listener many peers share   not read here: its messages are handed in (datagram.h)
  */
 #pragma once
 

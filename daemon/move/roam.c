@@ -10,7 +10,7 @@
 #include "config/config.h"
 #include "net/address.h"
 #include "net/socket.h"
-#include "session/endpoint.h"
+#include "session/endpoint_socket.h"
 #include "session/session.h"
 
 #include <errno.h>
@@ -34,8 +34,8 @@ void roam_aim(struct session *session, const struct address *address)
 int roam_begin(struct session *session, int fd, const struct address *address)
 {
 	struct address local;
-	int probe = endpoint_open(session_endpoint(session, 1),
-				  session_record(session)->connect_leg),
+	int probe = endpoint_socket_open(session_endpoint(session, 1),
+					 session_record(session)->connect_leg),
 	    r;
 
 	if (probe < 0)

@@ -21,7 +21,7 @@
 #include "net/socket.h"
 #include "session/buffers.h"
 #include "session/direction.h"
-#include "session/kept.h"
+#include "session/first_message.h"
 #include "session/lane.h"
 #include "session/session.h"
 #include "session/tally.h"
@@ -69,7 +69,7 @@ static void warn_of_answer(const struct session *session)
 }
 
 /* Why a message is dropped before it is sent, or -1. */
-static int refuse(const struct session *session, unsigned d)
+static int find_drop(const struct session *session, unsigned d)
 {
 	if (sink_is_void(session, d))
 		return DROPPED_RECEIVE_ONLY;
@@ -246,7 +246,7 @@ static int repeat(struct session *session)
 		return 0;
 	if (session_record(session)->state != SESSION_RELAYING || !session->side[1].writable)
 		return RELAY_BLOCKED;
-	if (kept_read(session, bytes, &part.iov_len)) {
+	if (first_message_read(session, bytes, &part.iov_len)) {
 		aim(session, 0, &part, &header);
 		if (sendmsg(session_fd(session, 1), &header.msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) <
 		    0)
@@ -278,7 +278,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 	if (d == 0 && session->keeps && !session->begun && *taken < count) {
 		session->begun = true;
 		if (!session_flow(session)->messages[0] && !session_flow(session)->kept)
-			kept_add(session, &messages[*taken]);
+			first_message_add(session, &messages[*taken]);
 	}
 	while (*taken < count) {
 		unsigned most = waits ? 1 : BUFFERS_BATCH,
@@ -599,7 +599,7 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 int sink_send(struct session *session, unsigned d, const struct iovec *messages, unsigned count,
 	      unsigned *taken)
 {
-	int why = refuse(session, d), r;
+	int why = find_drop(session, d), r;
 
 	*taken = 0;
 	if (d == 1 && !session->proven)

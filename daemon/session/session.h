@@ -34,7 +34,7 @@ struct config_leg;
 struct config_route;
 struct generation;
 struct mover;
-struct standing;
+struct permanent_front;
 struct thread;
 
 /* Why a session ends, for log and counters. */
@@ -147,17 +147,17 @@ struct session {
 	bool exchanges;		   /* there are messages at an end, or frames are framed anew */
 	bool roams;		   /* the target's socket is not connected: roam.h */
 	bool keeps, begun; /* the first message may have to go to another member of the pool:
-			      kept.h; it has been looked at */
+			      first_message.h; it has been looked at */
 	bool proven;	  /* the target has said something since it was connected, or last failed */
 	uint64_t unheard; /* ... or else, since when messages are sent to it, CLOCK_MONOTONIC ns; 0:
 			     none were */
 	uint32_t moves_left; /* members of the pool that may be gone on to before the client says
 				more */
-	uint64_t look;	     /* look.h: when to look next, CLOCK_MONOTONIC ns */
+	uint64_t look;	     /* interface.h: when to look next, CLOCK_MONOTONIC ns */
 	bool useless;	     /* a socket of it is, says its family: it ends, and another begins */
 	bool late;	     /* its format says that nothing was missing */
 	uint64_t wake;	     /* when a format wants to be called, CLOCK_MONOTONIC ns; 0: never */
-	struct standing *standing; /* NULL: somebody asked for it */
+	struct permanent_front *permanent; /* NULL: somebody asked for it */
 	/* chain.h */
 	uint64_t front_key;    /* under which the client was looked up in vain, */
 	uint32_t front_looked; /* ... and when */

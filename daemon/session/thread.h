@@ -29,7 +29,7 @@ struct listener;
 struct mover_events;
 struct session;
 struct share;
-struct standing;
+struct permanent_front;
 struct worker;
 
 /* Kinds of what a loop watches; bit 31 of a session's index is the side (0: client, 1: target). */
@@ -66,11 +66,11 @@ struct thread {
 	uint32_t watched; /* the serial under which a session's socket was watched last */
 	/* sessions with more to do than their turn allowed, and those that died in this one */
 	struct session *ready_first, *ready_last;
-	struct buffers *buffers;     /* what messages move through, mapped */
-	bool passes_on;		     /* a lane's messages to others: fed_lanes.h */
-	uint32_t *peers, peers_mask; /* peers.h */
-	struct standing *standing;   /* feeds and dials of this thread */
-	uint32_t n_standing;
+	struct buffers *buffers;	   /* what messages move through, mapped */
+	bool passes_on;			   /* a lane's messages to others: datagram_lanes.h */
+	uint32_t *peers, peers_mask;	   /* peers.h */
+	struct permanent_front *permanent; /* feeds and dials of this thread */
+	uint32_t n_permanent;
 	int wake_fd; /* eventfd(2) */
 	_Atomic uint64_t
 		kill; /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
@@ -85,12 +85,12 @@ struct worker {
 	struct share *share;
 	struct thread *threads; /* n_threads, and the clerk */
 	uint32_t n_threads;
-	struct index dials;    /* standing.c: the threads of those that have sessions, as these were
-				  found */
-	uint64_t seed;	       /* of the tables whose keys strangers choose */
+	struct index dials; /* permanent.c: the threads of those that have sessions, as these were
+			       found */
+	uint64_t seed;	    /* of the tables whose keys strangers choose */
 	struct chains *chains; /* chain.h */
 	const struct mover_events *events;
-	struct told *told; /* told.h */
+	struct ratelimit *ratelimit; /* ratelimit.h */
 	bool log_sessions;
 	bool planned; /* the one before this stopped in good order */
 	_Atomic bool stop;

@@ -62,7 +62,7 @@ int bluetooth_find(const char *text, bdaddr_t *address)
 
 /* ---- to connect and to listen ---- */
 
-static int refuse(const struct spliced_options *options, int option, const char *why)
+static int refuse_address(const struct spliced_options *options, int option, const char *why)
 {
 	SPLICED_ERROR(options, option, "%s", why);
 	return -EINVAL;
@@ -84,7 +84,7 @@ static int find_own(const struct spliced_options *options, bdaddr_t *address)
 		return r == -ENODEV ? 0 : r;
 	if (options->role == SPLICED_CONNECT &&
 	    (bluetooth_adapter_number(text_of(options)) >= 0 || !bacmp(address, BDADDR_ANY)))
-		return refuse(
+		return refuse_address(
 			options, BLUETOOTH_OPTION_ADDRESS,
 			"the address must be a device's, such as AA:BB:CC:DD:EE:FF; set adapter to select the local adapter");
 	return 0;
@@ -97,8 +97,8 @@ static int check_adapter(const struct spliced_options *options)
 
 	if (!text || bluetooth_find(text, &address) != -EINVAL)
 		return 0;
-	return refuse(options, BLUETOOTH_OPTION_ADAPTER,
-		      "an adapter must be hciN, its address, or any");
+	return refuse_address(options, BLUETOOTH_OPTION_ADAPTER,
+			      "an adapter must be hciN, its address, or any");
 }
 
 static int fill_l2cap(const struct spliced_options *options, const bdaddr_t *own,
@@ -111,17 +111,17 @@ static int fill_l2cap(const struct spliced_options *options, const bdaddr_t *own
 	int64_t kind = spliced_value(options, BLUETOOTH_OPTION_ADDRESS_TYPE)->number;
 
 	if (!psm == !cid)
-		return refuse(options, BLUETOOTH_OPTION_PSM, "set either psm or cid");
+		return refuse_address(options, BLUETOOTH_OPTION_PSM, "set either psm or cid");
 	if (psm && kind && psm > 255)
-		return refuse(options, BLUETOOTH_OPTION_PSM,
-			      "psm must be an SPSM with Low Energy, 1 to 255");
+		return refuse_address(options, BLUETOOTH_OPTION_PSM,
+				      "psm must be an SPSM with Low Energy, 1 to 255");
 	if (psm && !kind && (psm & 0x101) != 1)
-		return refuse(
+		return refuse_address(
 			options, BLUETOOTH_OPTION_PSM,
 			"a PSM must be odd, and the lowest bit of its upper byte 0: 4097 (0x1001) is the first "
 			"unassigned one");
 	if (mode->state == SPLICED_SET && (mode->number >= 3) != (kind != 0))
-		return refuse(
+		return refuse_address(
 			options, BLUETOOTH_OPTION_L2CAP_MODE,
 			kind ? "Low Energy supports le_flowctl and ext_flowctl"
 			     : "le_flowctl and ext_flowctl are only for Low Energy: set its address_type");
@@ -141,8 +141,8 @@ static int fill_hci(const struct spliced_options *options, struct sockaddr_hci *
 	bool is_monitor = bluetooth_row(options) == BLUETOOTH_MONITOR;
 
 	if (!is_monitor && number < 0)
-		return refuse(options, BLUETOOTH_OPTION_ADDRESS,
-			      "raw HCI needs the number of an adapter, such as hci0");
+		return refuse_address(options, BLUETOOTH_OPTION_ADDRESS,
+				      "raw HCI needs the number of an adapter, such as hci0");
 	*hci = (struct sockaddr_hci){.hci_family = AF_BLUETOOTH,
 				     .hci_dev = is_monitor ? HCI_DEV_NONE : (uint16_t)number,
 				     .hci_channel =

@@ -109,7 +109,7 @@ int ip_is_open(int fd)
 	return !ip_read_peer((const struct sockaddr *)&address, address_len, &own) && own.port;
 }
 
-static int refuse(const struct spliced_options *options, int option, int r)
+static int refuse_option(const struct spliced_options *options, int option, int r)
 {
 	SPLICED_ERROR(options, option, "cannot set \"%s\": %s",
 		      option < 0 ? "pktinfo" : ip_options[option].name, strerror(-r));
@@ -120,7 +120,7 @@ int ip_set(int fd, const struct spliced_options *options, int option, int level,
 	   int value)
 {
 	return setsockopt(fd, level, name, &value, sizeof value) < 0
-		       ? refuse(options, option, -errno)
+		       ? refuse_option(options, option, -errno)
 		       : 0;
 }
 

@@ -136,7 +136,7 @@ unsigned netlink_kinds(const struct spliced_options *options)
 	return kinds;
 }
 
-static int refuse(const struct spliced_options *options, const char *text)
+static int refuse_group(const struct spliced_options *options, const char *text)
 {
 	char known[512] = "";
 	size_t len = 0;
@@ -177,7 +177,7 @@ int netlink_check_groups(const struct spliced_options *options)
 	for (uint32_t i = 0; i < value->list_len; i++)
 		if (!number_of(value->list[i]) && protocol != NETLINK_GENERIC &&
 		    nflog_of(protocol, value->list[i]) < 0 && !find_group(protocol, value->list[i]))
-			return refuse(options, value->list[i]);
+			return refuse_group(options, value->list[i]);
 	if (value->list_len || protocol == NETLINK_USERSOCK ||
 	    spliced_value(options, NETLINK_OPTION_WRITE)->list_len)
 		return 0;

@@ -73,7 +73,7 @@ static int number_of(const char *text)
 		       : -1;
 }
 
-static int refuse(const struct spliced_options *options, const char *text)
+static int refuse_message_type(const struct spliced_options *options, const char *text)
 {
 	int protocol = options->row->protocol;
 
@@ -98,7 +98,7 @@ int netlink_check_write(const struct spliced_options *options)
 	for (uint32_t i = 0; i < value->list_len; i++)
 		if (number_of(value->list[i]) < 0 && !find_type(protocol, value->list[i]) &&
 		    (protocol != NETLINK_GENERIC || strlen(value->list[i]) >= GENL_NAMSIZ))
-			return refuse(options, value->list[i]);
+			return refuse_message_type(options, value->list[i]);
 	if (!value->list_len || !options->format)
 		return 0;
 	SPLICED_ERROR(options, NETLINK_OPTION_WRITE,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Pieces of the rooms session, dispatch and net that can be held in the hand: pipes, and what a
  * socket tells of its past. */
-#include "dispatch/own.h"
+#include "dispatch/own_sockets.h"
 #include "dispatch/peers.h"
 #include "dispatch/worker.h"
 #include "ledger/closing.h"
@@ -342,56 +342,56 @@ static bool own_is_whole(uint64_t key, const struct own_socket *own)
 
 static void *put_in(void *argument)
 {
-	struct own_table *table = argument;
+	struct own_sockets *table = argument;
 
 	for (uint64_t key = 2; key < OWN_KEYS; key++) {
 		struct own_socket own = own_of(key % 977 + 2);
 
-		own_add(table, key % 977 + 2, &own);
+		own_sockets_add(table, key % 977 + 2, &own);
 		if (key % 7 == 0)
-			own_remove(table, key % 977 + 2);
+			own_sockets_remove(table, key % 977 + 2);
 	}
 	return NULL;
 }
 
 START_TEST(own_sockets_are_found_whole_or_not_at_all)
 {
-	struct own_table table;
+	struct own_sockets table;
 	struct own_socket own;
 	pthread_t threads[2];
 
-	ck_assert_int_eq(own_init(&table, OWN_SESSIONS), 0);
+	ck_assert_int_eq(own_sockets_init(&table, OWN_SESSIONS), 0);
 	for (int i = 0; i < 2; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, put_in, &table), 0);
 	for (uint64_t key = 2; key < OWN_KEYS; key++)
-		if (own_find(&table, key % 977 + 2, &own))
+		if (own_sockets_find(&table, key % 977 + 2, &own))
 			ck_assert(own_is_whole(key % 977 + 2, &own));
 	for (int i = 0; i < 2; i++)
 		pthread_join(threads[i], NULL);
-	own_done(&table);
+	own_sockets_done(&table);
 }
 END_TEST
 
 START_TEST(own_sockets_of_the_last_are_known_and_the_oldest_give_way)
 {
-	struct own_table table;
+	struct own_sockets table;
 	struct own_socket own;
 	unsigned known = 0;
 
-	ck_assert_int_eq(own_init(&table, OWN_SESSIONS), 0);
+	ck_assert_int_eq(own_sockets_init(&table, OWN_SESSIONS), 0);
 	/* 0 and 1 are keys like others. */
 	for (uint64_t key = 0; key < 16L * OWN_SESSIONS; key++) {
 		own = own_of(key);
-		own_add(&table, key, &own);
-		ck_assert(own_find(&table, key, &own) && own_is_whole(key, &own));
+		own_sockets_add(&table, key, &own);
+		ck_assert(own_sockets_find(&table, key, &own) && own_is_whole(key, &own));
 	}
 	for (uint64_t key = 15L * OWN_SESSIONS; key < 16L * OWN_SESSIONS; key++)
-		known += own_find(&table, key, &own);
+		known += own_sockets_find(&table, key, &own);
 	ck_assert_uint_eq(known, OWN_SESSIONS);
-	ck_assert(!own_find(&table, 5, &own));
-	own_remove(&table, 16L * OWN_SESSIONS - 1);
-	ck_assert(!own_find(&table, 16L * OWN_SESSIONS - 1, &own));
-	own_done(&table);
+	ck_assert(!own_sockets_find(&table, 5, &own));
+	own_sockets_remove(&table, 16L * OWN_SESSIONS - 1);
+	ck_assert(!own_sockets_find(&table, 16L * OWN_SESSIONS - 1, &own));
+	own_sockets_done(&table);
 }
 END_TEST
 

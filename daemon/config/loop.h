@@ -1,7 +1,0 @@
-/* SPDX-License-Identifier: LGPL-2.1-or-later */
-#pragma once
-
-struct check;
-
-/* Reports routes whose targets lead back to them. 0 or -ENOMEM. */
-int loop_check(struct check *check);

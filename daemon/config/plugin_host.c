@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * What takes SPLICED_ERROR(). A callback says only which option of which endpoint is wrong; who
+ * listens on its thread knows the file and the line. A family has no way to keep what it was given,
+ * so what is set here needs to live for one call only.
+ */
+#include "config/plugin_host.h"
+
+#include "base/report.h"
+#include "config/check.h"
+
+#include <stdio.h>
+
+static _Thread_local struct {
+	const struct config *config;
+	const struct config_route *route;
+	const struct config_endpoint *endpoint;
+	const struct config_leg *leg;
+	struct report *report;
+} heard;
+
+static void hear_error(const struct spliced_options *options, int option, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+static void hear_error(const struct spliced_options *options, int option, const char *format, ...)
+{
+	struct place place;
+	char text[1024], where[320];
+	bool is_option;
+	va_list args;
+
+	if (!heard.report)
+		return;
+	is_option = option >= 0 && (uint32_t)option < options->n_values &&
+		    (uint32_t)option < heard.leg->options.n_values;
+	place = is_option ? heard.leg->values[option].place : heard.endpoint->place;
+	if (place.line == 0)
+		place = heard.endpoint->place;
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	report_add_at(heard.report, place_order(place), "%s: route %s: %s: %s",
+		      config_place_text(heard.config, place, where, sizeof(where)),
+		      heard.route->name,
+		      heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
+}
+
+const struct spliced_host plugin_host = {
+	.size = sizeof(plugin_host),
+	.abi_minor = SPLICED_ABI_MINOR,
+	.error = hear_error,
+};
+
+void config_hear(const struct config *config, const struct config_route *route,
+		 const struct config_endpoint *endpoint, const struct config_leg *leg,
+		 struct report *report)
+{
+	heard.config = config;
+	heard.route = route;
+	heard.endpoint = endpoint;
+	heard.leg = leg;
+	heard.report = report;
+}
+
+void config_hear_nothing(void)
+{
+	heard.report = NULL;
+}

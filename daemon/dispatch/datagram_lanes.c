@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Each message is offered to each member once at most, and what is passed on by one lane is not
+ * passed on by a second in the same call. */
+#include "dispatch/datagram_lanes.h"
+
+#include "config/config.h"
+#include "dispatch/chain.h"
+#include "dispatch/datagram.h"
+#include "dispatch/listener.h"
+#include "dispatch/peers.h"
+#include "dispatch/pool.h"
+#include "dispatch/target.h"
+#include "ledger/generation.h"
+#include "move/sink.h"
+#include "session/buffers.h"
+#include "session/direction.h"
+#include "session/lane.h"
+#include "session/pipe.h"
+#include "session/session.h"
+#include "session/tally.h"
+#include "session/thread.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { LANES_LOOKED_FOR = 64 };
+
+static uint32_t route_index(const struct datagram_front *front)
+{
+	return (uint32_t)(front->route - front->listener->generation->config->routes);
+}
+
+/* ---- lanes ---- */
+
+/* Under whose name a lane is found among the listener's peers. */
+static void lane_peer(uint32_t listener, uint32_t member, struct peer *ret)
+{
+	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+	*ret = (struct peer){.listener = listener, .address = &nobody, .reply_len = sizeof member};
+	memcpy(ret->reply, &member, sizeof member);
+}
+
+static struct session *find_lane(const struct datagram_front *front, uint32_t member)
+{
+	struct peer peer;
+
+	lane_peer(front->index, member, &peer);
+	return peers_find(front->thread, front->leg->family, &peer);
+}
+
+/* The lane of a member; where there is no place for another, one that there is. */
+static struct session *lane_of(const struct datagram_front *front, uint32_t member, enum drop *why)
+{
+	const struct address nobody = {.len = 0};
+	struct session *session = find_lane(front, member);
+	struct peer peer;
+
+	*why = DROPPED_NO_SESSION;
+	lane_peer(front->index, member, &peer);
+	if (!session)
+		session = datagram_begin(front, &peer, &nobody, NULL);
+	for (uint32_t i = 1; !session && i < front->route->n_targets && i < LANES_LOOKED_FOR; i++)
+		session = find_lane(front, (member + i) % front->route->n_targets);
+	if (!session || datagram_is_alive(session))
+		return session;
+	*why = DROPPED_UNREACHABLE;
+	return NULL;
+}
+
+/* To the member's lane, and what that one does not take to those of the members behind it that do
+ * not fail. One that is connected and has no room holds up what is meant for it. from: the lane
+ * that has them, or NULL. How many nobody takes; *why. */
+static unsigned offer(const struct datagram_front *front, const struct session *from,
+		      uint32_t member, const struct iovec *messages, unsigned count, enum drop *why)
+{
+	uint32_t members = front->route->n_targets, route = route_index(front);
+	unsigned left = count;
+
+	for (uint32_t i = 0; left && i < members && i < LANES_LOOKED_FOR; i++) {
+		uint32_t next = (member + i) % members;
+		struct session *session;
+
+		if ((from || i) &&
+		    target_fails(front->thread, front->listener->generation, route, next))
+			continue;
+		session = lane_of(front, next, why);
+		if (!session || session == from)
+			continue;
+		left = datagram_hand_in(front, session, messages + (count - left), left);
+		*why = DROPPED_UNREACHABLE;
+		if (left && datagram_is_alive(session) &&
+		    session_record(session)->state == SESSION_RELAYING) {
+			*why = DROPPED_OVERFLOW;
+			break;
+		}
+	}
+	return left;
+}
+
+/* ---- handing in ---- */
+
+/* What becomes of a message before it comes to a lane. */
+enum lane_verdict { LANE_TAKES, LANE_REFUSED, LANE_OWN };
+
+/* REFUSED: *why; OWN: one of our own sessions has sent it, and has one of its own here. */
+static enum lane_verdict judge(const struct datagram_front *front, const struct msghdr *header,
+			       enum drop *why)
+{
+	struct address address = {
+		.len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0};
+	struct chain chain;
+
+	memcpy(&address.storage, header->msg_name, address.len);
+	if (!datagram_admit(front, &address, &chain, why))
+		return LANE_REFUSED;
+	return chain.is_child ? LANE_OWN : LANE_TAKES;
+}
+
+/* Those of a batch that go by the same lane as the first of them. */
+static void hand_in_lane(const struct datagram_front *front, const uint32_t *members, int first,
+			 int n)
+{
+	struct buffers *buffers = front->thread->buffers;
+	enum drop why = DROPPED_UNREACHABLE;
+	unsigned count = 0;
+
+	for (int i = first; i < n; i++)
+		if (members[i] == members[first] && buffers->in_parts[i].iov_base) {
+			buffers->messages[count++] = buffers->in_parts[i];
+			buffers->in_parts[i].iov_base = NULL;
+		}
+	count = offer(front, NULL, members[first], buffers->messages, count, &why);
+	datagram_drop(front, why, count);
+}
+
+/* What no lane takes is done with first: a session that begins may take the place of another. */
+static void keep_for_lanes(const struct datagram_front *front, int i)
+{
+	struct buffers *buffers = front->thread->buffers;
+	enum drop why = DROPPED_NO_SESSION;
+
+	switch (judge(front, &buffers->in[i].msg_hdr, &why)) {
+	case LANE_TAKES:
+		return;
+	case LANE_REFUSED:
+		datagram_drop(front, why, 1);
+		break;
+	case LANE_OWN:
+		buffers->messages[0] = buffers->in_parts[i];
+		datagram_hand_in_run(front, datagram_find(front, &buffers->in[i].msg_hdr, &why),
+				     why, 1);
+		break;
+	}
+	buffers->in_parts[i].iov_base = NULL;
+}
+
+void datagram_lanes_hand_in(const struct datagram_front *front, int n)
+{
+	struct buffers *buffers = front->thread->buffers;
+	uint32_t members[BUFFERS_BATCH];
+
+	for (int i = 0; i < n; i++)
+		if (buffers->in_parts[i].iov_base)
+			keep_for_lanes(front, i);
+	pool_choose(front->thread, front->listener->generation, route_index(front), members,
+		    (unsigned)n);
+	for (int i = 0; i < n; i++)
+		if (buffers->in_parts[i].iov_base)
+			hand_in_lane(front, members, i, n);
+}
+
+bool datagram_lanes_take(const struct datagram_front *front, struct msghdr *header,
+			 const struct iovec *message, enum drop *why)
+{
+	struct session *session;
+	uint32_t member;
+
+	switch (judge(front, header, why)) {
+	case LANE_REFUSED:
+		return false;
+	case LANE_OWN:
+		session = datagram_find(front, header, why);
+		return session && !datagram_hand_in(front, session, message, 1);
+	case LANE_TAKES:
+		break;
+	}
+	pool_choose(front->thread, front->listener->generation, route_index(front), &member, 1);
+	return !offer(front, NULL, member, message, 1, why);
+}
+
+/* ---- passing on ---- */
+
+unsigned datagram_lanes_offer(const struct session *session, const struct iovec *messages,
+			      unsigned count)
+{
+	uint32_t index = session_record(session)->listener;
+	struct thread *thread = session->thread;
+	struct datagram_front front;
+	enum drop why;
+
+	if (thread->passes_on || !thread->listeners[index].thread)
+		return 0;
+	datagram_init(&front, thread, &thread->listeners[index], index);
+	if (!lanes_have(front.route))
+		return 0;
+	thread->passes_on = true;
+	count -= offer(&front, session, lane_member(session) + 1, messages, count, &why);
+	thread->passes_on = false;
+	return count;
+}
+
+/* Frames of which none has left yet. */
+static bool is_whole(const struct session *session)
+{
+	return session_record(session)->state == SESSION_CONNECTING ||
+	       session->direction[0].fill == session->put;
+}
+
+/* Takes off the pipe what is on its way elsewhere. */
+static void take_off(struct session *session, uint8_t *scratch, size_t bytes, unsigned messages)
+{
+	ssize_t n = bytes ? read(session_record(session)->direction[0].pipe, scratch, bytes) : 0;
+
+	tally_let_go(session, 0, messages);
+	session->direction[0].fill -= n > 0 ? (uint32_t)n : 0;
+	if (n != (ssize_t)bytes || !session->direction[0].fill)
+		direction_discard_pipe(session, 0);
+}
+
+/* So many messages of what waits, which begin at *at; ends[]: where each ends. */
+static unsigned take_messages(struct session *session, uint8_t *bytes, size_t n, size_t *at,
+			      struct iovec *messages, size_t *ends)
+{
+	unsigned count = 0;
+
+	while (count < BUFFERS_BATCH && sink_next_waiting(session, bytes, n, at, &messages[count]))
+		ends[count++] = *at;
+	return count;
+}
+
+static void pass_on(struct session *session)
+{
+	uint8_t *bytes = buffers_aside(session->thread->buffers);
+	struct iovec messages[BUFFERS_BATCH];
+	size_t ends[BUFFERS_BATCH], at = 0, done = 0;
+	unsigned count, taken, total = 0;
+	ssize_t n = pipe_look(&session->thread->pipes, session_record(session)->direction[0].pipe,
+			      session->direction[0].pipe_size, bytes, session->direction[0].fill);
+
+	do {
+		count = n > 0 ? take_messages(session, bytes, (size_t)n, &at, messages, ends) : 0;
+		taken = count ? datagram_lanes_offer(session, messages, count) : 0;
+		done = taken ? ends[taken - 1] : done;
+		total += taken;
+	} while (count && taken == count);
+	take_off(session, bytes, done, total);
+}
+
+bool datagram_lanes_pass_on(struct session *session)
+{
+	if (!lane_is(session) || !session->direction[0].fill)
+		return true;
+	if (!session->thread->passes_on && session->mover && is_whole(session) &&
+	    session->direction[0].fill <= BUFFERS_ASIDE)
+		pass_on(session);
+	return !session->direction[0].fill;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Bindings: what a listening socket is bound to without holding it. The file of a UNIX socket may
+ * be removed, or another put there; the interface that a socket is bound to may go, and come again
+ * as another. The socket still listens then, and nobody reaches it.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+struct config_leg;
+struct generation;
+struct ledger;
+struct ledger_listener;
+
+/* Notes the file of a socket that was just bound. */
+void binding_note(struct ledger_listener *record, const struct config_leg *leg);
+
+/* An open listener's record says what is waited for; 0: nothing. */
+void binding_wait(struct ledger *ledger, struct ledger_listener *record, int error);
+
+/* Looks at the places of some open listeners, at each call the next ones: the records of those
+ * whose place is lost say so (`waits`, an errno: ENOENT and ENOTDIR, the file or its directory is
+ * gone; EADDRINUSE, another stands there; ENODEV, the interface is gone), and listener_set_try()
+ * binds another socket for them. True: one has lost it since. */
+bool bindings_check(struct ledger *ledger, struct generation *newest);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Heartbeats: each thread of the worker counts its turns in the ledger; one that stands still
+ * belongs to a hung thread. */
+#pragma once
+
+#include <stdbool.h>
+
+struct ledger;
+
+enum {
+	HEARTBEAT_START_TICKS = 20, /* ... of a worker that has not begun yet */
+	HEARTBEAT_HANG_TICKS =
+		5, /* a heart that does not beat for so long belongs to a hung thread */
+	HEARTBEAT_STILL_TICKS = 2, /* ... and is not told to be alive after so many */
+};
+
+/* A worker is about to be started. */
+void heartbeat_forget(void);
+
+/* At each tick: whether a thread hangs, which is blamed. Ticks are our own: on a machine that stood
+ * still, so did we. */
+bool heartbeat_check(struct ledger *ledger);
+
+/* Whether all of them beat; one that misses a beat or two is nothing to be restarted for. */
+bool heartbeat_is_regular(const struct ledger *ledger);
