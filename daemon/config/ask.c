@@ -43,7 +43,7 @@ void ask_address(struct check *check, const struct config_route *route,
 	config_hear_nothing();
 	check->reader.errors += check->reader.report->count - before;
 	if (r < 0 && check->reader.report->count == before)
-		check_error(check, endpoint->place,
+		check_error(check, endpoint->location,
 			    "%s: family \"%s\" cannot make an address of this: %s", endpoint->key,
 			    leg->family->name, strerror((int)-r));
 	if (r >= 0 && !leg->host_name)

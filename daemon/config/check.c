@@ -3,21 +3,21 @@
 
 #include <stdarg.h>
 
-void check_error(struct check *check, struct place place, const char *format, ...)
+void check_error(struct check *check, struct location location, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	reader_verror(&check->reader, place, format, args);
+	reader_verror(&check->reader, location, format, args);
 	va_end(args);
 }
 
-void check_warning(struct check *check, struct place place, const char *format, ...)
+void check_warning(struct check *check, struct location location, const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	reader_vwarning(&check->reader, place, format, args);
+	reader_vwarning(&check->reader, location, format, args);
 	va_end(args);
 }
 

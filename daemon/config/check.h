@@ -24,17 +24,17 @@ struct check {
 	bool resolve_listeners;
 	bool names_may_wait; /* what is not known yet makes its route wait */
 	bool resolves_names; /* of a generation, where they are unknown */
-	bool generation;     /* what has no place is a default */
+	bool generation;     /* what has no location is a default */
 	struct answers
 		answers; /* of families, to what only a generation's reader keeps or has kept */
 };
 
 /* Reports "FILE:LINE: WHERE: ..." and counts it. */
-void check_error(struct check *check, struct place place, const char *format, ...)
+void check_error(struct check *check, struct location location, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Reports it as a warning: nothing is refused for it. */
-void check_warning(struct check *check, struct place place, const char *format, ...)
+void check_warning(struct check *check, struct location location, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Is a user, a group or a host that nobody knows now no error? What a generation names may not have

@@ -64,11 +64,11 @@ static void merge_routes(struct check *check, struct setting *routes, struct set
 		next = route->next;
 		route->next = NULL;
 		if (other) {
-			check_error(
-				check, route->place,
-				"route %s: the name is already used at %s; choose another one",
-				route->name,
-				config_place_text(check->config, other->place, text, sizeof(text)));
+			check_error(check, route->location,
+				    "route %s: the name is already used at %s; choose another one",
+				    route->name,
+				    config_location_text(check->config, other->location, text,
+							 sizeof(text)));
 			continue;
 		}
 		setting_append(routes, route);
@@ -81,7 +81,7 @@ static struct setting *open_routes(struct check *check, struct setting *root)
 	struct setting *routes = setting_find(root, "routes");
 
 	return routes ? routes
-		      : setting_add(check->scratch, root, SETTING_GROUP, "routes", root->place);
+		      : setting_add(check->scratch, root, SETTING_GROUP, "routes", root->location);
 }
 
 static void report_outermost(struct check *check, const struct setting *setting)
@@ -91,10 +91,10 @@ static void report_outermost(struct check *check, const struct setting *setting)
 	text_nearest_init(&nearest, setting->name);
 	text_nearest_offer(&nearest, "routes");
 	if (nearest.best)
-		check_error(check, setting->place, "unknown key \"%s\"; did you mean \"routes\"?",
-			    setting->name);
+		check_error(check, setting->location,
+			    "unknown key \"%s\"; did you mean \"routes\"?", setting->name);
 	else
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "\"%s\" belongs in the main file; this file may contain only routes",
 			    setting->name);
 }
@@ -108,14 +108,14 @@ static int add_route_tree(struct check *check, struct setting *root, struct sett
 	for (struct setting *setting = more->first; setting; setting = setting->next) {
 		if (stray_is_route(setting))
 			check_error(
-				check, setting->place,
+				check, setting->location,
 				"\"%s\" is a route; write it inside routes: { %s: { ... }; }; in this file, too",
 				setting->name, setting->name);
 		else if (strcmp(setting->name, "routes") != 0)
 			report_outermost(check, setting);
 		else if (setting->type != SETTING_GROUP)
 			check_error(
-				check, setting->place,
+				check, setting->location,
 				"routes is %s; it must be a group, such as routes: { NAME: { ... }; };",
 				setting_type_name(setting));
 		else if (routes->type == SETTING_GROUP)

@@ -14,13 +14,13 @@
  *   scheme.c            an endpoint string becomes the group of settings that means the same
  *   options.c, endpoint_legs.c
  *                       find each option's setting, value.c reads it by the row's type: a struct
- *                       config_value, with its place. What is not set comes from `defaults`
+ *                       config_value, with its location. What is not set comes from `defaults`
  *                       (route.c), else from the row's default
  *   ask.c               a family makes an address of its options; pair.c, conflict.c,
  *                       route_loop.c, limit.c, warning.c see what fits together
  *   route.c, frame.c    copy values into members of config_route and config_endpoint, for the data
  *                       path
- *   print.c             the canonical text, one setting a line, with a place for each line;
+ *   print.c             the canonical text, one setting a line, with a location for each line;
  *                       config_generation.c writes both into a sealed memfd. A worker reads that
  *                       text in the same way, with ask.c's questions answered from it
  *   use                 the data path: route->idle_timeout; a family's callback: value number N of
@@ -28,7 +28,7 @@
  */
 #pragma once
 
-#include "language/place.h"
+#include "language/location.h"
 #include "net/address.h"
 #include "net/family.h"
 
@@ -41,7 +41,7 @@ struct report;
 
 struct config_value {
 	struct spliced_value value; /* first: plugins walk values by stride */
-	struct place place;
+	struct location location;
 	bool inherited; /* from `defaults` */
 };
 
@@ -127,7 +127,7 @@ enum config_overflow {
 enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
 
 struct config_endpoint {
-	struct place place;
+	struct location location;
 	enum spliced_role role;
 	const char *key;    /* of its list: "listen", "dial", "target" */
 	const char *family; /* as said: a family's name, or IP_NAME */
@@ -153,7 +153,7 @@ enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
 /* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers;
  * UNKNOWN: one that nobody knows yet. */
 struct config_rule {
-	struct place place;
+	struct location location;
 	char *text; /* as written */
 	enum config_rule_kind kind;
 	const struct family *family; /* RULE_ADDRESS */
@@ -163,7 +163,7 @@ struct config_rule {
 
 struct config_route {
 	char *name;
-	struct place place;
+	struct location location;
 	struct config_value
 		values[ROUTE_OPTIONS]; /* the route's own, else from defaults, else the default */
 	struct config_endpoint *listen;
@@ -197,7 +197,7 @@ struct config_route {
 };
 
 struct config {
-	struct place_files files;
+	struct location_files files;
 	struct config_value daemon[DAEMON_OPTIONS];
 	struct config_route *routes; /* in the order of the files */
 	unsigned n_routes;
@@ -223,12 +223,12 @@ struct config_source {
  * error *ret is untouched. (config_read() is libconfig's.) */
 int config_load(const struct config_source *source, struct config **ret, struct report *report);
 
-/* Writes config as a generation into an empty memfd, and reads it back: same values, same places.
- * Writing asks the families what reading would ask of them, and adds their answers; reading then
- * runs none of their code. A generation may lack the answers (0.2.0 wrote none), or have those of
- * another release: config_answer_generation() copies it into the empty memfd `to` with new ones,
- * asked here; to -1: only whether that can be done. 0 or negative errno, with what is wrong in
- * report. */
+/* Writes config as a generation into an empty memfd, and reads it back: same values, same
+ * locations. Writing asks the families what reading would ask of them, and adds their answers;
+ * reading then runs none of their code. A generation may lack the answers (0.2.0 wrote none), or
+ * have those of another release: config_answer_generation() copies it into the empty memfd `to`
+ * with new ones, asked here; to -1: only whether that can be done. 0 or negative errno, with what
+ * is wrong in report. */
 int config_write_generation(const struct config *config, struct families *families, int fd,
 			    struct report *report);
 int config_answer_generation(int fd, struct families *families, int to, struct report *report);
@@ -245,8 +245,8 @@ int config_print(const struct config *config, FILE *file);
 
 /*
  * Callbacks of a leg's family say what is wrong by SPLICED_ERROR(). On this thread, from
- * config_hear() to config_hear_nothing(), it goes to report, behind the place of the option and the
- * route's name; otherwise nowhere. config_load() does this itself; whoever calls prepare() or
+ * config_hear() to config_hear_nothing(), it goes to report, behind the location of the option and
+ * the route's name; otherwise nowhere. config_load() does this itself; whoever calls prepare() or
  * bound() does it around them.
  */
 void config_hear(const struct config *config, const struct config_route *route,
@@ -264,11 +264,11 @@ bool config_can_read(const char *path);
 /* Frees it. Takes NULL, returns NULL. */
 struct config *config_free(struct config *config);
 
-/* "FILE:LINE" of a place, into text. Returns text. */
-static inline const char *config_place_text(const struct config *config, struct place place,
-					    char *text, size_t size)
+/* "FILE:LINE" of a location, into text. Returns text. */
+static inline const char *config_location_text(const struct config *config,
+					       struct location location, char *text, size_t size)
 {
-	return place_text(&config->files, place, text, size);
+	return location_text(&config->files, location, text, size);
 }
 
 /* Prints what a family takes (name NULL: every family found), for people or as JSON. 0 or negative

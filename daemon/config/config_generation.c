@@ -2,8 +2,8 @@
 /*
  * A configuration in a memfd: the canonical text, and for each of its lines where the operator
  * wrote it. Whoever gets the descriptor reads it as any other file, through libconfig and all
- * checks, so that a newer daemon reads what an older one wrote; only the places are translated.
- * What has no place is a default.
+ * checks, so that a newer daemon reads what an older one wrote; only the locations are translated.
+ * What has no location is a default.
  */
 #include "base/arena.h"
 #include "config/build.h"
@@ -26,7 +26,7 @@
 #include <xxhash.h>
 
 /* Then, since version 2, the length of the answers; the files' names, each with its NUL; n_lines
- * places; the text; the answers. */
+ * locations; the text; the answers. */
 struct header {
 	char magic[16];
 	uint32_t version;
@@ -90,7 +90,7 @@ static int print_body(const struct config *config, FILE *file, struct header *he
 		fwrite(config->files.names[i], strlen(config->files.names[i]) + 1, 1, file);
 	before = ftell(file);
 	if (r == 0) {
-		fwrite(lines->places, sizeof(*lines->places), lines->n, file);
+		fwrite(lines->locations, sizeof(*lines->locations), lines->n, file);
 		fwrite(text, 1, (size_t)after, file);
 		header->files_len = (uint64_t)before;
 		header->text_len = (uint64_t)after;
@@ -143,9 +143,9 @@ static int read_at(int fd, off_t at, void *bytes, size_t len)
 static bool is_sound(const struct header *header, size_t len)
 {
 	return memcmp(header->magic, magic, sizeof(magic)) == 0 && header->files_len <= len &&
-	       header->n_lines <= len / sizeof(struct place) && header->text_len <= len &&
+	       header->n_lines <= len / sizeof(struct location) && header->text_len <= len &&
 	       header->answers_len <= len &&
-	       header->files_len + header->n_lines * sizeof(struct place) + header->text_len +
+	       header->files_len + header->n_lines * sizeof(struct location) + header->text_len +
 			       header->answers_len ==
 		       len;
 }
@@ -210,8 +210,9 @@ static int add_files(struct check *check, const struct header *header, const cha
 static int check_body(struct check *check, const struct body *body, bool daemon_only)
 {
 	const struct header *header = &body->header;
-	const char *text = body->bytes + header->files_len + header->n_lines * sizeof(struct place);
-	struct place *places;
+	const char *text =
+		body->bytes + header->files_len + header->n_lines * sizeof(struct location);
+	struct location *locations;
 	struct source source;
 	struct setting *root = NULL;
 	int r;
@@ -219,11 +220,11 @@ static int check_body(struct check *check, const struct body *body, bool daemon_
 	r = add_files(check, header, body->bytes);
 	if (r < 0)
 		return r;
-	places = arena_take(check->scratch, header->n_lines, sizeof(*places));
-	if (!places)
+	locations = arena_take(check->scratch, header->n_lines, sizeof(*locations));
+	if (!locations)
 		return -ENOMEM;
-	memcpy(places, body->bytes + header->files_len, header->n_lines * sizeof(*places));
-	r = source_read_text(&source, &check->reader, text, header->text_len, places,
+	memcpy(locations, body->bytes + header->files_len, header->n_lines * sizeof(*locations));
+	r = source_read_text(&source, &check->reader, text, header->text_len, locations,
 			     header->n_lines);
 	if (r == 0)
 		r = parse_source(&check->reader, &source, &root);

@@ -120,11 +120,12 @@ static void report(struct check *check, const struct listener *first, const stru
 {
 	char text[320];
 
-	check_error(check, second->endpoint->place,
-		    "route %s: %s is already used by the listener of route %s at %s; change one of "
-		    "them",
-		    second->route->name, second->endpoint->text, first->route->name,
-		    config_place_text(check->config, first->endpoint->place, text, sizeof(text)));
+	check_error(
+		check, second->endpoint->location,
+		"route %s: %s is already used by the listener of route %s at %s; change one of "
+		"them",
+		second->route->name, second->endpoint->text, first->route->name,
+		config_location_text(check->config, first->endpoint->location, text, sizeof(text)));
 }
 
 /* In the order of the file; once for the two legs of `ip`. */

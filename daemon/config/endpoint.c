@@ -43,11 +43,11 @@ static int read_common(struct check *check, struct setting *group, struct config
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
 	r = options_read(check, &table, group, endpoint->values);
 	if (r == 0 && endpoint->role != SPLICED_LISTEN && endpoint->values[ENDPOINT_FD].value.text)
-		check_error(check, endpoint->values[ENDPOINT_FD].place,
+		check_error(check, endpoint->values[ENDPOINT_FD].location,
 			    "%sfd is a listening socket; use an address for a target",
 			    table.prefix);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
-		check_error(check, name->place, "%sname is empty; set a name, or omit it",
+		check_error(check, name->location, "%sname is empty; set a name, or omit it",
 			    table.prefix);
 	return r;
 }
@@ -80,10 +80,10 @@ static int open_group(struct check *check, const char *key, struct setting *sett
 	else if (setting->type == SETTING_STRING)
 		return scheme_split(check, setting, group, address);
 	else if (setting->type == SETTING_NUMBER && setting->number > 0 && setting->number < 65536)
-		check_error(check, setting->place, "%s is a number; write \"tcp://%s:%d\"", key,
+		check_error(check, setting->location, "%s is a number; write \"tcp://%s:%d\"", key,
 			    strcmp(key, "listen") == 0 ? "" : "localhost", (int)setting->number);
 	else
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s is %s; it must be an endpoint: a group, or a string such as "
 			    "\"tcp://localhost:80\"",
 			    key, setting_type_name(setting));
@@ -156,7 +156,7 @@ static int add_divided(struct check *check, struct list *list,
 static int read_one(struct check *check, struct list *list, struct setting *setting)
 {
 	struct config_endpoint endpoint = {
-		.place = setting->place, .role = list->role, .key = list->key};
+		.location = setting->location, .role = list->role, .key = list->key};
 	unsigned errors = check->reader.errors;
 	const char *address;
 	struct setting *group;
@@ -179,12 +179,12 @@ static int read_all(struct check *check, struct list *list, struct setting *sett
 	if (setting->type != SETTING_LIST)
 		return read_one(check, list, setting);
 	if (setting->brackets && setting->n > 0) {
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s is a list in [ ]; write several endpoints in ( )", list->key);
 		return 0;
 	}
 	if (setting->n == 0)
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s is an empty list; it must contain an endpoint", list->key);
 	for (struct setting *element = setting->first; element && r == 0; element = element->next)
 		r = read_one(check, list, element);
@@ -198,7 +198,7 @@ static void check_types(struct check *check, const struct list *list)
 	for (unsigned i = 1; i < list->n; i++)
 		if (list->endpoints[i].legs[0].row->type != type)
 			check_error(
-				check, list->endpoints[i].place,
+				check, list->endpoints[i].location,
 				"%s %s is %s, the first in the list is %s; all endpoints of a list "
 				"must have the same type: divide "
 				"the route",
@@ -231,12 +231,12 @@ static int check_names(struct check *check, const struct list *list)
 		const struct config_endpoint *other = find_name(list, &index, name, hash);
 
 		if (other)
-			check_error(
-				check, list->endpoints[i].place,
-				"%s \"%s\" has the same name as the one at %s; set another "
-				"name",
-				list->key, name,
-				config_place_text(check->config, other->place, text, sizeof(text)));
+			check_error(check, list->endpoints[i].location,
+				    "%s \"%s\" has the same name as the one at %s; set another "
+				    "name",
+				    list->key, name,
+				    config_location_text(check->config, other->location, text,
+							 sizeof(text)));
 		else
 			r = index_add(&index, hash, i);
 	}

@@ -60,13 +60,13 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 	}
 	r = value_set_default(check->arena, option, &value->value);
 	if (r == -EINVAL)
-		check_error(check, endpoint->place,
+		check_error(check, endpoint->location,
 			    "family \"%s\": the default of \"%s\" is not one of its values; "
 			    "this is a bug in the plugin",
 			    endpoint->family, option->name);
 	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) &&
 	    !repeated && !unknown_means(endpoint, group, option->name))
-		check_error(check, endpoint->place, "%s is missing; it must be %s", key,
+		check_error(check, endpoint->location, "%s is missing; it must be %s", key,
 			    expect_text(option, (char[640]){""}, 640));
 	return r == -ENOMEM ? r : 0;
 }
@@ -147,7 +147,7 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	if (r < 0)
 		return 0; /* reported */
 	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
-		check_error(check, value->place.line ? value->place : endpoint->place,
+		check_error(check, value->location.line ? value->location : endpoint->location,
 			    "%s.%s is empty; a %s needs the name or address of a machine",
 			    endpoint->key, leg->family->options[leg->family->host_option].name,
 			    schema_endpoint_noun(endpoint->key));
@@ -179,7 +179,7 @@ static void drop_unresolved(struct check *check, struct config_route *route,
 	if (n == 0 && check_may_wait(check))
 		route->waits_for_hosts = true;
 	else if (n == 0)
-		check_error(check, endpoint->place,
+		check_error(check, endpoint->location,
 			    "listen: \"%s\" does not resolve now; write a number, or an address "
 			    "that this machine has",
 			    endpoint->legs[0].host_name);

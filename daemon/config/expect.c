@@ -270,24 +270,24 @@ void expect_report(struct check *check, const struct spliced_option *option, con
 	for (int i = 0; setting->text && option->words && option->words[i]; i++)
 		text_nearest_offer(&nearest, option->words[i]);
 	if (r == -EILSEQ)
-		check_error(check, setting->place, "%s is %s; it contains bytes that are not UTF-8",
-			    key, shown);
+		check_error(check, setting->location,
+			    "%s is %s; it contains bytes that are not UTF-8", key, shown);
 	else if (unit)
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s is %s (without a unit: %s); it must be %s: did you mean \"%s\"?",
 			    key, shown, option->type == SPLICED_DURATION ? "seconds" : "bytes",
 			    expect_text(option, expected, sizeof(expected)), unit);
 	else if (option->type == SPLICED_HOST && setting->text &&
 		 find_host_fault(shown_text(setting, expected, sizeof(expected)), remedy,
 				 sizeof(remedy)))
-		check_error(check, setting->place, "%s is %s; %s", key, shown, remedy);
+		check_error(check, setting->location, "%s is %s; %s", key, shown, remedy);
 	else if (r == -ENODEV)
-		check_error(check, setting->place, "%s is %s; there is no such interface here", key,
-			    shown);
+		check_error(check, setting->location, "%s is %s; there is no such interface here",
+			    key, shown);
 	else if (nearest.best)
-		check_error(check, setting->place, "%s is %s; did you mean \"%s\"?", key, shown,
+		check_error(check, setting->location, "%s is %s; did you mean \"%s\"?", key, shown,
 			    nearest.best);
 	else
-		check_error(check, setting->place, "%s is %s; it must be %s", key, shown,
+		check_error(check, setting->location, "%s is %s; it must be %s", key, shown,
 			    expect_text(option, expected, sizeof(expected)));
 }

@@ -49,7 +49,7 @@ static void report_format(struct check *check, const struct config_endpoint *end
 		text_nearest_offer(&nearest, name);
 		len += (size_t)snprintf(known + len, sizeof(known) - len, ", %s", name);
 	}
-	check_error(check, value->place,
+	check_error(check, value->location,
 		    "%s.format is \"%s\"; %s%s%s%s sockets of family \"%s\" have: %s",
 		    endpoint->key, value->value.text, nearest.best ? "did you mean \"" : "",
 		    nearest.best ? nearest.best : "", nearest.best ? "\"? " : "",
@@ -85,19 +85,19 @@ static void check_framing(struct check *check, const struct config_endpoint *end
 	int64_t least = (int64_t)FRAMES_BUFFERED * endpoint->max_frame;
 
 	if (leg->row->capabilities & SPLICED_BOUNDARIES)
-		check_error(check, endpoint->values[ENDPOINT_FRAMING].place,
+		check_error(check, endpoint->values[ENDPOINT_FRAMING].location,
 			    "%s.framing: a %s socket preserves message boundaries "
 			    "itself; remove it, framing is for streams",
 			    endpoint->key, family_type_name(leg->row->type));
 	else if (endpoint->framing == SPLICED_FRAMING_AUTO && endpoint->role != SPLICED_LISTEN)
 		check_error(
-			check, endpoint->values[ENDPOINT_FRAMING].place,
+			check, endpoint->values[ENDPOINT_FRAMING].location,
 			"%s.framing is \"auto\", which is only for listeners: it depends on what the client sends; use \"octet-count\" or \"line\"",
 			endpoint->key);
 	else if (endpoint->framing != SPLICED_FRAMING_NONE &&
 		 rcvbuf->value.state != SPLICED_UNSET && rcvbuf->value.number < least)
 		check_error(
-			check, rcvbuf->place,
+			check, rcvbuf->location,
 			"%s.rcvbuf is too small for the framing; it must be at least four times "
 			"max_frame, %lld bytes",
 			endpoint->key, (long long)least);
@@ -113,12 +113,12 @@ static void read_reply_from(struct check *check, struct config_endpoint *endpoin
 		return;
 	endpoint->reply_from = (enum config_reply_from)value->value.number;
 	if (strcmp(endpoint->key, "target") != 0)
-		check_error(check, value->place, "%s.reply_from is only for targets; remove it",
+		check_error(check, value->location, "%s.reply_from is only for targets; remove it",
 			    endpoint->key);
 	else if (!(capabilities & SPLICED_CONNECTIONLESS) ||
 		 capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS))
 		check_error(
-			check, value->place,
+			check, value->location,
 			"%s.reply_from is only for UDP; other sockets receive only from their target; remove it",
 			endpoint->key);
 }
@@ -140,13 +140,13 @@ void frame_check_replies(struct check *check, const struct config_endpoint *endp
 	if (endpoint->n_legs && endpoint->reply_from == REPLY_FROM_HOST &&
 	    address_is_multicast(&endpoint->legs[0].address))
 		check_error(
-			check, value->place,
+			check, value->location,
 			"%s.reply_from is \"host\", but the target is a multicast group, which sends no replies itself; use \"any\"",
 			endpoint->key);
 	else if (endpoint->n_legs && endpoint->reply_from != REPLY_FROM_TARGET &&
 		 sends_from_port(&endpoint->legs[0]))
 		check_error(
-			check, value->place,
+			check, value->location,
 			"%s.reply_from is \"any\", but no reply arrives at a port set by \"source\"; remove one of them",
 			endpoint->key);
 }

@@ -89,10 +89,10 @@ uint32_t limit_count_listeners(const struct config *config)
 
 /* Says it once, where the first stands that is too many. */
 static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most,
-		  struct place place, const char *what, const char *remedy)
+		  struct location location, const char *what, const char *remedy)
 {
 	if (*sum <= most && *sum + more > most)
-		check_error(check, place, "more than %u %s; %s", most, what, remedy);
+		check_error(check, location, "more than %u %s; %s", most, what, remedy);
 	*sum += more;
 }
 
@@ -112,25 +112,25 @@ static void count_route(struct count *counts, const struct config_route *route)
 	char raise[96];
 
 	snprintf(raise, sizeof(raise), "raise it (%s), or remove some", limit_remedy());
-	count(check, &counts->routes, 1, LIMIT_ROUTES, route->place, "routes", instance);
+	count(check, &counts->routes, 1, LIMIT_ROUTES, route->location, "routes", instance);
 	for (unsigned i = 0; i < route->n_targets; i++)
-		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].place, "targets",
-		      instance);
+		count(check, &counts->targets, 1, LIMIT_TARGETS, route->targets[i].location,
+		      "targets", instance);
 	for (unsigned i = 0; i < route->n_dial; i++)
-		count(check, &counts->targets, 1, LIMIT_TARGETS, route->dial[i].place, "targets",
+		count(check, &counts->targets, 1, LIMIT_TARGETS, route->dial[i].location, "targets",
 		      instance);
 	for (unsigned i = 0; i < route->n_listen && route->enabled; i++) {
 		uint32_t before = counts->listeners;
 
 		count(check, &counts->listeners, route->listen[i].n_legs, LIMIT_LISTENERS,
-		      route->listen[i].place, "listeners", instance);
+		      route->listen[i].location, "listeners", instance);
 		count(check, &before, route->listen[i].n_legs, counts->sockets,
-		      route->listen[i].place, "listeners, the limit of RLIMIT_NOFILE", raise);
+		      route->listen[i].location, "listeners, the limit of RLIMIT_NOFILE", raise);
 		/* What is wrong with an endpoint has been said; its family need not make sense of
 		 * it. */
 		if (!check->reader.errors)
 			count(check, &counts->companions, count_companions(&route->listen[i]),
-			      LIMIT_COMPANIONS, route->listen[i].place,
+			      LIMIT_COMPANIONS, route->listen[i].location,
 			      "listeners with a companion process", instance);
 	}
 }

@@ -68,10 +68,11 @@ void options_report_key(struct check *check, const struct setting *setting, cons
 			const char *nearest, const char *manual)
 {
 	if (nearest)
-		check_error(check, setting->place, "unknown key \"%s%s\"; did you mean \"%s%s\"?",
-			    prefix, setting->name, prefix, nearest);
+		check_error(check, setting->location,
+			    "unknown key \"%s%s\"; did you mean \"%s%s\"?", prefix, setting->name,
+			    prefix, nearest);
 	else
-		check_error(check, setting->place, "unknown key \"%s%s\"; %s", prefix,
+		check_error(check, setting->location, "unknown key \"%s%s\"; %s", prefix,
 			    setting->name, manual);
 }
 
@@ -151,7 +152,7 @@ static void report_level(struct check *check, const struct options_table *table,
 				table->manual);
 		} else if (is_group_name(table, prefix, setting->name)) {
 			if (setting->type != SETTING_GROUP && !setting->damaged)
-				check_error(check, setting->place,
+				check_error(check, setting->location,
 					    "%s%s is %s; it must be a group, such as %s: { ... };",
 					    prefix, setting->name, setting_type_name(setting),
 					    setting->name);

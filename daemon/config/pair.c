@@ -44,7 +44,7 @@ static bool check_streams(struct check *check, const struct config_endpoint *fro
 
 	if (!front->framing == !target->framing)
 		return true;
-	check_error(check, one->values[ENDPOINT_FRAMING].place,
+	check_error(check, one->values[ENDPOINT_FRAMING].location,
 		    "%s.framing is set on only one of two streams, and has no effect; remove "
 		    "it, or set one on %s, too",
 		    one->key, other->key);
@@ -60,7 +60,7 @@ static bool check_framing(struct check *check, const struct config_endpoint *str
 
 	if (stream->framing || (!outward && !inward))
 		return true;
-	check_error(check, stream->place,
+	check_error(check, stream->location,
 		    "%s is a stream and %s carries messages, so the stream needs a framing; set "
 		    "framing = %s",
 		    stream->key, message->key, choices);
@@ -72,7 +72,7 @@ static bool check_legs(struct check *check, const struct config_endpoint *front,
 		       const struct config_leg *to)
 {
 	if (config_is_receive_only(front, from) && config_is_receive_only(target, to)) {
-		check_error(check, target->place,
+		check_error(check, target->location,
 			    "neither %s nor %s can be sent to, so no traffic is possible; use "
 			    "another target",
 			    front->key, target->key);
@@ -114,12 +114,12 @@ static void check_settings(struct check *check, struct config_route *route,
 		is_message(&front->legs[0]) || is_message(&target->legs[0]) || front->framing;
 
 	if (is_misplaced(replies, is_datagram(front)))
-		check_error(check, replies->place,
+		check_error(check, replies->location,
 			    "replies is only for datagram sessions, and %s has none; "
 			    "remove it",
 			    front->key);
 	if (is_misplaced(overflow, has_messages))
-		check_error(check, overflow->place,
+		check_error(check, overflow->location,
 			    "overflow is only for messages; this route forwards streams, which are "
 			    "always held back; remove it");
 }

@@ -24,7 +24,7 @@ static void hear_error(const struct spliced_options *options, int option, const 
 
 static void hear_error(const struct spliced_options *options, int option, const char *format, ...)
 {
-	struct place place;
+	struct location location;
 	char text[1024], where[320];
 	bool is_option;
 	va_list args;
@@ -33,14 +33,14 @@ static void hear_error(const struct spliced_options *options, int option, const 
 		return;
 	is_option = option >= 0 && (uint32_t)option < options->n_values &&
 		    (uint32_t)option < heard.leg->options.n_values;
-	place = is_option ? heard.leg->values[option].place : heard.endpoint->place;
-	if (place.line == 0)
-		place = heard.endpoint->place;
+	location = is_option ? heard.leg->values[option].location : heard.endpoint->location;
+	if (location.line == 0)
+		location = heard.endpoint->location;
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	report_add_at(heard.report, place_order(place), "%s: route %s: %s: %s",
-		      config_place_text(heard.config, place, where, sizeof(where)),
+	report_add_at(heard.report, location_order(location), "%s: route %s: %s: %s",
+		      config_location_text(heard.config, location, where, sizeof(where)),
 		      heard.route->name,
 		      heard.endpoint->role == SPLICED_LISTEN ? "listen" : "target", text);
 }

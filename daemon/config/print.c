@@ -4,7 +4,7 @@
  * as the same config again; `defaults`, `lists`, endpoint strings, users' names are resolved in it.
  * Of an endpoint's options it says those that were set: a default is the family's to change.
  *
- * One setting a line is what a generation's places rest on.
+ * One setting a line is what a generation's locations rest on.
  */
 #include "config/print.h"
 
@@ -26,26 +26,27 @@ struct printer {
 	bool no_memory;
 };
 
-static const struct place nowhere;
+static const struct location nowhere;
 
-static void begin_line(struct printer *printer, struct place place)
+static void begin_line(struct printer *printer, struct location location)
 {
 	struct print_lines *lines = printer->lines;
 
 	fprintf(printer->file, "%*s", 2 * (int)printer->indent, "");
 	if (!lines || printer->no_memory)
 		return;
-	lines->places = arena_grow(lines->arena, lines->places, lines->n, sizeof(*lines->places));
-	if (lines->places)
-		lines->places[lines->n++] = place;
+	lines->locations =
+		arena_grow(lines->arena, lines->locations, lines->n, sizeof(*lines->locations));
+	if (lines->locations)
+		lines->locations[lines->n++] = location;
 	else
 		printer->no_memory = true;
 }
 
-static void open_group(struct printer *printer, struct place place, const char *name, int len,
+static void open_group(struct printer *printer, struct location location, const char *name, int len,
 		       char bracket)
 {
-	begin_line(printer, place);
+	begin_line(printer, location);
 	fprintf(printer->file, bracket == '{' ? "%.*s: %c\n" : "%.*s = %c\n", len, name, bracket);
 	printer->indent++;
 }
@@ -60,7 +61,7 @@ static void close_group(struct printer *printer, const char *end)
 static void print_option(struct printer *printer, const struct spliced_option *option,
 			 const char *name, const struct config_value *value)
 {
-	begin_line(printer, value->place);
+	begin_line(printer, value->location);
 	fprintf(printer->file, "%s = ", name);
 	value_print(printer->file, option, &value->value);
 	fputs(";\n", printer->file);
@@ -93,10 +94,10 @@ static void print_table(struct printer *printer, const struct spliced_option *op
 		close_group(printer, "};");
 }
 
-static void print_word(struct printer *printer, struct place place, const char *name,
+static void print_word(struct printer *printer, struct location location, const char *name,
 		       const char *text)
 {
-	begin_line(printer, place);
+	begin_line(printer, location);
 	fprintf(printer->file, "%s = ", name);
 	value_print_string(printer->file, text);
 	fputs(";\n", printer->file);
@@ -121,13 +122,13 @@ static void print_endpoint(struct printer *printer, const struct config_endpoint
 {
 	const struct spliced_row *row = endpoint->legs[0].row;
 
-	begin_line(printer, endpoint->place);
+	begin_line(printer, endpoint->location);
 	fputs("{\n", printer->file);
 	printer->indent++;
-	print_word(printer, endpoint->place, "family", endpoint->family);
-	print_word(printer, endpoint->place, "type", family_type_name(row->type));
+	print_word(printer, endpoint->location, "family", endpoint->family);
+	print_word(printer, endpoint->location, "type", family_type_name(row->type));
 	if (row->name && !family_option(endpoint->legs[0].family, "protocol"))
-		print_word(printer, endpoint->place, "protocol", row->name);
+		print_word(printer, endpoint->location, "protocol", row->name);
 	for (unsigned i = 0; i < endpoint->n_legs; i++)
 		print_leg(printer, endpoint, &endpoint->legs[i]);
 	print_table(printer, schema_endpoint, ENDPOINT_OPTIONS, endpoint->values);
@@ -151,7 +152,7 @@ static bool is_same_word(const struct config_rule *a, const struct config_rule *
 
 static void print_rule(struct printer *printer, const struct config_rule *rule, bool is_last)
 {
-	begin_line(printer, rule->place);
+	begin_line(printer, rule->location);
 	if (rule->kind == RULE_ADDRESS || rule->kind == RULE_UNKNOWN)
 		value_print_string(printer->file, rule->text);
 	else
@@ -177,7 +178,7 @@ static void print_rules(struct printer *printer, const char *key, const struct c
 
 static void print_route(struct printer *printer, const struct config_route *route)
 {
-	open_group(printer, route->place, route->name, (int)strlen(route->name), '{');
+	open_group(printer, route->location, route->name, (int)strlen(route->name), '{');
 	print_table(printer, schema_route, ROUTE_OPTIONS, route->values);
 	if (route->n_listen)
 		print_endpoints(printer, "listen", route->listen, route->n_listen);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The canonical text with the place of each of its lines. */
+/* The canonical text with the location of each of its lines. */
 #pragma once
 
 #include "config/config.h"
@@ -7,8 +7,8 @@
 struct arena;
 
 struct print_lines {
-	struct arena *arena;  /* of places */
-	struct place *places; /* [line - 1]: where the setting of that line was written; 0: a
+	struct arena *arena;	    /* of locations */
+	struct location *locations; /* [line - 1]: where the setting of that line was written; 0: a
 					default, or none */
 	size_t n;
 };

@@ -47,26 +47,26 @@ static void check_names(struct check *check)
 
 	if (path->value.text && *path->value.text != '/')
 		check_error(
-			check, path->place,
+			check, path->location,
 			"control.path is \"%s\"; it must be an absolute path, not an abstract name",
 			path->value.text);
 	else if (path->value.text &&
 		 strlen(path->value.text) >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
-		check_error(check, path->place,
+		check_error(check, path->location,
 			    "control.path has %zu bytes; the path of a socket has at most %zu",
 			    strlen(path->value.text),
 			    sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1);
 	if (dir->value.text && *dir->value.text != '/')
-		check_error(check, dir->place, "plugin_dir is \"%s\"; it must be an absolute path",
-			    dir->value.text);
+		check_error(check, dir->location,
+			    "plugin_dir is \"%s\"; it must be an absolute path", dir->value.text);
 	if (user->value.state == SPLICED_SET && !getpwnam(user->value.text))
-		check_error(check, user->place, "user is \"%s\"; there is no such user",
+		check_error(check, user->location, "user is \"%s\"; there is no such user",
 			    user->value.text);
 	for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
 		const struct config_value *group = &values[groups[i]];
 
 		if (group->value.state == SPLICED_SET && !getgrnam(group->value.text))
-			check_error(check, group->place, "%s is \"%s\"; there is no such group",
+			check_error(check, group->location, "%s is \"%s\"; there is no such group",
 				    schema_daemon[groups[i]].name, group->value.text);
 	}
 }
@@ -79,7 +79,7 @@ static int check_daemon(struct check *check, struct setting *root)
 	check->reader.where = "daemon";
 	if (group && group->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "daemon is %s; it must be a group: daemon: { ... };",
 			    setting_type_name(group));
 	} else if (group) {
@@ -117,7 +117,7 @@ static int check_routes(struct check *check, struct setting *group,
 	int r = 0;
 
 	if (group->type != SETTING_GROUP) {
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "routes is %s; it must be a group, such as routes: { NAME: { ... }; };",
 			    setting_type_name(group));
 		return 0;

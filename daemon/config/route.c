@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Routes: their own options, endpoints, rules, and what they take from `defaults`. A setting that
- * came from there keeps the place where it is written there.
+ * came from there keeps the location where it is written there.
  */
 #include "config/route.h"
 
@@ -40,7 +40,7 @@ int route_read_defaults(struct check *check, struct setting *group, struct route
 
 	if (group->type != SETTING_GROUP) {
 		check->reader.where = NULL;
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "defaults is %s; it must be a group: defaults: { ... };",
 			    setting_type_name(group));
 		return 0;
@@ -54,7 +54,7 @@ int route_read_defaults(struct check *check, struct setting *group, struct route
 		const struct setting *setting = setting_take(group, *key);
 
 		if (setting)
-			check_error(check, setting->place,
+			check_error(check, setting->location,
 				    "\"%s\" cannot have a default; set it in each route", *key);
 	}
 	stray_report(check, group, STRAY_IN_DEFAULTS);
@@ -118,7 +118,7 @@ static void check_backoff(struct check *check, const struct config_route *route)
 	const struct config_value *most = &route->values[ROUTE_RETRY_MAX_BACKOFF];
 
 	if (most->value.number < least->value.number)
-		check_error(check, most->place.line ? most->place : least->place,
+		check_error(check, most->location.line ? most->location : least->location,
 			    "retry.max_backoff is less than retry.backoff; it must be at least as "
 			    "long");
 }
@@ -132,12 +132,12 @@ static int read_front(struct check *check, struct setting *group, struct config_
 
 	if (listen && dial)
 		check_error(
-			check, dial->place,
+			check, dial->location,
 			"both listen and dial are set; a route can have only one of them: divide the route");
 	if (!listen && !dial && !options_means(&route_table, group, "listen") &&
 	    !options_means(&route_table, group, "dial"))
 		check_error(
-			check, route->place,
+			check, route->location,
 			"listen is missing; set where clients connect, such as \"tcp://:8080\", or "
 			"set dial to connect out instead");
 	if (listen)
@@ -164,7 +164,7 @@ static int read_endpoints(struct check *check, struct setting *group, struct con
 		return r;
 	if (!target && !options_means(&route_table, group, "target"))
 		check_error(
-			check, route->place,
+			check, route->location,
 			"target is missing; set where to forward to, such as \"tcp://localhost:80\"");
 	if (target)
 		r = endpoint_read_list(check, route, "target", target, &route->targets,
@@ -187,7 +187,7 @@ static const char *name_lonely(const struct setting *group, const struct config_
 static void refuse_rules(struct check *check, const struct setting *rules, const char *lonely)
 {
 	if (rules)
-		check_error(check, rules->place,
+		check_error(check, rules->location,
 			    "%s is only for clients, and %s has none; remove it", rules->name,
 			    lonely);
 }
@@ -235,17 +235,17 @@ int route_read(struct check *check, struct setting *setting, const struct route_
 	unsigned errors = check->reader.errors;
 	int r;
 
-	route->place = setting->place;
+	route->location = setting->location;
 	route->name = arena_copy_text(check->arena, setting->name);
 	if (!route->name)
 		return -ENOMEM;
 	if (strchr(setting->name, '*'))
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "a route's name must be a letter, then letters, digits, '-' and '_'");
 	if (setting->type != SETTING_GROUP) {
 		check->reader.where = NULL;
 		check_error(
-			check, setting->place,
+			check, setting->location,
 			"route %s is %s; a route is a group: %s: { listen = ...; target = ...; };",
 			setting->name, setting_type_name(setting), setting->name);
 		return 0;

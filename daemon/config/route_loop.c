@@ -109,7 +109,7 @@ static int report(const struct search *search, uint32_t first, uint32_t last)
 	target = way_of(search, routes[0]);
 	check->reader.errors++;
 	report_add(check->reader.report, "%s: route %s: its target %s is %s: a loop; change %s",
-		   config_place_text(check->config, target->place, where, sizeof where),
+		   config_location_text(check->config, target->location, where, sizeof where),
 		   route_of(search, routes[0])->name, target->text, way,
 		   n == 1 ? "the target" : "one of the targets");
 	return 0;

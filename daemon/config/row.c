@@ -30,13 +30,13 @@ static const char *take_word(struct check *check, const struct config_endpoint *
 		return setting->text;
 	if (setting->type == SETTING_NUMBER && numbers)
 		return arena_print(check->scratch, "%" PRId64, setting->number);
-	check_error(check, setting->place, "%s.%s is %s; it must be a string", endpoint->key, name,
-		    setting_type_name(setting));
+	check_error(check, setting->location, "%s.%s is %s; it must be a string", endpoint->key,
+		    name, setting_type_name(setting));
 	return NULL;
 }
 
 /* family->plugin.name, or why there is none. */
-static int load_family(struct check *check, struct place place, const char *name,
+static int load_family(struct check *check, struct location location, const char *name,
 		       const struct family **ret)
 {
 	char *why = NULL;
@@ -45,7 +45,7 @@ static int load_family(struct check *check, struct place place, const char *name
 	r = family_load(check->families, name, ret, &why);
 	if (r < 0) {
 		*ret = NULL;
-		check_error(check, place, "%s", why ? why : strerror(-r));
+		check_error(check, location, "%s", why ? why : strerror(-r));
 	}
 	free(why);
 	return r == -ENOMEM ? r : 0;
@@ -113,10 +113,10 @@ static void read_type(struct check *check, const struct config_endpoint *endpoin
 	for (const char *const *type = types; *type; type++)
 		text_nearest_offer(&nearest, *type);
 	if (nearest.best)
-		check_error(check, setting->place, "%s.type is \"%s\"; did you mean \"%s\"?",
+		check_error(check, setting->location, "%s.type is \"%s\"; did you mean \"%s\"?",
 			    endpoint->key, text, nearest.best);
 	else
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s.type is \"%s\"; it must be stream, dgram, seqpacket, rdm or raw",
 			    endpoint->key, text);
 }
@@ -126,15 +126,15 @@ static void report_row(struct check *check, const struct config_endpoint *endpoi
 		       const struct wanted *wanted)
 {
 	const struct setting *setting = setting_find(group, wanted->protocol ? "protocol" : "type");
-	struct place place = setting ? setting->place : endpoint->place;
+	struct location location = setting ? setting->location : endpoint->location;
 	char text[512];
 
 	if (!family_row(family, wanted->type, NULL))
-		check_error(check, place, "%s: family \"%s\" has no type %s yet; it has %s",
+		check_error(check, location, "%s: family \"%s\" has no type %s yet; it has %s",
 			    endpoint->key, endpoint->family, family_type_name(wanted->type),
 			    list_types(family, text, sizeof(text)));
 	else
-		check_error(check, place, "%s.protocol is \"%s\"; family \"%s\" has %s",
+		check_error(check, location, "%s.protocol is \"%s\"; family \"%s\" has %s",
 			    endpoint->key, wanted->protocol, endpoint->family,
 			    list_protocols(family, text, sizeof(text)));
 }
@@ -147,7 +147,7 @@ static bool check_row(struct check *check, const struct config_endpoint *endpoin
 	uint64_t capabilities = leg->row->capabilities;
 
 	if (!(capabilities & (listen ? SPLICED_CAN_LISTEN : SPLICED_CAN_CONNECT))) {
-		check_error(check, endpoint->place,
+		check_error(check, endpoint->location,
 			    "%s: %s sockets of family \"%s\" cannot %s; use another endpoint",
 			    endpoint->key, family_type_name(leg->row->type), leg->family->name,
 			    listen ? "listen" : "connect");
@@ -167,7 +167,7 @@ static bool find_family_key(struct check *check, const struct config_endpoint *e
 		text_nearest_offer(&nearest, "family");
 		if (!nearest.best)
 			continue;
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "unknown key \"%s.%s\"; did you mean \"%s.family\"?", endpoint->key,
 			    setting->name, endpoint->key);
 		return true;
@@ -185,7 +185,7 @@ int row_choose(struct check *check, struct setting *group, struct config_endpoin
 
 	endpoint->n_legs = 0;
 	if (!setting && !find_family_key(check, endpoint, group))
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "%s has no family; set one, such as family = \"inet\"", endpoint->key);
 	if (!setting || !family)
 		return 0;
@@ -197,7 +197,7 @@ int row_choose(struct check *check, struct setting *group, struct config_endpoin
 	for (unsigned i = 0; i < n; i++) {
 		struct config_leg *leg = &endpoint->legs[i];
 
-		r = load_family(check, setting->place, names[i], &leg->family);
+		r = load_family(check, setting->location, names[i], &leg->family);
 		if (r < 0 || !leg->family)
 			return r;
 		if (i == 0 && has_protocols(leg->family))

@@ -62,7 +62,7 @@ static bool read_id(struct check *check, const struct list *list, const struct s
 		return true;
 	}
 	check_error(
-		check, setting->place,
+		check, setting->location,
 		"%s: \"%s\" needs a number from 0 to %u after \"%.4s\"; for a name write \"%s\"",
 		list->key, setting->text, UINT32_MAX - 1, setting->text,
 		*setting->text == 'u' ? "user:NAME" : "group:NAME");
@@ -99,7 +99,7 @@ static bool read_name(struct check *check, const struct list *list, const struct
 		return true;
 	if (!check_may_wait(check))
 		check_error(
-			check, setting->place,
+			check, setting->location,
 			"%s: there is no %s \"%s\"; name one that exists, or write \"%s:NUMBER\"",
 			list->key, is_user ? "user" : "group", name, is_user ? "uid" : "gid");
 	return false;
@@ -115,7 +115,7 @@ static bool check_mapped(struct check *check, const struct list *list,
 	if (check->generation || identity_is_mapped(kind, rule->id))
 		return true;
 	check_error(
-		check, setting->place,
+		check, setting->location,
 		"%s: \"%s\" means %s %u, which is not mapped in spliced's user namespace (/proc/self/%s), so that peers cannot be recognized "
 		"by it; start spliced without a user namespace (PrivateUsers=no), or map the id",
 		list->key, setting->text, kind == IDENTITY_UID ? "the user" : "the group", rule->id,
@@ -133,7 +133,7 @@ static int add_id(struct check *check, struct list *list, const struct setting *
 			     : RULE_GID;
 	if (list->route->n_listen && !knows_credentials(list->route)) {
 		check_error(
-			check, setting->place,
+			check, setting->location,
 			"%s: \"%s\" needs a listener that knows the users of its peers, such as family "
 			"\"unix\"; use an address",
 			list->key, setting->text);
@@ -242,24 +242,25 @@ static void report_rule(struct check *check, const struct list *list, const stru
 	char text[128];
 
 	if (is_everybody(setting->text) && strcmp(list->key, "allow") == 0)
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "allow: \"%s\" is not a rule; without allow, all clients are accepted",
 			    setting->text);
 	else if (is_everybody(setting->text))
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "deny: \"%s\" is not a rule; use allow = [ ] to refuse all clients",
 			    setting->text);
 	else if (knows_credentials(route) &&
 		 (nearest = find_identity(check, setting->text, text, sizeof(text))))
-		check_error(check, setting->place, "%s: \"%s\" is not a rule; did you mean \"%s\"?",
-			    list->key, setting->text, nearest);
+		check_error(check, setting->location,
+			    "%s: \"%s\" is not a rule; did you mean \"%s\"?", list->key,
+			    setting->text, nearest);
 	else if (route->n_listen && knows_credentials(route) && !knows_addresses(route))
 		check_error(
-			check, setting->place,
+			check, setting->location,
 			"%s: \"%s\" is not a rule here: peers of family \"%s\" have no addresses; it must be %s",
 			list->key, setting->text, route->listen[0].family, expected);
 	else
-		check_error(check, setting->place, "%s: \"%s\" is not a rule; it must be %s",
+		check_error(check, setting->location, "%s: \"%s\" is not a rule; it must be %s",
 			    list->key, setting->text, expected);
 }
 
@@ -287,7 +288,7 @@ static int ask_any(struct check *check, struct list *list, const struct setting 
 			memcpy(why, text, sizeof(why));
 	}
 	if (!taken && *why)
-		check_error(check, setting->place, "%s: %s", list->key, why);
+		check_error(check, setting->location, "%s: %s", list->key, why);
 	else if (!taken)
 		report_rule(check, list, setting);
 	return 0;
@@ -315,7 +316,7 @@ static int add_address(struct check *check, struct list *list, const struct sett
 		}
 	}
 	if (!taken && *why)
-		check_error(check, setting->place, "%s: %s", list->key, why);
+		check_error(check, setting->location, "%s: %s", list->key, why);
 	else if (!taken)
 		report_rule(check, list, setting);
 	return 0;
@@ -323,10 +324,10 @@ static int add_address(struct check *check, struct list *list, const struct sett
 
 static int read_rule(struct check *check, struct list *list, const struct setting *setting)
 {
-	struct config_rule rule = {.place = setting->place};
+	struct config_rule rule = {.location = setting->location};
 
 	if (text_utf8_len(setting->text, strlen(setting->text)) < strlen(setting->text)) {
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s contains a string with bytes that are not UTF-8", list->key);
 		return 0;
 	}
@@ -348,11 +349,11 @@ static void report_list(struct check *check, const struct list *list, const stru
 	     known = known->next)
 		text_nearest_offer(&nearest, known->name);
 	if (nearest.best)
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s: there is no list \"%s\"; did you mean \"@%s\"?", list->key,
 			    setting->text, nearest.best);
 	else
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s: there is no list \"%s\"; define it in lists: { ... };", list->key,
 			    setting->text);
 }
@@ -381,7 +382,7 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 	int r = 0;
 
 	if (setting->type != SETTING_LIST && !setting->damaged)
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
 			    key, setting_type_name(setting));
 	for (const struct setting *element = setting->first;
@@ -390,7 +391,7 @@ int rule_read_list(struct check *check, struct config_route *route, const char *
 			continue;
 		if (element->type != SETTING_STRING)
 			check_error(
-				check, element->place,
+				check, element->location,
 				"%s contains %s; it may contain only strings, such as \"10.0.0.0/8\"",
 				key, setting_type_name(element));
 		else
@@ -406,7 +407,7 @@ static void check_list(struct check *check, const struct setting *list)
 {
 	if (list->type != SETTING_LIST) {
 		check_error(
-			check, list->place,
+			check, list->location,
 			"lists.%s is %s; it must be a list of strings, such as [ \"10.0.0.0/8\" ]",
 			list->name, setting_type_name(list));
 		return;
@@ -415,12 +416,12 @@ static void check_list(struct check *check, const struct setting *list)
 		if (element->damaged)
 			continue;
 		if (element->type != SETTING_STRING)
-			check_error(check, element->place,
+			check_error(check, element->location,
 				    "lists.%s contains %s; it may contain only strings", list->name,
 				    setting_type_name(element));
 		else if (*element->text == '@')
 			check_error(
-				check, element->place,
+				check, element->location,
 				"lists.%s contains \"%s\"; a list cannot contain another list, write out "
 				"its entries",
 				list->name, element->text);
@@ -430,7 +431,7 @@ static void check_list(struct check *check, const struct setting *list)
 void rule_check_lists(struct check *check, const struct setting *lists)
 {
 	if (lists->type != SETTING_GROUP) {
-		check_error(check, lists->place,
+		check_error(check, lists->location,
 			    "lists is %s; it must be a group, such as lists: { NAME = [ ... ]; };",
 			    setting_type_name(lists));
 		return;

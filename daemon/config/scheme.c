@@ -121,7 +121,7 @@ static int find_scheme(struct check *check, const struct setting *string, const 
 static int add_text(struct check *check, struct setting *group, const char *name, const char *text)
 {
 	struct setting *setting =
-		setting_add(check->scratch, group, SETTING_TEXT, name, group->place);
+		setting_add(check->scratch, group, SETTING_TEXT, name, group->location);
 
 	if (!setting)
 		return -ENOMEM;
@@ -142,7 +142,7 @@ static bool is_encoded(struct check *check, const struct setting *group, const c
 	if (!percent)
 		return true;
 	check_error(
-		check, group->place,
+		check, group->location,
 		"%s is \"%s\"; '%%' must be followed by two hexadecimal digits; write %%25 for a percent sign",
 		name, text);
 	return false;
@@ -154,19 +154,20 @@ static int add_option(struct check *check, struct setting *group, char *option)
 
 	if (!equals || equals == option) {
 		check_error(
-			check, group->place,
+			check, group->location,
 			"\"%s\" after '?' is not an option; write option=value, separated by '&'",
 			option);
 		return 0;
 	}
 	*equals = '\0';
 	if (strcmp(option, "family") == 0 || strcmp(option, "type") == 0) {
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "\"%s\" after '?' is redundant; the scheme sets it", option);
 		return 0;
 	}
 	if (setting_find(group, option)) {
-		check_error(check, group->place, "\"%s\" is set twice; keep one of them", option);
+		check_error(check, group->location, "\"%s\" is set twice; keep one of them",
+			    option);
 		return 0;
 	}
 	if (!is_encoded(check, group, option, equals + 1))
@@ -208,7 +209,7 @@ static void report_passed(struct check *check, const struct setting *string)
 		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s\"%s\"", i ? ", " : "",
 					passed_at(i)->name);
 	check_error(
-		check, string->place,
+		check, string->location,
 		"\"%s\": systemd passes no socket of this name; it passes %s: set the name with FileDescriptorName= in the socket unit, and "
 		"the socket unit with Sockets= in the service",
 		string->text, names);
@@ -245,7 +246,7 @@ static int find_passed(struct check *check, const struct setting *string, const 
 	}
 	if (!row) {
 		check_error(
-			check, string->place,
+			check, string->location,
 			"\"%s\": systemd passes a socket of a kind that no family here can listen on",
 			string->text);
 		return 0;
@@ -293,7 +294,7 @@ int scheme_split(struct check *check, const struct setting *string, struct setti
 	}
 	if (r < 0 || !meaning.family)
 		return r;
-	group = setting_add(check->scratch, NULL, SETTING_GROUP, string->name, string->place);
+	group = setting_add(check->scratch, NULL, SETTING_GROUP, string->name, string->location);
 	if (!group)
 		return -ENOMEM;
 	if (question)
@@ -364,7 +365,7 @@ static int add_field(struct check *check, struct setting *group, const char *nam
 		     bool *well)
 {
 	if (setting_find(group, name)) {
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "\"%s\" after '?' is redundant; the address sets it", name);
 		*well = false;
 	} else if (!is_encoded(check, group, name, text)) {
@@ -393,7 +394,7 @@ int scheme_add_address(struct check *check, struct setting *group, const char *p
 
 	*well = !is_ambiguous(pattern, address);
 	if (!*well)
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "address \"%s\" has several colons; write an IPv6 address in brackets, "
 			    "such as [::1]:80",
 			    address);
@@ -408,7 +409,7 @@ int scheme_add_address(struct check *check, struct setting *group, const char *p
 			r = add_field(check, group, name, text, well);
 	}
 	if (*well && r == 0 && address) {
-		check_error(check, group->place,
+		check_error(check, group->location,
 			    "unexpected \"%s\" at the end of the address; it must be %s", address,
 			    whole);
 		*well = false;

@@ -94,11 +94,11 @@ void spelling_report_string(struct check *check, const struct setting *string)
 
 	if (strlen(string->text) < PROPOSAL_MAX / 2 &&
 	    propose(check, string->text, proposal, sizeof(proposal)))
-		check_error(check, string->place, "\"%s\" is not an endpoint; write \"%s\"",
+		check_error(check, string->location, "\"%s\" is not an endpoint; write \"%s\"",
 			    string->text, proposal);
 	else
 		check_error(
-			check, string->place,
+			check, string->location,
 			"\"%s\" is not an endpoint; write SCHEME://ADDRESS, such as \"tcp://localhost:80\"",
 			string->text);
 }
@@ -150,18 +150,18 @@ static bool report_missing(struct check *check, const struct setting *string, co
 	r = family_load(check->families, family, &found, &why);
 	if (r == -ENOENT && check->families->first && strcmp(family, "bluetooth") == 0)
 		check_error(
-			check, string->place,
+			check, string->location,
 			"\"%s\": family \"bluetooth\" is not installed in %s; install the package spliced-bluetooth",
 			string->text, check->families->dir);
 	else if (r == -ENOENT && check->families->first)
-		check_error(check, string->place, "\"%s\": family \"%s\" is not installed in %s",
+		check_error(check, string->location, "\"%s\": family \"%s\" is not installed in %s",
 			    string->text, family, check->families->dir);
 	else if (r == -ENOENT)
-		check_error(check, string->place,
+		check_error(check, string->location,
 			    "\"%s\": no families are installed in %s, the daemon's plugin_dir",
 			    string->text, check->families->dir);
 	else if (r < 0)
-		check_error(check, string->place, "\"%s\": %s", string->text,
+		check_error(check, string->location, "\"%s\": %s", string->text,
 			    why ? why : strerror(-r));
 	free(why);
 	return r < 0;
@@ -191,12 +191,12 @@ void spelling_report_scheme(struct check *check, const struct setting *string, c
 		return;
 	nearest = find_layer(small) ? find_layer(small) : find_nearest(check, small);
 	if (nearest)
-		check_error(check, string->place,
+		check_error(check, string->location,
 			    "\"%s\": unknown scheme \"%s\"; did you mean \"%s\"?", string->text,
 			    scheme, nearest);
 	else
 		check_error(
-			check, string->place,
+			check, string->location,
 			"\"%s\": unknown scheme \"%s\"; it must be tcp, tcp4, tcp6, udp, udp4, udp6 or a family's name",
 			string->text, scheme);
 }

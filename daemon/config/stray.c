@@ -62,21 +62,21 @@ static bool report(struct check *check, const struct setting *setting, enum stra
 	const char *name = setting->name;
 
 	if (in == STRAY_IN_FILE && stray_is_route(setting))
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "\"%s\" is a route; write it inside routes: { %s: { ... }; };", name,
 			    name);
 	else if (in != STRAY_IN_ROUTE && in != STRAY_IN_DEFAULTS && is_of_route(name))
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "\"%s\" belongs in a route: routes: { NAME: { %s = ...; }; };", name,
 			    name);
 	else if (in != STRAY_IN_DAEMON && is_option(schema_daemon, DAEMON_OPTIONS, name))
-		check_error(check, setting->place, "\"%s\" belongs in daemon: { ... };", name);
+		check_error(check, setting->location, "\"%s\" belongs in daemon: { ... };", name);
 	else if (in != STRAY_IN_FILE && is_key(schema_root_keys, name))
-		check_error(check, setting->place,
+		check_error(check, setting->location,
 			    "\"%s\" is a top-level group; write it outside all other groups", name);
 	else if (is_of_endpoint(check, name))
 		check_error(
-			check, setting->place,
+			check, setting->location,
 			"\"%s\" belongs in an endpoint: target = { ...; %s = ...; }; or after the '?' of its string",
 			name, name);
 	else

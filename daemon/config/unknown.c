@@ -51,8 +51,8 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 	size_t len = 0;
 
 	if (option->roles && !(option->roles & endpoint->role)) {
-		check_error(check, setting->place, "\"%s\" is only for %s, this is a %s; remove it",
-			    option->name,
+		check_error(check, setting->location,
+			    "\"%s\" is only for %s, this is a %s; remove it", option->name,
 			    endpoint->role == SPLICED_LISTEN ? "targets" : "listening endpoints",
 			    schema_endpoint_noun(endpoint->key));
 		return;
@@ -64,7 +64,7 @@ static void report_misplaced(struct check *check, const struct config_endpoint *
 						family_type_name(family->rows[i].type),
 						family->rows[i].name ? " " : "",
 						family->rows[i].name ? family->rows[i].name : "");
-	check_error(check, setting->place,
+	check_error(check, setting->location,
 		    "\"%s\" is only for %s of family \"%s\", this is %s%s%s; remove it",
 		    option->name, text, family->name, family_type_name(endpoint->legs[0].row->type),
 		    endpoint->legs[0].row->name ? " " : "",
@@ -82,7 +82,7 @@ void unknown_report(struct check *check, const struct config_endpoint *endpoint,
 
 		if (option && i >= endpoint->n_legs)
 			check_error(
-				check, setting->place,
+				check, setting->location,
 				"\"%s\" is only for family \"%s\", this address is of family \"%s\"; remove "
 				"it",
 				setting->name, family->name, endpoint->legs[0].family->name);

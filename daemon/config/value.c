@@ -245,7 +245,7 @@ static int set_from_setting(struct arena *arena, const struct spliced_option *op
 int value_read(struct check *check, const struct spliced_option *option, const char *key,
 	       const struct setting *setting, struct config_value *value)
 {
-	struct config_value read = {.place = setting->place};
+	struct config_value read = {.location = setting->location};
 	int r;
 
 	if (setting->damaged)
@@ -258,7 +258,7 @@ int value_read(struct check *check, const struct spliced_option *option, const c
 		return 0;
 	}
 	read.value.state =
-		check->generation && setting->place.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
+		check->generation && setting->location.line == 0 ? SPLICED_DEFAULT : SPLICED_SET;
 	*value = read;
 	return 0;
 }

@@ -63,10 +63,10 @@ static void check_access(struct check *check, const struct config_route *route)
 {
 	if (allows_nobody(route))
 		check_warning(
-			check, route->place,
+			check, route->location,
 			"allow admits no clients; use \"enabled = false\" to disable a route");
 	else if (route->n_allow == 0 && denies_everybody(route))
-		check_warning(check, route->place,
+		check_warning(check, route->location,
 			      "deny refuses all clients; list those to accept in allow");
 }
 
@@ -86,9 +86,9 @@ static void check_idle(struct check *check, const struct config_route *route,
 			option ? &leg->values[option - leg->family->options] : NULL;
 
 		if (value && value->value.state == SPLICED_SET && value->value.number &&
-		    value->place.line)
+		    value->location.line)
 			check_warning(
-				check, idle->place,
+				check, idle->location,
 				"timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s",
 				endpoints[i].key);
 	}
@@ -101,7 +101,7 @@ static void check_limit(struct check *check, const struct config_route *route)
 
 	if (limit->value.state == SPLICED_SET && limit->value.number > most)
 		check_warning(
-			check, limit->place,
+			check, limit->location,
 			"limit.sessions is %lld, but daemon.max_sessions is %lld for all routes: it is never reached",
 			(long long)limit->value.number, (long long)most);
 }
@@ -127,11 +127,11 @@ static void check_framing(struct check *check, const struct target *targets, uin
 		    !other->endpoint->framing || !target->endpoint->framing)
 			continue;
 		check_warning(
-			check, target->endpoint->place,
+			check, target->endpoint->location,
 			"route %s sends to %s with another framing, at %s; one of them must be wrong",
 			other->route->name, text,
-			config_place_text(check->config, other->endpoint->place, where,
-					  sizeof(where)));
+			config_location_text(check->config, other->endpoint->location, where,
+					     sizeof(where)));
 		return;
 	}
 }

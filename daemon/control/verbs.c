@@ -93,8 +93,8 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	object = json_pack(
 		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o}", "name", route->name,
 		"title", words_json(title), "enabled", route->enabled, "place",
-		words_json(config_place_text(config, route->place, place, sizeof place)), "listen",
-		listen, "dial", dial, "targets",
+		words_json(config_location_text(config, route->location, place, sizeof place)),
+		"listen", listen, "dial", dial, "targets",
 		targets_of(ledger, generations, index, live->sessions), "sessions", "active",
 		(int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
 		(json_int_t)ledger->routes[slot].deaths_total, "paused",

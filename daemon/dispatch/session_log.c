@@ -212,7 +212,7 @@ void session_log_refused(const struct thread *thread, const struct generation *g
 			      generation->route_slots[route - generation->config->routes], &count))
 		return;
 	if (rule)
-		config_place_text(generation->config, rule->place, place, sizeof place);
+		config_location_text(generation->config, rule->location, place, sizeof place);
 	log_add_field(&entry, "ROUTE", route->name);
 	log_add_field(&entry, "PEER", who);
 	log_add_field(&entry, "RULE", rule ? rule->text : NULL);

@@ -135,7 +135,7 @@ int bind_error_add(const struct config *config, const struct config_route *route
 		remedy =
 			"; a user or group is unknown here. The route waits for it; the others run";
 	report_add(report, "%s: route %s: %s %s: %s%s",
-		   config_place_text(config, endpoint->place, place, sizeof place), route->name,
-		   call, endpoint->text, strerror(-error), remedy);
+		   config_location_text(config, endpoint->location, place, sizeof place),
+		   route->name, call, endpoint->text, strerror(-error), remedy);
 	return error;
 }

@@ -37,8 +37,9 @@ static void warn(const struct asking *asking, const struct config_endpoint *endp
 		asking->report,
 		"%s: warning: route %s: %s %s needs a %s buffer of %lld bytes, but the kernel grants %lld%s; raise net.core.%s (sysctl), or grant "
 		"CAP_NET_ADMIN",
-		config_place_text(asking->config, own->place.line ? own->place : endpoint->place,
-				  place, sizeof place),
+		config_location_text(asking->config,
+				     own->location.line ? own->location : endpoint->location, place,
+				     sizeof place),
 		asking->route->name, endpoint->key, endpoint->text, buffer->name,
 		(long long)(said > buffer->least ? said : buffer->least),
 		(long long)buffer->granted, buffer->granted < buffer->least ? buffer->then : "",

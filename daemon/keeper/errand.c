@@ -161,7 +161,7 @@ static void tell_death(int to, uint32_t index, int status, bool hung)
 		snprintf(how, sizeof how, "exited with status %d", WEXITSTATUS(status));
 	report_add(&report,
 		   "%s: route %s: %s: family \"%s\", %s() %s; fix the plugin, or remove the route",
-		   config_place_text(job->config, job->endpoint->place, place, sizeof place),
+		   config_location_text(job->config, job->endpoint->location, place, sizeof place),
 		   job->route->name, job->endpoint->text, job->leg->family->name,
 		   *callback ? callback : "a callback", how);
 	tell_done(to, index, -EOWNERDEAD, &report);

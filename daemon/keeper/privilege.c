@@ -40,9 +40,10 @@ static int complain(const struct config *config, enum config_daemon_option optio
 {
 	char place[512];
 
-	report_add(report, "%s: daemon.%s: there is no %s \"%s\"; name one that exists",
-		   config_place_text(config, config->daemon[option].place, place, sizeof place),
-		   what, what, name);
+	report_add(
+		report, "%s: daemon.%s: there is no %s \"%s\"; name one that exists",
+		config_location_text(config, config->daemon[option].location, place, sizeof place),
+		what, what, name);
 	return -EINVAL;
 }
 
@@ -236,9 +237,10 @@ static void tell_namespaces(struct namespaces *these, const struct config_endpoi
 			"%s: %sroute %s: netns: entering a network namespace requires CAP_SYS_ADMIN, which %s. A drop-in for the unit "
 			"(systemctl edit): [Service] CapabilityBoundingSet=CAP_SYS_ADMIN AmbientCapabilities=CAP_SYS_ADMIN "
 			"RestrictNamespaces=net SystemCallFilter=setns (each on its own line)",
-			config_place_text(these->config,
-					  netns->place.line ? netns->place : endpoints[i].place,
-					  place, sizeof place),
+			config_location_text(these->config,
+					     netns->location.line ? netns->location
+								  : endpoints[i].location,
+					     place, sizeof place),
 			these->before, these->route->name, these->how);
 	}
 }

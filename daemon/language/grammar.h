@@ -4,7 +4,7 @@
 #pragma once
 
 #include "base/index.h"
-#include "language/place.h"
+#include "language/location.h"
 #include "language/scan.h"
 
 #include <stdbool.h>
@@ -26,7 +26,7 @@ enum grammar_state {
 struct grammar_bracket {
 	char open;
 	enum scan_kind kind; /* of an array's elements; END: none yet */
-	struct place place;
+	struct location location;
 	uint64_t group; /* its number */
 };
 
@@ -34,7 +34,7 @@ struct grammar_name {
 	const char *text;
 	size_t len;
 	uint64_t group; /* that it stands in */
-	struct place place;
+	struct location location;
 };
 
 struct grammar {
@@ -47,7 +47,7 @@ struct grammar {
 	struct index index;    /* of them, by group and name */
 	uint64_t groups;       /* how many were opened; the outermost is 0 */
 	struct scan_word last; /* that was taken */
-	struct place
+	struct location
 		string; /* the last string that looks as if its end were missing; line 0: none */
 };
 
@@ -61,9 +61,9 @@ enum {
 void grammar_init(struct grammar *grammar, struct reader *reader);
 
 /* Takes the next word; its text must stay until the end. 0, one of the above, or -ENOMEM. */
-int grammar_take(struct grammar *grammar, const struct scan_word *word, struct place place);
+int grammar_take(struct grammar *grammar, const struct scan_word *word, struct location location);
 
 void grammar_done(struct grammar *grammar);
 
 /* The text is over. 0 or GRAMMAR_BROKEN. */
-int grammar_end(struct grammar *grammar, struct place place);
+int grammar_end(struct grammar *grammar, struct location location);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libconfig turns the text into its tree, and this copies it into ours: names, values, places. It
- * owns nothing afterwards.
+ * libconfig turns the text into its tree, and this copies it into ours: names, values, locations.
+ * It owns nothing afterwards.
  *
- * The places of named settings come from libconfig's lines, those of a list's elements from the
+ * The locations of named settings come from libconfig's lines, those of a list's elements from the
  * source, which counted along: libconfig asks for an element's line only after it has read the next
  * word.
  */
@@ -29,9 +29,9 @@ struct walk {
 	bool broken;
 };
 
-static struct place place_of(const struct source *source, unsigned line)
+static struct location location_of(const struct source *source, unsigned line)
 {
-	return line > 0 && line <= source->n_lines ? source->lines[line - 1] : (struct place){0};
+	return line > 0 && line <= source->n_lines ? source->lines[line - 1] : (struct location){0};
 }
 
 static enum setting_type type_of(const config_setting_t *from)
@@ -88,7 +88,7 @@ static int copy_value(struct walk *walk, const config_setting_t *from, struct se
 	value = &walk->source->values[walk->value++];
 	setting->damaged = value->damaged;
 	if (!setting->name)
-		setting->place = value->place;
+		setting->location = value->location;
 	return 0;
 }
 
@@ -113,8 +113,8 @@ static int skip_group(struct walk *walk, const config_setting_t *from, struct se
 static int copy_setting(struct walk *walk, const config_setting_t *from, struct setting *parent)
 {
 	const char *name = config_setting_name(from);
-	struct place place =
-		place_of(walk->source, (unsigned)walk->lines + config_setting_source_line(from));
+	struct location location =
+		location_of(walk->source, (unsigned)walk->lines + config_setting_source_line(from));
 	struct setting *setting;
 
 	if (name) {
@@ -122,7 +122,7 @@ static int copy_setting(struct walk *walk, const config_setting_t *from, struct 
 		if (!name)
 			return -ENOMEM;
 	}
-	setting = setting_add(walk->reader->arena, parent, type_of(from), name, place);
+	setting = setting_add(walk->reader->arena, parent, type_of(from), name, location);
 	if (!setting)
 		return -ENOMEM;
 	setting->brackets = config_setting_type(from) == CONFIG_TYPE_ARRAY;
@@ -146,7 +146,7 @@ static void report_syntax(struct reader *reader, const struct source *source, un
 	}
 	text = text ? text + strspn(text, " \t") : "";
 	end = text + strcspn(text, "\r\n");
-	reader_error(reader, place_of(source, line), "%s at \"%.*s\"; look here and just before",
+	reader_error(reader, location_of(source, line), "%s at \"%.*s\"; look here and just before",
 		     what, end - text > 60 ? 60 : (int)(end - text), text);
 }
 
@@ -241,7 +241,7 @@ int parse_source(struct reader *reader, const struct source *source, struct sett
 		config_destroy(&libconfig);
 		return 0;
 	}
-	*ret = setting_add(reader->arena, NULL, SETTING_GROUP, NULL, place_of(source, 1));
+	*ret = setting_add(reader->arena, NULL, SETTING_GROUP, NULL, location_of(source, 1));
 	r = *ret ? copy_children(&walk, config_root_setting(&libconfig), *ret) : -ENOMEM;
 	config_destroy(&libconfig);
 	if (walk.broken)

@@ -3,7 +3,7 @@
  * errors go. */
 #pragma once
 
-#include "language/place.h"
+#include "language/location.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -25,7 +25,7 @@ struct reader {
 	const struct reader_keys *keys;
 	struct arena *arena;	  /* of all that is read */
 	struct arena *file_arena; /* of the files' names */
-	struct place_files *files;
+	struct location_files *files;
 	struct report *report;
 	const char *where; /* which part of the files is read, as errors name it; NULL: none in
 			      particular */
@@ -33,14 +33,14 @@ struct reader {
 };
 
 /* Reports "FILE:LINE: WHERE: ..." and counts it. */
-void reader_error(struct reader *reader, struct place place, const char *format, ...)
+void reader_error(struct reader *reader, struct location location, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-void reader_verror(struct reader *reader, struct place place, const char *format, va_list args)
-	__attribute__((format(printf, 3, 0)));
+void reader_verror(struct reader *reader, struct location location, const char *format,
+		   va_list args) __attribute__((format(printf, 3, 0)));
 
 /* Reports it as a warning: nothing is refused for it. */
-void reader_vwarning(struct reader *reader, struct place place, const char *format, va_list args)
-	__attribute__((format(printf, 3, 0)));
+void reader_vwarning(struct reader *reader, struct location location, const char *format,
+		     va_list args) __attribute__((format(printf, 3, 0)));
 
 /* Adds a file; its index goes to *ret. 0 or -ENOMEM. */
 int reader_add_file(struct reader *reader, const char *name, uint32_t *ret);

@@ -21,7 +21,7 @@ void setting_append(struct setting *parent, struct setting *setting)
 }
 
 struct setting *setting_add(struct arena *arena, struct setting *parent, enum setting_type type,
-			    const char *name, struct place place)
+			    const char *name, struct location location)
 {
 	struct setting *setting = arena_take(arena, 1, sizeof(*setting));
 
@@ -29,7 +29,7 @@ struct setting *setting_add(struct arena *arena, struct setting *parent, enum se
 		return NULL;
 	setting->type = type;
 	setting->name = name;
-	setting->place = place;
+	setting->location = location;
 	if (parent)
 		setting_append(parent, setting);
 	return setting;

@@ -2,7 +2,7 @@
 /* A configuration file as a plain tree: what was written, not yet what it means. */
 #pragma once
 
-#include "language/place.h"
+#include "language/location.h"
 
 #include <stdbool.h>
 
@@ -25,7 +25,7 @@ struct setting {
 	bool brackets;	  /* LIST: [ ] */
 	bool damaged;	  /* its value was reported already: no more of it */
 	bool seen;	  /* something took it; what nobody took is unknown */
-	struct place place;
+	struct location location;
 	struct setting *next;
 	struct setting *first, *last; /* GROUP, LIST */
 	size_t n;		      /* how many of these */
@@ -34,7 +34,7 @@ struct setting {
 /* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not
  * copied. */
 struct setting *setting_add(struct arena *arena, struct setting *parent, enum setting_type type,
-			    const char *name, struct place place);
+			    const char *name, struct location location);
 
 /* Makes a setting that is nobody's the last child of parent. */
 void setting_append(struct setting *parent, struct setting *setting);

@@ -27,9 +27,9 @@
 struct loader {
 	struct source *source;
 	struct reader *reader;
-	const char *dir;	    /* of includes; NULL: none are taken */
-	const struct place *places; /* of a text at hand */
-	size_t n_places;
+	const char *dir;		  /* of includes; NULL: none are taken */
+	const struct location *locations; /* of a text at hand */
+	size_t n_locations;
 	struct grammar grammar;
 	bool line_begins;
 	unsigned depth;		    /* of includes */
@@ -47,11 +47,12 @@ struct part {
 	unsigned line; /* of copied */
 };
 
-static struct place place_of(const struct loader *loader, const struct part *part, unsigned line)
+static struct location location_of(const struct loader *loader, const struct part *part,
+				   unsigned line)
 {
-	if (!loader->places)
-		return (struct place){.file = part->file, .line = line};
-	return line <= loader->n_places ? loader->places[line - 1] : (struct place){0};
+	if (!loader->locations)
+		return (struct location){.file = part->file, .line = line};
+	return line <= loader->n_locations ? loader->locations[line - 1] : (struct location){0};
 }
 
 /* A syntax error, reported already, ends the file. */
@@ -89,7 +90,7 @@ static int add_line(struct loader *loader, const struct part *part)
 				   sizeof(*source->lines));
 	if (!source->lines)
 		return -ENOMEM;
-	source->lines[source->n_lines++] = place_of(loader, part, part->line);
+	source->lines[source->n_lines++] = location_of(loader, part, part->line);
 	return 0;
 }
 
@@ -139,7 +140,7 @@ static int replace(struct loader *loader, struct part *part, const char *word, s
 	return append(loader->source, loader->reader->arena, with, strlen(with));
 }
 
-static int add_value(struct loader *loader, struct place place, bool damaged)
+static int add_value(struct loader *loader, struct location location, bool damaged)
 {
 	struct source *source = loader->source;
 
@@ -148,7 +149,7 @@ static int add_value(struct loader *loader, struct place place, bool damaged)
 	if (!source->values)
 		return -ENOMEM;
 	source->values[source->n_values++] =
-		(struct source_value){.place = place, .damaged = damaged};
+		(struct source_value){.location = location, .damaged = damaged};
 	return 0;
 }
 
@@ -174,15 +175,15 @@ static const char *number_fault(const struct scan_word *word, char *text, size_t
 
 static int take_number(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct place place = place_of(loader, part, word->line);
+	struct location location = location_of(loader, part, word->line);
 	char text[64];
 	const char *fault = number_fault(word, text, sizeof(text));
 	int r;
 
-	r = add_value(loader, place, fault != NULL);
+	r = add_value(loader, location, fault != NULL);
 	if (r < 0 || !fault)
 		return r;
-	reader_error(loader->reader, place, "%s: %s", text, fault);
+	reader_error(loader->reader, location, "%s: %s", text, fault);
 	return replace(loader, part, word->text, word->len, "0");
 }
 
@@ -202,15 +203,16 @@ static bool has_nul(const struct scan_word *word)
 
 static int take_string(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct place place = place_of(loader, part, word->line);
+	struct location location = location_of(loader, part, word->line);
 	bool nul = has_nul(word);
 
 	if (nul)
-		reader_error(loader->reader, place,
+		reader_error(loader->reader, location,
 			     "a string cannot contain a zero byte; remove the \\x00");
 	if (loader->previous != SCAN_STRING)
-		return add_value(loader, place, nul);
-	reader_error(loader->reader, place, "two adjacent strings; a comma is missing before %.*s",
+		return add_value(loader, location, nul);
+	reader_error(loader->reader, location,
+		     "two adjacent strings; a comma is missing before %.*s",
 		     word->len > 60 ? 60 : (int)word->len, word->text);
 	loader->source->values[loader->source->n_values - 1].damaged = true;
 	return replace(loader, part, word->text, word->len, "");
@@ -227,23 +229,23 @@ static int drop_comma(struct loader *loader, struct part *part, const struct sca
 				 : stop(loader);
 }
 
-static int load_file(struct loader *loader, const char *path, const struct place *from);
+static int load_file(struct loader *loader, const char *path, const struct location *from);
 
 static int take_include(struct loader *loader, struct part *part, const struct scan_word *word)
 {
-	struct place place = place_of(loader, part, word->line);
+	struct location location = location_of(loader, part, word->line);
 	struct reader *reader = loader->reader;
 	char *path;
 	int r;
 
 	if (word->kind == SCAN_BAD_INCLUDE || word->file_len == 0 || !loader->dir) {
-		reader_error(reader, place,
+		reader_error(reader, location,
 			     "not an include; write @include \"FILE\" on its own line");
 		return stop(loader);
 	}
 	if (loader->depth == SOURCE_INCLUDES_MAX) {
 		reader_error(
-			reader, place,
+			reader, location,
 			"includes are nested more than %d levels deep; does a file include itself?",
 			SOURCE_INCLUDES_MAX);
 		return stop(loader);
@@ -258,7 +260,7 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 		return r;
 	loader->line_begins = true;
 	loader->depth++;
-	r = load_file(loader, path, &place);
+	r = load_file(loader, path, &location);
 	loader->depth--;
 	return r == -ENOMEM ? r : 0;
 }
@@ -268,7 +270,7 @@ static int take_word(struct loader *loader, struct part *part, const struct scan
 {
 	switch (word->kind) {
 	case SCAN_BOOL:
-		return add_value(loader, place_of(loader, part, word->line), false);
+		return add_value(loader, location_of(loader, part, word->line), false);
 	case SCAN_INTEGER:
 	case SCAN_FLOAT:
 		return take_number(loader, part, word);
@@ -335,15 +337,15 @@ static int check_word(struct loader *loader, struct part *part, const struct sca
 	int r;
 
 	if (is_joined(loader, word)) {
-		struct place place = place_of(loader, part, word->line);
+		struct location location = location_of(loader, part, word->line);
 
-		syntax_note_string(&loader->grammar, word, place);
+		syntax_note_string(&loader->grammar, word, location);
 		if (!loader->grammar.string.line)
 			return take_word(loader, part, word);
-		syntax_fail(&loader->grammar, place, "two adjacent strings");
+		syntax_fail(&loader->grammar, location, "two adjacent strings");
 		return stop(loader);
 	}
-	r = grammar_take(&loader->grammar, word, place_of(loader, part, word->line));
+	r = grammar_take(&loader->grammar, word, location_of(loader, part, word->line));
 	if (r == GRAMMAR_BROKEN)
 		return stop(loader);
 	if (r == GRAMMAR_LATE)
@@ -378,7 +380,8 @@ static int load_part(struct loader *loader, struct part *part)
 	return append(loader->source, loader->reader->arena, "\n", 1);
 }
 
-static void report_unreadable(struct loader *loader, uint32_t file, const struct place *from, int r)
+static void report_unreadable(struct loader *loader, uint32_t file, const struct location *from,
+			      int r)
 {
 	const char *why = r == -ESPIPE ? "it is a FIFO or a socket; a configuration must be a file"
 				       : strerror(-r);
@@ -388,7 +391,7 @@ static void report_unreadable(struct loader *loader, uint32_t file, const struct
 			     "cannot read %s: %s; names are relative to the main file's directory",
 			     loader->reader->files->names[file], why);
 	else
-		reader_error(loader->reader, (struct place){.file = file}, "cannot be read: %s",
+		reader_error(loader->reader, (struct location){.file = file}, "cannot be read: %s",
 			     why);
 }
 
@@ -410,17 +413,17 @@ static bool is_text(struct loader *loader, const struct part *part)
 		number++;
 	}
 	if (nul)
-		reader_error(loader->reader, place_of(loader, part, number),
+		reader_error(loader->reader, location_of(loader, part, number),
 			     "a zero byte; a configuration must be text");
 	else
-		syntax_refuse_byte(loader->reader, place_of(loader, part, number), line,
+		syntax_refuse_byte(loader->reader, location_of(loader, part, number), line,
 				   (size_t)(bad - line));
 	return false;
 }
 
 /* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not
  * be read. */
-static int load_file(struct loader *loader, const char *path, const struct place *from)
+static int load_file(struct loader *loader, const char *path, const struct location *from)
 {
 	struct part part = {.text = "", .line = 1};
 	int r;
@@ -440,7 +443,7 @@ static int load_file(struct loader *loader, const char *path, const struct place
 	return is_text(loader, &part) ? load_part(loader, &part) : stop(loader);
 }
 
-static int finish(struct loader *loader, struct place end)
+static int finish(struct loader *loader, struct location end)
 {
 	if (!loader->stop && grammar_end(&loader->grammar, end) == GRAMMAR_BROKEN)
 		stop(loader);
@@ -451,7 +454,7 @@ int source_read(struct source *source, struct reader *reader, const char *path, 
 {
 	struct loader loader = {
 		.source = source, .reader = reader, .dir = dir, .line_begins = true};
-	struct place end = {.file = reader->files->n};
+	struct location end = {.file = reader->files->n};
 	int r;
 
 	*source = (struct source){0};
@@ -464,12 +467,12 @@ int source_read(struct source *source, struct reader *reader, const char *path, 
 }
 
 int source_read_text(struct source *source, struct reader *reader, const char *text, size_t len,
-		     const struct place *places, size_t n_places)
+		     const struct location *locations, size_t n_locations)
 {
 	struct loader loader = {.source = source,
 				.reader = reader,
-				.places = places,
-				.n_places = n_places,
+				.locations = locations,
+				.n_locations = n_locations,
 				.line_begins = true};
 	struct part part = {.text = text, .len = len, .line = 1};
 	int r;
@@ -478,7 +481,7 @@ int source_read_text(struct source *source, struct reader *reader, const char *t
 	grammar_init(&loader.grammar, reader);
 	r = load_part(&loader, &part);
 	if (r >= 0)
-		r = finish(&loader, (struct place){0});
+		r = finish(&loader, (struct location){0});
 	grammar_done(&loader.grammar);
 	return r;
 }

@@ -3,14 +3,14 @@
  * line came from. */
 #pragma once
 
-#include "language/place.h"
+#include "language/location.h"
 
 #include <stdbool.h>
 
 struct reader;
 
 struct source_value {
-	struct place place;
+	struct location location;
 	bool damaged; /* an error was reported; what libconfig reads here means nothing */
 };
 
@@ -26,7 +26,7 @@ struct source_cut {
 struct source {
 	char *text; /* NUL-terminated */
 	size_t len, size;
-	struct place *lines; /* [line - 1] */
+	struct location *lines; /* [line - 1] */
 	size_t n_lines;
 	struct source_value
 		*values; /* strings, numbers, true and false, in the order of the text */
@@ -41,10 +41,10 @@ struct source {
  * -ENOMEM; or what opening this file said, reported. */
 int source_read(struct source *source, struct reader *reader, const char *path, const char *dir);
 
-/* The same of a text at hand, without includes. Its lines have the places that are given, n_places
- * of them. 0 or -ENOMEM. */
+/* The same of a text at hand, without includes. Its lines have the locations that are given,
+ * n_locations of them. 0 or -ENOMEM. */
 int source_read_text(struct source *source, struct reader *reader, const char *text, size_t len,
-		     const struct place *places, size_t n_places);
+		     const struct location *locations, size_t n_locations);
 
 enum {
 	SOURCE_MAX = 64 << 20,	  /* bytes, with all includes */

@@ -46,7 +46,7 @@ bool syntax_takes_value(enum grammar_state state)
 	return state == GRAMMAR_VALUE || state == GRAMMAR_FIRST || state == GRAMMAR_NEXT;
 }
 
-int syntax_fail(struct grammar *grammar, struct place place, const char *format, ...)
+int syntax_fail(struct grammar *grammar, struct location location, const char *format, ...)
 {
 	char text[1024];
 	va_list args;
@@ -59,11 +59,12 @@ int syntax_fail(struct grammar *grammar, struct place place, const char *format,
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	reader_error(grammar->reader, place, "%s", text);
+	reader_error(grammar->reader, location, "%s", text);
 	return GRAMMAR_BROKEN;
 }
 
-void syntax_note_string(struct grammar *grammar, const struct scan_word *word, struct place place)
+void syntax_note_string(struct grammar *grammar, const struct scan_word *word,
+			struct location location)
 {
 	bool is_string = word->kind == SCAN_STRING || word->kind == SCAN_OPEN_STRING;
 
@@ -71,7 +72,7 @@ void syntax_note_string(struct grammar *grammar, const struct scan_word *word, s
 		return;
 	for (size_t i = 0; i < word->len; i++)
 		if (strchr("=;{}", word->text[i]) && word->text[i])
-			grammar->string = place;
+			grammar->string = location;
 }
 
 static bool is_word(const struct scan_word *word, const char *text)
@@ -119,23 +120,24 @@ static bool is_dotted(const struct grammar *grammar, const struct scan_word *nam
 	return at && grammar->reader->keys->is_group(name->text, *dot);
 }
 
-static int refuse_name(struct grammar *grammar, const struct scan_word *word, struct place place)
+static int refuse_name(struct grammar *grammar, const struct scan_word *word,
+		       struct location location)
 {
 	struct scan_word name = whole_name(grammar, word);
 	size_t dot;
 
 	if (is_dotted(grammar, &name, &dot))
-		return syntax_fail(grammar, place,
+		return syntax_fail(grammar, location,
 				   "\"%.*s\" is a key in a group; write %.*s = { %.*s = ...; };",
 				   quoted_len(&name), name.text, (int)dot, name.text,
 				   (int)(name.len - dot - 1), name.text + dot + 1);
-	return syntax_fail(grammar, place, "\"%.*s\" is not a name; %s", quoted_len(&name),
+	return syntax_fail(grammar, location, "\"%.*s\" is not a name; %s", quoted_len(&name),
 			   name.text, name_rule);
 }
 
 /* A word where a value belongs, as far as it goes. */
 static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word,
-			   struct place place)
+			   struct location location)
 {
 	static const char *const bools[] = {"yes",     "no",	   "on",   "off",
 					    "enabled", "disabled", "none", "null"};
@@ -144,14 +146,15 @@ static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word
 	for (size_t i = 0; i < sizeof(bools) / sizeof(bools[0]); i++)
 		if (is_word(word, bools[i]))
 			return syntax_fail(
-				grammar, place,
+				grammar, location,
 				"\"%s\" without quotes; write true or false, or put it in quotes if it "
 				"is a string",
 				bools[i]);
 	for (whole.len = 0; whole.len < whole.left && whole.text[whole.len] &&
 			    !strchr(" \t\r\n;,\")]}", whole.text[whole.len]);)
 		whole.len++;
-	return syntax_fail(grammar, place, "\"%.*s\" without quotes; put a string in double quotes",
+	return syntax_fail(grammar, location,
+			   "\"%.*s\" without quotes; put a string in double quotes",
 			   quoted_len(&whole), whole.text);
 }
 
@@ -194,11 +197,11 @@ static bool is_second_value(const struct grammar *grammar, const struct scan_wor
 		is_word(word, "("));
 }
 
-static int refuse_second_value(struct grammar *grammar, struct place place)
+static int refuse_second_value(struct grammar *grammar, struct location location)
 {
 	const struct grammar_name *name = &grammar->names[grammar->n_names - 1];
 
-	return syntax_fail(grammar, place,
+	return syntax_fail(grammar, location,
 			   "write several %s in ( ), such as %.*s = ( \"...\", \"...\" );",
 			   grammar->reader->keys->name_values(name->text, name->len),
 			   (int)name->len, name->text);
@@ -214,30 +217,30 @@ static bool is_number(const struct scan_word *word)
 	return word->kind == SCAN_INTEGER || word->kind == SCAN_FLOAT;
 }
 
-int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct place place)
+int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct location location)
 {
 	const char *language = guess_language(grammar, word);
 
 	if (language)
-		return syntax_fail(grammar, place,
+		return syntax_fail(grammar, location,
 				   "this looks like %s; the format is libconfig's: %s", language,
 				   grammar->reader->keys->example);
 	if (is_second_value(grammar, word))
-		return refuse_second_value(grammar, place);
+		return refuse_second_value(grammar, location);
 	if ((word->kind == SCAN_NAME || is_word(word, ":")) && syntax_takes_value(grammar->state))
-		return refuse_unquoted(grammar, word, place);
+		return refuse_unquoted(grammar, word, location);
 	if (is_number(word) &&
 	    (takes_name(grammar) || (grammar->state == GRAMMAR_EQUALS && touches(grammar, word))))
-		return refuse_name(grammar, word, place);
+		return refuse_name(grammar, word, location);
 	if (word->kind == SCAN_STRING && takes_name(grammar))
-		return syntax_fail(grammar, place, "%.*s in quotes; write a name without quotes",
+		return syntax_fail(grammar, location, "%.*s in quotes; write a name without quotes",
 				   quoted_len(word), word->text);
 	if (grammar->state == GRAMMAR_EQUALS && is_word(word, "{"))
 		return syntax_fail(
-			grammar, place,
+			grammar, location,
 			"syntax error at '{'; expected ':' between a name and its group, such as %.*s: { ... };",
 			(int)grammar->last.len, grammar->last.text);
-	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", quoted_len(word),
+	return syntax_fail(grammar, location, "syntax error at '%.*s'; %s", quoted_len(word),
 			   word->text, syntax_expected(grammar->state));
 }
 
@@ -281,39 +284,41 @@ static const struct {
 };
 
 int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word,
-			    struct place place)
+			    struct location location)
 {
 	uint32_t code = code_point(word->text, word->len);
 	unsigned char byte = (unsigned char)*word->text;
 	const char *language = guess_language(grammar, word);
 
 	if (language)
-		return syntax_refuse(grammar, word, place);
+		return syntax_refuse(grammar, word, location);
 	for (size_t i = 0; i < sizeof(characters) / sizeof(characters[0]); i++)
 		if (code >= characters[i].first && code <= characters[i].last)
-			return syntax_fail(grammar, place, "%s (U+%04X); %s", characters[i].name,
+			return syntax_fail(grammar, location, "%s (U+%04X); %s", characters[i].name,
 					   code, characters[i].remedy);
 	if (byte == '\'')
-		return syntax_fail(grammar, place,
+		return syntax_fail(grammar, location,
 				   "syntax error at \"'\"; put a string in double quotes");
 	if (syntax_takes_value(grammar->state) && byte > ' ' && byte != 0x7f)
-		return refuse_unquoted(grammar, word, place);
+		return refuse_unquoted(grammar, word, location);
 	if ((takes_name(grammar) && (byte >= 0x80 || byte == '_')) ||
 	    (grammar->state == GRAMMAR_EQUALS && touches(grammar, word)))
-		return refuse_name(grammar, word, place);
+		return refuse_name(grammar, word, location);
 	if (byte <= ' ' || byte == 0x7f)
-		return syntax_fail(grammar, place, "syntax error at byte 0x%02x; %s", byte,
+		return syntax_fail(grammar, location, "syntax error at byte 0x%02x; %s", byte,
 				   syntax_expected(grammar->state));
-	return syntax_fail(grammar, place, "syntax error at '%.*s'; %s", (int)word->len, word->text,
-			   syntax_expected(grammar->state));
+	return syntax_fail(grammar, location, "syntax error at '%.*s'; %s", (int)word->len,
+			   word->text, syntax_expected(grammar->state));
 }
 
-void syntax_refuse_byte(struct reader *reader, struct place place, const char *line, size_t valid)
+void syntax_refuse_byte(struct reader *reader, struct location location, const char *line,
+			size_t valid)
 {
 	unsigned column = 1;
 
 	for (size_t i = 0; i < valid; i++)
 		column += ((unsigned char)line[i] & 0xc0) != 0x80;
-	reader_error(reader, place, "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8",
-		     column, (unsigned char)line[valid]);
+	reader_error(reader, location,
+		     "column %u: byte 0x%02x is not UTF-8; save the file as UTF-8", column,
+		     (unsigned char)line[valid]);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Configurations as the daemon gets them: values, places, legs, rules, digests, and the way through
+ * Configurations as the daemon gets them: values, locations, legs, rules, digests, and the way through
  * a generation. What an operator sees of them, errors above all, is in tests/conf.
  */
 #include "base/report.h"
@@ -114,13 +114,13 @@ static const struct config_value *option(const struct config_leg *leg, const cha
 	ck_abort_msg("family %s has no option %s", leg->family->name, name);
 }
 
-static void assert_place(const struct config *config, struct place place, const char *file,
-			 unsigned line)
+static void assert_location(const struct config *config, struct location location, const char *file,
+			    unsigned line)
 {
 	char text[256], expected[256];
 
 	snprintf(expected, sizeof expected, "%s/%s:%u", dir, file, line);
-	ck_assert_str_eq(config_place_text(config, place, text, sizeof text), expected);
+	ck_assert_str_eq(config_location_text(config, location, text, sizeof text), expected);
 }
 
 static const char whole[] = "daemon: {\n"
@@ -197,33 +197,34 @@ static void assert_whole(const struct config *config)
 	ck_assert_uint_eq(route->n_deny, 0);
 }
 
-static void assert_places(const struct config *config)
+static void assert_locations(const struct config *config)
 {
 	const struct config_route *route = &config->routes[0];
 
-	assert_place(config, config->daemon[DAEMON_WORKERS].place, "x.conf", 2);
-	assert_place(config, config->daemon[DAEMON_LOG_LEVEL].place, "x.conf", 4);
-	ck_assert_uint_eq(config->daemon[DAEMON_MAX_SESSIONS].place.line, 0);
-	assert_place(config, route->place, "x.conf", 14);
-	assert_place(config, route->values[ROUTE_TIMEOUT_IDLE].place, "x.conf", 11);
-	assert_place(config, route->values[ROUTE_RETRY_ATTEMPTS].place, "x.conf", 32);
-	assert_place(config, route->listen[0].place, "x.conf", 15);
-	assert_place(config, option(&route->listen[0].legs[0], "port")->place, "x.conf", 18);
-	assert_place(config, route->targets[0].place, "x.conf", 22);
-	assert_place(config, option(&route->targets[0].legs[0], "nodelay")->place, "x.conf", 22);
-	assert_place(config, route->targets[1].place, "x.conf", 23);
-	assert_place(config, option(&route->targets[1].legs[0], "path")->place, "x.conf", 25);
-	assert_place(config, route->allow[0].place, "x.conf", 6);
-	assert_place(config, route->allow[1].place, "x.conf", 7);
-	assert_place(config, route->allow[2].place, "x.conf", 30);
+	assert_location(config, config->daemon[DAEMON_WORKERS].location, "x.conf", 2);
+	assert_location(config, config->daemon[DAEMON_LOG_LEVEL].location, "x.conf", 4);
+	ck_assert_uint_eq(config->daemon[DAEMON_MAX_SESSIONS].location.line, 0);
+	assert_location(config, route->location, "x.conf", 14);
+	assert_location(config, route->values[ROUTE_TIMEOUT_IDLE].location, "x.conf", 11);
+	assert_location(config, route->values[ROUTE_RETRY_ATTEMPTS].location, "x.conf", 32);
+	assert_location(config, route->listen[0].location, "x.conf", 15);
+	assert_location(config, option(&route->listen[0].legs[0], "port")->location, "x.conf", 18);
+	assert_location(config, route->targets[0].location, "x.conf", 22);
+	assert_location(config, option(&route->targets[0].legs[0], "nodelay")->location, "x.conf",
+			22);
+	assert_location(config, route->targets[1].location, "x.conf", 23);
+	assert_location(config, option(&route->targets[1].legs[0], "path")->location, "x.conf", 25);
+	assert_location(config, route->allow[0].location, "x.conf", 6);
+	assert_location(config, route->allow[1].location, "x.conf", 7);
+	assert_location(config, route->allow[2].location, "x.conf", 30);
 }
 
-START_TEST(values_and_places)
+START_TEST(values_and_locations)
 {
 	struct config *config = load(whole);
 
 	assert_whole(config);
-	assert_places(config);
+	assert_locations(config);
 	config_free(config);
 }
 END_TEST
@@ -234,8 +235,8 @@ START_TEST(a_generation_is_the_same)
 		      *third = pass_generation(again);
 
 	assert_whole(again);
-	assert_places(again);
-	assert_places(third);
+	assert_locations(again);
+	assert_locations(third);
 	ck_assert_uint_eq(config->digest, again->digest);
 	ck_assert_uint_eq(config->digest, third->digest);
 	ck_assert_uint_eq(again->files.n, 1);
@@ -571,8 +572,8 @@ START_TEST(as_another_file)
 	strcpy(path, write_file("new/x.conf", "\n@include \"more\"\n"));
 	config = load_source(source);
 	ck_assert_uint_eq(config->n_routes, 2);
-	assert_place(config, config->routes[0].place, "more", 1);
-	assert_place(config, config->routes[1].place, "real.conf.d/1.conf", 1);
+	assert_location(config, config->routes[0].location, "more", 1);
+	assert_location(config, config->routes[1].location, "real.conf.d/1.conf", 1);
 	config_free(config);
 }
 END_TEST
@@ -638,7 +639,7 @@ START_TEST(many_routes)
 	config = load(text);
 	again = pass_generation(config);
 	ck_assert_uint_eq(again->n_routes, MANY);
-	assert_place(again, again->routes[MANY - 1].place, "x.conf", MANY + 1);
+	assert_location(again, again->routes[MANY - 1].location, "x.conf", MANY + 1);
 	config_free(config);
 	config_free(again);
 	free(text);
@@ -652,7 +653,7 @@ int main(void)
 
 	tcase_add_checked_fixture(cases, set_up, tear_down);
 	tcase_set_timeout(cases, 60);
-	tcase_add_test(cases, values_and_places);
+	tcase_add_test(cases, values_and_locations);
 	tcase_add_test(cases, a_generation_is_the_same);
 	tcase_add_test(cases, a_generation_with_other_answers);
 	tcase_add_test(cases, a_broken_generation);

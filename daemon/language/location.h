@@ -7,22 +7,23 @@
 
 struct arena;
 
-struct place {
-	uint32_t file; /* index into place_files.names */
+struct location {
+	uint32_t file; /* index into location_files.names */
 	uint32_t line; /* from 1; 0: nowhere, a default */
 };
 
-struct place_files {
+struct location_files {
 	char **names; /* as the operator would type them */
 	unsigned n;
 };
 
 /* Adds a name, copied into the arena; its index goes to *ret. 0 or -ENOMEM. */
-int place_add_file(struct place_files *files, struct arena *arena, const char *name, uint32_t *ret);
+int location_add_file(struct location_files *files, struct arena *arena, const char *name,
+		      uint32_t *ret);
 
 /* "FILE:LINE", or "FILE" where there is no line, into text. Returns text. */
-const char *place_text(const struct place_files *files, struct place place, char *text,
-		       size_t size);
+const char *location_text(const struct location_files *files, struct location location, char *text,
+			  size_t size);
 
-/* The order of places, for report_add_at(): by file, then by line. */
-uint64_t place_order(struct place place);
+/* The order of locations, for report_add_at(): by file, then by line. */
+uint64_t location_order(struct location location);
