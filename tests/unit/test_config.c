@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Configurations as the daemon gets them: values, locations, legs, rules, digests, and the way through
- * a generation. What an operator sees of them, errors above all, is in tests/conf.
+ * Configurations as the daemon gets them: values, locations, legs, rules, digests, and the way
+ * through a generation. What an operator sees of them, errors above all, is in tests/conf.
  */
 #include "base/report.h"
 #include "config/config.h"
