@@ -58,10 +58,10 @@ void ask_mute(struct check *check, struct config_leg *leg)
 
 	if (!(leg->row->capabilities & SPLICED_RECEIVE_ONLY))
 		return;
-	if (plugin->outgoing && !answers_know(check, ANSWER_MUTE, &r, NULL, 0))
+	if (plugin->may_send && !answers_know(check, ANSWER_MUTE, &r, NULL, 0))
 		r = answers_note(
 			check, ANSWER_MUTE,
-			CALLBACK(leg->family, outgoing, plugin->outgoing(&leg->options, NULL, 0)),
+			CALLBACK(leg->family, may_send, plugin->may_send(&leg->options, NULL, 0)),
 			NULL, 0);
 	leg->mute = r < 0;
 }
@@ -72,19 +72,20 @@ void ask_system(struct check *check, const struct config_endpoint *endpoint, str
 	int64_t r;
 
 	/* What somebody else has bound takes nothing of us. */
-	if (plugin->needs && !endpoint->values[ENDPOINT_FD].value.text) {
+	if (plugin->privileges && !endpoint->values[ENDPOINT_FD].value.text) {
 		if (!answers_know(check, ANSWER_NEEDS, &r, NULL, 0))
 			r = answers_note(check, ANSWER_NEEDS,
-					 CALLBACK(leg->family, needs, plugin->needs(&leg->options)),
+					 CALLBACK(leg->family, privileges,
+						  plugin->privileges(&leg->options)),
 					 NULL, 0);
 		leg->needs = (uint64_t)r;
 	}
-	if (plugin->companion && endpoint->role == SPLICED_LISTEN) {
+	if (plugin->sidecar && endpoint->role == SPLICED_LISTEN) {
 		if (!answers_know(check, ANSWER_COMPANION, &r, NULL, 0))
-			r = answers_note(check, ANSWER_COMPANION,
-					 CALLBACK(leg->family, companion,
-						  plugin->companion(&leg->options, 0)),
-					 NULL, 0);
+			r = answers_note(
+				check, ANSWER_COMPANION,
+				CALLBACK(leg->family, sidecar, plugin->sidecar(&leg->options, 0)),
+				NULL, 0);
 		leg->has_companion = r > 0;
 	}
 }

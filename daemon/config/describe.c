@@ -19,9 +19,23 @@
 #include <string.h>
 
 static const char *const capability_names[] = {
-	"listen",     "connect",  "connectionless", "boundaries", "reliable",	 "ordered",
-	"half-close", "splice",	  "readers",	    "passes-fds", "credentials", "receive-only",
-	"reset",      "tcp-info", "feed",	    "binds",	  "short-peek",
+	/* promises */
+	[0] = "listen",
+	[1] = "connect",
+	[2] = "reliable",
+	[3] = "half-close",
+	[4] = "readers",
+	[5] = "passes-fds",
+	[6] = "credentials",
+	[7] = "reset",
+	[8] = "tcp-info",
+	/* traits */
+	[32] = "connectionless",
+	[33] = "boundaries",
+	[34] = "receive-only",
+	[35] = "feed",
+	[36] = "binds",
+	[37] = "short-peek",
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 
@@ -92,7 +106,7 @@ static json_t *row_to_json(const struct family *family, const struct spliced_row
 	set_text(object, "pattern", row->pattern);
 	set_text(object, "written", row_written(family, row, text, sizeof(text)));
 	for (unsigned i = 0; i < CAPABILITIES; i++)
-		if (row->capabilities & UINT64_C(1) << i)
+		if (capability_names[i] && row->capabilities & UINT64_C(1) << i)
 			json_array_append_new(capabilities, json_string(capability_names[i]));
 	json_object_set_new(object, "capabilities", capabilities);
 	json_object_set_new(object, "max_message", json_integer((json_int_t)row->max_message));

@@ -170,11 +170,12 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	char text[256] = "";
 	int64_t r = -EINVAL;
 
+	rule->rule = (struct spliced_rule){.size = sizeof(rule->rule)};
 	if (family->plugin.rule &&
-	    !answers_know(check, ANSWER_RULE, &r, &rule->rule, sizeof(rule->rule))) {
+	    !answers_know(check, ANSWER_RULE, &r, rule->rule.bytes, sizeof(rule->rule.bytes))) {
 		r = CALLBACK(family, rule,
 			     family->plugin.rule(rule->text, &rule->rule, text, sizeof(text)));
-		answers_note(check, ANSWER_RULE, r, &rule->rule, sizeof(rule->rule));
+		answers_note(check, ANSWER_RULE, r, rule->rule.bytes, sizeof(rule->rule.bytes));
 	}
 	if (r < 0) {
 		if (!*why)
@@ -270,7 +271,7 @@ static int ask_any(struct check *check, struct list *list, const struct setting 
 		   struct config_rule *rule)
 {
 	struct report ignored = {0};
-	struct spliced_rule tried;
+	struct spliced_rule tried = {.size = sizeof(tried)};
 	char text[256], why[256] = "";
 	bool taken = false;
 

@@ -323,7 +323,7 @@ static bool fits(const struct worker *worker, const struct ledger_listener *list
 	    own->storage.ss_family != local->storage.ss_family || !socket_is_connected(fd))
 		return false;
 	return CALLBACK(leg->family, fits,
-			leg->family->plugin.fits(leg->row, a, own->len, b, local->len)) > 0;
+			leg->family->plugin.fits(&leg->options, a, own->len, b, local->len)) > 0;
 }
 
 /* The listener that a dead thread was accepting from, if this descriptor is one of its

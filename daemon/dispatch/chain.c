@@ -81,10 +81,11 @@ static uint32_t kind_of(const struct config_leg *leg)
 
 /* What of an address tells one socket from another. A vsock socket does not know its own machine's
  * number. 0: nothing does. */
-static size_t identify(const struct family *family, const struct address *address,
+static size_t identify(const struct config_leg *leg, const struct address *address,
 		       uint8_t bytes[IDENTITY_MAX])
 {
 	const struct sockaddr_vm *vm = (const void *)&address->storage;
+	const struct family *family = leg->family;
 	size_t len = address->len < IDENTITY_MAX ? address->len : IDENTITY_MAX;
 	int n = -ENOSYS;
 
@@ -94,10 +95,11 @@ static size_t identify(const struct family *family, const struct address *addres
 		memcpy(bytes, &vm->svm_port, sizeof vm->svm_port);
 		return sizeof vm->svm_port;
 	}
-	if (family->plugin.canonical)
-		n = (int)CALLBACK(family, canonical,
-				  family->plugin.canonical(address_sockaddr_const(address),
-							   address->len, bytes, IDENTITY_MAX));
+	if (family->plugin.peer_key)
+		n = (int)CALLBACK(family, peer_key,
+				  family->plugin.peer_key(&leg->options,
+							  address_sockaddr_const(address),
+							  address->len, bytes, IDENTITY_MAX));
 	if (n >= 0)
 		return (size_t)n;
 	memcpy(bytes, &address->storage, len);
@@ -112,7 +114,7 @@ static uint64_t hash_address(const struct thread *thread, const struct config_le
 		uint64_t netns, type;
 		uint8_t bytes[IDENTITY_MAX];
 	} key = {.netns = netns, .type = (uint64_t)leg->row->type};
-	size_t n = identify(leg->family, address, key.bytes);
+	size_t n = identify(leg, address, key.bytes);
 
 	return n ? XXH3_64bits_withSeed(&key, offsetof(typeof(key), bytes) + n,
 					thread->worker->seed)
@@ -245,12 +247,12 @@ static struct address settled(const struct address *remote, const struct address
 	return ret;
 }
 
-static bool is_same(const struct family *family, const struct address *a, const struct address *b)
+static bool is_same(const struct config_leg *leg, const struct address *a, const struct address *b)
 {
 	uint8_t one[IDENTITY_MAX], other[IDENTITY_MAX];
-	size_t n = identify(family, a, one);
+	size_t n = identify(leg, a, one);
 
-	return n && identify(family, b, other) == n && !memcmp(one, other, n);
+	return n && identify(leg, b, other) == n && !memcmp(one, other, n);
 }
 
 /* What is to be known of a socket that the session connects. */
@@ -307,7 +309,7 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 	there = settled(remote, &local);
 	/* A socket that is bound to the group that it sends to says that as its own address. */
 	if (is_ip(leg->family->plugin.domain) && !address_is_multicast(&there) &&
-	    is_same(leg->family, &local, &there))
+	    is_same(leg, &local, &there))
 		return -ECONNREFUSED;
 	key = chains->kinds & kind_of(leg)
 		      ? hash_address(session->thread, leg, netns_of(session, side, fd), &local)

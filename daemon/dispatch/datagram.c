@@ -163,7 +163,8 @@ static void learn_peer(const struct datagram_front *front, struct msghdr *header
 	peer->len = header->msg_namelen > sizeof(sa_family_t) ? header->msg_namelen : 0;
 	if (family->plugin.reply)
 		n = (int)CALLBACK(family, reply,
-				  family->plugin.reply(header, peer->reply, sizeof peer->reply));
+				  family->plugin.reply(&front->leg->options, header, peer->reply,
+						       sizeof peer->reply));
 	peer->reply_len = n > 0 ? (uint32_t)n : 0;
 }
 
@@ -184,7 +185,7 @@ struct session *datagram_find(const struct datagram_front *front, struct msghdr 
 	struct peer peer;
 
 	learn_peer(front, header, &peer);
-	session = peers_find(front->thread, front->leg->family, &peer);
+	session = peers_find(front->thread, front->leg, &peer);
 	if (session)
 		return alive(session, why);
 	address.len = peer.len;

@@ -46,7 +46,7 @@ static struct session *find_lane(const struct datagram_front *front, uint32_t me
 	struct peer peer;
 
 	lane_peer(front->index, member, &peer);
-	return peers_find(front->thread, front->leg->family, &peer);
+	return peers_find(front->thread, front->leg, &peer);
 }
 
 /* The lane of a member; where there is no place for another, one that there is. */

@@ -68,7 +68,8 @@ static bool is_copy(const struct datagram_front *front, const struct msghdr *hea
 
 	return front->thread->index &&
 	       front->thread->worker->ledger->listeners[front->index].n_fds > 1 &&
-	       family->plugin.copied && CALLBACK(family, copied, family->plugin.copied(header)) > 0;
+	       family->plugin.copied &&
+	       CALLBACK(family, copied, family->plugin.copied(&front->leg->options, header)) > 0;
 }
 
 /* What is to be handed in of each message; nothing of those that are dropped. */

@@ -17,7 +17,7 @@ static bool wants_looks(const struct session *session, unsigned side)
 {
 	const struct config_leg *leg = session_leg(session, side);
 
-	return leg->row->capabilities & (SPLICED_FEED | SPLICED_BINDS) && leg->family->plugin.look;
+	return leg->row->capabilities & (SPLICED_FEED | SPLICED_BINDS) && leg->family->plugin.check;
 }
 
 /* What it waits for is said when it begins, and when it ends. */
@@ -65,8 +65,8 @@ int interface_check_side(struct session *session, unsigned side)
 	config_hear(session->generation->config, session->route, session_endpoint(session, side),
 		    leg, &report);
 	r = (int)CALLBACK(
-		leg->family, look,
-		leg->family->plugin.look(session_fd(session, side), &leg->options, &lost));
+		leg->family, check,
+		leg->family->plugin.check(session_fd(session, side), &leg->options, &lost));
 	config_hear_nothing();
 	if (r == CALLBACK_REFUSED)
 		return r;

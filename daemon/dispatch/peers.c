@@ -43,17 +43,19 @@ uint32_t peers_hash(uint64_t seed, const void *key, size_t len)
 	return (uint32_t)XXH3_64bits_withSeed(key, len, seed);
 }
 
-static void make_key(const struct family *family, uint32_t listener, const struct sockaddr *address,
-		     socklen_t len, const void *reply, size_t reply_len, struct key *key)
+static void make_key(const struct config_leg *leg, uint32_t listener,
+		     const struct sockaddr *address, socklen_t len, const void *reply,
+		     size_t reply_len, struct key *key)
 {
+	const struct family *family = leg->family;
 	int n = -ENOSYS;
 
 	memcpy(key->bytes, &listener, sizeof listener);
 	key->len = sizeof listener;
-	if (len && family->plugin.canonical)
-		n = (int)CALLBACK(family, canonical,
-				  family->plugin.canonical(address, len, key->bytes + key->len,
-							   LEDGER_PEER_MAX));
+	if (len && family->plugin.peer_key)
+		n = (int)CALLBACK(family, peer_key,
+				  family->plugin.peer_key(&leg->options, address, len,
+							  key->bytes + key->len, LEDGER_PEER_MAX));
 	if (n < 0) {
 		n = len < LEDGER_PEER_MAX ? (int)len : LEDGER_PEER_MAX;
 		memcpy(key->bytes + key->len, address, (size_t)n);
@@ -68,7 +70,7 @@ static void session_key(const struct session *session, struct key *key)
 	const struct ledger_session *record = session_record(session);
 	const struct ledger_flow *flow = session_flow(session);
 
-	make_key(session_leg(session, 0)->family, record->listener, (const void *)flow->peer,
+	make_key(session_leg(session, 0), record->listener, (const void *)flow->peer,
 		 flow->peer_len, flow->reply, flow->reply_len, key);
 }
 
@@ -82,14 +84,13 @@ static bool has_key(const struct session *session, uint32_t hash, const struct k
 	return own.len == key->len && !memcmp(own.bytes, key->bytes, key->len);
 }
 
-struct session *peers_find(struct thread *thread, const struct family *family,
+struct session *peers_find(struct thread *thread, const struct config_leg *leg,
 			   const struct peer *peer)
 {
 	struct key key;
 	uint32_t hash, next;
 
-	make_key(family, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len,
-		 &key);
+	make_key(leg, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len, &key);
 	hash = peers_hash(thread->worker->seed, key.bytes, key.len);
 	for (next = thread->peers[hash & thread->peers_mask]; next;
 	     next = session_at(thread, next - 1)->peer_next)

@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-struct family;
+struct config_leg;
 struct session;
 struct thread;
 
@@ -32,7 +32,7 @@ uint32_t peers_hash(uint64_t seed, const void *key, size_t len);
 int peers_init(struct thread *thread);
 
 /* The session of a peer, or NULL. */
-struct session *peers_find(struct thread *thread, const struct family *family,
+struct session *peers_find(struct thread *thread, const struct config_leg *leg,
 			   const struct peer *peer);
 
 /* Puts a session in, by what its record and flow say of its peer; takes it out, if it is there. */

@@ -107,8 +107,8 @@ static void take_leave(const struct session *session, unsigned side, int fd)
 {
 	const struct config_leg *leg = session_leg(session, side);
 
-	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
-		CALLBACK_VOID(leg->family, leave, leg->family->plugin.leave(fd, &leg->options));
+	if (leg->row->capabilities & SPLICED_FEED && leg->family->plugin.release)
+		CALLBACK_VOID(leg->family, release, leg->family->plugin.release(fd, &leg->options));
 }
 
 static void close_sockets(struct session *session)

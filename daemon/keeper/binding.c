@@ -70,7 +70,7 @@ static int look(struct ledger *ledger, struct ledger_listener *record, const str
 
 	if (atomic_load(&record->useless))
 		return -EBADFD;
-	/* The family sees to a feed's place itself: its look(). */
+	/* The family sees to a feed's place itself: its check(). */
 	if (leg->row->capabilities & SPLICED_FEED)
 		return 0;
 	if (path)

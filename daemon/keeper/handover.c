@@ -168,7 +168,7 @@ static void cut(const struct ledger_session *record, unsigned side, struct gener
 
 	if (record->fd[side] < 0 || !leg)
 		return;
-	if (jobs && leg->row->capabilities & SPLICED_FEED && leg->family->plugin.leave)
+	if (jobs && leg->row->capabilities & SPLICED_FEED && leg->family->plugin.release)
 		add_leave(jobs, record, side, newest, leg);
 	if (leg->row->capabilities & SPLICED_RESET)
 		socket_set_abort(record->fd[side]);

@@ -82,12 +82,12 @@ static int remove_traces(const struct job *job, const int *fds, uint32_t n)
 	const struct spliced_plugin *plugin = &leg->family->plugin;
 	const struct sockaddr *bytes = address_sockaddr_const(&leg->address);
 
-	if (plugin->unbound && leg->options.role == SPLICED_LISTEN)
-		CALLBACK_VOID(leg->family, unbound,
-			      plugin->unbound(&leg->options, bytes, leg->address.len));
-	for (uint32_t k = 0; plugin->leave && k < n; k++)
+	if (plugin->unlink && leg->options.role == SPLICED_LISTEN)
+		CALLBACK_VOID(leg->family, unlink,
+			      plugin->unlink(&leg->options, bytes, leg->address.len));
+	for (uint32_t k = 0; plugin->release && k < n; k++)
 		if (fds[k] >= 0)
-			CALLBACK_VOID(leg->family, leave, plugin->leave(fds[k], &leg->options));
+			CALLBACK_VOID(leg->family, release, plugin->release(fds[k], &leg->options));
 	return 0;
 }
 

@@ -109,7 +109,7 @@ void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *
 {
 	const struct config_leg *leg = generation_listens_by(newest, record);
 
-	if (leg && (leg->family->plugin.unbound || leg->family->plugin.leave))
+	if (leg && (leg->family->plugin.unlink || leg->family->plugin.release))
 		opening_add(ledger, JOB_LEAVE, record, newest);
 }
 

@@ -55,7 +55,7 @@ static struct companion *claim(uint32_t listener, uint64_t digest)
 _Noreturn static void run(const struct config_leg *leg)
 {
 	child_begin(NULL, 0);
-	_exit(CALLBACK(leg->family, companion, leg->family->plugin.companion(&leg->options, 1)) < 0
+	_exit(CALLBACK(leg->family, sidecar, leg->family->plugin.sidecar(&leg->options, 1)) < 0
 		      ? 1
 		      : 0);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Sidecars: processes that keep something alive for a listening endpoint, as its announcement,
- * where the family has such (plugin.h, companion()). They are the keeper's children, with a
+ * where the family has such (plugin.h, sidecar()). They are the keeper's children, with a
  * descriptor table of their own; one that ends is started again.
  */
 #pragma once

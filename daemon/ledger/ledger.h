@@ -280,8 +280,8 @@ struct ledger_flow {
 	uint8_t peer_len;	/* FED: whom replies go to; 0: nobody */
 	uint8_t reply_len;
 	uint8_t reserved[2];
-	_Atomic int32_t waits[2];      /* by side: errno of what the family's look() waits for, 0 */
-	_Atomic uint64_t messages[2];  /* into the sink */
+	_Atomic int32_t waits[2];     /* by side: errno of what the family's check() waits for, 0 */
+	_Atomic uint64_t messages[2]; /* into the sink */
 	uint8_t peer[LEDGER_PEER_MAX]; /* a sockaddr */
 	_Alignas(8)
 		uint8_t reply[LEDGER_REPLY_MAX]; /* control data, as the family's reply() made it */

@@ -54,10 +54,9 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 		n = (int)CALLBACK(family, encode,
 				  format->encode(&consumer, maker->message, frame, size));
 	else if (maker->why)
-		n = format->resync
-			    ? (int)CALLBACK(family, resync,
-					    format->resync(&consumer, maker->why, frame, size))
-			    : 0;
+		n = format->event ? (int)CALLBACK(family, event,
+						  format->event(&consumer, maker->why, frame, size))
+				  : 0;
 	else
 		n = format->preamble ? (int)CALLBACK(family, preamble,
 						     format->preamble(&consumer, frame, size))
@@ -244,7 +243,7 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 	keep_state(session, buffers->states[taken]);
 	session->moved |= batch.messages > 0;
 	done = taken < batch.count ? batch.message[taken] : batch.messages;
-	CALLBACK_VOID(leg->family, consume, leg->family->plugin.consume(ring, done));
+	CALLBACK_VOID(leg->family, consume, leg->family->plugin.consume(ring, &leg->options, done));
 	return r;
 }
 

@@ -32,7 +32,7 @@ int format_encode_ring(struct session *session, unsigned side, bool drops, bool 
  * else later. */
 int format_lost(struct session *session, unsigned side);
 
-/* why: enum spliced_resync. */
+/* why: enum spliced_event. */
 int format_resync(struct session *session, unsigned side, int why);
 
 /* The time that a format asked for has come. */

@@ -52,9 +52,10 @@ void ring_unmap(struct session *session)
 
 void ring_consume(struct session *session, unsigned s, unsigned count)
 {
-	const struct family *family = session_leg(session, s)->family;
+	const struct config_leg *leg = session_leg(session, s);
 
-	CALLBACK_VOID(family, consume, family->plugin.consume(session->side[s].ring, count));
+	CALLBACK_VOID(leg->family, consume,
+		      leg->family->plugin.consume(session->side[s].ring, &leg->options, count));
 }
 
 static int nothing_now(struct session *session, unsigned s)

@@ -326,8 +326,8 @@ static int send_judged(struct session *session, unsigned d, const struct iovec *
 		const struct iovec *message = &messages[*taken];
 		unsigned sent = 0;
 
-		if (CALLBACK(leg->family, outgoing,
-			     leg->family->plugin.outgoing(&leg->options, message->iov_base,
+		if (CALLBACK(leg->family, may_send,
+			     leg->family->plugin.may_send(&leg->options, message->iov_base,
 							  message->iov_len)) < 0) {
 			sink_drop(session, DROPPED_FORBIDDEN, 1);
 			++*taken;

@@ -17,8 +17,8 @@
 /* Every callback of <spliced/plugin.h>. Their numbers stand in ledgers: new ones come last. */
 /* clang-format off */
 #define CALLBACKS(X)                                                                                                             \
-	X(address) X(describe) X(prepare) X(reclaim) X(bound) X(unbound) X(canonical) X(rule) X(match) X(needs) X(reply)         \
-	X(received) X(look) X(outgoing) X(leave) X(companion) X(map) X(next) X(consume) X(preamble) X(encode) X(resync) X(fits)         \
+	X(address) X(describe) X(prepare) X(reclaim) X(bound) X(unlink) X(peer_key) X(rule) X(match) X(privileges) X(reply)         \
+	X(received) X(check) X(may_send) X(release) X(sidecar) X(map) X(next) X(consume) X(preamble) X(encode) X(event) X(fits)         \
 	X(copied)
 /* clang-format on */
 

@@ -17,12 +17,24 @@
 /* Of any struct. */
 enum { SIZE_LIMIT = 4096 };
 
-/* The shortest that can make sense: up to the two callbacks that must be there, and the tables of
- * ABI 1.0. */
-#define PLUGIN_SIZE_MIN offsetof(struct spliced_plugin, prepare)
-#define ROW_STRIDE_MIN sizeof(struct spliced_row)
-#define OPTION_STRIDE_MIN sizeof(struct spliced_option)
-#define FORMAT_STRIDE_MIN sizeof(struct spliced_format)
+/* Up to where a descriptor must reach: the two callbacks that must be there. Members behind are as
+ * good as NULL where a plugin's own struct ends before them. */
+enum { PLUGIN_SIZE_MIN = 112 };
+
+/* The frozen sizes of ABI 2.0 hold on every architecture; what comes at a tail makes sizeof more.
+ */
+#define AT_LEAST(tag, size) \
+	_Static_assert(sizeof(struct spliced_##tag) >= (size), "spliced_" #tag " grows at its tail")
+AT_LEAST(plugin, SPLICED_PLUGIN_SIZE_2_0);
+AT_LEAST(row, SPLICED_ROW_SIZE_2_0);
+AT_LEAST(option, SPLICED_OPTION_SIZE_2_0);
+AT_LEAST(format, SPLICED_FORMAT_SIZE_2_0);
+_Static_assert(offsetof(struct spliced_plugin, privileges) == PLUGIN_SIZE_MIN,
+	       "address and describe come first");
+
+/* What is known of a row's traits and of an option's flags. */
+enum { TRAIT_FIRST = 32, TRAIT_END = 64 };
+static const uint32_t option_flags = SPLICED_REQUIRED | SPLICED_LIVE | SPLICED_REOPEN;
 
 static bool is_word(const char *text, const char *more)
 {
@@ -44,10 +56,11 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 {
 	if (plugin->abi_major != SPLICED_ABI_MAJOR)
 		return plugin_refuse(
-			why, -EPROTO,
-			"built for ABI %u.%u, this spliced supports %u.%u: upgrade %s",
+			why, -EPROTO, "built for ABI %u.%u, this spliced supports %u.%u: %s",
 			plugin->abi_major, plugin->abi_minor, SPLICED_ABI_MAJOR, SPLICED_ABI_MINOR,
-			plugin->abi_major > SPLICED_ABI_MAJOR ? "spliced" : "the plugin");
+			plugin->abi_major > SPLICED_ABI_MAJOR
+				? "upgrade spliced"
+				: "compile the plugin again with this release's <spliced/plugin.h>");
 	if (plugin->abi_needs > SPLICED_ABI_MINOR)
 		return plugin_refuse(
 			why, -EPROTO,
@@ -58,8 +71,8 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 				     plugin->abi_major, plugin->abi_needs, plugin->abi_major,
 				     plugin->abi_minor);
 	if (plugin->size < PLUGIN_SIZE_MIN || plugin->size > SIZE_LIMIT ||
-	    !stride_is_sane(plugin->row_stride, ROW_STRIDE_MIN) ||
-	    !stride_is_sane(plugin->option_stride, OPTION_STRIDE_MIN))
+	    !stride_is_sane(plugin->row_stride, SPLICED_ROW_SIZE_2_0) ||
+	    !stride_is_sane(plugin->option_stride, SPLICED_OPTION_SIZE_2_0))
 		return plugin_refuse(why, -EINVAL,
 				     "its size (%u) and strides (%u, %u) are not those of any ABI",
 				     plugin->size, plugin->row_stride, plugin->option_stride);
@@ -88,7 +101,7 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 	if (plugin->n_formats > FAMILY_FORMATS_MAX || (plugin->n_formats && !plugin->formats))
 		return plugin_refuse(why, -EINVAL, "has %u formats: at most %d are possible",
 				     plugin->n_formats, FAMILY_FORMATS_MAX);
-	if (plugin->n_formats && !stride_is_sane(plugin->format_stride, FORMAT_STRIDE_MIN))
+	if (plugin->n_formats && !stride_is_sane(plugin->format_stride, SPLICED_FORMAT_SIZE_2_0))
 		return plugin_refuse(why, -EINVAL,
 				     "its formats' stride (%u) is not that of any ABI",
 				     plugin->format_stride);
@@ -120,10 +133,43 @@ static bool pattern_is_sane(const struct family *family, const char *pattern)
 	return true;
 }
 
+/* The nth word of names, which has them in the order of their bits; "" where there are fewer. */
+static int word_at(const char *names, unsigned n, const char **word)
+{
+	*word = names ? names : "";
+	for (; n && **word; n--) {
+		*word += strcspn(*word, " ");
+		*word += strspn(*word, " ");
+	}
+	return (int)strcspn(*word, " ");
+}
+
+/* Unlike a promise, a trait must be known: its sockets are to be used in another way. The plugin's
+ * own header has its name. */
+static int check_traits(const struct family *family, uint32_t number, char **why)
+{
+	const char *word;
+	int len;
+
+	for (unsigned bit = TRAIT_FIRST; bit < TRAIT_END; bit++) {
+		if (!(family->rows[number].capabilities & UINT64_C(1) << bit) ||
+		    word_at(SPLICED_TRAIT_NAMES, bit - TRAIT_FIRST, &word))
+			continue;
+		len = word_at(family->plugin.trait_names, bit - TRAIT_FIRST, &word);
+		return plugin_refuse(
+			why, -EPROTO,
+			"row %u: has the trait \"%.*s\" (bit %u), which this spliced does not "
+			"know: upgrade spliced",
+			number, len ? len : 1, len ? word : "?", bit);
+	}
+	return 0;
+}
+
 static int check_row(const struct family *family, uint32_t number, char **why)
 {
 	const uint64_t feed_needs = SPLICED_CAN_LISTEN | SPLICED_BOUNDARIES;
 	const struct spliced_row *row = &family->rows[number], *other;
+	int r;
 
 	if (!family_type_name(row->type))
 		return plugin_refuse(why, -EINVAL, "row %u: %d is not a socket type", number,
@@ -146,12 +192,15 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 				     "row %u: a feed must be able to listen, and preserve message "
 				     "boundaries",
 				     number);
-	if ((row->capabilities & SPLICED_BINDS) && !family->plugin.look)
+	if ((row->capabilities & SPLICED_BINDS) && !family->plugin.check)
 		return plugin_refuse(
 			why, -EINVAL,
-			"row %u: its targets are bound, not connected, which requires look(), "
+			"row %u: its targets are bound, not connected, which requires check(), "
 			"which is missing",
 			number);
+	r = check_traits(family, number, why);
+	if (r < 0)
+		return r;
 	for (uint32_t i = 0; i < number; i++) {
 		other = &family->rows[i];
 		if (other->type == row->type &&
@@ -250,6 +299,9 @@ static int check_option(const struct family *family, uint32_t number, char **why
 	if (option->type < SPLICED_BOOL || option->type > SPLICED_HOST)
 		return plugin_refuse(why, -EINVAL, "option \"%s\": its type %u is unknown", name,
 				     option->type);
+	if (option->flags & ~option_flags)
+		return plugin_refuse(why, -EINVAL, "option \"%s\": its flags %#x are unknown", name,
+				     option->flags & ~option_flags);
 	if (!(option->flags & SPLICED_LIVE) == !(option->flags & SPLICED_REOPEN))
 		return plugin_refuse(why, -EINVAL, "option \"%s\": must be one of LIVE and REOPEN",
 				     name);

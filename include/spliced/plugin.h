@@ -11,36 +11,39 @@
  * imports no symbol of the daemon (link it with -Wl,-z,defs); what the daemon offers reaches it as
  * a table, struct spliced_host.
  *
+ * Which process runs a callback is said at each of them, in these words:
+ *   checker  a child that was made to check a configuration, without privileges that the sockets
+ *            will need; what it answers is kept with the configuration, and not asked again
+ *   errand   a child that was made to open, change or close listening sockets; it shares the
+ *            daemon's descriptors, has its privileges, and is in the endpoint's network namespace
+ *   worker   the process with the traffic, on any of its threads; never twice at once for a session
+ *   sidecar  a process of the plugin's own for a listening endpoint
+ * The keeper, which supervises them, runs no code of a plugin.
+ *
  * Rules for every callback
  *   - Returns 0, or a negative errno after saying what is wrong with SPLICED_ERROR() where options
  *     are at hand.
- *   - May run in any process and on any thread of the daemon, never twice at once for one session.
- *     Keeps no state that is not const or atomic, never blocks on anything but a local file system,
- *     never forks, never changes the process. What address(), rule(), needs() and companion() of a
- *     listener see, or prepare() and the others up to leave(), another process sees: nothing that
- *     they set in memory is there for match() or received().
- *   - One that crashes, or takes longer than 20 s, over a listener ends a child that was made for
- *     it, and no session; the reload is refused. Over a session it ends the worker, whose heir goes
- *     on; again, and the session, then the route, is given up.
+ *   - Keeps no state that is not const or atomic, never blocks on anything but a local file system,
+ *     never forks, never starts a thread, never changes the process. What it writes to memory no
+ *     other process sees: what a checker or an errand sets is not there in a worker.
+ *   - One that crashes, or takes longer than 20 s, in a checker or an errand ends that child, and
+ * no session; the reload is refused. In a worker it ends the worker, whose heir goes on; again, and
+ *     the session, then the route, is given up.
  *   - Owns nothing that it is given: options, addresses and texts live until the callback returns,
  *     no longer.
  *   - Opens no descriptor that outlives the callback: the daemon shares one descriptor table
  *     between processes and closes what nobody recorded.
  *   - Lengths are in bytes, durations in nanoseconds, unless a name says otherwise.
  *
- * History of the ABI
- *   1.0  rows, options, address, describe, prepare, reclaim, bound, unbound, canonical, rule,
- *        match, needs
- *   1.1  messages: SPLICED_FEED, reply, formats
- *   1.2  captures: SPLICED_BINDS, format and far of options, received, look; when a message came,
- *        and how long it was
- *   1.3  outgoing, leave, companion; rings: map, next, consume; a note on a message
- *   1.4  fits, copied; late of a consumer
+ * Layout and history
+ *   Structs have the same layout on every architecture, of 32 or 64 bits: what may be 8 bytes wide
+ *   is aligned to 8. They grow at their tails only; a minor number marks each growth. A plugin says
+ *   the sizes it was built with, the minor, and the lowest minor that it can live with
+ *   (SPLICED_PLUGIN_HEAD does), so that an older plugin loads into a newer daemon, and a newer one
+ *   into an older daemon where it needs nothing newer. A new major number breaks all.
  *
- * It grows at the tails of its structs; a minor number marks each growth. A plugin says the minor
- * it was built with and the lowest that it can live with, so that an older plugin loads into a
- * newer daemon, and a newer one into an older daemon where it needs nothing newer. A new major
- * number breaks all.
+ *   1.0 to 1.4 were never released as stable; no daemon of 2.0 loads their plugins
+ *   2.0  the first with frozen sizes
  */
 #pragma once
 
@@ -52,8 +55,27 @@
 extern "C" {
 #endif
 
-#define SPLICED_ABI_MAJOR 1
-#define SPLICED_ABI_MINOR 4
+#define SPLICED_ABI_MAJOR 2
+#define SPLICED_ABI_MINOR 0
+
+/* Of members that are 4 bytes wide on some architectures and 8 on others, and what follows them. */
+#define SPLICED_WIDE __attribute__((aligned(8)))
+
+/* The sizes of ABI 2.0, which are the smallest that any daemon of major 2 takes. They never change;
+ * sizeof, which grows, is at least as much. */
+enum spliced_size_2_0 {
+	SPLICED_PLUGIN_SIZE_2_0 = 264,
+	SPLICED_ROW_SIZE_2_0 = 56,
+	SPLICED_OPTION_SIZE_2_0 = 72,
+	SPLICED_FORMAT_SIZE_2_0 = 56,
+	SPLICED_VALUE_SIZE_2_0 = 56,
+	SPLICED_OPTIONS_SIZE_2_0 = 64,
+	SPLICED_HOST_SIZE_2_0 = 16,
+	SPLICED_RULE_SIZE_2_0 = 48,
+	SPLICED_MESSAGE_SIZE_2_0 = 56,
+	SPLICED_RING_SIZE_2_0 = 72,
+	SPLICED_CONSUMER_SIZE_2_0 = 40,
+};
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
 enum spliced_role {
@@ -64,35 +86,55 @@ enum spliced_role {
 /*
  * What the kernel does with a socket of a row. The daemon decides from two rows, never from two
  * names, how a route moves its traffic: claim only what socket(7), or the family's page in section
- * 7, promises.
+ * 7, promises. There are two kinds:
+ *
+ * A promise is something more that the kernel guarantees. A daemon that does not know one makes no
+ * use of it, and is right all the same. Bits 0 to 31.
  */
-enum spliced_capability {
+enum spliced_promise {
 	SPLICED_CAN_LISTEN = 1 << 0,
 	SPLICED_CAN_CONNECT = 1 << 1,
-	SPLICED_CONNECTIONLESS = 1 << 2, /* peers without connections: recvfrom(2), sendto(2) */
-	SPLICED_BOUNDARIES = 1 << 3, /* a message is received as it was sent, whole or not at all */
-	SPLICED_RELIABLE = 1 << 4,   /* nothing is dropped between two live peers */
-	SPLICED_ORDERED = 1 << 5,
-	SPLICED_HALF_CLOSE =
-		1 << 6, /* shutdown(2) with SHUT_WR tells the peer the end, and it may still send */
-	SPLICED_SPLICE = 1 << 7, /* splice(2) from and to the socket moves its bytes, all of them */
-	SPLICED_READERS = 1 << 8,	/* SO_REUSEPORT: one listening socket for each thread */
-	SPLICED_PASSES_FDS = 1 << 9,	/* SCM_RIGHTS, unix(7) */
-	SPLICED_CREDENTIALS = 1 << 10,	/* SO_PEERCRED tells a peer's uid and gid, unix(7) */
-	SPLICED_RECEIVE_ONLY = 1 << 11, /* nothing can be sent, unless outgoing() lets it pass: what
-					 * comes for it is read, dropped and counted */
-	SPLICED_RESET = 1 << 12, /* SO_LINGER with a time of 0 turns close(2) into an abort that the
-				    peer sees; SIOCOUTQ tells what an abort would overtake */
-	SPLICED_TCP_INFO =
-		1 << 13,	/* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
-	SPLICED_FEED = 1 << 14, /* listened on, it is not accepted from and knows no peers: messages
-				 * simply come, as from netlink(7) and packet(7); with a format it
-				 * is only received from */
-	SPLICED_BINDS = 1 << 15, /* a target's socket is bound to where it sends, not connected, as
-				  * packet(7): look() binds it. Since 1.2 */
-	SPLICED_SHORT_PEEK = 1 << 16, /* MSG_PEEK of a stream shows the first of its packets,
-					 however many wait. Since 1.3 */
+	SPLICED_RELIABLE = 1 << 2,    /* nothing is dropped between two live peers */
+	SPLICED_HALF_CLOSE = 1 << 3,  /* shutdown(2) with SHUT_WR tells the peer the end, and it may
+					 still send */
+	SPLICED_READERS = 1 << 4,     /* SO_REUSEPORT: one listening socket for each thread */
+	SPLICED_PASSES_FDS = 1 << 5,  /* SCM_RIGHTS, unix(7) */
+	SPLICED_CREDENTIALS = 1 << 6, /* SO_PEERCRED tells a peer's uid and gid, unix(7) */
+	SPLICED_RESET = 1 << 7,	   /* SO_LINGER with a time of 0 turns close(2) into an abort that
+				    * the peer sees; SIOCOUTQ tells what an abort would overtake */
+	SPLICED_TCP_INFO = 1 << 8, /* TCP_INFO, SIOCINQ and SIOCOUTQ tell state and bytes, tcp(7) */
 };
+
+/*
+ * A trait is something that a daemon has to know to use such a socket at all. One that it does not
+ * know, it refuses, with the plugin. Bits 32 to 63, in the order of SPLICED_TRAIT_NAMES.
+ */
+#define SPLICED_TRAIT(n) (UINT64_C(1) << (32 + (n)))
+
+/* Peers without connections: recvfrom(2), sendto(2). */
+#define SPLICED_CONNECTIONLESS SPLICED_TRAIT(0)
+
+/* A message is received as it was sent, whole or not at all. recv(2) with less room than a message
+ * needs takes all of it from the queue, and MSG_TRUNC tells its length. */
+#define SPLICED_BOUNDARIES SPLICED_TRAIT(1)
+
+/* Nothing can be sent, unless may_send() lets it pass: what comes for it is read, dropped and
+ * counted. */
+#define SPLICED_RECEIVE_ONLY SPLICED_TRAIT(2)
+
+/* Listened on, it is not accepted from and knows no peers: messages simply come, as from netlink(7)
+ * and packet(7); with a format it is only received from. */
+#define SPLICED_FEED SPLICED_TRAIT(3)
+
+/* A target's socket is bound to where it sends, not connected, as packet(7): check() binds it. */
+#define SPLICED_BINDS SPLICED_TRAIT(4)
+
+/* MSG_PEEK of a stream shows the first of its packets, however many wait. */
+#define SPLICED_SHORT_PEEK SPLICED_TRAIT(5)
+
+/* What a daemon calls a trait that it does not know: one word for each, in the order of the bits.
+ */
+#define SPLICED_TRAIT_NAMES "connectionless boundaries receive-only feed binds short-peek"
 
 /* How message edges are kept on a stream: the words of the endpoint option `framing`. */
 enum spliced_framing {
@@ -111,18 +153,18 @@ enum spliced_framing {
 
 /* One kind of socket of the family: a (type, protocol) pair. */
 struct spliced_row {
-	int type;	     /* SOCK_STREAM, ... as in socket(2), without flags */
-	int protocol;	     /* as in socket(2) */
-	const char *name;    /* the protocol's word in a config ("tcp"), or NULL where the type has
-				only one */
-	const char *scheme;  /* everyday scheme of endpoint strings ("tcp4"), or NULL: FAMILY and
-				FAMILY-TYPE always work */
-	const char *pattern; /* how an address reads in an endpoint string: option names in capitals
-				("HOST:PORT", "PATH") */
-	uint64_t capabilities; /* enum spliced_capability */
-	uint64_t max_message;  /* bytes of the largest message; 0 for streams */
+	int32_t type;	    /* SOCK_STREAM, ... as in socket(2), without flags */
+	int32_t protocol;   /* as in socket(2) */
+	int32_t domain;	    /* AF_INET, ...; 0: the plugin's */
 	uint32_t link_type; /* pcap link type of its messages (tcpdump.org/linktypes.html), or 0 */
-	uint32_t reserved;
+	const char *name SPLICED_WIDE;	  /* the protocol's word in a config ("tcp"), or NULL where
+					     the type has only one */
+	const char *scheme SPLICED_WIDE;  /* everyday scheme of endpoint strings ("tcp4"), or NULL:
+					     FAMILY and FAMILY-TYPE always work */
+	const char *pattern SPLICED_WIDE; /* how an address reads in an endpoint string: option
+					     names in capitals ("HOST:PORT", "PATH") */
+	uint64_t capabilities SPLICED_WIDE; /* promises and traits */
+	uint64_t max_message SPLICED_WIDE;  /* bytes of the largest message; 0 for streams */
 };
 
 enum spliced_option_type {
@@ -156,17 +198,18 @@ enum spliced_option_flag {
 /* One key that an endpoint of this family takes. The table drives parsing, errors, --describe and
  * the manual. */
 struct spliced_option {
-	const char *name; /* as in a config file */
-	uint32_t type;	  /* enum spliced_option_type */
-	uint32_t flags;	  /* enum spliced_option_flag: one of LIVE and REOPEN */
-	uint32_t roles;	  /* enum spliced_role bits; 0 means both */
+	const char *name SPLICED_WIDE; /* as in a config file */
+	uint32_t type SPLICED_WIDE;    /* enum spliced_option_type */
+	uint32_t flags; /* enum spliced_option_flag: one of LIVE and REOPEN; others are refused */
+	uint32_t roles; /* enum spliced_role bits; 0 means both */
 	uint32_t reserved;
-	uint64_t rows; /* bit N: applies to rows[N]; 0 means all */
-	const char
-		*default_text; /* as it would be written in an endpoint string, or NULL for none */
-	int64_t min, max;      /* range of a NUMBER, SIZE, DURATION or RATE; both 0 means any */
-	const char *const *words; /* NULL-terminated, for the WORD types */
-	const char *doc;	  /* one line, no full stop */
+	uint64_t rows SPLICED_WIDE;	       /* bit N: applies to rows[N]; 0 means all */
+	const char *default_text SPLICED_WIDE; /* as it would be written in an endpoint string, or
+						  NULL for none */
+	int64_t min SPLICED_WIDE, max SPLICED_WIDE; /* range of a NUMBER, SIZE, DURATION or RATE;
+						       both 0 means any */
+	const char *const *words SPLICED_WIDE;	    /* NULL-terminated, for the WORD types */
+	const char *doc SPLICED_WIDE;		    /* one line, no full stop */
 };
 
 enum spliced_value_state {
@@ -179,15 +222,16 @@ enum spliced_value_state {
 struct spliced_value {
 	uint32_t state;	   /* enum spliced_value_state */
 	uint32_t list_len; /* strings in list */
-	int64_t number;
-	const char *text; /* NUL-terminated */
-	const char *const *list;
+	int64_t number SPLICED_WIDE;
+	const char *text SPLICED_WIDE; /* NUL-terminated */
+	const char *const *list SPLICED_WIDE;
 	/* HOST only: one resolved address in network byte order, 4 bytes (in_addr) or 16 (in6_addr)
-	 * as the plugin's domain takes. NULL where the text is "" (every address) and while a name
-	 * is not resolved yet: address() then returns -EADDRNOTAVAIL. */
-	const void *host;
-	uint32_t host_len;
+	 * as the row's domain takes. NULL where the text is "" (every address) and while a name is
+	 * not resolved yet: address() then returns -EADDRNOTAVAIL. */
+	const void *host SPLICED_WIDE;
+	uint32_t host_len SPLICED_WIDE;
 	uint32_t host_scope; /* sin6_scope_id, or 0 */
+	uint64_t reserved SPLICED_WIDE;
 };
 
 struct spliced_options;
@@ -200,23 +244,24 @@ struct spliced_host {
 	 * the endpoint as a whole) and what would be right. The daemon prints it behind file, line
 	 * and route. */
 	void (*error)(const struct spliced_options *options, int option, const char *format, ...)
-		__attribute__((format(printf, 3, 4)));
+		__attribute__((format(printf, 3, 4), aligned(8)));
 };
 
 /* An endpoint's options, in the order of the plugin's table. Use spliced_value(). */
 struct spliced_options {
 	uint32_t size;
 	uint32_t value_stride;
-	const struct spliced_host *host;
-	const struct spliced_row *row; /* the daemon's copy: compare its members, not its address */
-	uint32_t role;		       /* enum spliced_role */
+	const struct spliced_host *host SPLICED_WIDE;
+	const struct spliced_row *row SPLICED_WIDE; /* the daemon's copy: compare its members, not
+						       its address */
+	uint32_t role SPLICED_WIDE;		    /* enum spliced_role */
 	uint32_t n_values;
-	const void *values;
-	/* since 1.2 */
-	const char *format; /* the endpoint's format, or NULL: messages as they are */
-	const struct spliced_row
-		*far; /* what is at the other end of the route (of a pool, the first); NULL while
-		       * that is not known: in address() and needs() */
+	const void *values SPLICED_WIDE;
+	const char *format SPLICED_WIDE; /* the endpoint's format, or NULL: messages as they are */
+	const struct spliced_row *far SPLICED_WIDE; /* what is at the other end of the route (of a
+						       pool, the first); NULL while that is not
+						       known: in address() and privileges() */
+	uint64_t reserved SPLICED_WIDE;
 };
 
 /* The value of option number OPTION of the plugin's table. Never NULL. */
@@ -233,22 +278,24 @@ static inline const struct spliced_value *spliced_value(const struct spliced_opt
 /* An allow or deny rule, parsed once by rule() and read by match(). The bytes are the plugin's
  * own. */
 struct spliced_rule {
-	unsigned char bytes[40];
+	uint32_t size; /* of this struct */
+	uint32_t reserved;
+	unsigned char bytes[40] SPLICED_WIDE;
 };
 
 /* A message as recvmsg(2) gave it. */
 struct spliced_message {
 	uint32_t size; /* of this struct */
 	socklen_t from_len;
-	const struct sockaddr *from; /* who sent it */
-	const void *data;
-	size_t len;
-	/* since 1.2 */
-	uint64_t time;	 /* CLOCK_REALTIME ns when it came, as received() told; 0: unknown */
-	size_t wire_len; /* how long it was before it was cut to len, as received() told; 0: len */
-	/* since 1.3 */
-	uint64_t note; /* what received() or next() has to tell encode(): the family's own; 0 at
-			  first */
+	const struct sockaddr *from SPLICED_WIDE; /* who sent it */
+	const void *data SPLICED_WIDE;
+	size_t len SPLICED_WIDE;
+	uint64_t time
+		SPLICED_WIDE; /* CLOCK_REALTIME ns when it came, as received() told; 0: unknown */
+	size_t wire_len SPLICED_WIDE; /* how long it was before it was cut to len, as received()
+					 told; 0: len */
+	uint64_t note SPLICED_WIDE; /* what received() or next() has to tell encode(): the family's
+				       own; 0 at first */
 };
 
 /* Messages in memory that the kernel shares with the process, as packet_mmap's. The daemon owns it;
@@ -256,30 +303,34 @@ struct spliced_message {
 struct spliced_ring {
 	uint32_t size; /* of this struct */
 	uint32_t reserved;
-	void *memory; /* mmap(2)'s, of len bytes; the daemon unmaps it. NULL: the socket is read by
-			 recvmsg(2) */
-	size_t len;
-	uint64_t words[6]; /* the plugin's own */
+	void *memory SPLICED_WIDE; /* mmap(2)'s, of len bytes; the daemon unmaps it. NULL: the
+				      socket is read by recvmsg(2) */
+	size_t len SPLICED_WIDE;
+	uint64_t words[6] SPLICED_WIDE; /* the plugin's own */
 };
 
-enum { SPLICED_STATE_MAX = 64 }; /* most bytes of state_size */
+enum {
+	SPLICED_STATE_MAX = 64, /* most bytes of state_size */
+	SPLICED_REPLY_MAX = 48, /* most bytes that reply() may write */
+	SPLICED_HEADROOM = 64,	/* free bytes before the data that received() gets */
+};
 
 /* Whoever gets what a format makes of one socket's messages. */
 struct spliced_consumer {
 	uint32_t size; /* of this struct */
-	uint32_t
-		late; /* since 1.4: set by resync() with SPLICED_LOST where nothing is missing after
-		       * all, and what found no room comes later: it is not counted as lost */
-	int fd;	      /* the socket; a format may send(2) a request on it, with MSG_DONTWAIT */
-	const struct spliced_options *options;
-	void *state;   /* state_size bytes, zero at first; aligned for uint64_t. They outlive the
-			  worker, and the call */
-	uint64_t wake; /* set by the callback: CLOCK_MONOTONIC ns when resync() is to be called with
-			  SPLICED_WAKE, 0: never */
+	uint32_t late; /* set by event() with SPLICED_LOST where nothing is missing after all, and
+			* what found no room comes later: it is not counted as lost */
+	int32_t fd;    /* the socket; a format may send(2) a request on it, with MSG_DONTWAIT */
+	uint32_t reserved;
+	const struct spliced_options *options SPLICED_WIDE;
+	void *state SPLICED_WIDE;   /* state_size bytes, zero at first; aligned for uint64_t. They
+				       outlive the worker, and the call */
+	uint64_t wake SPLICED_WIDE; /* set by the callback: CLOCK_MONOTONIC ns when event() is to be
+				       called with SPLICED_WAKE, 0: never */
 };
 
-/* Why resync() is called. */
-enum spliced_resync {
+/* Why event() is called. */
+enum spliced_event {
 	SPLICED_LOST = 1, /* recv(2) said ENOBUFS: the kernel dropped messages here */
 	SPLICED_BROKEN, /* whoever read the socket died in the middle: something may be missing here
 			 */
@@ -288,12 +339,12 @@ enum spliced_resync {
 };
 
 /*
- * A named message format: what an endpoint's option `format` may say beside "raw", which is every
- * family's. It turns a socket's messages into frames for whoever is at the other end. Each callback
- * makes one frame, at most `size` bytes into `frame`, and returns its length; it is called again,
- * with the same arguments, until it returns 0: no (more) frame. Negative errno: this message is
- * dropped and counted (-EPERM: its sender is not to be heard; -EMSGSIZE: its frame is larger than
- * size), and the next is given.
+ * A named message format, whose callbacks run in a worker: what an endpoint's option `format` may
+ * say beside "raw", which is every family's. It turns a socket's messages into frames for whoever
+ * is at the other end. Each callback makes one frame, at most `size` bytes into `frame`, and
+ * returns its length; it is called again, with the same arguments, until it returns 0: no (more)
+ * frame. Negative errno: this message is dropped and counted (-EPERM: its sender is not to be
+ * heard; -EMSGSIZE: its frame is larger than size), and the next is given.
  *
  * Where a format stands within a message, it says in its state. The daemon lends a copy of the
  * state, and keeps the copy once the frame is on its way: so the same call may come again when the
@@ -301,24 +352,27 @@ enum spliced_resync {
  * sends) must do no harm if it is done twice.
  */
 struct spliced_format {
-	const char *name;    /* the word in a config: "json" */
-	const char *doc;     /* one line, no full stop */
-	uint64_t rows;	     /* bit N: for rows[N]; 0 means all */
-	uint32_t framing;    /* enum spliced_framing: on a stream for which the operator named none;
-				NONE: it frames itself */
-	uint32_t state_size; /* bytes, at most SPLICED_STATE_MAX */
-	/* What a new consumer gets before any message. */
-	int (*preamble)(struct spliced_consumer *consumer, void *frame, size_t size);
-	int (*encode)(struct spliced_consumer *consumer, const struct spliced_message *message,
-		      void *frame, size_t size);
-	/* why: enum spliced_resync. Between two messages, never in the middle of one. */
-	int (*resync)(struct spliced_consumer *consumer, int why, void *frame, size_t size);
-};
+	const char *name SPLICED_WIDE; /* the word in a config: "json" */
+	const char *doc SPLICED_WIDE;  /* one line, no full stop */
+	uint64_t rows SPLICED_WIDE;    /* bit N: for rows[N]; 0 means all */
+	uint32_t framing SPLICED_WIDE; /* enum spliced_framing: on a stream for which the operator
+					  named none; NONE: it frames itself */
+	uint32_t state_size;	       /* bytes, at most SPLICED_STATE_MAX */
 
-enum { SPLICED_REPLY_MAX = 48 };
+	/* What a new consumer gets before any message. */
+	int (*preamble)(struct spliced_consumer *consumer, void *frame, size_t size) SPLICED_WIDE;
+
+	int (*encode)(struct spliced_consumer *consumer, const struct spliced_message *message,
+		      void *frame, size_t size) SPLICED_WIDE;
+
+	/* why: enum spliced_event. Between two messages, never in the middle of one. */
+	int (*event)(struct spliced_consumer *consumer, int why, void *frame,
+		     size_t size) SPLICED_WIDE;
+};
 
 /*
  * The exported symbol. A member that is NULL is not offered; address and describe must be there.
+ * SPLICED_PLUGIN_HEAD fills the members up to trait_names.
  */
 struct spliced_plugin {
 	uint32_t abi_major;	/* SPLICED_ABI_MAJOR */
@@ -327,144 +381,160 @@ struct spliced_plugin {
 	uint32_t size;		/* sizeof(struct spliced_plugin) */
 	uint32_t row_stride;	/* sizeof(struct spliced_row) */
 	uint32_t option_stride; /* sizeof(struct spliced_option) */
-
-	const char *name;   /* the family's name in a config, and of the file without ".so" */
-	int domain;	    /* AF_INET, ... */
-	uint32_t n_rows;    /* 1 to 64 */
-	uint32_t n_options; /* at most 64 */
+	uint32_t format_stride; /* sizeof(struct spliced_format) */
 	uint32_t reserved;
-	const struct spliced_row *rows; /* rows[0] is meant where a config names no type */
-	const struct spliced_option *options;
-	const char *summary; /* one line, no full stop */
+	const char *trait_names SPLICED_WIDE; /* SPLICED_TRAIT_NAMES */
 
-	/* Options to a socket address. No side effects: it runs when a config is only checked,
-	 * without privileges. Sets *len to the bytes used of *address. */
+	const char *name SPLICED_WIDE;	  /* the family's name in a config, and of the file without
+					     ".so" */
+	const char *summary SPLICED_WIDE; /* one line, no full stop */
+	int32_t domain SPLICED_WIDE;	  /* AF_INET, ...: of rows that name none */
+	uint32_t n_rows;		  /* 1 to 64 */
+	uint32_t n_options;		  /* at most 64 */
+	uint32_t n_formats;		  /* at most 16 */
+	const struct spliced_row *rows SPLICED_WIDE; /* rows[0] is meant where a config names no
+							type */
+	const struct spliced_option *options SPLICED_WIDE;
+	const struct spliced_format *formats SPLICED_WIDE;
+
+	/* ---- what an endpoint is ---- */
+
+	/* Checker; worker when a name was resolved. Options to a socket address. No side effects,
+	 * no system calls that need a privilege. Sets *len to the bytes used of *address. */
 	int (*address)(const struct spliced_options *options, struct sockaddr_storage *address,
-		       socklen_t *len);
+		       socklen_t *len) SPLICED_WIDE;
 
-	/* A socket address as text, NUL-terminated, in the form of the row's pattern; "(unnamed)"
-	 * for a peer without a name. -ENOSPC if size is too small. */
+	/* Checker, errand, worker. A socket address as text, NUL-terminated, in the form of the
+	 * row's pattern; "(unnamed)" for a peer without a name. -ENOSPC if size is too small. */
 	int (*describe)(const struct spliced_row *row, const struct sockaddr *address,
-			socklen_t len, char *text, size_t size);
+			socklen_t len, char *text, size_t size) SPLICED_WIDE;
 
-	/* Sets the family's socket options, before bind(2) or connect(2); and again on an open
-	 * listening socket when a reload changed a LIVE option. */
-	int (*prepare)(int fd, const struct spliced_options *options);
+	/* Checker. Capabilities, capabilities(7), that opening such a socket takes beyond an
+	 * ordinary user's: bit N is CAP number N. */
+	uint64_t (*privileges)(const struct spliced_options *options) SPLICED_WIDE;
 
-	/* bind(2) said EADDRINUSE: takes away what a dead owner left behind, as unix(7) sockets
-	 * do. 0: bind again. -EADDRINUSE: the owner lives, or what stands there is not ours to
-	 * remove. */
+	/* Checker. Parses an allow or deny rule ("10.0.0.0/8"). -EINVAL: not a rule of this family;
+	 * why, in text, if it nearly was. */
+	int (*rule)(const char *rule_text, struct spliced_rule *rule, char *text,
+		    size_t size) SPLICED_WIDE;
+
+	/* Worker, when a client comes. 0: the rule does not match this peer; above: it does, and
+	 * the higher the more specific. */
+	int (*match)(const struct spliced_rule *rule, const struct sockaddr *address,
+		     socklen_t len) SPLICED_WIDE;
+
+	/* ---- a socket, from its first moment to its last ---- */
+
+	/* Errand, of a listening socket; worker, of a target's. Sets the family's socket options,
+	 * before bind(2) or connect(2); and again on an open listening socket when a reload changed
+	 * a LIVE option. Sockets that were accepted or passed by systemd are not prepared. */
+	int (*prepare)(int fd, const struct spliced_options *options) SPLICED_WIDE;
+
+	/* Errand. bind(2) said EADDRINUSE: takes away what a dead owner left behind, as unix(7)
+	 * sockets do. 0: bind again. -EADDRINUSE: the owner lives, or what stands there is not ours
+	 * to remove. */
 	int (*reclaim)(const struct spliced_options *options, const struct sockaddr *address,
-		       socklen_t len);
+		       socklen_t len) SPLICED_WIDE;
 
-	/* After bind(2) and before listen(2), as owner and mode of a socket file; and again when a
-	 * reload changed a LIVE option. */
-	int (*bound)(int fd, const struct spliced_options *options);
+	/* Errand. After bind(2) and before listen(2), as owner and mode of a socket file; and again
+	 * when a reload changed a LIVE option. */
+	int (*bound)(int fd, const struct spliced_options *options) SPLICED_WIDE;
 
-	/* The listening socket is still open but takes nobody new, and will be closed for good:
-	 * removes the name that its bind(2) left in the file system, unless somebody else has taken
-	 * its place since. */
-	void (*unbound)(const struct spliced_options *options, const struct sockaddr *address,
-			socklen_t len);
+	/* Worker, every second for an open socket of a FEED or BINDS row: whether it is still where
+	 * the options say, when an interface has come, gone or got another name; it is bound anew
+	 * if need be. The socket of a BINDS target is bound by the first call, and takes no message
+	 * before. Adds to *lost the messages that the kernel has dropped since the last call. 0; or
+	 * negative errno: what it waits for, which the route's status tells. -EBADFD: this socket
+	 * cannot be bound anew: the daemon opens another in its place. */
+	int (*check)(int fd, const struct spliced_options *options, uint64_t *lost) SPLICED_WIDE;
+
+	/* Errand; worker for a target's FEED socket. The socket is about to be closed for good:
+	 * takes back what it has asked of the kernel that would outlive it. May be called twice. */
+	void (*release)(int fd, const struct spliced_options *options) SPLICED_WIDE;
+
+	/* Errand. The listening socket is still open but takes nobody new, and will be closed for
+	 * good: removes the name that its bind(2) left in the file system, unless somebody else has
+	 * taken its place since. */
+	void (*unlink)(const struct spliced_options *options, const struct sockaddr *address,
+		       socklen_t len) SPLICED_WIDE;
+
+	/* Worker, an heir, over a connection that the one before had just accepted. Whether a
+	 * connection whose own end has the address `local` can have been accepted by a socket that
+	 * listens at `listening`: 1 or 0. For families with an address that stands for many, as
+	 * vsock's "any"; absent: the two are equal. */
+	int (*fits)(const struct spliced_options *options, const struct sockaddr *listening,
+		    socklen_t listening_len, const struct sockaddr *local,
+		    socklen_t local_len) SPLICED_WIDE;
+
+	/* Checker with run 0: says only whether there is anything to do, 1 or 0. Sidecar: runs for
+	 * as long as a listening endpoint is open, has none of the daemon's descriptors, may block,
+	 * and is killed when it is to end: what keeps an announcement alive. If it returns, it is
+	 * run again some seconds later. */
+	int (*sidecar)(const struct spliced_options *options, int run) SPLICED_WIDE;
+
+	/* ---- messages: worker ---- */
 
 	/* The bytes that identify a peer: padding, ports that mean nothing, flow labels removed.
 	 * Returns their number, at most size, or -ENOSPC. Absent: the address as it is. */
-	int (*canonical)(const struct sockaddr *address, socklen_t len, void *key, size_t size);
-
-	/* Parses an allow or deny rule ("10.0.0.0/8"). -EINVAL: not a rule of this family; why, in
-	 * text, if it nearly was. */
-	int (*rule)(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
-
-	/* 0: the rule does not match this peer; above: it does, and the higher the more
-	 * specific. */
-	int (*match)(const struct spliced_rule *rule, const struct sockaddr *address,
-		     socklen_t len);
-
-	/* Capabilities, capabilities(7), that opening such a socket takes beyond an ordinary
-	 * user's: bit N is CAP number N. */
-	uint64_t (*needs)(const struct spliced_options *options);
-
-	/* since 1.1 */
+	int (*peer_key)(const struct spliced_options *options, const struct sockaddr *address,
+			socklen_t len, void *key, size_t size) SPLICED_WIDE;
 
 	/* Which of our addresses a message was sent to, as control data for the sendmsg(2) of a
 	 * reply that is to leave from there (IP_PKTINFO): written to `control`, at most size
 	 * (SPLICED_REPLY_MAX) bytes. Messages of one peer to two addresses of ours are two sessions
-	 * where these bytes differ. Returns their number, 0 for none. For CONNECTIONLESS rows;
-	 * `received` is as recvmsg(2) left it. */
-	int (*reply)(const struct msghdr *received, void *control, size_t size);
-
-	uint32_t n_formats;	/* at most 16 */
-	uint32_t format_stride; /* sizeof(struct spliced_format) */
-	const struct spliced_format *formats;
-
-	/* since 1.2 */
+	 * where these bytes differ. Returns their number, 0 for none. For listening CONNECTIONLESS
+	 * rows; `received` is as recvmsg(2) left it, with up to 128 bytes of control data. */
+	int (*reply)(const struct spliced_options *options, const struct msghdr *received,
+		     void *control, size_t size) SPLICED_WIDE;
 
 	/* Mends a message as recvmsg(2) left it, before anything is done with it: puts back what
 	 * the kernel took out (a VLAN tag), reads its time from the control data. SPLICED_HEADROOM
 	 * bytes before message->data are free and writable, and so is the data: it may begin
 	 * earlier afterwards. Negative errno: the message is dropped and counted, as by encode().
 	 * Of a sender's address, received->msg_name, it may take away what is not part of him. For
-	 * FEED and CONNECTIONLESS rows. */
+	 * FEED rows, and listening CONNECTIONLESS ones. */
 	int (*received)(const struct spliced_options *options, const struct msghdr *received,
-			struct spliced_message *message);
+			struct spliced_message *message) SPLICED_WIDE;
 
-	/* Called every second for an open socket of a FEED or BINDS row: whether it is still where
-	 * the options say, when an interface has come, gone or got another name; it is bound anew
-	 * if need be. Adds to *lost the messages that the kernel has dropped since the last call.
-	 * 0; or negative errno: what it waits for, which the route's status tells. -EBADFD: this
-	 * socket cannot be bound anew: the daemon opens another in its place. */
-	int (*look)(int fd, const struct spliced_options *options, uint64_t *lost);
-
-	/* since 1.3 */
+	/* Whether the kernel has handed this message to each socket that is bound to its address,
+	 * as it does with broadcasts, and not to one of them: 1 or 0. One thread's is then relayed,
+	 * and the others' are no messages. For CONNECTIONLESS rows with READERS; `received` is as
+	 * recvmsg(2) left it. */
+	int (*copied)(const struct spliced_options *options,
+		      const struct msghdr *received) SPLICED_WIDE;
 
 	/* Whether a message may be sent by a socket of a RECEIVE_ONLY row. Negative errno: it is
-	 * dropped and counted. data NULL: whether there are any that may; where not, the endpoint
-	 * takes nothing. */
-	int (*outgoing)(const struct spliced_options *options, const void *data, size_t len);
-
-	/* The socket is about to be closed for good: takes back what it has asked of the kernel
-	 * that would outlive it. May be called twice. */
-	void (*leave)(int fd, const struct spliced_options *options);
-
-	/* Runs for as long as a listening endpoint is open, in a process of its own, which has none
-	 * of the daemon's descriptors, may block, and is killed when it is to end: what keeps an
-	 * announcement alive. run 0: says only whether there is anything to do, 1 or 0. If it
-	 * returns, it is run again some seconds later. */
-	int (*companion)(const struct spliced_options *options, int run);
+	 * dropped and counted. Checker with data NULL, for every row: whether there are any that
+	 * may; where not, the endpoint takes nothing. */
+	int (*may_send)(const struct spliced_options *options, const void *data,
+			size_t len) SPLICED_WIDE;
 
 	/* Maps the ring of a socket whose prepare() asked the kernel for one: at first, and again
 	 * in a worker that takes over, which goes on where the one before stopped: how far a ring
 	 * has been read is written in the ring itself. 0, or negative errno. For FEED rows. */
-	int (*map)(int fd, const struct spliced_options *options, struct spliced_ring *ring);
+	int (*map)(int fd, const struct spliced_options *options,
+		   struct spliced_ring *ring) SPLICED_WIDE;
 
 	/* The ring's next message, from where the last call stopped; *message is filled, its data
 	 * are in the ring. 1; 0: no more now; -EMSGSIZE: it was too large for the ring and lies in
 	 * the socket's queue, the next for recvmsg(2); other negative errno: it is dropped and
 	 * counted, as by encode(). The daemon consumes such a one before it asks for the next. */
 	int (*next)(struct spliced_ring *ring, const struct spliced_options *options,
-		    struct spliced_message *message);
+		    struct spliced_message *message) SPLICED_WIDE;
 
 	/* The first `count` messages that next() gave are done with, and the kernel may have their
 	 * room; next() goes on behind them. */
-	void (*consume)(struct spliced_ring *ring, unsigned count);
-
-	/* since 1.4 */
-
-	/* Whether a connection whose own end has the address `local` can have been accepted by a
-	 * socket that listens at `listening`: 1 or 0. For families with an address that stands for
-	 * many, as vsock's "any"; absent: the two are equal. A worker asks when it takes over what
-	 * another had just accepted. */
-	int (*fits)(const struct spliced_row *row, const struct sockaddr *listening,
-		    socklen_t listening_len, const struct sockaddr *local, socklen_t local_len);
-
-	/* Whether the kernel has handed this message to each socket that is bound to its address,
-	 * as it does with broadcasts, and not to one of them: 1 or 0. One thread's is then relayed,
-	 * and the others' are no messages. For CONNECTIONLESS rows with READERS; `received` is as
-	 * recvmsg(2) left it. */
-	int (*copied)(const struct msghdr *received);
+	void (*consume)(struct spliced_ring *ring, const struct spliced_options *options,
+			unsigned count) SPLICED_WIDE;
 };
 
-enum { SPLICED_HEADROOM = 64 };
+/* The head of every plugin's descriptor. needs: the lowest minor of a daemon that it can live
+ * with. */
+#define SPLICED_PLUGIN_HEAD(needs)                                                            \
+	.abi_major = SPLICED_ABI_MAJOR, .abi_minor = SPLICED_ABI_MINOR, .abi_needs = (needs), \
+	.size = sizeof(struct spliced_plugin), .row_stride = sizeof(struct spliced_row),      \
+	.option_stride = sizeof(struct spliced_option),                                       \
+	.format_stride = sizeof(struct spliced_format), .trait_names = SPLICED_TRAIT_NAMES
 
 extern const struct spliced_plugin spliced_plugin __attribute__((visibility("default")));
 

@@ -244,7 +244,7 @@ static bool adapter_fits(const bdaddr_t *listening, const bdaddr_t *local)
 }
 
 /* The kinds of address differ in length. */
-int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listening,
+int bluetooth_fits(const struct spliced_options *options, const struct sockaddr *listening,
 		   socklen_t listening_len, const struct sockaddr *local, socklen_t local_len)
 {
 	const struct sockaddr_rc *rc = (const struct sockaddr_rc *)listening,
@@ -253,6 +253,7 @@ int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listeni
 				 *own_l2 = (const struct sockaddr_l2 *)local;
 	const struct sockaddr_sco *sco = (const struct sockaddr_sco *)listening,
 				  *own_sco = (const struct sockaddr_sco *)local;
+	const struct spliced_row *row = options->row;
 
 	if (listening_len != local_len)
 		return 0;
@@ -274,7 +275,7 @@ int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text,
 
 	if (is_address(rule_text)) {
 		str2ba(rule_text, &address);
-		memset(rule, 0, sizeof *rule);
+		memset(rule->bytes, 0, sizeof rule->bytes);
 		memcpy(rule->bytes, &address, sizeof address);
 		return 0;
 	}

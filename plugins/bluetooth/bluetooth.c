@@ -82,28 +82,28 @@ static const struct spliced_option options_[BLUETOOTH_OPTIONS] = {
 static const struct spliced_row rows[BLUETOOTH_ROWS] = {
 	[BLUETOOTH_RFCOMM] = {
 		.type = SOCK_STREAM, .protocol = BTPROTO_RFCOMM, .name = "rfcomm", .scheme = "rfcomm", .pattern = "ADDRESS/CHANNEL",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
 				SPLICED_SHORT_PEEK,
 	},
 	[BLUETOOTH_L2CAP] = {
 		.type = SOCK_SEQPACKET, .protocol = BTPROTO_L2CAP, .name = "l2cap", .scheme = "l2cap", .pattern = "ADDRESS/PSM",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_ORDERED,
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE,
 		.max_message = 65535,
 	},
 	[BLUETOOTH_SCO] = {
 		.type = SOCK_SEQPACKET, .protocol = BTPROTO_SCO, .name = "sco", .scheme = "sco", .pattern = "ADDRESS",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED,
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES,
 		.max_message = 1024,
 	},
 	[BLUETOOTH_HCI] = {
 		.type = SOCK_RAW, .protocol = BTPROTO_HCI, .name = "hci", .pattern = "PROTOCOL/ADDRESS",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED | SPLICED_FEED |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_FEED |
 				SPLICED_BINDS | SPLICED_RECEIVE_ONLY,
 		.max_message = 65600, .link_type = 201,
 	},
 	[BLUETOOTH_MONITOR] = {
 		.type = SOCK_RAW, .protocol = BTPROTO_HCI, .name = "monitor", .pattern = "PROTOCOL",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED | SPLICED_FEED |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_FEED |
 				SPLICED_BINDS | SPLICED_RECEIVE_ONLY,
 		.max_message = 65600, .link_type = 254,
 	},
@@ -301,11 +301,11 @@ static int bluetooth_bound(int fd, const struct spliced_options *options)
 		return set_low_energy(fd, options);
 	if (row != BLUETOOTH_HCI)
 		return 0;
-	r = bluetooth_look(fd, options, &lost);
+	r = bluetooth_check(fd, options, &lost);
 	return r == -ENODEV || r == -ENETDOWN ? 0 : r;
 }
 
-static uint64_t bluetooth_needs(const struct spliced_options *options)
+static uint64_t bluetooth_privileges(const struct spliced_options *options)
 {
 	int64_t psm = spliced_value(options, BLUETOOTH_OPTION_PSM)->number;
 
@@ -327,12 +327,7 @@ static uint64_t bluetooth_needs(const struct spliced_options *options)
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 3,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "bluetooth",
 	.domain = AF_BLUETOOTH,
 	.n_rows = BLUETOOTH_ROWS,
@@ -347,11 +342,10 @@ const struct spliced_plugin spliced_plugin = {
 	.bound = bluetooth_bound,
 	.rule = bluetooth_rule,
 	.match = bluetooth_match,
-	.needs = bluetooth_needs,
+	.privileges = bluetooth_privileges,
 	.n_formats = BLUETOOTH_FORMATS,
-	.format_stride = sizeof(struct spliced_format),
 	.formats = bluetooth_formats,
 	.received = bluetooth_received,
-	.look = bluetooth_look,
-	.companion = bluetooth_companion,
+	.check = bluetooth_check,
+	.sidecar = bluetooth_sidecar,
 };

@@ -47,7 +47,7 @@ int bluetooth_find(const char *text, bdaddr_t *address);
 /* Callbacks. */
 int bluetooth_address(const struct spliced_options *options, struct sockaddr_storage *address,
 		      socklen_t *len);
-int bluetooth_fits(const struct spliced_row *row, const struct sockaddr *listening,
+int bluetooth_fits(const struct spliced_options *options, const struct sockaddr *listening,
 		   socklen_t listening_len, const struct sockaddr *local, socklen_t local_len);
 int bluetooth_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
 		       char *text, size_t size);
@@ -59,7 +59,7 @@ int bluetooth_match(const struct spliced_rule *rule, const struct sockaddr *addr
 int bluetooth_prepare_capture(int fd, const struct spliced_options *options);
 int bluetooth_received(const struct spliced_options *options, const struct msghdr *received,
 		       struct spliced_message *message);
-int bluetooth_look(int fd, const struct spliced_options *options, uint64_t *lost);
+int bluetooth_check(int fd, const struct spliced_options *options, uint64_t *lost);
 enum { BLUETOOTH_FORMATS = 1 };
 extern const struct spliced_format bluetooth_formats[BLUETOOTH_FORMATS];
 
@@ -68,5 +68,5 @@ extern const struct spliced_format bluetooth_formats[BLUETOOTH_FORMATS];
 /* Whether the option `service` can be read. 0 or -EINVAL, said. */
 int bluetooth_check_service(const struct spliced_options *options);
 
-/* The callback companion(). */
-int bluetooth_companion(const struct spliced_options *options, int run);
+/* The callback sidecar(). */
+int bluetooth_sidecar(const struct spliced_options *options, int run);

@@ -75,7 +75,7 @@ int bluetooth_received(const struct spliced_options *options, const struct msghd
 	return 0;
 }
 
-int bluetooth_look(int fd, const struct spliced_options *options, uint64_t *lost)
+int bluetooth_check(int fd, const struct spliced_options *options, uint64_t *lost)
 {
 	struct hci_dev_info info = {
 		.dev_id = (uint16_t)bluetooth_adapter_number(

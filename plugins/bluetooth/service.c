@@ -151,7 +151,7 @@ static int attend(sd_bus *bus, const struct service *service)
 	return r;
 }
 
-int bluetooth_companion(const struct spliced_options *options, int run)
+int bluetooth_sidecar(const struct spliced_options *options, int run)
 {
 	struct service service;
 	sd_bus *bus = NULL;

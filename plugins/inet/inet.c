@@ -2,41 +2,9 @@
 /* The family inet, ip(7), tcp(7): IPv4. What it shares with inet6 is in ip.c, ip_rule.c and
  * ip_socket.c. */
 #include "ip/ip.h"
+#include "ip/row.h"
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
-/* MPTCP answers TCP_INFO, but for its first subflow alone. */
-static const struct spliced_row rows[IP_ROWS] = {
-	[IP_ROW_TCP] =
-		{
-			.type = SOCK_STREAM,
-			.protocol = IPPROTO_TCP,
-			.name = "tcp",
-			.scheme = "tcp4",
-			.pattern = "HOST:PORT",
-			.capabilities = IP_STREAM | SPLICED_TCP_INFO,
-		},
-	[IP_ROW_MPTCP] =
-		{
-			.type = SOCK_STREAM,
-			.protocol = IPPROTO_MPTCP,
-			.name = "mptcp",
-			.pattern = "HOST:PORT",
-			.capabilities = IP_STREAM,
-		},
-	[IP_ROW_UDP] =
-		{
-			.type = SOCK_DGRAM,
-			.protocol = IPPROTO_UDP,
-			.name = "udp",
-			.scheme = "udp4",
-			.pattern = "HOST:PORT",
-			.capabilities = IP_DATAGRAM,
-			.max_message = IP_UDP_MAX,
-		},
-};
+static const struct spliced_row rows[IP_ROWS] = IP_ROW_TABLE("4", IP_UDP_MAX);
 
 static const struct ip_level level = {
 	.domain = AF_INET,
@@ -65,12 +33,7 @@ static int inet_prepare(int fd, const struct spliced_options *options)
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 0,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "inet",
 	.domain = AF_INET,
 	.n_rows = IP_ROWS,
@@ -81,10 +44,10 @@ const struct spliced_plugin spliced_plugin = {
 	.address = inet_address,
 	.describe = ip_describe,
 	.prepare = inet_prepare,
-	.canonical = ip_canonical,
+	.peer_key = ip_peer_key,
 	.rule = ip_rule,
 	.match = ip_match,
-	.needs = ip_needs,
+	.privileges = ip_privileges,
 	.reply = ip_reply,
 	.copied = ip_copied,
 };

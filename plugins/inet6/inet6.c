@@ -6,45 +6,14 @@
  * shared lease names a destination that nothing is compared with, so it is ::1.
  */
 #include "ip/ip.h"
+#include "ip/row.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <linux/in6.h>
 #include <string.h>
 
-#ifndef IPPROTO_MPTCP
-#define IPPROTO_MPTCP 262
-#endif
-
-static const struct spliced_row rows[IP_ROWS] = {
-	[IP_ROW_TCP] =
-		{
-			.type = SOCK_STREAM,
-			.protocol = IPPROTO_TCP,
-			.name = "tcp",
-			.scheme = "tcp6",
-			.pattern = "HOST:PORT",
-			.capabilities = IP_STREAM | SPLICED_TCP_INFO,
-		},
-	[IP_ROW_MPTCP] =
-		{
-			.type = SOCK_STREAM,
-			.protocol = IPPROTO_MPTCP,
-			.name = "mptcp",
-			.pattern = "HOST:PORT",
-			.capabilities = IP_STREAM,
-		},
-	[IP_ROW_UDP] =
-		{
-			.type = SOCK_DGRAM,
-			.protocol = IPPROTO_UDP,
-			.name = "udp",
-			.scheme = "udp6",
-			.pattern = "HOST:PORT",
-			.capabilities = IP_DATAGRAM,
-			.max_message = IP6_UDP_MAX,
-		},
-};
+static const struct spliced_row rows[IP_ROWS] = IP_ROW_TABLE("6", IP6_UDP_MAX);
 
 static const struct ip_level level = {
 	.domain = AF_INET6,
@@ -114,12 +83,7 @@ static int inet6_prepare(int fd, const struct spliced_options *options)
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 0,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "inet6",
 	.domain = AF_INET6,
 	.n_rows = IP_ROWS,
@@ -130,10 +94,10 @@ const struct spliced_plugin spliced_plugin = {
 	.address = inet6_address,
 	.describe = ip_describe,
 	.prepare = inet6_prepare,
-	.canonical = ip_canonical,
+	.peer_key = ip_peer_key,
 	.rule = ip_rule,
 	.match = ip_match,
-	.needs = ip_needs,
+	.privileges = ip_privileges,
 	.reply = ip_reply,
 	.copied = ip_copied,
 };

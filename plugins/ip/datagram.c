@@ -61,11 +61,13 @@ static const struct cmsghdr *find(const struct msghdr *received, int level, int 
 
 /* An IPv6 socket tells of IPv4 in both dresses; only the one of IPv4 knows our own address where a
  * broadcast was asked. */
-int ip_reply(const struct msghdr *received, void *control, size_t size)
+int ip_reply(const struct spliced_options *options, const struct msghdr *received, void *control,
+	     size_t size)
 {
 	const struct cmsghdr *inet = find(received, IPPROTO_IP, IP_PKTINFO);
 	const struct cmsghdr *inet6 = inet ? NULL : find(received, IPPROTO_IPV6, IPV6_PKTINFO);
 
+	(void)options;
 	if (inet)
 		return reply_inet(inet, control, size);
 	return inet6 ? reply_inet6(inet6, control, size) : 0;
@@ -73,11 +75,12 @@ int ip_reply(const struct msghdr *received, void *control, size_t size)
 
 /* What was sent to one address has that in both places, also where it is another machine's and was
  * routed here (IP_TRANSPARENT). */
-int ip_copied(const struct msghdr *received)
+int ip_copied(const struct spliced_options *options, const struct msghdr *received)
 {
 	const struct cmsghdr *inet = find(received, IPPROTO_IP, IP_PKTINFO);
 	struct in_pktinfo asked;
 
+	(void)options;
 	if (!inet)
 		return 0;
 	memcpy(&asked, CMSG_DATA(inet), sizeof asked);

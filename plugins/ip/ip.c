@@ -330,12 +330,14 @@ int ip_describe(const struct spliced_row *row, const struct sockaddr *address, s
 }
 
 /* 6 bytes of IPv4, else 22: address, port, and the scope, without which fe80::1 is nobody. */
-int ip_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size)
+int ip_peer_key(const struct spliced_options *options, const struct sockaddr *address,
+		socklen_t len, void *key, size_t size)
 {
 	unsigned char *bytes = key;
 	struct ip_peer peer;
 	size_t skip, n;
 
+	(void)options;
 	if (ip_read_peer(address, len, &peer) < 0)
 		return -EAFNOSUPPORT;
 	skip = ip_is_mapped(peer.bytes) ? sizeof ip_mapped : 0;

@@ -39,9 +39,9 @@ extern const struct spliced_option ip_options[IP_INET6_OPTIONS];
 /* Rows of both families, the first of them meant where a config names no type. */
 enum ip_row { IP_ROW_TCP, IP_ROW_MPTCP, IP_ROW_UDP, IP_ROWS };
 
-#define IP_STREAM                                                                        \
-	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | \
-	 SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS | SPLICED_RESET)
+#define IP_STREAM                                                                           \
+	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE | \
+	 SPLICED_READERS | SPLICED_RESET)
 
 #define IP_DATAGRAM                                                                               \
 	(SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES | \
@@ -101,10 +101,11 @@ int ip_read_peer(const struct sockaddr *address, socklen_t len, struct ip_peer *
  * and a PROXY header announces what it likes. */
 int ip_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
 		char *text, size_t size);
-int ip_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size);
+int ip_peer_key(const struct spliced_options *options, const struct sockaddr *address,
+		socklen_t len, void *key, size_t size);
 int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
 int ip_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);
-uint64_t ip_needs(const struct spliced_options *options);
+uint64_t ip_privileges(const struct spliced_options *options);
 
 /* Where the two families' socket options differ. */
 struct ip_level {
@@ -132,5 +133,6 @@ int ip_is_multicast(int domain, const struct ip_host *host);
 int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain, int open);
 
 /* Callback of both families. */
-int ip_reply(const struct msghdr *received, void *control, size_t size);
-int ip_copied(const struct msghdr *received);
+int ip_reply(const struct spliced_options *options, const struct msghdr *received, void *control,
+	     size_t size);
+int ip_copied(const struct spliced_options *options, const struct msghdr *received);

@@ -19,7 +19,8 @@ struct ip_network {
 	unsigned char bits;
 };
 
-_Static_assert(sizeof(struct ip_network) <= sizeof(struct spliced_rule), "a network fits a rule");
+_Static_assert(sizeof(struct ip_network) <= sizeof(((struct spliced_rule *)0)->bytes),
+	       "a network fits a rule");
 
 /* How many bits of a byte are the network's. */
 static unsigned bits_in(const struct ip_network *network, unsigned byte)
@@ -109,8 +110,8 @@ int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t
 			 rule_text, network, prefix, number);
 		return -EINVAL;
 	}
-	memset(rule, 0, sizeof *rule);
-	memcpy(rule, &ret, sizeof ret);
+	memset(rule->bytes, 0, sizeof rule->bytes);
+	memcpy(rule->bytes, &ret, sizeof ret);
 	return 0;
 }
 
@@ -122,7 +123,7 @@ int ip_match(const struct spliced_rule *rule, const struct sockaddr *address, so
 
 	if (ip_read_peer(address, len, &peer) < 0)
 		return 0;
-	memcpy(&network, rule, sizeof network);
+	memcpy(&network, rule->bytes, sizeof network);
 	is_inet = ip_is_mapped(peer.bytes);
 	/* ::/0 is every IPv6 address, and no IPv4 one. */
 	if (is_inet != (network.bits >= 96 && ip_is_mapped(network.bytes)))

@@ -320,7 +320,7 @@ static unsigned first_unprivileged_port(void)
 	return port;
 }
 
-uint64_t ip_needs(const struct spliced_options *options)
+uint64_t ip_privileges(const struct spliced_options *options)
 {
 	int64_t port = options->role == SPLICED_LISTEN
 			       ? spliced_value(options, IP_OPTION_PORT)->number

@@ -238,7 +238,7 @@ static int ask_for_processes(int fd, const struct spliced_options *options)
 }
 
 /* A socket that is no member any more has taken it back already. */
-void netlink_leave(int fd, const struct spliced_options *options)
+void netlink_release(int fd, const struct spliced_options *options)
 {
 	int group = CN_IDX_PROC;
 

@@ -48,7 +48,7 @@ struct state {
 	uint8_t dumping; /* 1 + enum netlink_kind, 0: nothing */
 	uint8_t left;	 /* bits of the kinds that this round has still to ask for */
 	uint8_t due;	 /* a whole round is to be begun */
-	uint8_t said;	 /* this resync() has made its frame */
+	uint8_t said;	 /* this event() has made its frame */
 	uint8_t interrupted;
 	uint8_t gap;  /* messages are missing behind those that are still queued */
 	uint8_t told; /* the uevent at hand */
@@ -521,11 +521,11 @@ static int go_on(struct spliced_consumer *consumer, struct state *state, void *f
 	return 0;
 }
 
-int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size)
+int netlink_json_event(struct spliced_consumer *consumer, int why, void *frame, size_t size)
 {
 	struct state *state = consumer->state;
 
-	switch ((enum spliced_resync)why) {
+	switch ((enum spliced_event)why) {
 	case SPLICED_LOST:
 		return note_gap(consumer, state, frame, size);
 	case SPLICED_BROKEN:

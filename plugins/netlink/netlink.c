@@ -57,8 +57,8 @@ static const struct spliced_option options_[NETLINK_OPTIONS] = {
 #define ROW_WITH(number, word, more)                                                            \
 	{                                                                                       \
 		.type = SOCK_RAW, .protocol = (number), .name = (word), .pattern = "PROTOCOL",  \
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | \
-				SPLICED_ORDERED | (more),                                       \
+		.capabilities =                                                                 \
+			SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | (more), \
 		.max_message = 1 << 20, .link_type = NETLINK_LINK_TYPE,                         \
 	}
 #define ROW(number, word) ROW_WITH(number, word, SPLICED_RECEIVE_ONLY | SPLICED_FEED)
@@ -101,7 +101,7 @@ static const struct spliced_format formats[] = {
 		.state_size = NETLINK_JSON_STATE,
 		.preamble = netlink_json_preamble,
 		.encode = netlink_json_encode,
-		.resync = netlink_json_resync,
+		.event = netlink_json_event,
 	},
 	{
 		.name = "pcap",
@@ -233,7 +233,7 @@ static int netlink_received(const struct spliced_options *options, const struct 
 	return 0;
 }
 
-static uint64_t netlink_needs(const struct spliced_options *options)
+static uint64_t netlink_privileges(const struct spliced_options *options)
 {
 	uint64_t needs = spliced_value(options, NETLINK_OPTION_ALL_NSID)->number
 				 ? UINT64_C(1) << CAP_NET_BROADCAST_BIT
@@ -258,12 +258,7 @@ static uint64_t netlink_needs(const struct spliced_options *options)
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 3,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "netlink",
 	.domain = AF_NETLINK,
 	.n_rows = ROWS,
@@ -275,11 +270,10 @@ const struct spliced_plugin spliced_plugin = {
 	.describe = netlink_describe,
 	.prepare = netlink_prepare,
 	.bound = netlink_bound,
-	.needs = netlink_needs,
+	.privileges = netlink_privileges,
 	.n_formats = sizeof formats / sizeof *formats,
-	.format_stride = sizeof(struct spliced_format),
 	.formats = formats,
 	.received = netlink_received,
-	.outgoing = netlink_outgoing,
-	.leave = netlink_leave,
+	.may_send = netlink_may_send,
+	.release = netlink_release,
 };

@@ -45,8 +45,8 @@ int netlink_join(int fd, const struct spliced_options *options);
 
 enum { NETLINK_LOG_REQUEST = 0x10600001 }; /* nlmsg_seq of what asks for logged packets */
 
-/* The callback leave(): takes the asking back. */
-void netlink_leave(int fd, const struct spliced_options *options);
+/* The callback release(): takes the asking back. */
+void netlink_release(int fd, const struct spliced_options *options);
 
 /* Asks the controller of generic netlink for a family. The answer's length; negative errno. */
 int netlink_ask_controller(const char *family, size_t name_len, void *answer, size_t size);
@@ -57,8 +57,8 @@ int netlink_check_write(const struct spliced_options *options);
 /* Whether a type that changes something is among them. */
 bool netlink_writes_changes(const struct spliced_options *options);
 
-/* The callback outgoing(). */
-int netlink_outgoing(const struct spliced_options *options, const void *data, size_t len);
+/* The callback may_send(). */
+int netlink_may_send(const struct spliced_options *options, const void *data, size_t len);
 
 /* What a message's control data tell of it: when it came, and from which other namespace. */
 void netlink_read_control(const struct msghdr *received, struct spliced_message *message);
@@ -153,7 +153,7 @@ void netlink_put_raw(json_t *object, const struct nlmsghdr *message);
 int netlink_json_preamble(struct spliced_consumer *consumer, void *frame, size_t size);
 int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
 			void *frame, size_t size);
-int netlink_json_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size);
+int netlink_json_event(struct spliced_consumer *consumer, int why, void *frame, size_t size);
 enum { NETLINK_JSON_STATE = 48 };
 
 /* The format pcap. */

@@ -156,7 +156,7 @@ static bool is_allowed(const struct spliced_options *options, uint16_t number)
 	return false;
 }
 
-int netlink_outgoing(const struct spliced_options *options, const void *data, size_t len)
+int netlink_may_send(const struct spliced_options *options, const void *data, size_t len)
 {
 	const char *at = data;
 

@@ -3,7 +3,7 @@
  * The family packet, packet(7): frames of a network interface, as they are (raw) or from the
  * network's header on (dgram, cooked). A socket is opened for no protocol, so that nothing comes;
  * then its filter is attached and locked; then it is bound. An interface that is not there is
- * waited for, and so is one that has got another name or was made anew: look() binds the socket
+ * waited for, and so is one that has got another name or was made anew: check() binds the socket
  * again.
  */
 #include "packet/packet.h"
@@ -68,7 +68,7 @@ static const struct spliced_row rows[] = {
 	{
 		.type = SOCK_RAW,
 		.pattern = "INTERFACE",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED | SPLICED_FEED |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_FEED |
 				SPLICED_BINDS,
 		.max_message = 65600,
 		.link_type = 1,
@@ -76,7 +76,7 @@ static const struct spliced_row rows[] = {
 	{
 		.type = SOCK_DGRAM,
 		.pattern = "INTERFACE",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED | SPLICED_FEED |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_FEED |
 				SPLICED_BINDS,
 		.max_message = 65600,
 		.link_type = 276,
@@ -355,7 +355,7 @@ static int look(int fd, const struct spliced_options *options, bool joins, uint6
 	return is_up(fd, options) ? 0 : -ENETDOWN;
 }
 
-static int packet_look(int fd, const struct spliced_options *options, uint64_t *lost)
+static int packet_check(int fd, const struct spliced_options *options, uint64_t *lost)
 {
 	return look(fd, options, true, lost);
 }
@@ -369,19 +369,14 @@ static int packet_bound(int fd, const struct spliced_options *options)
 	return r == -ENODEV || r == -ENETDOWN ? 0 : r;
 }
 
-static uint64_t packet_needs(const struct spliced_options *options)
+static uint64_t packet_privileges(const struct spliced_options *options)
 {
 	(void)options;
 	return UINT64_C(1) << CAP_NET_RAW_BIT;
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 3,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "packet",
 	.domain = AF_PACKET,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -393,12 +388,11 @@ const struct spliced_plugin spliced_plugin = {
 	.describe = packet_describe,
 	.prepare = packet_prepare,
 	.bound = packet_bound,
-	.needs = packet_needs,
+	.privileges = packet_privileges,
 	.n_formats = PACKET_FORMATS,
-	.format_stride = sizeof(struct spliced_format),
 	.formats = packet_formats,
 	.received = packet_received,
-	.look = packet_look,
+	.check = packet_check,
 	.map = packet_ring_map,
 	.next = packet_ring_next,
 	.consume = packet_ring_consume,

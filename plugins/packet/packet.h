@@ -63,7 +63,8 @@ int packet_ring_prepare(int fd, const struct spliced_options *options);
 int packet_ring_map(int fd, const struct spliced_options *options, struct spliced_ring *ring);
 int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *options,
 		     struct spliced_message *message);
-void packet_ring_consume(struct spliced_ring *ring, unsigned count);
+void packet_ring_consume(struct spliced_ring *ring, const struct spliced_options *options,
+			 unsigned count);
 
 /* The same of a ring of slots, for what is forwarded. */
 enum { PACKET_SLOT_BYTES = 2048 };

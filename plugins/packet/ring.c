@@ -252,11 +252,13 @@ int packet_ring_next(struct spliced_ring *ring, const struct spliced_options *op
 }
 
 /* Blocks before the head's are given back; how far that one has been read is written down. */
-void packet_ring_consume(struct spliced_ring *ring, unsigned count)
+void packet_ring_consume(struct spliced_ring *ring, const struct spliced_options *options,
+			 unsigned count)
 {
 	struct cursor head = get(ring, WORD_HEAD);
 	uint64_t before = head.block;
 
+	(void)options;
 	if (ring->words[WORD_IS_SLOTS]) {
 		packet_slot_consume(ring, count);
 		return;

@@ -214,8 +214,8 @@ int unix_reclaim(const struct spliced_options *options, const struct sockaddr *a
 }
 
 /* Without the socket: where it was closed first, the file is a dead one. */
-void unix_unbound(const struct spliced_options *options, const struct sockaddr *address,
-		  socklen_t len)
+void unix_unlink(const struct spliced_options *options, const struct sockaddr *address,
+		 socklen_t len)
 {
 	struct stat st = {0};
 	int file;
@@ -232,7 +232,7 @@ void unix_unbound(const struct spliced_options *options, const struct sockaddr *
 	close(file);
 }
 
-void unix_leave(int fd, const struct spliced_options *options)
+void unix_release(int fd, const struct spliced_options *options)
 {
 	struct stat st = {0};
 	int file;

@@ -62,8 +62,8 @@ static const struct spliced_row rows[] = {
 			.scheme = "unix",
 			.pattern = "PATH",
 			.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT |
-					SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |
-					SPLICED_SPLICE | SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
+					SPLICED_RELIABLE | SPLICED_HALF_CLOSE | SPLICED_PASSES_FDS |
+					SPLICED_CREDENTIALS,
 		},
 	[UNIX_ROW_DGRAM] =
 		{
@@ -71,7 +71,7 @@ static const struct spliced_row rows[] = {
 			.pattern = "PATH",
 			.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT |
 					SPLICED_CONNECTIONLESS | SPLICED_BOUNDARIES |
-					SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_PASSES_FDS,
+					SPLICED_RELIABLE | SPLICED_PASSES_FDS,
 			.max_message = MESSAGE_MAX,
 		},
 	[UNIX_ROW_SEQPACKET] =
@@ -79,9 +79,8 @@ static const struct spliced_row rows[] = {
 			.type = SOCK_SEQPACKET,
 			.pattern = "PATH",
 			.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT |
-					SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_ORDERED |
-					SPLICED_HALF_CLOSE | SPLICED_PASSES_FDS |
-					SPLICED_CREDENTIALS,
+					SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_HALF_CLOSE |
+					SPLICED_PASSES_FDS | SPLICED_CREDENTIALS,
 			.max_message = MESSAGE_MAX,
 		},
 };
@@ -261,7 +260,7 @@ static int in_group(gid_t gid)
 	return found;
 }
 
-static uint64_t unix_needs(const struct spliced_options *options)
+static uint64_t unix_privileges(const struct spliced_options *options)
 {
 	uint64_t needs = 0;
 	int64_t uid, gid;
@@ -278,12 +277,7 @@ static uint64_t unix_needs(const struct spliced_options *options)
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 0,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "unix",
 	.domain = AF_UNIX,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -296,7 +290,7 @@ const struct spliced_plugin spliced_plugin = {
 	.prepare = unix_prepare,
 	.reclaim = unix_reclaim,
 	.bound = unix_bound,
-	.unbound = unix_unbound,
-	.needs = unix_needs,
-	.leave = unix_leave,
+	.unlink = unix_unlink,
+	.privileges = unix_privileges,
+	.release = unix_release,
 };

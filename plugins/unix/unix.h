@@ -37,6 +37,6 @@ int unix_is_ours(int fd, const struct stat *file, const struct spliced_options *
 int unix_reclaim(const struct spliced_options *options, const struct sockaddr *address,
 		 socklen_t len);
 int unix_bound(int fd, const struct spliced_options *options);
-void unix_unbound(const struct spliced_options *options, const struct sockaddr *address,
-		  socklen_t len);
-void unix_leave(int fd, const struct spliced_options *options);
+void unix_unlink(const struct spliced_options *options, const struct sockaddr *address,
+		 socklen_t len);
+void unix_release(int fd, const struct spliced_options *options);

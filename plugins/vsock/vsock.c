@@ -38,13 +38,12 @@ static const struct spliced_row rows[] = {
 		.type = SOCK_STREAM,
 		.scheme = "vsock",
 		.pattern = "CID:PORT",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |
-				SPLICED_SPLICE,
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE,
 	},
 	{
 		.type = SOCK_SEQPACKET,
 		.pattern = "CID:PORT",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE | SPLICED_ORDERED |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE |
 				SPLICED_HALF_CLOSE,
 		.max_message = MESSAGE_MAX,
 	},
@@ -87,7 +86,7 @@ static int vsock_describe(const struct spliced_row *row, const struct sockaddr *
 	return (size_t)snprintf(text, size, "%s:%u", cid, vm->svm_port) < size ? 0 : -ENOSPC;
 }
 
-static uint64_t vsock_needs(const struct spliced_options *options)
+static uint64_t vsock_privileges(const struct spliced_options *options)
 {
 	return options->role == SPLICED_LISTEN &&
 			       spliced_value(options, OPTION_PORT)->number < LOW_PORTS
@@ -95,25 +94,20 @@ static uint64_t vsock_needs(const struct spliced_options *options)
 		       : 0;
 }
 
-static int vsock_fits(const struct spliced_row *row, const struct sockaddr *listening,
+static int vsock_fits(const struct spliced_options *options, const struct sockaddr *listening,
 		      socklen_t listening_len, const struct sockaddr *local, socklen_t local_len)
 {
 	const struct sockaddr_vm *at = (const struct sockaddr_vm *)listening,
 				 *own = (const struct sockaddr_vm *)local;
 
-	(void)row;
+	(void)options;
 	return listening_len >= sizeof *at && local_len >= sizeof *own &&
 	       own->svm_family == AF_VSOCK && at->svm_port == own->svm_port &&
 	       (at->svm_cid == VMADDR_CID_ANY || at->svm_cid == own->svm_cid);
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 0,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "vsock",
 	.domain = AF_VSOCK,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -123,6 +117,6 @@ const struct spliced_plugin spliced_plugin = {
 	.summary = "Virtual machines and their host",
 	.address = vsock_address,
 	.describe = vsock_describe,
-	.needs = vsock_needs,
+	.privileges = vsock_privileges,
 	.fits = vsock_fits,
 };

@@ -135,12 +135,12 @@ class Case:
                     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                         sock.sendto(word, ("127.0.0.1", self.port))
                         client.recv(100)
-                if self.wound != "leave":
+                if self.wound != "release":
                     client.shutdown(socket.SHUT_WR)
                 client.recv(1)
             except OSError:
                 pass
-            if self.wound == "leave":
+            if self.wound == "release":
                 harness.reset(client)
 
     def provoke(self, word=b"word"):
@@ -151,13 +151,13 @@ class Case:
 
 
 TABLE = (
-    ("describe", "accept"), ("match", "accept"), ("canonical", "accept"),
-    ("match", "datagrams"), ("canonical", "datagrams"), ("reply", "datagrams"), ("received", "datagrams"),
-    ("received", "feed"), ("look", "feed"), ("preamble", "feed"), ("encode", "feed"), ("resync", "feed"),
+    ("describe", "accept"), ("match", "accept"), ("peer_key", "accept"),
+    ("match", "datagrams"), ("peer_key", "datagrams"), ("reply", "datagrams"), ("received", "datagrams"),
+    ("received", "feed"), ("check", "feed"), ("preamble", "feed"), ("encode", "feed"), ("event", "feed"),
     ("map", "ring"), ("next", "ring"), ("consume", "ring"), ("next", "raw-ring"), ("consume", "raw-ring"),
     ("prepare", "target"), ("address", "named"),
-    ("prepare", "bound"), ("look", "bound"), ("outgoing", "bound"), ("outgoing", "framed"), ("leave", "framed"),
-    ("received", "source"), ("preamble", "source"), ("encode", "source"), ("resync", "source"),
+    ("prepare", "bound"), ("check", "bound"), ("may_send", "bound"), ("may_send", "framed"), ("release", "framed"),
+    ("received", "source"), ("preamble", "source"), ("encode", "source"), ("event", "source"),
     ("prepare", "dial"),
 )
 

@@ -17,9 +17,9 @@ import harness
 from harness import Daemon, Endpoint, free_port, until
 
 # What a reload that brings such a route says; those that are called as a route leaves are said by the log.
-CHECKED = ("address", "needs", "companion")
+CHECKED = ("address", "privileges", "sidecar")
 OPENED = ("prepare", "bound", "reclaim")
-LEFT = ("unbound", "leave")
+LEFT = ("unlink", "release")
 LONG = 120  # for what may hang 20 s, on a busy machine
 
 

@@ -53,7 +53,7 @@ static void resync(int why)
 	static char frame[FRAME_MAX];
 	int n, count = 0;
 
-	while ((n = netlink_json_resync(&consumer, why, frame, sizeof frame)) > 0) {
+	while ((n = netlink_json_event(&consumer, why, frame, sizeof frame)) > 0) {
 		check_frame(frame, n);
 		must(++count < 4);
 	}
@@ -119,7 +119,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t len)
 	encode(message, len - 1);
 	values[NETLINK_OPTION_WRITE] =
 		(struct spliced_value){.state = SPLICED_SET, .list = writes, .list_len = 2};
-	netlink_outgoing(&options, message, len - 1);
+	netlink_may_send(&options, message, len - 1);
 	values[NETLINK_OPTION_WRITE] = (struct spliced_value){0};
 	free(message);
 	close(ends[0]);

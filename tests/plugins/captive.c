@@ -503,12 +503,7 @@ static int captive_describe(const struct spliced_row *row, const struct sockaddr
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
-	.format_stride = sizeof(struct spliced_format),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "captive",
 	.domain = AF_INET,
 	.n_rows = sizeof rows / sizeof *rows,

@@ -29,8 +29,7 @@ static const char *const crashes[] = {"never", "connect", "hang", "check", NULL}
 /* clang-format off */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .pattern = "HOST:PORT",
-	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
-			 SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS |
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE | SPLICED_READERS |
 			 SPLICED_RESET | SPLICED_TCP_INFO},
 };
 
@@ -126,8 +125,8 @@ static int crashy_rule(const char *rule_text, struct spliced_rule *rule, char *t
 	if (!own.hurts && strcmp(rule_text, "any") != 0 &&
 	    inet_pton(AF_INET, rule_text, &own.address) != 1)
 		return -EINVAL;
-	memset(rule, 0, sizeof *rule);
-	memcpy(rule, &own, sizeof own);
+	memset(rule->bytes, 0, sizeof rule->bytes);
+	memcpy(rule->bytes, &own, sizeof own);
 	return 0;
 }
 
@@ -139,7 +138,7 @@ static int crashy_match(const struct spliced_rule *rule, const struct sockaddr *
 
 	if (len < sizeof *in)
 		return 0;
-	memcpy(&own, rule, sizeof own);
+	memcpy(&own, rule->bytes, sizeof own);
 	if (own.hurts && is_wound(in->sin_addr.s_addr, ntohs(in->sin_port)))
 		hurt(CRASH_CONNECT);
 	if (!own.address.s_addr)
@@ -148,11 +147,7 @@ static int crashy_match(const struct spliced_rule *rule, const struct sockaddr *
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "crashy",
 	.domain = AF_INET,
 	.n_rows = sizeof rows / sizeof *rows,

@@ -14,8 +14,7 @@ enum { OPTION_NAME, OPTION_ACCOMPANIED };
 /* clang-format off */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .name = "stream", .pattern = "PATH",
-	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
-			 SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE},
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE},
 };
 
 static const struct spliced_option options_table[] = {
@@ -54,7 +53,7 @@ static int herald_describe(const struct spliced_row *row, const struct sockaddr 
 	return (size_t)snprintf(text, size, "%.*s", n, un->sun_path + 1) < size ? 0 : -ENOSPC;
 }
 
-static int herald_companion(const struct spliced_options *options, int run)
+static int herald_sidecar(const struct spliced_options *options, int run)
 {
 	if (!spliced_value(options, OPTION_ACCOMPANIED)->number)
 		return 0;
@@ -64,12 +63,7 @@ static int herald_companion(const struct spliced_options *options, int run)
 }
 
 __attribute__((visibility("default"))) const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 3,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "herald",
 	.domain = AF_UNIX,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -79,5 +73,5 @@ __attribute__((visibility("default"))) const struct spliced_plugin spliced_plugi
 	.summary = "Accompanied sockets, for tests",
 	.address = herald_address,
 	.describe = herald_describe,
-	.companion = herald_companion,
+	.sidecar = herald_sidecar,
 };

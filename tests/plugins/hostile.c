@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A family whose callbacks can be told to kill whoever runs them: IPv4 streams and datagrams, and a
- * feed, which as a target is bound, takes what outgoing() lets pass, and may be read from a ring.
+ * feed, which as a target is bound, takes what may_send() lets pass, and may be read from a ring.
  *
  *   wound = encode   which callback
  *   how = crash      how it does it: crash, abort, exit (exit(3)), quit (_exit(2)), hang
@@ -9,7 +9,7 @@
  *
  * It does so in a worker's threads only: keeper, checker and companion are left alone. Callbacks
  * that get no options know the endpoint by what its address() saw last, in whatever process: that
- * stands in a file beside the plugin. match(), canonical(), describe() and reply() look at the
+ * stands in a file beside the plugin. match(), peer_key(), describe() and reply() look at the
  * peer, too: they kill for one address alone, 127.0.0.66 where `peer` says nothing else.
  *
  * Rules are "any", which is the least specific.
@@ -46,26 +46,26 @@ enum wound {
 	ADDRESS,
 	DESCRIBE,
 	PREPARE,
-	CANONICAL,
+	PEER_KEY,
 	MATCH,
 	REPLY,
 	RECEIVED,
-	LOOK,
-	OUTGOING,
-	LEAVE,
+	CHECK,
+	MAY_SEND,
+	RELEASE,
 	MAP,
 	NEXT,
 	CONSUME,
 	PREAMBLE,
 	ENCODE,
-	RESYNC,
+	EVENT,
 	WOUNDS
 };
 
-static const char *const wounds[] = {"never",  "address", "describe", "prepare", "canonical",
-				     "match",  "reply",	  "received", "look",	 "outgoing",
-				     "leave",  "map",	  "next",     "consume", "preamble",
-				     "encode", "resync",  NULL};
+static const char *const wounds[] = {"never",	"address", "describe", "prepare", "peer_key",
+				     "match",	"reply",   "received", "check",	  "may_send",
+				     "release", "map",	   "next",     "consume", "preamble",
+				     "encode",	"event",   NULL};
 static const char *const hows[] = {"crash", "abort", "exit", "quit", "hang", NULL};
 
 enum { ROW_TCP, ROW_UDP, ROW_FEED };
@@ -74,8 +74,7 @@ enum { ENDPOINTS_MAX = 64, RING_BYTES = 1 << 16, WAKE_NS = 1000000 };
 /* clang-format off */
 static const struct spliced_row rows[] = {
 	[ROW_TCP] = {.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .pattern = "HOST:PORT",
-		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
-			SPLICED_ORDERED | SPLICED_HALF_CLOSE | SPLICED_SPLICE | SPLICED_READERS |
+		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE | SPLICED_READERS |
 			SPLICED_RESET | SPLICED_TCP_INFO},
 	[ROW_UDP] = {.type = SOCK_DGRAM, .protocol = IPPROTO_UDP, .name = "udp", .pattern = "HOST:PORT",
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_CONNECTIONLESS |
@@ -241,9 +240,11 @@ static int hostile_prepare(int fd, const struct spliced_options *options)
 	return 0;
 }
 
-static int hostile_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size)
+static int hostile_peer_key(const struct spliced_options *options, const struct sockaddr *address,
+			    socklen_t len, void *key, size_t size)
 {
-	may_kill_for(CANONICAL, address, len);
+	(void)options;
+	may_kill_for(PEER_KEY, address, len);
 	if (len > size)
 		return -ENOSPC;
 	memcpy(key, address, len);
@@ -254,7 +255,7 @@ static int hostile_rule(const char *rule_text, struct spliced_rule *rule, char *
 {
 	if (size)
 		text[0] = '\0';
-	memset(rule, 0, sizeof *rule);
+	memset(rule->bytes, 0, sizeof rule->bytes);
 	return strcmp(rule_text, "any") != 0 ? -EINVAL : 0;
 }
 
@@ -266,9 +267,10 @@ static int hostile_match(const struct spliced_rule *rule, const struct sockaddr 
 	return 1;
 }
 
-static int hostile_reply(const struct msghdr *received, void *control, size_t size)
+static int hostile_reply(const struct spliced_options *options, const struct msghdr *received,
+			 void *control, size_t size)
 {
-	(void)control, (void)size;
+	(void)options, (void)control, (void)size;
 	may_kill_for(REPLY, received->msg_name, received->msg_namelen);
 	return 0;
 }
@@ -282,14 +284,14 @@ static int hostile_received(const struct spliced_options *options, const struct 
 }
 
 /* A target is bound to its port, and sends to the far one. */
-static int hostile_look(int fd, const struct spliced_options *options, uint64_t *lost)
+static int hostile_check(int fd, const struct spliced_options *options, uint64_t *lost)
 {
 	struct sockaddr_storage address;
 	struct sockaddr_in far = {.sin_family = AF_INET}, own;
 	socklen_t len = sizeof own;
 
 	(void)lost;
-	may_kill(LOOK, options);
+	may_kill(CHECK, options);
 	if (options->role == SPLICED_LISTEN || getsockname(fd, (struct sockaddr *)&own, &len) < 0 ||
 	    own.sin_port)
 		return 0;
@@ -301,18 +303,18 @@ static int hostile_look(int fd, const struct spliced_options *options, uint64_t 
 	return far.sin_port && connect(fd, (struct sockaddr *)&far, sizeof far) < 0 ? -errno : 0;
 }
 
-static int hostile_outgoing(const struct spliced_options *options, const void *data, size_t len)
+static int hostile_may_send(const struct spliced_options *options, const void *data, size_t len)
 {
 	(void)len;
 	if (data)
-		may_kill(OUTGOING, options);
+		may_kill(MAY_SEND, options);
 	return 0;
 }
 
-static void hostile_leave(int fd, const struct spliced_options *options)
+static void hostile_release(int fd, const struct spliced_options *options)
 {
 	(void)fd;
-	may_kill(LEAVE, options);
+	may_kill(RELEASE, options);
 }
 
 /* No ring of the kernel's, but for the daemon it is one. */
@@ -350,8 +352,10 @@ static int hostile_next(struct spliced_ring *ring, const struct spliced_options 
 	return 1;
 }
 
-static void hostile_consume(struct spliced_ring *ring, unsigned count)
+static void hostile_consume(struct spliced_ring *ring, const struct spliced_options *options,
+			    unsigned count)
 {
+	(void)options;
 	if (ring->words[1])
 		kill_worker(CONSUME, (enum how)ring->words[2], (int)ring->words[3]);
 	if (count)
@@ -365,7 +369,7 @@ static int lines_preamble(struct spliced_consumer *consumer, void *frame, size_t
 	return 0;
 }
 
-/* One frame a message; wakes for resync() where that is the wound. */
+/* One frame a message; wakes for event() where that is the wound. */
 static int lines_encode(struct spliced_consumer *consumer, const struct spliced_message *message,
 			void *frame, size_t size)
 {
@@ -373,7 +377,7 @@ static int lines_encode(struct spliced_consumer *consumer, const struct spliced_
 	struct timespec now;
 
 	may_kill(ENCODE, consumer->options);
-	if (spliced_value(consumer->options, OPTION_WOUND)->number == RESYNC) {
+	if (spliced_value(consumer->options, OPTION_WOUND)->number == EVENT) {
 		clock_gettime(CLOCK_MONOTONIC, &now);
 		consumer->wake =
 			(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec + WAKE_NS;
@@ -387,10 +391,10 @@ static int lines_encode(struct spliced_consumer *consumer, const struct spliced_
 	return (int)message->len;
 }
 
-static int lines_resync(struct spliced_consumer *consumer, int why, void *frame, size_t size)
+static int lines_event(struct spliced_consumer *consumer, int why, void *frame, size_t size)
 {
 	(void)why, (void)frame, (void)size;
-	may_kill(RESYNC, consumer->options);
+	may_kill(EVENT, consumer->options);
 	return 0;
 }
 
@@ -402,16 +406,11 @@ static const struct spliced_format formats[] = {
 	 .state_size = 1,
 	 .preamble = lines_preamble,
 	 .encode = lines_encode,
-	 .resync = lines_resync},
+	 .event = lines_event},
 };
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
-	.format_stride = sizeof(struct spliced_format),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "hostile",
 	.domain = AF_INET,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -424,14 +423,14 @@ const struct spliced_plugin spliced_plugin = {
 	.address = hostile_address,
 	.describe = hostile_describe,
 	.prepare = hostile_prepare,
-	.canonical = hostile_canonical,
+	.peer_key = hostile_peer_key,
 	.rule = hostile_rule,
 	.match = hostile_match,
 	.reply = hostile_reply,
 	.received = hostile_received,
-	.look = hostile_look,
-	.outgoing = hostile_outgoing,
-	.leave = hostile_leave,
+	.check = hostile_check,
+	.may_send = hostile_may_send,
+	.release = hostile_release,
 	.map = hostile_map,
 	.next = hostile_next,
 	.consume = hostile_consume,

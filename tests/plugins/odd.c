@@ -183,6 +183,7 @@ const struct spliced_plugin SYMBOL = {
 	.size = SIZE,
 	.row_stride = sizeof(struct odd_row),
 	.option_stride = sizeof(struct odd_option),
+	.trait_names = SPLICED_TRAIT_NAMES " sideways",
 	.name = NAME,
 	.domain = AF_UNIX,
 	.n_rows = N_ROWS,

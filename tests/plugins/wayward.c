@@ -19,18 +19,17 @@
 #include <unistd.h>
 
 enum { OPTION_HOST, OPTION_PORT, OPTION_WOUND, OPTION_HOW };
-enum wound { NEVER, ADDRESS, NEEDS, PREPARE, RECLAIM, BOUND, UNBOUND, LEAVE, COMPANION };
+enum wound { NEVER, ADDRESS, PRIVILEGES, PREPARE, RECLAIM, BOUND, UNLINK, RELEASE, SIDECAR };
 enum how { HOW_CRASH, HOW_EXIT, HOW_HANG };
 
-static const char *const wounds[] = {"never", "address", "needs", "prepare",   "reclaim",
-				     "bound", "unbound", "leave", "companion", NULL};
+static const char *const wounds[] = {"never", "address", "privileges", "prepare", "reclaim",
+				     "bound", "unlink",	 "release",    "sidecar", NULL};
 static const char *const hows[] = {"crash", "exit", "hang", NULL};
 
 /* clang-format off */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .pattern = "HOST:PORT",
-	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_HALF_CLOSE |
-			 SPLICED_SPLICE | SPLICED_RESET | SPLICED_TCP_INFO},
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE | SPLICED_RESET | SPLICED_TCP_INFO},
 };
 
 static const struct spliced_option options_table[] = {
@@ -114,30 +113,30 @@ static int wayward_bound(int fd, const struct spliced_options *options)
 	return 0;
 }
 
-static void wayward_unbound(const struct spliced_options *options, const struct sockaddr *address,
-			    socklen_t len)
+static void wayward_unlink(const struct spliced_options *options, const struct sockaddr *address,
+			   socklen_t len)
 {
 	(void)address;
 	(void)len;
-	may_go_wrong(UNBOUND, options);
+	may_go_wrong(UNLINK, options);
 }
 
-static void wayward_leave(int fd, const struct spliced_options *options)
+static void wayward_release(int fd, const struct spliced_options *options)
 {
 	(void)fd;
-	may_go_wrong(LEAVE, options);
+	may_go_wrong(RELEASE, options);
 }
 
-static uint64_t wayward_needs(const struct spliced_options *options)
+static uint64_t wayward_privileges(const struct spliced_options *options)
 {
-	may_go_wrong(NEEDS, options);
+	may_go_wrong(PRIVILEGES, options);
 	return 0;
 }
 
-static int wayward_companion(const struct spliced_options *options, int run)
+static int wayward_sidecar(const struct spliced_options *options, int run)
 {
 	(void)run;
-	may_go_wrong(COMPANION, options);
+	may_go_wrong(SIDECAR, options);
 	return 0;
 }
 
@@ -145,7 +144,7 @@ static int wayward_rule(const char *rule_text, struct spliced_rule *rule, char *
 {
 	if (size)
 		text[0] = '\0';
-	memset(rule, 0, sizeof *rule);
+	memset(rule->bytes, 0, sizeof rule->bytes);
 	if (!strcmp(rule_text, "wound"))
 		go_wrong(HOW_CRASH);
 	return strcmp(rule_text, "any") ? -EINVAL : 0;
@@ -161,11 +160,7 @@ static int wayward_match(const struct spliced_rule *rule, const struct sockaddr 
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "wayward",
 	.domain = AF_INET,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -178,10 +173,10 @@ const struct spliced_plugin spliced_plugin = {
 	.prepare = wayward_prepare,
 	.reclaim = wayward_reclaim,
 	.bound = wayward_bound,
-	.unbound = wayward_unbound,
-	.leave = wayward_leave,
-	.needs = wayward_needs,
-	.companion = wayward_companion,
+	.unlink = wayward_unlink,
+	.release = wayward_release,
+	.privileges = wayward_privileges,
+	.sidecar = wayward_sidecar,
 	.rule = wayward_rule,
 	.match = wayward_match,
 };

@@ -189,10 +189,11 @@ START_TEST(mapped_is_IPv4)
 	int n;
 
 	ck_assert_str_eq(describe(inet6, &dressed), "10.1.2.3:99");
-	n = inet->plugin.canonical(address_sockaddr(&plain), plain.len, a, sizeof a);
+	n = inet->plugin.peer_key(NULL, address_sockaddr(&plain), plain.len, a, sizeof a);
 	ck_assert_int_gt(n, 0);
 	ck_assert_int_eq(
-		inet6->plugin.canonical(address_sockaddr(&dressed), dressed.len, b, sizeof b), n);
+		inet6->plugin.peer_key(NULL, address_sockaddr(&dressed), dressed.len, b, sizeof b),
+		n);
 	ck_assert_mem_eq(a, b, (size_t)n);
 	ck_assert_int_eq(address(inet6,
 				 make(inet6, NULL, SPLICED_LISTEN, "host", "::ffff:10.0.0.1",
@@ -210,14 +211,15 @@ START_TEST(a_flow_label_is_nobody)
 
 	((struct sockaddr_in6 *)&other.storage)->sin6_flowinfo = htonl(0x12345);
 	ck_assert(!address_equal(&one, &other));
-	n = inet6->plugin.canonical(address_sockaddr(&one), one.len, a, sizeof a);
-	ck_assert_int_eq(inet6->plugin.canonical(address_sockaddr(&other), other.len, b, sizeof b),
-			 n);
+	n = inet6->plugin.peer_key(NULL, address_sockaddr(&one), one.len, a, sizeof a);
+	ck_assert_int_eq(
+		inet6->plugin.peer_key(NULL, address_sockaddr(&other), other.len, b, sizeof b), n);
 	ck_assert_mem_eq(a, b, (size_t)n);
 	((struct sockaddr_in6 *)&other.storage)->sin6_port++;
-	inet6->plugin.canonical(address_sockaddr(&other), other.len, b, sizeof b);
+	inet6->plugin.peer_key(NULL, address_sockaddr(&other), other.len, b, sizeof b);
 	ck_assert_mem_ne(a, b, (size_t)n);
-	ck_assert_int_eq(inet6->plugin.canonical(address_sockaddr(&one), one.len, a, 4), -ENOSPC);
+	ck_assert_int_eq(inet6->plugin.peer_key(NULL, address_sockaddr(&one), one.len, a, 4),
+			 -ENOSPC);
 }
 END_TEST
 
@@ -266,7 +268,7 @@ START_TEST(rules_match)
 {
 	const struct family *const both[] = {inet, inet6};
 	struct address of = peer(matches[_i].peer, 1234);
-	struct spliced_rule rule;
+	struct spliced_rule rule = {.size = sizeof rule};
 	char text[256];
 
 	for (size_t i = 0; i < 2; i++) {
@@ -302,7 +304,7 @@ static const struct {
 
 START_TEST(rules_are_refused)
 {
-	struct spliced_rule rule;
+	struct spliced_rule rule = {.size = sizeof rule};
 	char text[256] = "untouched";
 
 	ck_assert_int_eq(inet->plugin.rule(bad_rules[_i].rule, &rule, text, sizeof text), -EINVAL);
@@ -323,17 +325,19 @@ START_TEST(needs_capabilities)
 	snprintf(high, sizeof high, "%d", start ? start : 1);
 	snprintf(low, sizeof low, "%d", start - 1);
 	ck_assert_uint_eq(
-		inet->plugin.needs(make(inet, NULL, SPLICED_LISTEN, "host", "", "port", high)), 0);
-	if (start > 1)
-		ck_assert_uint_eq(inet->plugin.needs(make(inet, NULL, SPLICED_LISTEN, "host", "",
-							  "port", low)),
-				  UINT64_C(1) << CAP_NET_BIND_SERVICE);
-	ck_assert_uint_eq(
-		inet->plugin.needs(make(inet, NULL, SPLICED_CONNECT, "host", "::", "port", "80")),
+		inet->plugin.privileges(make(inet, NULL, SPLICED_LISTEN, "host", "", "port", high)),
 		0);
-	ck_assert_uint_eq(inet6->plugin.needs(make(inet6, NULL, SPLICED_LISTEN, "host", "", "port",
-						   high, "transparent", "true", "interface", "lo")),
-			  UINT64_C(1) << CAP_NET_ADMIN);
+	if (start > 1)
+		ck_assert_uint_eq(inet->plugin.privileges(make(inet, NULL, SPLICED_LISTEN, "host",
+							       "", "port", low)),
+				  UINT64_C(1) << CAP_NET_BIND_SERVICE);
+	ck_assert_uint_eq(inet->plugin.privileges(
+				  make(inet, NULL, SPLICED_CONNECT, "host", "::", "port", "80")),
+			  0);
+	ck_assert_uint_eq(
+		inet6->plugin.privileges(make(inet6, NULL, SPLICED_LISTEN, "host", "", "port", high,
+					      "transparent", "true", "interface", "lo")),
+		UINT64_C(1) << CAP_NET_ADMIN);
 }
 END_TEST
 

@@ -26,12 +26,12 @@ static const struct spliced_option options_[OPTIONS] = {
 			  .flags = SPLICED_REOPEN, .default_text = "cluster", .doc = "Who sees the service: this node, or the cluster"},
 };
 
-#define MESSAGES (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_ORDERED)
+#define MESSAGES (SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES)
 
 /* The kinds of socket, with the guarantees of the kernel: only from these bits the daemon decides how traffic is forwarded. */
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .pattern = "SERVICE:INSTANCE",
-	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_ORDERED | SPLICED_SPLICE |
+	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
 			 SPLICED_SHORT_PEEK},
 	{.type = SOCK_SEQPACKET, .pattern = "SERVICE:INSTANCE", .capabilities = MESSAGES | SPLICED_RELIABLE,
 	 .max_message = TIPC_MAX_USER_MSG_SIZE},
@@ -83,10 +83,11 @@ static int tipc_describe(const struct spliced_row *row, const struct sockaddr *a
 }
 
 /* A datagram peer is a port of a node; the kernel's address contains more. */
-static int tipc_canonical(const struct sockaddr *address, socklen_t len, void *key, size_t size)
+static int tipc_peer_key(const struct spliced_options *options, const struct sockaddr *address, socklen_t len, void *key, size_t size)
 {
 	const struct sockaddr_tipc *tipc = (const struct sockaddr_tipc *)address;
 
+	(void)options;
 	if (len < sizeof *tipc || size < sizeof tipc->addr.id)
 		return -ENOSPC;
 	memcpy(key, &tipc->addr.id, sizeof tipc->addr.id);
@@ -94,12 +95,7 @@ static int tipc_canonical(const struct sockaddr *address, socklen_t len, void *k
 }
 
 const struct spliced_plugin spliced_plugin = {
-	.abi_major = SPLICED_ABI_MAJOR,
-	.abi_minor = SPLICED_ABI_MINOR,
-	.abi_needs = 0,
-	.size = sizeof(struct spliced_plugin),
-	.row_stride = sizeof(struct spliced_row),
-	.option_stride = sizeof(struct spliced_option),
+	SPLICED_PLUGIN_HEAD(0),
 	.name = "tipc",
 	.domain = AF_TIPC,
 	.n_rows = sizeof rows / sizeof *rows,
@@ -109,5 +105,5 @@ const struct spliced_plugin spliced_plugin = {
 	.summary = "Services of a TIPC cluster",
 	.address = tipc_address,
 	.describe = tipc_describe,
-	.canonical = tipc_canonical,
+	.peer_key = tipc_peer_key,
 };
