@@ -56,6 +56,7 @@ static int look_at_file(struct ledger *ledger, struct ledger_listener *record,
 		return errno == ENOENT || errno == ENOTDIR ? -errno
 							   : 0; /* else it cannot be told */
 	if (!record->file_inode) {
+		original_restore_listener(ledger, record);
 		binding_note(record, leg);
 		original_note_listener(ledger, record);
 	}
@@ -83,6 +84,7 @@ static int look(struct ledger *ledger, struct ledger_listener *record, const str
 
 void binding_wait(struct ledger *ledger, struct ledger_listener *record, int error)
 {
+	original_restore_listener(ledger, record);
 	if (record->waits == -error)
 		return;
 	record->waits = -error;

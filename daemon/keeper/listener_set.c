@@ -262,6 +262,8 @@ static void take_outcome(struct ledger *ledger, const struct job *job, int r, co
 {
 	struct ledger_listener *record = &ledger->listeners[job->record];
 
+	if (job->kind == JOB_OPEN)
+		original_restore_listener(ledger, record);
 	if (!r && job->kind == JOB_OPEN)
 		opening_note_place(ledger, job);
 	if (!r)
@@ -530,6 +532,7 @@ static void take_opened(struct ledger *ledger, const struct job *job)
 
 	if (attempts[job->record].other)
 		replaced[attempts[job->record].other - 1] = true;
+	original_restore_listener(ledger, record);
 	record->waits = 0;
 	atomic_store(&record->state, LISTENER_PENDING);
 	opening_note_place(ledger, job);

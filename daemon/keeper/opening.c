@@ -127,6 +127,7 @@ void opening_send(struct ledger *ledger, bool ends)
 
 void opening_take_back(struct ledger *ledger, struct ledger_listener *record)
 {
+	original_restore_listener(ledger, record);
 	close_fds(record);
 	atomic_store(&record->state, LISTENER_FREE);
 	original_note_listener(ledger, record);
@@ -183,8 +184,10 @@ void opening_wait(struct ledger *ledger, struct ledger_listener *record, int err
 void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t k, int fd)
 {
 	struct ledger_listener *record = &ledger->listeners[job->record];
-	bool is_asked = record->state == LISTENER_PENDING || record->state == LISTENER_WAITING;
+	bool is_asked;
 
+	original_restore_listener(ledger, record);
+	is_asked = record->state == LISTENER_PENDING || record->state == LISTENER_WAITING;
 	if (is_asked && k < ledger_sockets(record) && record->fds[k] < 0)
 		record->fds[k] = fd;
 	else
@@ -194,6 +197,7 @@ void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t 
 
 void opening_wait_again(struct ledger *ledger, struct ledger_listener *record, int error)
 {
+	original_restore_listener(ledger, record);
 	close_fds(record);
 	opening_wait(ledger, record, error, LISTENER_WAITING);
 }

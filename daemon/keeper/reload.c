@@ -40,6 +40,7 @@ void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct re
 				      refused = {.event = EVENT_RELOAD_REFUSED};
 	struct ledger_keeper *record = keeper->ledger->keeper;
 
+	original_restore_reload(keeper->ledger);
 	snprintf(keeper->ledger->text, LEDGER_TEXT_MAX, "%s",
 		 report && report->text ? report->text : "");
 	record->reload_ok = ok;

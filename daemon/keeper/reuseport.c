@@ -263,6 +263,8 @@ static bool close_group(struct ledger *ledger, const struct member *from, const 
 {
 	bool closed = false;
 
+	for (const struct member *member = from; member < end; member++)
+		original_restore_listener(ledger, record_of(ledger, member));
 	stop_those_let_go(ledger, from, end);
 
 	for (const struct member *member = from; member < end; member++) {

@@ -140,27 +140,28 @@ void ledger_done(struct ledger *ledger)
 
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
 {
-	struct ledger_generation *spare = NULL;
+	struct ledger_generation *own = original_generations(ledger);
+	int spare = -1;
 
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++) {
-		if (ledger->generations[i].number == number)
+		if (own[i].number == number)
 			return 0;
-		if (!ledger->generations[i].number && !spare)
-			spare = &ledger->generations[i];
+		if (!own[i].number && spare < 0)
+			spare = i;
 	}
-	if (!spare)
+	if (spare < 0)
 		return -ENOSPC;
-	*spare = (struct ledger_generation){number, fd};
-	original_note_generations(ledger);
+	own[spare] = ledger->generations[spare] = (struct ledger_generation){number, fd};
 	return 0;
 }
 
 void ledger_forget_generation(struct ledger *ledger, uint32_t number)
 {
+	struct ledger_generation *own = original_generations(ledger);
+
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
-		if (ledger->generations[i].number == number)
-			ledger->generations[i] = (struct ledger_generation){0};
-	original_note_generations(ledger);
+		if (own[i].number == number)
+			own[i] = ledger->generations[i] = (struct ledger_generation){0};
 }
 
 void ledger_open_table(struct ledger *ledger)
@@ -174,10 +175,11 @@ void ledger_open_table(struct ledger *ledger)
 
 int ledger_keep_fd(struct ledger *ledger, int fd)
 {
+	int32_t *own = original_fds(ledger);
+
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
-		if (ledger->keeper->fds[i] < 0) {
-			ledger->keeper->fds[i] = fd;
-			original_note_words(ledger, &ledger->keeper->fds[i], sizeof fd);
+		if (own[i] < 0) {
+			own[i] = ledger->keeper->fds[i] = fd;
 			return 0;
 		}
 	return -ENOSPC;
@@ -185,11 +187,11 @@ int ledger_keep_fd(struct ledger *ledger, int fd)
 
 void ledger_forget_fd(struct ledger *ledger, int fd)
 {
+	int32_t *own = original_fds(ledger);
+
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
-		if (ledger->keeper->fds[i] == fd) {
-			ledger->keeper->fds[i] = -1;
-			original_note_words(ledger, &ledger->keeper->fds[i], sizeof fd);
-		}
+		if (own[i] == fd)
+			own[i] = ledger->keeper->fds[i] = -1;
 }
 
 uint64_t ledger_digest(const char *name)

@@ -62,13 +62,16 @@ static const struct part keeper_parts[] = {
 	FIELDS(ledger_keeper, started_at, keeper_pid),
 	FIELD(ledger_keeper, threads),
 	FIELD(ledger_keeper, starts),
-	FIELDS(ledger_keeper, fds, last_death),
+	FIELDS(ledger_keeper, keeper_wake, last_death),
 	FIELDS(ledger_keeper, reload_answered, reloads_failed),
 	FIELD(ledger_keeper, listeners_high),
 	FIELDS(ledger_keeper, file_digest, control_path),
 	FIELDS(ledger_keeper, passed, targets_high),
 	FIELD(ledger_keeper, unread),
 };
+
+/* The descriptors, which are noted as they come and go, and never from what is shared. */
+static const struct part fds_part = FIELD(ledger_keeper, fds);
 
 /* Of these, what the keeper writes when it has answered one who asked for a reload. */
 static const struct part reload_part = FIELDS(ledger_keeper, reload_answered, reloads_failed);
@@ -253,6 +256,7 @@ int original_new(struct ledger *ledger)
 	ledger->kept = true;
 	original->header = *ledger->header;
 	memcpy(&original->keeper, ledger->keeper, sizeof original->keeper);
+	memcpy(original->generations, ledger->generations, sizeof original->generations);
 	original->keeper.log_level = LOG_INFO;
 	original_note(ledger);
 	return 0;
@@ -287,11 +291,14 @@ void original_note_reload(struct ledger *ledger)
 		note_parts(&ledger->original->keeper, ledger->keeper, &reload_part, 1);
 }
 
-void original_note_generations(struct ledger *ledger)
+int32_t *original_fds(struct ledger *ledger)
 {
-	if (ledger->original)
-		memcpy(ledger->original->generations, ledger->generations,
-		       sizeof ledger->original->generations);
+	return ledger->original ? ledger->original->keeper.fds : ledger->keeper->fds;
+}
+
+struct ledger_generation *original_generations(struct ledger *ledger)
+{
+	return ledger->original ? ledger->original->generations : ledger->generations;
 }
 
 /* How far a table is in use, at least. */
@@ -339,7 +346,6 @@ void original_note(struct ledger *ledger)
 	if (!original)
 		return;
 	note_parts(&original->keeper, ledger->keeper, keeper_parts, COUNT(keeper_parts));
-	original_note_generations(ledger);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		original_note_listener(ledger, &ledger->listeners[i]);
 	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++)
@@ -390,6 +396,7 @@ static uint32_t restore(struct ledger *ledger)
 	}
 	mended +=
 		restore_parts(ledger->keeper, &original->keeper, keeper_parts, COUNT(keeper_parts));
+	mended += restore_parts(ledger->keeper, &original->keeper, &fds_part, 1);
 	mended += restore_wishes(ledger->keeper, &original->keeper);
 	if (memcmp(ledger->generations, original->generations, sizeof original->generations) != 0) {
 		memcpy(ledger->generations, original->generations, sizeof original->generations);
@@ -416,6 +423,25 @@ static void count_mended(struct ledger *ledger, uint32_t mended)
 {
 	ledger->original->keeper.mended =
 		atomic_fetch_add(&ledger->keeper->mended, mended) + mended;
+}
+
+void original_restore_reload(struct ledger *ledger)
+{
+	struct original *original = ledger->original;
+
+	if (original)
+		count_mended(ledger,
+			     restore_parts(ledger->keeper, &original->keeper, &reload_part, 1));
+}
+
+void original_restore_listener(struct ledger *ledger, struct ledger_listener *record)
+{
+	const struct original *original = ledger->original;
+
+	if (original)
+		count_mended(
+			ledger,
+			restore_listener(record, &original->listeners[record - ledger->listeners]));
 }
 
 void original_restore(struct ledger *ledger)

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 struct ledger;
+struct ledger_generation;
 struct ledger_listener;
 
 /* Begins to keep originals, of what the ledger says now. 0 or -ENOMEM: then everything is
@@ -27,14 +28,23 @@ void original_leave(struct ledger *ledger);
 /* No worker runs, and all is as it should be. */
 void original_note(struct ledger *ledger);
 
-/* The keeper has written: words of its section; what a reload came to there; generations; a
+/* The keeper has written: words of its section; what a reload came to there; a
  * listener; a route, a target, that has come or gone. */
 void original_note_words(struct ledger *ledger, const volatile void *words, size_t size);
 void original_note_reload(struct ledger *ledger);
-void original_note_generations(struct ledger *ledger);
 void original_note_listener(struct ledger *ledger, const struct ledger_listener *record);
 void original_note_route(struct ledger *ledger, uint32_t slot);
 void original_note_target(struct ledger *ledger, uint32_t slot);
+
+/* The keeper's descriptors, and the generations, as it knows them itself; whoever changes what is
+ * shared decides by these, and changes them too. Without originals they are what is shared. */
+int32_t *original_fds(struct ledger *ledger);
+struct ledger_generation *original_generations(struct ledger *ledger);
+
+/* Puts back what a reload came to, or a listener's record, before the keeper changes it: what is
+ * wrong there by then would be noted with the change. */
+void original_restore_reload(struct ledger *ledger);
+void original_restore_listener(struct ledger *ledger, struct ledger_listener *record);
 
 /* Puts back what has changed since, and counts it. No worker is held up: it goes on with its own
  * words of the records. */
