@@ -360,7 +360,7 @@ static bool listener_fits(struct validating *v, struct ledger_listener *record)
 	    (!opening && !generation_listens_by(v->generations, record)))
 		return false;
 	for (uint32_t k = 0; k < record->n_fds; k++) {
-		if (!name(v, record->fds[k], S_IFSOCK))
+		if (!name(v, record->fds[k], S_IFSOCK) || is_named_twice(v, record->fds[k]))
 			return false;
 		open += record->fds[k] != -1;
 	}
