@@ -42,11 +42,6 @@ static _Atomic int log_default_level = LOG_INFO;
 static _Atomic int *log_level_at = &log_default_level;
 static struct log_losses log_own_losses, *log_losses = &log_own_losses;
 
-static const char *const level_names[] = {
-	[LOG_ERR] = "error", [LOG_WARNING] = "warning", [LOG_NOTICE] = "notice",
-	[LOG_INFO] = "info", [LOG_DEBUG] = "debug",
-};
-
 static const char *datagram_path(void)
 {
 	return log_target == LOG_TO_JOURNAL ? "/run/systemd/journal/socket" : "/dev/log";
@@ -124,19 +119,6 @@ void log_share(_Atomic int *level, struct log_losses *losses)
 int log_level(void)
 {
 	return atomic_load_explicit(log_level_at, memory_order_relaxed);
-}
-
-int log_level_from_name(const char *name)
-{
-	for (int i = LOG_ERR; i <= LOG_DEBUG; i++)
-		if (!strcmp(name, level_names[i]))
-			return i;
-	return -EINVAL;
-}
-
-const char *log_level_name(int level)
-{
-	return level >= LOG_ERR && level <= LOG_DEBUG ? level_names[level] : "?";
 }
 
 uint64_t log_lost(void)

@@ -24,12 +24,9 @@ struct start;
  * says why. */
 int handover_take(struct ledger *old, struct report *report);
 
-/* Puts the lifeboat's end into the store. No heir sweeps. */
-void handover_launch(struct ledger *ledger);
-
-/* Before that: whether the program that starts next, which is the file's as it is now, can take it
- * out. One that cannot would hold on to it while it starts, and find its own addresses in use. True
- * where it is this program, or nobody can tell. */
+/* Before the lifeboat is filled: whether the program that starts next, which is the file's as it is
+ * now, can take it out. One that cannot would hold on to it while it starts, and find its own
+ * addresses in use. True where it is this program, or nobody can tell. */
 bool handover_is_understood(struct ledger *ledger, const struct start *start);
 
 /* Sends all into the lifeboat, if there is one. False: there is none, or it failed:

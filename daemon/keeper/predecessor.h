@@ -8,8 +8,10 @@
 #include "ledger/ledger.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct config;
+struct families;
 struct report;
 
 struct predecessor {
@@ -25,6 +27,8 @@ void predecessor_find(struct predecessor *predecessor, struct report *report);
 /* Frees what is not the ledger: that is whoever's took it. */
 void predecessor_done(struct predecessor *predecessor);
 
-/* In a child that runs families' code: the configurations alone stay open, as the n first
- * descriptors from STDERR_FILENO + 1 on; the ledger is out of reach. Returns n. */
-int predecessor_keep_generations(struct predecessor *predecessor);
+/* The capabilities that a configuration's sockets take: families' privileges(), and mark. Reads the
+ * whole file, and what was left, in a child. */
+int predecessor_find_needs(struct predecessor *predecessor, const char *path,
+			   struct families *families, uint64_t *capabilities,
+			   struct report *report);

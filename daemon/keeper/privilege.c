@@ -9,7 +9,6 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "config/needs.h"
-#include "keeper/predecessor.h"
 #include "ledger/generation.h"
 
 #include <cap-ng.h>
@@ -20,10 +19,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum { CAPABILITIES_MAX = 64 };
@@ -84,53 +81,6 @@ void privilege_of_owner(struct privilege *privilege, int fd)
 	privilege->uid = status.st_uid;
 	privilege->gid = status.st_gid;
 	privilege->user = NULL;
-}
-
-/* A file that is wrong takes nothing from what goes on without it. */
-static uint64_t find_needs(const char *path, struct families *families,
-			   struct predecessor *predecessor)
-{
-	struct config_source source = {.path = path, .families = families, .names_may_wait = true};
-	struct report ignored = {0};
-	struct config *config;
-	uint64_t needs = 0;
-	int n = predecessor_keep_generations(predecessor);
-
-	for (int fd = STDERR_FILENO + 1; fd < STDERR_FILENO + 1 + n; fd++)
-		if (!config_read_generation(fd, families, &config, &ignored))
-			needs |= needs_of_config(config);
-	if (!config_load(&source, &config, &ignored))
-		needs |= needs_of_config(config);
-	return needs;
-}
-
-/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its
- * own. */
-int privilege_needs(const char *path, struct families *families, struct predecessor *predecessor,
-		    uint64_t *capabilities, struct report *report)
-{
-	uint64_t *shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
-				MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	int status = 0, r = 0;
-	pid_t pid;
-
-	if (shared == MAP_FAILED)
-		return -ENOMEM;
-	*shared = 0;
-	pid = fork();
-	if (pid == 0) {
-		*shared = find_needs(path, families, predecessor);
-		_exit(0);
-	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
-	if (pid < 0) {
-		r = -errno;
-		report_add(report, "fork: %s", strerror(errno));
-	}
-	*capabilities = *shared;
-	munmap(shared, sizeof *shared);
-	return r;
 }
 
 static int give_up(const char *what, struct report *report)

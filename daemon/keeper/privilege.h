@@ -9,9 +9,7 @@
 
 struct config;
 struct config_endpoint;
-struct families;
 struct generation;
-struct predecessor;
 struct report;
 
 struct privilege {
@@ -36,11 +34,6 @@ int privilege_find(struct privilege *privilege, const struct config *config, str
 
 /* The user that a descriptor's file belongs to, without supplementary groups: who made it. */
 void privilege_of_owner(struct privilege *privilege, int fd);
-
-/* The capabilities that a configuration's sockets take: families' privileges(), and mark. Reads the
- * whole file, and what was left, in a child. */
-int privilege_needs(const char *path, struct families *families, struct predecessor *predecessor,
-		    uint64_t *capabilities, struct report *report);
 
 /* Becomes the user, for good. 0 or negative errno, report saying why. */
 int privilege_drop(const struct privilege *privilege, struct report *report);

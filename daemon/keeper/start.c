@@ -5,8 +5,6 @@
  */
 #include "keeper/start.h"
 
-#include "base/clock.h"
-#include "base/cpus.h"
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
@@ -16,13 +14,13 @@
 #include "keeper/errand.h"
 #include "keeper/handover.h"
 #include "keeper/keeper.h"
+#include "keeper/lifeboat.h"
 #include "keeper/listener_set.h"
 #include "keeper/predecessor.h"
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
 #include "keeper/takeover.h"
 #include "ledger/generation.h"
-#include "ledger/original.h"
 #include "ledger/validate.h"
 #include "net/passed.h"
 
@@ -31,7 +29,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -98,33 +95,17 @@ static enum log_to log_choice(const struct config *config)
 	return LOG_TO_JOURNAL;
 }
 
-static enum log_format log_format(const struct config *config)
-{
-	return strcmp(setting(config, DAEMON_LOG_FORMAT)->text, "json") ? LOG_FORMAT_TEXT
-									: LOG_FORMAT_JSON;
-}
-
 static int open_log(const struct config *config)
 {
 	int fd, r;
 
-	log_set_format(log_format(config));
+	start_set_log_format(config);
 	r = log_open(log_choice(config), &fd);
-
 	if (r < 0)
 		log_warning(
 			"logging to standard error, because the log's socket does not answer: %s",
 			strerror(-r));
 	return fd;
-}
-
-uint32_t start_count_threads(const struct config *config)
-{
-	int64_t threads = setting(config, DAEMON_WORKERS)->number;
-
-	if (threads <= 0)
-		threads = cpus_count();
-	return threads < LEDGER_THREADS_MAX ? (uint32_t)threads : LEDGER_THREADS_MAX - 1;
 }
 
 static void raise_descriptors(void)
@@ -135,19 +116,6 @@ static void raise_descriptors(void)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);
-}
-
-uint32_t start_count_sessions(const struct config *config, uint32_t listeners, uint32_t threads)
-{
-	uint32_t wanted = (uint32_t)setting(config, DAEMON_MAX_SESSIONS)->number;
-	uint32_t room = limit_sessions(limit_descriptors(), listeners, threads);
-
-	if (wanted <= room)
-		return wanted;
-	log_notice(
-		"max_sessions is %u, but RLIMIT_NOFILE (%u) allows %u with %u listeners: raise it with %s",
-		wanted, limit_descriptors(), room, listeners, limit_remedy());
-	return room;
 }
 
 /* Where the control socket goes: as the command line says, or $SPLICED_CONTROL; as configured; or
@@ -192,57 +160,6 @@ static int make_control_directory(const char *path, const struct privilege *priv
 			directory, strerror(-r));
 	free(directory);
 	return r;
-}
-
-static int make_eventfd(int32_t *ret)
-{
-	int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-
-	if (fd < 0)
-		return -errno;
-	*ret = fd;
-	return 0;
-}
-
-int start_make_ledger(struct start *start, uint32_t threads, uint32_t sessions, int log_fd)
-{
-	struct ledger *ledger = &start->ledger;
-	int r = ledger_init(ledger, threads, sessions);
-
-	if (r < 0)
-		return r;
-	ledger->keeper->keeper_pid = ledger->keeper_pid = getpid();
-	ledger->keeper->started = clock_monotonic();
-	ledger->keeper->started_at = clock_realtime();
-	snprintf(ledger->keeper->config_path, sizeof ledger->keeper->config_path, "%s",
-		 start->path);
-	ledger->keeper->log_level = start->log_level;
-	log_share(&ledger->keeper->log_level, &ledger->keeper->log_losses);
-	ledger_open_table(ledger);
-	ledger_keep_fd(ledger, start->signal_fd);
-	if (log_fd >= 0)
-		ledger_keep_fd(ledger, log_fd);
-	r = make_eventfd(&ledger->keeper->keeper_wake);
-	if (!r)
-		r = make_eventfd(&ledger->keeper->clerk_wake);
-	ledger->keeper_wake = ledger->keeper->keeper_wake;
-	ledger->clerk_wake = ledger->keeper->clerk_wake;
-	return r;
-}
-
-int start_open_control(struct start *start, const struct config *boot, struct report *report)
-{
-	const struct spliced_value *mode = setting(boot, DAEMON_CONTROL_MODE);
-	int fd;
-
-	snprintf(start->ledger.keeper->control_path, sizeof start->ledger.keeper->control_path,
-		 "%s", start->control_path);
-	fd = control_listen(start->control_path,
-			    mode->state == SPLICED_UNSET ? CONTROL_MODE : (unsigned)mode->number,
-			    setting(boot, DAEMON_CONTROL_GROUP)->text, report);
-	if (fd >= 0)
-		start->ledger.keeper->control_fd = start->ledger.control_fd = fd;
-	return fd < 0 ? fd : 0;
 }
 
 /* Before there is a ledger, whose size depends on it. */
@@ -319,8 +236,8 @@ static int become_user(struct start *start, const struct config *boot,
 	int r = find_user(start, boot, predecessor, &privilege, report);
 
 	if (!r && privilege.drop)
-		r = privilege_needs(start->path, &start->families, predecessor,
-				    &privilege.capabilities, report);
+		r = predecessor_find_needs(predecessor, start->path, &start->families,
+					   &privilege.capabilities, report);
 	if (!r)
 		r = find_control(start, predecessor, &privilege, report);
 	if (!r)
@@ -383,7 +300,7 @@ static int start_with(struct start *start, const struct config *boot,
 	else if (!r)
 		r = start_anew(start, boot, log_fd, report);
 	if (!r)
-		handover_launch(&start->ledger);
+		lifeboat_launch(&start->ledger);
 	return r;
 }
 
@@ -418,82 +335,6 @@ int start_up(struct start *start, const struct keeper_options *options)
 	config_free(own);
 	predecessor_done(&predecessor);
 	return r < 0 ? fail(&report, exit_status(r)) : EX_OK;
-}
-
-void start_go_on_without(struct start *start, struct report *report)
-{
-	if (report->text)
-		report_add(&start->refusal, "%.*s", (int)report->len - 1, report->text);
-	report_done(report);
-}
-
-/* Of a configuration that was read just now. */
-static const char *find_unread(const struct config *config)
-{
-	for (unsigned i = 1; i < config->files.n; i++)
-		if (!config_can_read(config->files.names[i]))
-			return config->files.names[i];
-	return "";
-}
-
-void start_note_files(struct start *start, const struct config *config)
-{
-	char *unread = start->ledger.keeper->unread;
-
-	snprintf(unread, sizeof start->ledger.keeper->unread, "%s", find_unread(config));
-	original_note_words(&start->ledger, unread, sizeof start->ledger.keeper->unread);
-	start->ledger.keeper->file_digest = status_files_digest(config);
-	original_note_words(&start->ledger, &start->ledger.keeper->file_digest,
-			    sizeof start->ledger.keeper->file_digest);
-}
-
-static bool differs(const struct spliced_value *a, const struct spliced_value *b)
-{
-	if (a->text && b->text)
-		return strcmp(a->text, b->text) != 0;
-	return !a->text != !b->text || a->number != b->number;
-}
-
-/* What the start has decided once and for all. */
-static void note_later(const struct config *before, const struct config *now)
-{
-	static const char upgrade[] =
-		"splicectl upgrade, or a restart of the service, which keep all sessions",
-			  stop[] = "a stop and a start";
-	static const struct {
-		enum config_daemon_option option;
-		const char *name, *remedy;
-	} later[] = {
-		{DAEMON_WORKERS, "workers", upgrade},
-		{DAEMON_MAX_SESSIONS, "max_sessions", upgrade},
-		{DAEMON_LOG_TO, "log.to", upgrade},
-		{DAEMON_PLUGIN_DIR, "plugin_dir", upgrade},
-		{DAEMON_CONTROL_PATH, "control.path", upgrade},
-		{DAEMON_CONTROL_MODE, "control.mode", stop},
-		{DAEMON_CONTROL_GROUP, "control.group", stop},
-		{DAEMON_USER, "user", stop},
-		{DAEMON_GROUP, "group", stop},
-	};
-
-	for (size_t i = 0; i < sizeof later / sizeof *later; i++)
-		if (differs(setting(before, later[i].option), setting(now, later[i].option)))
-			log_notice("daemon.%s has changed: applying it requires %s", later[i].name,
-				   later[i].remedy);
-}
-
-void start_apply(struct start *start, const struct config *config)
-{
-	static int applied = -1;
-	int level = log_level_from_name(setting(config, DAEMON_LOG_LEVEL)->text);
-
-	if (start->settled)
-		note_later(start->generations->next->config, config);
-	/* What splicectl set stays, until the file says something new. */
-	if (level != applied)
-		atomic_store(&start->ledger.keeper->log_level, level);
-	applied = level;
-	log_set_format(log_format(config));
-	start_note_files(start, config);
 }
 
 void start_end(struct start *start)

@@ -37,6 +37,7 @@ int start_up(struct start *start, const struct keeper_options *options);
 
 /* Settings of the daemon that a reload changes at once: the log's level. */
 void start_apply(struct start *start, const struct config *config);
+void start_set_log_format(const struct config *config);
 
 /* Remembers what the files looked like that the running configuration came from. */
 void start_note_files(struct start *start, const struct config *config);

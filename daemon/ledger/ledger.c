@@ -15,8 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
-#define XXH_INLINE_ALL
-#include <xxhash.h>
 
 enum { SECTION_ALIGN = 4096 };
 
@@ -192,11 +190,4 @@ void ledger_forget_fd(struct ledger *ledger, int fd)
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		if (own[i] == fd)
 			own[i] = ledger->keeper->fds[i] = -1;
-}
-
-uint64_t ledger_digest(const char *name)
-{
-	uint64_t digest = XXH3_64bits(name, strlen(name));
-
-	return digest ? digest : 1;
 }

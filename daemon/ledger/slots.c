@@ -8,6 +8,15 @@
 
 #include <errno.h>
 #include <string.h>
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+uint64_t ledger_digest(const char *name)
+{
+	uint64_t digest = XXH3_64bits(name, strlen(name));
+
+	return digest ? digest : 1;
+}
 
 static void raise_high(_Atomic uint32_t *high, uint32_t slot)
 {

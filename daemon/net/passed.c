@@ -13,14 +13,6 @@
 static struct passed table[PASSED_MAX];
 static unsigned count;
 
-static int get(int fd, int option)
-{
-	int value = -1;
-	socklen_t len = sizeof value;
-
-	return getsockopt(fd, SOL_SOCKET, option, &value, &len) < 0 ? -1 : value;
-}
-
 int passed_add(const char *name, int fd)
 {
 	struct passed *passed = &table[count];
@@ -30,9 +22,9 @@ int passed_add(const char *name, int fd)
 	if (count == PASSED_MAX)
 		return -ENOSPC;
 	*passed = (struct passed){.fd = fd,
-				  .domain = get(fd, SO_DOMAIN),
-				  .type = get(fd, SO_TYPE),
-				  .protocol = get(fd, SO_PROTOCOL)};
+				  .domain = socket_get_int(fd, SO_DOMAIN),
+				  .type = socket_get_int(fd, SO_TYPE),
+				  .protocol = socket_get_int(fd, SO_PROTOCOL)};
 	if (passed->domain < 0 || socket_local_address(fd, &passed->address) < 0)
 		return -ENOTSOCK;
 	/* Whoever starts us makes it block again, for all who share it. */

@@ -82,6 +82,15 @@ int socket_set_priority(int fd, const struct socket_options *common);
  * sockets all. What cannot be set is left. */
 void socket_set_accepted(int fd, const struct family *family, const struct socket_options *common);
 
+/* Sets those that are set in *common, as far as this process may; NULL: none. 0 or negative errno.
+ */
+int socket_apply(int fd, const struct socket_options *common);
+
+/* setsockopt(2) and, of SOL_SOCKET, getsockopt(2) of an option that is an int. 0 or negative errno;
+ * the value, or -1. */
+int socket_set_int(int fd, int level, int option, int64_t value);
+int socket_get_int(int fd, int option);
+
 /* connect(2). 0: connected; -EINPROGRESS: under way; other negative errno: not. */
 int socket_connect(int fd, const struct address *address);
 

@@ -7,6 +7,7 @@
  */
 #include "net/socket.h"
 
+#include <linux/filter.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -106,4 +107,30 @@ bool socket_tcp_consumed(int fd, struct socket_consumed *ret)
 		return true;
 	}
 	return false;
+}
+
+bool socket_is_fresh(int fd)
+{
+	int state = socket_tcp_state(fd);
+
+	/* A FIN of ours leaves ESTABLISHED and CLOSE_WAIT behind. */
+	return state < 0 || state == SOCKET_TCP_ESTABLISHED || state == SOCKET_TCP_CLOSE_WAIT ||
+	       state == SOCKET_TCP_SYN_RECV;
+}
+
+void socket_stop_syn(int fd)
+{
+	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the
+	 * flags. */
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0x12),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, 0x02, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, 0xffffffff),
+	};
+	struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+
+	if (socket_tcp_state(fd) >= 0)
+		setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
 }
