@@ -24,62 +24,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const struct {
-	int type;
-	const char *name;
-} types[] = {
-	{SOCK_STREAM, "stream"}, {SOCK_DGRAM, "dgram"}, {SOCK_SEQPACKET, "seqpacket"},
-	{SOCK_RDM, "rdm"},	 {SOCK_RAW, "raw"},
-};
-
-const char *family_type_name(int type)
-{
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-		if (types[i].type == type)
-			return types[i].name;
-	return NULL;
-}
-
-int family_type_from_name(const char *name)
-{
-	for (size_t i = 0; i < sizeof types / sizeof *types; i++)
-		if (!strcmp(types[i].name, name))
-			return types[i].type;
-	return -1;
-}
-
-/* By name, or by socket(2)'s number as text. */
-static bool is_protocol(const struct spliced_row *row, const char *text)
-{
-	char *end;
-	long number = strtol(text, &end, 10);
-
-	return row->name && (!strcmp(row->name, text) ||
-			     (*text >= '0' && *text <= '9' && !*end && number == row->protocol));
-}
-
-const struct spliced_row *family_row(const struct family *family, int type, const char *protocol)
-{
-	const struct spliced_row *row = family->rows;
-
-	for (uint32_t i = 0; i < family->plugin.n_rows; i++, row++) {
-		if (type >= 0 && row->type != type)
-			continue;
-		if (protocol && !is_protocol(row, protocol))
-			continue;
-		return row;
-	}
-	return NULL;
-}
-
-const struct spliced_option *family_option(const struct family *family, const char *name)
-{
-	for (uint32_t i = 0; i < family->plugin.n_options; i++)
-		if (strcmp(family->options[i].name, name) == 0)
-			return &family->options[i];
-	return NULL;
-}
-
 int families_init(struct families *families, const char *dir, uid_t owner)
 {
 	*families = (struct families){.dir = strdup(dir), .owner = owner};

@@ -20,7 +20,6 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,18 +33,6 @@ struct verdict {
 	int r;
 	char text[1020];
 };
-
-int plugin_refuse(char **why, int r, const char *format, ...)
-{
-	va_list args;
-
-	free(*why);
-	va_start(args, format);
-	if (vasprintf(why, format, args) < 0)
-		*why = NULL;
-	va_end(args);
-	return r;
-}
 
 /* The plugin's line, behind the file's name. */
 static int refuse_file(const char *path, char **why, int r)

@@ -11,8 +11,22 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+int plugin_refuse(char **why, int r, const char *format, ...)
+{
+	va_list args;
+
+	free(*why);
+	va_start(args, format);
+	if (vasprintf(why, format, args) < 0)
+		*why = NULL;
+	va_end(args);
+	return r;
+}
 
 /* Of any struct. */
 enum { SIZE_LIMIT = 4096 };
