@@ -34,7 +34,8 @@ static const char usage_text[] =
 	"       spliced -t [-c FILE] [--as PATH]                  check FILE, as if it were PATH\n"
 	"       spliced -T [-c FILE] [--as PATH]                  check FILE, and print it as parsed\n"
 	"       spliced --describe [FAMILY] [--json]              list families, or the options of one; or the keys of\n"
-	"                                                         the configuration: file, daemon, route, endpoint\n"
+	"                                                         the configuration: file, daemon, route, endpoint;\n"
+	"                                                         or counters, for what is counted for each route\n"
 	"       spliced -V | --version | --help\n";
 
 static int usage(void)

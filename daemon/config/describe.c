@@ -4,6 +4,7 @@
  * The text for people is made from it by describe_text.c.
  */
 #include "config/config.h"
+#include "config/describe_counters.h"
 #include "config/describe_text.h"
 #include "config/expect.h"
 #include "config/ip.h"
@@ -322,6 +323,8 @@ int config_describe(struct families *families, const char *name, bool json, FILE
 		described = all_to_json(families);
 	} else if (part) {
 		described = part_to_json(part);
+	} else if (!strcmp(name, COUNTERS_NAME)) {
+		described = describe_counters();
 	} else if (ip_is_name(name)) {
 		r = ip_to_json(families, &described, report);
 	} else {

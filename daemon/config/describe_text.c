@@ -184,6 +184,35 @@ static int print_part(FILE *file, const json_t *part)
 	return print_options(file, part);
 }
 
+static void print_reasons(FILE *file, const char *heading, const json_t *reasons)
+{
+	fprintf(file, "\n%s\n", heading);
+	for (size_t i = 0; i < json_array_size(reasons); i++)
+		fprintf(file, "  %-20s  %s\n", text_of(json_array_get(reasons, i), "name"),
+			text_of(json_array_get(reasons, i), "help"));
+}
+
+static int print_counters(FILE *file, const json_t *object, const json_t *counters)
+{
+	fprintf(file, "%s: %s\n\nCounters\n", text_of(object, "name"), text_of(object, "summary"));
+	for (size_t i = 0; i < json_array_size(counters); i++) {
+		const json_t *counter = json_array_get(counters, i);
+		const char *metric = text_of(counter, "metric");
+		const char *direction = text_of(counter, "direction");
+
+		fprintf(file, "  %-20s  %s\n", text_of(counter, "path"), text_of(counter, "help"));
+		if (*metric)
+			fprintf(file, "    metric            %s%s%s%s\n", metric,
+				*direction ? "{direction=\"" : "", direction,
+				*direction ? "\"}" : "");
+		fprintf(file, "    unit              %s, %s\n", text_of(counter, "unit"),
+			text_of(counter, "kind"));
+	}
+	print_reasons(file, "Reasons to refuse a client", json_object_get(object, "refused"));
+	print_reasons(file, "Reasons to drop a message", json_object_get(object, "dropped"));
+	return 0;
+}
+
 static int print_list(FILE *file, const json_t *families)
 {
 	for (size_t i = 0; i < json_array_size(families); i++)
@@ -197,12 +226,15 @@ static int print_list(FILE *file, const json_t *families)
 int describe_text_print(const json_t *described, FILE *file)
 {
 	const json_t *families = json_object_get(described, "families");
+	const json_t *counters = json_object_get(described, "counters");
 	int r;
 
 	if (json_is_array(described))
 		r = print_list(file, described);
 	else if (families)
 		r = print_families(file, described, families);
+	else if (counters)
+		r = print_counters(file, described, counters);
 	else if (json_object_get(described, "rows"))
 		r = print_family(file, described);
 	else
