@@ -13,6 +13,7 @@
 #include "dispatch/session_event.h"
 #include "dispatch/session_log.h"
 #include "dispatch/session_serve.h"
+#include "dispatch/session_timer.h"
 #include "dispatch/share.h"
 #include "ledger/generation.h"
 #include "move/mover.h"

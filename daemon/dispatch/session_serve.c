@@ -3,15 +3,9 @@
  * What a session that relays is served with: both directions are moved as far as they go, and what
  * that came to decides what is next. It is served again at once only where something moved or was
  * learnt; all else waits for an event, or for a time.
- *
- * An end that was reset is gone. What it had said before is passed on as long as the other end
- * takes it; what the other still says is for nobody. Whoever knows resets is not waited for long: a
- * reset overtakes what has not arrived. Others are told as a direct connection tells them (what
- * they write is refused: SHUT_RD) and get more time, since for them an end looks like a good one.
  */
 #include "dispatch/session_serve.h"
 
-#include "base/clock.h"
 #include "config/config.h"
 #include "dispatch/chain.h"
 #include "dispatch/connect.h"
@@ -19,107 +13,25 @@
 #include "dispatch/listener.h"
 #include "dispatch/permanent.h"
 #include "dispatch/session_end.h"
+#include "dispatch/session_gone.h"
+#include "dispatch/session_timer.h"
 #include "move/format.h"
 #include "move/mover.h"
 #include "net/socket.h"
 #include "session/buffers.h"
-#include "session/direction.h"
 #include "session/session.h"
 #include "session/thread.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <sys/socket.h>
-
-enum {
-	LAST_WORDS_MS = 2000, /* an end that cannot be told that the other has said its last, may be
-				 silent for so long */
-	GONE_MS = 1000, /* an end may take nothing for so long when the other is gone: one that a
-			   reset tells of it ... */
-	GONE_UNTOLD_MS = 10000,	 /* ... and one that knows no reset */
-	GONE_LONGEST_MS = 60000, /* ... and be slow for so long */
-	THROWN_MAX = 64,	 /* reads of what is for nobody any more ... */
-	KEPT_PART = 8,		 /* ... of which this part is left unread */
-};
 
 /* ---- the timer ---- */
-
-/* One side has said its last, and the other, whose family has no half-close, cannot be told without
- * being cut off. */
-static bool hears_last_words(const struct session *session)
-{
-	for (unsigned d = 0; d < 2; d++)
-		if (session_record(session)->direction[d].flags & DIRECTION_FIN_SENT &&
-		    !session->side[!d].receive_only &&
-		    !(session_row(session, !d)->capabilities &
-		      (SPLICED_HALF_CLOSE | SPLICED_CONNECTIONLESS | SPLICED_FEED)))
-			return true;
-	return false;
-}
-
-/* A client has said its last to a target without connections, which has no end to say: only its
- * last reply is waited for. */
-static bool waits_for_replies(const struct session *session)
-{
-	return session->exchanges && !session->side[1].receive_only &&
-	       !session_is_handed_in(session) &&
-	       session_record(session)->direction[0].flags & DIRECTION_EOF &&
-	       session_row(session, 1)->capabilities & SPLICED_CONNECTIONLESS;
-}
-
-/* One side has ended, and the other may go on for a time; 0: for ever. */
-static uint64_t half_closed_of(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	if (waits_for_replies(session))
-		return session->route->message_half_closed_timeout;
-	if (session->side[0].receive_only || session->side[1].receive_only ||
-	    session_is_handed_in(session))
-		return 0;
-	return (record->direction[0].flags | record->direction[1].flags) & DIRECTION_EOF
-		       ? session->route->half_closed_timeout
-		       : 0;
-}
-
-/* How long the session may be idle; 0: for ever. A datagram session has no other end. */
-static uint64_t idle_of(const struct session *session)
-{
-	bool ends_by_idle = session_is_handed_in(session) || waits_for_replies(session);
-	uint64_t idle =
-		ends_by_idle ? session->route->message_idle_timeout : session->route->idle_timeout;
-	uint64_t half_closed = half_closed_of(session);
-
-	if (hears_last_words(session))
-		return LAST_WORDS_MS * NSEC_PER_MSEC;
-	return half_closed && (!idle || half_closed < idle) ? half_closed : idle;
-}
-
-void session_arm(struct session *session)
-{
-	uint64_t idle = idle_of(session);
-
-	timer_clear(&session->thread->loop.timers, &session->timer);
-	if (idle)
-		session_look_again(session, session_record(session)->active + idle);
-	if (session->wake)
-		session_look_again(session, session->wake);
-	if (session->doubt)
-		session_look_again(session, session->doubt);
-	if (session->patience)
-		session_look_again(session, session->patience);
-	if (session->exchanges)
-		interface_check_when_due(session);
-	if (session->starved || session->side[0].unwatched || session->side[1].unwatched)
-		session_retry(session);
-}
 
 /* Idle for too long: the end of a datagram session, and of what is left of a client that said its
  * last; else a failure. */
 static void end_idle(struct session *session)
 {
-	bool aged = session_is_handed_in(session) || hears_last_words(session) ||
-		    waits_for_replies(session);
+	bool aged = session_is_handed_in(session) || session_hears_last_words(session) ||
+		    session_waits_for_replies(session);
 
 	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
 }
@@ -146,112 +58,6 @@ static void look_again(struct session *session)
 			format_wake(session, side);
 	session_arm(session);
 	session_service(session);
-}
-
-/* ---- an end that is gone ---- */
-
-/* Whether a side was reset, asked in a way that leaves its error to be taken by whoever reads to
- * it. One that a worker took with it into death shows in the state. */
-static bool is_reset(const struct session *session, unsigned side)
-{
-	const struct ledger_session *record = session_record(session);
-
-	return socket_poll(record->fd[side], 0) & POLLERR ||
-	       (session_row(session, side)->capabilities & SPLICED_TCP_INFO &&
-		!(record->direction[!side].flags & DIRECTION_FIN_SENT) &&
-		socket_tcp_state(record->fd[side]) == SOCKET_TCP_CLOSE);
-}
-
-/* A side that has already said FIN is not read any more: only its pending error tells that it was
- * reset since. */
-static void look_for_reset(struct session *session, unsigned side)
-{
-	struct ledger_session *record = session_record(session);
-	bool reset = is_reset(session, side);
-
-	if (!(record->direction[side].flags & DIRECTION_EOF)) {
-		session->side[side].readable = true;
-		session->side[side].lost = reset;
-		session->side[side].failed = reset;
-		return;
-	}
-	session->side[side].failed = false;
-	/* A worker before us may have noted it: what it was is known, a FIN first or not. */
-	if (!reset || record->direction[side].flags & DIRECTION_RESET)
-		return;
-	direction_note_reset(session, side, EPIPE);
-	socket_take_error(record->fd[side]);
-}
-
-static void look_for_errors(struct session *session)
-{
-	for (unsigned side = 0; side < 2; side++) {
-		if (!session->side[side].failed || session->side[side].lost)
-			continue;
-		if (session_row(session, side)->capabilities &
-		    (SPLICED_CONNECTIONLESS | SPLICED_FEED)) {
-			session->side[side].readable = true; /* the next call reports it */
-			session->side[side].failed = false;
-		} else {
-			look_for_reset(session, side);
-		}
-	}
-}
-
-/* Room for who waits for it, to have his write refused then. A part stays unread, which makes
- * close(2) a reset where it can be one. */
-static void throw_away(struct session *session, int fd)
-{
-	int unread = socket_unread(fd), left = unread - unread / KEPT_PART;
-	ssize_t n = 1;
-
-	for (int i = 0; left > 0 && n > 0 && i < THROWN_MAX; i++) {
-		n = recv(fd, session->thread->buffers->scratch,
-			 left < BUFFERS_SCRATCH ? (size_t)left : BUFFERS_SCRATCH, MSG_DONTWAIT);
-		left -= (int)n;
-	}
-}
-
-/* Where there are no resets, a write to somebody who has gone is refused. */
-static void refuse_writes(struct session *session, unsigned side)
-{
-	int fd = session_record(session)->fd[side];
-
-	if (fd < 0 || session_row(session, side)->capabilities &
-			      (SPLICED_RESET | SPLICED_CONNECTIONLESS | SPLICED_FEED))
-		return;
-	if (!shutdown(fd, SHUT_RD))
-		throw_away(session, fd);
-}
-
-/* An end is gone: for how much longer the other one may take nothing of what is left for it. */
-static void be_patient(struct session *session)
-{
-	unsigned stays = session_is_gone(session, 0) ? 1 : 0;
-	uint64_t now = session->thread->loop.now;
-	uint64_t silent = session_row(session, stays)->capabilities & SPLICED_RESET
-				  ? GONE_MS
-				  : GONE_UNTOLD_MS;
-	uint64_t until = now + silent * NSEC_PER_MSEC, latest;
-
-	if (!session->lost_at) {
-		session->lost_at = now;
-		refuse_writes(session, stays);
-	}
-	latest = session->lost_at + GONE_LONGEST_MS * NSEC_PER_MSEC;
-	if (session->moved || !session->patience)
-		session->patience = until < latest ? until : latest;
-	session_look_again(session, session->patience);
-}
-
-static void end_gone(struct session *session)
-{
-	unsigned side = session_is_gone(session, 0) ? 0 : 1;
-
-	if (!(session_record(session)->direction[side].flags & DIRECTION_RESET))
-		direction_note_reset(session, side,
-				     -socket_take_error(session_record(session)->fd[side]));
-	session_end(session, side ? END_TARGET_RESET : END_CLIENT_RESET, -ECONNRESET);
 }
 
 /* ---- a turn ---- */
@@ -291,9 +97,9 @@ static void rest(struct session *session, bool client_is_done)
 {
 	if (session->exchanges)
 		let_listener_go_on(session);
-	if (hears_last_words(session) ||
+	if (session_hears_last_words(session) ||
 	    (session->exchanges && client_is_done && !timer_is_set(&session->timer)) ||
-	    half_closed_of(session))
+	    session_half_closed_time(session))
 		session_arm(session);
 }
 
@@ -339,7 +145,7 @@ static void act(struct session *session, int to_target, int to_client)
 		break;
 	}
 	if (session_is_gone(session, 0) || session_is_gone(session, 1))
-		be_patient(session);
+		session_be_patient(session);
 }
 
 void session_service(struct session *session)
@@ -355,13 +161,13 @@ void session_service(struct session *session)
 		return;
 	}
 	session->moved = false;
-	look_for_errors(session);
+	session_look_for_errors(session);
 	to_target = session->mover->step(session, 0);
 	to_client = session->mover->step(session, 1);
 	if (to_target < 0 || to_client < 0)
 		session_end(session, END_ERROR, to_target < 0 ? to_target : to_client);
 	else if (session_is_gone(session, 0) && session_is_gone(session, 1))
-		end_gone(session);
+		session_end_gone(session);
 	else if (is_over(session, to_target, to_client) && to_target != RELAY_SOURCE_RESET &&
 		 to_client != RELAY_SOURCE_RESET)
 		session_end(session, END_DONE, 0);
@@ -372,10 +178,10 @@ void session_service(struct session *session)
 
 void session_expire(struct session *session)
 {
-	uint64_t now = session->thread->loop.now, idle = idle_of(session);
+	uint64_t now = session->thread->loop.now, idle = session_idle_time(session);
 
 	if (session->patience && session->patience <= now)
-		end_gone(session);
+		session_end_gone(session);
 	else if (idle && session_record(session)->active + idle <= now && !session->starved)
 		end_idle(session);
 	else if (session->exchanges || session->starved || session->side[0].unwatched ||

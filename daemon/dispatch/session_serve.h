@@ -18,8 +18,7 @@ bool session_prepare(struct session *session);
 /* Moves what can be moved; ends the session when all is said. */
 void session_service(struct session *session);
 
-/* RELAYING: its timer is set for all that waits for a time; has fired. */
-void session_arm(struct session *session);
+/* RELAYING: its timer (session_timer.h) has fired. */
 void session_expire(struct session *session);
 
 /* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* How long a session that relays may be idle, and its timer. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct session;
+
+/* One side has said its last, and the other, whose family has no half-close, cannot be told without
+ * being cut off. */
+bool session_hears_last_words(const struct session *session);
+
+/* A client has said its last to a target without connections, which has no end to say: only its
+ * last reply is waited for. */
+bool session_waits_for_replies(const struct session *session);
+
+/* One side has ended, and the other may go on for a time; 0: without limit. */
+uint64_t session_half_closed_time(const struct session *session);
+
+/* How long the session may be idle; 0: without limit. A datagram session has no other end. */
+uint64_t session_idle_time(const struct session *session);
+
+/* RELAYING: its timer is set for all that waits for a time. session_expire() follows. */
+void session_arm(struct session *session);
