@@ -257,8 +257,10 @@ bool datagram_receive(struct thread *thread, struct listener *listener, uint32_t
 	batches = !datagram_is_reliable(&front) && (front.route->overflow == OVERFLOW_AUTO ||
 						    front.route->overflow == OVERFLOW_DROP_NEW);
 	thread->buffers->in_hand = true;
-	for (int i = 0; more && i < (batches ? DATAGRAM_BATCHES : DATAGRAM_MESSAGES); i++)
+	for (int i = 0; more && i < (batches ? DATAGRAM_BATCHES : DATAGRAM_MESSAGES); i++) {
+		thread_beat(thread);
 		more = batches ? receive_batch(&front) : receive_peeked(&front);
+	}
 	thread->buffers->in_hand = false;
 	return more;
 }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Threads of a worker. Everything a thread needs is made before it starts; on the way it allocates
- * nothing and takes no lock. A turn: wait, say that the heart beats, handle what happened, serve
- * who had more to do.
+ * nothing and takes no lock. A turn: wait, handle what happened, serve who had more to do; the
+ * heart beats before each thing.
  */
 #include "dispatch/worker.h"
 
@@ -161,7 +161,7 @@ static void turn(struct thread *thread)
 	int count = loop_wait(&thread->loop,
 			      thread->ready_first ? 0 : HEARTBEAT_SECONDS * NSEC_PER_SEC);
 
-	atomic_fetch_add_explicit(&thread->record->beats, 1, memory_order_relaxed);
+	thread_beat(thread);
 	loop_dispatch(&thread->loop, count > 0 ? count : 0);
 	if (thread->ready_first)
 		session_serve_ready(thread);

@@ -175,7 +175,7 @@ enum ledger_crash { CRASH_EXIT = 1000, CRASH_BLAMED };
 
 struct ledger_thread {
 	_Atomic uint64_t hand;	/* enum ledger_hand << 32 | index of the record */
-	_Atomic uint64_t beats; /* turns begun */
+	_Atomic uint64_t beats; /* one that stands still hangs: thread_beat() */
 	_Atomic uint32_t
 		crashed; /* a fatal signal struck this thread: its number, or enum ledger_crash */
 	_Atomic uint32_t sessions;

@@ -504,6 +504,7 @@ static int exchange_step(struct session *session, unsigned d)
 	for (r = 0; !r && may_move(session, d); rounds--) {
 		if (!rounds)
 			return RELAY_MORE;
+		thread_beat(session->thread);
 		r = move_once(session, d);
 	}
 	if (r && r != RELAY_DONE)

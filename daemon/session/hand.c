@@ -49,6 +49,7 @@ static void take(const struct thread *thread, enum ledger_hand hand, uint32_t in
 {
 	const uint32_t *barred = thread->worker->barred;
 
+	thread_beat(thread);
 	ledger_hold(thread->record, hand, index);
 	/* An event may come late, for a slot that is another thread's by now. */
 	callback_state.barred = barred && generation && route < generation->config->n_routes

@@ -101,5 +101,12 @@ static inline struct thread *worker_clerk(struct worker *worker)
 	return &worker->threads[worker->n_threads];
 }
 
+/* The heart beats for each turn, for each thing that is taken in hand, and for each message of it,
+ * or batch of them: it stands still only while one of these lasts, however many a turn has. */
+static inline void thread_beat(const struct thread *thread)
+{
+	atomic_fetch_add_explicit(&thread->record->beats, 1, memory_order_relaxed);
+}
+
 /* Wakes a thread out of its wait. */
 void thread_wake(struct thread *thread);

@@ -9,7 +9,7 @@ import struct
 import harness
 
 # As in enum ledger_section_id.
-LISTENERS, ROUTES, TARGETS, GENERATIONS = 3, 4, 5, 10
+THREADS, LISTENERS, ROUTES, TARGETS, GENERATIONS = 1, 3, 4, 5, 10
 
 
 class Ledger:
@@ -38,6 +38,11 @@ class Ledger:
             index += 1
         del found[0]
         return dict(found)
+
+    def beats(self, thread):
+        """How often the thread's heart has beaten: the second word of its record."""
+        stride, _, offset = self.sections[THREADS]
+        return struct.unpack("<Q", os.pread(self.file.fileno(), 8, offset + thread * stride + 8))[0]
 
 
 def socket_files(*directories):
