@@ -67,7 +67,7 @@ enum config_daemon_option {
 enum config_route_option {
 	ROUTE_ENABLED,
 	ROUTE_TITLE,
-	ROUTE_BALANCE, /* words: "roundrobin" so far */
+	ROUTE_BALANCE, /* words: enum config_balance */
 	ROUTE_TIMEOUT_CONNECT,
 	ROUTE_TIMEOUT_IDLE,
 	ROUTE_TIMEOUT_HALF_CLOSED,
@@ -76,6 +76,8 @@ enum config_route_option {
 	ROUTE_RETRY_BACKOFF,
 	ROUTE_RETRY_MAX_BACKOFF,
 	ROUTE_RETRY_TOTAL,
+	ROUTE_PASSIVE_FAILURES,
+	ROUTE_PASSIVE_RETRY,
 	ROUTE_REPLIES,
 	ROUTE_OVERFLOW, /* words: enum config_overflow, from OVERFLOW_BLOCK on */
 	ROUTE_OPTIONS,
@@ -94,6 +96,10 @@ enum config_endpoint_option {
 	ENDPOINT_FORMAT,     /* "raw", or a format of the family's */
 	ENDPOINT_FD,	     /* a socket's name, passed.h */
 	ENDPOINT_REPLY_FROM, /* words: enum config_reply_from */
+	ENDPOINT_WEIGHT,     /* from here on: a target's place in its pool, member.h */
+	ENDPOINT_BACKUP,
+	ENDPOINT_PASSIVE_FAILURES,
+	ENDPOINT_PASSIVE_RETRY,
 	ENDPOINT_OPTIONS,
 };
 
@@ -126,6 +132,19 @@ enum config_overflow {
 /* Whose replies a target's socket of datagrams takes. */
 enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
 
+/* How the next of a pool is chosen. */
+enum config_balance { BALANCE_ROUNDROBIN };
+
+/* A target in its pool. */
+struct config_member {
+	uint32_t weight; /* 0: it gets no new sessions */
+	bool backup;
+	uint32_t failures;	       /* passive: in a row, that mark it down; 0: none do */
+	uint64_t retry;		       /* passive: how long it is passed over then, ns */
+	uint64_t backoff, max_backoff; /* the route's retry: the pauses between attempts while it is
+					  down, ns */
+};
+
 struct config_endpoint {
 	struct location location;
 	enum spliced_role role;
@@ -144,8 +163,9 @@ struct config_endpoint {
 				   messages; 0: none is framed */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
 	enum config_reply_from reply_from;
-	uint64_t digest; /* of the canonical text: endpoints that mean the same have the same,
-			    wherever they stand */
+	struct config_member member; /* of a target; of a dial, but for its weight */
+	uint64_t digest; /* of the canonical text but for its place in the pool: endpoints that mean
+			    the same have the same, wherever they stand */
 };
 
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
@@ -189,9 +209,10 @@ struct config_route {
 								      has said its last; 0: none */
 	int64_t replies; /* for each message of a datagram session; -1: not said */
 	enum config_overflow overflow;
+	enum config_balance balance;
 	uint64_t digest;     /* of the canonical text: a route that means the same has the same */
-	uint64_t own_digest; /* ... of it without its endpoints, and without retry, which changes no
-				session */
+	uint64_t own_digest; /* ... of it without its endpoints, and without retry, balance and
+				passive, which change no session */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
 	uint32_t attempts, limit_sessions;	    /* 0: no limit */
 };

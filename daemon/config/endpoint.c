@@ -11,6 +11,7 @@
 #include "config/endpoint_legs.h"
 #include "config/frame.h"
 #include "config/ip.h"
+#include "config/member.h"
 #include "config/options.h"
 #include "config/row.h"
 #include "config/schema.h"
@@ -36,6 +37,7 @@ static int read_common(struct check *check, struct setting *group, struct config
 		.options = schema_endpoint,
 		.n_options = ENDPOINT_OPTIONS,
 		.prefix = prefix,
+		.manual = "see spliced --describe endpoint",
 	};
 	const struct config_value *name = &endpoint->values[ENDPOINT_NAME];
 	int r;
@@ -46,6 +48,8 @@ static int read_common(struct check *check, struct setting *group, struct config
 		check_error(check, endpoint->values[ENDPOINT_FD].location,
 			    "%sfd is a listening socket; use an address for a target",
 			    table.prefix);
+	options_report_in_groups(check, &table, group);
+	member_check(check, endpoint);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
 		check_error(check, name->location, "%sname is empty; set a name, or omit it",
 			    table.prefix);

@@ -140,31 +140,49 @@ static bool is_group_name(const struct options_table *table, const char *prefix,
 }
 
 static void report_level(struct check *check, const struct options_table *table,
-			 const struct setting *group, const char *prefix)
-{
-	char deeper[128], best[64];
+			 const struct setting *group, const char *prefix, bool own);
 
-	for (const struct setting *setting = group->first; setting; setting = setting->next) {
-		if (!setting->seen) {
+/* What stands in a sub-group, or in its place. */
+static void report_group(struct check *check, const struct options_table *table,
+			 const struct setting *setting, const char *prefix)
+{
+	char deeper[128];
+
+	if (setting->type != SETTING_GROUP && !setting->damaged)
+		check_error(check, setting->location,
+			    "%s%s%s is %s; it must be a group, such as %s: { ... };",
+			    table->prefix ? table->prefix : "", prefix, setting->name,
+			    setting_type_name(setting), setting->name);
+	snprintf(deeper, sizeof(deeper), "%s%s.", prefix, setting->name);
+	if (setting->type == SETTING_GROUP)
+		report_level(check, table, setting, deeper, true);
+}
+
+/* own: the group's own keys, too. */
+static void report_level(struct check *check, const struct options_table *table,
+			 const struct setting *group, const char *prefix, bool own)
+{
+	char shown[128], best[64];
+
+	snprintf(shown, sizeof(shown), "%s%s", table->prefix ? table->prefix : "", prefix);
+	for (const struct setting *setting = group->first; setting; setting = setting->next)
+		if (setting->seen && is_group_name(table, prefix, setting->name))
+			report_group(check, table, setting, prefix);
+		else if (!setting->seen && own)
 			options_report_key(
-				check, setting, prefix,
+				check, setting, shown,
 				find_nearest(table, prefix, setting->name, best, sizeof(best)),
 				table->manual);
-		} else if (is_group_name(table, prefix, setting->name)) {
-			if (setting->type != SETTING_GROUP && !setting->damaged)
-				check_error(check, setting->location,
-					    "%s%s is %s; it must be a group, such as %s: { ... };",
-					    prefix, setting->name, setting_type_name(setting),
-					    setting->name);
-			snprintf(deeper, sizeof(deeper), "%s%s.", prefix, setting->name);
-			if (setting->type == SETTING_GROUP)
-				report_level(check, table, setting, deeper);
-		}
-	}
+}
+
+void options_report_in_groups(struct check *check, const struct options_table *table,
+			      const struct setting *group)
+{
+	report_level(check, table, group, "", false);
 }
 
 void options_report_unknown(struct check *check, const struct options_table *table,
 			    const struct setting *group)
 {
-	report_level(check, table, group, "");
+	report_level(check, table, group, "", true);
 }

@@ -31,6 +31,9 @@ bool options_means(const struct options_table *table, const struct setting *grou
 /* Reports each key that nobody took, with the nearest known one. */
 void options_report_unknown(struct check *check, const struct options_table *table,
 			    const struct setting *group);
+/* The same within the sub-groups that the table has, and not for the group's own keys. */
+void options_report_in_groups(struct check *check, const struct options_table *table,
+			      const struct setting *group);
 /* The same for one key, in front of which stands prefix ("target."). */
 void options_report_key(struct check *check, const struct setting *setting, const char *prefix,
 			const char *nearest, const char *manual);

@@ -117,8 +117,9 @@ static void print_leg(struct printer *printer, const struct config_endpoint *end
 	}
 }
 
+/* n_options: of schema_endpoint's, the first so many. */
 static void print_endpoint(struct printer *printer, const struct config_endpoint *endpoint,
-			   bool is_last)
+			   unsigned n_options, bool is_last)
 {
 	const struct spliced_row *row = endpoint->legs[0].row;
 
@@ -131,7 +132,7 @@ static void print_endpoint(struct printer *printer, const struct config_endpoint
 		print_word(printer, endpoint->location, "protocol", row->name);
 	for (unsigned i = 0; i < endpoint->n_legs; i++)
 		print_leg(printer, endpoint, &endpoint->legs[i]);
-	print_table(printer, schema_endpoint, ENDPOINT_OPTIONS, endpoint->values);
+	print_table(printer, schema_endpoint, n_options, endpoint->values);
 	close_group(printer, is_last ? "}" : "},");
 }
 
@@ -140,7 +141,7 @@ static void print_endpoints(struct printer *printer, const char *key,
 {
 	open_group(printer, nowhere, key, (int)strlen(key), '(');
 	for (unsigned i = 0; i < n; i++)
-		print_endpoint(printer, &endpoints[i], i + 1 == n);
+		print_endpoint(printer, &endpoints[i], ENDPOINT_OPTIONS, i + 1 == n);
 	close_group(printer, ");");
 }
 
@@ -251,7 +252,7 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
 			     XXH3_state_t *whole)
 {
 	for (unsigned i = 0; i < n; i++) {
-		print_endpoint(&parts->printer, &endpoints[i], true);
+		print_endpoint(&parts->printer, &endpoints[i], ENDPOINT_WEIGHT, true);
 		endpoints[i].digest = digest_part(parts);
 		XXH3_64bits_update(whole, &endpoints[i].digest, sizeof(endpoints[i].digest));
 	}
@@ -262,7 +263,8 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
  * target does not ask for another. */
 static bool means_nothing_to_sessions(unsigned option)
 {
-	return option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_RETRY_TOTAL;
+	return option == ROUTE_BALANCE ||
+	       (option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_PASSIVE_RETRY);
 }
 
 /* The options that mean something to sessions, or the others. */

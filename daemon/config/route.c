@@ -9,6 +9,7 @@
 #include "config/ask.h"
 #include "config/check.h"
 #include "config/endpoint.h"
+#include "config/member.h"
 #include "config/options.h"
 #include "config/pair.h"
 #include "config/rule.h"
@@ -103,6 +104,7 @@ static void copy_values(struct config_route *route)
 				  ? OVERFLOW_AUTO
 				  : (enum config_overflow)(OVERFLOW_BLOCK +
 							   values[ROUTE_OVERFLOW].value.number);
+	route->balance = (enum config_balance)values[ROUTE_BALANCE].value.number;
 	route->backoff = (uint64_t)values[ROUTE_RETRY_BACKOFF].value.number;
 	route->max_backoff = (uint64_t)values[ROUTE_RETRY_MAX_BACKOFF].value.number;
 	route->retry_total = (uint64_t)values[ROUTE_RETRY_TOTAL].value.number;
@@ -261,6 +263,7 @@ int route_read(struct check *check, struct setting *setting, const struct route_
 	if (check->reader.errors == errors)
 		ask_legs(check, route);
 	copy_values(route);
+	member_settle(route);
 	r = read_rules(check, setting, defaults, route);
 	if (r < 0)
 		return r;

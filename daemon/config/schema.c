@@ -167,6 +167,21 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 		 .default_text = "10s",
 		 .max = 86400 * SEC,
 		 .doc = "time after the client's arrival within which the last attempt starts"},
+	[ROUTE_PASSIVE_FAILURES] =
+		{.name = "passive.failures",
+		 .type = SPLICED_NUMBER,
+		 .flags = SPLICED_LIVE,
+		 .default_text = "3",
+		 .max = 1000000,
+		 .doc = "number of consecutive failures, connects or refused messages, that mark a target as down until something succeeds; 0: none do"},
+	[ROUTE_PASSIVE_RETRY] =
+		{.name = "passive.retry",
+		 .type = SPLICED_DURATION,
+		 .flags = SPLICED_LIVE,
+		 .default_text = "10s",
+		 .min = MS,
+		 .max = 3600 * SEC,
+		 .doc = "time after which a target that is down is tried again, by one session, while others use the rest of the pool"},
 	[ROUTE_REPLIES] =
 		{.name = "replies",
 		 .type = SPLICED_NUMBER,
@@ -250,6 +265,33 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .words = repliers,
 		 .doc = "accept replies only from the target, from any port of its host, or from anybody; further messages go to the "
 			"address that replied last"},
+	[ENDPOINT_WEIGHT] =
+		{.name = "weight",
+		 .type = SPLICED_NUMBER,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .default_text = "1",
+		 .max = 65535,
+		 .doc = "share of new sessions, relative to the other targets of the pool; 0: no new sessions, existing ones continue"},
+	[ENDPOINT_BACKUP] = {.name = "backup",
+			     .type = SPLICED_BOOL,
+			     .flags = SPLICED_LIVE,
+			     .roles = SPLICED_CONNECT,
+			     .default_text = "false",
+			     .doc = "use this target only while all others of the pool are down"},
+	[ENDPOINT_PASSIVE_FAILURES] = {.name = "passive.failures",
+				       .type = SPLICED_NUMBER,
+				       .flags = SPLICED_LIVE,
+				       .roles = SPLICED_CONNECT,
+				       .max = 1000000,
+				       .doc = "like the route's; default: the route's"},
+	[ENDPOINT_PASSIVE_RETRY] = {.name = "passive.retry",
+				    .type = SPLICED_DURATION,
+				    .flags = SPLICED_LIVE,
+				    .roles = SPLICED_CONNECT,
+				    .min = MS,
+				    .max = 3600 * SEC,
+				    .doc = "like the route's; default: the route's"},
 };
 
 const char *const schema_root_keys[] = {"daemon", "defaults", "lists", "routes", NULL};
@@ -286,7 +328,8 @@ static bool has_group(const struct spliced_option *options, size_t n, const char
 static bool is_group(const char *name, size_t len)
 {
 	return has_group(schema_route, ROUTE_OPTIONS, name, len) ||
-	       has_group(schema_daemon, DAEMON_OPTIONS, name, len);
+	       has_group(schema_daemon, DAEMON_OPTIONS, name, len) ||
+	       has_group(schema_endpoint, ENDPOINT_OPTIONS, name, len);
 }
 
 static const char *name_values(const char *key, size_t len)

@@ -62,13 +62,15 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 
 		json_array_append_new(
 			list,
-			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I}", "name",
+			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i}", "name",
 				  words_json(endpoint->name), "address", words_json(endpoint->text),
 				  "state", down ? "down" : "up", "why",
 				  down ? words_json(target_tell_failure(target, text))
 				       : json_null(),
 				  "sessions", (int)sessions[slot], "failures",
-				  (int)target->failures, "downs", (json_int_t)target->downs));
+				  (int)target->failures, "downs", (json_int_t)target->downs,
+				  "weight", (int)target_weight(target, &endpoint->member), "backup",
+				  endpoint->member.backup, "active", (int)target->active));
 	}
 	return list;
 }

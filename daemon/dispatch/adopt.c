@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "config/limit.h"
 #include "dispatch/permanent.h"
+#include "dispatch/pool.h"
 #include "ledger/audit.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -258,6 +259,25 @@ static void count_records(struct worker *worker)
 	atomic_fetch_add(&ledger->keeper->adopted_total, ledger->keeper->adopted_last);
 }
 
+/* The same of each target, once it is settled which one a session has. */
+static void count_targets(const struct worker *worker)
+{
+	struct ledger *ledger = worker->ledger;
+
+	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)
+		if (ledger->targets[i].used)
+			ledger->targets[i].active = 0;
+	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
+		const struct ledger_session *record = &ledger->sessions[i];
+		const struct generation *generation =
+			generation_find(worker->generations, record->generation);
+
+		if (record->state != SESSION_FREE && pool_counts(record))
+			ledger->targets[generation->target_slots[record->route][record->target]]
+				.active++;
+	}
+}
+
 /* MPTCP answers TCP_INFO too, for one of its subflows: its counts prove nothing. */
 static bool can_audit(const struct worker *worker, const struct ledger_session *record)
 {
@@ -467,6 +487,7 @@ void adopt_ledger(struct worker *worker)
 		mark_broken(worker);
 	}
 	renew_records(worker);
+	count_targets(worker);
 	ledger_hold_adopted(ledger, HAND_EMPTY, 0);
 	permanent_find_owners(worker);
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {

@@ -116,7 +116,7 @@ static void end_round(struct session *session, bool waits)
 {
 	struct ledger_session *record = session_record(session);
 
-	session->pool_left = 0;
+	pool_end_round(session);
 	if (record->rounds < LEDGER_ROUNDS_MAX)
 		record->rounds++;
 	wait_until(session, session->thread->loop.now + pause_length(session, waits));
@@ -130,7 +130,7 @@ void connect_forget(struct session *session)
 	record->rounds = 0;
 	record->address = 0;
 	record->deadline = 0;
-	session->pool_left = 0;
+	pool_begin_anew(session);
 }
 
 static bool given_up(const struct session *session)
@@ -175,7 +175,9 @@ static enum connect_result next_target(struct session *session, int error)
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
-	target_failed(session_target(session), session->route, session->thread->loop.now, error);
+	target_failed(session->thread->worker->ledger, session_target(session),
+		      &endpoint_of(session)->member, session->thread->loop.now, error);
+	pool_uncount(session);
 	ledger_count(&counter->connect_errors, 1);
 	if (record->attempts < UINT32_MAX)
 		record->attempts++;
@@ -184,7 +186,7 @@ static enum connect_result next_target(struct session *session, int error)
 	if (given_up(session) || gives_way(session))
 		return give_up(session, error);
 	note_tried(session, error);
-	if (session->pool_left)
+	if (pool_goes_on(session))
 		return CONNECT_NEXT;
 	end_round(session, false);
 	return CONNECT_WAITS;
@@ -216,7 +218,8 @@ static enum connect_result reached(struct session *session)
 		note_reached(session);
 	/* Where nobody is asked, nobody has agreed. */
 	if (!may_go_unheard(session))
-		target_succeeded(session_target(session), record->address);
+		target_succeeded(session->thread->worker->ledger, session_target(session),
+				 record->address);
 	session->proven = false;
 	if (session_connecting_side(session))
 		return CONNECT_REACHED;
@@ -333,6 +336,14 @@ static int try_target(struct session *session)
 	}
 }
 
+/* What the others have heard; nothing, where no target may be asked at all. */
+static int whats_wrong(const struct session *session)
+{
+	int error = (int)session_target(session)->error;
+
+	return error ? -error : -EHOSTDOWN;
+}
+
 /* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no
  * attempt, unless nothing else ends it. */
 static enum connect_result wait_for_others(struct session *session)
@@ -342,7 +353,7 @@ static enum connect_result wait_for_others(struct session *session)
 	if (!session->route->retry_total && record->attempts < UINT32_MAX)
 		record->attempts++;
 	if (given_up(session))
-		return give_up(session, -(int)session_target(session)->error);
+		return give_up(session, whats_wrong(session));
 	end_round(session, true);
 	return CONNECT_WAITS;
 }
@@ -355,7 +366,7 @@ static enum connect_result go_on(struct session *session)
 	int error;
 
 	do {
-		bool begins = !session->pool_left;
+		bool begins = !pool_goes_on(session);
 
 		if (!record->deadline && session_connecting_side(session) && !pool_next(session)) {
 			if (begins)
@@ -375,7 +386,8 @@ void connect_proven(struct session *session)
 {
 	session->proven = true;
 	if (may_go_unheard(session))
-		target_succeeded(session_target(session), session_record(session)->address);
+		target_succeeded(session->thread->worker->ledger, session_target(session),
+				 session_record(session)->address);
 	first_message_forget(session);
 }
 
@@ -388,7 +400,7 @@ void connect_sent(struct session *session)
 		session->unheard = now;
 	if (target->failures && now - session->unheard >= UNHEARD_SECONDS * NSEC_PER_SEC &&
 	    may_go_unheard(session))
-		target_succeeded(target, 0);
+		target_succeeded(session->thread->worker->ledger, target, 0);
 }
 
 /* Where messages go to, there is nobody. True: he had answered in the target's place; the target
@@ -416,29 +428,26 @@ bool connect_lost(struct session *session, int error)
 
 	if (session->roams && is_lost_elsewhere(session))
 		return false;
-	target_failed(session_target(session), session->route, session->thread->loop.now, error);
+	target_failed(session->thread->worker->ledger, session_target(session),
+		      &endpoint_of(session)->member, session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
 	session->proven = false;
 	if (lane_is(session) || !session->moves_left ||
 	    (answered &&
 	     !target_is_down(session->thread, session->generation, record->route, record->target)))
 		return false;
-	all_down = target_all_down(session->thread, session->generation, record->route);
+	all_down = pool_is_down(session);
 	if (!all_down && !pool_has_another(session))
 		return false;
 	/* Where nobody is known to be there, each message of the client's asks one. */
+	pool_leave_member(session, session->moves_left + 1 == session->route->n_targets);
 	session->moves_left = all_down ? 0 : session->moves_left - 1;
-	record->cursor = record->target + 1;
 	return true;
 }
 
 enum connect_result connect_begin(struct session *session)
 {
-	struct ledger_session *record = session_record(session);
-
-	if (session_connecting_side(session) && !lane_is(session))
-		record->cursor =
-			target_next_turn(session->thread, session->generation, record->route);
+	session_record(session)->cursor = 0;
 	return go_on(session);
 }
 

@@ -4,6 +4,7 @@
 #include "dispatch/datagram_lanes.h"
 
 #include "config/config.h"
+#include "dispatch/balance.h"
 #include "dispatch/chain.h"
 #include "dispatch/datagram.h"
 #include "dispatch/listener.h"
@@ -68,23 +69,57 @@ static struct session *lane_of(const struct datagram_front *front, uint32_t memb
 	return NULL;
 }
 
-/* To the member's lane, and what that one does not take to those of the members behind it that do
- * not fail. One that is connected and has no room holds up what is meant for it. from: the lane
- * that has them, or NULL. How many nobody takes; *why. */
+/* Those that messages are offered to, one after the other. */
+struct turn {
+	const struct datagram_front *front;
+	uint16_t tried[BALANCE_TRIED_MAX];
+	unsigned n_tried, n; /* n: how many there were */
+	uint32_t member;
+};
+
+/* The first is said. Behind it comes whom the balance chooses of the others, and in the end each
+ * in its order. BALANCE_NOBODY: there is nobody else. */
+static uint32_t next_in_turn(struct turn *turn)
+{
+	const struct datagram_front *front = turn->front;
+
+	if (turn->n && turn->n_tried < BALANCE_TRIED_MAX)
+		turn->member = pool_choose_another(front->thread, front->listener->generation,
+						   route_index(front), turn->tried, turn->n_tried);
+	else if (turn->n)
+		turn->member = (turn->member + 1) % front->route->n_targets;
+	turn->n++;
+	if (turn->member != BALANCE_NOBODY && turn->n_tried < BALANCE_TRIED_MAX)
+		turn->tried[turn->n_tried++] = (uint16_t)turn->member;
+	return turn->member;
+}
+
+/* Whether it may get what another member does not take. */
+static bool may_help(const struct datagram_front *front, uint32_t member)
+{
+	return pool_may_choose(front->thread, front->listener->generation, route_index(front),
+			       member) &&
+	       !target_fails(front->thread, front->listener->generation, route_index(front),
+			     member);
+}
+
+/* To the member's lane, and what that one does not take to those of other members that do not fail.
+ * One that is connected and has no room holds up what is meant for it. from: the lane that has
+ * them, or NULL: the member is its own. How many nobody takes; *why. */
 static unsigned offer(const struct datagram_front *front, const struct session *from,
 		      uint32_t member, const struct iovec *messages, unsigned count, enum drop *why)
 {
-	uint32_t members = front->route->n_targets, route = route_index(front);
+	uint32_t members = front->route->n_targets, next;
+	struct turn turn = {.front = front, .member = member};
 	unsigned left = count;
 
-	for (uint32_t i = 0; left && i < members && i < LANES_LOOKED_FOR; i++) {
-		uint32_t next = (member + i) % members;
+	while (left && turn.n < members && turn.n < LANES_LOOKED_FOR &&
+	       (next = next_in_turn(&turn)) != BALANCE_NOBODY) {
 		struct session *session;
 
-		if ((from || i) &&
-		    target_fails(front->thread, front->listener->generation, route, next))
+		if (turn.n > 1 && !may_help(front, next))
 			continue;
-		session = lane_of(front, next, why);
+		session = from && turn.n == 1 ? NULL : lane_of(front, next, why);
 		if (!session || session == from)
 			continue;
 		left = datagram_hand_in(front, session, messages + (count - left), left);
@@ -205,7 +240,7 @@ unsigned datagram_lanes_offer(const struct session *session, const struct iovec 
 	if (!lanes_have(front.route))
 		return 0;
 	thread->passes_on = true;
-	count -= offer(&front, session, lane_member(session) + 1, messages, count, &why);
+	count -= offer(&front, session, lane_member(session), messages, count, &why);
 	thread->passes_on = false;
 	return count;
 }

@@ -1,7 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A session's round is in its own memory: an heir begins one of its own. The first members that it
+ * tries are passed over by their names; behind BALANCE_TRIED_MAX of them it walks through the rest
+ * of the pool, each member once, in an order that is another for each walk: start + k * step,
+ * modulo a prime.
+ */
 #include "dispatch/pool.h"
 
+#include "base/clock.h"
 #include "config/config.h"
+#include "dispatch/pool_view.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "move/mover.h"
@@ -9,10 +17,82 @@
 #include "session/session.h"
 #include "session/thread.h"
 
+#include <string.h>
+
+_Static_assert((int)SESSION_ROUND_TRIED == (int)BALANCE_TRIED_MAX, "a session's list is full");
+
 bool pool_row_goes_unheard(const struct spliced_row *row)
 {
 	return row->capabilities & SPLICED_CONNECTIONLESS &&
 	       !(row->capabilities & SPLICED_RELIABLE);
+}
+
+static struct pool_view *view_of(const struct session *session)
+{
+	return pool_view(session->thread, session->generation, session_record(session)->route);
+}
+
+static struct ledger_route *route_of(const struct thread *thread,
+				     const struct generation *generation, uint32_t route)
+{
+	return &thread->worker->ledger->routes[generation->route_slots[route]];
+}
+
+static uint32_t take_turn(const struct thread *thread, const struct generation *generation,
+			  uint32_t route)
+{
+	return atomic_fetch_add_explicit(&route_of(thread, generation, route)->turn, 1,
+					 memory_order_relaxed);
+}
+
+static const struct config_member *member_of(const struct session *session, uint32_t member)
+{
+	return &session->route->targets[member].member;
+}
+
+static struct ledger_target *record_of(const struct session *session, uint32_t member)
+{
+	return target_record(session->thread, session->generation, session_record(session)->route,
+			     member);
+}
+
+/* ---- how many sessions a member has ---- */
+
+bool pool_counts(const struct ledger_session *record)
+{
+	return record->state == SESSION_RELAYING ||
+	       (record->state == SESSION_CONNECTING && record->deadline &&
+		(record->front != FRONT_DIALED || record->fronted));
+}
+
+static void count(struct session *session)
+{
+	uint32_t slot = session->generation->target_slots[session_record(session)->route]
+							 [session_record(session)->target];
+
+	session->counted = slot + 1;
+}
+
+void pool_adopt(struct session *session)
+{
+	if (pool_counts(session_record(session)))
+		count(session);
+}
+
+void pool_uncount(struct session *session)
+{
+	if (session->counted)
+		atomic_fetch_sub(
+			&session->thread->worker->ledger->targets[session->counted - 1].active, 1);
+	session->counted = 0;
+}
+
+static bool is_tried(const struct session_round *round, uint32_t member)
+{
+	for (unsigned i = 0; i < round->n_tried; i++)
+		if (round->tried[i] == member)
+			return true;
+	return false;
 }
 
 /* Messages that are handed in meanwhile may be framed for the target already. */
@@ -24,97 +104,269 @@ static void take_member(struct session *session, uint32_t member)
 		mover_forget_frames(session, &session->route->targets[member]);
 	record->connect_leg = 0; /* another target may have fewer */
 	record->target = member;
+	pool_uncount(session);
+	count(session);
+	atomic_fetch_add(&record_of(session, member)->active, 1);
+	session->round.claims = !lane_is(session) && !target_lives(record_of(session, member),
+								   member_of(session, member));
+	if (session->round.n_tried < SESSION_ROUND_TRIED)
+		session->round.tried[session->round.n_tried++] = (uint16_t)member;
 }
 
-/* last: nobody else is left in this round, and none was tried. */
-static bool may_be_asked(const struct session *session, uint32_t member, bool last)
+/* ---- a round ---- */
+
+bool pool_goes_on(const struct session *session)
 {
-	const struct ledger_session *record = session_record(session);
-	const struct thread *thread = session->thread;
-
-	if (lane_is(session))
-		return true;
-	if (pool_row_goes_unheard(session->route->targets[member].legs[0].row))
-		return session->pool_down || last ||
-		       !target_is_down(thread, session->generation, record->route, member);
-	return target_may_be_asked(thread, session->generation, record->route, member,
-				   session->pool_down,
-				   thread->loop.now + session->route->connect_timeout);
+	return session->round.left > 0;
 }
 
-static bool next_member(struct session *session)
+void pool_end_round(struct session *session)
+{
+	session->round = (struct session_round){.left = 0};
+}
+
+void pool_begin_anew(struct session *session)
+{
+	session->round.left = session->round.walk = 0;
+	if (!session->round.leaves)
+		pool_end_round(session);
+}
+
+void pool_leave_member(struct session *session, bool first)
+{
+	struct session_round *round = &session->round;
+	uint32_t member = session_record(session)->target;
+
+	if (first)
+		pool_end_round(session);
+	round->leaves = true;
+	if (round->n_tried == SESSION_ROUND_TRIED)
+		memmove(&round->tried[0], &round->tried[1],
+			sizeof round->tried[0] * --round->n_tried);
+	if (!is_tried(round, member))
+		round->tried[round->n_tried++] = (uint16_t)member;
+}
+
+static void begin_round(struct session *session, const struct pool_view *view)
+{
+	struct session_round *round = &session->round;
+
+	round->walk = 0;
+	round->down = lane_is(session) || !view->balance.n;
+	round->left = lane_is(session) ? 1 : round->down ? view->size : view->balance.n;
+	if (round->down)
+		round->walk = round->n_tried ? round->tried[round->n_tried - 1] + 1u
+					     : take_turn(session->thread, session->generation,
+							 session_record(session)->route);
+}
+
+/* All are down. Where connect(2) does not ask, everybody may. */
+static bool may_be_asked(const struct session *session, uint32_t member)
+{
+	if (!target_weight(record_of(session, member), member_of(session, member)))
+		return false;
+	if (pool_row_goes_unheard(session->route->targets[member].legs[0].row))
+		return true;
+	return target_may_be_asked(session->thread, session->generation,
+				   session_record(session)->route, member,
+				   session->thread->loop.now + session->route->connect_timeout);
+}
+
+static uint32_t next_of_all(struct session *session)
+{
+	struct session_round *round = &session->round;
+
+	while (round->left) {
+		uint32_t member = round->walk++ % session->route->n_targets;
+
+		round->left--;
+		if (may_be_asked(session, member))
+			return member;
+	}
+	return BALANCE_NOBODY;
+}
+
+/* One that is down and whose time is up, where nobody else asks it. */
+static uint32_t claim_probe(const struct thread *thread, const struct generation *generation,
+			    uint32_t route, const struct pool_view *view)
+{
+	uint64_t now = thread->loop.now;
+	uint32_t member, number;
+	struct ledger_target *record;
+
+	if (!view->n_probes)
+		return BALANCE_NOBODY;
+	number = route_of(thread, generation, route)->turn;
+	member = pool_view_probe(view, number % view->n_probes);
+	record = target_record(thread, generation, route, member);
+	if (atomic_load_explicit(&record->down_until, memory_order_relaxed) > now ||
+	    !target_claim(record, now, now + generation->config->routes[route].connect_timeout))
+		return BALANCE_NOBODY;
+	return member;
+}
+
+/* Behind those whose names are known. */
+static uint32_t walk(struct session *session, const struct pool_view *view)
+{
+	struct session_round *round = &session->round;
+
+	if (!round->walk)
+		round->seed = balance_mix(take_turn(session->thread, session->generation,
+						    session_record(session)->route));
+	while (round->walk < view->prime) {
+		uint64_t step = 1 + (round->seed >> 32) % (view->prime - 1);
+		uint32_t member =
+			(uint32_t)(((uint32_t)round->seed + round->walk++ * step) % view->prime);
+
+		if (balance_find(&view->balance, member) != BALANCE_NOBODY &&
+		    !is_tried(round, member))
+			return member;
+	}
+	return BALANCE_NOBODY;
+}
+
+static uint32_t choose(struct session *session, const struct pool_view *view)
+{
+	struct session_round *round = &session->round;
+	struct ledger_route *route =
+		route_of(session->thread, session->generation, session_record(session)->route);
+	const struct balance_ask ask = {
+		.turn = &route->turn,
+		.retry_turn = &route->retry_turn,
+		.tried = round->tried,
+		.n_tried = round->n_tried,
+	};
+
+	if (!round->left)
+		return BALANCE_NOBODY;
+	round->left--;
+	if (round->n_tried == SESSION_ROUND_TRIED)
+		return walk(session, view);
+	return balance_choose(&view->balance, session->route->balance, &ask);
+}
+
+/* What the record asks for: that the same member is tried once more. */
+static uint32_t take_wish(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
-	uint32_t count = session->route->n_targets;
-	bool begins = !session->pool_left;
+	uint32_t wish = record->cursor;
 
-	if (begins) {
-		session->pool_left = lane_is(session) ? 1 : count;
-		session->pool_down =
-			lane_is(session) ||
-			target_all_down(session->thread, session->generation, record->route);
-	}
-	while (session->pool_left) {
-		uint32_t member = lane_is(session) ? lane_member(session) : record->cursor % count;
+	record->cursor = 0;
+	if (!wish)
+		return BALANCE_NOBODY;
+	wish = (wish - 1) % session->route->n_targets;
+	return target_lives(record_of(session, wish), member_of(session, wish)) ? wish
+										: BALANCE_NOBODY;
+}
 
-		record->cursor = member + 1;
-		session->pool_left--;
-		if (may_be_asked(session, member, begins && !session->pool_left)) {
-			take_member(session, member);
-			return true;
-		}
+static uint32_t next_member(struct session *session)
+{
+	struct pool_view *view = view_of(session);
+	bool begins = !session->round.left;
+	uint32_t member;
+
+	if (begins)
+		begin_round(session, view);
+	if (lane_is(session)) {
+		session->round.left--;
+		return lane_member(session);
 	}
-	return false;
+	member = take_wish(session);
+	if (member != BALANCE_NOBODY)
+		return member;
+	if (session->round.down)
+		return next_of_all(session);
+	if (begins)
+		member = claim_probe(session->thread, session->generation,
+				     session_record(session)->route, view);
+	return member != BALANCE_NOBODY ? member : choose(session, view);
 }
 
 bool pool_next(struct session *session)
 {
-	if (!next_member(session))
+	uint32_t member = next_member(session);
+
+	if (member == BALANCE_NOBODY)
 		return false;
+	take_member(session, member);
 	if (session_record(session)->front == FRONT_FED)
 		mover_plan(session);
 	return true;
 }
 
+/* ---- what is known of the others ---- */
+
+bool pool_is_down(const struct session *session)
+{
+	return !view_of(session)->balance.n;
+}
+
 bool pool_has_another(const struct session *session)
 {
-	const struct ledger_session *record = session_record(session);
+	const struct balance *balance = &view_of(session)->balance;
 
-	for (uint32_t i = 0; i < session->route->n_targets; i++)
-		if (i != record->target &&
-		    !target_is_down(session->thread, session->generation, record->route, i))
-			return true;
-	return false;
+	return balance->n > 1 ||
+	       (balance->n && balance->members[0] != session_record(session)->target);
 }
 
 bool pool_has_one_that_works(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
+	const struct balance *balance = &view_of(session)->balance;
 
-	for (uint32_t i = 0; i < session->route->n_targets; i++)
-		if (i != record->target &&
-		    !target_fails(session->thread, session->generation, record->route, i))
+	for (uint32_t i = 0; i < balance->n; i++)
+		if (balance->members[i] != record->target &&
+		    !target_fails(session->thread, session->generation, record->route,
+				  balance->members[i]))
 			return true;
 	return false;
 }
 
-/* The next that is not known to be down; where all are, simply the next. */
-static uint32_t choose(const struct thread *thread, const struct generation *generation,
-		       uint32_t route, uint32_t turn)
-{
-	uint32_t count = generation->config->routes[route].n_targets;
+/* ---- lanes ---- */
 
-	for (uint32_t i = 0; i < count; i++)
-		if (!target_is_down(thread, generation, route, (turn + i) % count))
-			return (turn + i) % count;
-	return turn % count;
+uint32_t pool_choose_another(struct thread *thread, const struct generation *generation,
+			     uint32_t route, const uint16_t *tried, unsigned n_tried)
+{
+	struct ledger_route *record = route_of(thread, generation, route);
+	const struct balance_ask ask = {
+		.turn = &record->turn,
+		.retry_turn = &record->retry_turn,
+		.tried = tried,
+		.n_tried = n_tried,
+	};
+
+	return balance_choose(&pool_view(thread, generation, route)->balance,
+			      generation->config->routes[route].balance, &ask);
+}
+
+bool pool_may_choose(struct thread *thread, const struct generation *generation, uint32_t route,
+		     uint32_t member)
+{
+	return balance_find(&pool_view(thread, generation, route)->balance, member) !=
+	       BALANCE_NOBODY;
+}
+
+/* Where all are down, the next of them. */
+static uint32_t choose_one(struct thread *thread, const struct generation *generation,
+			   uint32_t route)
+{
+	const struct pool_view *view = pool_view(thread, generation, route);
+	uint32_t member = BALANCE_NOBODY, turn;
+
+	if (!view->balance.n && !view->n_probes)
+		return BALANCE_NOBODY;
+	if (!view->balance.n) {
+		turn = take_turn(thread, generation, route);
+		return pool_view_probe(view, turn % view->n_probes);
+	}
+	member = claim_probe(thread, generation, route, view);
+	return member != BALANCE_NOBODY ? member
+					: pool_choose_another(thread, generation, route, NULL, 0);
 }
 
 void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route,
 		 uint32_t *members, unsigned count)
 {
-	uint32_t turn = target_take_turns(thread, generation, route, count);
-
 	for (unsigned i = 0; i < count; i++)
-		members[i] = choose(thread, generation, route, turn + i);
+		members[i] = choose_one(thread, generation, route);
 }

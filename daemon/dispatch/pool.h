@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pools: which of a route's targets a session asks next. A round goes through all of them, from the
- * record's cursor on. Those that are known to be down are passed over; where all are, one session
- * asks each, and the others wait (target_may_be_asked()).
+ * Pools: which of a route's targets a session asks next. In a round it asks as many members as may
+ * be chosen (pool_view.h), each once: which one, and which after it, the route's `balance` says. Of
+ * the members that are down and whose time is up, one session asks one before, and then goes on
+ * like the others, which pass over it until it has answered. Where all are down a round goes
+ * through all of them; one session asks each, and the others wait (target_may_be_asked()).
  */
 #pragma once
 
@@ -10,6 +12,7 @@
 #include <stdint.h>
 
 struct generation;
+struct ledger_session;
 struct session;
 struct spliced_row;
 struct thread;
@@ -17,14 +20,52 @@ struct thread;
 /* The next member, which the record names then. False: none is left in this round. */
 bool pool_next(struct session *session);
 
-/* The members of a route's pool that the next so many messages go to, by lanes. */
+/* Whether the round has members left. */
+bool pool_goes_on(const struct session *session);
+
+/* The round is over: the next begins anew. */
+void pool_end_round(struct session *session);
+
+/* The session goes on to another member: the present one is passed over in the next round, and so
+ * are those that it has left since the first. */
+void pool_leave_member(struct session *session, bool first);
+
+/* A round begins, be it that of a session that leaves a member. */
+void pool_begin_anew(struct session *session);
+
+/* ---- how many sessions a member has ---- */
+
+/* Whether the session is one of its target's. */
+bool pool_counts(const struct ledger_session *record);
+
+/* One of the worker before is counted already; one that has lost its target, or ends, is not any
+ * more. */
+void pool_adopt(struct session *session);
+void pool_uncount(struct session *session);
+
+/* ---- lanes ---- */
+
+/* The members of a route's pool that the next so many messages go to; BALANCE_NOBODY: to none. */
 void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route,
 		 uint32_t *members, unsigned count);
 
-/* Whether another than the session's is not known to be down. */
+/* Another than those that were tried, or BALANCE_NOBODY. */
+uint32_t pool_choose_another(struct thread *thread, const struct generation *generation,
+			     uint32_t route, const uint16_t *tried, unsigned n_tried);
+
+/* Whether it may be chosen now. */
+bool pool_may_choose(struct thread *thread, const struct generation *generation, uint32_t route,
+		     uint32_t member);
+
+/* ---- what is known of the others ---- */
+
+/* Whether no member may be chosen, but for those that are down. */
+bool pool_is_down(const struct session *session);
+
+/* Whether another than the session's may be chosen. */
 bool pool_has_another(const struct session *session);
 
-/* Whether the last attempt at another than the session's did not fail. */
+/* Whether the last attempt at another than the session's, of those, did not fail. */
 bool pool_has_one_that_works(const struct session *session);
 
 /* Whether connect(2) succeeds even if nobody is there: no connection is made, and the remote kernel

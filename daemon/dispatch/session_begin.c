@@ -9,6 +9,7 @@
 #include "dispatch/idle.h"
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
+#include "dispatch/pool.h"
 #include "dispatch/session_end.h"
 #include "dispatch/session_event.h"
 #include "dispatch/session_log.h"
@@ -167,6 +168,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	session->moves_left = session->route->n_targets - 1;
 	hand_session(session);
 	share_adopt(session);
+	pool_adopt(session);
 	if (session->share && record->front == FRONT_FED)
 		idle_add(session);
 	session_learn_peer(session, &peer);

@@ -12,6 +12,7 @@
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
 #include "dispatch/permanent.h"
+#include "dispatch/pool.h"
 #include "dispatch/session_log.h"
 #include "dispatch/share.h"
 #include "dispatch/target.h"
@@ -229,11 +230,19 @@ static bool passes_on(enum session_end why)
 	       why == END_CONNECT_TIMEOUT || why == END_IDLE || why == END_AGED || why == END_ERROR;
 }
 
-/* Who else waits for the target that it was connecting to may ask now. */
+/* Who else waits for the target that it was connecting to may ask now; where there are others, not
+ * before its time is up once more: that it kept its client waiting so long is all that is known. */
 static void let_go_of_target(struct session *session)
 {
-	if (session_record(session)->deadline && session_connecting_side(session))
-		target_release(session_target(session));
+	struct ledger_target *target = session_target(session);
+
+	if (!session->round.claims || !session_record(session)->deadline ||
+	    !session_connecting_side(session))
+		return;
+	if (!session->round.down)
+		target_put_off(target, &session_endpoint(session, 1)->member,
+			       session->thread->loop.now);
+	target_release(target);
 }
 
 void session_end(struct session *session, enum session_end why, int error)
@@ -249,6 +258,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	session_log_end(session, why, error);
 	if (session_record(session)->state == SESSION_CONNECTING)
 		let_go_of_target(session);
+	pool_uncount(session);
 	account(session, why);
 	idle_remove(session);
 	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);

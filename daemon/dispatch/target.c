@@ -23,28 +23,49 @@ enum {
 	ASKED_DOUBLINGS_MAX = 20,
 };
 
-uint32_t target_take_turns(struct thread *thread, const struct generation *generation,
-			   unsigned route, unsigned count)
+void target_changed(struct ledger *ledger, const struct ledger_target *target)
 {
-	struct ledger_route *record =
-		&thread->worker->ledger->routes[generation->route_slots[route]];
+	uint32_t route = atomic_load_explicit(&target->route, memory_order_relaxed) - 1;
 
-	return atomic_fetch_add_explicit(&record->turn, count, memory_order_relaxed);
+	if (route < LEDGER_ROUTES_MAX)
+		atomic_fetch_add(&ledger->routes[route].pool_epoch, 1);
 }
 
-uint32_t target_next_turn(struct thread *thread, const struct generation *generation,
-			  unsigned route)
+struct ledger_target *target_record(const struct thread *thread,
+				    const struct generation *generation, unsigned route,
+				    unsigned target)
 {
-	return target_take_turns(thread, generation, route, 1);
+	return &thread->worker->ledger->targets[generation->target_slots[route][target]];
+}
+
+static const struct config_member *member_of(const struct generation *generation, unsigned route,
+					     unsigned target)
+{
+	return &generation->config->routes[route].targets[target].member;
+}
+
+bool target_lives(const struct ledger_target *target, const struct config_member *member)
+{
+	return !member->failures ||
+	       !atomic_load_explicit(&target->down_since, memory_order_relaxed);
+}
+
+uint32_t target_weight(const struct ledger_target *target, const struct config_member *member)
+{
+	uint32_t set = atomic_load_explicit(&target->weight_set, memory_order_relaxed);
+
+	if (atomic_load_explicit(&target->hand, memory_order_relaxed) & LEDGER_HAND_DRAIN)
+		return 0;
+	return set ? set - 1 : member->weight;
 }
 
 bool target_is_down(const struct thread *thread, const struct generation *generation,
 		    unsigned route, unsigned target)
 {
-	unsigned slot = generation->target_slots[route][target];
+	const struct ledger_target *record = target_record(thread, generation, route, target);
 
-	return atomic_load_explicit(&thread->worker->ledger->targets[slot].down_until,
-				    memory_order_relaxed) > thread->loop.now;
+	return !target_lives(record, member_of(generation, route, target)) &&
+	       atomic_load_explicit(&record->down_until, memory_order_relaxed) > thread->loop.now;
 }
 
 bool target_all_down(const struct thread *thread, const struct generation *generation,
@@ -56,26 +77,26 @@ bool target_all_down(const struct thread *thread, const struct generation *gener
 	return true;
 }
 
-/* Of all that would like to, one. */
-static bool claim(struct ledger_target *target, uint64_t now, uint64_t until)
+bool target_claim(struct ledger_target *target, uint64_t now, uint64_t until)
 {
 	uint64_t held = atomic_load_explicit(&target->asked_until, memory_order_relaxed);
 
-	if (until > now + ASKED_SECONDS_MAX * NSEC_PER_SEC)
-		until = now + ASKED_SECONDS_MAX * NSEC_PER_SEC;
 	return held <= now && atomic_compare_exchange_strong(&target->asked_until, &held, until);
 }
 
 bool target_may_be_asked(const struct thread *thread, const struct generation *generation,
-			 unsigned route, unsigned target, bool all_down, uint64_t until)
+			 unsigned route, unsigned target, uint64_t until)
 {
-	struct ledger_target *record =
-		&thread->worker->ledger->targets[generation->target_slots[route][target]];
+	struct ledger_target *record = target_record(thread, generation, route, target);
+	uint64_t now = thread->loop.now, most = now + ASKED_SECONDS_MAX * NSEC_PER_SEC;
 
-	if (atomic_load_explicit(&record->failures, memory_order_relaxed) < LEDGER_TARGET_FAILURES)
-		return true;
-	return (all_down || !target_is_down(thread, generation, route, target)) &&
-	       claim(record, thread->loop.now, until);
+	return target_lives(record, member_of(generation, route, target)) ||
+	       target_claim(record, now, until < most ? until : most);
+}
+
+void target_put_off(struct ledger_target *target, const struct config_member *member, uint64_t now)
+{
+	atomic_store(&target->down_until, now + member->retry);
 }
 
 void target_release(struct ledger_target *target)
@@ -143,61 +164,63 @@ static void tell(enum log_event event, int level, const struct ledger_target *ta
 }
 
 /* Whoever brings it over the mark, of all threads that may at the same time, tells. */
-static void come_up(struct ledger_target *target)
+static void come_up(struct ledger *ledger, struct ledger_target *target)
 {
-	uint32_t failures = atomic_exchange(&target->failures, 0);
+	uint64_t since = atomic_load(&target->down_since);
 
+	atomic_store(&target->failures, 0);
 	atomic_store(&target->down_until, 0);
-	target_release(target);
-	if (failures < LEDGER_TARGET_FAILURES)
+	if (!since || !atomic_compare_exchange_strong(&target->down_since, &since, 0))
 		return;
-	atomic_store(&target->down_since, 0);
+	atomic_store(&target->up_since, clock_monotonic());
+	target_release(target);
+	target_changed(ledger, target);
 	tell(EVENT_TARGET_UP, LOG_NOTICE, target, "up again", 0);
 }
 
-void target_succeeded(struct ledger_target *target, unsigned index)
+void target_succeeded(struct ledger *ledger, struct ledger_target *target, unsigned index)
 {
 	if (index)
 		atomic_fetch_add(&target->turn, index);
 	if (atomic_load_explicit(&target->failures, memory_order_relaxed) ||
-	    atomic_load_explicit(&target->down_until, memory_order_relaxed))
-		come_up(target);
+	    atomic_load_explicit(&target->down_since, memory_order_relaxed))
+		come_up(ledger, target);
 }
 
-static uint64_t pause_length(const struct config_route *route, uint32_t failures)
+static uint64_t pause_length(const struct config_member *member, uint32_t failures)
 {
-	uint64_t length = route->backoff
+	uint64_t length = member->backoff
 			  << (failures < ASKED_DOUBLINGS_MAX ? failures : ASKED_DOUBLINGS_MAX);
 
-	if (length > route->max_backoff)
-		length = route->max_backoff;
+	if (length > member->max_backoff)
+		length = member->max_backoff;
 	return length < ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC ? length
 							   : ASKED_PAUSE_MAX_MS * NSEC_PER_MSEC;
 }
 
-void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now,
-		   int error)
+void target_failed(struct ledger *ledger, struct ledger_target *target,
+		   const struct config_member *member, uint64_t now, int error)
 {
 	uint32_t failures = atomic_fetch_add(&target->failures, 1) + 1;
+	uint64_t up = 0;
 
 	atomic_store(&target->error, (uint32_t)-error);
 	atomic_store_explicit(&target->failed_at, now, memory_order_relaxed);
-	if (failures < LEDGER_TARGET_FAILURES)
+	if (!member->failures || failures < member->failures)
 		return;
-	atomic_store(&target->down_until, now + TARGET_DOWN_SECONDS * NSEC_PER_SEC);
-	atomic_store(&target->asked_until,
-		     now + pause_length(route, failures - LEDGER_TARGET_FAILURES));
-	if (failures != LEDGER_TARGET_FAILURES)
+	atomic_store(&target->down_until, now + member->retry);
+	atomic_store(&target->asked_until, now + pause_length(member, failures - member->failures));
+	if (!atomic_compare_exchange_strong(&target->down_since, &up, now))
 		return;
-	atomic_store(&target->down_since, now);
 	atomic_fetch_add(&target->downs, 1);
+	target_changed(ledger, target);
 	tell(EVENT_TARGET_DOWN, LOG_WARNING, target, "down", -error);
 }
 
 bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint,
 		       unsigned slot)
 {
-	return ledger->targets[slot].failures >= LEDGER_TARGET_FAILURES ||
+	return !target_lives(&ledger->targets[slot], &endpoint->member) ||
 	       !target_addresses(ledger, endpoint, slot);
 }
 
@@ -205,7 +228,7 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 {
 	uint64_t since = target->down_since, now = clock_monotonic();
 
-	if (target->failures < LEDGER_TARGET_FAILURES)
+	if (!since)
 		snprintf(text, TARGET_TEXT_MAX, "its name does not resolve");
 	else
 		snprintf(text, TARGET_TEXT_MAX, "for %llu s, %u failures%s%s",
@@ -219,8 +242,7 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route,
 		  unsigned target)
 {
-	const struct ledger_target *record =
-		&thread->worker->ledger->targets[generation->target_slots[route][target]];
+	const struct ledger_target *record = target_record(thread, generation, route, target);
 
 	return atomic_load_explicit(&record->failures, memory_order_relaxed) > 0;
 }

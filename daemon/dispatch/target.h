@@ -11,27 +11,27 @@
 #include <stdint.h>
 
 struct config_endpoint;
-struct config_leg;
-struct config_route;
+struct config_member;
 struct generation;
 struct ledger;
 struct ledger_target;
 struct thread;
 
-enum {
-	TARGET_DOWN_SECONDS = 10
-}; /* one that is down is passed over for so long, as long as others are not */
+/* Its record in the ledger; `target`: its number among the route's. */
+struct ledger_target *target_record(const struct thread *thread,
+				    const struct generation *generation, unsigned route,
+				    unsigned target);
 
-/* The place among a route's targets where the next session begins: roundrobin. */
-uint32_t target_next_turn(struct thread *thread, const struct generation *generation,
-			  unsigned route);
+/* Whether nothing that is known speaks against it: what marks a target down is asked for here. */
+bool target_lives(const struct ledger_target *target, const struct config_member *member);
 
-/* The same for so many at once, one after the other. */
-uint32_t target_take_turns(struct thread *thread, const struct generation *generation,
-			   unsigned route, unsigned count);
+/* Its share of new sessions now, as the operator has set it, or as it is configured; 0: none. */
+uint32_t target_weight(const struct ledger_target *target, const struct config_member *member);
 
-/* Whether a target is down: from its third failure on, until something succeeds; one whose name has
- * no address is, too. */
+/* Something that those two say of it has changed: its route's pool is looked at anew. */
+void target_changed(struct ledger *ledger, const struct ledger_target *target);
+
+/* Whether a target is down: it does not live, or its name has no address. */
 bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint,
 		       unsigned slot);
 
@@ -51,11 +51,17 @@ bool target_all_down(const struct thread *thread, const struct generation *gener
 bool target_fails(const struct thread *thread, const struct generation *generation, unsigned route,
 		  unsigned target);
 
-/* Whether a session may ask it now. One that is down is asked by one session, which holds it until
- * `until` at most (it has failed, or succeeded, before), and again a moment later, be it by
- * another; before its time is over (target_is_down()) only where all of the route are down. */
+/* Of all that would like to ask one that is down, one may: it holds it until then, unless it has
+ * failed, or succeeded, before. */
+bool target_claim(struct ledger_target *target, uint64_t now, uint64_t until);
+
+/* Whether a session may ask it now, where all of the route are down. One that is down is asked by
+ * one session, which holds it until `until` at most, and again a moment later, be it by another. */
 bool target_may_be_asked(const struct thread *thread, const struct generation *generation,
-			 unsigned route, unsigned target, bool all_down, uint64_t until);
+			 unsigned route, unsigned target, uint64_t until);
+
+/* One that is down is passed over for its `passive.retry` more. */
+void target_put_off(struct ledger_target *target, const struct config_member *member, uint64_t now);
 
 /* Who holds it goes. */
 void target_release(struct ledger_target *target);
@@ -70,6 +76,6 @@ bool target_address(const struct ledger *ledger, const struct config_endpoint *e
 /* What came of an attempt; `index` as above; error: negative errno. What is news is logged. One
  * that is down is asked again when the route's pause is over, which doubles from failure to
  * failure, and is a second at most. */
-void target_succeeded(struct ledger_target *target, unsigned index);
-void target_failed(struct ledger_target *target, const struct config_route *route, uint64_t now,
-		   int error);
+void target_succeeded(struct ledger *ledger, struct ledger_target *target, unsigned index);
+void target_failed(struct ledger *ledger, struct ledger_target *target,
+		   const struct config_member *member, uint64_t now, int error);

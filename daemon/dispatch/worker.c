@@ -17,6 +17,7 @@
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
 #include "dispatch/permanent.h"
+#include "dispatch/pool_view.h"
 #include "dispatch/ratelimit.h"
 #include "dispatch/session_begin.h"
 #include "dispatch/session_end.h"
@@ -220,6 +221,8 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	    !thread->idle)
 		return -ENOMEM;
 	r = peers_init(thread);
+	if (!r)
+		r = pool_views_init(thread);
 	if (r < 0)
 		return r;
 	thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -18,11 +18,14 @@ enum {
 	NAME_1 = 128,
 	ADDRESSES_1 = 16,
 	FDS_1 = 128,
+	FAILURES_1 = 3, /* in a row marked a target down ... */
 	REFUSALS_1 = 4,
 	DROPS_1 = 12,
 	RECORD_MAX = 1024, /* bytes, of what is converted record by record */
 	SECTION_ALIGN = 4096,
 };
+
+#define DOWN_1 UINT64_C(10000000000) /* ... for so long at a time, ns */
 
 struct direction_1 {
 	int32_t pipe;
@@ -161,6 +164,8 @@ static void convert_target(void *to, const void *from)
 	record->used = old->used;
 	record->failures = old->failures;
 	record->down_until = old->down_until;
+	if (old->failures >= FAILURES_1)
+		record->down_since = old->down_until > DOWN_1 ? old->down_until - DOWN_1 : 1;
 	record->turn = old->turn;
 	record->sequence = old->sequence;
 	record->n_addresses = old->n_addresses <= ADDRESSES_1 ? old->n_addresses : 0;

@@ -56,6 +56,7 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 			if (r < 0)
 				return r;
 			generation->target_slots[i][k] = (uint32_t)r;
+			ledger->targets[r].route = generation->route_slots[i] + 1;
 		}
 	}
 	return 0;

@@ -26,6 +26,7 @@ struct generation {
 	uint32_t *route_slots;	 /* [route]: its record in the ledger */
 	uint32_t **target_slots; /* [route][target], and behind the targets the route's dials: their
 				    records in the ledger */
+	uint32_t first_pool;	 /* a worker's: where its routes are among its threads' pools */
 };
 
 /* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in

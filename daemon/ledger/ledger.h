@@ -143,8 +143,8 @@ struct ledger_session {
 			      peeked at; -1: none */
 	uint32_t endpoint; /* the listening one; DIALED: the dial */
 	uint32_t listener; /* FED: index of the listener that its messages come from */
-	uint32_t cursor;   /* CONNECTING: the member of the pool that is tried next, modulo their
-			      number */
+	uint32_t cursor;   /* CONNECTING: the member of the pool that is to be tried next, plus one,
+			      modulo their number; 0: whichever is chosen */
 	uint32_t attempts; /* CONNECTING: targets tried */
 	uint16_t leg, connect_leg; /* of the listening endpoint, or the dial; of the target */
 	uint16_t thread, deaths;
@@ -307,7 +307,11 @@ struct ledger_route {
 	uint32_t callback;
 	uint32_t hung; /* it did not return */
 	char family[LEDGER_FAMILY_MAX];
-	_Atomic uint64_t limit_at; /* CLOCK_MONOTONIC ns, 0: never */
+	_Atomic uint64_t limit_at;   /* CLOCK_MONOTONIC ns, 0: never */
+	_Atomic uint32_t pool_epoch; /* raised by whoever changes which of its targets may be
+					chosen, or how often: dispatch/pool_view.h */
+	_Atomic uint32_t hand;	     /* enum ledger_hand_flag */
+	_Atomic uint32_t retry_turn; /* as `turn`, of sessions that have tried a target in vain */
 };
 
 struct ledger_address {
@@ -318,8 +322,7 @@ struct ledger_address {
 /* A target by ROUTE/NAME: health, and what its name resolved to last. */
 struct ledger_target {
 	_Atomic uint32_t used;
-	_Atomic uint32_t failures;   /* in a row; from LEDGER_TARGET_FAILURES on it is down, until
-					something succeeds */
+	_Atomic uint32_t failures;   /* in a row */
 	_Atomic uint64_t down_until; /* it is passed over until then, CLOCK_MONOTONIC ns */
 	_Atomic uint32_t turn;	     /* among the addresses */
 	_Atomic uint32_t sequence;   /* odd while addresses are written */
@@ -328,15 +331,23 @@ struct ledger_target {
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
 	uint64_t digest; /* ledger_digest() of the whole name: it identifies the target */
 	char name[LEDGER_NAME_MAX];   /* for people */
-	_Atomic uint64_t down_since;  /* CLOCK_MONOTONIC ns; 0: it is not down */
+	_Atomic uint64_t down_since;  /* its failures have marked it down, until something
+					 succeeds: CLOCK_MONOTONIC ns; 0: they have not */
 	_Atomic uint64_t downs;	      /* how often it came to be */
 	_Atomic uint64_t failed_at;   /* the newest failure, CLOCK_MONOTONIC ns; 0: none */
 	_Atomic uint64_t asked_until; /* while it is down one session asks it; no other does before,
 					 CLOCK_MONOTONIC ns */
+	_Atomic uint32_t active;      /* sessions that are connected to it, or being connected;
+					 recomputed when adopted */
+	_Atomic uint32_t weight_set;  /* by the operator, plus one; 0: as configured */
+	_Atomic uint64_t up_since;    /* it was down before, CLOCK_MONOTONIC ns; 0: it never was */
+	_Atomic uint32_t hand;	      /* enum ledger_hand_flag */
+	_Atomic uint32_t route;	      /* record of the route whose pool it is in, plus one; 0: not
+					 known */
 };
 
-/* Failures in a row that mark a target down. */
-enum { LEDGER_TARGET_FAILURES = 3 };
+/* What an operator has done by hand, to a route or a target. */
+enum ledger_hand_flag { LEDGER_HAND_DRAIN = 1 /* no new sessions */ };
 
 /* Places for reasons that later releases may add: an array in the middle of a record cannot
  * grow. */

@@ -28,9 +28,9 @@ enum {
 	DIRECTION_FLAGS =
 		DIRECTION_EOF | DIRECTION_FIN_SENT | DIRECTION_RESET | DIRECTION_FIN_FIRST,
 	DIRECTION_FLAGS_URGENT = DIRECTION_URGENT | DIRECTION_URGENT_ODD | DIRECTION_URGENT_STAGED,
-	HELD_MAX = 1 << 20,	 /* messages in a pipe, which has no more bytes */
-	DOWN_MAX_SECONDS = 3600, /* no target is held to be down for longer */
-	ASKED_MAX_SECONDS = 60,	 /* nor kept for the session that asks it */
+	HELD_MAX = 1 << 20,	  /* messages in a pipe, which has no more bytes */
+	DOWN_MAX_SECONDS = 3600,  /* no target is held to be down for longer */
+	ASKED_MAX_SECONDS = 3600, /* nor kept for the session that asks it */
 };
 
 /* Marks of a descriptor number. */
@@ -498,6 +498,10 @@ static void validate_target(struct validating *v, struct ledger_target *record)
 	}
 	if (record->down_since > v->now) {
 		record->down_since = 0;
+		v->mended++;
+	}
+	if (record->up_since > v->now) {
+		record->up_since = 0;
 		v->mended++;
 	}
 	record->name[sizeof record->name - 1] = '\0';

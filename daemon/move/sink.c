@@ -198,7 +198,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	if (capabilities & SPLICED_RELIABLE && d == 0 &&
 	    (error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE)) {
 		/* It may be back at its address. */
-		session_record(session)->cursor = session_record(session)->target;
+		session_record(session)->cursor = session_record(session)->target + 1;
 		return SINK_RECONNECT;
 	}
 	if (d == 0 && fault == FAULT_PEER && mover_tell_lost(session, -error)) {

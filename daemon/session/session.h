@@ -106,6 +106,21 @@ struct direction {
 	uint8_t polls;	    /* how often a sink that cannot tell has taken nothing, in a row */
 };
 
+/* CONNECTING: a round through the pool (dispatch/pool.h). */
+enum { SESSION_ROUND_TRIED = 8 };
+
+struct session_round {
+	uint64_t seed; /* of a walk through the rest of the pool, ... */
+	uint32_t walk; /* ... and how far it is */
+	uint32_t left; /* members that are to be tried before the next pause; 0: a round
+			  begins */
+	uint16_t tried[SESSION_ROUND_TRIED]; /* the first that were */
+	uint8_t n_tried;
+	bool down;   /* all were known to be down when it began, and are tried nevertheless */
+	bool leaves; /* those tried are members that it has left */
+	bool claims; /* the member in hand is down, and nobody else asks it now */
+};
+
 struct session {
 	struct timer timer; /* CONNECTING: deadline or next attempt; RELAYING: idle, or waiting for
 			       a pipe */
@@ -117,12 +132,10 @@ struct session {
 	const struct config_route *route;
 	struct side side[2];	       /* 0: the client, 1: the target */
 	struct direction direction[2]; /* by source */
-	uint32_t put;	    /* bytes that the frames in the pipe to the target had, as they were put
-			       there; 0: not known */
-	uint32_t pool_left; /* CONNECTING: members of the pool that are to be tried before the next
-			       pause; 0: a round begins */
-	bool pool_down; /* ... all were known to be down when it began, and are tried nevertheless
-			 */
+	uint32_t put; /* bytes that the frames in the pipe to the target had, as they were put
+			 there; 0: not known */
+	struct session_round round;
+	uint32_t counted; /* pool.h: record of the target whose session it is, + 1; 0: of none */
 	struct {
 		uint16_t target, error; /* errno */
 	} tried[SESSION_TRIED_MAX];	/* members that did not answer, for the log; those that this

@@ -27,6 +27,7 @@ struct generation;
 struct idle_list;
 struct listener;
 struct mover_events;
+struct pool_view;
 struct session;
 struct share;
 struct permanent_front;
@@ -69,6 +70,7 @@ struct thread {
 	struct buffers *buffers;	   /* what messages move through, mapped */
 	bool passes_on;			   /* a lane's messages to others: datagram_lanes.h */
 	uint32_t *peers, peers_mask;	   /* peers.h */
+	struct pool_view *pools;	   /* by generation's first_pool, and route */
 	struct permanent_front *permanent; /* feeds and dials of this thread */
 	uint32_t n_permanent;
 	int wake_fd; /* eventfd(2) */

@@ -110,7 +110,7 @@ def test_options_of_families(place, family):
 
 
 def test_options_of_endpoints(place):
-    cases = [(f'{{ listen = {{ family = "inet"; host = ""; port = 80; {option["name"]} = {text}; }}; target = "tcp4://127.0.0.1:1"; }};',
+    cases = [(f'{{ listen = {{ family = "inet"; host = ""; port = 80; {nested(option["name"], text)} }}; target = "tcp4://127.0.0.1:1"; }};',
               f'listen.{option["name"]}', shown) for option in describe("endpoint")["options"] for text, shown in wrong_values(option)]
     try_all(place, cases)
 

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config/member.h"
+
+#include "config/check.h"
+#include "config/schema.h"
+
+#include <string.h>
+
+void member_check(struct check *check, const struct config_endpoint *endpoint)
+{
+	if (strcmp(endpoint->key, "target") == 0)
+		return;
+	for (unsigned i = ENDPOINT_WEIGHT; i < ENDPOINT_OPTIONS; i++)
+		if (endpoint->values[i].value.state != SPLICED_UNSET)
+			check_error(check, endpoint->values[i].location,
+				    "%s.%s is only for targets; remove it", endpoint->key,
+				    schema_endpoint[i].name);
+}
+
+/* The endpoint's own number, or another. */
+static int64_t number_of(const struct config_endpoint *endpoint, enum config_endpoint_option option,
+			 int64_t otherwise)
+{
+	const struct spliced_value *value = &endpoint->values[option].value;
+
+	return value->state == SPLICED_UNSET ? otherwise : value->number;
+}
+
+static void settle(const struct config_route *route, struct config_endpoint *endpoint)
+{
+	int64_t failures = route->values[ROUTE_PASSIVE_FAILURES].value.number,
+		retry = route->values[ROUTE_PASSIVE_RETRY].value.number;
+
+	endpoint->member = (struct config_member){
+		.weight = (uint32_t)number_of(endpoint, ENDPOINT_WEIGHT, 1),
+		.backup = number_of(endpoint, ENDPOINT_BACKUP, false),
+		.failures = (uint32_t)number_of(endpoint, ENDPOINT_PASSIVE_FAILURES, failures),
+		.retry = (uint64_t)number_of(endpoint, ENDPOINT_PASSIVE_RETRY, retry),
+		.backoff = route->backoff,
+		.max_backoff = route->max_backoff,
+	};
+}
+
+void member_settle(struct config_route *route)
+{
+	for (unsigned i = 0; i < route->n_targets; i++)
+		settle(route, &route->targets[i]);
+	for (unsigned i = 0; i < route->n_dial; i++)
+		settle(route, &route->dial[i]);
+}

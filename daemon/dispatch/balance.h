@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * Balance: which member of a pool is chosen, of those that may be chosen. Here is the arithmetic
+ * alone; who may be chosen is in pool_view.h.
+ *
+ * Every member has as many places in a row as its weight, one behind the other. roundrobin takes
+ * the next ticket of the route's counter, which all threads share, and goes to the place
+ *
+ *     ticket * stride  mod  places         stride near 0.618034 of the places, prime to them; 1
+ * where all weights are equal, so that the order is the list's
+ *
+ * so that in as many tickets as there are places each is visited once, and a member's turns lie
+ * apart. A session that has tried a member in vain takes tickets of a second counter, and those
+ * that fall to members that it has tried are used up: what these leave goes to the others as their
+ * weights say.
+ */
+#pragma once
+
+#include "config/config.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+	BALANCE_TRIED_MAX = 8,	  /* that a session passes over by their names */
+	BALANCE_TICKETS_MAX = 32, /* before the place is computed without those it has tried */
+	BALANCE_NOBODY = UINT32_MAX,
+};
+
+/* Those that may be chosen. */
+struct balance {
+	uint32_t n;
+	uint32_t *members; /* their numbers in the route, in its order */
+	uint32_t *sums;	   /* [i]: the weights of the first i + 1 of them */
+	uint32_t total, stride;
+};
+
+/* Who asks. */
+struct balance_ask {
+	_Atomic uint32_t *turn, *retry_turn; /* the route's tickets */
+	const uint16_t *tried;		     /* members that are passed over */
+	unsigned n_tried;		     /* BALANCE_TRIED_MAX at most */
+};
+
+/* Members and their weights, above 0, are in members[] and sums[]: fills in the rest. Weights are
+ * made smaller in proportion where their sum is too large. */
+void balance_set(struct balance *balance, uint32_t n);
+
+/* One of them, which the session has not tried, or BALANCE_NOBODY. */
+uint32_t balance_choose(const struct balance *balance, enum config_balance how,
+			const struct balance_ask *ask);
+
+/* Where a member is among those that may be chosen, or BALANCE_NOBODY. */
+uint32_t balance_find(const struct balance *balance, uint32_t member);
+
+/* A number that nothing of `from` shows in: the same each time. */
+uint64_t balance_mix(uint64_t from);

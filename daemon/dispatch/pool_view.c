@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Members that may be chosen stand in members[] from its beginning, those that are down from its
+ * end. */
+#include "dispatch/pool_view.h"
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "dispatch/target.h"
+#include "ledger/generation.h"
+#include "session/thread.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { VIEW_MS = 1000 };
+
+static uint32_t next_prime(uint32_t from)
+{
+	for (uint32_t n = from > 2 ? from : 2;; n++) {
+		uint32_t d = 2;
+
+		while ((uint64_t)d * d <= n && n % d)
+			d++;
+		if ((uint64_t)d * d > n)
+			return n;
+	}
+}
+
+static size_t count_members(const struct generation *generations, size_t *routes)
+{
+	size_t members = 0;
+
+	*routes = 0;
+	for (const struct generation *g = generations; g; g = g->next) {
+		*routes += g->config->n_routes;
+		for (unsigned i = 0; i < g->config->n_routes; i++)
+			members += g->config->routes[i].n_targets;
+	}
+	return members;
+}
+
+int pool_views_init(struct thread *thread)
+{
+	struct generation *generations = thread->worker->generations;
+	size_t routes, members = count_members(generations, &routes);
+	uint32_t *memory = calloc(2 * members + 1, sizeof *memory);
+	struct pool_view *view;
+	uint32_t first = 0;
+
+	view = thread->pools = calloc(routes + 1, sizeof *thread->pools);
+	if (!memory || !view) {
+		free(memory);
+		return -ENOMEM;
+	}
+	for (struct generation *g = generations; g; g = g->next) {
+		g->first_pool = first;
+		first += g->config->n_routes;
+		for (unsigned i = 0; i < g->config->n_routes; i++, view++) {
+			view->size = g->config->routes[i].n_targets;
+			view->prime = next_prime(view->size);
+			view->balance.members = memory;
+			view->balance.sums = memory + view->size;
+			memory += 2 * (size_t)view->size;
+		}
+	}
+	return 0;
+}
+
+/* Those that are backups, or those that are not. Returns how many may be chosen then. */
+static uint32_t take_members(struct pool_view *view, const struct thread *thread,
+			     const struct generation *generation, uint32_t route, bool backup)
+{
+	const struct config_endpoint *targets = generation->config->routes[route].targets;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < view->size; i++) {
+		const struct config_member *member = &targets[i].member;
+		const struct ledger_target *record = target_record(thread, generation, route, i);
+		uint32_t weight = member->backup == backup ? target_weight(record, member) : 0;
+
+		if (!weight)
+			continue;
+		if (!target_lives(record, member)) {
+			view->balance.members[view->size - ++view->n_probes] = i;
+			continue;
+		}
+		view->balance.members[n] = i;
+		view->balance.sums[n++] = weight;
+	}
+	return n;
+}
+
+static void make(struct pool_view *view, const struct thread *thread,
+		 const struct generation *generation, uint32_t route)
+{
+	uint32_t n;
+
+	view->n_probes = 0;
+	n = take_members(view, thread, generation, route, false);
+	if (!n)
+		n = take_members(view, thread, generation, route, true);
+	balance_set(&view->balance, n);
+}
+
+struct pool_view *pool_view(const struct thread *thread, const struct generation *generation,
+			    uint32_t route)
+{
+	struct pool_view *view = &thread->pools[generation->first_pool + route];
+	const struct ledger_route *record =
+		&thread->worker->ledger->routes[generation->route_slots[route]];
+	uint32_t epoch = atomic_load_explicit(&record->pool_epoch, memory_order_acquire);
+
+	if (view->epoch == epoch && thread->loop.now < view->until)
+		return view;
+	make(view, thread, generation, route);
+	view->epoch = epoch;
+	view->until = thread->loop.now + VIEW_MS * NSEC_PER_MSEC;
+	return view;
+}
+
+uint32_t pool_view_probe(const struct pool_view *view, uint32_t number)
+{
+	return view->balance.members[view->size - 1 - number];
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/*
+ * A thread's view of a route's pool: the members that may be chosen now. These are those that live
+ * and have a weight; backups only where there is no other. It is made anew, by a look at all
+ * members, when the route's pool_epoch in the ledger says that something has changed, and once in a
+ * while; to choose from it takes no look at those that cannot be chosen.
+ */
+#pragma once
+
+#include "dispatch/balance.h"
+
+#include <stdint.h>
+
+struct generation;
+struct thread;
+struct worker;
+
+struct pool_view {
+	struct balance balance;
+	uint32_t size; /* members of the pool */
+	uint32_t
+		n_probes; /* members that are down, and are tried now and then: pool_view_probe() */
+	uint32_t prime;	  /* not below `size`, and above 1 */
+	uint32_t epoch;
+	uint64_t until; /* it is made anew then, whatever the epoch; 0: it has not been made */
+};
+
+/* Memory for the views of a thread: of all routes of all generations. 0 or -ENOMEM. */
+int pool_views_init(struct thread *thread);
+
+/* The view as it is now. */
+struct pool_view *pool_view(const struct thread *thread, const struct generation *generation,
+			    uint32_t route);
+
+/* Of the members that are down, one by its number below n_probes. */
+uint32_t pool_view_probe(const struct pool_view *view, uint32_t number);
