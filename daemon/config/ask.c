@@ -21,7 +21,7 @@ void ask_address(struct check *check, const struct config_route *route,
 		 const struct config_endpoint *endpoint, struct config_leg *leg)
 {
 	static const unsigned char some_inet[4] = {127, 0, 0, 1}, some_inet6[16] = {[15] = 1};
-	bool is_inet = leg->family->plugin.domain == AF_INET;
+	bool is_inet = leg->row->domain == AF_INET;
 	unsigned before = check->reader.report->count;
 	size_t len = check->reader.report->len;
 	struct address address;

@@ -37,6 +37,7 @@ static const char *const capability_names[] = {
 	[35] = "feed",
 	[36] = "binds",
 	[37] = "short-peek",
+	[38] = "file",
 };
 enum { CAPABILITIES = sizeof(capability_names) / sizeof(capability_names[0]) };
 

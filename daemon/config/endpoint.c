@@ -30,6 +30,24 @@ struct list {
 	unsigned n;
 };
 
+/* What the kernel has for sockets alone. */
+static void check_file_keys(struct check *check, const struct config_endpoint *endpoint,
+			    const char *prefix)
+{
+	static const enum config_endpoint_option keys[] = {ENDPOINT_SNDBUF, ENDPOINT_RCVBUF,
+							   ENDPOINT_MARK, ENDPOINT_PRIORITY};
+
+	if (!endpoint->n_legs || !(endpoint->legs[0].row->capabilities & SPLICED_FILE))
+		return;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		if (endpoint->values[keys[i]].value.state == SPLICED_SET)
+			check_error(
+				check, endpoint->values[keys[i]].location,
+				"%s%s is for sockets, and family \"%s\" opens a file; remove it",
+				prefix, schema_endpoint[keys[i]].name,
+				endpoint->legs[0].family->name);
+}
+
 static int read_common(struct check *check, struct setting *group, struct config_endpoint *endpoint)
 {
 	char prefix[16];
@@ -50,6 +68,8 @@ static int read_common(struct check *check, struct setting *group, struct config
 			    table.prefix);
 	options_report_in_groups(check, &table, group);
 	member_check(check, endpoint);
+	if (r == 0)
+		check_file_keys(check, endpoint, table.prefix);
 	if (r == 0 && name->value.state != SPLICED_UNSET && !*name->value.text)
 		check_error(check, name->location, "%sname is empty; set a name, or omit it",
 			    table.prefix);

@@ -108,7 +108,7 @@ static int read_options(struct check *check, struct setting *group,
 static int set_host(struct check *check, struct config_leg *leg, const struct host *host)
 {
 	struct spliced_value *value = &leg->values[leg->family->host_option].value;
-	int domain = leg->family->plugin.domain;
+	int domain = leg->row->domain;
 
 	if ((domain == AF_INET && host->len != 4) || (domain == AF_INET6 && host->len != 16))
 		return 0;
@@ -125,8 +125,7 @@ static int resolve(struct check *check, struct config_leg *leg, struct config_va
 	char text[HOST_TEXT_MAX];
 	struct host host;
 
-	*found = host_resolve(value->value.text, leg->family->plugin.domain == AF_INET ? 4 : 16,
-			      &host) == 0;
+	*found = host_resolve(value->value.text, leg->row->domain == AF_INET ? 4 : 16, &host) == 0;
 	if (!*found)
 		return 0;
 	value->value.text = arena_copy_text(check->arena, host_format(&host, text));

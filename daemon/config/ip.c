@@ -52,7 +52,7 @@ int ip_keep_fitting(struct arena *scratch, const struct setting *group,
 		strcpy(text, setting->text);
 	if (host_parse(text, &host) < 0 || host.len == 0)
 		return 0;
-	if ((host.kind == HOST_INET) == (endpoint->legs[1].family->plugin.domain == AF_INET)) {
+	if ((host.kind == HOST_INET) == (endpoint->legs[1].row->domain == AF_INET)) {
 		struct config_leg other = endpoint->legs[0];
 
 		endpoint->legs[0] = endpoint->legs[1];

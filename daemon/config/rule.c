@@ -225,7 +225,7 @@ static bool is_everybody(const char *text)
 /* What may stand there, by what the listeners know of their peers. */
 static const char *expected_rules(const struct config_route *route)
 {
-	int domain = route->n_listen ? route->listen[0].legs[0].family->plugin.domain : AF_UNSPEC;
+	int domain = route->n_listen ? route->listen[0].legs[0].row->domain : AF_UNSPEC;
 
 	if (domain == AF_INET || domain == AF_INET6)
 		return "an address or a network, such as \"10.0.0.0/8\", or \"@LIST\"; names are not looked up";

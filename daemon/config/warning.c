@@ -42,7 +42,7 @@ static bool denies_everybody(const struct config_route *route)
 			*(strchr(route->deny[i].text, ':') ? &by_inet6 : &by_inet) = true;
 	for (unsigned i = 0; i < route->n_listen; i++)
 		for (unsigned k = 0; k < route->listen[i].n_legs; k++) {
-			int domain = route->listen[i].legs[k].family->plugin.domain;
+			int domain = route->listen[i].legs[k].row->domain;
 
 			if (!(domain == AF_INET ? by_inet : domain == AF_INET6 && by_inet6))
 				return false;

@@ -433,7 +433,7 @@ static void take_families(const struct config_endpoint *endpoint, void *data)
 	struct taken *taken = data;
 
 	for (unsigned i = 0; i < endpoint->n_legs; i++) {
-		int domain = endpoint->legs[i].family->plugin.domain;
+		int domain = endpoint->legs[i].row->domain;
 		const char *name = domain_name(domain);
 
 		taken->internet |= domain == AF_INET || domain == AF_INET6;

@@ -70,7 +70,7 @@ static bool is_connectionless(const struct spliced_row *row)
 /* Sockets of two kinds never meet. */
 static uint32_t kind_of(const struct config_leg *leg)
 {
-	int domain = leg->family->plugin.domain;
+	int domain = leg->row->domain;
 
 	return 1u << (((is_ip(domain)	    ? 0
 			: domain == AF_UNIX ? TYPES
@@ -300,15 +300,15 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 	struct address local, there;
 	uint64_t key;
 
-	if (!is_ip(leg->family->plugin.domain) && !(chains->kinds & kind_of(leg)))
+	if (!is_ip(leg->row->domain) && !(chains->kinds & kind_of(leg)))
 		return 0;
-	if (leg->family->plugin.domain == AF_UNIX && !is_connectionless(leg->row) && !file)
+	if (leg->row->domain == AF_UNIX && !is_connectionless(leg->row) && !file)
 		return 0;
 	if (socket_sender_address(fd, &local) < 0)
 		return 0;
 	there = settled(remote, &local);
 	/* A socket that is bound to the group that it sends to says that as its own address. */
-	if (is_ip(leg->family->plugin.domain) && !address_is_multicast(&there) &&
+	if (is_ip(leg->row->domain) && !address_is_multicast(&there) &&
 	    is_same(leg, &local, &there))
 		return -ECONNREFUSED;
 	key = chains->kinds & kind_of(leg)
@@ -337,7 +337,7 @@ static const struct own_file *find_listener(const struct session *session, unsig
 	const struct worker *worker = session->thread->worker;
 	const struct config_leg *leg = session_leg(session, side);
 
-	if (leg->family->plugin.domain != AF_UNIX || !(worker->chains->kinds & kind_of(leg)))
+	if (leg->row->domain != AF_UNIX || !(worker->chains->kinds & kind_of(leg)))
 		return NULL;
 	return find_file(worker->chains, hash_file(worker, netns_of(session, side, fd), address));
 }
@@ -420,7 +420,7 @@ static bool is_its_connection(const struct thread *thread, const struct own_list
 {
 	struct address there;
 
-	if (leg->family->plugin.domain == AF_UNIX)
+	if (leg->row->domain == AF_UNIX)
 		return own->remote == listener->file;
 	if (!socket_local_address(fd, &there) &&
 	    hash_address(thread, leg, 0, &there) == own->remote)

@@ -235,6 +235,12 @@ static bool is_bound(const struct session *session)
 	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_BINDS;
 }
 
+/* There is nobody to connect to either: it is there once it is open. */
+static bool is_file(const struct session *session)
+{
+	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_FILE;
+}
+
 /* What the family says of its refusal is logged once for a session, however often it is tried. */
 static int open_socket(struct session *session, const struct config_endpoint *endpoint,
 		       unsigned leg)
@@ -276,8 +282,10 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	r = scope_fill(fd, endpoint->legs[leg].interface, &address, &address);
 	if (r)
 		goto fail;
-	r = is_bound(session) ? interface_check_side(session, side)
-			      : chain_connect(session, fd, &address);
+	if (is_bound(session))
+		r = interface_check_side(session, side);
+	else if (!is_file(session))
+		r = chain_connect(session, fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
 	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
@@ -512,6 +520,8 @@ static bool is_connected(struct session *session)
 
 	if (is_bound(session))
 		return !interface_check_side(session, session_connecting_side(session));
+	if (is_file(session))
+		return true;
 	if (session_connecting_side(session) && roam_is_asked(session))
 		return roam_has_begun(session);
 	return (socket_is_connected(fd) &&

@@ -179,8 +179,7 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	struct address address;
 	int r;
 
-	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX ||
-	    node->ai_family != leg->family->plugin.domain)
+	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX || node->ai_family != leg->row->domain)
 		return;
 	bytes = node->ai_family == AF_INET
 			? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
@@ -222,7 +221,7 @@ static void look_up(struct timer *timer)
 		legs; /* before the first question: an answer may come at once, from /etc/hosts */
 	for (unsigned i = 0; i < legs; i++) {
 		const struct config_leg *leg = &job->endpoint->legs[i];
-		struct ares_addrinfo_hints hints = {.ai_family = leg->family->plugin.domain,
+		struct ares_addrinfo_hints hints = {.ai_family = leg->row->domain,
 						    .ai_socktype = leg->row->type};
 
 		job->n_found[i] = 0;

@@ -89,8 +89,9 @@ static void refuse_writes(struct session *session, unsigned side)
 {
 	int fd = session_record(session)->fd[side];
 
-	if (fd < 0 || session_row(session, side)->capabilities &
-			      (SPLICED_RESET | SPLICED_CONNECTIONLESS | SPLICED_FEED))
+	if (fd < 0 ||
+	    session_row(session, side)->capabilities &
+		    (SPLICED_RESET | SPLICED_CONNECTIONLESS | SPLICED_FEED | SPLICED_FILE))
 		return;
 	if (!shutdown(fd, SHUT_RD))
 		throw_away(session, fd);

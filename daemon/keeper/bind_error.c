@@ -35,7 +35,7 @@ static bool is_file(const struct config_endpoint *endpoint)
 	const struct sockaddr_un *un =
 		(const struct sockaddr_un *)&endpoint->legs[0].address.storage;
 
-	return endpoint->legs[0].family->plugin.domain == AF_UNIX &&
+	return endpoint->legs[0].row->domain == AF_UNIX &&
 	       !endpoint->values[ENDPOINT_FD].value.text && un->sun_path[0] == '/';
 }
 

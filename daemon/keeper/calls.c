@@ -268,8 +268,8 @@ static void add_domains(const struct config_endpoint *endpoint, void *data)
 	for (unsigned i = 0; i < endpoint->n_legs; i++) {
 		const struct config_leg *leg = &endpoint->legs[i];
 
-		if (leg->family->plugin.domain >= 0 && leg->family->plugin.domain < DOMAINS_MAX)
-			wants->domains |= UINT64_C(1) << leg->family->plugin.domain;
+		if (leg->row->domain >= 0 && leg->row->domain < DOMAINS_MAX)
+			wants->domains |= UINT64_C(1) << leg->row->domain;
 		/* Name servers. */
 		if (endpoint->role == SPLICED_CONNECT && leg->host_name)
 			wants->domains |= UINT64_C(1) << AF_INET | UINT64_C(1) << AF_INET6;

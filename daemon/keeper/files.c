@@ -49,8 +49,9 @@ struct ruleset_attributes {
 };
 
 struct shut {
-	int fd; /* the ruleset */
-	int r;	/* of the first rule that could not be added */
+	int fd;	     /* the ruleset */
+	uint64_t fs; /* what it refuses of files */
+	int r;	     /* of the first rule that could not be added */
 };
 
 /* The most that a kernel with this version can refuse, and the bytes that it reads to be told. */
@@ -85,6 +86,43 @@ static void leave_readable(struct shut *shut, const char *path)
 	if (syscall(SYS_landlock_add_rule, shut->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) &&
 	    !shut->r)
 		shut->r = -errno;
+}
+
+/* Files that families open as targets and dials, FILE of plugin.h: devices, and what is in the same
+ * directory as a path that is named. A device may come later. */
+static void leave_usable(struct shut *shut, const char *path)
+{
+	struct landlock_path_beneath_attr rule = {.allowed_access = (LANDLOCK_ACCESS_FS_READ_FILE |
+								     LANDLOCK_ACCESS_FS_WRITE_FILE |
+								     ACCESS_FS_IOCTL_DEV) &
+								    shut->fs};
+	_close_ int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	rule.parent_fd = fd;
+	if (fd >= 0 &&
+	    syscall(SYS_landlock_add_rule, shut->fd, LANDLOCK_RULE_PATH_BENEATH, &rule, 0) &&
+	    !shut->r)
+		shut->r = -errno;
+}
+
+static void leave_files(const struct config_endpoint *endpoint, void *data)
+{
+	const struct config_leg *leg = endpoint->n_legs ? &endpoint->legs[0] : NULL;
+	char path[PATH_MAX];
+
+	if (!leg || !(leg->row->capabilities & SPLICED_FILE))
+		return;
+	leave_usable(data, "/dev");
+	for (uint32_t i = 0; i < leg->family->plugin.n_options; i++) {
+		const char *text = leg->values[i].value.text;
+
+		if (leg->family->options[i].type != SPLICED_PATH || !text || *text != '/')
+			continue;
+		snprintf(path, sizeof path, "%s", text);
+		*strrchr(path, '/') = '\0';
+		if (*path)
+			leave_usable(data, path);
+	}
 }
 
 static void look_for_processes(const struct config_endpoint *endpoint, void *data)
@@ -166,7 +204,11 @@ int files_shut(const struct generation *newest)
 	fd = shut.fd = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
 	if (fd < 0)
 		return -errno;
+	shut.fs = attributes.fs;
 	leave_ours(&shut, newest);
+	for (const struct generation *generation = newest; generation;
+	     generation = generation->next)
+		needs_each_endpoint(generation->config, leave_files, &shut);
 	if (!shut.r && syscall(SYS_landlock_restrict_self, fd, 0))
 		shut.r = -errno;
 	return shut.r ? shut.r : WALL_STANDS;

@@ -35,7 +35,7 @@ static void apply_live(struct ledger *ledger, struct ledger_listener *record,
 	struct socket_options common = endpoint_socket_options(endpoint);
 
 	for (uint32_t k = 0; k < ledger_sockets(record); k++) {
-		int r = socket_change(record->fds[k], leg->family, leg->row, &common);
+		int r = socket_change(record->fds[k], leg->row, &common);
 
 		if (!r && !socket_has_no_connections(leg->row) &&
 		    listen(record->fds[k], endpoint_socket_backlog(endpoint, record->leg)) < 0)
@@ -110,12 +110,11 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	for (uint32_t k = 0; k < ledger_sockets(record) && !r && !job_is_passed(endpoint); k++) {
 		r = scope_fill(record->fds[k], leg->interface, &leg->address, &address);
 		if (!r)
-			r = socket_listen(record->fds[k], leg->family, leg->row, &address,
+			r = socket_listen(record->fds[k], leg->row, &address,
 					  endpoint_socket_backlog(endpoint, record->leg), &failure);
 	}
 	if (!r) {
-		if (record->n_fds && socket_is_bound_late(leg->family, leg->row) &&
-		    leg->family->plugin.bound)
+		if (record->n_fds && socket_is_bound_late(leg->row) && leg->family->plugin.bound)
 			opening_add(ledger, JOB_BOUND, record, newest);
 		reuseport_join(record);
 		atomic_store(&record->state, LISTENER_OPEN);

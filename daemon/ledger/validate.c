@@ -99,13 +99,22 @@ static bool name(struct validating *v, int fd, mode_t kind)
 	return true;
 }
 
-static bool name_all(struct validating *v, const struct ledger_session *record)
+/* One end of a session: a socket, or a file, which is noted in *files. */
+static bool name_end(struct validating *v, int fd, unsigned k, unsigned *files)
+{
+	if (name(v, fd, S_IFSOCK))
+		return true;
+	*files |= 1u << k;
+	return name(v, fd, S_IFCHR) || name(v, fd, S_IFIFO);
+}
+
+static bool name_all(struct validating *v, const struct ledger_session *record, unsigned *files)
 {
 	bool fit = true;
 
 	/* All of them, so that what is named twice is known whichever is wrong. */
 	for (int k = 0; k < 2; k++) {
-		fit &= name(v, record->fd[k], S_IFSOCK);
+		fit &= name_end(v, record->fd[k], (unsigned)k, files);
 		fit &= name(v, record->direction[k].pipe, S_IFIFO);
 		fit &= name(v, record->stage[k], S_IFIFO);
 	}
@@ -258,8 +267,24 @@ static bool lives(const struct ledger_session *record)
 	return record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING;
 }
 
+/* A file stands where the row has files, and nowhere else. */
+static bool kinds_fit(const struct ledger_session *record, const struct config_route *route,
+		      unsigned files)
+{
+	const struct config_endpoint *ends[] = {generation_front(route, record),
+						generation_target(route, record)};
+	const uint32_t legs[] = {record->leg, record->connect_leg};
+
+	for (unsigned side = 0; side < 2; side++)
+		if (record->fd[side] >= 0 && ends[side] && legs[side] < ends[side]->n_legs &&
+		    !(capabilities_of(ends[side], legs[side]) & SPLICED_FILE) !=
+			    !(files & 1u << side))
+			return false;
+	return true;
+}
+
 static bool session_fits(struct validating *v, struct ledger_session *record,
-			 struct ledger_flow *flow)
+			 struct ledger_flow *flow, unsigned files)
 {
 	const struct config_route *route;
 
@@ -267,7 +292,8 @@ static bool session_fits(struct validating *v, struct ledger_session *record,
 		return record->state == SESSION_ENDING || record->state == SESSION_ABORTING;
 	route = generation_route(v->generations, record->generation, record->route);
 	return route && front_fits(v, record, route) && target_fits(v, record, route) &&
-	       sockets_fit(v, record) && directions_fit(record) && flow_fits(flow);
+	       sockets_fit(v, record) && kinds_fit(record, route, files) &&
+	       directions_fit(record) && flow_fits(flow);
 }
 
 /* What would be computed with. */
@@ -318,12 +344,13 @@ static void validate_session(struct validating *v, uint32_t slot)
 	/* Also those of a record that is wrong, or says that it is free: another that names them as
 	 * well has come to them by a wrong word. What releases before this one left in free records
 	 * means nothing. */
-	bool named = (is_there || v->ledger->kept) && name_all(v, record);
+	unsigned files = 0;
+	bool named = (is_there || v->ledger->kept) && name_all(v, record, &files);
 
 	if (!is_there)
 		return;
 	ledger_hold_adopted(v->ledger, HAND_SESSION, slot);
-	if (named && session_fits(v, record, flow))
+	if (named && session_fits(v, record, flow, files))
 		mend_session(v, slot, record, flow);
 	else
 		validate_drop(v->ledger, slot);

@@ -32,6 +32,7 @@
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
 	EXCHANGE_ROUNDS = 64, /* messages, or batches of them, a turn */
@@ -244,7 +245,7 @@ static int move_batch(struct session *session, unsigned s)
 static bool takes_batches(const struct session *session, unsigned s)
 {
 	return session->side[s].overflow == OVERFLOW_DROP_NEW &&
-	       !is(session, s, SPLICED_RELIABLE) && !session->side[s].format;
+	       !is(session, s, SPLICED_RELIABLE | SPLICED_FILE) && !session->side[s].format;
 }
 
 /* ---- stream sources ---- */
@@ -252,8 +253,11 @@ static bool takes_batches(const struct session *session, unsigned s)
 /* Reads what nobody wants, up to its end. */
 static int discard(struct session *session, unsigned s)
 {
-	ssize_t n = recv(session_fd(session, s), session->thread->buffers->bytes,
-			 BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
+	uint8_t *bytes = session->thread->buffers->bytes;
+	int fd = session_fd(session, s);
+	ssize_t n = is(session, s, SPLICED_FILE)
+			    ? read(fd, bytes, BUFFERS_MESSAGE_MAX)
+			    : recv(fd, bytes, BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
 
 	session->moved |= n >= 0;
 	if (n > 0) {
@@ -518,6 +522,9 @@ static int prepare(struct session *session, unsigned side)
 {
 	if (session_fd(session, side) >= 0)
 		receive_prepare(session_fd(session, side), session_row(session, side));
+	/* Nothing of a file can be peeked at. */
+	if (is_message(session, side) && is(session, side, SPLICED_FILE))
+		session->side[side].unpeekable = true;
 	return ring_map(session, side);
 }
 

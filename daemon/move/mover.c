@@ -71,7 +71,8 @@ void mover_plan(struct session *session)
 			session_endpoint(session, side), session_leg(session, side));
 	}
 	session->keeps = session->route->n_targets > 1 && !lane_is(session) &&
-			 is_message(session, 1) && !is(session, 1, SPLICED_FEED | SPLICED_BINDS);
+			 is_message(session, 1) &&
+			 !is(session, 1, SPLICED_FEED | SPLICED_BINDS | SPLICED_FILE);
 	session->roams = roam_is_asked(session);
 	session->mover = session->exchanges ? &exchange_mover : &relay_mover;
 }

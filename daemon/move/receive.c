@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 enum {
 	ERRORS_PASSED = 16,
@@ -33,7 +34,7 @@ static size_t control_size(const struct spliced_row *row)
 
 void receive_prepare(int fd, const struct spliced_row *row)
 {
-	if (row->capabilities & SPLICED_BOUNDARIES &&
+	if (row->capabilities & SPLICED_BOUNDARIES && !(row->capabilities & SPLICED_FILE) &&
 	    row->capabilities & (SPLICED_CREDENTIALS | SPLICED_PASSES_FDS))
 		socket_tell_only_credentials(fd, row->capabilities & SPLICED_CREDENTIALS);
 }
@@ -56,11 +57,27 @@ static void aim(struct buffers *buffers, unsigned i, size_t size, size_t control
 				.msg_controllen = control};
 }
 
+/* Of a file each read(2) is a message, from nobody. */
+static int read_message(struct buffers *buffers, int fd, size_t size)
+{
+	ssize_t n;
+
+	aim(buffers, 0, size, 0);
+	buffers->in[0].msg_hdr.msg_namelen = 0;
+	n = read(fd, buffers->in_parts[0].iov_base, size);
+	if (n < 0)
+		return -errno;
+	buffers->in[0].msg_len = (unsigned)n;
+	return 1;
+}
+
 int receive_messages(struct buffers *buffers, int fd, const struct spliced_row *row, size_t size,
 		     unsigned count, int flags)
 {
 	ssize_t n;
 
+	if (row->capabilities & SPLICED_FILE)
+		return read_message(buffers, fd, size);
 	for (unsigned i = 0; i < count; i++)
 		aim(buffers, i, size, control_size(row));
 	flags |= MSG_TRUNC | MSG_DONTWAIT;

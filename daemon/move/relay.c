@@ -62,6 +62,8 @@ static void note_end(struct session *session, unsigned d)
  * relay_step(). */
 static int read_failed(struct session *session, unsigned d, int error)
 {
+	if (session_row(session, d)->capabilities & SPLICED_FILE)
+		error = socket_file_error(session_fd(session, d), error);
 	switch (fault_of(error)) {
 	case FAULT_BLOCKED:
 		session_believe_unreadable(session, d);
@@ -90,6 +92,7 @@ static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
 static bool has_more(const struct session *session, unsigned d)
 {
 	return session->side[d].hangup || session->side[d].urgent ||
+	       session_row(session, d)->capabilities & SPLICED_FILE ||
 	       (session_row(session, d)->capabilities & SPLICED_PASSES_FDS &&
 		socket_unread(session_fd(session, d)) > 0);
 }
@@ -133,6 +136,8 @@ static int write_failed(struct session *session, unsigned d, int error)
 {
 	int pending;
 
+	if (session_row(session, !d)->capabilities & SPLICED_FILE)
+		error = socket_file_error(session_fd(session, !d), error);
 	switch (fault_of(error)) {
 	case FAULT_BLOCKED:
 		session_believe_unwritable(session, !d);

@@ -157,6 +157,12 @@ static int judge_connection(struct session *session, unsigned d, int error)
 {
 	enum fault fault = fault_of(error);
 
+	/* A device that is down, or a message that it does not understand. */
+	if (session_row(session, !d)->capabilities & SPLICED_FILE &&
+	    (error == EIO || error == EINVAL)) {
+		sink_drop(session, DROPPED_UNREACHABLE, 1);
+		return 0;
+	}
 	if (d == 0 && fault == FAULT_PEER && session_flow(session)->kept &&
 	    mover_tell_lost(session, -error))
 		return SINK_RECONNECT;
@@ -268,6 +274,20 @@ static bool is_kept_alone(const struct session *session, unsigned d)
 	       session_is_handed_in(session) && !session_blocks(session, 0);
 }
 
+/* Of a file each write(2) is a message. */
+static int send_batch(const struct session *session, unsigned d, struct mmsghdr *out,
+		      unsigned count)
+{
+	int fd = session_fd(session, !d);
+
+	if (!(session_row(session, !d)->capabilities & SPLICED_FILE))
+		return sendmmsg(fd, out, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+	for (unsigned i = 0; i < count; i++)
+		if (writev(fd, out[i].msg_hdr.msg_iov, (int)out[i].msg_hdr.msg_iovlen) < 0)
+			return i ? (int)i : -1;
+	return (int)count;
+}
+
 static int send_messages(struct session *session, unsigned d, const struct iovec *messages,
 			 unsigned count, unsigned *taken)
 {
@@ -287,7 +307,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 
 		for (unsigned i = 0; i < batch; i++)
 			aim(session, d, &messages[*taken + i], &out[i]);
-		n = sendmmsg(session_fd(session, !d), out, batch, MSG_DONTWAIT | MSG_NOSIGNAL);
+		n = send_batch(session, d, out, batch);
 		r = n > 0 && waits ? absent_look(session) : 0;
 		if (r)
 			return r;

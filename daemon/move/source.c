@@ -137,6 +137,8 @@ static bool is_end(struct session *session, unsigned s)
 	ssize_t n;
 	char byte;
 
+	if (is(session, s, SPLICED_FILE))
+		return true;
 	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) ||
 	    !socket_said_fin(fd))
 		return false;
@@ -156,7 +158,7 @@ static bool is_past_end(const struct session *session, unsigned s, int error)
 	char byte;
 
 	if (error != EAGAIN || !session->side[s].hangup ||
-	    is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED))
+	    is(session, s, SPLICED_CONNECTIONLESS | SPLICED_FEED | SPLICED_FILE))
 		return false;
 	return socket_poll(fd, POLLIN) & POLLHUP &&
 	       recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;

@@ -24,7 +24,7 @@
 bool stage_is_used(const struct session *session, unsigned s)
 {
 	return session->side[s].framing &&
-	       (session_row(session, s)->capabilities & SPLICED_SHORT_PEEK ||
+	       (session_row(session, s)->capabilities & (SPLICED_SHORT_PEEK | SPLICED_FILE) ||
 		session->side[s].unpeeked || session_record(session)->stage[s] >= 0);
 }
 
@@ -126,7 +126,7 @@ static int fill(struct session *session, unsigned s)
 		if (n == 0) {
 			session->side[s].stage_end = true;
 			return 0;
-		} else if (fault_of(errno) == FAULT_PEER) {
+		} else if (fault_of(socket_file_error(fd, errno)) == FAULT_PEER) {
 			direction_note_reset(session, s, errno);
 			session->side[s].stage_end = true;
 			return 0;
@@ -152,7 +152,8 @@ static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, 
 {
 	ssize_t more = 0;
 
-	if (session->side[s].stage_size - session->side[s].staged < PIPE_SLOT_BYTES && n < at_most)
+	if (session->side[s].stage_size - session->side[s].staged < PIPE_SLOT_BYTES &&
+	    n < at_most && !(session_row(session, s)->capabilities & SPLICED_FILE))
 		more = recv(session_fd(session, s), bytes + n, at_most - n,
 			    MSG_PEEK | MSG_DONTWAIT);
 	return (ssize_t)n + (more > 0 ? more : 0);

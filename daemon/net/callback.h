@@ -19,7 +19,7 @@
 #define CALLBACKS(X)                                                                                                             \
 	X(address) X(describe) X(prepare) X(reclaim) X(bound) X(unlink) X(peer_key) X(rule) X(match) X(privileges) X(reply)         \
 	X(received) X(check) X(may_send) X(release) X(sidecar) X(map) X(next) X(consume) X(preamble) X(encode) X(event) X(fits)         \
-	X(copied)
+	X(copied) X(open)
 /* clang-format on */
 
 #define CALLBACK_NUMBER(name) CALLBACK_##name,

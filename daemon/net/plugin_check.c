@@ -179,6 +179,28 @@ static int check_traits(const struct family *family, uint32_t number, char **why
 	return 0;
 }
 
+/* A file is opened, and nothing that sockets have is there. */
+static int check_file(const struct family *family, uint32_t number, char **why)
+{
+	const uint64_t possible =
+		SPLICED_FILE | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE;
+	uint64_t capabilities = family->rows[number].capabilities;
+
+	if (!(capabilities & SPLICED_FILE))
+		return 0;
+	if (!family->plugin.open)
+		return plugin_refuse(why, -EINVAL,
+				     "row %u: is a file, which requires open(), which is missing",
+				     number);
+	if (!(capabilities & SPLICED_CAN_CONNECT) || capabilities & ~possible)
+		return plugin_refuse(
+			why, -EINVAL,
+			"row %u: a file can only be a target or a dial: it can connect, "
+			"have boundaries and be reliable, nothing else",
+			number);
+	return 0;
+}
+
 static int check_row(const struct family *family, uint32_t number, char **why)
 {
 	const uint64_t feed_needs = SPLICED_CAN_LISTEN | SPLICED_BOUNDARIES;
@@ -213,6 +235,8 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 			"which is missing",
 			number);
 	r = check_traits(family, number, why);
+	if (!r)
+		r = check_file(family, number, why);
 	if (r < 0)
 		return r;
 	for (uint32_t i = 0; i < number; i++) {
@@ -426,6 +450,9 @@ int plugin_check(const struct spliced_plugin *plugin, const char *name, struct f
 	family->rows = copy_table(copy->rows, copy->n_rows, copy->row_stride, sizeof *family->rows);
 	family->options = copy_table(copy->options, copy->n_options, copy->option_stride,
 				     sizeof *family->options);
+	for (uint32_t i = 0; family->rows && i < copy->n_rows; i++)
+		if (!family->rows[i].domain)
+			family->rows[i].domain = copy->domain;
 	copy->rows = family->rows;
 	copy->options = family->options;
 	copy->row_stride = sizeof *family->rows;

@@ -54,8 +54,9 @@ int socket_take_error(int fd)
 	int error = 0;
 	socklen_t len = sizeof error;
 
+	/* A file has no error that would be pending. */
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
-		return -errno;
+		return errno == ENOTSOCK ? 0 : -errno;
 	return -error;
 }
 
@@ -71,6 +72,11 @@ short socket_poll(int fd, short events)
 	struct pollfd look = {.fd = fd, .events = events};
 
 	return poll(&look, 1, 0) == 1 ? look.revents : 0;
+}
+
+int socket_file_error(int fd, int error)
+{
+	return error == EINVAL && socket_poll(fd, 0) & (POLLHUP | POLLERR) ? EIO : error;
 }
 
 void socket_set_abort(int fd)

@@ -41,11 +41,11 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 /* Opens it to clients: listen(2), where the row has connections; bind(2), where that comes late,
  * and the family's bound() is still to be called. Runs no code of the family's. 0, or negative
  * errno with *failure set: somebody else was quicker. */
-int socket_listen(int fd, const struct family *family, const struct spliced_row *row,
-		  const struct address *address, int backlog, struct socket_failure *failure);
+int socket_listen(int fd, const struct spliced_row *row, const struct address *address, int backlog,
+		  struct socket_failure *failure);
 
 /* UDP: bound, a socket gets its share of what comes, though nobody may ever read it. */
-bool socket_is_bound_late(const struct family *family, const struct spliced_row *row);
+bool socket_is_bound_late(const struct spliced_row *row);
 
 /* Whether a listening socket of this kind is not accepted from: datagrams, and feeds. */
 bool socket_has_no_connections(const struct spliced_row *row);
@@ -71,8 +71,7 @@ int socket_open(const struct family *family, const struct spliced_options *optio
 
 /* Sets what every family takes on a socket that is open already; what is unset goes back to what it
  * was. What a listening socket has got is for those that it will accept. 0 or negative errno. */
-int socket_change(int fd, const struct family *family, const struct spliced_row *row,
-		  const struct socket_options *common);
+int socket_change(int fd, const struct spliced_row *row, const struct socket_options *common);
 
 /* Once more what a family may have changed meanwhile by options of its own: the priority. 0 or
  * negative errno. */
@@ -80,7 +79,8 @@ int socket_set_priority(int fd, const struct socket_options *common);
 
 /* What a listening socket does not pass on to those that it accepts: the priority, and of UNIX
  * sockets all. What cannot be set is left. */
-void socket_set_accepted(int fd, const struct family *family, const struct socket_options *common);
+void socket_set_accepted(int fd, const struct spliced_row *row,
+			 const struct socket_options *common);
 
 /* Sets those that are set in *common, as far as this process may; NULL: none. 0 or negative errno.
  */
@@ -96,6 +96,10 @@ int socket_connect(int fd, const struct address *address);
 
 /* Takes the pending error, SO_ERROR: 0 or negative errno. */
 int socket_take_error(int fd);
+
+/* What an error of splice(2) means at a file: one that was hung up has no splice(2) any more, which
+ * says EINVAL where read(2) and write(2) say EIO. */
+int socket_file_error(int fd, int error);
 
 /* Whether connect(2) has succeeded: getpeername(2) answers. */
 bool socket_is_connected(int fd);

@@ -24,13 +24,32 @@ static int fail(struct socket_failure *failure, const char *call, int fd, int r)
 	return r;
 }
 
+/* What every file that the family opens is to be: it knows no better, or has forgotten. */
+static int open_file(const struct family *family, const struct spliced_options *options)
+{
+	int fd = (int)CALLBACK(family, open, family->plugin.open(options)), flags, r;
+
+	if (fd < 0)
+		return fd;
+	flags = fcntl(fd, F_GETFL);
+	r = flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+			    fcntl(fd, F_SETFD, FD_CLOEXEC) < 0
+		    ? -errno
+		    : 0;
+	if (!r && family->plugin.prepare)
+		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
+	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
+}
+
 static int open_here(const struct family *family, const struct spliced_options *options,
 		     const struct socket_options *common)
 {
 	const struct spliced_row *row = options->row;
 	int fd, r;
 
-	fd = socket(family->plugin.domain, row->type | SOCK_NONBLOCK | SOCK_CLOEXEC, row->protocol);
+	if (row->capabilities & SPLICED_FILE)
+		return open_file(family, options);
+	fd = socket(row->domain, row->type | SOCK_NONBLOCK | SOCK_CLOEXEC, row->protocol);
 	if (fd < 0)
 		return -errno;
 	r = socket_apply(fd, common);
@@ -94,7 +113,7 @@ static int take_passed(const struct family *family, const struct spliced_options
 
 	if (!passed)
 		return -ENOENT;
-	if (passed->domain != family->plugin.domain || passed->type != options->row->type)
+	if (passed->domain != options->row->domain || passed->type != options->row->type)
 		return -EPROTOTYPE;
 	if (!socket_has_no_connections(options->row) &&
 	    socket_get_int(passed->fd, SO_ACCEPTCONN) != 1)
@@ -112,12 +131,12 @@ static int take_passed(const struct family *family, const struct spliced_options
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
-bool socket_is_bound_late(const struct family *family, const struct spliced_row *row)
+bool socket_is_bound_late(const struct spliced_row *row)
 {
 	uint64_t both = SPLICED_CONNECTIONLESS | SPLICED_READERS;
 
 	return (row->capabilities & both) == both &&
-	       (family->plugin.domain == AF_INET || family->plugin.domain == AF_INET6);
+	       (row->domain == AF_INET || row->domain == AF_INET6);
 }
 
 /* Whether a socket could be bound there: to a port that nobody sends to. */
@@ -168,7 +187,7 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 		if (r < 0)
 			return fail(failure, "setsockopt(SO_REUSEPORT)", fd, r);
 	}
-	if (socket_is_bound_late(family, options->row)) {
+	if (socket_is_bound_late(options->row)) {
 		r = try_host(family, options, address, common);
 		return r < 0 ? fail(failure, "bind", fd, r) : fd;
 	}
@@ -181,12 +200,12 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 	return fd;
 }
 
-int socket_listen(int fd, const struct family *family, const struct spliced_row *row,
-		  const struct address *address, int backlog, struct socket_failure *failure)
+int socket_listen(int fd, const struct spliced_row *row, const struct address *address, int backlog,
+		  struct socket_failure *failure)
 {
 	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
-	if (socket_is_bound_late(family, row)) {
+	if (socket_is_bound_late(row)) {
 		failure->call = "bind";
 		return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
 	}

@@ -68,25 +68,24 @@ int socket_set_priority(int fd, const struct socket_options *common)
 		       : 0;
 }
 
-void socket_set_accepted(int fd, const struct family *family, const struct socket_options *common)
+void socket_set_accepted(int fd, const struct spliced_row *row, const struct socket_options *common)
 {
 	struct socket_options own = {
 		.sndbuf = common->sndbuf, .mark = common->mark, .priority = -1};
 
-	if (family->plugin.domain == AF_UNIX)
+	if (row->domain == AF_UNIX)
 		socket_apply(fd, &own);
 	socket_set_priority(fd, common);
 }
 
 /* What a socket of this kind has before anybody asks for something else. */
-static int usual(const struct family *family, const struct spliced_row *row,
-		 const struct socket_options *common, int option)
+static int usual(const struct spliced_row *row, const struct socket_options *common, int option)
 {
 	int before = -1, fd, value = -1;
 
 	if (common->netns && netns_enter(common->netns, &before) < 0)
 		return -1;
-	fd = socket(family->plugin.domain, row->type | SOCK_CLOEXEC, row->protocol);
+	fd = socket(row->domain, row->type | SOCK_CLOEXEC, row->protocol);
 	if (common->netns)
 		netns_leave(before);
 	if (fd < 0)
@@ -97,27 +96,26 @@ static int usual(const struct family *family, const struct spliced_row *row,
 }
 
 /* Back to where the kernel sizes it (SO_BUF_LOCK, socket(7)). Setting a size doubles it. */
-static void free_buffer(int fd, const struct family *family, const struct spliced_row *row,
-			const struct socket_options *common, int option, int lock)
+static void free_buffer(int fd, const struct spliced_row *row, const struct socket_options *common,
+			int option, int lock)
 {
 	int locks = socket_get_int(fd, SO_BUF_LOCK), size;
 
 	if (locks < 0 || !(locks & lock))
 		return;
-	size = usual(family, row, common, option);
+	size = usual(row, common, option);
 	if (size > 0 && !socket_set_int(fd, SOL_SOCKET, option, size / 2))
 		socket_set_int(fd, SOL_SOCKET, SO_BUF_LOCK, locks & ~lock);
 }
 
-int socket_change(int fd, const struct family *family, const struct spliced_row *row,
-		  const struct socket_options *common)
+int socket_change(int fd, const struct spliced_row *row, const struct socket_options *common)
 {
 	struct socket_options now = *common;
 
 	if (!now.sndbuf)
-		free_buffer(fd, family, row, common, SO_SNDBUF, SOCK_SNDBUF_LOCK);
+		free_buffer(fd, row, common, SO_SNDBUF, SOCK_SNDBUF_LOCK);
 	if (!now.rcvbuf)
-		free_buffer(fd, family, row, common, SO_RCVBUF, SOCK_RCVBUF_LOCK);
+		free_buffer(fd, row, common, SO_RCVBUF, SOCK_RCVBUF_LOCK);
 	if (now.mark < 0 && socket_get_int(fd, SO_MARK) > 0)
 		now.mark = 0;
 	if (now.priority < 0 && socket_get_int(fd, SO_PRIORITY) > 0)

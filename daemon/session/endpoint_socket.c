@@ -86,7 +86,7 @@ void endpoint_socket_set_accepted(const struct config_endpoint *endpoint, unsign
 {
 	struct socket_options common = endpoint_socket_options(endpoint);
 
-	socket_set_accepted(fd, endpoint->legs[leg].family, &common);
+	socket_set_accepted(fd, endpoint->legs[leg].row, &common);
 }
 
 int endpoint_socket_open(const struct config_endpoint *endpoint, unsigned leg)

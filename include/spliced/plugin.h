@@ -64,7 +64,7 @@ extern "C" {
 /* The sizes of ABI 2.0, which are the smallest that any daemon of major 2 takes. They never change;
  * sizeof, which grows, is at least as much. */
 enum spliced_size_2_0 {
-	SPLICED_PLUGIN_SIZE_2_0 = 264,
+	SPLICED_PLUGIN_SIZE_2_0 = 272,
 	SPLICED_ROW_SIZE_2_0 = 56,
 	SPLICED_OPTION_SIZE_2_0 = 72,
 	SPLICED_FORMAT_SIZE_2_0 = 56,
@@ -132,9 +132,14 @@ enum spliced_promise {
 /* MSG_PEEK of a stream shows the first of its packets, however many wait. */
 #define SPLICED_SHORT_PEEK SPLICED_TRAIT(5)
 
+/* No socket, but a file that open() opens, as a serial line or a TUN device: read(2) and write(2)
+ * take the place of recvmsg(2) and sendmsg(2). With BOUNDARIES each call is one message. For
+ * targets and dials: CAN_CONNECT alone. */
+#define SPLICED_FILE SPLICED_TRAIT(6)
+
 /* What a daemon calls a trait that it does not know: one word for each, in the order of the bits.
  */
-#define SPLICED_TRAIT_NAMES "connectionless boundaries receive-only feed binds short-peek"
+#define SPLICED_TRAIT_NAMES "connectionless boundaries receive-only feed binds short-peek file"
 
 /* How message edges are kept on a stream: the words of the endpoint option `framing`. */
 enum spliced_framing {
@@ -400,7 +405,8 @@ struct spliced_plugin {
 	/* ---- what an endpoint is ---- */
 
 	/* Checker; worker when a name was resolved. Options to a socket address. No side effects,
-	 * no system calls that need a privilege. Sets *len to the bytes used of *address. */
+	 * no system calls that need a privilege. Sets *len to the bytes used of *address. A
+	 * FILE row has no address: any bytes of which describe() makes a name, behind AF_UNSPEC. */
 	int (*address)(const struct spliced_options *options, struct sockaddr_storage *address,
 		       socklen_t *len) SPLICED_WIDE;
 
@@ -424,6 +430,14 @@ struct spliced_plugin {
 		     socklen_t len) SPLICED_WIDE;
 
 	/* ---- a socket, from its first moment to its last ---- */
+
+	/* Worker. Opens the file of a FILE row, in the endpoint's network namespace, for reading
+	 * and writing; the daemon makes it non-blocking and closes it. Must not wait (O_NONBLOCK),
+	 * nor make it a controlling terminal (O_NOCTTY). epoll(7) must take it, which regular files
+	 * do not. A confined worker can open what is beneath /dev, and beneath the directories of
+	 * the endpoint's PATH options. The descriptor, or negative errno: it is tried again later.
+	 */
+	int (*open)(const struct spliced_options *options) SPLICED_WIDE;
 
 	/* Errand, of a listening socket; worker, of a target's. Sets the family's socket options,
 	 * before bind(2) or connect(2); and again on an open listening socket when a reload changed

@@ -21,7 +21,7 @@ from injected import Injected  # noqa: F401
 from players import Running, Serve, peers_run  # noqa: F401
 from processes import (children, command_name, cpu_seconds, descriptors, memory_kib, process_state,  # noqa: F401
                        session_members, shares_descriptors)
-from programs import (BUILD, compile_crashy, compile_family, copy_families, peers, plugin_dir, splicectl,  # noqa: F401
+from programs import (BUILD, compile_crashy, compile_example, compile_family, copy_families, peers, plugin_dir, splicectl,  # noqa: F401
                       spliced)
 from sockets import TCP_CLOSE, TCP_CLOSE_WAIT, TCP_ESTABLISHED, ask, read_all, reset, tcp_state  # noqa: F401
 from waiting import PATIENCE, SKIPPED, Skip, holds, script, until  # noqa: F401

@@ -55,6 +55,19 @@ def compile_family(directory, name):
         raise waiting.Skip(f"no compiler here: {error}") from error
 
 
+def compile_example(directory, name):
+    """A family of doc/examples, with the compiler's warnings as errors."""
+    top = os.path.join(HERE, "..", "..")
+    path = os.path.join(directory, name + ".so")
+    try:
+        subprocess.run([os.environ.get("CC", "cc").split()[0], "-O2", "-Wall", "-Wextra", "-Werror", "-I", os.path.join(top, "include"), "-fPIC",
+                        "-fvisibility=hidden", "-shared", "-Wl,-z,defs", "-o", path, os.path.join(top, "doc", "examples", name, name + ".c")],
+                       check=True)
+    except OSError as error:
+        raise waiting.Skip(f"no compiler here: {error}") from error
+    os.chmod(path, 0o755)
+
+
 def copy_families(directory, *more):
     """The families into a directory of plugins, with those of tests/plugins that are named; returns it."""
     for name in os.listdir(plugin_dir()):

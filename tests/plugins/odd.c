@@ -55,6 +55,9 @@
 #ifndef MATCH
 #define MATCH NULL
 #endif
+#ifndef OPEN
+#define OPEN NULL
+#endif
 #ifndef TAIL
 #define TAIL 0
 #endif
@@ -194,6 +197,7 @@ const struct spliced_plugin SYMBOL = {
 	.address = ADDRESS,
 	.describe = odd_describe,
 	.match = MATCH,
+	.open = OPEN,
 	.n_formats = N_FORMATS,
 	.format_stride = FORMAT_STRIDE,
 	.formats = FORMATS,

@@ -185,11 +185,16 @@ static const struct {
 	 "release's <spliced/plugin.h>"},
 	{"-DABI_MINOR=9 -DABI_NEEDS=8", -EPROTO,
 	 "needs ABI 2.8, this spliced supports 2.0: upgrade spliced"},
-	{"-DSECOND_CAPABILITIES='SPLICED_CAN_CONNECT|SPLICED_TRAIT(6)'", -EPROTO,
-	 "row 1: has the trait \"sideways\" (bit 38), which this spliced does not know: upgrade "
+	{"-DSECOND_CAPABILITIES='SPLICED_CAN_CONNECT|SPLICED_TRAIT(7)'", -EPROTO,
+	 "row 1: has the trait \"sideways\" (bit 39), which this spliced does not know: upgrade "
 	 "spliced"},
 	{"-DSECOND_CAPABILITIES='SPLICED_CAN_CONNECT|SPLICED_TRAIT(31)'", -EPROTO,
 	 "row 1: has the trait \"?\" (bit 63)"},
+	{"-DSECOND_CAPABILITIES='SPLICED_CAN_CONNECT|SPLICED_FILE'", -EINVAL,
+	 "row 1: is a file, which requires open(), which is missing"},
+	{"-DOPEN='(void*)odd_describe' "
+	 "-DSECOND_CAPABILITIES='SPLICED_CAN_CONNECT|SPLICED_FILE|SPLICED_READERS'",
+	 -EINVAL, "row 1: a file can only be a target or a dial"},
 	{"-DSECOND_FLAGS='SPLICED_LIVE|8'", -EINVAL,
 	 "option \"colour\": its flags 0x8 are unknown"},
 	{"-DSIZE=40", -EINVAL, "its size (40)"},
