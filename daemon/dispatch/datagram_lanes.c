@@ -7,6 +7,7 @@
 #include "dispatch/balance.h"
 #include "dispatch/chain.h"
 #include "dispatch/datagram.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
 #include "dispatch/pool.h"
@@ -234,14 +235,14 @@ unsigned datagram_lanes_offer(const struct session *session, const struct iovec 
 	struct datagram_front front;
 	enum drop why;
 
-	if (thread->passes_on || !thread->listeners[index].thread)
+	if (thread->dispatch->passes_on || !thread->dispatch->listeners[index].thread)
 		return 0;
-	datagram_init(&front, thread, &thread->listeners[index], index);
+	datagram_init(&front, thread, &thread->dispatch->listeners[index], index);
 	if (!lanes_have(front.route))
 		return 0;
-	thread->passes_on = true;
+	thread->dispatch->passes_on = true;
 	count -= offer(&front, session, lane_member(session), messages, count, &why);
-	thread->passes_on = false;
+	thread->dispatch->passes_on = false;
 	return count;
 }
 
@@ -296,7 +297,7 @@ bool datagram_lanes_pass_on(struct session *session)
 {
 	if (!lane_is(session) || !session->direction[0].fill)
 		return true;
-	if (!session->thread->passes_on && session->mover && is_whole(session) &&
+	if (!session->thread->dispatch->passes_on && session->mover && is_whole(session) &&
 	    session->direction[0].fill <= BUFFERS_ASIDE)
 		pass_on(session);
 	return !session->direction[0].fill;

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/idle.h"
 #include "dispatch/session_end.h"
 #include "session/session.h"
@@ -33,11 +34,11 @@ static void ask_another(struct thread *thread, uint32_t route)
 
 	if (worker->n_threads == 1)
 		return;
-	thread->idle_turn = (thread->idle_turn + 1) % worker->n_threads;
-	if (thread->idle_turn == thread->index)
-		thread->idle_turn = (thread->idle_turn + 1) % worker->n_threads;
-	other = &worker->threads[thread->idle_turn];
-	if (atomic_compare_exchange_strong(&other->idle_wanted, &nothing, route + 1))
+	thread->dispatch->idle_turn = (thread->dispatch->idle_turn + 1) % worker->n_threads;
+	if (thread->dispatch->idle_turn == thread->index)
+		thread->dispatch->idle_turn = (thread->dispatch->idle_turn + 1) % worker->n_threads;
+	other = &worker->threads[thread->dispatch->idle_turn];
+	if (atomic_compare_exchange_strong(&other->dispatch->idle_wanted, &nothing, route + 1))
 		thread_wake(other);
 }
 
@@ -57,14 +58,14 @@ bool evict_oldest(struct thread *thread, uint32_t route, uint64_t at_least)
 {
 	if (evict(thread, route, at_least))
 		return true;
-	if (!thread->idle[route].first)
+	if (!thread->dispatch->idle[route].first)
 		ask_another(thread, route);
 	return false;
 }
 
 void evict_for_others(struct thread *thread)
 {
-	uint32_t wanted = atomic_exchange(&thread->idle_wanted, 0);
+	uint32_t wanted = atomic_exchange(&thread->dispatch->idle_wanted, 0);
 
 	/* What moved only now is not ended for a peer that another thread has. */
 	if (wanted)

@@ -4,6 +4,7 @@
 #include "dispatch/idle.h"
 
 #include "base/clock.h"
+#include "dispatch/dispatch.h"
 #include "ledger/generation.h"
 #include "session/session.h"
 #include "session/thread.h"
@@ -15,7 +16,7 @@ static uint32_t route_slot(const struct session *session)
 
 struct idle_list *idle_list_of(const struct session *session)
 {
-	return &session->thread->idle[route_slot(session)];
+	return &session->thread->dispatch->idle[route_slot(session)];
 }
 
 /* Where a neighbour's link, or the list's end, has to be written. */
@@ -73,7 +74,7 @@ void idle_touch(struct session *session)
 struct session *idle_oldest(const struct thread *thread, uint32_t route)
 {
 	struct session *found = NULL;
-	uint32_t slot = thread->idle[route].first;
+	uint32_t slot = thread->dispatch->idle[route].first;
 
 	for (int i = 0; slot && i < IDLE_LOOKS; i++) {
 		struct session *session = session_at(thread, slot - 1);

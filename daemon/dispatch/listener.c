@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/ratelimit.h"
 #include "ledger/generation.h"
 #include "session/thread.h"
@@ -20,7 +21,7 @@ struct ledger_listener *listener_record(const struct thread *thread, uint32_t in
 
 uint32_t listener_index(const struct listener *listener)
 {
-	return (uint32_t)(listener - listener->thread->listeners);
+	return (uint32_t)(listener - listener->thread->dispatch->listeners);
 }
 
 const struct config_leg *listener_leg(const struct listener *listener)
@@ -105,11 +106,11 @@ static void wait_for_session(struct listener *listener)
 		return;
 	listener->on_paused_list = true;
 	listener->paused_next = NULL;
-	if (thread->paused_last)
-		thread->paused_last->paused_next = listener;
+	if (thread->dispatch->paused_last)
+		thread->dispatch->paused_last->paused_next = listener;
 	else
-		thread->paused_first = listener;
-	thread->paused_last = listener;
+		thread->dispatch->paused_first = listener;
+	thread->dispatch->paused_last = listener;
 }
 
 /* At a limit that lasts, each session that ends lets it go on and each that comes pauses it
@@ -168,10 +169,10 @@ void listeners_resume(struct thread *thread)
 {
 	struct listener *listener;
 
-	for (int i = 0; i < LISTENER_RESUMED && (listener = thread->paused_first);) {
-		thread->paused_first = listener->paused_next;
-		if (!thread->paused_first)
-			thread->paused_last = NULL;
+	for (int i = 0; i < LISTENER_RESUMED && (listener = thread->dispatch->paused_first);) {
+		thread->dispatch->paused_first = listener->paused_next;
+		if (!thread->dispatch->paused_first)
+			thread->dispatch->paused_last = NULL;
 		listener->on_paused_list = false;
 		/* One that has gone on by its timer, or left, is on the list still. */
 		if (!listener->thread || !listener_waits_for_session(listener->paused))
@@ -183,7 +184,7 @@ void listeners_resume(struct thread *thread)
 
 void listener_adopt_session(struct thread *thread, uint32_t index, int more)
 {
-	thread->listeners[index].sessions += (uint32_t)more;
+	thread->dispatch->listeners[index].sessions += (uint32_t)more;
 }
 
 void listener_hold_back(struct listener *listener, uint64_t until)
@@ -198,7 +199,7 @@ void listener_hold_back(struct listener *listener, uint64_t until)
 
 void listener_go_on(struct thread *thread, uint32_t index)
 {
-	struct listener *listener = &thread->listeners[index];
+	struct listener *listener = &thread->dispatch->listeners[index];
 
 	if (!listener->thread || !listener->held_back)
 		return;

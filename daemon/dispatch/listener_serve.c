@@ -5,6 +5,7 @@
  * taken (in the table, and within limit.sessions) before accept(2), so that a limit is never
  * overstepped and a client that there is no room for waits in the kernel's queue.
  */
+#include "dispatch/dispatch.h"
 #include "dispatch/listener.h"
 
 #include "base/clock.h"
@@ -52,7 +53,8 @@ static void reset(int fd)
 static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd,
 		      enum refusal why)
 {
-	uint32_t slot = listener_route_slot(thread, index, thread->listeners[index].generation);
+	uint32_t slot =
+		listener_route_slot(thread, index, thread->dispatch->listeners[index].generation);
 
 	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->refused[why], 1);
 	if (session)
@@ -209,7 +211,7 @@ void listener_handle(void *context, uint64_t name, uint32_t events)
 {
 	struct thread *thread = context;
 	uint32_t index = loop_index(name);
-	struct listener *listener = &thread->listeners[index];
+	struct listener *listener = &thread->dispatch->listeners[index];
 	int r;
 
 	(void)events;
@@ -355,7 +357,7 @@ static void listener_timer(struct timer *timer)
 static void adopt(struct thread *thread, uint32_t index)
 {
 	struct ledger_listener *record = listener_record(thread, index);
-	struct listener *listener = &thread->listeners[index];
+	struct listener *listener = &thread->dispatch->listeners[index];
 	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
 	int fd = place < record->n_fds ? record->fds[place]
 				       : -1; /* one that was opened for fewer threads */

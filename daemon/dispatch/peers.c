@@ -8,6 +8,7 @@
 #include "dispatch/peers.h"
 
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 #include "ledger/generation.h"
 #include "net/callback.h"
 #include "session/session.h"
@@ -32,10 +33,11 @@ int peers_init(struct thread *thread)
 
 	while (buckets < thread->worker->ledger->n_sessions)
 		buckets *= 2;
-	thread->peers_mask = buckets - 1;
-	thread->peers = mmap(NULL, buckets * sizeof *thread->peers, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	return thread->peers == MAP_FAILED ? -ENOMEM : 0;
+	thread->dispatch->peers_mask = buckets - 1;
+	thread->dispatch->peers =
+		mmap(NULL, buckets * sizeof *thread->dispatch->peers, PROT_READ | PROT_WRITE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	return thread->dispatch->peers == MAP_FAILED ? -ENOMEM : 0;
 }
 
 uint32_t peers_hash(uint64_t seed, const void *key, size_t len)
@@ -92,7 +94,7 @@ struct session *peers_find(struct thread *thread, const struct config_leg *leg,
 
 	make_key(leg, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len, &key);
 	hash = peers_hash(thread->worker->seed, key.bytes, key.len);
-	for (next = thread->peers[hash & thread->peers_mask]; next;
+	for (next = thread->dispatch->peers[hash & thread->dispatch->peers_mask]; next;
 	     next = session_at(thread, next - 1)->peer_next)
 		if (has_key(session_at(thread, next - 1), hash, &key))
 			return session_at(thread, next - 1);
@@ -108,7 +110,7 @@ void peers_add(struct session *session)
 	session_key(session, &key);
 	session->peer_hash = peers_hash(thread->worker->seed, key.bytes, key.len);
 	session->peer_known = true;
-	bucket = &thread->peers[session->peer_hash & thread->peers_mask];
+	bucket = &thread->dispatch->peers[session->peer_hash & thread->dispatch->peers_mask];
 	session->peer_next = *bucket;
 	*bucket = session_slot(session) + 1;
 }
@@ -116,7 +118,8 @@ void peers_add(struct session *session)
 void peers_remove(struct session *session)
 {
 	struct thread *thread = session->thread;
-	uint32_t *link = &thread->peers[session->peer_hash & thread->peers_mask];
+	uint32_t *link =
+		&thread->dispatch->peers[session->peer_hash & thread->dispatch->peers_mask];
 
 	if (!session->peer_known)
 		return;

@@ -2,6 +2,7 @@
 #include "dispatch/permanent.h"
 
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 #include "ledger/generation.h"
 #include "session/session.h"
 #include "session/thread.h"
@@ -52,9 +53,9 @@ void permanent_ended(struct session *session)
 
 void permanent_leave(struct thread *thread, uint32_t listener)
 {
-	for (uint32_t i = 0; i < thread->n_permanent; i++)
-		if (thread->permanent[i].listener == listener) {
-			thread->permanent[i].left = true;
-			timer_clear(&thread->loop.timers, &thread->permanent[i].timer);
+	for (uint32_t i = 0; i < thread->dispatch->n_permanent; i++)
+		if (thread->dispatch->permanent[i].listener == listener) {
+			thread->dispatch->permanent[i].left = true;
+			timer_clear(&thread->loop.timers, &thread->dispatch->permanent[i].timer);
 		}
 }

@@ -4,6 +4,7 @@
  * listeners in the ledger; which session a permanent one has, its record says. The pauses are the
  * worker's own: an heir begins with the shortest.
  */
+#include "dispatch/dispatch.h"
 #include "dispatch/permanent.h"
 
 #include "base/clock.h"
@@ -80,7 +81,8 @@ static bool is_feed(const struct thread *thread, const struct ledger_listener *r
 
 static void add(struct thread *thread, const struct permanent_front *like)
 {
-	struct permanent_front *permanent = &thread->permanent[thread->n_permanent++];
+	struct permanent_front *permanent =
+		&thread->dispatch->permanent[thread->dispatch->n_permanent++];
 
 	*permanent = *like;
 	permanent->thread = thread;
@@ -180,7 +182,7 @@ static void find_standing(struct thread *thread, const struct index *index, stru
 		       ? place_hash(record->listener, record->route, 0)
 		       : place_hash(PERMANENT_DIALS, record->route, record->endpoint);
 	for (size_t at = 0; index_next(index, hash, &at, &number);) {
-		struct permanent_front *permanent = &thread->permanent[number];
+		struct permanent_front *permanent = &thread->dispatch->permanent[number];
 
 		if (permanent->has_session)
 			continue;
@@ -195,10 +197,11 @@ static int index_all(const struct thread *thread, struct index *index)
 {
 	int r = 0;
 
-	for (uint32_t i = 0; i < thread->n_permanent && !r; i++)
+	for (uint32_t i = 0; i < thread->dispatch->n_permanent && !r; i++)
 		r = index_add(index,
-			      place_hash(thread->permanent[i].listener, thread->permanent[i].route,
-					 thread->permanent[i].dial),
+			      place_hash(thread->dispatch->permanent[i].listener,
+					 thread->dispatch->permanent[i].route,
+					 thread->dispatch->permanent[i].dial),
 			      i);
 	return r;
 }
@@ -218,18 +221,19 @@ int permanent_adopt(struct thread *thread)
 	const struct ledger *ledger = thread->worker->ledger;
 	struct index index = {0};
 
-	thread->permanent = calloc(count_all(thread) + 1, sizeof *thread->permanent);
-	if (!thread->permanent)
+	thread->dispatch->permanent =
+		calloc(count_all(thread) + 1, sizeof *thread->dispatch->permanent);
+	if (!thread->dispatch->permanent)
 		return -ENOMEM;
 	add_feeds(thread);
 	add_dials(thread);
 	if (index_all(thread, &index) < 0) {
-		thread->n_permanent = 0;
+		thread->dispatch->n_permanent = 0;
 		index_done(&index);
 		return -ENOMEM;
 	}
-	for (uint32_t slot = 0; thread->n_permanent && slot < ledger_sessions_high(ledger);
-	     slot++) {
+	for (uint32_t slot = 0;
+	     thread->dispatch->n_permanent && slot < ledger_sessions_high(ledger); slot++) {
 		struct session *session = session_at(thread, slot);
 
 		if (ledger->sessions[slot].thread == thread->index && session->thread == thread &&
@@ -238,8 +242,8 @@ int permanent_adopt(struct thread *thread)
 			find_standing(thread, &index, session);
 	}
 	index_done(&index);
-	for (uint32_t i = 0; i < thread->n_permanent; i++)
-		if (!thread->permanent[i].has_session)
-			permanent_begin_after(&thread->permanent[i], 0);
+	for (uint32_t i = 0; i < thread->dispatch->n_permanent; i++)
+		if (!thread->dispatch->permanent[i].has_session)
+			permanent_begin_after(&thread->dispatch->permanent[i], 0);
 	return 0;
 }

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "session/thread.h"
@@ -47,7 +48,7 @@ int pool_views_init(struct thread *thread)
 	struct pool_view *view;
 	uint32_t first = 0;
 
-	view = thread->pools = calloc(routes + 1, sizeof *thread->pools);
+	view = thread->dispatch->pools = calloc(routes + 1, sizeof *thread->dispatch->pools);
 	if (!memory || !view) {
 		free(memory);
 		return -ENOMEM;
@@ -105,7 +106,7 @@ static void make(struct pool_view *view, const struct thread *thread,
 struct pool_view *pool_view(const struct thread *thread, const struct generation *generation,
 			    uint32_t route)
 {
-	struct pool_view *view = &thread->pools[generation->first_pool + route];
+	struct pool_view *view = &thread->dispatch->pools[generation->first_pool + route];
 	const struct ledger_route *record =
 		&thread->worker->ledger->routes[generation->route_slots[route]];
 	uint32_t epoch = atomic_load_explicit(&record->pool_epoch, memory_order_acquire);

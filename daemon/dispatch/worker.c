@@ -12,6 +12,7 @@
 #include "dispatch/chain.h"
 #include "dispatch/connect.h"
 #include "dispatch/datagram_lanes.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/evict.h"
 #include "dispatch/idle.h"
 #include "dispatch/listener.h"
@@ -196,6 +197,21 @@ static void *thread_run(void *argument)
 	return NULL;
 }
 
+static int dispatch_init(struct thread *thread)
+{
+	struct dispatch *dispatch = thread->dispatch = calloc(1, sizeof *dispatch);
+	int r;
+
+	if (!dispatch)
+		return -ENOMEM;
+	dispatch->listeners = map(LEDGER_LISTENERS_MAX * sizeof *dispatch->listeners);
+	dispatch->idle = map(LEDGER_ROUTES_MAX * sizeof *dispatch->idle);
+	if (!dispatch->listeners || !dispatch->idle)
+		return -ENOMEM;
+	r = peers_init(thread);
+	return r ? r : pool_views_init(thread);
+}
+
 static int thread_init(struct thread *thread, struct worker *worker, uint32_t index)
 {
 	struct ledger *ledger = worker->ledger;
@@ -212,17 +228,12 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	if (r < 0)
 		return r;
 	pipes_init(&thread->pipes, share ? share : 1);
-	thread->listeners = map(LEDGER_LISTENERS_MAX * sizeof *thread->listeners);
 	thread->fronts = map(LEDGER_LISTENERS_MAX * sizeof *thread->fronts);
 	thread->free_slots = map((size_t)ledger->n_sessions * sizeof *thread->free_slots);
 	thread->buffers = map(sizeof *thread->buffers);
-	thread->idle = map(LEDGER_ROUTES_MAX * sizeof *thread->idle);
-	if (!thread->listeners || !thread->fronts || !thread->free_slots || !thread->buffers ||
-	    !thread->idle)
+	if (!thread->fronts || !thread->free_slots || !thread->buffers)
 		return -ENOMEM;
-	r = peers_init(thread);
-	if (!r)
-		r = pool_views_init(thread);
+	r = dispatch_init(thread);
 	if (r < 0)
 		return r;
 	thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);

@@ -22,15 +22,12 @@
 
 struct buffers;
 struct chains;
+struct dispatch;
 struct families;
 struct generation;
-struct idle_list;
-struct listener;
 struct mover_events;
-struct pool_view;
 struct session;
 struct share;
-struct permanent_front;
 struct worker;
 
 /* Kinds of what a loop watches; bit 31 of a session's index is the side (0: client, 1: target). */
@@ -52,28 +49,17 @@ struct thread {
 	struct loop loop;
 	struct pipes pipes;
 	struct leases leases;
-	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
 	int32_t *fronts; /* [LEDGER_LISTENERS_MAX], mapped: sockets that feed sessions of this
 			    thread, + 1; 0: none */
-	struct listener *paused_first,
-		*paused_last;	      /* those that wait for a session to end, or did */
-	struct idle_list *idle;	      /* idle.h, by record of the route, mapped */
-	uint32_t idle_turn;	      /* the thread that was asked last */
-	_Atomic uint32_t idle_wanted; /* record of a route, + 1, whose oldest session another thread
-					 asks for; 0: none */
+	struct dispatch *dispatch; /* dispatch/dispatch.h */
 	/* session slots: freed ones first, then the thread's own share from the cursor on */
 	uint32_t *free_slots;
 	uint32_t n_free, cursor;
 	uint32_t watched; /* the serial under which a session's socket was watched last */
 	/* sessions with more to do than their turn allowed, and those that died in this one */
 	struct session *ready_first, *ready_last;
-	struct buffers *buffers;	   /* what messages move through, mapped */
-	bool passes_on;			   /* a lane's messages to others: datagram_lanes.h */
-	uint32_t *peers, peers_mask;	   /* peers.h */
-	struct pool_view *pools;	   /* by generation's first_pool, and route */
-	struct permanent_front *permanent; /* feeds and dials of this thread */
-	uint32_t n_permanent;
-	int wake_fd; /* eventfd(2) */
+	struct buffers *buffers; /* what messages move through, mapped */
+	int wake_fd;		 /* eventfd(2) */
 	_Atomic uint64_t
 		kill; /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
 };
