@@ -256,9 +256,11 @@ static bool is_whole(const struct session *session)
 /* Takes off the pipe what is on its way elsewhere. */
 static void take_off(struct session *session, uint8_t *scratch, size_t bytes, unsigned messages)
 {
-	ssize_t n = bytes ? read(session_record(session)->direction[0].pipe, scratch, bytes) : 0;
+	ssize_t n;
 
-	tally_let_go(session, 0, messages);
+	tally_take(session, 0, messages, bytes);
+	n = bytes ? read(session_record(session)->direction[0].pipe, scratch, bytes) : 0;
+	tally_was_taken(session, 0, true);
 	session->direction[0].fill -= n > 0 ? (uint32_t)n : 0;
 	if (n != (ssize_t)bytes || !session->direction[0].fill)
 		direction_discard_pipe(session, 0);

@@ -20,6 +20,7 @@
 #include "session/buffers.h"
 #include "session/lane.h"
 #include "session/session.h"
+#include "session/tally.h"
 #include "session/thread.h"
 
 #include <string.h>
@@ -147,12 +148,13 @@ static bool receive_batch(const struct datagram_front *front)
 	struct buffers *buffers = front->thread->buffers;
 	int n;
 
+	tally_begin(front->thread, BATCH_TAKEN, front->route_slot, 0, BUFFERS_BATCH);
 	n = receive_messages(buffers, front->listener->fd, front->leg->row,
 			     BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	tally_end(front->thread, n > 0 ? (uint64_t)n : 0);
 	if (n < 0)
 		return read_failed(front, -n);
 	front->listener->errors = 0;
-	ledger_count(&datagram_counter(front)->received[0], (uint64_t)n);
 	count_stripped(front, receive_count_stripped(buffers, front->leg->row, (unsigned)n));
 	take_batch(front, n);
 	if (lanes_have(front->route))

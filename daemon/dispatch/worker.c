@@ -233,6 +233,8 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	thread->buffers = map(sizeof *thread->buffers);
 	if (!thread->fronts || !thread->free_slots || !thread->buffers)
 		return -ENOMEM;
+	thread->buffers->in = thread->record->in;
+	thread->buffers->out = thread->record->out;
 	r = dispatch_init(thread);
 	if (r < 0)
 		return r;

@@ -20,7 +20,7 @@ enum { SECTION_ALIGN = 4096 };
 
 static const char ledger_magic[8] = "SPLICED";
 
-_Static_assert(sizeof(struct ledger_thread) == 64, "a cache line a thread");
+_Static_assert(sizeof(struct ledger_thread) % 64 == 0, "no two threads share a cache line");
 _Static_assert((int)LEDGER_ROUTES_MAX >= 2 * (int)LIMIT_ROUTES &&
 		       (int)LEDGER_TARGETS_MAX >= 2 * (int)LIMIT_TARGETS &&
 		       (int)LEDGER_LISTENERS_MAX >= 2 * (int)LIMIT_LISTENERS,

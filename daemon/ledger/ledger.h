@@ -28,6 +28,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 
 enum {
@@ -84,6 +85,11 @@ enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER, HAND_ROUTE };
 /* How a thread ended the worker, beside a signal. BLAMED: all that follows from it is done. */
 enum ledger_crash { CRASH_EXIT = 1000, CRASH_BLAMED };
 
+/* Which count follows. UNTOUCHED: msg_len of a header that the kernel has not come to. */
+enum ledger_batch { BATCH_NONE, BATCH_TAKEN, BATCH_SENT };
+enum { LEDGER_BATCH_MAX = 64 };
+#define BATCH_UNTOUCHED UINT32_MAX
+
 struct ledger_thread {
 	_Atomic uint64_t hand;	/* enum ledger_hand << 32 | index of the record */
 	_Atomic uint64_t beats; /* one that stands still hangs: thread_beat() */
@@ -95,6 +101,14 @@ struct ledger_thread {
 	_Atomic uint64_t closing; /* closing.h: the socket that it takes out of its record and
 				     closes; 0: none */
 	uint8_t pad[24];	  /* a cache line a thread */
+	/* messages that one call takes or sends, session/tally.h; their headers, where the kernel
+	   says of each that it is done, also if nobody lives to see the call return */
+	_Atomic uint32_t batch;				   /* enum ledger_batch */
+	uint32_t batch_size, batch_route, batch_direction; /* the route's slot; of the newest */
+	uint64_t batch_before;				   /* the count */
+	uint8_t batch_pad[40];
+	struct mmsghdr in[LEDGER_BATCH_MAX],
+		out[LEDGER_BATCH_MAX]; /* pointers are its own affair */
 };
 
 enum ledger_session_state {
@@ -185,6 +199,9 @@ enum {
 	LEDGER_FORMAT_STATE_MAX = 64
 };
 
+/* Written before the deed: its heir sees by the pipe, or by the count, whether it was done. */
+enum ledger_held_step { HELD_RESTS, HELD_PUT, HELD_TAKEN, HELD_SENT };
+
 /* What a session that moves messages needs beside its session record; same index. */
 struct ledger_flow {
 	_Atomic uint32_t flags; /* enum ledger_flow_flag */
@@ -212,6 +229,10 @@ struct ledger_flow {
 			    to; 0: it is connected */
 	uint8_t far_reserved[3];
 	uint8_t far[LEDGER_FAR_MAX]; /* a sockaddr */
+	/* what is being done with the messages in each pipe, session/tally.h */
+	_Atomic uint32_t step[2]; /* enum ledger_held_step */
+	uint32_t after[2];	  /* PUT, TAKEN: how many there are then, */
+	uint32_t until[2]; /* ... and so many bytes; SENT: the count of messages, modulo 2^32 */
 };
 
 /* A session's first message, until it is answered. */

@@ -323,6 +323,8 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 
 		if (flow->held[d] > (record->direction[d].pipe < 0 ? 0 : HELD_MAX))
 			mend_word(v, (uint32_t *)&flow->held[d], 0);
+		if (flow->step[d] > HELD_SENT || flow->after[d] > HELD_MAX)
+			mend_word(v, (uint32_t *)&flow->step[d], HELD_RESTS);
 		mend_word(v, &record->direction[d].flags,
 			  flags & DIRECTION_URGENT
 				  ? flags & (DIRECTION_FLAGS | DIRECTION_FLAGS_URGENT | 0xffff0000)
@@ -589,6 +591,16 @@ static void free_busy_places(struct ledger *ledger)
 			ledger->firsts[i].owner = KEPT_FREE;
 }
 
+/* The count that a thread left unfinished. */
+static void validate_thread(struct validating *v, struct ledger_thread *record)
+{
+	if (record->batch > BATCH_SENT || record->batch_size > LEDGER_BATCH_MAX ||
+	    record->batch_route >= LEDGER_ROUTES_MAX || record->batch_direction > 1) {
+		mend_word(v, (uint32_t *)&record->batch, BATCH_NONE);
+		record->batch_size = record->batch_route = record->batch_direction = 0;
+	}
+}
+
 void validate_ledger(struct ledger *ledger, struct generation *generations)
 {
 	struct validating v = {.ledger = ledger,
@@ -610,6 +622,8 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 	validate_controls(&v);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		validate_session(&v, i);
+	for (uint32_t i = 0; i <= ledger->n_threads; i++)
+		validate_thread(&v, &ledger->threads[i]);
 	if (v.twice)
 		drop_those_named_twice(&v);
 	free_busy_places(ledger);

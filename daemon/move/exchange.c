@@ -212,12 +212,13 @@ static int move_batch(struct session *session, unsigned s)
 	unsigned count = 0, taken = 0;
 	int n, r;
 
+	tally_begin_batch(session, BATCH_TAKEN, s, BUFFERS_BATCH);
 	n = receive_messages(buffers, session_fd(session, s), session_row(session, s),
 			     BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
+	tally_end(session->thread, n > 0 ? (uint64_t)n : 0);
 	if (n < 0)
 		return without_message(session, s, source_judge(session, s, -n));
 	session->moved |= n > 0;
-	tally_receive(session, s, (uint64_t)n);
 	source_count_stripped(
 		session, receive_count_stripped(buffers, session_row(session, s), (unsigned)n));
 	for (int i = 0; i < n; i++) {

@@ -84,13 +84,13 @@ static int find_drop(const struct session *session, unsigned d)
 	return session_flow(session)->peer_len ? -1 : DROPPED_UNNAMED;
 }
 
+/* The route's count has them already. */
 static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
 {
 	session->direction[d].polls = 0;
 	if (d == 0 && !session->proven)
 		mover_tell_sent(session);
 	ledger_count(&session_flow(session)->messages[d], messages);
-	ledger_count(&session_counter(session)->messages[d], messages);
 	ledger_count((_Atomic uint64_t *)&session_record(session)->direction[d].bytes, bytes);
 }
 
@@ -279,12 +279,16 @@ static int send_batch(const struct session *session, unsigned d, struct mmsghdr 
 		      unsigned count)
 {
 	int fd = session_fd(session, !d);
+	ssize_t n;
 
 	if (!(session_row(session, !d)->capabilities & SPLICED_FILE))
 		return sendmmsg(fd, out, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-	for (unsigned i = 0; i < count; i++)
-		if (writev(fd, out[i].msg_hdr.msg_iov, (int)out[i].msg_hdr.msg_iovlen) < 0)
+	for (unsigned i = 0; i < count; i++) {
+		n = writev(fd, out[i].msg_hdr.msg_iov, (int)out[i].msg_hdr.msg_iovlen);
+		if (n < 0)
 			return i ? (int)i : -1;
+		out[i].msg_len = (unsigned)n; /* as sendmmsg(2) does, for an heir */
+	}
 	return (int)count;
 }
 
@@ -307,8 +311,10 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 
 		for (unsigned i = 0; i < batch; i++)
 			aim(session, d, &messages[*taken + i], &out[i]);
+		tally_begin_batch(session, BATCH_SENT, d, batch);
 		n = send_batch(session, d, out, batch);
 		r = n > 0 && waits ? absent_look(session) : 0;
+		tally_end(session->thread, n > 0 && !r ? (uint64_t)n : 0);
 		if (r)
 			return r;
 		for (int i = 0; i < n; i++)
@@ -324,6 +330,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 		}
 		r = judge(session, d, errno, second);
 		if (r == SINK_RECONNECT && is_kept_alone(session, d)) {
+			ledger_count(&session_counter(session)->messages[d], 1);
 			count_sent(session, d, 1, messages[*taken].iov_len);
 			++*taken;
 		}
@@ -381,7 +388,9 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 		/* One page may be shared with what was written before. */
 		if (session->direction[d].fill + sizeof len + len > HELD_BYTES - PIPE_SLOT_BYTES)
 			return RELAY_BLOCKED;
+		tally_put(session, d, 1, sizeof len + len);
 		n = writev(session_record(session)->direction[d].pipe, parts, 2);
+		tally_was_put(session, d, n == (ssize_t)(sizeof len + len));
 		if (n < 0)
 			return RELAY_STARVED;
 		if (n != (ssize_t)(sizeof len + len)) {
@@ -389,7 +398,6 @@ static int hold(struct session *session, unsigned d, const struct iovec *message
 			return RELAY_STARVED;
 		}
 		session->direction[d].fill += (uint32_t)n;
-		tally_hold(session, d, 1);
 	}
 	return 0;
 }
@@ -443,14 +451,17 @@ static unsigned release_one(struct session *session, unsigned d, const struct io
 static int release(struct session *session, unsigned d)
 {
 	uint8_t *bytes = buffers_aside(session->thread->buffers);
-	ssize_t n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_ASIDE);
 	uint32_t held = session->direction[d].fill;
 	struct iovec message;
 	unsigned taken;
 	size_t at = 0;
+	ssize_t n;
 	int r = 0;
 
+	tally_take(session, d, UINT32_MAX, held);
+	n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_ASIDE);
 	if (n < 0 && errno != EAGAIN) {
+		tally_was_taken(session, d, false);
 		session_retry(session);
 		return RELAY_STARVED;
 	}
@@ -462,6 +473,7 @@ static int release(struct session *session, unsigned d)
 		sink_drop(session, DROPPED_OVERFLOW, !taken);
 	}
 	tally_lose_held(session, d);
+	tally_was_taken(session, d, true);
 	/* Whatever may be left in it is nobody else's. */
 	if (n != (ssize_t)held)
 		direction_discard_pipe(session, d);
@@ -569,10 +581,17 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
  * what is in the pipe would be a cut frame. Nothing of it has left yet. */
 static int put(struct session *session, unsigned d, const struct gathered *gathered)
 {
-	ssize_t n = gathered->bytes ? writev(session_record(session)->direction[d].pipe,
-					     session->thread->buffers->parts, (int)gathered->parts)
-				    : 0;
+	ssize_t n = 0;
 
+	if (gathered->bytes) {
+		tally_put(session, d, gathered->messages, gathered->bytes);
+		n = writev(session_record(session)->direction[d].pipe,
+			   session->thread->buffers->parts, (int)gathered->parts);
+		tally_was_put(session, d, n == (ssize_t)gathered->bytes);
+	} else {
+		/* Messages without bytes, and nothing to tell them apart. */
+		ledger_count(&session_counter(session)->messages[d], gathered->messages);
+	}
 	if (n < 0)
 		return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
 	if (n != (ssize_t)gathered->bytes) {
@@ -583,7 +602,6 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 	session->put = d ? session->put : (uint32_t)n;
 	session->moved = true;
 	ledger_count(&session_flow(session)->messages[d], gathered->messages);
-	tally_hold(session, d, gathered->messages);
 	sink_drop(session, DROPPED_OVERSIZE, gathered->oversize);
 	sink_drop(session, DROPPED_FRAMING, gathered->unfit);
 	return 0;

@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 
 enum {
-	BUFFERS_BATCH = 64,		     /* messages received or sent by one call */
+	BUFFERS_BATCH = LEDGER_BATCH_MAX,    /* messages received or sent by one call */
 	BUFFERS_HEADROOM = SPLICED_HEADROOM, /* bytes before a message of a feed, for what its
 						family puts back */
 	BUFFERS_SLOT =
@@ -39,7 +39,7 @@ struct buffers {
 	uint8_t scratch[BUFFERS_SCRATCH];
 	uint8_t frames[BUFFERS_FRAMES_BYTES];
 	_Alignas(8) uint8_t states[BUFFERS_FRAMES + 1][LEDGER_FORMAT_STATE_MAX];
-	struct mmsghdr in[BUFFERS_BATCH], out[BUFFERS_BATCH];
+	struct mmsghdr *in, *out; /* [BUFFERS_BATCH], in the thread's record */
 	struct iovec in_parts[BUFFERS_BATCH], messages[BUFFERS_BATCH],
 		parts[BUFFERS_BATCH * FRAMING_PARTS];
 	struct sockaddr_storage from[BUFFERS_BATCH];

@@ -469,8 +469,11 @@ static void check_session(const struct ledger_session *record, const struct ledg
 	ck_assert_uint_le(flow->reply_len, LEDGER_REPLY_MAX);
 	ck_assert_uint_le(flow->format_now, 1);
 	ck_assert_uint_le(flow->kept, LEDGER_KEPT_MAX);
-	for (int d = 0; d < 2; d++)
+	for (int d = 0; d < 2; d++) {
 		ck_assert_uint_le(flow->held[d], record->direction[d].pipe < 0 ? 0 : 1 << 20);
+		ck_assert(flow->step[d] == HELD_RESTS ||
+			  (flow->step[d] <= HELD_SENT && flow->after[d] <= 1 << 20));
+	}
 	ck_assert_uint_le(flow->far_len, LEDGER_FAR_MAX);
 	ck_assert_uint_le(record->active, clock_monotonic());
 	ck_assert(record->front != FRONT_FED || record->listener < ledger_listeners_high(&ledger));
@@ -479,6 +482,14 @@ static void check_session(const struct ledger_session *record, const struct ledg
 		ck_assert(record->direction[k].pipe == -1 ||
 			  fcntl(record->direction[k].pipe, F_GETPIPE_SZ) > 0);
 	}
+}
+
+static void check_thread(const struct ledger_thread *record)
+{
+	ck_assert_uint_le(record->batch, BATCH_SENT);
+	ck_assert_uint_le(record->batch_size, LEDGER_BATCH_MAX);
+	ck_assert_uint_lt(record->batch_route, LEDGER_ROUTES_MAX);
+	ck_assert_uint_le(record->batch_direction, 1);
 }
 
 static uint32_t draw_word(uint32_t before)
@@ -525,6 +536,8 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 			ck_assert_uint_eq(ledger.listeners[i].state, LISTENER_OPEN);
 		for (uint32_t i = 0; i < ledger_sessions_high(&ledger); i++)
 			check_session(&ledger.sessions[i], &ledger.flows[i]);
+		for (uint32_t i = 0; i <= ledger.n_threads; i++)
+			check_thread(&ledger.threads[i]);
 		for (uint32_t i = 0; i < ledger_targets_high(&ledger); i++) {
 			ck_assert_uint_le(ledger.targets[i].n_addresses, LEDGER_ADDRESSES_MAX);
 			ck_assert_uint_le(ledger.targets[i].failed_at, clock_monotonic());
