@@ -265,6 +265,16 @@ static void report_rule(struct check *check, const struct list *list, const stru
 			    list->key, setting->text, expected);
 }
 
+/* What no family has taken; why: what the first of them said, or "". */
+static void report_untaken(struct check *check, const struct list *list,
+			   const struct setting *setting, const char *why)
+{
+	if (*why)
+		check_error(check, setting->location, "%s: %s", list->key, why);
+	else
+		report_rule(check, list, setting);
+}
+
 /* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong
  * whatever they are. */
 static int ask_any(struct check *check, struct list *list, const struct setting *setting,
@@ -288,10 +298,8 @@ static int ask_any(struct check *check, struct list *list, const struct setting 
 		if (!*why)
 			memcpy(why, text, sizeof(why));
 	}
-	if (!taken && *why)
-		check_error(check, setting->location, "%s: %s", list->key, why);
-	else if (!taken)
-		report_rule(check, list, setting);
+	if (!taken)
+		report_untaken(check, list, setting, why);
 	return 0;
 }
 
@@ -316,10 +324,8 @@ static int add_address(struct check *check, struct list *list, const struct sett
 			taken = taken || r > 0;
 		}
 	}
-	if (!taken && *why)
-		check_error(check, setting->location, "%s: %s", list->key, why);
-	else if (!taken)
-		report_rule(check, list, setting);
+	if (!taken)
+		report_untaken(check, list, setting, why);
 	return 0;
 }
 

@@ -23,9 +23,9 @@
 #include "move/stage.h"
 #include "net/callback.h"
 #include "net/socket.h"
+#include "session/direction.h"
 #include "session/first_message.h"
 #include "session/session.h"
-#include "session/tally.h"
 #include "session/thread.h"
 
 #include <errno.h>
@@ -92,13 +92,7 @@ static void account(struct session *session, enum session_end why)
 static void close_pipes(struct session *session)
 {
 	for (unsigned d = 0; d < 2; d++) {
-		struct ledger_direction *direction = &session_record(session)->direction[d];
-		int fd = direction->pipe;
-
-		tally_lose_held(session, d);
-		direction->pipe = -1;
-		if (fd >= 0)
-			pipe_discard(&session->thread->pipes, fd, session->direction[d].pipe_size);
+		direction_discard_pipe(session, d);
 		stage_discard(session, d);
 	}
 }

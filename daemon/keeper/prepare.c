@@ -113,30 +113,28 @@ static void read_configuration(const struct prepare *prepare, void *data)
 	end_child(&report, reading->path, r);
 }
 
+/* Makes another of a generation by `convert`; what: its subject, for the report. */
+_Noreturn static void
+convert_generation(const struct prepare *prepare, const struct reading *reading, const char *what,
+		   int (*convert)(int fd, struct families *families, int to, struct report *report))
+{
+	struct report report = {0};
+	int r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
+
+	if (!r)
+		r = convert(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD, &report);
+	end_child(&report, what, r);
+}
+
 static void answer_generation(const struct prepare *prepare, void *data)
 {
-	const struct reading *reading = data;
-	struct report report = {0};
-	int r;
-
-	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
-	if (!r)
-		r = config_answer_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD,
-					     &report);
-	end_child(&report, "a configuration in use", r);
+	convert_generation(prepare, data, "a configuration in use", config_answer_generation);
 }
 
 static void resolve_generation(const struct prepare *prepare, void *data)
 {
-	const struct reading *reading = data;
-	struct report report = {0};
-	int r;
-
-	r = keep_only(prepare->text_fd, prepare->report_fd, reading->fd);
-	if (!r)
-		r = config_resolve_generation(CHILD_SOURCE_FD, reading->families, CHILD_TEXT_FD,
-					      &report);
-	end_child(&report, "the names of users and groups", r);
+	convert_generation(prepare, data, "the names of users and groups",
+			   config_resolve_generation);
 }
 
 static int make_memfd(const char *name, struct ledger *ledger)

@@ -147,15 +147,16 @@ static int steer(struct ledger *ledger, const struct member *from, const struct 
 	return steer_to(fd, places, leave ? count : 0);
 }
 
+/* Of those that leave: all sockets, or those that are let go. */
 static void stop_those_that_leave(struct ledger *ledger, const struct member *from,
-				  const struct member *end)
+				  const struct member *end, bool let_go)
 {
 	for (; from < end; from++) {
 		const struct ledger_listener *record = record_of(ledger, from);
 
 		for (uint32_t k = 0;
 		     record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
-			if (record->fds[k] >= 0)
+			if (record->fds[k] >= 0 && (!let_go || record->let_go[k]))
 				socket_stop_syn(record->fds[k]);
 	}
 }
@@ -202,7 +203,7 @@ void reuseport_settle(struct ledger *ledger)
 		if (all_leave(ledger, from, next) && hide(ledger, from, next))
 			continue;
 		if (!is_known(ledger, from, next) || steer(ledger, from, next, NULL) < 0)
-			stop_those_that_leave(ledger, from, next);
+			stop_those_that_leave(ledger, from, next, false);
 	}
 }
 
@@ -243,29 +244,16 @@ static void close_one(struct ledger *ledger, const struct member *from, const st
 	original_note_listener(ledger, record);
 }
 
-/* One that stays, among several that leave, has no place that is right before and after: for a
- * moment the kernel's hash decides. The others that leave are still accepted from then, for they
- * let go one at a time; what came to this one would come again. */
-static void stop_those_let_go(struct ledger *ledger, const struct member *from,
-			      const struct member *end)
-{
-	for (; from < end; from++) {
-		const struct ledger_listener *record = record_of(ledger, from);
-
-		for (uint32_t k = 0;
-		     record->state == LISTENER_LEAVING && k < ledger_sockets(record); k++)
-			if (record->let_go[k] && record->fds[k] >= 0)
-				socket_stop_syn(record->fds[k]);
-	}
-}
-
 static bool close_group(struct ledger *ledger, const struct member *from, const struct member *end)
 {
 	bool closed = false;
 
 	for (const struct member *member = from; member < end; member++)
 		original_restore_listener(ledger, record_of(ledger, member));
-	stop_those_let_go(ledger, from, end);
+	/* One that stays, among several that leave, has no place that is right before and after:
+	 * for a moment the kernel's hash decides. The others that leave are still accepted from
+	 * then, for they let go one at a time; what came to this one would come again. */
+	stop_those_that_leave(ledger, from, end, true);
 
 	for (const struct member *member = from; member < end; member++) {
 		struct ledger_listener *record = record_of(ledger, member);

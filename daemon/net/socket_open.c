@@ -41,18 +41,12 @@ static int open_file(const struct family *family, const struct spliced_options *
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
-static int open_here(const struct family *family, const struct spliced_options *options,
-		     const struct socket_options *common)
+/* Sets up a new socket: its descriptor, or it is closed, negative errno. */
+static int set_up(int fd, const struct family *family, const struct spliced_options *options,
+		  const struct socket_options *common)
 {
-	const struct spliced_row *row = options->row;
-	int fd, r;
+	int r = socket_apply(fd, common);
 
-	if (row->capabilities & SPLICED_FILE)
-		return open_file(family, options);
-	fd = socket(row->domain, row->type | SOCK_NONBLOCK | SOCK_CLOEXEC, row->protocol);
-	if (fd < 0)
-		return -errno;
-	r = socket_apply(fd, common);
 	if (!r && family->plugin.prepare)
 		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
 	if (!r)
@@ -60,6 +54,18 @@ static int open_here(const struct family *family, const struct spliced_options *
 	if (!r && options->row->capabilities & SPLICED_TCP_INFO)
 		socket_keep_urgent(fd);
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
+}
+
+static int open_here(const struct family *family, const struct spliced_options *options,
+		     const struct socket_options *common)
+{
+	const struct spliced_row *row = options->row;
+	int fd;
+
+	if (row->capabilities & SPLICED_FILE)
+		return open_file(family, options);
+	fd = socket(row->domain, row->type | SOCK_NONBLOCK | SOCK_CLOEXEC, row->protocol);
+	return fd < 0 ? -errno : set_up(fd, family, options, common);
 }
 
 int socket_open(const struct family *family, const struct spliced_options *options,
@@ -109,7 +115,7 @@ static int take_passed(const struct family *family, const struct spliced_options
 		       const struct socket_options *common)
 {
 	const struct passed *passed = passed_find(common->passed);
-	int fd, r;
+	int fd;
 
 	if (!passed)
 		return -ENOENT;
@@ -119,16 +125,7 @@ static int take_passed(const struct family *family, const struct spliced_options
 	    socket_get_int(passed->fd, SO_ACCEPTCONN) != 1)
 		return -EINVAL;
 	fd = fcntl(passed->fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	if (fd < 0)
-		return -errno;
-	r = socket_apply(fd, common);
-	if (!r && family->plugin.prepare)
-		r = (int)CALLBACK(family, prepare, family->plugin.prepare(fd, options));
-	if (!r)
-		r = socket_set_priority(fd, common);
-	if (!r && options->row->capabilities & SPLICED_TCP_INFO)
-		socket_keep_urgent(fd);
-	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
+	return fd < 0 ? -errno : set_up(fd, family, options, common);
 }
 
 bool socket_is_bound_late(const struct spliced_row *row)
