@@ -93,6 +93,29 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 	return 0;
 }
 
+/* Declared, and used by nothing yet: better refused than never called. */
+static int check_unstable(const struct spliced_unstable *unstable, char **why)
+{
+	const char *what = NULL;
+
+	if (!unstable)
+		return 0;
+	if (unstable->size < sizeof *unstable)
+		what = "unstable";
+	else if (unstable->decode)
+		what = "decode()";
+	else if (unstable->program)
+		what = "program()";
+	else if (unstable->openings || unstable->n_openings)
+		what = "openings";
+	else if (unstable->framings || unstable->n_framings)
+		what = "framings";
+	return what ? plugin_refuse(why, -EPROTO,
+				    "has %s, which this spliced does not use yet: leave it out",
+				    what)
+		    : 0;
+}
+
 static int check_plugin(const struct spliced_plugin *plugin, const char *name, char **why)
 {
 	if (!plugin->name || strcmp(plugin->name, name) != 0)
@@ -108,6 +131,8 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 	if (!plugin->address || !plugin->describe)
 		return plugin_refuse(why, -EINVAL,
 				     "lacks address() or describe(), which every family needs");
+	if (check_unstable(plugin->unstable, why) < 0)
+		return -EPROTO;
 	if (!plugin->rule != !plugin->match)
 		return plugin_refuse(why, -EINVAL, "has only one of rule() and match()");
 	if (!plugin->summary || !*plugin->summary)

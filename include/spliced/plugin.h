@@ -64,7 +64,7 @@ extern "C" {
 /* The sizes of ABI 2.0, which are the smallest that any daemon of major 2 takes. They never change;
  * sizeof, which grows, is at least as much. */
 enum spliced_size_2_0 {
-	SPLICED_PLUGIN_SIZE_2_0 = 272,
+	SPLICED_PLUGIN_SIZE_2_0 = 280,
 	SPLICED_ROW_SIZE_2_0 = 56,
 	SPLICED_OPTION_SIZE_2_0 = 72,
 	SPLICED_FORMAT_SIZE_2_0 = 56,
@@ -376,6 +376,31 @@ struct spliced_format {
 };
 
 /*
+ * What is to come, and may change with each release until 1.0 of the project. This release uses
+ * none of it: a plugin that offers one of these is refused, with its name. All of it is optional.
+ */
+struct spliced_unstable {
+	uint32_t size; /* of this struct */
+	uint32_t reserved;
+
+	/* The opposite of encode(): makes a message of a frame that came from the far end. */
+	int (*decode)(struct spliced_consumer *consumer, const void *frame, size_t len,
+		      struct spliced_message *message) SPLICED_WIDE;
+
+	/* Describes a program to be started for a client: NULL-terminated arguments and
+	 * environment, within `size` bytes of text; the daemon starts it, with one end of a socket
+	 * pair. */
+	int (*program)(const struct spliced_options *options, const struct sockaddr *peer,
+		       socklen_t len, char *text, size_t size) SPLICED_WIDE;
+
+	/* Tables of what happens before the first byte, and of framings. */
+	const void *openings SPLICED_WIDE;
+	const void *framings SPLICED_WIDE;
+	uint32_t n_openings SPLICED_WIDE;
+	uint32_t n_framings;
+};
+
+/*
  * The exported symbol. A member that is NULL is not offered; address and describe must be there.
  * SPLICED_PLUGIN_HEAD fills the members up to trait_names.
  */
@@ -540,6 +565,9 @@ struct spliced_plugin {
 	 * room; next() goes on behind them. */
 	void (*consume)(struct spliced_ring *ring, const struct spliced_options *options,
 			unsigned count) SPLICED_WIDE;
+
+	/* NULL, unless the plugin is of the daemon's very release. */
+	const struct spliced_unstable *unstable SPLICED_WIDE;
 };
 
 /* The head of every plugin's descriptor. needs: the lowest minor of a daemon that it can live

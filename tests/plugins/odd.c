@@ -58,6 +58,9 @@
 #ifndef OPEN
 #define OPEN NULL
 #endif
+#ifndef UNSTABLE
+#define UNSTABLE NULL
+#endif
 #ifndef TAIL
 #define TAIL 0
 #endif
@@ -198,6 +201,7 @@ const struct spliced_plugin SYMBOL = {
 	.describe = odd_describe,
 	.match = MATCH,
 	.open = OPEN,
+	.unstable = UNSTABLE,
 	.n_formats = N_FORMATS,
 	.format_stride = FORMAT_STRIDE,
 	.formats = FORMATS,
