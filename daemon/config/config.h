@@ -133,7 +133,13 @@ enum config_overflow {
 enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
 
 /* How the next of a pool is chosen. */
-enum config_balance { BALANCE_ROUNDROBIN };
+enum config_balance {
+	BALANCE_ROUNDROBIN,
+	BALANCE_LEASTCONN,
+	BALANCE_SOURCE,
+	BALANCE_RANDOM,
+	BALANCE_FIRST
+};
 
 /* A target in its pool. */
 struct config_member {

@@ -27,7 +27,8 @@ static const char *const log_levels[] = {"error", "warning", "notice", "info", "
 static const char *const log_targets[] = {"journal", "stderr", "syslog", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const sandboxes[] = {"auto", "off", NULL};
-static const char *const balances[] = {"roundrobin", NULL};
+static const char *const balances[] = {"roundrobin", "leastconn", "source",
+				       "random",     "first",	  NULL}; /* enum config_balance */
 static const char *const repliers[] = {"target", "host", "any", NULL}; /* enum config_reply_from */
 static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
 static const char *const framings[] = {"none",	      "length16", "length32", "line", "netstring",

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/balance.h"
 
+#include "dispatch/balance_ring.h"
+#include "ledger/ledger.h"
+
 /* The golden ratio less one, in units of 2^-32: no fraction is further from all that are simple, by
  * which the places would repeat themselves too soon. */
 #define GOLDEN UINT64_C(2654435769)
@@ -179,8 +182,85 @@ static uint32_t choose_by_turn(const struct balance *balance, const struct balan
 	return draw(balance, ask, balance_mix(ticket));
 }
 
+static uint64_t sessions_of(const struct balance *balance, uint32_t i)
+{
+	const struct ledger_target *target = &balance->targets[balance->slots[balance->members[i]]];
+
+	return atomic_load_explicit(&target->active, memory_order_relaxed);
+}
+
+/* Whether it has fewer sessions than another, by its weight. */
+static bool has_fewer(const struct balance *balance, uint32_t i, uint32_t other)
+{
+	return sessions_of(balance, i) * weight_of(balance, other) <
+	       sessions_of(balance, other) * weight_of(balance, i);
+}
+
+/* The least of the first one and so many that are drawn. */
+static uint32_t choose_of_sample(const struct balance *balance, const struct balance_ask *ask,
+				 uint32_t first, int count)
+{
+	uint64_t random = (uint64_t)*ask->turn << 32 | *ask->retry_turn;
+
+	for (int k = 1; k < count && first != BALANCE_NOBODY; k++) {
+		uint32_t other = draw(balance, ask, balance_mix(random + (uint64_t)k * GOLDEN));
+
+		if (has_fewer(balance, other, first))
+			first = other;
+	}
+	return first;
+}
+
+static uint32_t choose_least(const struct balance *balance, const struct balance_ask *ask)
+{
+	uint32_t best = choose_by_turn(balance, ask), begin = best;
+
+	if (balance->n > BALANCE_COMPARED_MAX)
+		return choose_of_sample(balance, ask, best, BALANCE_SAMPLE);
+	for (uint32_t k = 1; k < balance->n && best != BALANCE_NOBODY; k++) {
+		uint32_t other = (begin + k) % balance->n;
+
+		if (!is_tried(balance, ask, other) && has_fewer(balance, other, best))
+			best = other;
+	}
+	return best;
+}
+
+static uint32_t choose_at_random(const struct balance *balance, const struct balance_ask *ask)
+{
+	return choose_of_sample(balance, ask, choose_by_turn(balance, ask), 2);
+}
+
+static uint32_t choose_first(const struct balance *balance, const struct balance_ask *ask)
+{
+	for (uint32_t i = 0; i < balance->n; i++)
+		if (!is_tried(balance, ask, i))
+			return i;
+	return BALANCE_NOBODY;
+}
+
+static uint32_t choose_by_source(const struct balance *balance, const struct balance_ask *ask)
+{
+	const struct balance_ring *ring = balance->ring;
+	uint32_t at;
+
+	if (!ask->key || !ring || !ring->n)
+		return choose_by_turn(balance, ask);
+	at = balance_ring_find(ring, ask->key);
+	for (int k = 0; k < BALANCE_STEPS_MAX; k++) {
+		uint32_t found = balance_find(balance, ring->points[at].member);
+
+		if (found != BALANCE_NOBODY && !is_tried(balance, ask, found))
+			return found;
+		at = (at + 1) % ring->n;
+	}
+	return draw(balance, ask, balance_mix(ask->key));
+}
+
 static uint32_t (*const ways[])(const struct balance *balance, const struct balance_ask *ask) = {
-	[BALANCE_ROUNDROBIN] = choose_by_turn,
+	[BALANCE_ROUNDROBIN] = choose_by_turn, [BALANCE_LEASTCONN] = choose_least,
+	[BALANCE_SOURCE] = choose_by_source,   [BALANCE_RANDOM] = choose_at_random,
+	[BALANCE_FIRST] = choose_first,
 };
 
 uint32_t balance_choose(const struct balance *balance, enum config_balance how,

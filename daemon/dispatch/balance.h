@@ -13,6 +13,10 @@
  * apart. A session that has tried a member in vain takes tickets of a second counter, and those
  * that fall to members that it has tried are used up: what these leave goes to the others as their
  * weights say.
+ *
+ * leastconn compares sessions by weight: of all where the pool is small, else of BALANCE_SAMPLE
+ * that are drawn; random of two. Where several are equal it is the ticket's turn. first takes the
+ * first of the list. source goes by a hash ring (balance_ring.h).
  */
 #pragma once
 
@@ -26,7 +30,14 @@ enum {
 	BALANCE_TRIED_MAX = 8,	  /* that a session passes over by their names */
 	BALANCE_TICKETS_MAX = 32, /* before the place is computed without those it has tried */
 	BALANCE_NOBODY = UINT32_MAX,
+	BALANCE_COMPARED_MAX = 64, /* leastconn: of larger pools ... */
+	BALANCE_SAMPLE = 8,	   /* ... so many are compared */
+	BALANCE_STEPS_MAX = 256,   /* source: points that are walked on to from one whose member is
+				      gone; then the hash chooses of those that are left */
 };
+
+struct balance_ring;
+struct ledger_target;
 
 /* Those that may be chosen. */
 struct balance {
@@ -34,6 +45,9 @@ struct balance {
 	uint32_t *members; /* their numbers in the route, in its order */
 	uint32_t *sums;	   /* [i]: the weights of the first i + 1 of them */
 	uint32_t total, stride;
+	const struct ledger_target *targets; /* where the sessions of each are counted, */
+	const uint32_t *slots;		     /* by its number in the route */
+	const struct balance_ring *ring;     /* NULL: there is none */
 };
 
 /* Who asks. */
@@ -41,6 +55,7 @@ struct balance_ask {
 	_Atomic uint32_t *turn, *retry_turn; /* the route's tickets */
 	const uint16_t *tried;		     /* members that are passed over */
 	unsigned n_tried;		     /* BALANCE_TRIED_MAX at most */
+	uint64_t key;			     /* of the client, peer_key.h; 0: not known */
 };
 
 /* Members and their weights, above 0, are in members[] and sums[]: fills in the rest. Weights are

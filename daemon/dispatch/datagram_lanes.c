@@ -9,6 +9,7 @@
 #include "dispatch/datagram.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/listener.h"
+#include "dispatch/peer_key.h"
 #include "dispatch/peers.h"
 #include "dispatch/pool.h"
 #include "dispatch/target.h"
@@ -70,6 +71,19 @@ static struct session *lane_of(const struct datagram_front *front, uint32_t memb
 	return NULL;
 }
 
+/* header: NULL: of several messages. */
+static struct pool_sender sender_of(const struct datagram_front *front, const struct msghdr *header)
+{
+	bool counts = header && front->route->balance == BALANCE_SOURCE;
+
+	return (struct pool_sender){
+		.thread = front->thread,
+		.generation = front->listener->generation,
+		.route = route_index(front),
+		.key = counts ? peer_key(header->msg_name, header->msg_namelen) : 0,
+	};
+}
+
 /* Those that messages are offered to, one after the other. */
 struct turn {
 	const struct datagram_front *front;
@@ -83,10 +97,10 @@ struct turn {
 static uint32_t next_in_turn(struct turn *turn)
 {
 	const struct datagram_front *front = turn->front;
+	const struct pool_sender sender = sender_of(front, NULL);
 
 	if (turn->n && turn->n_tried < BALANCE_TRIED_MAX)
-		turn->member = pool_choose_another(front->thread, front->listener->generation,
-						   route_index(front), turn->tried, turn->n_tried);
+		turn->member = pool_choose_another(&sender, turn->tried, turn->n_tried);
 	else if (turn->n)
 		turn->member = (turn->member + 1) % front->route->n_targets;
 	turn->n++;
@@ -98,8 +112,9 @@ static uint32_t next_in_turn(struct turn *turn)
 /* Whether it may get what another member does not take. */
 static bool may_help(const struct datagram_front *front, uint32_t member)
 {
-	return pool_may_choose(front->thread, front->listener->generation, route_index(front),
-			       member) &&
+	const struct pool_sender sender = sender_of(front, NULL);
+
+	return pool_may_choose(&sender, member) &&
 	       !target_fails(front->thread, front->listener->generation, route_index(front),
 			     member);
 }
@@ -199,8 +214,12 @@ void datagram_lanes_hand_in(const struct datagram_front *front, int n)
 	for (int i = 0; i < n; i++)
 		if (buffers->in_parts[i].iov_base)
 			keep_for_lanes(front, i);
-	pool_choose(front->thread, front->listener->generation, route_index(front), members,
-		    (unsigned)n);
+	for (int i = 0; i < n; i++) {
+		const struct pool_sender sender = sender_of(front, &buffers->in[i].msg_hdr);
+
+		if (buffers->in_parts[i].iov_base)
+			members[i] = pool_choose(&sender);
+	}
 	for (int i = 0; i < n; i++)
 		if (buffers->in_parts[i].iov_base)
 			hand_in_lane(front, members, i, n);
@@ -209,6 +228,7 @@ void datagram_lanes_hand_in(const struct datagram_front *front, int n)
 bool datagram_lanes_take(const struct datagram_front *front, struct msghdr *header,
 			 const struct iovec *message, enum drop *why)
 {
+	struct pool_sender sender;
 	struct session *session;
 	uint32_t member;
 
@@ -221,7 +241,8 @@ bool datagram_lanes_take(const struct datagram_front *front, struct msghdr *head
 	case LANE_TAKES:
 		break;
 	}
-	pool_choose(front->thread, front->listener->generation, route_index(front), &member, 1);
+	sender = sender_of(front, header);
+	member = pool_choose(&sender);
 	return !offer(front, NULL, member, message, 1, why);
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "dispatch/peer_key.h"
 #include "dispatch/pool_view.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
@@ -235,6 +236,7 @@ static uint32_t choose(struct session *session, const struct pool_view *view)
 		.retry_turn = &route->retry_turn,
 		.tried = round->tried,
 		.n_tried = round->n_tried,
+		.key = session->route->balance == BALANCE_SOURCE ? peer_key_of_session(session) : 0,
 	};
 
 	if (!round->left)
@@ -324,49 +326,41 @@ bool pool_has_one_that_works(const struct session *session)
 
 /* ---- lanes ---- */
 
-uint32_t pool_choose_another(struct thread *thread, const struct generation *generation,
-			     uint32_t route, const uint16_t *tried, unsigned n_tried)
+uint32_t pool_choose_another(const struct pool_sender *sender, const uint16_t *tried,
+			     unsigned n_tried)
 {
-	struct ledger_route *record = route_of(thread, generation, route);
+	struct ledger_route *record = route_of(sender->thread, sender->generation, sender->route);
 	const struct balance_ask ask = {
 		.turn = &record->turn,
 		.retry_turn = &record->retry_turn,
 		.tried = tried,
 		.n_tried = n_tried,
+		.key = sender->key,
 	};
 
-	return balance_choose(&pool_view(thread, generation, route)->balance,
-			      generation->config->routes[route].balance, &ask);
+	return balance_choose(
+		&pool_view(sender->thread, sender->generation, sender->route)->balance,
+		sender->generation->config->routes[sender->route].balance, &ask);
 }
 
-bool pool_may_choose(struct thread *thread, const struct generation *generation, uint32_t route,
-		     uint32_t member)
+bool pool_may_choose(const struct pool_sender *sender, uint32_t member)
 {
-	return balance_find(&pool_view(thread, generation, route)->balance, member) !=
-	       BALANCE_NOBODY;
+	return balance_find(&pool_view(sender->thread, sender->generation, sender->route)->balance,
+			    member) != BALANCE_NOBODY;
 }
 
 /* Where all are down, the next of them. */
-static uint32_t choose_one(struct thread *thread, const struct generation *generation,
-			   uint32_t route)
+uint32_t pool_choose(const struct pool_sender *sender)
 {
-	const struct pool_view *view = pool_view(thread, generation, route);
-	uint32_t member = BALANCE_NOBODY, turn;
+	const struct pool_view *view = pool_view(sender->thread, sender->generation, sender->route);
+	uint32_t member, turn;
 
 	if (!view->balance.n && !view->n_probes)
 		return BALANCE_NOBODY;
 	if (!view->balance.n) {
-		turn = take_turn(thread, generation, route);
+		turn = take_turn(sender->thread, sender->generation, sender->route);
 		return pool_view_probe(view, turn % view->n_probes);
 	}
-	member = claim_probe(thread, generation, route, view);
-	return member != BALANCE_NOBODY ? member
-					: pool_choose_another(thread, generation, route, NULL, 0);
-}
-
-void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route,
-		 uint32_t *members, unsigned count)
-{
-	for (unsigned i = 0; i < count; i++)
-		members[i] = choose_one(thread, generation, route);
+	member = claim_probe(sender->thread, sender->generation, sender->route, view);
+	return member != BALANCE_NOBODY ? member : pool_choose_another(sender, NULL, 0);
 }

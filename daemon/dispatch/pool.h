@@ -45,17 +45,23 @@ void pool_uncount(struct session *session);
 
 /* ---- lanes ---- */
 
-/* The members of a route's pool that the next so many messages go to; BALANCE_NOBODY: to none. */
-void pool_choose(struct thread *thread, const struct generation *generation, uint32_t route,
-		 uint32_t *members, unsigned count);
+/* Who has sent a message. */
+struct pool_sender {
+	struct thread *thread;
+	const struct generation *generation;
+	uint32_t route;
+	uint64_t key; /* peer_key.h */
+};
+
+/* The member of the route's pool that it goes to; BALANCE_NOBODY: to none. */
+uint32_t pool_choose(const struct pool_sender *sender);
 
 /* Another than those that were tried, or BALANCE_NOBODY. */
-uint32_t pool_choose_another(struct thread *thread, const struct generation *generation,
-			     uint32_t route, const uint16_t *tried, unsigned n_tried);
+uint32_t pool_choose_another(const struct pool_sender *sender, const uint16_t *tried,
+			     unsigned n_tried);
 
 /* Whether it may be chosen now. */
-bool pool_may_choose(struct thread *thread, const struct generation *generation, uint32_t route,
-		     uint32_t member);
+bool pool_may_choose(const struct pool_sender *sender, uint32_t member);
 
 /* ---- what is known of the others ---- */
 

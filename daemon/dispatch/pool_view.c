@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "dispatch/balance_ring.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
@@ -40,6 +41,26 @@ static size_t count_members(const struct generation *generations, size_t *routes
 	return members;
 }
 
+int pool_rings_init(struct worker *worker)
+{
+	size_t routes;
+
+	count_members(worker->generations, &routes);
+	worker->rings = calloc(routes + 1, sizeof *worker->rings);
+	if (!worker->rings)
+		return -ENOMEM;
+	routes = 0;
+	for (const struct generation *g = worker->generations; g; g = g->next)
+		for (unsigned i = 0; i < g->config->n_routes; i++, routes++) {
+			if (g->config->routes[i].balance != BALANCE_SOURCE)
+				continue;
+			worker->rings[routes] = balance_ring_new(&g->config->routes[i]);
+			if (!worker->rings[routes])
+				return -ENOMEM;
+		}
+	return 0;
+}
+
 int pool_views_init(struct thread *thread)
 {
 	struct generation *generations = thread->worker->generations;
@@ -61,6 +82,9 @@ int pool_views_init(struct thread *thread)
 			view->prime = next_prime(view->size);
 			view->balance.members = memory;
 			view->balance.sums = memory + view->size;
+			view->balance.targets = thread->worker->ledger->targets;
+			view->balance.slots = g->target_slots[i];
+			view->balance.ring = thread->worker->rings[g->first_pool + i];
 			memory += 2 * (size_t)view->size;
 		}
 	}

@@ -25,6 +25,9 @@ struct pool_view {
 	uint64_t until; /* it is made anew then, whatever the epoch; 0: it has not been made */
 };
 
+/* The hash rings of all routes that have one, for all threads of a worker. 0 or -ENOMEM. */
+int pool_rings_init(struct worker *worker);
+
 /* Memory for the views of a thread: of all routes of all generations. 0 or -ENOMEM. */
 int pool_views_init(struct thread *thread);
 

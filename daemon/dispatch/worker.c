@@ -281,6 +281,8 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 		r = hands_init(worker);
 	if (!r)
 		r = share_new(&worker->share, ledger, generations);
+	if (!r)
+		r = pool_rings_init(worker);
 	for (uint32_t i = 0; !r && i <= worker->n_threads; i++)
 		r = thread_init(&worker->threads[i], worker, i);
 	return r;

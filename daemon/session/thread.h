@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct balance_ring;
 struct buffers;
 struct chains;
 struct dispatch;
@@ -71,7 +72,8 @@ struct worker {
 	uint32_t *barred;	  /* [route slot]: hand.h; NULL: nothing is */
 	struct session *sessions; /* [n_sessions], mapped, touched where used */
 	struct share *share;
-	struct thread *threads; /* n_threads, and the clerk */
+	struct balance_ring **rings; /* as a thread's pools */
+	struct thread *threads;	     /* n_threads, and the clerk */
 	uint32_t n_threads;
 	struct index dials; /* permanent.c: the threads of those that have sessions, as these were
 			       found */

@@ -13,6 +13,7 @@ import time
 
 import pytest
 
+import harness
 from harness import Daemon, Endpoint, ask, until
 
 SETTINGS = {"workers": 2, "log": {"to": "stderr", "level": "warning", "sessions": False}}
@@ -165,6 +166,114 @@ def test_backups(place):
             assert count(front, 6) == {"b": 6}
         assert count(front, 6) == {"spare": 6}
         assert [one["state"] for one in targets(daemon)] == ["up", "down", "down"]
+
+
+def connect(front):
+    """A client whose member holds the session, and that member's name."""
+    client = front.connect()
+    return client, client.recv(1).decode()
+
+
+def test_the_least_connections(place):
+    """What an heir adopts counts as what it has begun itself."""
+    front, a, b, c = Endpoint("inet", place), *(Endpoint("unix", place) for _ in range(3))
+    routes = {"r": {"listen": front, "balance": "leastconn", "target": (target(a), target(b), target(c, weight=2))}}
+    with Members(a=a, b=b, c=c) as members, Daemon(routes, SETTINGS) as daemon, contextlib.ExitStack() as stack:
+        assert set(count(front, 12)) == set("abc")
+        until("they are gone", lambda: not any(one["active"] for one in targets(daemon)))
+        members.holds = True
+        clients = [connect(front) for _ in range(16)]
+        for client, _ in clients:
+            stack.enter_context(client)
+        assert collections.Counter(name for _, name in clients) == {"a": 4, "b": 4, "c": 8}
+        for client, name in clients:
+            if name == "a":
+                harness.reset(client)
+        until("those of a are gone", lambda: [one["active"] for one in targets(daemon)] == [0, 4, 8])
+        os.kill(daemon.worker, signal.SIGKILL)
+        until("an heir has the others", lambda: [one["active"] for one in targets(daemon)] == [0, 4, 8])
+        for _ in range(3):
+            client, name = connect(front)
+            stack.enter_context(client)
+            assert name == "a"
+
+
+def test_the_first(place):
+    front, a, b = Endpoint("inet", place), *(Endpoint("unix", place) for _ in range(2))
+    routes = {"r": {"listen": front, "balance": "first", "target": (target(a), target(b)), "passive": {"failures": 1, "retry": "100ms"}}}
+    with Members(b=b), Daemon(routes, SETTINGS):
+        with Members(a=a):
+            assert count(front, 6) == {"a": 6}
+        assert count(front, 6) == {"b": 6}
+        with Members(a=a):
+            until("it is found again", lambda: count(front, 1)["a"])
+            assert count(front, 6) == {"a": 6}
+
+
+PEERS = [f"127.0.1.{i}" for i in range(1, 41)]
+
+
+def whom(front, peer):
+    """The member that a client of this address gets, whatever its port."""
+    with front.socket() as client:
+        client.bind((peer, 0))
+        client.connect(front.address)
+        said, end = harness.read_all(client)
+        assert end == "end"
+        return said.decode()
+
+
+def test_the_source(place):
+    """A peer stays where it is, over a kill and a reload; who is gone moves his own peers alone, and has them again when he is back."""
+    front, a, b, c = Endpoint("inet", place), *(Endpoint("unix", place) for _ in range(3))
+    ends = {"a": a, "b": b, "c": c}
+
+    def routes(**more):
+        return {"r": {"listen": front, "balance": "source", "passive": {"failures": 1, "retry": "100ms"},
+                      "target": tuple(target(end, name=name) for name, end in ends.items()), **more}}
+
+    with Members(a=a, c=c), Daemon(routes(), SETTINGS) as daemon:
+        with Members(b=b):
+            before = {peer: whom(front, peer) for peer in PEERS}
+            assert set(before.values()) == set(ends)
+            os.kill(daemon.worker, signal.SIGKILL)
+            assert before == {peer: whom(front, peer) for peer in PEERS}
+            daemon.reload(routes(title="another"))
+            assert before == {peer: whom(front, peer) for peer in PEERS}
+        during = {peer: whom(front, peer) for peer in PEERS}
+        assert all(now in "ac" if before[peer] == "b" else now == before[peer] for peer, now in during.items())
+        with Members(b=b):
+            until("it is found again", lambda: targets(daemon)[1]["state"] == "up" or not count(front, 1))
+            assert before == {peer: whom(front, peer) for peer in PEERS}
+
+
+def test_messages_of_a_sender_go_one_way(place):
+    """Also where nothing is kept for senders, whom the source tells."""
+    front, ends = Endpoint("inet", place), [Endpoint("unix", place) for _ in range(3)]
+    routes = {"r": {"listen": {"family": "inet", "type": "dgram", "host": "127.0.0.1", "port": front.address[1]}, "replies": 0, "balance": "source",
+                    "target": tuple({"family": "unix", "type": "dgram", "path": end.address} for end in ends)}}
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) for _ in ends]
+        for sock, end in zip(socks, ends):
+            sock.bind(end.address)
+        daemon, got = stack.enter_context(Daemon(routes, SETTINGS)), collections.defaultdict(set)
+
+        def hear():
+            for sock in select.select(socks, [], [], 0)[0]:
+                got[sock.recv(64).decode()].add(sock)
+            return got
+
+        for part in range(2):
+            for peer in PEERS:
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                    client.bind((peer, 0))
+                    client.sendto(peer.encode(), front.address)
+                until("it has arrived", lambda peer=peer: peer in hear())
+            if not part:
+                first = {peer: set(socks) for peer, socks in got.items()}
+                got.clear()
+                os.kill(daemon.worker, signal.SIGKILL)
+        assert got == first and all(len(one) == 1 for one in got.values()) and len(set().union(*got.values())) == 3
 
 
 def black_hole(end):

@@ -2,15 +2,21 @@
 /* The arithmetic of pools: so many sessions, and how many each member gets. */
 #include "dispatch/balance.h"
 
+#include "dispatch/balance_ring.h"
+#include "ledger/ledger.h"
+
 #include "suite.h"
 
 #include <check.h>
 #include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MEMBERS_MAX = 10000, SESSIONS = 6000 };
 
-static uint32_t members[MEMBERS_MAX], sums[MEMBERS_MAX];
+static uint32_t members[MEMBERS_MAX], sums[MEMBERS_MAX], slots[MEMBERS_MAX];
+static struct ledger_target targets[MEMBERS_MAX];
 static _Atomic uint32_t got[MEMBERS_MAX], turn, retry_turn;
 static struct balance balance;
 
@@ -18,13 +24,15 @@ static void set_up(void)
 {
 	memset((void *)got, 0, sizeof got);
 	turn = retry_turn = 0;
-	balance = (struct balance){.members = members, .sums = sums};
+	memset((void *)targets, 0, sizeof targets);
+	balance = (struct balance){
+		.members = members, .sums = sums, .targets = targets, .slots = slots};
 }
 
 static void make(const uint32_t *weights, uint32_t n)
 {
 	for (uint32_t i = 0; i < n; i++) {
-		members[i] = i;
+		members[i] = slots[i] = i;
 		sums[i] = weights[i];
 	}
 	balance_set(&balance, n);
@@ -49,6 +57,17 @@ static void choose_many(enum config_balance how, const bool *dead, uint32_t coun
 {
 	while (count--)
 		got[choose(how, dead)]++;
+}
+
+/* Sessions that stay. */
+static void open_many(enum config_balance how, uint32_t count)
+{
+	while (count--) {
+		uint32_t member = choose(how, NULL);
+
+		got[member]++;
+		targets[member].active++;
+	}
 }
 
 /* Two in a hundred. */
@@ -163,6 +182,189 @@ START_TEST(nobody_is_left)
 }
 END_TEST
 
+/* Where nobody has a session longer than the next one is opened, ... */
+START_TEST(equal_loads_are_a_matter_of_turns)
+{
+	static const enum config_balance ways[] = {BALANCE_LEASTCONN, BALANCE_RANDOM};
+
+	for (int way = 0; way < 2; way++) {
+		set_up();
+		make(pools[_i].weights, pools[_i].n);
+		choose_many(ways[way], NULL, SESSIONS);
+		assert_in_proportion(pools[_i].weights, NULL, pools[_i].n, SESSIONS);
+	}
+}
+END_TEST
+
+/* ... and where all stay. */
+START_TEST(least_connections)
+{
+	make(pools[_i].weights, pools[_i].n);
+	open_many(BALANCE_LEASTCONN, SESSIONS);
+	assert_in_proportion(pools[_i].weights, NULL, pools[_i].n, SESSIONS);
+}
+END_TEST
+
+/* A member that has many already gets none before the others have caught up. */
+START_TEST(the_least_of_unequal_loads)
+{
+	const uint32_t weights[] = {1, 1, 2};
+
+	make(weights, 3);
+	targets[0].active = 100;
+	open_many(BALANCE_LEASTCONN, 300);
+	ck_assert_uint_eq(got[0], 0);
+	open_many(BALANCE_LEASTCONN, 400);
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(targets[i].active, 200 * weights[i]);
+}
+END_TEST
+
+/* Too many to look at each: those with few sessions are preferred nevertheless. */
+START_TEST(a_sample_of_many)
+{
+	static uint32_t weights[1000];
+	uint32_t most = 0;
+
+	for (uint32_t i = 0; i < 1000; i++) {
+		weights[i] = 1;
+		targets[i].active = i % 2 ? 50 : 0;
+	}
+	make(weights, 1000);
+	open_many(BALANCE_LEASTCONN, 20000);
+	for (uint32_t i = 0; i < 1000; i++) {
+		ck_assert_uint_le(i % 2 ? got[i] : 0, 2);
+		most = targets[i].active > most ? targets[i].active : most;
+	}
+	ck_assert_uint_lt(most, 53);
+}
+END_TEST
+
+START_TEST(random_of_two)
+{
+	const uint32_t weights[] = {1, 1, 1, 1};
+
+	make(weights, 4);
+	targets[3].active = 1000;
+	open_many(BALANCE_RANDOM, 400);
+	/* Only where both are the same one. */
+	ck_assert_uint_lt(got[3], 60);
+}
+END_TEST
+
+START_TEST(the_first_that_lives)
+{
+	const uint32_t weights[] = {1, 9, 1};
+	const bool dead[] = {true, false, false};
+
+	make(weights, 3);
+	choose_many(BALANCE_FIRST, NULL, 10);
+	ck_assert_uint_eq(got[0], 10);
+	choose_many(BALANCE_FIRST, dead, 10);
+	ck_assert_uint_eq(got[1], 10);
+}
+END_TEST
+
+/* ---- source ---- */
+
+enum { RING_MEMBERS = 8 };
+
+static struct config_endpoint endpoints[RING_MEMBERS];
+static char names[RING_MEMBERS][16];
+
+static struct balance_ring *make_ring(uint32_t n, uint32_t without)
+{
+	struct config_route route = {.targets = endpoints};
+
+	for (uint32_t i = 0; i < n; i++) {
+		if (i == without)
+			continue;
+		snprintf(names[i], sizeof names[i], "web%u", i);
+		endpoints[route.n_targets].name = names[i];
+		endpoints[route.n_targets++].member.weight = i == 1 ? 2 : 1;
+	}
+	return balance_ring_new(&route);
+}
+
+static uint32_t choose_for(uint64_t peer)
+{
+	struct balance_ask ask = {
+		.turn = &turn, .retry_turn = &retry_turn, .key = balance_mix(peer) | 1};
+
+	return balance_choose(&balance, BALANCE_SOURCE, &ask);
+}
+
+/* A member that is down is not in the pool, and in the ring still. */
+static void take_away(uint32_t member)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < RING_MEMBERS; i++)
+		if (i != member) {
+			members[n] = i;
+			sums[n++] = 1;
+		}
+	balance_set(&balance, n);
+}
+
+START_TEST(a_peer_stays)
+{
+	const uint32_t weights[RING_MEMBERS] = {1, 1, 1, 1, 1, 1, 1, 1};
+	struct balance_ring *ring = make_ring(RING_MEMBERS, RING_MEMBERS);
+	static uint32_t before[SESSIONS];
+
+	balance.ring = ring;
+	make(weights, RING_MEMBERS);
+	for (uint32_t peer = 0; peer < SESSIONS; peer++) {
+		before[peer] = choose_for(peer);
+		got[before[peer]]++;
+		ck_assert_uint_eq(choose_for(peer), before[peer]);
+	}
+	for (uint32_t i = 0; i < RING_MEMBERS; i++) {
+		double due = SESSIONS * (i == 1 ? 2. : 1.) / (RING_MEMBERS + 1);
+
+		ck_assert_msg(got[i] > due * 0.7 && got[i] < due * 1.3, "%u has %u", i, got[i]);
+	}
+	for (uint32_t gone = 0; gone < RING_MEMBERS; gone++) {
+		memset((void *)got, 0, sizeof got);
+		take_away(gone);
+		for (uint32_t peer = 0; peer < SESSIONS; peer++) {
+			uint32_t now = choose_for(peer);
+
+			ck_assert_uint_ne(now, gone);
+			if (before[peer] != gone)
+				ck_assert_uint_eq(now, before[peer]);
+			else
+				got[now]++;
+		}
+		for (uint32_t i = 0; i < RING_MEMBERS; i++)
+			ck_assert(i == gone || got[i]);
+	}
+	free(ring);
+}
+END_TEST
+
+/* Out of the configuration, where those behind it have other numbers then. */
+START_TEST(a_peer_stays_over_a_reload)
+{
+	const uint32_t weights[RING_MEMBERS] = {1, 1, 1, 1, 1, 1, 1, 1};
+	struct balance_ring *ring = make_ring(RING_MEMBERS, RING_MEMBERS), *other;
+	static uint32_t before[SESSIONS];
+
+	balance.ring = ring;
+	make(weights, RING_MEMBERS);
+	for (uint32_t peer = 0; peer < SESSIONS; peer++)
+		before[peer] = choose_for(peer);
+	balance.ring = other = make_ring(RING_MEMBERS, 3);
+	make(weights, RING_MEMBERS - 1);
+	for (uint32_t peer = 0; peer < SESSIONS; peer++)
+		if (before[peer] != 3)
+			ck_assert_uint_eq(choose_for(peer), before[peer] - (before[peer] > 3));
+	free(ring);
+	free(other);
+}
+END_TEST
+
 static void *choose_a_share(void *context)
 {
 	(void)context;
@@ -213,6 +415,15 @@ int main(void)
 	tcase_add_loop_test(cases, what_the_dead_leave_is_shared, 0,
 			    sizeof broken / sizeof *broken);
 	tcase_add_test(cases, nobody_is_left);
+	tcase_add_loop_test(cases, equal_loads_are_a_matter_of_turns, 0,
+			    sizeof pools / sizeof *pools);
+	tcase_add_loop_test(cases, least_connections, 0, sizeof pools / sizeof *pools);
+	tcase_add_test(cases, the_least_of_unequal_loads);
+	tcase_add_test(cases, a_sample_of_many);
+	tcase_add_test(cases, random_of_two);
+	tcase_add_test(cases, the_first_that_lives);
+	tcase_add_test(cases, a_peer_stays);
+	tcase_add_test(cases, a_peer_stays_over_a_reload);
 	tcase_add_test(cases, threads_share_the_tickets);
 	tcase_add_test(cases, ten_thousand);
 	suite_add_tcase(suite, cases);
