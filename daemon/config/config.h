@@ -98,6 +98,7 @@ enum config_endpoint_option {
 	ENDPOINT_REPLY_FROM, /* words: enum config_reply_from */
 	ENDPOINT_WEIGHT,     /* from here on: a target's place in its pool, member.h */
 	ENDPOINT_BACKUP,
+	ENDPOINT_SLOW_START,
 	ENDPOINT_PASSIVE_FAILURES,
 	ENDPOINT_PASSIVE_RETRY,
 	ENDPOINT_OPTIONS,
@@ -145,6 +146,7 @@ enum config_balance {
 struct config_member {
 	uint32_t weight; /* 0: it gets no new sessions */
 	bool backup;
+	uint64_t slow_start;	       /* until it has its whole weight after it was down, ns */
 	uint32_t failures;	       /* passive: in a row, that mark it down; 0: none do */
 	uint64_t retry;		       /* passive: how long it is passed over then, ns */
 	uint64_t backoff, max_backoff; /* the route's retry: the pauses between attempts while it is

@@ -14,7 +14,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { VIEW_MS = 1000 };
+enum {
+	VIEW_MS = 1000,
+	RISE_STEPS = 64, /* of a slow start */
+};
 
 static uint32_t next_prime(uint32_t from)
 {
@@ -91,6 +94,13 @@ int pool_views_init(struct thread *thread)
 	return 0;
 }
 
+/* At the latest. */
+static void look_again(struct pool_view *view, uint64_t at)
+{
+	if (at < view->until)
+		view->until = at;
+}
+
 /* Those that are backups, or those that are not. Returns how many may be chosen then. */
 static uint32_t take_members(struct pool_view *view, const struct thread *thread,
 			     const struct generation *generation, uint32_t route, bool backup)
@@ -101,7 +111,9 @@ static uint32_t take_members(struct pool_view *view, const struct thread *thread
 	for (uint32_t i = 0; i < view->size; i++) {
 		const struct config_member *member = &targets[i].member;
 		const struct ledger_target *record = target_record(thread, generation, route, i);
-		uint32_t weight = member->backup == backup ? target_weight(record, member) : 0;
+		uint32_t weight = member->backup == backup
+					  ? target_share(record, member, thread->loop.now)
+					  : 0;
 
 		if (!weight)
 			continue;
@@ -109,6 +121,8 @@ static uint32_t take_members(struct pool_view *view, const struct thread *thread
 			view->balance.members[view->size - ++view->n_probes] = i;
 			continue;
 		}
+		if (target_rises(record, member, thread->loop.now))
+			look_again(view, thread->loop.now + member->slow_start / RISE_STEPS);
 		view->balance.members[n] = i;
 		view->balance.sums[n++] = weight;
 	}
@@ -137,9 +151,9 @@ struct pool_view *pool_view(const struct thread *thread, const struct generation
 
 	if (view->epoch == epoch && thread->loop.now < view->until)
 		return view;
-	make(view, thread, generation, route);
 	view->epoch = epoch;
 	view->until = thread->loop.now + VIEW_MS * NSEC_PER_MSEC;
+	make(view, thread, generation, route);
 	return view;
 }
 

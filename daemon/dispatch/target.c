@@ -59,6 +59,26 @@ uint32_t target_weight(const struct ledger_target *target, const struct config_m
 	return set ? set - 1 : member->weight;
 }
 
+bool target_rises(const struct ledger_target *target, const struct config_member *member,
+		  uint64_t now)
+{
+	uint64_t since = atomic_load_explicit(&target->up_since, memory_order_relaxed);
+
+	return member->slow_start && since && now - since < member->slow_start;
+}
+
+uint32_t target_share(const struct ledger_target *target, const struct config_member *member,
+		      uint64_t now)
+{
+	uint64_t share = (uint64_t)target_weight(target, member) * TARGET_UNITS;
+	uint64_t since = atomic_load_explicit(&target->up_since, memory_order_relaxed);
+
+	if (!share || !target_rises(target, member, now))
+		return (uint32_t)share;
+	share = (uint64_t)((double)share * (double)(now - since) / (double)member->slow_start);
+	return share ? (uint32_t)share : 1;
+}
+
 bool target_is_down(const struct thread *thread, const struct generation *generation,
 		    unsigned route, unsigned target)
 {

@@ -28,7 +28,17 @@ bool target_lives(const struct ledger_target *target, const struct config_member
 /* Its share of new sessions now, as the operator has set it, or as it is configured; 0: none. */
 uint32_t target_weight(const struct ledger_target *target, const struct config_member *member);
 
-/* Something that those two say of it has changed: its route's pool is looked at anew. */
+/* The same in the pool's units, of which a weight has TARGET_UNITS; while it starts slowly it has
+ * fewer, and one at least. */
+enum { TARGET_UNITS = 64 };
+uint32_t target_share(const struct ledger_target *target, const struct config_member *member,
+		      uint64_t now);
+
+/* Whether it starts slowly: its share rises. */
+bool target_rises(const struct ledger_target *target, const struct config_member *member,
+		  uint64_t now);
+
+/* Something that those say of it has changed: its route's pool is looked at anew. */
 void target_changed(struct ledger *ledger, const struct ledger_target *target);
 
 /* Whether a target is down: it does not live, or its name has no address. */

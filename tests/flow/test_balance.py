@@ -276,6 +276,24 @@ def test_messages_of_a_sender_go_one_way(place):
         assert got == first and all(len(one) == 1 for one in got.values()) and len(set().union(*got.values())) == 3
 
 
+def test_a_slow_start(place):
+    """One that was down begins with next to nothing; a kill does not make it jump. The share that it has after a while, the unit test tells."""
+    front, a, b = Endpoint("inet", place), *(Endpoint("unix", place) for _ in range(2))
+
+    def routes(slow_start):
+        return {"r": {"listen": front, "target": (target(a), target(b, slow_start=slow_start)), "passive": {"failures": 1, "retry": "100ms"}}}
+
+    with Members(a=a), Daemon(routes("10h"), SETTINGS) as daemon:
+        assert count(front, 4) == {"a": 4} and targets(daemon)[1]["state"] == "down"
+        with Members(b=b):
+            until("it is found again", lambda: count(front, 1)["b"])
+            assert count(front, 20)["b"] <= 1
+            os.kill(daemon.worker, signal.SIGKILL)
+            assert count(front, 20)["b"] <= 1
+            daemon.reload(routes("10ms"))
+            assert alike(count(front, 20), 10, "ab")
+
+
 def black_hole(end):
     """A listener whose queue is full, so that it does not answer, and what fills it."""
     listener, filling = end.listen(0), []

@@ -3,6 +3,7 @@
 #include "dispatch/balance.h"
 
 #include "dispatch/balance_ring.h"
+#include "dispatch/target.h"
 #include "ledger/ledger.h"
 
 #include "suite.h"
@@ -365,6 +366,27 @@ START_TEST(a_peer_stays_over_a_reload)
 }
 END_TEST
 
+/* What an heir finds in the ledger is all that it takes. */
+START_TEST(a_slow_start)
+{
+	const struct config_member member = {.weight = 3, .slow_start = 1000};
+	const struct config_member drained = {.weight = 0, .slow_start = 1000};
+	struct ledger_target *target = &targets[0];
+
+	ck_assert_uint_eq(target_share(target, &member, 5000), 3 * TARGET_UNITS);
+	target->up_since = 5000;
+	ck_assert_uint_eq(target_share(target, &member, 5000), 1);
+	ck_assert_uint_eq(target_share(target, &member, 5500), 3 * TARGET_UNITS / 2);
+	ck_assert_uint_eq(target_share(target, &member, 5999), 3 * TARGET_UNITS - 1);
+	ck_assert(target_rises(target, &member, 5999));
+	ck_assert_uint_eq(target_share(target, &member, 6000), 3 * TARGET_UNITS);
+	ck_assert(!target_rises(target, &member, 6000));
+	ck_assert_uint_eq(target_share(target, &drained, 5500), 0);
+	target->weight_set = 1;
+	ck_assert_uint_eq(target_share(target, &member, 5500), 0);
+}
+END_TEST
+
 static void *choose_a_share(void *context)
 {
 	(void)context;
@@ -424,6 +446,7 @@ int main(void)
 	tcase_add_test(cases, the_first_that_lives);
 	tcase_add_test(cases, a_peer_stays);
 	tcase_add_test(cases, a_peer_stays_over_a_reload);
+	tcase_add_test(cases, a_slow_start);
 	tcase_add_test(cases, threads_share_the_tickets);
 	tcase_add_test(cases, ten_thousand);
 	suite_add_tcase(suite, cases);
