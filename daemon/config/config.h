@@ -101,6 +101,8 @@ enum config_endpoint_option {
 	ENDPOINT_SLOW_START,
 	ENDPOINT_PASSIVE_FAILURES,
 	ENDPOINT_PASSIVE_RETRY,
+	ENDPOINT_UNIT,
+	ENDPOINT_IDLE_STOP,
 	ENDPOINT_OPTIONS,
 };
 
@@ -171,6 +173,8 @@ struct config_endpoint {
 				   messages; 0: none is framed */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
 	enum config_reply_from reply_from;
+	const char *unit;   /* of systemd, that the first client starts; NULL: none */
+	uint64_t idle_stop; /* ns; after so long without a session it is stopped; 0: never */
 	struct config_member member; /* of a target; of a dial, but for its weight */
 	uint64_t digest; /* of the canonical text but for its place in the pool: endpoints that mean
 			    the same have the same, wherever they stand */

@@ -16,6 +16,7 @@
 #include "config/row.h"
 #include "config/schema.h"
 #include "config/scheme.h"
+#include "config/unit.h"
 #include "language/setting.h"
 
 #include <errno.h>
@@ -149,8 +150,10 @@ static int read_group(struct check *check, const struct list *list, struct setti
 	if (r < 0)
 		return r;
 	r = endpoint_legs_read(check, list->route, group, endpoint);
-	if (r == 0)
+	if (r == 0) {
 		frame_check_replies(check, endpoint);
+		unit_read(check, endpoint);
+	}
 	return r;
 }
 

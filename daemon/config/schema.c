@@ -301,6 +301,19 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 				    .min = MS,
 				    .max = 3600 * SEC,
 				    .doc = "like the route's; default: the route's"},
+	[ENDPOINT_UNIT] =
+		{.name = "unit",
+		 .type = SPLICED_STRING,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .doc = "systemd service that the first client starts when the target does not answer; clients wait for it up to retry.total"},
+	[ENDPOINT_IDLE_STOP] =
+		{.name = "idle_stop",
+		 .type = SPLICED_DURATION,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .max = YEAR,
+		 .doc = "time without a session after which the unit, if spliced has started it, is stopped; 0s: never. Default: never"},
 };
 
 const char *const schema_root_keys[] = {"daemon", "defaults", "lists", "routes", NULL};

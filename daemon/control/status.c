@@ -15,6 +15,7 @@
 #include "ledger/generation.h"
 #include "ledger/glance.h"
 #include "ledger/ledger.h"
+#include "ledger/unit.h"
 #include "net/callback.h"
 #include "session/thread.h"
 
@@ -145,6 +146,19 @@ static void judge_waiting(struct verdict *verdict, const struct ledger_listener 
 			   endpoint->n_legs > 1 ? " by " : "",
 			   endpoint->n_legs > 1 ? leg->family->name : "",
 			   status_wait_text(record->waits));
+}
+
+/* Units that could not be started, or stopped. */
+static void judge_units(struct verdict *verdict, const struct ledger *ledger)
+{
+	for (int i = 0; i < LEDGER_UNITS_MAX; i++) {
+		const struct ledger_unit *unit = &ledger->units[i];
+
+		if (unit->used && unit->problem)
+			add_reason(verdict, "unit %.*s cannot be %s: %s", LEDGER_UNIT_NAME_MAX - 1,
+				   unit->name, unit->state == UNIT_REFUSED ? "started" : "stopped",
+				   unit_problem_text(unit->problem));
+	}
 }
 
 static bool is_limit(uint32_t why)
@@ -385,6 +399,7 @@ static void judge(struct verdict *verdict, const struct ledger *ledger,
 		  struct generation *generations, uint32_t *listening, uint32_t *paused)
 {
 	judge_targets(verdict, ledger, generations);
+	judge_units(verdict, ledger);
 	judge_listeners(verdict, ledger, generations, listening, paused);
 	judge_limits(verdict, ledger, generations);
 	judge_places(verdict, ledger, generations);

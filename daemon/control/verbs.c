@@ -16,6 +16,7 @@
 #include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
+#include "ledger/unit.h"
 #include "net/socket.h"
 #include "session/endpoint_socket.h"
 #include "session/hand.h"
@@ -47,6 +48,17 @@ static json_t *list_answer(const char *name, json_t *list)
 	return json_pack("{s:b, s:o}", "ok", 1, name, list);
 }
 
+static json_t *unit_object(const struct ledger_unit *unit, const char *name)
+{
+	const char *problem = unit ? unit_problem_text(unit->problem) : "";
+
+	if (!unit)
+		return json_null();
+	return json_pack("{s:s, s:s, s:b, s:o}", "name", name, "state",
+			 unit_state_name(unit->state), "started", unit->owner == UNIT_OURS,
+			 "problem", words_json(*problem ? problem : NULL));
+}
+
 static json_t *targets_of(const struct ledger *ledger, const struct generation *generation,
 			  unsigned route, const uint32_t *sessions)
 {
@@ -62,7 +74,7 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 
 		json_array_append_new(
 			list,
-			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i}", "name",
+			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o}", "name",
 				  words_json(endpoint->name), "address", words_json(endpoint->text),
 				  "state", down ? "down" : "up", "why",
 				  down ? words_json(target_tell_failure(target, text))
@@ -70,7 +82,9 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 				  "sessions", (int)sessions[slot], "failures",
 				  (int)target->failures, "downs", (json_int_t)target->downs,
 				  "weight", (int)target_weight(target, &endpoint->member), "backup",
-				  endpoint->member.backup, "active", (int)target->active));
+				  endpoint->member.backup, "active", (int)target->active, "unit",
+				  unit_object(generation_unit(generation, ledger, route, i),
+					      endpoint->unit)));
 	}
 	return list;
 }

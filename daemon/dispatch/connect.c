@@ -14,6 +14,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "dispatch/chain.h"
+#include "dispatch/demand.h"
 #include "dispatch/interface.h"
 #include "dispatch/pool.h"
 #include "dispatch/session_log.h"
@@ -169,12 +170,34 @@ static bool gives_way(struct session *session)
 	       pool_has_one_that_works(session) && mover_pass_on(session);
 }
 
+/* Its unit is being started: no attempt, unless nothing else ends it. */
+static enum connect_result wait_for_unit(struct session *session, int error)
+{
+	struct ledger_session *record = session_record(session);
+
+	if (session->round.claims)
+		target_release(session_target(session));
+	pool_uncount(session);
+	if (!session->route->retry_total && record->attempts < UINT32_MAX)
+		record->attempts++;
+	record->address = 0;
+	record->deadline = 0;
+	if (given_up(session))
+		return give_up(session, error);
+	if (pool_goes_on(session))
+		return CONNECT_NEXT;
+	end_round(session, true);
+	return CONNECT_WAITS;
+}
+
 /* No address of this target answered. CONNECT_NEXT: another of this round may be tried now. */
 static enum connect_result next_target(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
+	if (demand_excuses(session))
+		return wait_for_unit(session, error);
 	target_failed(session->thread->worker->ledger, session_target(session),
 		      &endpoint_of(session)->member, session->thread->loop.now, error);
 	pool_uncount(session);
@@ -220,6 +243,7 @@ static enum connect_result reached(struct session *session)
 	if (!may_go_unheard(session))
 		target_succeeded(session->thread->worker->ledger, session_target(session),
 				 record->address);
+	demand_reached(session);
 	session->proven = false;
 	if (session_connecting_side(session))
 		return CONNECT_REACHED;
@@ -382,7 +406,7 @@ static enum connect_result go_on(struct session *session)
 			end_round(session, false);
 			return CONNECT_WAITS;
 		}
-		error = try_target(session);
+		error = demand_holds(session) ? -EHOSTDOWN : try_target(session);
 		if (!error)
 			return connect_fd(session) >= 0 ? connect_check(session) : CONNECT_WAITS;
 		r = next_target(session, error);
@@ -436,10 +460,17 @@ bool connect_lost(struct session *session, int error)
 
 	if (session->roams && is_lost_elsewhere(session))
 		return false;
+	session->proven = false;
+	if (demand_lost(session)) {
+		if (pool_has_another(session))
+			pool_leave_member(session, true);
+		else
+			record->cursor = record->target + 1;
+		return !lane_is(session);
+	}
 	target_failed(session->thread->worker->ledger, session_target(session),
 		      &endpoint_of(session)->member, session->thread->loop.now, error);
 	ledger_count(&session_counter(session)->connect_errors, 1);
-	session->proven = false;
 	if (lane_is(session) || !session->moves_left ||
 	    (answered &&
 	     !target_is_down(session->thread, session->generation, record->route, record->target)))

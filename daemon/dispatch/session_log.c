@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/demand.h"
 #include "dispatch/ratelimit.h"
 #include "ledger/generation.h"
 #include "net/socket.h"
@@ -17,7 +18,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NUMBER_MAX = 24, TRIED_MAX = 256, PLACE_MAX = 256 };
+enum { NUMBER_MAX = 24, TRIED_MAX = 256, PLACE_MAX = 256, REASON_MAX = 640 };
 
 /* The fields of a session's line, as long as it is written. */
 struct told_session {
@@ -152,10 +153,13 @@ void session_log_end(const struct session *session, enum session_end why, int er
 	const struct config_endpoint *target = &session->route->targets[record->target];
 	struct told_session told = {.entry.n_fields = 0};
 	const char *reason, *asked, *reached;
+	char text[REASON_MAX];
 
 	if (!session->thread->worker->log_sessions || log_level() < LOG_INFO)
 		return;
 	reason = reason_of(session, why, error);
+	if (why == END_UNREACHABLE || why == END_CONNECT_TIMEOUT)
+		reason = demand_explain(session, reason, text, sizeof text);
 	fill(&told, session, why, reason);
 	asked = unless_said(told.local, session_endpoint(session, 0));
 	reached = unless_said(told.target, target);

@@ -28,6 +28,7 @@
 #include "keeper/sidecar.h"
 #include "keeper/start.h"
 #include "keeper/state.h"
+#include "keeper/unit.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/original.h"
@@ -123,8 +124,10 @@ static void worker_ended(struct keeper *keeper, int status)
 	if (keeper->prepared || keeper->come)
 		reason = START_RELOAD;
 	reload_settle(keeper);
-	if (keeper->upgrade.leaving && planned)
+	if (keeper->upgrade.leaving && planned) {
+		unit_leave();
 		upgrade_become_new(keeper);
+	}
 	if (!wait) {
 		start_worker(keeper, reason, planned);
 		return;
@@ -160,7 +163,8 @@ static void reap(struct keeper *keeper)
 		} else if (pid == keeper->prepare.pid) {
 			keeper->checked = true;
 			keeper->check_status = status;
-		} else if (!errand_ended(keeper->ledger, pid)) {
+		} else if (!errand_ended(keeper->ledger, pid) &&
+			   !unit_helper_ended(keeper->ledger, pid, status)) {
 			sidecar_ended(pid);
 		}
 	}
@@ -269,6 +273,8 @@ static void act(struct keeper *keeper)
 		keeper->next_tick = now + TICK_MS * NSEC_PER_MSEC;
 		tick(keeper);
 	}
+	if (keeper->state == KEEPER_RUNNING && may_open(keeper))
+		unit_turn(keeper->ledger, keeper->start->generations);
 	if (keeper->checked && may_open(keeper) && keeper->state != KEEPER_ENDING) {
 		keeper->checked = false;
 		if (keeper->upgrade.checking)
@@ -410,6 +416,7 @@ static int run_kept(struct start *start)
 	validate_ledger(keeper.ledger, newest_of(&keeper));
 	end_listeners(&keeper);
 	sidecar_stop();
+	unit_leave();
 	start->handed_over = handover_is_understood(keeper.ledger, start) &&
 			     handover_send(keeper.ledger, start->generations);
 	if (!start->handed_over) {

@@ -8,6 +8,7 @@
 #include "base/report.h"
 #include "config/config.h"
 #include "ledger/ledger.h"
+#include "ledger/unit.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,6 +63,42 @@ static int find_slots(struct generation *generation, struct ledger *ledger)
 	return 0;
 }
 
+static bool has_units(const struct config_route *route)
+{
+	for (unsigned k = 0; k < route->n_targets; k++)
+		if (route->targets[k].unit)
+			return true;
+	return false;
+}
+
+static int find_units(struct generation *generation, struct ledger *ledger)
+{
+	const struct config *config = generation->config;
+
+	generation->unit_slots = calloc(config->n_routes + 1, sizeof *generation->unit_slots);
+	if (!generation->unit_slots)
+		return -ENOMEM;
+	for (unsigned i = 0; i < config->n_routes; i++) {
+		const struct config_route *route = &config->routes[i];
+
+		if (!has_units(route))
+			continue;
+		generation->unit_slots[i] = calloc(route->n_targets, sizeof(uint32_t));
+		if (!generation->unit_slots[i])
+			return -ENOMEM;
+		for (unsigned k = 0; k < route->n_targets; k++) {
+			int r = route->targets[k].unit
+					? ledger_unit_slot(ledger, route->targets[k].unit)
+					: -1;
+
+			if (r == -ENOSPC)
+				return r;
+			generation->unit_slots[i][k] = (uint32_t)(r + 1);
+		}
+	}
+	return 0;
+}
+
 int generation_read(struct generation **ret, uint32_t number, int fd, struct families *families,
 		    struct report *report)
 {
@@ -84,9 +121,14 @@ int generation_read(struct generation **ret, uint32_t number, int fd, struct fam
 
 int generation_enter(struct generation *generation, struct ledger *ledger, struct report *report)
 {
-	int r = find_slots(generation, ledger);
+	int r = find_slots(generation, ledger), units = 0;
 
-	if (r == -ENOSPC)
+	if (!r)
+		r = units = find_units(generation, ledger);
+	if (units == -ENOSPC)
+		report_add(report, "more than %d systemd units; name fewer units",
+			   (int)LEDGER_UNITS_MAX);
+	else if (r == -ENOSPC)
 		report_add(
 			report,
 			"no room for %u routes and their targets besides those of earlier configurations still in use; wait "
@@ -119,6 +161,10 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 	     generation->config && generation->target_slots && i < generation->config->n_routes;
 	     i++)
 		free(generation->target_slots[i]);
+	for (unsigned i = 0;
+	     generation->config && generation->unit_slots && i < generation->config->n_routes; i++)
+		free(generation->unit_slots[i]);
+	free(generation->unit_slots);
 	free(generation->target_slots);
 	free(generation->route_slots);
 	config_free(generation->config);
@@ -214,6 +260,14 @@ const struct config_leg *generation_leg(struct generation *newest,
 		    : leg_at(generation_front(route, record), &record->leg);
 }
 
+struct ledger_unit *generation_unit(const struct generation *generation,
+				    const struct ledger *ledger, uint32_t route, uint32_t target)
+{
+	const uint32_t *slots = generation->unit_slots ? generation->unit_slots[route] : NULL;
+
+	return slots && slots[target] ? &ledger->units[slots[target] - 1] : NULL;
+}
+
 static bool lived_in(const struct ledger *ledger, uint32_t number)
 {
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
@@ -229,17 +283,25 @@ static bool lived_in(const struct ledger *ledger, uint32_t number)
 
 static void retain_slots(struct generation *newest, struct ledger *ledger)
 {
-	static bool routes[LEDGER_ROUTES_MAX], targets[LEDGER_TARGETS_MAX];
+	static bool routes[LEDGER_ROUTES_MAX], targets[LEDGER_TARGETS_MAX], units[LEDGER_UNITS_MAX];
 
 	memset(routes, 0, sizeof routes);
 	memset(targets, 0, sizeof targets);
+	memset(units, 0, sizeof units);
 	for (const struct generation *g = newest; g; g = g->next)
 		for (unsigned i = 0; i < g->config->n_routes; i++) {
 			routes[g->route_slots[i]] = true;
 			for (unsigned k = 0;
 			     k < g->config->routes[i].n_targets + g->config->routes[i].n_dial; k++)
 				targets[g->target_slots[i][k]] = true;
+			for (unsigned k = 0; k < g->config->routes[i].n_targets; k++) {
+				const struct ledger_unit *unit = generation_unit(g, ledger, i, k);
+
+				if (unit)
+					units[unit - ledger->units] = true;
+			}
 		}
+	ledger_units_retain(ledger, units);
 	ledger_routes_retain(ledger, routes);
 	ledger_targets_retain(ledger, targets);
 }

@@ -16,6 +16,7 @@ struct families;
 struct ledger;
 struct ledger_listener;
 struct ledger_session;
+struct ledger_unit;
 struct report;
 
 struct generation {
@@ -27,6 +28,8 @@ struct generation {
 	uint32_t **target_slots; /* [route][target], and behind the targets the route's dials: their
 				    records in the ledger */
 	uint32_t first_pool;	 /* a worker's: where its routes are among its threads' pools */
+	uint32_t **unit_slots;	 /* [route][target]: the record of its unit, plus one; 0: it has
+				    none. NULL: no target of the route has */
 };
 
 /* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in
@@ -66,6 +69,10 @@ const struct config_endpoint *generation_target(const struct config_route *route
 /* What is open at a session's side (0: client, 1: target). */
 const struct config_leg *generation_leg(struct generation *newest,
 					const struct ledger_session *record, unsigned side);
+
+/* The record of a target's systemd unit; NULL: it has none. */
+struct ledger_unit *generation_unit(const struct generation *generation,
+				    const struct ledger *ledger, uint32_t route, uint32_t target);
 
 /* Frees the generations that no session lives in, but the newest. */
 void generations_trim(struct generation *newest, struct ledger *ledger);

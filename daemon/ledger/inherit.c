@@ -4,6 +4,7 @@
 #include "ledger/convert.h"
 #include "ledger/extent.h"
 #include "ledger/ledger.h"
+#include "ledger/unit.h"
 
 #include <errno.h>
 #include <string.h>
@@ -152,6 +153,7 @@ int ledger_inherit(struct ledger *ledger, const struct ledger *old)
 	copy_section(ledger, old, LEDGER_CONTROLS, LEDGER_CONTROLS_MAX);
 	copy_section(ledger, old, LEDGER_TEXT, LEDGER_TEXT_MAX);
 	copy_section(ledger, old, LEDGER_GENERATIONS, LEDGER_GENERATIONS_MAX);
+	copy_section(ledger, old, LEDGER_UNITS, LEDGER_UNITS_MAX);
 	for (uint32_t i = 0; i < LEDGER_KEPT_MAX; i++)
 		if (old->firsts[i].owner != KEPT_FREE)
 			ledger->firsts[i] = old->firsts[i];

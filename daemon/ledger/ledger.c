@@ -8,6 +8,7 @@
 
 #include "config/limit.h"
 #include "ledger/original.h"
+#include "ledger/unit.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -48,6 +49,7 @@ void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 		[LEDGER_GENERATIONS] = {1, sizeof(struct ledger_generation),
 					LEDGER_GENERATIONS_MAX},
 		[LEDGER_KEPT] = {1, sizeof(struct ledger_kept), LEDGER_KEPT_MAX},
+		[LEDGER_UNITS] = {1, sizeof(struct ledger_unit), LEDGER_UNITS_MAX},
 	};
 	uint64_t offset = sizeof *header;
 
@@ -85,6 +87,7 @@ void ledger_find_sections(struct ledger *ledger)
 	ledger->flows = section(ledger, LEDGER_FLOWS);
 	ledger->generations = section(ledger, LEDGER_GENERATIONS);
 	ledger->firsts = section(ledger, LEDGER_KEPT);
+	ledger->units = section(ledger, LEDGER_UNITS);
 }
 
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)

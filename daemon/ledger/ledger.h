@@ -62,6 +62,7 @@ enum ledger_section_id {
 	LEDGER_FLOWS,
 	LEDGER_GENERATIONS,
 	LEDGER_KEPT,
+	LEDGER_UNITS, /* unit.h */
 	LEDGER_SECTIONS,
 };
 
@@ -425,6 +426,7 @@ struct ledger_slots {
 	bool known;
 };
 
+struct ledger_unit;
 struct original;
 
 /* A process's view of the ledger. What a process has to be sure of it keeps here, too: what is
@@ -449,6 +451,7 @@ struct ledger {
 	struct ledger_flow *flows; /* by session */
 	struct ledger_generation *generations;
 	struct ledger_kept *firsts; /* [LEDGER_KEPT_MAX] */
+	struct ledger_unit *units;  /* [LEDGER_UNITS_MAX] */
 	char *text;		    /* what the last reload had to say, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 	struct ledger_slots slots;

@@ -16,6 +16,7 @@
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "ledger/mend.h"
+#include "ledger/unit.h"
 #include "ledger/validate_listener.h"
 #include "ledger/validate_session.h"
 
@@ -169,6 +170,7 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 		validate_route(&v, &ledger->routes[i]);
 	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)
 		validate_target(&v, &ledger->targets[i]);
+	v.mended += unit_validate(ledger, v.now);
 	validate_controls(&v);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		validate_session(&v, i);

@@ -9,6 +9,7 @@
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
 #include "ledger/original.h"
+#include "ledger/unit.h"
 #include "ledger/validate.h"
 #include "suite.h"
 
@@ -120,6 +121,7 @@ static void set_up(void)
 	ck_assert_msg(plugins, "SPLICED_PLUGIN_DIR says where the families are");
 	ck_assert_int_eq(families_init(&families, plugins, geteuid()), 0);
 	ck_assert_int_eq(ledger_init(&ledger, 2, SESSIONS), 0);
+	ck_assert_int_eq(ledger_unit_slot(&ledger, "app.service"), 0);
 	for (int i = 0; i < KINDS + 2; i++)
 		ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets[i]), 0);
 	ck_assert_int_eq(pipe(spare_pipe), 0);
@@ -508,8 +510,8 @@ static uint32_t draw_word(uint32_t before)
 /* Words anywhere in what is used of each section; seed 1, as rand(3) has it. */
 static void scribble(void)
 {
-	static const uint32_t used[LEDGER_SECTIONS] = {1, 3, KINDS + 2, 3,	   4, 6,
-						       4, 2, 64,	KINDS + 2, 2, 2};
+	static const uint32_t used[LEDGER_SECTIONS] = {1, 3,  KINDS + 2, 3, 4, 6, 4,
+						       2, 64, KINDS + 2, 2, 2, 2};
 
 	for (int i = rand() % 6; i >= 0; i--) {
 		enum ledger_section_id id = (enum ledger_section_id)(rand() % LEDGER_SECTIONS);
@@ -543,6 +545,10 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 			ck_assert_uint_le(ledger.targets[i].failed_at, clock_monotonic());
 			ck_assert_uint_le(ledger.targets[i].asked_until,
 					  clock_monotonic() + 60 * NSEC_PER_SEC);
+		}
+		for (int i = 0; i < LEDGER_UNITS_MAX; i++) {
+			ck_assert(!ledger.units[i].used || ledger.units[i].state <= UNIT_REFUSED);
+			ck_assert(!ledger.units[i].used || ledger.units[i].problem < UNIT_PROBLEMS);
 		}
 	}
 }
