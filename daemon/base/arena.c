@@ -5,6 +5,8 @@
  */
 #include "base/arena.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <stdalign.h>
 #include <stdarg.h>
@@ -50,6 +52,7 @@ void *arena_take(struct arena *arena, size_t n, size_t size)
 	struct piece *piece;
 	size_t bytes;
 
+	assert(arena);
 	if (__builtin_mul_overflow(n, size, &bytes) || bytes > SIZE_MAX - sizeof(*piece))
 		return NULL;
 	piece = calloc(1, sizeof(*piece) + bytes);
@@ -64,6 +67,7 @@ char *arena_copy(struct arena *arena, const char *text, size_t len)
 {
 	char *copy = arena_take(arena, len + 1, 1);
 
+	assert(text || !len);
 	if (copy)
 		memcpy(copy, text, len);
 	return copy;

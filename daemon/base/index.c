@@ -6,6 +6,8 @@
  */
 #include "base/index.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,6 +49,7 @@ static void place(struct index *index, struct index_entry entry)
 {
 	size_t at = entry.hash & (index->size - 1);
 
+	assert(index->count < index->size);
 	while (index->entries[at].number)
 		at = (at + 1) & (index->size - 1);
 	index->entries[at] = entry;
@@ -72,6 +75,7 @@ int index_add(struct index *index, uint64_t hash, uint32_t number)
 {
 	int r = (index->count + 1) * 4 > index->size * 3 ? grow(index) : 0;
 
+	assert(number < UINT32_MAX);
 	if (r < 0)
 		return r;
 	place(index, (struct index_entry){hash, number + 1});
@@ -100,6 +104,7 @@ static bool begins_behind(const struct index *index, size_t own, size_t hole, si
 {
 	size_t mask = index->size - 1;
 
+	assert(!(index->size & mask));
 	return ((at - own) & mask) < ((at - hole) & mask);
 }
 
@@ -121,5 +126,6 @@ void index_remove(struct index *index, uint64_t hash, uint32_t number)
 		hole = at;
 	}
 	index->entries[hole].number = 0;
+	assert(index->count > 0);
 	index->count--;
 }

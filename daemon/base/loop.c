@@ -5,9 +5,9 @@
  */
 #include "base/loop.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -21,6 +21,7 @@ int loop_init(struct loop *loop, uint32_t max_timers)
 {
 	int r = timers_init(&loop->timers, max_timers);
 
+	assert(max_timers > 0);
 	if (r < 0)
 		return r;
 	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -42,6 +43,7 @@ void loop_done(struct loop *loop)
 void loop_handle(struct loop *loop, uint8_t kind, loop_handler handler, void *context)
 {
 	assert(kind < LOOP_KINDS);
+	assert(handler);
 	loop->kinds[kind].handler = handler;
 	loop->kinds[kind].context = context;
 }
@@ -55,16 +57,22 @@ static int control(struct loop *loop, int operation, int fd, uint32_t events, ui
 
 int loop_add(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name)
 {
+	assert(fd >= 0 && fd != loop->epoll_fd);
+	assert(kind < LOOP_KINDS && loop->kinds[kind].handler);
+	assert(!(name & ~NAME_BITS));
 	return control(loop, EPOLL_CTL_ADD, fd, events, (uint64_t)kind << KIND_SHIFT | name);
 }
 
 int loop_change(struct loop *loop, int fd, uint32_t events, uint8_t kind, uint64_t name)
 {
+	assert(fd >= 0 && kind < LOOP_KINDS);
+	assert(!(name & ~NAME_BITS));
 	return control(loop, EPOLL_CTL_MOD, fd, events, (uint64_t)kind << KIND_SHIFT | name);
 }
 
 int loop_remove(struct loop *loop, int fd)
 {
+	assert(fd >= 0);
 	return control(loop, EPOLL_CTL_DEL, fd, 0, 0);
 }
 
@@ -95,6 +103,7 @@ int loop_wait(struct loop *loop, uint64_t longest)
 
 void loop_dispatch(struct loop *loop, int count)
 {
+	assert(count >= 0 && count <= LOOP_EVENTS);
 	for (int i = 0; i < count; i++) {
 		uint64_t data = loop->events[i].data.u64;
 		uint8_t kind = (uint8_t)(data >> KIND_SHIFT);

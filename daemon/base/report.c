@@ -6,6 +6,8 @@
  */
 #include "base/report.h"
 
+#include "base/assert.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,6 +90,7 @@ void report_vadd_at(struct report *report, uint64_t place, const char *format, v
 	vsnprintf(report->text + report->len, (size_t)len + 1, format, args);
 	report->len += (size_t)len;
 	report->text[report->len++] = '\n';
+	assert(report->len < report->size);
 	report->text[report->len] = '\0';
 	report->lines[report->n_lines++] =
 		(struct report_line){.place = place, .at = at, .len = report->len - at};
@@ -107,6 +110,7 @@ void report_sort(struct report *report)
 	char *text = report->text ? malloc(report->size) : NULL;
 	size_t len = 0;
 
+	assert(report->len < report->size || !report->text);
 	if (!text)
 		return;
 	qsort(report->lines, report->n_lines, sizeof(*report->lines), compare_lines);
@@ -115,6 +119,7 @@ void report_sort(struct report *report)
 		report->lines[i].at = len;
 		len += report->lines[i].len;
 	}
+	assert(len <= report->len);
 	text[len] = '\0';
 	free(report->text);
 	report->text = text;
@@ -122,6 +127,7 @@ void report_sort(struct report *report)
 
 void report_cut(struct report *report, size_t len, unsigned count)
 {
+	assert(!report->text || report->len < report->size);
 	if (len < report->len) {
 		report->len = len;
 		report->text[len] = '\0';

@@ -5,12 +5,14 @@
  */
 #include "base/timer.h"
 
-#include <assert.h>
+#include "base/assert.h"
+
 #include <errno.h>
 #include <sys/mman.h>
 
 int timers_init(struct timers *timers, uint32_t size)
 {
+	assert(size > 0);
 	/* Mapped, not malloc'ed: pages of places that are never reached cost nothing. */
 	void *heap = mmap(NULL, (size + 1ull) * sizeof *timers->heap, PROT_READ | PROT_WRITE,
 			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -30,6 +32,7 @@ void timers_done(struct timers *timers)
 
 static void place(struct timers *timers, struct timer *timer, uint32_t position)
 {
+	assert(position > 0 && position <= timers->count);
 	timers->heap[position] = timer;
 	timer->position = position;
 }
@@ -59,6 +62,9 @@ void timer_set(struct timers *timers, struct timer *timer, uint64_t at)
 {
 	uint64_t was = timer->at;
 
+	assert(timer->fire);
+	assert(timer->position <= timers->count);
+	assert(!timer->position || timers->heap[timer->position] == timer);
 	timer->at = at;
 	if (!timer->position) {
 		assert(timers->count < timers->size);
@@ -77,6 +83,7 @@ void timer_clear(struct timers *timers, struct timer *timer)
 
 	if (!position)
 		return;
+	assert(position <= timers->count && timers->heap[position] == timer);
 	timer->position = 0;
 	last = timers->heap[timers->count--];
 	if (last == timer)
@@ -97,6 +104,7 @@ void timers_fire(struct timers *timers, uint64_t now, unsigned most)
 	while (most-- && timers->count && timers->heap[1]->at <= now) {
 		struct timer *timer = timers->heap[1];
 
+		assert(timer->at <= now && timer->position == 1);
 		timer_clear(timers, timer);
 		timer->fire(timer);
 	}

@@ -5,6 +5,7 @@
  */
 #include "dispatch/session_end.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "dispatch/chain.h"
@@ -26,6 +27,7 @@
 #include "session/direction.h"
 #include "session/first_message.h"
 #include "session/session.h"
+#include "session/session_check.h"
 #include "session/thread.h"
 
 #include <errno.h>
@@ -42,6 +44,7 @@ static struct ledger_route *route_record(const struct session *session)
 {
 	uint32_t slot = session->generation->route_slots[session_record(session)->route];
 
+	assert(slot < LEDGER_ROUTES_MAX);
 	return &session->thread->worker->ledger->routes[slot];
 }
 
@@ -50,6 +53,7 @@ static void account(struct session *session, enum session_end why)
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
+	assert(why >= END_DONE && why <= END_EVICTED);
 	ledger_count(&counter->ended, 1);
 	ledger_count(&counter->bytes[0], record->direction[0].bytes);
 	ledger_count(&counter->bytes[1], record->direction[1].bytes);
@@ -129,6 +133,7 @@ static void let_go_of_listener(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
+	assert(record->listener < LEDGER_LISTENERS_MAX);
 	if (record->front != FRONT_FED)
 		return;
 	if (session_row(session, 0)->capabilities & SPLICED_FEED) {
@@ -147,7 +152,10 @@ static void finish(struct session *session)
 {
 	struct ledger_route *route = route_record(session);
 
+	assert(session_record(session)->state >= SESSION_ENDING);
+	assert_costly(route->active > 0 && session->thread->record->sessions > 0);
 	timer_clear(&session->thread->loop.timers, &session->timer);
+	assert(!timer_is_set(&session->timer));
 	let_go_of_listener(session);
 	mover_discard(session);
 	close_pipes(session);
@@ -163,6 +171,8 @@ static void finish(struct session *session)
 		first_message_forget(session);
 		memset(session_flow(session), 0, sizeof(struct ledger_flow));
 	}
+	assert(session_record(session)->fd[0] < 0 && session_record(session)->fd[1] < 0);
+	assert(!session->permanent && !session->idle_at && !session->peer_known);
 	share_release(session);
 	listeners_resume(session->thread);
 }
@@ -187,6 +197,7 @@ void session_end_wait(struct session *session)
 {
 	uint64_t now = session->thread->loop.now;
 
+	assert(session_record(session)->state == SESSION_ABORTING);
 	if (now < session_record(session)->deadline && still_carries(session))
 		timer_set(&session->thread->loop.timers, &session->timer,
 			  now + ABORT_POLL_MS * NSEC_PER_MSEC);
@@ -200,6 +211,7 @@ static void pass_fin_before_reset(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
+	assert(record->state == SESSION_ABORTING || record->state == SESSION_ENDING);
 	for (unsigned side = 0; side < 2; side++) {
 		uint32_t flags = record->direction[side].flags;
 
@@ -243,6 +255,8 @@ void session_end(struct session *session, enum session_end why, int error)
 {
 	bool reset;
 
+	assert(thread_is_self(session->thread));
+	assert(why >= END_DONE && why <= END_EVICTED);
 	/* What went wrong then went wrong because of that. */
 	if (callback_state.refused)
 		why = END_POISON;
@@ -268,8 +282,13 @@ void session_end(struct session *session, enum session_end why, int error)
 
 void session_settle(struct session *session)
 {
-	uint32_t state = session_record(session)->state;
+	uint32_t state;
 
-	if (callback_state.refused && (state == SESSION_CONNECTING || state == SESSION_RELAYING))
+	session_check(session);
+	/* First: the slot of one that has ended may be another thread's by now. */
+	if (!callback_state.refused)
+		return;
+	state = session_record(session)->state;
+	if (state == SESSION_CONNECTING || state == SESSION_RELAYING)
 		session_end(session, END_POISON, 0);
 }

@@ -3,6 +3,7 @@
  * that got its turn for nothing does not come back by itself: else it would come back for ever. */
 #include "dispatch/session_ready.h"
 
+#include "base/assert.h"
 #include "dispatch/session_end.h"
 #include "dispatch/session_serve.h"
 #include "dispatch/share.h"
@@ -10,8 +11,6 @@
 #include "session/hand.h"
 #include "session/session.h"
 #include "session/thread.h"
-
-#include <assert.h>
 
 enum { VAIN_MAX = 2 }; /* turns for nothing, in a row */
 
@@ -22,6 +21,7 @@ void session_serve_ready(struct thread *thread)
 	thread->ready_first = thread->ready_last = NULL;
 	for (; session; session = next) {
 		next = session->ready_next;
+		assert(session->queued && session->thread == thread);
 		session->queued = false;
 		if (session_record(session)->state == SESSION_ENDING ||
 		    (session_record(session)->state == SESSION_ABORTING &&

@@ -6,6 +6,7 @@
  */
 #include "dispatch/worker.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -58,8 +59,6 @@ static const struct mover_events mover_events = {
 	.pass_on = datagram_lanes_pass_on,
 };
 
-static _Thread_local struct thread *self;
-
 /* Memory for tables that are large and mostly never touched. */
 static void *map(size_t size)
 {
@@ -75,6 +74,7 @@ static void take_kill(struct thread *thread)
 	struct session *session;
 	struct ledger_session *record;
 
+	assert(thread_is_self(thread));
 	if (!wanted)
 		return;
 	session = session_at(thread, (uint32_t)wanted - 1);
@@ -109,8 +109,8 @@ static void note_crash(int number, siginfo_t *info, void *context)
 	(void)context;
 	if (info->si_code <= 0 && info->si_pid != getpid())
 		crash_record->struck = (uint32_t)number;
-	else if (self)
-		self->record->crashed = (uint32_t)number;
+	else if (thread_self)
+		thread_self->record->crashed = (uint32_t)number;
 	signal(number, SIG_DFL);
 	raise(number);
 }
@@ -118,8 +118,8 @@ static void note_crash(int number, siginfo_t *info, void *context)
 /* A callback that calls exit(3) ends the worker as a signal does. */
 static void note_exit(void)
 {
-	if (self)
-		self->record->crashed = CRASH_EXIT;
+	if (thread_self)
+		thread_self->record->crashed = CRASH_EXIT;
 }
 
 void worker_catch_crashes(struct ledger_keeper *keeper)
@@ -147,6 +147,7 @@ static void adopt_sessions(struct thread *thread)
 	struct worker *worker = thread->worker;
 	struct ledger *ledger = worker->ledger;
 
+	assert(thread->index < worker->n_threads);
 	for (uint32_t slot = 0; slot < ledger_sessions_high(ledger); slot++) {
 		struct ledger_session *record = &ledger->sessions[slot];
 
@@ -163,10 +164,14 @@ static void turn(struct thread *thread)
 	int count = loop_wait(&thread->loop,
 			      thread->ready_first ? 0 : HEARTBEAT_SECONDS * NSEC_PER_SEC);
 
+	assert(!thread->buffers->in_hand && !thread->passes_on);
 	thread_beat(thread);
 	loop_dispatch(&thread->loop, count > 0 ? count : 0);
 	if (thread->ready_first)
 		session_serve_ready(thread);
+	assert(!thread->ready_first == !thread->ready_last);
+	assert(!thread->paused_first == !thread->paused_last);
+	assert(!thread->buffers->in_hand && !thread->passes_on);
 	hand_empty(thread);
 }
 
@@ -176,7 +181,7 @@ static void *thread_run(void *argument)
 	struct worker *worker = thread->worker;
 	char name[16];
 
-	self = thread;
+	thread_self = thread;
 	callback_state.word = &thread->record->callback;
 	snprintf(name, sizeof name,
 		 thread->index == worker->n_threads ? "spliced-clerk" : "spliced-%u",
@@ -218,6 +223,7 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 	uint32_t share = LARGE_PIPES / worker->n_threads;
 	int r;
 
+	assert(index <= worker->n_threads);
 	thread->worker = worker;
 	thread->index = index;
 	thread->record = &ledger->threads[index];
@@ -263,6 +269,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 {
 	int r;
 
+	assert(ledger->n_threads > 0 && ledger->n_threads < LEDGER_THREADS_MAX);
 	worker->ledger = ledger;
 	worker->generations = generations;
 	worker->families = families;
@@ -290,6 +297,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 
 int worker_start(struct worker *worker)
 {
+	assert(!thread_self);
 	for (uint32_t i = 0; i <= worker->n_threads; i++) {
 		int r = pthread_create(&worker->threads[i].pthread, NULL, thread_run,
 				       &worker->threads[i]);
@@ -302,6 +310,7 @@ int worker_start(struct worker *worker)
 
 void worker_stop(struct worker *worker)
 {
+	assert(!thread_self);
 	atomic_store_explicit(&worker->stop, true, memory_order_release);
 	for (uint32_t i = 0; i <= worker->n_threads; i++)
 		thread_wake(&worker->threads[i]);

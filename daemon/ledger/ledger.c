@@ -6,11 +6,11 @@
  */
 #include "ledger/ledger.h"
 
+#include "base/assert.h"
 #include "config/limit.h"
 #include "ledger/original.h"
 #include "ledger/unit.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -144,6 +144,7 @@ int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd)
 	struct ledger_generation *own = original_generations(ledger);
 	int spare = -1;
 
+	assert(number > 0 && fd >= 0);
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++) {
 		if (own[i].number == number)
 			return 0;
@@ -160,6 +161,7 @@ void ledger_forget_generation(struct ledger *ledger, uint32_t number)
 {
 	struct ledger_generation *own = original_generations(ledger);
 
+	assert(number > 0);
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		if (own[i].number == number)
 			own[i] = ledger->generations[i] = (struct ledger_generation){0};
@@ -178,6 +180,7 @@ int ledger_keep_fd(struct ledger *ledger, int fd)
 {
 	int32_t *own = original_fds(ledger);
 
+	assert(fd >= 0);
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		if (own[i] < 0) {
 			own[i] = ledger->keeper->fds[i] = fd;
@@ -190,6 +193,7 @@ void ledger_forget_fd(struct ledger *ledger, int fd)
 {
 	int32_t *own = original_fds(ledger);
 
+	assert(fd >= 0);
 	for (int i = 0; i < LEDGER_KEEPER_FDS; i++)
 		if (own[i] == fd)
 			own[i] = ledger->keeper->fds[i] = -1;

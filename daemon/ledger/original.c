@@ -6,11 +6,11 @@
  */
 #include "ledger/original.h"
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "base/sparse.h"
 #include "ledger/ledger.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -304,6 +304,7 @@ struct ledger_generation *original_generations(struct ledger *ledger)
 /* How far a table is in use, at least. */
 static void note_mark(uint32_t *high, _Atomic uint32_t *mark, uint32_t index)
 {
+	assert(index < LEDGER_TARGETS_MAX);
 	if (*high <= index)
 		*mark = *high = index + 1;
 }
@@ -313,6 +314,7 @@ void original_note_listener(struct ledger *ledger, const struct ledger_listener 
 	struct original *original = ledger->original;
 	uint32_t index = (uint32_t)(record - ledger->listeners);
 
+	assert(index < LEDGER_LISTENERS_MAX);
 	if (!original)
 		return;
 	note_listener(&original->listeners[index], record);
@@ -323,6 +325,7 @@ void original_note_route(struct ledger *ledger, uint32_t slot)
 {
 	struct original *original = ledger->original;
 
+	assert(slot < LEDGER_ROUTES_MAX);
 	if (!original)
 		return;
 	note_route(&original->routes[slot], &ledger->routes[slot]);
@@ -333,6 +336,7 @@ void original_note_target(struct ledger *ledger, uint32_t slot)
 {
 	struct original *original = ledger->original;
 
+	assert(slot < LEDGER_TARGETS_MAX);
 	if (!original)
 		return;
 	note_target(&original->targets[slot], &ledger->targets[slot]);

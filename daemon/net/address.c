@@ -5,10 +5,10 @@
  */
 #include "net/address.h"
 
+#include "base/assert.h"
 #include "net/callback.h"
 #include "net/family.h"
 
-#include <assert.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -55,6 +55,7 @@ bool address_is_same(const struct address *a, const struct address *b)
 
 bool address_equal(const struct address *a, const struct address *b)
 {
+	assert(a->len <= sizeof a->storage && b->len <= sizeof b->storage);
 	return a->len == b->len && !memcmp(&a->storage, &b->storage, a->len);
 }
 
@@ -63,6 +64,7 @@ const char *address_describe(const struct family *family, const struct spliced_r
 {
 	const struct sockaddr *bytes = address_sockaddr_const(address);
 
+	assert(size > 0 && address->len <= sizeof address->storage);
 	if (!address->len ||
 	    CALLBACK(family, describe,
 		     family->plugin.describe(row, bytes, address->len, text, size)) < 0)

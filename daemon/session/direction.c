@@ -3,6 +3,7 @@
  * closed or lent to another. */
 #include "session/direction.h"
 
+#include "base/assert.h"
 #include "ledger/generation.h"
 #include "net/socket.h"
 #include "session/session.h"
@@ -17,6 +18,9 @@ void direction_give_pipe_back(struct session *session, unsigned d)
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd = direction->pipe;
 
+	assert(d < 2);
+	assert(fd >= 0);
+	assert(!session->direction[d].fill);
 	direction->pipe = -1;
 	pipe_return(&session->thread->pipes, fd, session->direction[d].pipe_size);
 }
@@ -26,6 +30,8 @@ void direction_discard_pipe(struct session *session, unsigned d)
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd = direction->pipe;
 
+	assert(d < 2);
+	assert(fd >= 0 || !session->direction[d].fill);
 	tally_lose_held(session, d);
 	direction->pipe = -1;
 	session->direction[d].fill = 0;
@@ -38,6 +44,8 @@ bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_leas
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int fd;
 
+	assert(d < 2);
+	assert(at_least <= PIPE_LARGE_BYTES);
 	if (direction->pipe >= 0)
 		return true;
 	fd = session->direction[d].proof && !at_least
@@ -50,12 +58,18 @@ bool direction_borrow_pipe(struct session *session, unsigned d, uint32_t at_leas
 				PAUSE_PIPES);
 		return false;
 	}
+	assert(!session->direction[d].fill);
+	assert_costly(fd != session_record(session)->direction[!d].pipe &&
+		      fd != session_record(session)->stage[0] &&
+		      fd != session_record(session)->stage[1]);
 	direction->pipe = fd;
 	return true;
 }
 
 void direction_note_reset(struct session *session, unsigned side, int error)
 {
+	assert(side < 2);
+	assert(error >= 0);
 	session_record(session)->direction[side].flags |=
 		DIRECTION_RESET | (error == EPIPE ? DIRECTION_FIN_FIRST : 0);
 	session->side[side].readable = session->moved = true;
@@ -66,6 +80,8 @@ void direction_note_end(struct session *session, unsigned side)
 {
 	uint32_t *flags = &session_record(session)->direction[side].flags;
 
+	assert(side < 2);
+	assert(thread_is_self(session->thread));
 	if (session->side[side].lost && !(*flags & DIRECTION_RESET))
 		direction_note_reset(session, side,
 				     -socket_take_error(session_record(session)->fd[side]));

@@ -2,6 +2,7 @@
 /* Endpoints: from config values to the arguments of room net. Keeps nothing. */
 #include "session/endpoint_socket.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "net/address.h"
 #include "net/netns.h"
@@ -86,6 +87,7 @@ void endpoint_socket_set_accepted(const struct config_endpoint *endpoint, unsign
 {
 	struct socket_options common = endpoint_socket_options(endpoint);
 
+	assert(leg < endpoint->n_legs && fd >= 0);
 	socket_set_accepted(fd, endpoint->legs[leg].row, &common);
 }
 
@@ -93,6 +95,7 @@ int endpoint_socket_open(const struct config_endpoint *endpoint, unsigned leg)
 {
 	struct socket_options common = endpoint_socket_options(endpoint);
 
+	assert(leg < endpoint->n_legs);
 	return socket_open(endpoint->legs[leg].family, &endpoint->legs[leg].options, &common);
 }
 
@@ -138,6 +141,7 @@ int endpoint_socket_backlog(const struct config_endpoint *endpoint, unsigned leg
 {
 	const struct family *family = endpoint->legs[leg].family;
 
+	assert(leg < endpoint->n_legs);
 	for (uint32_t i = 0; i < family->plugin.n_options; i++) {
 		const struct spliced_value *value = &endpoint->legs[leg].values[i].value;
 

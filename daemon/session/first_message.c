@@ -7,6 +7,7 @@
  */
 #include "session/first_message.h"
 
+#include "base/assert.h"
 #include "session/session.h"
 #include "session/thread.h"
 
@@ -23,6 +24,7 @@ static struct ledger_kept *place_of(const struct session *session)
 {
 	uint32_t kept = session_flow(session)->kept;
 
+	assert(kept <= LEDGER_KEPT_MAX);
 	return kept ? &session->thread->worker->ledger->firsts[(kept - 1) % LEDGER_KEPT_MAX] : NULL;
 }
 
@@ -54,12 +56,15 @@ void first_message_add(struct session *session, const struct iovec *message)
 	struct ledger *ledger = session->thread->worker->ledger;
 	struct ledger_kept *place = message->iov_len <= LEDGER_KEPT_BYTES ? take(ledger) : NULL;
 
+	assert(!session_flow(session)->kept);
+	assert(thread_is_self(session->thread));
 	if (!place) {
 		ledger_count(&session_counter(session)->unkept, 1);
 		return;
 	}
 	place->len = (uint32_t)message->iov_len;
 	memcpy(place->bytes, message->iov_base, message->iov_len);
+	assert(place->owner == KEPT_BUSY);
 	atomic_store_explicit(&place->owner, name_of(session), memory_order_release);
 	session_flow(session)->kept = (uint32_t)(place - ledger->firsts) + 1;
 }

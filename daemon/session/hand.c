@@ -5,6 +5,7 @@
  */
 #include "session/hand.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
@@ -49,6 +50,7 @@ static void take(const struct thread *thread, enum ledger_hand hand, uint32_t in
 {
 	const uint32_t *barred = thread->worker->barred;
 
+	assert(thread_is_self(thread));
 	thread_beat(thread);
 	ledger_hold(thread->record, hand, index);
 	/* An event may come late, for a slot that is another thread's by now. */
@@ -72,11 +74,13 @@ void hand_listener(const struct thread *thread, uint32_t index)
 			? generation_find(thread->worker->generations, record->generation)
 			: NULL;
 
+	assert(index < LEDGER_LISTENERS_MAX);
 	take(thread, HAND_LISTENER, index, generation, record->route);
 }
 
 void hand_route(const struct thread *thread, uint32_t slot)
 {
+	assert(slot < LEDGER_ROUTES_MAX);
 	take(thread, HAND_ROUTE, slot, NULL, 0);
 	callback_state.barred = thread->worker->barred ? thread->worker->barred[slot] : 0;
 }

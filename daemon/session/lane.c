@@ -3,6 +3,7 @@
  * too. */
 #include "session/lane.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "session/session.h"
 
@@ -29,6 +30,7 @@ uint32_t lane_member(const struct session *session)
 {
 	uint32_t member;
 
+	assert(lane_is(session) && session->route->n_targets > 0);
 	memcpy(&member, session_flow(session)->reply, sizeof member);
 	return member % session->route->n_targets;
 }

@@ -8,6 +8,7 @@
  */
 #include "session/lease.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "session/buffers.h"
 #include "session/hand.h"
@@ -46,11 +47,14 @@ static void move(struct session *session, unsigned d)
 		       bytes = session->direction[d].fill;
 	int old = direction->pipe, small = copy(pipes, old, bytes, 0, &size);
 
+	assert(old >= 0 && old_size >= PIPE_LARGE_BYTES && bytes);
 	for (uint32_t at_least = 2 * PIPE_SMALL_BYTES; small < 0 && at_least < PIPE_LARGE_BYTES;
 	     at_least *= 2)
 		small = copy(pipes, old, bytes, at_least, &size);
 	if (small < 0)
 		return;
+	assert_costly(assert_bytes_in(small) == (int)bytes);
+	assert(small != old);
 	direction->pipe = small;
 	session->direction[d].pipe_size = size;
 	session->direction[d].proof = LEASE_PROOF;
@@ -68,6 +72,7 @@ static bool look(struct thread *thread, struct lease *lease)
 	unsigned d = lease->direction;
 	uint64_t bytes;
 
+	assert(d < 2);
 	if (session->thread != thread || !session->direction[d].leased)
 		return false;
 	bytes = session_record(session)->direction[d].bytes;
@@ -100,6 +105,7 @@ static void fire(struct timer *timer)
 	struct leases *leases = (struct leases *)((char *)timer - offsetof(struct leases, timer));
 	uint32_t kept = 0;
 
+	assert(leases->count <= LEASES_MAX);
 	for (uint32_t i = 0; i < leases->count; i++)
 		if (look(leases->thread, &leases->leases[i]))
 			leases->leases[kept++] = leases->leases[i];
@@ -117,9 +123,11 @@ void lease_note(struct session *session, unsigned d)
 {
 	struct leases *leases = &session->thread->leases;
 
+	assert(d < 2);
 	if (session->direction[d].leased || !is_large(session, d) || !session->direction[d].fill ||
 	    leases->count == LEASES_MAX)
 		return;
+	assert(leases->count < LEASES_MAX);
 	session->direction[d].leased = true;
 	leases->leases[leases->count++] = (struct lease){
 		session_slot(session), d, session_record(session)->direction[d].bytes};

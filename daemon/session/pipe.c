@@ -6,6 +6,7 @@
  */
 #include "session/pipe.h"
 
+#include "base/assert.h"
 #include "net/fault.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@ void pipes_done(struct pipes *pipes)
 
 static void tell(struct pipes *pipes)
 {
+	assert(pipes->n_large <= PIPES_LARGE_MAX && pipes->n_spare <= PIPES_SPARE_MAX);
 	atomic_store_explicit(&pipes->pooled, pipes->n_large + pipes->n_spare,
 			      memory_order_relaxed);
 }
@@ -64,6 +66,7 @@ static uint32_t grow(struct pipes *pipes, int fd)
 {
 	int size;
 
+	assert(pipes->large_most <= PIPES_LARGE_MAX && pipes->large_wanted <= PIPES_LARGE_MAX);
 	if (pipes->large_made < pipes->large_most) {
 		size = fcntl(fd, F_SETPIPE_SZ, PIPE_LARGE_BYTES);
 		if (size >= PIPE_LARGE_BYTES) {
@@ -81,6 +84,7 @@ static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
 {
 	int r;
 
+	assert(at_least <= PIPE_LARGE_BYTES);
 	if (fd < 0 || *size >= at_least)
 		return fd;
 	r = fcntl(fd, F_SETPIPE_SZ, at_least);
@@ -92,6 +96,18 @@ static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
 	*size = (uint32_t)r;
 	pipes->large_made += r >= PIPE_LARGE_BYTES;
 	return fd;
+}
+
+/* A pipe that is lent is in no pool, or it would be lent twice. */
+static inline bool pipe_is_pooled(const struct pipes *pipes, int fd)
+{
+	for (uint32_t i = 0; i < pipes->n_large; i++)
+		if (pipes->large[i] == fd)
+			return true;
+	for (uint32_t i = 0; i < pipes->n_spare; i++)
+		if (pipes->spare[i] == fd)
+			return true;
+	return false;
 }
 
 /* The kernel grants large pipes by user: what was refused while others held them may be had
@@ -127,6 +143,9 @@ int pipe_lend(struct pipes *pipes, uint32_t at_least, uint32_t *size)
 	int fd = lend_any(pipes, size);
 
 	tell(pipes);
+	assert(fd < 0 || *size >= PIPE_SLOT_BYTES);
+	assert_costly(fd < 0 || assert_bytes_in(fd) == 0);
+	assert_costly(fd < 0 || !pipe_is_pooled(pipes, fd));
 	return fit(pipes, fd, at_least, size);
 }
 
@@ -142,6 +161,9 @@ int pipe_lend_small(struct pipes *pipes, uint32_t at_least, uint32_t *size)
 
 void pipe_return(struct pipes *pipes, int fd, uint32_t size)
 {
+	assert(fd >= 0 && size);
+	assert_costly(assert_bytes_in(fd) == 0);
+	assert_costly(!pipe_is_pooled(pipes, fd));
 	if (size >= PIPE_LARGE_BYTES && pipes->n_large < PIPES_LARGE_MAX)
 		pipes->large[pipes->n_large++] = fd;
 	else if (size < PIPE_LARGE_BYTES && pipes->n_spare < PIPES_SPARE_MAX)
@@ -153,6 +175,9 @@ void pipe_return(struct pipes *pipes, int fd, uint32_t size)
 
 void pipe_discard(struct pipes *pipes, int fd, uint32_t size)
 {
+	assert(fd >= 0);
+	assert_costly(assert_is_open(fd));
+	assert_costly(!pipe_is_pooled(pipes, fd));
 	if (size >= PIPE_LARGE_BYTES && pipes->large_made)
 		pipes->large_made--;
 	close(fd);
@@ -164,6 +189,7 @@ ssize_t pipe_look(struct pipes *pipes, int fd, uint32_t size, uint8_t *bytes, si
 	int copy = pipe_lend(pipes, size, &copy_size);
 	ssize_t n, len;
 
+	assert(fd >= 0);
 	if (copy < 0)
 		return -EMFILE;
 	n = tee(fd, copy, at_most, SPLICE_F_NONBLOCK);

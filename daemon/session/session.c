@@ -6,6 +6,7 @@
  */
 #include "session/session.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "ledger/closing.h"
 #include "ledger/generation.h"
@@ -13,24 +14,29 @@
 #include "net/socket.h"
 #include "session/thread.h"
 
-#include <assert.h>
 #include <string.h>
 
 struct session *session_at(const struct thread *thread, uint32_t slot)
 {
+	assert(slot < thread->worker->ledger->n_sessions);
 	return &thread->worker->sessions[slot];
 }
 
 /* A session knows its thread, and so its place in the worker's table. */
 uint32_t session_slot(const struct session *session)
 {
-	return (uint32_t)(session - session->thread->worker->sessions);
+	ptrdiff_t slot = session - session->thread->worker->sessions;
+
+	assert(slot >= 0 && slot < (ptrdiff_t)session->thread->worker->ledger->n_sessions);
+	return (uint32_t)slot;
 }
 
 const struct config_endpoint *session_endpoint(const struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
 
+	assert(side < 2);
+	assert_costly(!side || record->target < session->route->n_targets);
 	if (side)
 		return &session->route->targets[record->target];
 	return record->front == FRONT_DIALED ? &session->route->dial[record->endpoint]
@@ -41,6 +47,8 @@ const struct config_leg *session_leg(const struct session *session, unsigned sid
 {
 	const struct ledger_session *record = session_record(session);
 
+	assert_costly((side ? record->connect_leg : record->leg) <
+		      session_endpoint(session, side)->n_legs);
 	return &session_endpoint(session, side)->legs[side ? record->connect_leg : record->leg];
 }
 
@@ -53,6 +61,8 @@ int session_fd(const struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
 
+	assert(side < 2);
+	assert_costly(record->front != FRONT_FED || record->listener < LEDGER_LISTENERS_MAX);
 	if (side == 0 && record->front == FRONT_FED)
 		return session->thread->fronts[record->listener] - 1;
 	return record->fd[side];
@@ -72,6 +82,8 @@ unsigned session_target_slot(const struct session *session)
 				 ? record->target
 				 : session->route->n_targets + record->endpoint;
 
+	assert(place < session->route->n_targets + session->route->n_dial);
+	assert(record->route < session->generation->config->n_routes);
 	return session->generation->target_slots[record->route][place];
 }
 
@@ -87,8 +99,18 @@ bool session_blocks(const struct session *session, unsigned side)
 
 struct ledger_counter *session_counter(const struct session *session)
 {
+	assert_costly(session_record(session)->route < session->generation->config->n_routes);
 	return ledger_counter(session->thread->worker->ledger, session->thread->index,
 			      session->generation->route_slots[session_record(session)->route]);
+}
+
+/* A record that is given back names no descriptor. */
+static inline bool session_has_nothing(const struct ledger_session *record)
+{
+	for (unsigned k = 0; k < 2; k++)
+		if (record->fd[k] >= 0 || record->direction[k].pipe >= 0 || record->stage[k] >= 0)
+			return false;
+	return true;
 }
 
 void session_set_state(struct session *session, enum ledger_session_state state)
@@ -103,16 +125,24 @@ void session_set_state(struct session *session, enum ledger_session_state state)
 	};
 	struct ledger_session *record = session_record(session);
 
+	assert(state < sizeof from && record->state < sizeof from);
 	assert(from[state] & 1 << record->state);
+	assert(thread_is_self(session->thread) && record->thread == session->thread->index);
+	assert(state != SESSION_RELAYING || record->fd[1] >= 0);
+	assert_costly(state != SESSION_FREE || session_has_nothing(record));
 	atomic_store_explicit(&record->state, state, memory_order_release);
 }
 
 void session_attach(struct session *session, struct thread *thread)
 {
+	assert(thread_is_self(thread));
+	assert(!session->queued);
 	memset(session, 0, sizeof *session);
 	session->thread = thread;
 	session->record = &thread->worker->ledger->sessions[session_slot(session)];
 	session->flow = &thread->worker->ledger->flows[session_slot(session)];
+	assert(session->record->thread == thread->index ||
+	       session->record->state == SESSION_CLAIMED);
 }
 
 bool session_is_handed_in(const struct session *session)
@@ -126,6 +156,8 @@ int session_watch(struct session *session, unsigned side)
 	struct thread *thread = session->thread;
 	int fd = session_fd(session, side), r;
 
+	assert(side < 2);
+	assert_costly(fd < 0 || assert_is_open(fd));
 	if (fd < 0 || (side == 0 && session_is_handed_in(session)))
 		return 0;
 	thread->watched = loop_next_serial(thread->watched);
@@ -139,6 +171,7 @@ int session_watch(struct session *session, unsigned side)
 
 void session_remember_peer(struct session *session, const struct address *peer)
 {
+	assert(peer->len <= sizeof peer->storage);
 	session->peer_len = peer->len <= sizeof session->peer ? (uint8_t)peer->len : 0;
 	memcpy(session->peer, &peer->storage, session->peer_len);
 }
@@ -147,6 +180,7 @@ void session_learn_peer(struct session *session, struct address *peer)
 {
 	const struct ledger_flow *flow = session_flow(session);
 
+	assert(flow->peer_len <= LEDGER_PEER_MAX);
 	if (session_record(session)->front == FRONT_FED) {
 		peer->len = flow->peer_len;
 		memcpy(&peer->storage, flow->peer, flow->peer_len);
@@ -160,6 +194,8 @@ void session_queue(struct session *session)
 {
 	struct thread *thread = session->thread;
 
+	assert(thread_is_self(thread));
+	assert(!thread->ready_first == !thread->ready_last);
 	if (session->queued)
 		return;
 	session->queued = true;
@@ -169,6 +205,7 @@ void session_queue(struct session *session)
 	else
 		thread->ready_first = session;
 	thread->ready_last = session;
+	assert(!thread->ready_last->ready_next && thread->ready_first->queued);
 }
 
 /* Under which name a side's socket is closed. A TCP socket that we connected has a port that nobody
@@ -188,6 +225,9 @@ static uint64_t closing_name_at(const struct session *session, unsigned side)
 
 void session_close(struct session *session, unsigned side)
 {
+	assert(side < 2);
+	assert_costly(session_record(session)->fd[side] < 0 ||
+		      assert_is_open(session_record(session)->fd[side]));
 	session->side[side].watch = 0;
 	if (session_record(session)->fd[side] >= 0 && socket_may_drop(session_row(session, side)))
 		ledger_count(&session_counter(session)->kernel,
@@ -201,6 +241,7 @@ void session_renew_socket(const struct session *session, unsigned side)
 	uint64_t capabilities = session_row(session, side)->capabilities;
 	int fd = session_record(session)->fd[side];
 
+	assert(side < 2);
 	if (fd >= 0 && !(capabilities & SPLICED_RESET))
 		socket_clear_abort(fd);
 	if (fd >= 0 && capabilities & SPLICED_TCP_INFO)

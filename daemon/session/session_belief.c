@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* What events said of a session's sockets, what is believed of them until the next, and when it is
  * looked at without one. */
+#include "base/assert.h"
 #include "session/session.h"
 
 #include "base/clock.h"
@@ -16,6 +17,8 @@ enum {
 
 void session_look_again(struct session *session, uint64_t at)
 {
+	assert(session->timer.fire);
+	assert(thread_is_self(session->thread));
 	if (!timer_is_set(&session->timer) || session->timer.at > at)
 		timer_set(&session->thread->loop.timers, &session->timer, at);
 }
@@ -28,11 +31,13 @@ void session_retry(struct session *session)
 
 static unsigned belief_bit(unsigned side, enum session_belief belief)
 {
+	assert(belief == BELIEF_READ || belief == BELIEF_WRITE);
 	return (unsigned)belief << side * BELIEF_SIDE_BITS;
 }
 
 static void believe(struct session *session, unsigned side, enum session_belief belief)
 {
+	assert(side < 2);
 	session->believed |= (uint8_t)belief_bit(side, belief);
 	if (session->doubt)
 		return;
@@ -59,6 +64,7 @@ void session_note_events(struct session *session, unsigned side, uint32_t events
 	bool readable = (events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
 	bool writable = (events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) != 0;
 
+	assert(side < 2);
 	session->side[side].readable |= readable;
 	session->side[side].writable |= writable;
 	session->side[side].urgent |= (events & EPOLLPRI) != 0;
@@ -80,6 +86,7 @@ void session_expect_everything(struct session *session)
  * nothing changes. */
 void session_ask_again(struct session *session)
 {
+	assert(session_record(session)->state == SESSION_RELAYING);
 	for (unsigned side = 0; side < 2; side++)
 		if (session->believed &
 		    (belief_bit(side, BELIEF_READ) | belief_bit(side, BELIEF_WRITE)))

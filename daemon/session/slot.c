@@ -6,6 +6,7 @@
  */
 #include "session/slot.h"
 
+#include "base/assert.h"
 #include "ledger/ledger.h"
 #include "session/session.h"
 #include "session/thread.h"
@@ -16,6 +17,7 @@ static bool claim(struct thread *thread, uint32_t slot)
 {
 	uint32_t free_state = SESSION_FREE;
 
+	assert(slot < thread->worker->ledger->n_sessions);
 	return atomic_compare_exchange_strong(&thread->worker->ledger->sessions[slot].state,
 					      &free_state, SESSION_CLAIMED);
 }
@@ -24,6 +26,7 @@ static void raise_high_mark(struct ledger *ledger, uint32_t slot)
 {
 	uint32_t high = atomic_load(&ledger->keeper->sessions_high);
 
+	assert(slot < ledger->n_sessions);
 	while (high <= slot &&
 	       !atomic_compare_exchange_weak(&ledger->keeper->sessions_high, &high, slot + 1))
 		;
@@ -35,6 +38,7 @@ static int64_t find_slot(struct thread *thread)
 {
 	struct ledger *ledger = thread->worker->ledger;
 
+	assert(thread->n_free <= ledger->n_sessions);
 	while (thread->n_free) {
 		uint32_t slot = thread->free_slots[--thread->n_free];
 		if (claim(thread, slot))
@@ -57,6 +61,7 @@ void slot_init(struct ledger_session *record, uint16_t thread)
 {
 	const size_t from = offsetof(struct ledger_session, serial) + sizeof record->serial;
 
+	assert(record->state == SESSION_CLAIMED || record->state == SESSION_FREE);
 	/* First, for glance_session(). */
 	__atomic_store_n(&record->serial, record->serial + 1, __ATOMIC_RELAXED);
 	atomic_thread_fence(memory_order_release);
@@ -69,6 +74,8 @@ void slot_init(struct ledger_session *record, uint16_t thread)
 
 void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd)
 {
+	assert(record->fd[0] == -1 && record->state <= SESSION_CLAIMED);
+	assert_costly(fd == -1 || assert_is_open(fd));
 	record->generation = listener->generation;
 	record->route = listener->route;
 	record->endpoint = listener->endpoint;
@@ -79,6 +86,7 @@ void slot_accept(struct ledger_session *record, const struct ledger_listener *li
 void slot_feed(struct ledger_session *record, const struct ledger_listener *listener,
 	       uint32_t index)
 {
+	assert(index < LEDGER_LISTENERS_MAX);
 	slot_accept(record, listener, -1);
 	record->front = FRONT_FED;
 	record->listener = index;
@@ -100,6 +108,7 @@ struct session *slot_claim(struct thread *thread)
 	session = session_at(thread, (uint32_t)slot);
 	session_attach(session, thread);
 	slot_init(session_record(session), (uint16_t)thread->index);
+	assert(session_record(session)->state == SESSION_CLAIMED && session_slot(session) == slot);
 	return session;
 full:
 	atomic_fetch_sub(&ledger->keeper->sessions_active, 1);
@@ -111,6 +120,8 @@ void slot_release(struct session *session)
 	struct thread *thread = session->thread;
 	uint32_t slot = session_slot(session);
 
+	assert(!session->queued && !session->share);
+	assert(!timer_is_set(&session->timer));
 	session_set_state(session, SESSION_FREE);
 	atomic_fetch_sub(&thread->worker->ledger->keeper->sessions_active, 1);
 	if (thread->n_free < thread->worker->ledger->n_sessions)
@@ -121,6 +132,8 @@ void slot_note_limit(struct thread *thread, uint32_t route, uint32_t why)
 {
 	struct ledger_route *record = &thread->worker->ledger->routes[route];
 
+	assert(route < LEDGER_ROUTES_MAX);
+	assert(why > PAUSE_NONE && why <= PAUSE_PIPES);
 	atomic_store_explicit(&record->limit, why, memory_order_relaxed);
 	atomic_store_explicit(&record->limit_at, thread->loop.now, memory_order_relaxed);
 }

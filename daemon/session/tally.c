@@ -3,6 +3,7 @@
  * session in its flow's record too. */
 #include "session/tally.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "ledger/generation.h"
 #include "session/session.h"
@@ -12,6 +13,7 @@
 
 void tally_receive(const struct session *session, unsigned s, uint64_t count)
 {
+	assert(s < 2);
 	if (!session->side[s].format)
 		ledger_count(&session_counter(session)->received[s], count);
 }
@@ -39,6 +41,8 @@ void tally_begin(const struct thread *thread, enum ledger_batch batch, uint32_t 
 		ledger_counter(thread->worker->ledger, thread->index, route_slot);
 	struct ledger_thread *record = thread->record;
 
+	assert(d < 2 && count <= LEDGER_BATCH_MAX);
+	assert(record->batch == BATCH_NONE);
 	record->batch_route = route_slot;
 	record->batch_direction = d;
 	record->batch_size = count;
@@ -109,6 +113,8 @@ static void note_way(const struct session *session, unsigned d)
 
 void tally_put(const struct session *session, unsigned d, uint64_t count, size_t bytes)
 {
+	assert(d < 2);
+	assert(session_record(session)->direction[d].pipe >= 0 || !count);
 	note_way(session, d);
 	announce(session, d, HELD_PUT, session_flow(session)->held[d] + (uint32_t)count,
 		 session->direction[d].fill + bytes);
@@ -147,6 +153,7 @@ void tally_let_go(const struct session *session, unsigned d, uint64_t count)
 {
 	_Atomic uint32_t *held = &session_flow(session)->held[d];
 
+	assert(d < 2);
 	count = count < *held ? count : *held;
 	atomic_fetch_sub_explicit(held, (uint32_t)count, memory_order_relaxed);
 	ledger_count(&session_counter(session)->waiting, -count);
@@ -180,6 +187,7 @@ void tally_lose_held(const struct session *session, unsigned d)
 
 void tally_return(const struct session *session, unsigned d)
 {
+	assert(d < 2);
 	ledger_count(&session_counter(session)->returned[d], 1);
 }
 

@@ -91,6 +91,15 @@ static inline struct thread *worker_clerk(struct worker *worker)
 	return &worker->threads[worker->n_threads];
 }
 
+/* The thread that runs here; NULL: none of a worker's. Sessions, pipes and listeners are touched by
+ * their own thread alone. */
+extern _Thread_local struct thread *thread_self;
+
+static inline bool thread_is_self(const struct thread *thread)
+{
+	return !thread_self || thread_self == thread;
+}
+
 /* The heart beats for each turn, for each thing that is taken in hand, and for each message of it,
  * or batch of them: it stands still only while one of these lasts, however many a turn has. */
 static inline void thread_beat(const struct thread *thread)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Room base: timers fire in order, the loop tells what happened, levels have names. */
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/cpus.h"
 #include "base/index.h"
@@ -9,11 +10,13 @@
 #include "base/timer.h"
 #include "suite.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { MANY = 2000 };
@@ -304,6 +307,98 @@ START_TEST(index_hashes_depend_on_what_came_before)
 }
 END_TEST
 
+/* How a child ends that asserts, and what it logs. */
+static int assert_in_child(void (*body)(void), char *said, size_t size)
+{
+	int pipe_fds[2], status;
+	ssize_t n, len = 0;
+	pid_t child;
+
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	child = fork();
+	ck_assert_int_ge(child, 0);
+	if (!child) {
+		dup2(pipe_fds[1], STDERR_FILENO);
+		signal(SIGABRT, SIG_DFL);
+		body();
+		_exit(0);
+	}
+	close(pipe_fds[1]);
+	while ((n = read(pipe_fds[0], said + len, size - 1 - (size_t)len)) > 0)
+		len += n;
+	said[len] = '\0';
+	close(pipe_fds[0]);
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static int assert_looks;
+static bool assert_look(void)
+{
+	assert_looks++;
+	return false;
+}
+
+static void assert_what_holds(void)
+{
+	assert(!assert_looks);
+}
+
+enum { ASSERT_LINE = __LINE__ + 3 };
+static void assert_what_does_not(void)
+{
+	assert(assert_look());
+}
+
+static void assert_costly_what_does_not(void)
+{
+	assert_costly(assert_look());
+	_exit(assert_looks);
+}
+
+static void assert_in_the_loop(void)
+{
+	struct loop loop = {.epoll_fd = -1};
+
+	loop_handle(&loop, LOOP_KINDS, NULL, NULL);
+}
+
+START_TEST(assertions_end_the_process_and_say_where)
+{
+	char said[1024], expected[128];
+	int status = assert_in_child(assert_what_holds, said, sizeof said);
+
+	ck_assert(WIFEXITED(status) && !WEXITSTATUS(status));
+	ck_assert_str_eq(said, "");
+	status = assert_in_child(assert_what_does_not, said, sizeof said);
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGABRT);
+	snprintf(expected, sizeof expected, "test_base.c:%u: assertion failed: assert_look()\n",
+		 (unsigned)ASSERT_LINE);
+	ck_assert_msg(strstr(said, expected) != NULL, "%s", said);
+	status = assert_in_child(assert_in_the_loop, said, sizeof said);
+	ck_assert_int_eq(WTERMSIG(status), SIGABRT);
+	ck_assert_msg(strstr(said, " daemon/base/loop.c:") && strstr(said, "kind < LOOP_KINDS"),
+		      "%s", said);
+}
+END_TEST
+
+START_TEST(costly_assertions_are_for_developers)
+{
+	char said[1024];
+	int status = assert_in_child(assert_costly_what_does_not, said, sizeof said);
+
+#ifdef SPLICED_DEV
+	ck_assert(WIFSIGNALED(status));
+	ck_assert_int_eq(WTERMSIG(status), SIGABRT);
+#else
+	ck_assert(WIFEXITED(status));
+	ck_assert_int_eq(WEXITSTATUS(status), 0); /* not even looked at */
+	ck_assert_str_eq(said, "");
+#endif
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("base");
@@ -320,6 +415,8 @@ int main(void)
 	tcase_add_test(tcase, quotas_of_control_groups);
 	tcase_add_test(tcase, index_finds_what_is_there);
 	tcase_add_test(tcase, index_hashes_depend_on_what_came_before);
+	tcase_add_test(tcase, assertions_end_the_process_and_say_where);
+	tcase_add_test(tcase, costly_assertions_are_for_developers);
 	suite_add_tcase(suite, tcase);
 	return suite_run(suite);
 }
