@@ -6,6 +6,7 @@
  */
 #include "dispatch/access.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "net/callback.h"
 #include "net/identity.h"
@@ -106,6 +107,7 @@ bool access_allowed(const struct config_route *route, const struct family *famil
 	const struct config_rule *ignored = NULL;
 	int allow, deny;
 
+	assert(route->n_deny == 0 || route->deny);
 	*refused_by = NULL;
 	if (!route->has_allow && !route->n_deny)
 		return true;

@@ -3,6 +3,7 @@
  * it. */
 #include "dispatch/datagram.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "dispatch/access.h"
@@ -23,6 +24,7 @@
 #include "session/hand.h"
 #include "session/lane.h"
 #include "session/session.h"
+#include "session/session_check.h"
 #include "session/slot.h"
 #include "session/thread.h"
 
@@ -42,6 +44,7 @@ struct ledger_counter *datagram_counter(const struct datagram_front *front)
 
 void datagram_drop(const struct datagram_front *front, enum drop why, uint64_t count)
 {
+	assert(why <= DATAGRAM_NO_MESSAGE);
 	if (why == DATAGRAM_NO_MESSAGE)
 		ledger_count(&datagram_counter(front)->received[0], -count);
 	else
@@ -53,6 +56,8 @@ void datagram_init(struct datagram_front *front, struct thread *thread, struct l
 {
 	const struct ledger_listener *record = &thread->worker->ledger->listeners[index];
 
+	assert(listener == &thread->listeners[index] && listener->thread == thread);
+	assert(record->route < listener->generation->config->n_routes);
 	*front = (struct datagram_front){.thread = thread, .listener = listener, .index = index};
 	front->route = &listener->generation->config->routes[record->route];
 	front->leg = &front->route->listen[record->endpoint].legs[record->leg];
@@ -77,6 +82,8 @@ static void fill_flow(struct session *session, const struct peer *peer)
 {
 	struct ledger_flow *flow = session_flow(session);
 
+	assert(peer->reply_len <= LEDGER_REPLY_MAX);
+	assert_costly(!flow->peer_len && !flow->flags && !flow->kept);
 	flow->peer_len = (uint8_t)(peer->len <= LEDGER_PEER_MAX ? peer->len : 0);
 	memcpy(flow->peer, peer->address, flow->peer_len);
 	flow->reply_len = (uint8_t)peer->reply_len;
@@ -128,6 +135,7 @@ struct session *datagram_begin(const struct datagram_front *front, const struct 
 	struct ledger_listener *record = &front->thread->worker->ledger->listeners[front->index];
 	struct session *session = claim(front, !chain);
 
+	assert(thread_is_self(front->thread));
 	if (!session)
 		return NULL;
 	session->generation = front->listener->generation;
@@ -201,6 +209,7 @@ struct session *datagram_find(const struct datagram_front *front, struct msghdr 
  * another session. */
 static void retire(struct session *session)
 {
+	assert(session_record(session)->front == FRONT_FED);
 	session_flow(session)->flags |= FLOW_SUPERSEDED;
 	peers_remove(session);
 	session->side[1].readable = true;
@@ -226,6 +235,8 @@ unsigned datagram_hand_in(const struct datagram_front *front, struct session *se
 	unsigned taken, more;
 	int r;
 
+	assert(count <= BUFFERS_BATCH);
+	assert(session->thread == front->thread && thread_is_self(front->thread));
 	session_record(session)->active = front->thread->loop.now;
 	idle_touch(session);
 	r = sink_send(session, 0, messages, count, &taken);
@@ -236,6 +247,8 @@ unsigned datagram_hand_in(const struct datagram_front *front, struct session *se
 		taken += more;
 		act(session, r);
 	}
+	assert(taken <= count);
+	session_check(session);
 	return count - taken;
 }
 
@@ -244,6 +257,7 @@ void datagram_hand_in_run(const struct datagram_front *front, struct session *se
 {
 	unsigned left = count;
 
+	assert(count <= BUFFERS_BATCH);
 	if (session) {
 		left = datagram_hand_in(front, session, front->thread->buffers->messages, count);
 		why = datagram_is_alive(session) &&

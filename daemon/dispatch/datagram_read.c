@@ -5,6 +5,7 @@
  * together. A message that its session cannot take now holds the whole listener back, where its
  * senders can be held back: it says so, and waits to be told.
  */
+#include "base/assert.h"
 #include "dispatch/datagram.h"
 
 #include "base/clock.h"
@@ -78,6 +79,7 @@ static void take_batch(const struct datagram_front *front, int n)
 {
 	struct buffers *buffers = front->thread->buffers;
 
+	assert(n >= 0 && n <= BUFFERS_BATCH);
 	for (int i = 0; i < n; i++) {
 		struct spliced_message message = {.size = sizeof message,
 						  .data = buffers->in_parts[i].iov_base,
@@ -101,6 +103,7 @@ static void hand_in_batch(const struct datagram_front *front, int n)
 	struct buffers *buffers = front->thread->buffers;
 	int first = 0;
 
+	assert(n >= 0 && n <= BUFFERS_BATCH);
 	while (first < n) {
 		enum drop why = DROPPED_NO_SESSION;
 		int next = first;
@@ -115,6 +118,7 @@ static void hand_in_batch(const struct datagram_front *front, int n)
 		for (; next < n && same_peer(&buffers->in[first], &buffers->in[next]); next++)
 			if (buffers->in_parts[next].iov_base)
 				buffers->messages[count++] = buffers->in_parts[next];
+		assert(next > first && count <= (unsigned)(next - first));
 		datagram_hand_in_run(front, session, why, count);
 		first = next;
 	}
@@ -124,6 +128,7 @@ static void hand_in_batch(const struct datagram_front *front, int n)
  * asked about all the time. True: the call may be repeated. */
 static bool read_failed(const struct datagram_front *front, int error)
 {
+	assert(error > 0);
 	switch (fault_of(error)) {
 	case FAULT_BLOCKED:
 		return false;
@@ -148,6 +153,7 @@ static bool receive_batch(const struct datagram_front *front)
 	struct buffers *buffers = front->thread->buffers;
 	int n;
 
+	assert(buffers->in_hand);
 	tally_begin(front->thread, BATCH_TAKEN, front->route_slot, 0, BUFFERS_BATCH);
 	n = receive_messages(buffers, front->listener->fd, front->leg->row,
 			     BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
@@ -170,6 +176,7 @@ static bool overflow(const struct datagram_front *front, enum drop why)
 {
 	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != DATAGRAM_NO_MESSAGE;
 
+	assert(why <= DATAGRAM_NO_MESSAGE);
 	if (datagram_holds_back(front) && waits) {
 		listener_hold_back(front->listener,
 				   front->thread->loop.now + DATAGRAM_WAIT_MS * NSEC_PER_MSEC);
@@ -226,6 +233,7 @@ static bool receive_peeked(const struct datagram_front *front)
 	enum drop why = DROPPED_NO_SESSION;
 	int r;
 
+	assert(buffers->in_hand);
 	if (front->listener->owed)
 		return consume(front);
 	r = receive_messages(buffers, front->listener->fd, front->leg->row, BUFFERS_MESSAGE_MAX, 1,
@@ -255,6 +263,7 @@ bool datagram_receive(struct thread *thread, struct listener *listener, uint32_t
 	struct datagram_front front;
 	bool batches, more = true;
 
+	assert(!thread->buffers->in_hand && thread_is_self(thread));
 	datagram_init(&front, thread, listener, index);
 	batches = !datagram_is_reliable(&front) && (front.route->overflow == OVERFLOW_AUTO ||
 						    front.route->overflow == OVERFLOW_DROP_NEW);

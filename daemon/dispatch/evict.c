@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/evict.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -32,6 +33,7 @@ static void ask_another(struct thread *thread, uint32_t route)
 	struct thread *other;
 	uint32_t nothing = 0;
 
+	assert(thread->idle_turn < worker->n_threads && route < LEDGER_ROUTES_MAX);
 	if (worker->n_threads == 1)
 		return;
 	thread->dispatch->idle_turn = (thread->dispatch->idle_turn + 1) % worker->n_threads;
@@ -46,8 +48,10 @@ static bool evict(struct thread *thread, uint32_t route, uint64_t at_least)
 {
 	struct session *session = idle_oldest(thread, route);
 
+	assert(route < LEDGER_ROUTES_MAX);
 	if (!session || session_record(session)->active + at_least > thread->loop.now)
 		return false;
+	assert(session->thread == thread && session_record(session)->front == FRONT_FED);
 	ledger_count(&session_counter(session)->evicted, 1);
 	tell(session);
 	session_end(session, END_EVICTED, 0);
@@ -56,6 +60,7 @@ static bool evict(struct thread *thread, uint32_t route, uint64_t at_least)
 
 bool evict_oldest(struct thread *thread, uint32_t route, uint64_t at_least)
 {
+	assert(thread_is_self(thread));
 	if (evict(thread, route, at_least))
 		return true;
 	if (!thread->dispatch->idle[route].first)
@@ -67,6 +72,7 @@ void evict_for_others(struct thread *thread)
 {
 	uint32_t wanted = atomic_exchange(&thread->dispatch->idle_wanted, 0);
 
+	assert(wanted <= LEDGER_ROUTES_MAX);
 	/* What moved only now is not ended for a peer that another thread has. */
 	if (wanted)
 		evict(thread, wanted - 1, IDLE_GRAIN_MS * NSEC_PER_MSEC);

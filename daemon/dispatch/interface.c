@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/interface.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/report.h"
@@ -44,6 +45,7 @@ static void replace(struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
 
+	assert(side < 2);
 	if (!side && record->front == FRONT_FED) {
 		atomic_store(&session->thread->worker->ledger->listeners[record->listener].useless,
 			     1);
@@ -60,6 +62,7 @@ int interface_check_side(struct session *session, unsigned side)
 	uint64_t lost = 0;
 	int r;
 
+	assert(side < 2);
 	if (!wants_looks(session, side))
 		return 0;
 	config_hear(session->generation->config, session->route, session_endpoint(session, side),

@@ -4,6 +4,7 @@
  */
 #include "dispatch/listener.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -16,12 +17,16 @@
 
 struct ledger_listener *listener_record(const struct thread *thread, uint32_t index)
 {
+	assert(index < LEDGER_LISTENERS_MAX);
 	return &thread->worker->ledger->listeners[index];
 }
 
 uint32_t listener_index(const struct listener *listener)
 {
-	return (uint32_t)(listener - listener->thread->dispatch->listeners);
+	ptrdiff_t index = listener - listener->thread->dispatch->listeners;
+
+	assert(index >= 0 && index < LEDGER_LISTENERS_MAX);
+	return (uint32_t)index;
 }
 
 const struct config_leg *listener_leg(const struct listener *listener)
@@ -29,6 +34,7 @@ const struct config_leg *listener_leg(const struct listener *listener)
 	const struct ledger_listener *record =
 		listener_record(listener->thread, listener_index(listener));
 
+	assert(record->route < listener->generation->config->n_routes);
 	return &listener->generation->config->routes[record->route]
 			.listen[record->endpoint]
 			.legs[record->leg];
@@ -37,12 +43,14 @@ const struct config_leg *listener_leg(const struct listener *listener)
 const struct config_route *listener_route(const struct thread *thread, uint32_t index,
 					  const struct generation *generation)
 {
+	assert(listener_record(thread, index)->route < generation->config->n_routes);
 	return &generation->config->routes[listener_record(thread, index)->route];
 }
 
 uint32_t listener_route_slot(const struct thread *thread, uint32_t index,
 			     const struct generation *generation)
 {
+	assert(listener_record(thread, index)->route < generation->config->n_routes);
 	return generation->route_slots[listener_record(thread, index)->route];
 }
 
@@ -88,6 +96,7 @@ int listener_watch(struct listener *listener)
 	int r = loop_add(&listener->thread->loop, listener->fd, interest(listener), KIND_LISTENER,
 			 listener_index(listener));
 
+	assert(listener->thread && listener->fd >= 0);
 	return r == -EEXIST ? 0 : r; /* what could not be removed when it paused */
 }
 
@@ -102,6 +111,7 @@ static void wait_for_session(struct listener *listener)
 {
 	struct thread *thread = listener->thread;
 
+	assert(!thread->paused_first == !thread->paused_last);
 	if (listener->on_paused_list)
 		return;
 	listener->on_paused_list = true;
@@ -140,6 +150,8 @@ void listener_pause(struct listener *listener, uint32_t why, uint64_t ms)
 {
 	struct thread *thread = listener->thread;
 
+	assert(why > PAUSE_NONE && why <= PAUSE_PIPES);
+	assert(thread_is_self(thread));
 	if (!listener->paused) {
 		loop_remove(&thread->loop, listener->fd);
 		if (atomic_exchange(&listener_record(thread, listener_index(listener))->paused,
@@ -169,7 +181,9 @@ void listeners_resume(struct thread *thread)
 {
 	struct listener *listener;
 
+	assert(thread_is_self(thread));
 	for (int i = 0; i < LISTENER_RESUMED && (listener = thread->dispatch->paused_first);) {
+		assert(listener->on_paused_list);
 		thread->dispatch->paused_first = listener->paused_next;
 		if (!thread->dispatch->paused_first)
 			thread->dispatch->paused_last = NULL;
@@ -184,6 +198,8 @@ void listeners_resume(struct thread *thread)
 
 void listener_adopt_session(struct thread *thread, uint32_t index, int more)
 {
+	assert(index < LEDGER_LISTENERS_MAX);
+	assert(more == 1 || (more == -1 && thread->dispatch->listeners[index].sessions > 0));
 	thread->dispatch->listeners[index].sessions += (uint32_t)more;
 }
 
@@ -191,6 +207,7 @@ void listener_hold_back(struct listener *listener, uint64_t until)
 {
 	struct loop *loop = &listener->thread->loop;
 
+	assert(listener->is_datagram && listener->thread);
 	if (!listener->held_back)
 		listener->held_back = loop_change(loop, listener->fd, 0, KIND_LISTENER,
 						  listener_index(listener)) == 0;

@@ -5,6 +5,7 @@
  * taken (in the table, and within limit.sessions) before accept(2), so that a limit is never
  * overstepped and a client that there is no room for waits in the kernel's queue.
  */
+#include "base/assert.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/listener.h"
 
@@ -56,6 +57,7 @@ static void turn_away(struct thread *thread, uint32_t index, struct session *ses
 	uint32_t slot =
 		listener_route_slot(thread, index, thread->dispatch->listeners[index].generation);
 
+	assert(fd >= 0 && why < REFUSED_REASONS);
 	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->refused[why], 1);
 	if (session)
 		share_abandon(session, slot);
@@ -90,6 +92,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 	const struct config_rule *rule;
 	struct chain chain;
 
+	assert(fd >= 0 && record->route < session->generation->config->n_routes);
 	if (access_allowed(route, leg->family, fd, peer, &rule)) {
 		if (is_loop(thread, index, session, fd, peer, &chain)) {
 			turn_away(thread, index, session, fd, REFUSED_LOOP);
@@ -188,6 +191,7 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 	bool accepted = false;
 	int r = 0;
 
+	assert(!listener->is_datagram && listener->fd >= 0);
 	hand_listener(thread, index);
 	for (int i = 0; !r && i < LISTENER_BATCH; i++)
 		r = accept_one(thread, listener, index, &accepted);
@@ -199,6 +203,7 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 /* True: there may be more. */
 static bool receive(struct thread *thread, struct listener *listener, uint32_t index)
 {
+	assert(listener->is_datagram && listener->fd >= 0);
 	hand_listener(thread, index);
 	if (listener_record(thread, index)->skip) {
 		datagram_skip(thread, listener, index);
@@ -214,6 +219,7 @@ void listener_handle(void *context, uint64_t name, uint32_t events)
 	struct listener *listener = &thread->dispatch->listeners[index];
 	int r;
 
+	assert(thread_is_self(thread) && index < LEDGER_LISTENERS_MAX);
 	(void)events;
 	if (!listener->thread || listener->paused)
 		return;
@@ -255,6 +261,7 @@ static void count_drops(const struct listener *listener, struct ledger_listener 
 	const struct thread *thread = listener->thread;
 	uint32_t slot = listener->generation->route_slots[record->route];
 
+	assert(fd >= 0);
 	if (!socket_may_drop(listener_leg(listener)->row))
 		return;
 	ledger_count(&ledger_counter(thread->worker->ledger, thread->index, slot)->kernel,
@@ -268,6 +275,7 @@ static void note_drops(const struct listener *listener, struct ledger_listener *
 	const struct config_endpoint *endpoint =
 		&listener->generation->config->routes[record->route].listen[record->endpoint];
 
+	assert(fd >= 0);
 	if (!record->drops_known && endpoint->values[ENDPOINT_FD].value.text &&
 	    socket_may_drop(listener_leg(listener)->row))
 		record->drops_before = socket_drops(fd);
@@ -282,6 +290,8 @@ static void leave(struct thread *thread, struct listener *listener, uint32_t ind
 	uint32_t place = record->n_fds == 1 ? 0 : thread->index;
 	int fd = listener->fd;
 
+	assert(fd >= 0 && record->state == LISTENER_LEAVING);
+	assert(place < ledger_sockets(record) && record->fds[place] == fd);
 	timer_clear(&thread->loop.timers, &listener->timer);
 	loop_remove(&thread->loop, fd);
 	count_drops(listener, record, fd);
@@ -315,6 +325,7 @@ static void leave_datagrams(struct thread *thread, struct listener *listener, ui
 		   !listener->held_back;
 	uint64_t wait = (old ? LEAVE_OLD_POLL_MS : LEAVE_POLL_MS) * NSEC_PER_MSEC;
 
+	assert(listener->is_datagram);
 	if (old && !more && !listener->sessions)
 		leave(thread, listener, index);
 	else
@@ -330,6 +341,7 @@ static void listener_timer(struct timer *timer)
 	uint32_t index = listener_index(listener);
 	uint32_t since = listener_record(thread, index)->leaving_since;
 
+	assert(thread && !timer_is_set(timer));
 	if (listener->held_back)
 		listener_go_on(thread, index);
 	else if (listener_record(thread, index)->state != LISTENER_LEAVING)
@@ -354,6 +366,16 @@ static void listener_timer(struct timer *timer)
 			  thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
 }
 
+/* Where reloads follow each other quickly, no worker lives long enough to wait. */
+static void leave_soon(struct listener *listener, const struct ledger_listener *record)
+{
+	struct loop *loop = &listener->thread->loop;
+	bool old = loop->now / NSEC_PER_SEC > record->leaving_since + LEAVE_EMPTY_SECONDS;
+
+	timer_set(&loop->timers, &listener->timer,
+		  old ? loop->now : loop->now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
 static void adopt(struct thread *thread, uint32_t index)
 {
 	struct ledger_listener *record = listener_record(thread, index);
@@ -366,9 +388,11 @@ static void adopt(struct thread *thread, uint32_t index)
 	const struct spliced_row *row;
 	uint64_t capabilities;
 
+	assert(!listener->thread);
 	if ((record->state != LISTENER_OPEN && record->state != LISTENER_LEAVING) || fd < 0 ||
 	    record->let_go[place])
 		return;
+	assert(generation && record->route < generation->config->n_routes);
 	row = generation->config->routes[record->route]
 		      .listen[record->endpoint]
 		      .legs[record->leg]
@@ -396,13 +420,8 @@ static void adopt(struct thread *thread, uint32_t index)
 		listener->paused = PAUSE_DEATHS;
 	else if (!(capabilities & SPLICED_FEED) && listener_watch(listener) < 0)
 		listener_pause(listener, PAUSE_MEMORY, LISTENER_PAUSE_MS);
-	/* Where reloads follow each other quickly, no worker lives long enough to wait. */
 	if (record->state == LISTENER_LEAVING)
-		timer_set(&thread->loop.timers, &listener->timer,
-			  thread->loop.now / NSEC_PER_SEC >
-					  record->leaving_since + LEAVE_EMPTY_SECONDS
-				  ? thread->loop.now
-				  : thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+		leave_soon(listener, record);
 }
 
 void listeners_adopt(struct thread *thread)

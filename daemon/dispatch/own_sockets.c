@@ -6,6 +6,8 @@
  */
 #include "dispatch/own_sockets.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -15,6 +17,7 @@ int own_sockets_init(struct own_sockets *table, uint32_t sessions)
 {
 	uint32_t sets = SETS_MIN;
 
+	assert((sets & (sets - 1)) == 0);
 	while (sets < SETS_MAX && sets * WAYS < sessions)
 		sets *= 2;
 	*table = (struct own_sockets){.sets_mask = sets - 1};
@@ -35,6 +38,7 @@ static uint64_t clean(uint64_t key)
 
 static struct own_sockets_place *set_of(const struct own_sockets *table, uint64_t key)
 {
+	assert(key > OWN_BUSY);
 	return &table->places[(size_t)(key & table->sets_mask) * WAYS];
 }
 
@@ -67,6 +71,7 @@ static struct own_sockets_place *choose(const struct own_sockets *table, uint64_
 
 static void write_place(struct own_sockets_place *place, const struct own_socket *socket)
 {
+	assert(place->key == OWN_BUSY);
 	atomic_store_explicit(&place->remote, socket->remote, memory_order_relaxed);
 	atomic_store_explicit(&place->front, socket->front, memory_order_relaxed);
 	atomic_store_explicit(&place->accepted, socket->accepted, memory_order_relaxed);

@@ -7,6 +7,7 @@
  */
 #include "dispatch/peers.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "dispatch/dispatch.h"
 #include "ledger/generation.h"
@@ -52,6 +53,7 @@ static void make_key(const struct config_leg *leg, uint32_t listener,
 	const struct family *family = leg->family;
 	int n = -ENOSYS;
 
+	assert(reply_len <= LEDGER_REPLY_MAX);
 	memcpy(key->bytes, &listener, sizeof listener);
 	key->len = sizeof listener;
 	if (len && family->plugin.peer_key)
@@ -62,9 +64,11 @@ static void make_key(const struct config_leg *leg, uint32_t listener,
 		n = len < LEDGER_PEER_MAX ? (int)len : LEDGER_PEER_MAX;
 		memcpy(key->bytes + key->len, address, (size_t)n);
 	}
+	assert(n >= 0 && n <= LEDGER_PEER_MAX);
 	key->len += (size_t)n;
 	memcpy(key->bytes + key->len, reply, reply_len);
 	key->len += reply_len;
+	assert(key->len <= KEY_MAX);
 }
 
 static void session_key(const struct session *session, struct key *key)
@@ -72,6 +76,7 @@ static void session_key(const struct session *session, struct key *key)
 	const struct ledger_session *record = session_record(session);
 	const struct ledger_flow *flow = session_flow(session);
 
+	assert(record->front == FRONT_FED);
 	make_key(session_leg(session, 0), record->listener, (const void *)flow->peer,
 		 flow->peer_len, flow->reply, flow->reply_len, key);
 }
@@ -92,6 +97,7 @@ struct session *peers_find(struct thread *thread, const struct config_leg *leg,
 	struct key key;
 	uint32_t hash, next;
 
+	assert(thread_is_self(thread) && peer->listener < LEDGER_LISTENERS_MAX);
 	make_key(leg, peer->listener, peer->address, peer->len, peer->reply, peer->reply_len, &key);
 	hash = peers_hash(thread->worker->seed, key.bytes, key.len);
 	for (next = thread->dispatch->peers[hash & thread->dispatch->peers_mask]; next;
@@ -107,6 +113,8 @@ void peers_add(struct session *session)
 	uint32_t *bucket;
 	struct key key;
 
+	assert(!session->peer_known);
+	assert(thread_is_self(thread));
 	session_key(session, &key);
 	session->peer_hash = peers_hash(thread->worker->seed, key.bytes, key.len);
 	session->peer_known = true;
@@ -126,6 +134,6 @@ void peers_remove(struct session *session)
 	session->peer_known = false;
 	while (*link && *link != session_slot(session) + 1)
 		link = &session_at(thread, *link - 1)->peer_next;
-	if (*link)
-		*link = session->peer_next;
+	assert(*link);
+	*link = session->peer_next;
 }

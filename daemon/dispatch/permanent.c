@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/permanent.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "dispatch/dispatch.h"
 #include "ledger/generation.h"
@@ -11,11 +12,13 @@ enum { DOUBLINGS_MAX = 20 };
 
 const struct config_route *permanent_route(const struct permanent_front *permanent)
 {
+	assert(permanent->route < permanent->generation->config->n_routes);
 	return &permanent->generation->config->routes[permanent->route];
 }
 
 void permanent_begin_after(struct permanent_front *permanent, uint64_t pause)
 {
+	assert(!permanent->has_session && thread_is_self(permanent->thread));
 	if (!permanent->left)
 		timer_set(&permanent->thread->loop.timers, &permanent->timer,
 			  permanent->thread->loop.now + pause);
@@ -35,6 +38,7 @@ void permanent_relays(struct session *session)
 {
 	if (!session->permanent)
 		return;
+	assert(session->permanent->has_session);
 	session->permanent->failures = 0;
 	session->permanent->relayed = true;
 }
@@ -45,6 +49,7 @@ void permanent_ended(struct session *session)
 
 	if (!permanent)
 		return;
+	assert(permanent->has_session && permanent->thread == session->thread);
 	session->permanent = NULL;
 	permanent->has_session = false;
 	permanent_begin_after(permanent, pause_length(permanent));
@@ -53,6 +58,7 @@ void permanent_ended(struct session *session)
 
 void permanent_leave(struct thread *thread, uint32_t listener)
 {
+	assert(listener != PERMANENT_DIALS);
 	for (uint32_t i = 0; i < thread->dispatch->n_permanent; i++)
 		if (thread->dispatch->permanent[i].listener == listener) {
 			thread->dispatch->permanent[i].left = true;

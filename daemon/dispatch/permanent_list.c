@@ -4,6 +4,7 @@
  * listeners in the ledger; which session a permanent one has, its record says. The pauses are the
  * worker's own: an heir begins with the shortest.
  */
+#include "base/assert.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/permanent.h"
 
@@ -27,6 +28,7 @@ static void fill(struct permanent_front *permanent, struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
+	assert(record->state == SESSION_CLAIMED);
 	if (permanent->listener != PERMANENT_DIALS) {
 		slot_feed(record,
 			  &permanent->thread->worker->ledger->listeners[permanent->listener],
@@ -49,6 +51,7 @@ static void begin(struct timer *timer)
 	struct session *session =
 		share_claim_permanent(thread, permanent->generation->route_slots[permanent->route]);
 
+	assert(!permanent->has_session && thread_is_self(thread));
 	if (!session) {
 		permanent_begin_after(permanent, NO_PLACE_MS * NSEC_PER_MSEC);
 		return;
@@ -84,6 +87,7 @@ static void add(struct thread *thread, const struct permanent_front *like)
 	struct permanent_front *permanent =
 		&thread->dispatch->permanent[thread->dispatch->n_permanent++];
 
+	assert(like->generation && like->route < like->generation->config->n_routes);
 	*permanent = *like;
 	permanent->thread = thread;
 	permanent->timer.fire = begin;
@@ -144,6 +148,7 @@ static uint32_t dial_owner(const struct worker *worker, uint32_t route, uint32_t
 	uint32_t owner;
 	size_t at = 0;
 
+	assert(dial < newest->config->routes[route].n_dial);
 	if (index_next(&worker->dials, place_hash(PERMANENT_DIALS, route, dial), &at, &owner))
 		return owner;
 	return (uint32_t)(newest->config->routes[route].dial[dial].digest +
@@ -186,6 +191,7 @@ static void find_standing(struct thread *thread, const struct index *index, stru
 
 		if (permanent->has_session)
 			continue;
+		assert(!session->permanent && session->thread == thread);
 		session->permanent = permanent;
 		permanent->has_session = true;
 		permanent->relayed = record->state == SESSION_RELAYING;
@@ -221,12 +227,14 @@ int permanent_adopt(struct thread *thread)
 	const struct ledger *ledger = thread->worker->ledger;
 	struct index index = {0};
 
+	assert(!thread->dispatch->permanent && !thread->dispatch->n_permanent);
 	thread->dispatch->permanent =
 		calloc(count_all(thread) + 1, sizeof *thread->dispatch->permanent);
 	if (!thread->dispatch->permanent)
 		return -ENOMEM;
 	add_feeds(thread);
 	add_dials(thread);
+	assert(thread->n_permanent <= count_all(thread));
 	if (index_all(thread, &index) < 0) {
 		thread->dispatch->n_permanent = 0;
 		index_done(&index);

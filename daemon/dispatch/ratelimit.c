@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/ratelimit.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "ledger/ledger.h"
 #include "session/thread.h"
@@ -28,6 +29,7 @@ bool ratelimit_allows(const struct thread *thread, enum ratelimit_topic topic, u
 	uint32_t now = (uint32_t)(thread->loop.now / NSEC_PER_SEC) + 1,
 		 at = atomic_load(&ratelimit->at);
 
+	assert(topic < RATELIMIT_TOPICS && route_slot < LEDGER_ROUTES_MAX);
 	atomic_fetch_add(&ratelimit->count, 1);
 	if ((at && now - at < RATELIMIT_SECONDS) ||
 	    !atomic_compare_exchange_strong(&ratelimit->at, &at, now))

@@ -7,6 +7,7 @@
  */
 #include "dispatch/resolve.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -104,6 +105,7 @@ static unsigned interleave(const struct job *job, struct ledger_address *ret)
 {
 	unsigned n = 0;
 
+	assert(job->endpoint->n_legs <= LEGS_MAX);
 	for (unsigned i = 0; i < LEDGER_ADDRESSES_MAX; i++)
 		for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
 			if (i < job->n_found[leg] && n < LEDGER_ADDRESSES_MAX)
@@ -116,6 +118,7 @@ static void write_down(struct ledger_target *target, const struct ledger_address
 {
 	uint32_t sequence = atomic_load(&target->sequence) | 1;
 
+	assert(count > 0 && count <= LEDGER_ADDRESSES_MAX);
 	if (!(target->sequence & 1) && target->n_addresses == count &&
 	    !memcmp(target->addresses, addresses, count * sizeof *addresses))
 		return;
@@ -164,6 +167,8 @@ static void finish_job(struct job *job)
 	unsigned count = interleave(job, addresses);
 	struct loop *loop = &job->resolver->clerk->loop;
 
+	assert(!job->pending);
+	assert(count <= LEDGER_ADDRESSES_MAX);
 	tell(job, count > 0);
 	if (count)
 		write_down(job->target, addresses, count);
@@ -179,6 +184,8 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	struct address address;
 	int r;
 
+	assert(leg_index < job->endpoint->n_legs);
+	assert(job->n_found[leg_index] <= LEDGER_ADDRESSES_MAX);
 	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX || node->ai_family != leg->row->domain)
 		return;
 	bytes = node->ai_family == AF_INET
@@ -208,6 +215,7 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
 		collect(job, query->leg, node);
 	if (result)
 		ares_freeaddrinfo(result);
+	assert(job->pending > 0);
 	if (!--job->pending)
 		finish_job(job);
 }
@@ -217,6 +225,7 @@ static void look_up(struct timer *timer)
 	struct job *job = (struct job *)((char *)timer - offsetof(struct job, timer));
 	unsigned legs = job->endpoint->n_legs;
 
+	assert(!job->pending && legs > 0 && legs <= LEGS_MAX);
 	job->pending =
 		legs; /* before the first question: an answer may come at once, from /etc/hosts */
 	for (unsigned i = 0; i < legs; i++) {
@@ -264,6 +273,7 @@ static void add_jobs(struct resolver *resolver, const struct generation *generat
 
 			if (!endpoint->legs[0].host_name)
 				continue;
+			assert(generation->target_slots[i][k] < LEDGER_TARGETS_MAX);
 			resolver->n_jobs++;
 			job->resolver = resolver;
 			job->endpoint = endpoint;

@@ -2,6 +2,7 @@
 /* How sessions come: somebody asked for one, or a worker before this one left it. */
 #include "dispatch/session_begin.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "dispatch/access.h"
 #include "dispatch/chain.h"
@@ -36,6 +37,9 @@ void session_begin(struct session *session, const struct address *peer)
 	struct ledger *ledger = session->thread->worker->ledger;
 	int r;
 
+	assert(record->state == SESSION_CLAIMED && session->generation && session->route);
+	assert(session->route == &session->generation->config->routes[record->route]);
+	assert(record->admitted && record->fd[1] < 0);
 	record->opened = record->active = session->thread->loop.now;
 	session_remember_peer(session, peer);
 	if (session_is_handed_in(session))
@@ -82,6 +86,7 @@ static void adopt_connecting(struct session *session)
 	struct ledger_session *record = session_record(session);
 	uint64_t now = session->thread->loop.now;
 
+	assert(record->state == SESSION_CONNECTING);
 	/* Whether it waits for ever depends on what becomes of its messages. */
 	if (record->front == FRONT_FED) {
 		mover_plan(session);
@@ -102,6 +107,7 @@ static void adopt_relaying(struct session *session)
 	struct ledger_session *record = session_record(session);
 	struct address reached;
 
+	assert(record->state == SESSION_RELAYING && record->fd[1] >= 0);
 	if (session->thread->worker->log_sessions && session_leg(session, 1)->host_name &&
 	    !socket_peer_address(session_fd(session, 1), &reached))
 		session_log_reached(session, &reached);
@@ -129,6 +135,7 @@ static bool is_welcome(struct session *session, const struct address *peer)
 	const struct config_leg *leg = &session->route->listen[record->endpoint].legs[record->leg];
 	const struct config_rule *rule;
 
+	assert(record->front == FRONT_ACCEPTED && record->fd[0] >= 0);
 	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer, &rule);
 	if (record->admitted)
 		endpoint_socket_set_accepted(&session->route->listen[record->endpoint], record->leg,
@@ -160,6 +167,7 @@ void session_adopt(struct thread *thread, uint32_t slot, const struct generation
 	struct address peer = {.len = 0};
 	int r;
 
+	assert(generation);
 	session_attach(session, thread);
 	session->timer.fire = session_timer;
 	record = session_record(session);

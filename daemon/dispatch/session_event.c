@@ -2,6 +2,7 @@
 /* What the loop and the clock tell of a session, by the state that it is in. */
 #include "dispatch/session_event.h"
 
+#include "base/assert.h"
 #include "dispatch/connect.h"
 #include "dispatch/idle.h"
 #include "dispatch/session_end.h"
@@ -35,6 +36,7 @@ void session_handle(void *context, uint64_t name, uint32_t events)
 	if (!is_meant(thread, session, side, loop_serial(name)))
 		return;
 	record = session_record(session);
+	assert(record->thread == thread->index);
 	hand_session(session);
 	session_note_events(session, side, events);
 	switch ((enum ledger_session_state)record->state) {
@@ -64,6 +66,8 @@ void session_timer(struct timer *timer)
 	struct session *session =
 		(struct session *)((char *)timer - offsetof(struct session, timer));
 
+	assert(!timer_is_set(timer));
+	assert(thread_is_self(session->thread));
 	hand_session(session);
 	switch ((enum ledger_session_state)session_record(session)->state) {
 	case SESSION_CONNECTING:

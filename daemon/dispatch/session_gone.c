@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/session_gone.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "dispatch/session_end.h"
 #include "net/socket.h"
@@ -41,6 +42,7 @@ static void look_for_reset(struct session *session, unsigned side)
 	struct ledger_session *record = session_record(session);
 	bool reset = is_reset(session, side);
 
+	assert(session_record(session)->fd[side] >= 0);
 	if (!(record->direction[side].flags & DIRECTION_EOF)) {
 		session->side[side].readable = true;
 		session->side[side].lost = reset;
@@ -77,6 +79,7 @@ static void throw_away(struct session *session, int fd)
 	int unread = socket_unread(fd), left = unread - unread / KEPT_PART;
 	ssize_t n = 1;
 
+	assert(!session->thread->buffers->in_hand || !session->exchanges);
 	for (int i = 0; left > 0 && n > 0 && i < THROWN_MAX; i++) {
 		n = recv(fd, session->thread->buffers->scratch,
 			 left < BUFFERS_SCRATCH ? (size_t)left : BUFFERS_SCRATCH, MSG_DONTWAIT);

@@ -6,6 +6,7 @@
  */
 #include "dispatch/session_serve.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "dispatch/chain.h"
 #include "dispatch/connect.h"
@@ -42,6 +43,7 @@ static void look_again(struct session *session)
 {
 	int r = session->useless ? -EBADFD : 0;
 
+	assert(session_record(session)->state == SESSION_RELAYING);
 	session->starved = false;
 	for (unsigned side = 0; side < 2 && !r; side++)
 		if (session->side[side].unwatched)
@@ -113,6 +115,7 @@ static void go_on(struct session *session)
 
 static void act(struct session *session, int to_target, int to_client)
 {
+	assert(to_target > 0 && to_client > 0);
 	switch ((enum step_result)(to_target > to_client ? to_target : to_client)) {
 	case RELAY_SOURCE_RESET:
 		session_end(session,
@@ -152,6 +155,8 @@ void session_service(struct session *session)
 {
 	int to_target, to_client;
 
+	assert(thread_is_self(session->thread));
+	assert(session->mover && session_record(session)->state == SESSION_RELAYING);
 	if (session->exchanges && session->thread->buffers->in_hand) {
 		session_queue(session);
 		return;
@@ -164,6 +169,7 @@ void session_service(struct session *session)
 	session_look_for_errors(session);
 	to_target = session->mover->step(session, 0);
 	to_client = session->mover->step(session, 1);
+	assert(to_target <= EXCHANGE_BAD_FRAME && to_client <= EXCHANGE_BAD_FRAME);
 	if (to_target < 0 || to_client < 0)
 		session_end(session, END_ERROR, to_target < 0 ? to_target : to_client);
 	else if (session_is_gone(session, 0) && session_is_gone(session, 1))
@@ -180,6 +186,7 @@ void session_expire(struct session *session)
 {
 	uint64_t now = session->thread->loop.now, idle = session_idle_time(session);
 
+	assert(!timer_is_set(&session->timer));
 	if (session->patience && session->patience <= now)
 		session_end_gone(session);
 	else if (idle && session_record(session)->active + idle <= now && !session->starved)
@@ -202,6 +209,7 @@ bool session_prepare(struct session *session)
 {
 	int r = 0;
 
+	assert(session_record(session)->state == SESSION_RELAYING);
 	mover_plan(session);
 	for (unsigned side = 0; side < 2 && !r; side++)
 		r = session->mover->prepare(session, side);
@@ -214,6 +222,7 @@ bool session_prepare(struct session *session)
  * good end takes it back. */
 static void arm_resets(const struct session *session)
 {
+	assert(session_record(session)->fd[1] >= 0);
 	for (unsigned side = 0; side < 2; side++)
 		if (session_row(session, side)->capabilities & SPLICED_RESET)
 			socket_set_abort(session_fd(session, side));
@@ -221,6 +230,7 @@ static void arm_resets(const struct session *session)
 
 static void start_to_relay(struct session *session)
 {
+	assert(session_record(session)->state == SESSION_CONNECTING);
 	interface_check_both(session);
 	session_set_state(session, SESSION_RELAYING);
 	arm_resets(session);
@@ -257,6 +267,7 @@ void session_reconnect(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
+	assert(record->state == SESSION_RELAYING);
 	/* Before the socket goes: an heir says it again, too. */
 	if (session_flow(session)->kept && session_flow(session)->messages[0])
 		atomic_fetch_or(&session_flow(session)->flags, FLOW_REPEAT);

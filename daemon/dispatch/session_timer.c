@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "dispatch/session_timer.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "dispatch/interface.h"
@@ -61,6 +62,7 @@ void session_arm(struct session *session)
 {
 	uint64_t idle = session_idle_time(session);
 
+	assert(session_record(session)->state == SESSION_RELAYING);
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	if (idle)
 		session_look_again(session, session_record(session)->active + idle);

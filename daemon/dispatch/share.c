@@ -6,6 +6,7 @@
  */
 #include "dispatch/share.h"
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "config/limit.h"
@@ -93,6 +94,7 @@ static void reckon(struct share *share, const struct config *config, const uint3
 	reserve = share->n_routes ? rest / (2 * share->n_routes) : 0;
 	if (reserve > SHARE_RESERVE_MAX)
 		reserve = SHARE_RESERVE_MAX;
+	assert(share->n_routes * reserve <= rest);
 	share->common = rest - share->n_routes * reserve;
 	share->alpha = share->n_routes == 1 ? UINT32_MAX : reserve ? SHARE_ALPHA : 1;
 	for (unsigned i = 0; i < config->n_routes; i++)
@@ -113,6 +115,7 @@ static uint32_t take(struct share *share, uint32_t route, uint32_t *common_befor
 {
 	uint32_t before = atomic_fetch_add(&share->routes[route].held, 1);
 
+	assert(route < LEDGER_ROUTES_MAX);
 	*common_before = before < share->routes[route].reserve
 				 ? 0
 				 : atomic_fetch_add(&share->common_held, 1);
@@ -121,6 +124,8 @@ static uint32_t take(struct share *share, uint32_t route, uint32_t *common_befor
 
 static void give(struct share *share, uint32_t route)
 {
+	assert(route < LEDGER_ROUTES_MAX);
+	assert_costly(share->routes[route].held > 0);
 	if (atomic_fetch_sub(&share->routes[route].held, 1) > share->routes[route].reserve)
 		atomic_fetch_sub(&share->common_held, 1);
 }
@@ -178,6 +183,7 @@ static int take_place(struct thread *thread, uint32_t route, uint32_t limit, str
 	_Atomic uint32_t *active = &worker->ledger->routes[route].active;
 	int why = 0;
 
+	assert(route < LEDGER_ROUTES_MAX);
 	if (atomic_fetch_add(active, 1) >= limit && limit)
 		why = PAUSE_LIMIT;
 	else
@@ -208,6 +214,7 @@ struct session *share_claim_permanent(struct thread *thread, uint32_t route)
 {
 	struct session *session = slot_claim(thread);
 
+	assert(route < LEDGER_ROUTES_MAX);
 	if (session)
 		atomic_fetch_add(&thread->worker->ledger->routes[route].active, 1);
 	return session;
@@ -217,6 +224,7 @@ void share_adopt(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
+	assert(!session->share);
 	if (is_permanent(record, session->generation))
 		return;
 	session->share = session->generation->route_slots[record->route] + 1;
@@ -224,6 +232,7 @@ void share_adopt(struct session *session)
 
 void share_release(struct session *session)
 {
+	assert(thread_is_self(session->thread));
 	if (session->queued)
 		return;
 	if (session->share)
@@ -234,6 +243,7 @@ void share_release(struct session *session)
 
 void share_abandon(struct session *session, uint32_t route)
 {
+	assert(session_record(session)->state == SESSION_CLAIMED && !session->queued);
 	atomic_fetch_sub(&session->thread->worker->ledger->routes[route].active, 1);
 	share_release(session);
 }

@@ -6,6 +6,7 @@
  */
 #include "move/absent.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "move/mover.h"
 #include "move/roam.h"
@@ -19,6 +20,7 @@ bool absent_is_waited_for(const struct session *session, unsigned d)
 {
 	uint64_t capabilities = session_row(session, 1)->capabilities;
 
+	assert(d < 2);
 	return d == 0 && session->route->overflow == OVERFLOW_BLOCK &&
 	       capabilities & SPLICED_CONNECTIONLESS &&
 	       !(capabilities & (SPLICED_RELIABLE | SPLICED_FEED | SPLICED_BINDS));
@@ -28,6 +30,7 @@ int absent_look(struct session *session)
 {
 	int error = socket_take_error(session_fd(session, 1));
 
+	assert(session_fd(session, 1) >= 0);
 	if (fault_of(-error) != FAULT_PEER)
 		return 0;
 	roam_take_errors(session);

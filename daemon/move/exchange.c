@@ -5,6 +5,7 @@
  */
 #include "move/exchange.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "move/format.h"
@@ -53,6 +54,7 @@ static bool is(const struct session *session, unsigned side, uint64_t capability
 
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 {
+	assert(fd >= 0 && *stuck <= now);
 	switch (socket_queue(fd)) {
 	case SOCKET_QUEUE_CROWDED:
 		return true;
@@ -77,6 +79,7 @@ static int overflow(struct session *session, unsigned s, int why)
 {
 	int fd = session_fd(session, s);
 
+	assert(why != 0);
 	if (why != RELAY_BLOCKED && why != RELAY_STARVED)
 		return why;
 	if (session->side[s].unpeekable || session->side[s].taken) {
@@ -146,6 +149,7 @@ static int move_peeked(struct session *session, unsigned s)
 	size_t len = 0;
 	int r;
 
+	assert(!session->side[s].owed && !session->side[s].ring);
 	if (session->side[s].unpeekable && !sink_has_room(session, s))
 		return RELAY_BLOCKED;
 	r = source_peek(session, s, &message, &len);
@@ -177,6 +181,7 @@ static int move_large(struct session *session, unsigned s)
 	size_t len = 0;
 	int r = source_peek(session, s, &message, &len);
 
+	assert(session->side[s].ring);
 	if (r < 0 || r == SOURCE_SHORT)
 		return without_message(session, s, r);
 	if (r == SOURCE_MESSAGE && len <= BUFFERS_MESSAGE_MAX) {
@@ -212,6 +217,7 @@ static int move_batch(struct session *session, unsigned s)
 	unsigned count = 0, taken = 0;
 	int n, r;
 
+	assert(!session->side[s].format && !session->side[s].owed);
 	tally_begin_batch(session, BATCH_TAKEN, s, BUFFERS_BATCH);
 	n = receive_messages(buffers, session_fd(session, s), session_row(session, s),
 			     BUFFERS_SLOT - BUFFERS_HEADROOM, BUFFERS_BATCH, 0);
@@ -232,7 +238,9 @@ static int move_batch(struct session *session, unsigned s)
 			buffers->messages[count++] =
 				(struct iovec){(void *)message.data, message.len};
 	}
+	assert(n <= BUFFERS_BATCH && count <= (unsigned)n);
 	r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
+	assert(taken <= count);
 	sink_drop(session, drop_reason(r), count - taken);
 	if (r == RELAY_BLOCKED || r == RELAY_STARVED)
 		r = 0;
@@ -260,6 +268,7 @@ static int discard(struct session *session, unsigned s)
 			    ? read(fd, bytes, BUFFERS_MESSAGE_MAX)
 			    : recv(fd, bytes, BUFFERS_MESSAGE_MAX, MSG_DONTWAIT);
 
+	assert(sink_is_void(session, s));
 	session->moved |= n >= 0;
 	if (n > 0) {
 		tally_receive(session, s, 1);
@@ -278,6 +287,7 @@ static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
 	uint8_t *bytes = session->thread->buffers->bytes;
 	ssize_t n;
 
+	assert(at_most <= sizeof session->thread->buffers->bytes);
 	if (stage_is_used(session, s))
 		return stage_peek(session, s, bytes, at_most);
 	n = recv(session_fd(session, s), bytes, at_most, MSG_PEEK | MSG_DONTWAIT);
@@ -291,6 +301,7 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 	uint8_t *scratch = session->thread->buffers->scratch;
 	ssize_t n;
 
+	assert(s < 2);
 	session->moved |= bytes > 0;
 	session->side[s].owed += (uint32_t)bytes;
 	while (session->side[s].owed) {
@@ -304,6 +315,7 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 			return -EIO;
 		if (n < 0)
 			return fault_of(errno) <= FAULT_SHORTAGE ? RELAY_STARVED : -errno;
+		assert((size_t)n <= part);
 		session->side[s].owed -= (uint32_t)n;
 	}
 	return 0;
@@ -311,6 +323,7 @@ static int take_off(struct session *session, unsigned s, size_t bytes)
 
 static int bad_frame(struct session *session, unsigned s, int error)
 {
+	assert(error < 0);
 	tally_receive(session, s, 1);
 	sink_drop(session, error == -EMSGSIZE ? DROPPED_OVERSIZE : DROPPED_FRAMING, 1);
 	return EXCHANGE_BAD_FRAME;
@@ -334,6 +347,7 @@ static bool ended_well(const struct session *session, unsigned s)
 /* No whole frame is there, and `len` bytes of one. */
 static int wait_for_rest(struct session *session, unsigned s, size_t len)
 {
+	assert(!session->side[s].owed);
 	if (len && !is_over(session, s)) {
 		session->side[s].readable = session->side[s].stage_news = false;
 		return RELAY_BLOCKED;
@@ -352,6 +366,7 @@ static size_t frame_limit(const struct session *session, unsigned s)
 {
 	uint64_t most = session_row(session, !s)->max_message;
 
+	assert(session->side[s].framing && session->side[s].max_frame);
 	if (session->side[s].framing == SPLICED_FRAMING_NONE && most &&
 	    most < session->side[s].max_frame)
 		return most;
@@ -364,6 +379,7 @@ static size_t frame_limit(const struct session *session, unsigned s)
  * knows when that one waits. A TCP socket may have less of a buffer than was asked for. */
 static bool is_held_up(struct session *session, unsigned s, size_t len)
 {
+	assert(len > 0);
 	return !is(session, s, SPLICED_TCP_INFO) || urgent_hides(session, s, len) ||
 	       socket_granted(session_fd(session, s), SOCKET_RECEIVES) <
 		       endpoint_socket_least_rcvbuf(session_endpoint(session, s));
@@ -466,6 +482,8 @@ static int move_once(struct session *session, unsigned s)
  * to be told. */
 static int end(struct session *session, unsigned d)
 {
+	assert(has(session, d, DIRECTION_EOF));
+	assert(!session->direction[d].fill);
 	if (has(session, d, DIRECTION_RESET))
 		return RELAY_SOURCE_RESET;
 	if (session->side[!d].receive_only ||
@@ -489,6 +507,10 @@ static int exchange_step(struct session *session, unsigned d)
 	int rounds = takes_batches(session, d) ? EXCHANGE_BATCHES : EXCHANGE_ROUNDS;
 	int r;
 
+	assert(d < 2 && session->exchanges);
+	assert(!session->thread->buffers->in_hand);
+	assert(thread_is_self(session->thread));
+	assert(session_record(session)->state == SESSION_RELAYING);
 	if (has(session, d, DIRECTION_FIN_SENT))
 		return has(session, d, DIRECTION_RESET) ? RELAY_SOURCE_RESET : RELAY_DONE;
 	if (session_is_gone(session, !d)) {
@@ -521,6 +543,7 @@ static int exchange_step(struct session *session, unsigned d)
 
 static int prepare(struct session *session, unsigned side)
 {
+	assert(side < 2);
 	if (session_fd(session, side) >= 0)
 		receive_prepare(session_fd(session, side), session_row(session, side));
 	/* Nothing of a file can be peeked at. */

@@ -7,6 +7,7 @@
  */
 #include "move/format.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "move/relay.h"
 #include "move/sink.h"
@@ -31,6 +32,7 @@ static void keep_state(struct session *session, const void *state)
 	struct ledger_flow *flow = session_flow(session);
 	uint32_t next = !flow->format_now;
 
+	assert(flow->format_now <= 1);
 	memcpy(flow->format[next], state, LEDGER_FORMAT_STATE_MAX);
 	atomic_store_explicit(&flow->format_now, next, memory_order_release);
 }
@@ -50,6 +52,7 @@ static int make_frame(struct session *session, unsigned s, const struct maker *m
 	size_t size = BUFFERS_FRAME_MAX;
 	int n = 0;
 
+	assert(format && s < 2);
 	if (maker->message)
 		n = (int)CALLBACK(family, encode,
 				  format->encode(&consumer, maker->message, frame, size));
@@ -89,6 +92,7 @@ static int send_made(struct session *session, unsigned s, const struct maker *ma
 	struct buffers *buffers = session->thread->buffers;
 	bool more = true;
 
+	assert(session->side[s].format);
 	while (more) {
 		size_t used = 0;
 		unsigned count = 0, taken = 0;
@@ -111,6 +115,7 @@ static int send_made(struct session *session, unsigned s, const struct maker *ma
 		more = n > 0;
 		r = count ? sink_send(session, s, buffers->messages, count, &taken) : 0;
 		if (r) {
+			assert(taken <= count);
 			keep_state(session, buffers->states[taken]);
 			return r;
 		}
@@ -141,6 +146,7 @@ static int tell_gaps(struct session *session, unsigned s)
 	} gaps[] = {{FLOW_BROKEN, SPLICED_BROKEN}, {FLOW_LOST, SPLICED_LOST}};
 	struct ledger_flow *flow = session_flow(session);
 
+	assert(session->side[s].format);
 	for (unsigned i = 0; i < 2; i++) {
 		int r;
 
@@ -168,6 +174,7 @@ int format_lost(struct session *session, unsigned s)
 
 int format_encode(struct session *session, unsigned s, const struct spliced_message *message)
 {
+	assert(message->data || !message->len);
 	return send_made(session, s, &(struct maker){.message = message});
 }
 
@@ -190,6 +197,7 @@ static bool add_frames(struct session *session, unsigned s, const struct spliced
 	struct buffers *buffers = session->thread->buffers;
 	const struct maker maker = {.message = message};
 
+	assert(batch->count <= BUFFERS_FRAMES && batch->used <= BUFFERS_FRAMES_BYTES);
 	while (batch->count < BUFFERS_FRAMES &&
 	       batch->used + BUFFERS_FRAME_MAX <= BUFFERS_FRAMES_BYTES) {
 		uint8_t *frame = buffers->frames + batch->used,
@@ -221,6 +229,7 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 	unsigned taken = 0, done;
 	int r = 0;
 
+	assert(ring && session->side[s].format);
 	memcpy(buffers->states[0], session_flow(session)->format[session_flow(session)->format_now],
 	       LEDGER_FORMAT_STATE_MAX);
 	do {
@@ -240,6 +249,7 @@ int format_encode_ring(struct session *session, unsigned s, bool drops, bool *mo
 		taken = batch.count;
 		r = 0;
 	}
+	assert(taken <= batch.count);
 	keep_state(session, buffers->states[taken]);
 	session->moved |= batch.messages > 0;
 	done = taken < batch.count ? batch.message[taken] : batch.messages;
@@ -252,6 +262,7 @@ int format_greet(struct session *session, unsigned s)
 	struct ledger_flow *flow = session_flow(session);
 	int r;
 
+	assert(s < 2);
 	if (!session->side[s].format)
 		return 0;
 	if (flow->flags & FLOW_GREETED)

@@ -2,6 +2,7 @@
 /* The plan: which mover a session has, and what that needs to know of each side. */
 #include "move/mover.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "move/exchange.h"
 #include "move/relay.h"
@@ -48,6 +49,7 @@ void mover_forget_frames(struct session *session, const struct config_endpoint *
 	enum spliced_framing framing =
 		messages ? SPLICED_FRAMING_UNSET : framing_at(session, 1, next);
 
+	assert(next->n_legs > 0);
 	if (!session->mover || !session->direction[0].fill || framing == session->side[1].framing)
 		return;
 	direction_discard_pipe(session, 0);
@@ -55,6 +57,7 @@ void mover_forget_frames(struct session *session, const struct config_endpoint *
 
 void mover_plan(struct session *session)
 {
+	assert(session->route && session->generation);
 	session->exchanges =
 		is_message(session, 0) || is_message(session, 1) ||
 		session_endpoint(session, 0)->framing != session_endpoint(session, 1)->framing;
@@ -74,5 +77,8 @@ void mover_plan(struct session *session)
 			 is_message(session, 1) &&
 			 !is(session, 1, SPLICED_FEED | SPLICED_BINDS | SPLICED_FILE);
 	session->roams = roam_is_asked(session);
+	assert(session->side[0].overflow != OVERFLOW_AUTO &&
+	       session->side[1].overflow != OVERFLOW_AUTO);
+	assert(session->exchanges || (!session->side[0].framing && !session->side[1].framing));
 	session->mover = session->exchanges ? &exchange_mover : &relay_mover;
 }

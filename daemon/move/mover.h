@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/assert.h"
 #include "move/step.h"
 #include "session/session.h"
 #include "session/thread.h"
@@ -70,6 +71,7 @@ static inline void mover_discard(struct session *session)
 
 static inline bool mover_tell_lost(struct session *session, int error)
 {
+	assert(error < 0);
 	return session->thread->worker->events->lost(session, error);
 }
 

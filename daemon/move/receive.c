@@ -13,6 +13,7 @@
  */
 #include "move/receive.h"
 
+#include "base/assert.h"
 #include "net/socket.h"
 #include "session/buffers.h"
 
@@ -34,6 +35,7 @@ static size_t control_size(const struct spliced_row *row)
 
 void receive_prepare(int fd, const struct spliced_row *row)
 {
+	assert(fd >= 0);
 	if (row->capabilities & SPLICED_BOUNDARIES && !(row->capabilities & SPLICED_FILE) &&
 	    row->capabilities & (SPLICED_CREDENTIALS | SPLICED_PASSES_FDS))
 		socket_tell_only_credentials(fd, row->capabilities & SPLICED_CREDENTIALS);
@@ -46,6 +48,8 @@ static bool is_stripped(const struct spliced_row *row, const struct msghdr *head
 
 static void aim(struct buffers *buffers, unsigned i, size_t size, size_t control)
 {
+	assert(i < BUFFERS_BATCH && control <= BUFFERS_CONTROL);
+	assert(i * (BUFFERS_HEADROOM + size) + BUFFERS_HEADROOM + size <= sizeof buffers->bytes);
 	buffers->in_parts[i] = (struct iovec){
 		buffers->bytes + i * (BUFFERS_HEADROOM + size) + BUFFERS_HEADROOM, size};
 	buffers->in[i].msg_hdr =
@@ -76,6 +80,9 @@ int receive_messages(struct buffers *buffers, int fd, const struct spliced_row *
 {
 	ssize_t n;
 
+	assert(count > 0 && count <= BUFFERS_BATCH);
+	assert(!(flags & MSG_PEEK) || count == 1);
+	assert_costly(assert_is_open(fd));
 	if (row->capabilities & SPLICED_FILE)
 		return read_message(buffers, fd, size);
 	for (unsigned i = 0; i < count; i++)
@@ -97,6 +104,7 @@ unsigned receive_count_stripped(const struct buffers *buffers, const struct spli
 {
 	unsigned stripped = 0;
 
+	assert(count <= BUFFERS_BATCH);
 	for (unsigned i = 0; i < count; i++)
 		stripped += is_stripped(row, &buffers->in[i].msg_hdr);
 	return stripped;
@@ -110,6 +118,8 @@ bool receive_take(int fd, const struct spliced_row *row, struct receive_taken *r
 	bool empty = false;
 	char byte;
 
+	assert(fd >= 0);
+	assert(row->capabilities & SPLICED_BOUNDARIES);
 	*ret = (struct receive_taken){0};
 	for (int i = 0; i < ERRORS_PASSED; i++) {
 		struct iovec part = {&byte, sizeof byte};

@@ -15,6 +15,7 @@
  */
 #include "move/relay.h"
 
+#include "base/assert.h"
 #include "ledger/generation.h"
 #include "move/mover.h"
 #include "move/urgent.h"
@@ -46,6 +47,7 @@ static void note_end(struct session *session, unsigned d)
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
 
+	assert(!has(direction, DIRECTION_EOF));
 	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset
 	 * does, and that is announced (EPOLLERR). After FIN and reset the read says 0 as after a
 	 * FIN alone, and the reset is still to be taken. */
@@ -62,6 +64,7 @@ static void note_end(struct session *session, unsigned d)
  * relay_step(). */
 static int read_failed(struct session *session, unsigned d, int error)
 {
+	assert(error > 0);
 	if (session_row(session, d)->capabilities & SPLICED_FILE)
 		error = socket_file_error(session_fd(session, d), error);
 	switch (fault_of(error)) {
@@ -105,8 +108,11 @@ static int fill_pipe(struct session *session, unsigned d)
 	ssize_t n;
 	int r;
 
+	assert(!session->direction[d].fill);
+	assert(!has(&record->direction[d], DIRECTION_EOF));
 	if (!direction_borrow_pipe(session, d, 0))
 		return RELAY_STARVED;
+	assert(record->direction[d].pipe >= 0);
 	n = splice(record->fd[d], NULL, record->direction[d].pipe, NULL,
 		   session->direction[d].proof ? PIPE_SMALL_BYTES : RELAY_CHUNK,
 		   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
@@ -119,6 +125,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	}
 	if (n > 0) {
 		session->moved = true;
+		assert(n <= RELAY_CHUNK);
 		session->direction[d].fill = (uint32_t)n;
 		slots = session->direction[d].pipe_size / PIPE_SLOT_BYTES;
 		if (n < slots && !has_more(session, d))
@@ -136,6 +143,7 @@ static int write_failed(struct session *session, unsigned d, int error)
 {
 	int pending;
 
+	assert(error > 0 && session->direction[d].fill);
 	if (session_row(session, !d)->capabilities & SPLICED_FILE)
 		error = socket_file_error(session_fd(session, !d), error);
 	switch (fault_of(error)) {
@@ -168,12 +176,16 @@ int relay_drain_pipe(struct session *session, unsigned d)
 	struct direction *flow = &session->direction[d];
 	ssize_t n;
 
+	assert(d < 2);
+	assert(!flow->fill || direction->pipe >= 0);
+	assert_costly(!flow->fill || assert_bytes_in(direction->pipe) == (int)flow->fill);
 	while (flow->fill) {
 		n = splice(direction->pipe, NULL, record->fd[!d], NULL, flow->fill,
 			   SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
 		if (n <= 0)
 			return write_failed(session, d, n < 0 ? errno : EPIPE);
 		session->moved = true;
+		assert((size_t)n <= flow->fill);
 		flow->fill -= (uint32_t)n;
 		ledger_count((_Atomic uint64_t *)&direction->bytes, (uint64_t)n);
 		flow->proof -= (size_t)n < flow->proof ? (uint32_t)n : flow->proof;
@@ -194,6 +206,8 @@ static int say_end(struct session *session, unsigned d)
 {
 	int fd = session_record(session)->fd[!d];
 
+	assert(has(&session_record(session)->direction[d], DIRECTION_FIN_SENT));
+	assert(!session->direction[d].fill);
 	if (!shutdown(fd, SHUT_WR) || (fault_of(errno) == FAULT_PEER && socket_said_fin(fd)))
 		return RELAY_DONE;
 	return -errno;
@@ -203,6 +217,8 @@ int relay_finish(struct session *session, unsigned d)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 
+	assert(has(direction, DIRECTION_EOF) || has(direction, DIRECTION_FIN_SENT));
+	assert(!session->direction[d].fill || has(direction, DIRECTION_FIN_SENT));
 	if (has(direction, DIRECTION_RESET))
 		return RELAY_SOURCE_RESET;
 	if (has(direction, DIRECTION_FIN_SENT))
@@ -224,6 +240,7 @@ static int move(struct session *session, unsigned d)
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int r;
 
+	assert(session_record(session)->state == SESSION_RELAYING);
 	if (session->direction[d].fill && !session->side[!d].writable)
 		return RELAY_BLOCKED;
 	r = relay_drain_pipe(session, d);
@@ -243,6 +260,9 @@ static int relay_step(struct session *session, unsigned d)
 	struct ledger_direction *direction = &session_record(session)->direction[d];
 	int r;
 
+	assert(d < 2 && !session->exchanges);
+	assert(thread_is_self(session->thread));
+	assert(session_record(session)->fd[0] >= 0 && session_record(session)->fd[1] >= 0);
 	if (has(direction, DIRECTION_FIN_SENT))
 		return relay_finish(session, d);
 	if (session_is_gone(session, !d)) {
@@ -254,6 +274,7 @@ static int relay_step(struct session *session, unsigned d)
 		direction_give_pipe_back(session, d);
 	if (r)
 		return r;
+	assert(!session->direction[d].fill && direction->pipe < 0);
 	return has(direction, DIRECTION_EOF) ? relay_finish(session, d) : RELAY_BLOCKED;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "move/ring.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "move/format.h"
 #include "move/relay.h"
@@ -22,6 +23,7 @@ int ring_map(struct session *session, unsigned side)
 	struct spliced_ring *ring;
 	int r;
 
+	assert(side < 2);
 	if (session->side[side].ring || !(leg->row->capabilities & SPLICED_FEED) ||
 	    !leg->family->plugin.map)
 		return 0;
@@ -54,12 +56,14 @@ void ring_consume(struct session *session, unsigned s, unsigned count)
 {
 	const struct config_leg *leg = session_leg(session, s);
 
+	assert(s < 2 && session->side[s].ring);
 	CALLBACK_VOID(leg->family, consume,
 		      leg->family->plugin.consume(session->side[s].ring, &leg->options, count));
 }
 
 static int nothing_now(struct session *session, unsigned s)
 {
+	assert(s < 2);
 	session->side[s].readable = false;
 	return RELAY_BLOCKED;
 }
@@ -69,6 +73,7 @@ static int move_formatted(struct session *session, unsigned s)
 	bool more;
 	int r = format_encode_ring(session, s, !session_blocks(session, s), &more);
 
+	assert(session->side[s].format);
 	return r || more ? r : nothing_now(session, s);
 }
 
@@ -77,11 +82,13 @@ static int send_from_ring(struct session *session, unsigned s, unsigned count)
 	unsigned taken;
 	int r = sink_send(session, s, session->thread->buffers->messages, count, &taken);
 
+	assert(count > 0 && count <= BUFFERS_BATCH);
 	if ((r == RELAY_BLOCKED || r == RELAY_STARVED) && !session_blocks(session, s)) {
 		sink_drop(session, DROPPED_OVERFLOW, count - taken);
 		taken = count;
 		r = 0;
 	}
+	assert(taken <= count);
 	session->moved |= taken > 0;
 	tally_receive(session, s, taken);
 	ring_consume(session, s, taken);
@@ -95,6 +102,8 @@ int ring_move(struct session *session, unsigned s, bool *large)
 	unsigned count = 0;
 	int n = 1;
 
+	assert(s < 2 && session->side[s].ring);
+	assert(!session->side[s].owed);
 	*large = false;
 	if (session->side[s].format)
 		return move_formatted(session, s);

@@ -7,6 +7,7 @@
  */
 #include "move/roam.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "net/address.h"
 #include "net/socket.h"
@@ -26,6 +27,7 @@ void roam_aim(struct session *session, const struct address *address)
 {
 	struct ledger_flow *flow = session_flow(session);
 
+	assert(address->len <= sizeof flow->far);
 	flow->far_len = 0;
 	memcpy(flow->far, &address->storage, address->len);
 	flow->far_len = (uint8_t)address->len;
@@ -38,6 +40,7 @@ int roam_begin(struct session *session, int fd, const struct address *address)
 					 session_record(session)->connect_leg),
 	    r;
 
+	assert(fd >= 0);
 	if (probe < 0)
 		return probe;
 	r = address->len > sizeof session_flow(session)->far ? -EAFNOSUPPORT
@@ -70,6 +73,7 @@ bool roam_hears(struct session *session, const struct msghdr *received)
 	const struct ledger_flow *flow = session_flow(session);
 	struct address from = {.len = received->msg_namelen}, far = {.len = flow->far_len};
 
+	assert(session->roams && flow->far_len <= sizeof flow->far);
 	if (!received->msg_name || from.len > sizeof flow->far)
 		return false;
 	memcpy(&from.storage, received->msg_name, from.len);

@@ -8,6 +8,7 @@
  */
 #include "move/sink.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -42,6 +43,7 @@ enum {
 
 void sink_drop(struct session *session, enum drop why, uint64_t count)
 {
+	assert(why < DROPPED_REASONS);
 	ledger_count(&session_counter(session)->dropped[why], count);
 }
 
@@ -87,6 +89,7 @@ static int find_drop(const struct session *session, unsigned d)
 /* The route's count has them already. */
 static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
 {
+	assert(messages > 0);
 	session->direction[d].polls = 0;
 	if (d == 0 && !session->proven)
 		mover_tell_sent(session);
@@ -111,6 +114,7 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 {
 	struct ledger_flow *flow = session_flow(session);
 
+	assert(d == 0 || !session_is_handed_in(session) || flow->peer_len);
 	memset(header, 0, sizeof *header);
 	header->msg_hdr.msg_iov = (struct iovec *)message;
 	header->msg_hdr.msg_iovlen = 1;
@@ -130,6 +134,7 @@ static void aim(struct session *session, unsigned d, const struct iovec *message
 
 static int blocked(struct session *session, unsigned d, bool tells)
 {
+	assert(session->direction[d].polls <= POLL_DOUBLINGS);
 	session_believe_unwritable(session, !d);
 	if (!tells || (d == 1 && session_is_handed_in(session))) {
 		session_look_again(session,
@@ -143,6 +148,7 @@ static int blocked(struct session *session, unsigned d, bool tells)
 
 bool sink_has_room(struct session *session, unsigned d)
 {
+	assert(d < 2);
 	if (session->side[!d].framing)
 		return !session->direction[d].fill;
 	if (socket_poll(session_fd(session, !d), POLLOUT) & POLLOUT)
@@ -179,6 +185,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	uint64_t capabilities = session_row(session, !d)->capabilities;
 	enum fault fault = fault_of(error);
 
+	assert(error > 0);
 	if (d == 0 && fault > FAULT_SHORTAGE)
 		roam_take_errors(session);
 	switch (fault) {
@@ -322,6 +329,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 		if (n > 0) {
 			session->moved = true;
 			count_sent(session, d, (uint64_t)n, bytes);
+			assert((unsigned)n <= batch);
 			*taken += (unsigned)n;
 			second = false;
 			if (is_satisfied(session, d))
@@ -408,6 +416,7 @@ static bool next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret)
 {
 	uint32_t len;
 
+	assert(*at <= n);
 	if (n - *at < sizeof len)
 		return false;
 	memcpy(&len, bytes + *at, sizeof len);
@@ -458,6 +467,7 @@ static int release(struct session *session, unsigned d)
 	ssize_t n;
 	int r = 0;
 
+	assert(held > 0);
 	tally_take(session, d, UINT32_MAX, held);
 	n = read(session_record(session)->direction[d].pipe, bytes, BUFFERS_ASIDE);
 	if (n < 0 && errno != EAGAIN) {
@@ -551,6 +561,7 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	struct iovec *parts = &buffers->parts[gathered->parts];
 	int n;
 
+	assert(gathered->parts <= BUFFERS_BATCH * FRAMING_PARTS);
 	if (message->iov_len > session->side[!d].max_frame) {
 		gathered->oversize++;
 		return 1;
@@ -583,6 +594,7 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 {
 	ssize_t n = 0;
 
+	assert(!session->direction[d].fill);
 	if (gathered->bytes) {
 		tally_put(session, d, gathered->messages, gathered->bytes);
 		n = writev(session_record(session)->direction[d].pipe,
@@ -621,6 +633,7 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 		while (*taken < count && gather(session, d, &messages[*taken],
 						session->direction[d].pipe_size, &gathered))
 			++*taken;
+		assert_costly(assert_bytes_in(session_record(session)->direction[d].pipe) == 0);
 		r = put(session, d, &gathered);
 		if (r) {
 			*taken = before;
@@ -639,6 +652,7 @@ int sink_send(struct session *session, unsigned d, const struct iovec *messages,
 {
 	int why = find_drop(session, d), r;
 
+	assert(d < 2 && count <= BUFFERS_BATCH);
 	*taken = 0;
 	if (d == 1 && !session->proven)
 		mover_tell_proven(session);

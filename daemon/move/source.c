@@ -7,6 +7,7 @@
  */
 #include "move/source.h"
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "move/format.h"
@@ -40,6 +41,7 @@ static bool is(const struct session *session, unsigned side, uint64_t capability
 
 void source_count_stripped(const struct session *session, unsigned count)
 {
+	assert(count <= BUFFERS_BATCH);
 	ledger_count(&session_counter(session)->descriptors, count);
 }
 
@@ -50,6 +52,8 @@ int source_consume(struct session *session, unsigned s)
 		     receive_take(session_fd(session, s), session_row(session, s), &told);
 	int r = 0;
 
+	assert(s < 2);
+	assert(!session->side[s].owed || !session->side[s].taken);
 	session->side[s].taken = false;
 	session->side[s].owed = !taken;
 	session->moved |= taken;
@@ -70,6 +74,7 @@ static int note_reset(struct session *session, unsigned s, int error)
 	struct ledger_direction *direction = &session_record(session)->direction[s];
 	bool again = direction->flags & DIRECTION_RESET;
 
+	assert(error > 0);
 	direction_note_reset(session, s, error);
 	if (is(session, s, SPLICED_BOUNDARIES) && !again)
 		return SOURCE_AGAIN;
@@ -87,6 +92,7 @@ int source_judge(struct session *session, unsigned s, int error)
 {
 	enum fault fault = fault_of(error);
 
+	assert(s < 2 && error > 0);
 	switch (fault) {
 	case FAULT_BLOCKED:
 		session_believe_unreadable(session, s);
@@ -139,6 +145,7 @@ static bool is_end(struct session *session, unsigned s)
 
 	if (is(session, s, SPLICED_FILE))
 		return true;
+	assert(session_row(session, s)->capabilities & SPLICED_BOUNDARIES);
 	if (is(session, s, SPLICED_CREDENTIALS | SPLICED_CONNECTIONLESS | SPLICED_FEED) ||
 	    !socket_said_fin(fd))
 		return false;
@@ -180,6 +187,7 @@ static bool is_unpeekable(struct session *session, unsigned s, int error)
  * is lost. */
 static void do_without_peeking(struct session *session, unsigned s)
 {
+	assert(!session->side[s].unpeekable);
 	session->side[s].unpeekable = true;
 	log_notice(
 		"route %s: this kernel cannot peek at messages of %s: messages in hand at a crash are lost",
@@ -192,6 +200,7 @@ int source_mend(struct session *session, unsigned s, const struct msghdr *header
 	const struct config_leg *leg = session_leg(session, s);
 	int r = 0;
 
+	assert(s < 2);
 	if (s == 1 && session->roams && !roam_hears(session, header)) {
 		sink_drop(session, DROPPED_SENDER, 1);
 		return -EPERM;
@@ -213,6 +222,9 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 	int n = receive_messages(buffers, session_fd(session, s), row, BUFFERS_MESSAGE_MAX, 1,
 				 peeks ? MSG_PEEK : 0);
 
+	assert(s < 2);
+	assert(!session->side[s].owed);
+	assert(!buffers->in_hand);
 	if (n < 0 && peeks && is_unpeekable(session, s, -n)) {
 		do_without_peeking(session, s);
 		return SOURCE_AGAIN;
@@ -225,6 +237,7 @@ int source_peek(struct session *session, unsigned s, struct spliced_message *ret
 		direction_note_end(session, s);
 		return SOURCE_END;
 	}
+	assert(n == 1);
 	session->side[s].peeked = true;
 	if (!peeks) {
 		tally_receive(session, s, 1);

@@ -6,6 +6,7 @@
  */
 #include "move/stage.h"
 
+#include "base/assert.h"
 #include "config/config.h"
 #include "move/urgent.h"
 #include "net/fault.h"
@@ -23,6 +24,7 @@
 
 bool stage_is_used(const struct session *session, unsigned s)
 {
+	assert(s < 2);
 	return session->side[s].framing &&
 	       (session_row(session, s)->capabilities & (SPLICED_SHORT_PEEK | SPLICED_FILE) ||
 		session->side[s].unpeeked || session_record(session)->stage[s] >= 0);
@@ -38,6 +40,7 @@ static int set_up(struct session *session, unsigned s, size_t at_most)
 	int *stage = stage_of(session, s);
 	int fd;
 
+	assert(at_most > 0);
 	if (*stage >= 0)
 		return 0;
 	fd = pipe_lend(&session->thread->pipes,
@@ -45,6 +48,8 @@ static int set_up(struct session *session, unsigned s, size_t at_most)
 		       &session->side[s].stage_size);
 	if (fd < 0)
 		return -EMFILE;
+	assert(fd != session_record(session)->direction[s].pipe && fd != *stage_of(session, !s));
+	assert(!session->side[s].staged);
 	*stage = fd;
 	session->side[s].staged = 0;
 	return 0;
@@ -54,6 +59,7 @@ bool stage_give_back(struct session *session, unsigned s)
 {
 	int *stage = stage_of(session, s), fd = *stage;
 
+	assert(s < 2);
 	if (fd < 0 || session->side[s].staged)
 		return fd < 0;
 	*stage = -1;
@@ -65,6 +71,7 @@ bool stage_give_back(struct session *session, unsigned s)
 /* All of it, or at_most bytes, into memory, where it also stays in the stage. */
 static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
+	assert(*stage_of(session, s) >= 0);
 	return pipe_look(&session->thread->pipes, *stage_of(session, s),
 			 session->side[s].stage_size, bytes, at_most);
 }
@@ -78,6 +85,7 @@ static int compact(struct session *session, unsigned s)
 	uint32_t size, old_size = session->side[s].stage_size;
 	int old = *stage, fresh;
 
+	assert(old >= 0);
 	if (n < 0)
 		return (int)n;
 	fresh = pipe_lend(pipes, session->side[s].stage_size, &size);
@@ -88,6 +96,7 @@ static int compact(struct session *session, unsigned s)
 		return -ENOMEM;
 	}
 	session->side[s].stage_size = size;
+	assert_costly(assert_bytes_in(fresh) == (int)session->side[s].staged);
 	*stage = fresh;
 	pipe_discard(pipes, old, old_size);
 	return 0;
@@ -152,6 +161,7 @@ static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, 
 {
 	ssize_t more = 0;
 
+	assert(n <= at_most);
 	if (session->side[s].stage_size - session->side[s].staged < PIPE_SLOT_BYTES &&
 	    n < at_most && !(session_row(session, s)->capabilities & SPLICED_FILE))
 		more = recv(session_fd(session, s), bytes + n, at_most - n,
@@ -164,6 +174,9 @@ ssize_t stage_peek(struct session *session, unsigned s, uint8_t *bytes, size_t a
 	int r = set_up(session, s, at_most);
 	ssize_t n;
 
+	assert(stage_is_used(session, s));
+	assert(at_most <= sizeof session->thread->buffers->bytes);
+	assert(r || *stage_of(session, s) >= 0);
 	if (!r && session->side[s].readable && !session->side[s].stage_end)
 		r = fill(session, s);
 	if (r)
@@ -180,9 +193,11 @@ ssize_t stage_take(struct session *session, unsigned s, uint8_t *bytes, size_t a
 {
 	ssize_t n;
 
+	assert(stage_is_used(session, s));
 	if (!session->side[s].staged)
 		return recv(session_fd(session, s), bytes, at_most, MSG_DONTWAIT);
 	n = read(*stage_of(session, s), bytes, at_most);
+	assert(n < 0 || (size_t)n <= session->side[s].staged);
 	if (n > 0)
 		session->side[s].staged -= (uint32_t)n;
 	return n;
@@ -193,6 +208,7 @@ void stage_adopt(struct session *session, unsigned s)
 	int *stage = stage_of(session, s);
 	int bytes;
 
+	assert(s < 2);
 	if (*stage < 0)
 		return;
 	bytes = pipe_adopt(&session->thread->pipes, *stage, &session->side[s].stage_size);
@@ -209,6 +225,8 @@ void stage_discard(struct session *session, unsigned s)
 	int *stage = stage_of(session, s);
 	int fd = *stage;
 
+	assert(s < 2);
+	assert(fd >= 0 || !session->side[s].staged);
 	*stage = -1;
 	session->side[s].staged = 0;
 	session->side[s].stage_news = session->side[s].stage_end = false;

@@ -13,6 +13,7 @@
  */
 #include "move/urgent.h"
 
+#include "base/assert.h"
 #include "ledger/ledger.h"
 #include "net/family.h"
 #include "net/socket.h"
@@ -69,6 +70,8 @@ int urgent_take(struct session *session, unsigned s, int pipe, uint32_t *len, bo
 	ssize_t value;
 	char byte;
 
+	assert(s < 2 && pipe >= 0);
+	assert(!(direction->flags & DIRECTION_URGENT));
 	session->side[s].urgent = false;
 	if (!can_be(session, s) || !socket_is_at_mark(fd))
 		return URGENT_NONE;
@@ -80,6 +83,7 @@ int urgent_take(struct session *session, unsigned s, int pipe, uint32_t *len, bo
 		return URGENT_UNSETTLED;
 	byte = (char)value;
 	direction->flags |= note(&consumed, *len, staged);
+	assert(direction->flags & DIRECTION_URGENT);
 	if (write(pipe, &byte, sizeof byte) != sizeof byte) {
 		clear(direction);
 		return URGENT_NO_ROOM;
@@ -92,6 +96,7 @@ int urgent_take(struct session *session, unsigned s, int pipe, uint32_t *len, bo
 
 bool urgent_hides(struct session *session, unsigned s, size_t len)
 {
+	assert(s < 2);
 	if (!session->side[s].urgent)
 		return false;
 	session->side[s].urgent =
