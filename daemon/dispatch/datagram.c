@@ -56,7 +56,7 @@ void datagram_init(struct datagram_front *front, struct thread *thread, struct l
 {
 	const struct ledger_listener *record = &thread->worker->ledger->listeners[index];
 
-	assert(listener == &thread->listeners[index] && listener->thread == thread);
+	assert(listener == &thread->dispatch->listeners[index] && listener->thread == thread);
 	assert(record->route < listener->generation->config->n_routes);
 	*front = (struct datagram_front){.thread = thread, .listener = listener, .index = index};
 	front->route = &listener->generation->config->routes[record->route];

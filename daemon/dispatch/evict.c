@@ -33,7 +33,7 @@ static void ask_another(struct thread *thread, uint32_t route)
 	struct thread *other;
 	uint32_t nothing = 0;
 
-	assert(thread->idle_turn < worker->n_threads && route < LEDGER_ROUTES_MAX);
+	assert(thread->dispatch->idle_turn < worker->n_threads && route < LEDGER_ROUTES_MAX);
 	if (worker->n_threads == 1)
 		return;
 	thread->dispatch->idle_turn = (thread->dispatch->idle_turn + 1) % worker->n_threads;

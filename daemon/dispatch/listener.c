@@ -111,7 +111,7 @@ static void wait_for_session(struct listener *listener)
 {
 	struct thread *thread = listener->thread;
 
-	assert(!thread->paused_first == !thread->paused_last);
+	assert(!thread->dispatch->paused_first == !thread->dispatch->paused_last);
 	if (listener->on_paused_list)
 		return;
 	listener->on_paused_list = true;

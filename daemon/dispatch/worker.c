@@ -170,7 +170,7 @@ static void turn(struct thread *thread)
 	if (thread->ready_first)
 		session_serve_ready(thread);
 	assert(!thread->ready_first == !thread->ready_last);
-	assert(!thread->paused_first == !thread->paused_last);
+	assert(!thread->dispatch->paused_first == !thread->dispatch->paused_last);
 	assert(!thread->buffers->in_hand && !thread->passes_on);
 	hand_empty(thread);
 }

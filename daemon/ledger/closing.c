@@ -6,6 +6,7 @@
  */
 #include "ledger/closing.h"
 
+#include "base/assert.h"
 #include "ledger/ledger.h"
 #include "net/socket.h"
 
@@ -20,11 +21,13 @@
 
 uint64_t closing_name(int fd)
 {
+	assert(fd >= 0);
 	return socket_cookie(fd) & ~PEER_BIT;
 }
 
 uint64_t closing_name_of_peer(int fd, const struct address *peer)
 {
+	assert(peer->len > 0);
 	return XXH3_64bits_withSeed(&peer->storage, peer->len, (uint64_t)fd) | PEER_BIT;
 }
 

@@ -2,6 +2,8 @@
 /* Extents. What nobody wrote to is a hole in the memfd, and looking at it would fill it. */
 #include "ledger/extent.h"
 
+#include "base/assert.h"
+
 #include <unistd.h>
 
 /* The end of the last written page of a section, or of all of it where that cannot be told. */
@@ -31,6 +33,7 @@ uint32_t extent_used(int fd, const struct ledger_header *header, enum ledger_sec
 	uint32_t count =
 		(uint32_t)((written - section->offset + section->stride - 1) / section->stride);
 
+	assert(id < LEDGER_SECTIONS);
 	if (count > section->count)
 		count = section->count;
 	while (count &&

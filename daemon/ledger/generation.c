@@ -5,6 +5,7 @@
  */
 #include "ledger/generation.h"
 
+#include "base/assert.h"
 #include "base/report.h"
 #include "config/config.h"
 #include "ledger/ledger.h"
@@ -105,6 +106,7 @@ int generation_read(struct generation **ret, uint32_t number, int fd, struct fam
 	struct generation *generation = calloc(1, sizeof *generation);
 	int r;
 
+	assert(number > 0 && fd >= 0);
 	if (!generation) {
 		close(fd);
 		return -ENOMEM;
@@ -123,6 +125,7 @@ int generation_enter(struct generation *generation, struct ledger *ledger, struc
 {
 	int r = find_slots(generation, ledger), units = 0;
 
+	assert(generation->config);
 	if (!r)
 		r = units = find_units(generation, ledger);
 	if (units == -ENOSPC)
@@ -254,6 +257,7 @@ const struct config_leg *generation_leg(struct generation *newest,
 	const struct config_route *route =
 		generation_route(newest, read_word(&record->generation), read_word(&record->route));
 
+	assert(side < 2);
 	if (!route)
 		return NULL;
 	return side ? leg_at(generation_target(route, record), &record->connect_leg)
@@ -270,6 +274,7 @@ struct ledger_unit *generation_unit(const struct generation *generation,
 
 static bool lived_in(const struct ledger *ledger, uint32_t number)
 {
+	assert(number > 0);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)
 		if (ledger->sessions[i].state != SESSION_FREE &&
 		    ledger->sessions[i].generation == number)
@@ -310,6 +315,7 @@ void generations_trim(struct generation *newest, struct ledger *ledger)
 {
 	struct generation **link = &newest->next;
 
+	assert(newest);
 	while (*link) {
 		struct generation *generation = *link;
 

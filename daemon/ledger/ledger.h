@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include "base/assert.h"
 #include "base/counter.h"
 #include "base/index.h"
 #include "ledger/ledger_keeper.h"
@@ -545,6 +546,7 @@ static inline uint32_t ledger_sockets(const struct ledger_listener *record)
 static inline struct ledger_counter *ledger_counter(const struct ledger *ledger, uint32_t thread,
 						    uint32_t route)
 {
+	assert_costly(thread <= ledger->n_threads && route < LEDGER_ROUTES_MAX);
 	return &ledger->counters[(size_t)thread * LEDGER_ROUTES_MAX + route];
 }
 

@@ -4,6 +4,8 @@
  * process's own, made when it is first asked for. Always true: no slot before `free` is unused.
  */
 #include "ledger/ledger.h"
+
+#include "base/assert.h"
 #include "ledger/original.h"
 
 #include <errno.h>
@@ -154,6 +156,7 @@ static int find_slot(struct ledger *ledger, const struct table *table, const cha
 	*table->free = slot;
 	if (slot == table->max)
 		return -ENOSPC;
+	assert(slot < table->max && digest);
 	r = index_add(table->index, digest, slot);
 	if (r < 0)
 		return r;
@@ -177,6 +180,7 @@ int ledger_target_slot(struct ledger *ledger, const char *name)
 
 static void retain(struct ledger *ledger, const struct table *table, const bool *keep)
 {
+	assert(keep && table->high <= table->max);
 	for (uint32_t i = table->high; i-- > 0;) {
 		if (keep[i] || !*used(table, i))
 			continue;

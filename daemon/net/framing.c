@@ -6,6 +6,8 @@
  */
 #include "net/framing.h"
 
+#include "base/assert.h"
+
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -98,6 +100,7 @@ static int encode_slip(const uint8_t *message, size_t len, uint8_t *scratch, str
 		scratch[n++] = message[i] == SLIP_END ? SLIP_ESC_END : SLIP_ESC_ESC;
 	}
 	scratch[n++] = SLIP_END;
+	assert(n <= 2 * len + 1);
 	parts[0] = (struct iovec){scratch, n};
 	return 1;
 }
@@ -140,6 +143,7 @@ int framing_encode(enum spliced_framing framing, const void *message, size_t len
 	if (len > max_frame)
 		return -EMSGSIZE;
 	n = encode(framing, message, len, scratch, parts);
+	assert(n <= FRAMING_PARTS);
 	for (int i = 0; i < n; i++)
 		bytes += parts[i].iov_len;
 	return bytes > max_frame ? -EMSGSIZE : n;
@@ -157,6 +161,7 @@ static int found_behind(const uint8_t *buffer, size_t len, size_t max_frame, siz
 		return 0;
 	*found = (struct framing_found){buffer + header, (size_t)message,
 					header + (size_t)message + trailer};
+	assert(found->consumed <= len && found->len <= max_frame);
 	return 1;
 }
 
