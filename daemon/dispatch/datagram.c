@@ -8,6 +8,7 @@
 #include "config/config.h"
 #include "dispatch/access.h"
 #include "dispatch/chain.h"
+#include "dispatch/dispatch.h"
 #include "dispatch/evict.h"
 #include "dispatch/idle.h"
 #include "dispatch/listener.h"

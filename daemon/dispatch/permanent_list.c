@@ -234,7 +234,7 @@ int permanent_adopt(struct thread *thread)
 		return -ENOMEM;
 	add_feeds(thread);
 	add_dials(thread);
-	assert(thread->n_permanent <= count_all(thread));
+	assert(thread->dispatch->n_permanent <= count_all(thread));
 	if (index_all(thread, &index) < 0) {
 		thread->dispatch->n_permanent = 0;
 		index_done(&index);

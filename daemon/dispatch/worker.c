@@ -164,14 +164,14 @@ static void turn(struct thread *thread)
 	int count = loop_wait(&thread->loop,
 			      thread->ready_first ? 0 : HEARTBEAT_SECONDS * NSEC_PER_SEC);
 
-	assert(!thread->buffers->in_hand && !thread->passes_on);
+	assert(!thread->buffers->in_hand && !thread->dispatch->passes_on);
 	thread_beat(thread);
 	loop_dispatch(&thread->loop, count > 0 ? count : 0);
 	if (thread->ready_first)
 		session_serve_ready(thread);
 	assert(!thread->ready_first == !thread->ready_last);
 	assert(!thread->dispatch->paused_first == !thread->dispatch->paused_last);
-	assert(!thread->buffers->in_hand && !thread->passes_on);
+	assert(!thread->buffers->in_hand && !thread->dispatch->passes_on);
 	hand_empty(thread);
 }
 
