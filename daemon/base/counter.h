@@ -29,6 +29,7 @@ enum counter_kind { COUNTER, GAUGE };
 	X(COUNTER_MESSAGES_FROM_TARGET, "messages.from_target", "spliced_messages_total",          "from_target", COUNTER, "messages",    "messages from target",    "messages forwarded to clients") \
 	X(COUNTER_WAITING,             "waiting",               "spliced_waiting_messages",        NULL,          GAUGE,   "messages",    "waiting",                 "messages that wait for their target") \
 	X(COUNTER_EVICTED,             "sessions.evicted",      "spliced_sessions_evicted_total",  NULL,          COUNTER, "sessions",    "evicted",                 "datagram sessions closed to make room for a new peer") \
+	X(COUNTER_TARGET_DOWN,         "sessions.target_down",  "spliced_sessions_target_down_total", NULL,       COUNTER, "sessions",    NULL,                      "sessions ended because their target went down") \
 	X(COUNTER_KERNEL_DROPPED,      "kernel_dropped",        "spliced_kernel_dropped_total",    NULL,          COUNTER, "messages",    "dropped by the kernel",   "messages that the kernel dropped at a socket before they were received") \
 	X(COUNTER_DESCRIPTORS,         "descriptors",           "spliced_descriptors_total",       NULL,          COUNTER, "messages",    "stripped of descriptors", "messages whose descriptors (SCM_RIGHTS) were not forwarded") \
 	X(COUNTER_UNKEPT,              "unkept",                "spliced_unkept_total",            NULL,          COUNTER, "messages",    "first ones not kept",     "first messages that were not kept for another target") \

@@ -37,12 +37,27 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+struct config_health;
 struct report;
 
 struct config_value {
 	struct spliced_value value; /* first: plugins walk values by stride */
 	struct location location;
 	bool inherited; /* from `defaults` */
+};
+
+/* `health`, of a route or of a target: which targets are checked, and how (config/health.h). */
+enum config_health_option {
+	HEALTH_INTERVAL,
+	HEALTH_TIMEOUT,
+	HEALTH_RISE,
+	HEALTH_FALL,
+	HEALTH_PORT,
+	HEALTH_SEND,
+	HEALTH_EXPECT,
+	HEALTH_HTTP,
+	HEALTH_STATUS,
+	HEALTH_OPTIONS,
 };
 
 /* daemon: { ... }. Index of config.daemon[]. */
@@ -78,6 +93,8 @@ enum config_route_option {
 	ROUTE_RETRY_TOTAL,
 	ROUTE_PASSIVE_FAILURES,
 	ROUTE_PASSIVE_RETRY,
+	ROUTE_HEALTH,				       /* the first of enum config_health_option */
+	ROUTE_ON_DOWN = ROUTE_HEALTH + HEALTH_OPTIONS, /* words: enum config_on_down */
 	ROUTE_REPLIES,
 	ROUTE_OVERFLOW, /* words: enum config_overflow, from OVERFLOW_BLOCK on */
 	ROUTE_OPTIONS,
@@ -103,7 +120,8 @@ enum config_endpoint_option {
 	ENDPOINT_PASSIVE_RETRY,
 	ENDPOINT_UNIT,
 	ENDPOINT_IDLE_STOP,
-	ENDPOINT_OPTIONS,
+	ENDPOINT_HEALTH, /* the first of enum config_health_option */
+	ENDPOINT_OPTIONS = ENDPOINT_HEALTH + HEALTH_OPTIONS,
 };
 
 /* One family's share of an endpoint. `ip` without a numeric host has two, inet6 and inet; all
@@ -132,6 +150,9 @@ enum config_overflow {
 	OVERFLOW_DROP_OLD,
 };
 
+/* What becomes of the sessions of a target that went down. */
+enum config_on_down { ON_DOWN_KEEP, ON_DOWN_END };
+
 /* Whose replies a target's socket of datagrams takes. */
 enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
 
@@ -147,6 +168,7 @@ enum config_balance {
 /* A target in its pool. */
 struct config_member {
 	uint32_t weight; /* 0: it gets no new sessions */
+	bool alone;	 /* it is its route's only one */
 	bool backup;
 	uint64_t slow_start;	       /* until it has its whole weight after it was down, ns */
 	uint32_t failures;	       /* passive: in a row, that mark it down; 0: none do */
@@ -173,6 +195,7 @@ struct config_endpoint {
 				   messages; 0: none is framed */
 	const struct spliced_format *format; /* NULL: raw, messages as they are */
 	enum config_reply_from reply_from;
+	const struct config_health *health; /* config/health.h; NULL: it is not checked */
 	const char *unit;   /* of systemd, that the first client starts; NULL: none */
 	uint64_t idle_stop; /* ns; after so long without a session it is stopped; 0: never */
 	struct config_member member; /* of a target; of a dial, but for its weight */
@@ -222,6 +245,7 @@ struct config_route {
 	int64_t replies; /* for each message of a datagram session; -1: not said */
 	enum config_overflow overflow;
 	enum config_balance balance;
+	enum config_on_down on_down;
 	uint64_t digest;     /* of the canonical text: a route that means the same has the same */
 	uint64_t own_digest; /* ... of it without its endpoints, and without retry, balance and
 				passive, which change no session */

@@ -10,6 +10,7 @@
 #include "config/check.h"
 #include "config/endpoint_legs.h"
 #include "config/frame.h"
+#include "config/health.h"
 #include "config/ip.h"
 #include "config/member.h"
 #include "config/options.h"
@@ -63,6 +64,8 @@ static int read_common(struct check *check, struct setting *group, struct config
 
 	snprintf(prefix, sizeof(prefix), "%s.", endpoint->key);
 	r = options_read(check, &table, group, endpoint->values);
+	if (r == 0)
+		health_read_group(check, group, endpoint);
 	if (r == 0 && endpoint->role != SPLICED_LISTEN && endpoint->values[ENDPOINT_FD].value.text)
 		check_error(check, endpoint->values[ENDPOINT_FD].location,
 			    "%sfd is a listening socket; use an address for a target",

@@ -10,7 +10,7 @@ void member_check(struct check *check, const struct config_endpoint *endpoint)
 {
 	if (strcmp(endpoint->key, "target") == 0)
 		return;
-	for (unsigned i = ENDPOINT_WEIGHT; i < ENDPOINT_OPTIONS; i++)
+	for (unsigned i = ENDPOINT_WEIGHT; i < ENDPOINT_HEALTH; i++)
 		if (endpoint->values[i].value.state != SPLICED_UNSET)
 			check_error(check, endpoint->values[i].location,
 				    "%s.%s is only for targets; remove it", endpoint->key,
@@ -26,13 +26,14 @@ static int64_t number_of(const struct config_endpoint *endpoint, enum config_end
 	return value->state == SPLICED_UNSET ? otherwise : value->number;
 }
 
-static void settle(const struct config_route *route, struct config_endpoint *endpoint)
+static void settle(const struct config_route *route, struct config_endpoint *endpoint, bool alone)
 {
 	int64_t failures = route->values[ROUTE_PASSIVE_FAILURES].value.number,
 		retry = route->values[ROUTE_PASSIVE_RETRY].value.number;
 
 	endpoint->member = (struct config_member){
 		.weight = (uint32_t)number_of(endpoint, ENDPOINT_WEIGHT, 1),
+		.alone = alone,
 		.backup = number_of(endpoint, ENDPOINT_BACKUP, false),
 		.slow_start = (uint64_t)number_of(endpoint, ENDPOINT_SLOW_START, 0),
 		.failures = (uint32_t)number_of(endpoint, ENDPOINT_PASSIVE_FAILURES, failures),
@@ -45,7 +46,7 @@ static void settle(const struct config_route *route, struct config_endpoint *end
 void member_settle(struct config_route *route)
 {
 	for (unsigned i = 0; i < route->n_targets; i++)
-		settle(route, &route->targets[i]);
+		settle(route, &route->targets[i], route->n_targets == 1);
 	for (unsigned i = 0; i < route->n_dial; i++)
-		settle(route, &route->dial[i]);
+		settle(route, &route->dial[i], true);
 }

@@ -251,10 +251,17 @@ static uint64_t digest_part(struct parts *parts)
 static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoints, unsigned n,
 			     XXH3_state_t *whole)
 {
+	uint64_t rest;
+
 	for (unsigned i = 0; i < n; i++) {
 		print_endpoint(&parts->printer, &endpoints[i], ENDPOINT_WEIGHT, true);
 		endpoints[i].digest = digest_part(parts);
 		XXH3_64bits_update(whole, &endpoints[i].digest, sizeof(endpoints[i].digest));
+		print_table(&parts->printer, schema_endpoint + ENDPOINT_WEIGHT,
+			    ENDPOINT_OPTIONS - ENDPOINT_WEIGHT,
+			    endpoints[i].values + ENDPOINT_WEIGHT);
+		rest = digest_part(parts);
+		XXH3_64bits_update(whole, &rest, sizeof(rest));
 	}
 	XXH3_64bits_update(whole, &n, sizeof(n));
 }
@@ -264,7 +271,7 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
 static bool means_nothing_to_sessions(unsigned option)
 {
 	return option == ROUTE_BALANCE ||
-	       (option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_PASSIVE_RETRY);
+	       (option >= ROUTE_RETRY_ATTEMPTS && option <= ROUTE_ON_DOWN);
 }
 
 /* The options that mean something to sessions, or the others. */

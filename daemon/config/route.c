@@ -9,6 +9,7 @@
 #include "config/ask.h"
 #include "config/check.h"
 #include "config/endpoint.h"
+#include "config/health.h"
 #include "config/member.h"
 #include "config/options.h"
 #include "config/pair.h"
@@ -49,6 +50,7 @@ int route_read_defaults(struct check *check, struct setting *group, struct route
 	r = options_read(check, &defaults_table, group, defaults->values);
 	if (r < 0)
 		return r;
+	health_note_group(group, &defaults->values[ROUTE_HEALTH]);
 	defaults->allow = setting_take(group, "allow");
 	defaults->deny = setting_take(group, "deny");
 	for (const char *const *key = own; *key; key++) {
@@ -71,8 +73,11 @@ static int read_values(struct check *check, struct setting *group,
 	r = options_read(check, &route_table, group, route->values);
 	if (r < 0)
 		return r;
+	health_note_group(group, &route->values[ROUTE_HEALTH]);
+	health_inherit(&route->values[ROUTE_HEALTH], &defaults->values[ROUTE_HEALTH]);
 	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
-		if (route->values[i].value.state == SPLICED_UNSET) {
+		if ((i < ROUTE_HEALTH || i >= ROUTE_ON_DOWN) &&
+		    route->values[i].value.state == SPLICED_UNSET) {
 			route->values[i] = defaults->values[i];
 			route->values[i].inherited = true;
 		}
@@ -111,6 +116,7 @@ static void copy_values(struct config_route *route)
 	route->attempts = values[ROUTE_RETRY_ATTEMPTS].value.state == SPLICED_UNSET
 				  ? UINT32_MAX
 				  : (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;
+	route->on_down = (enum config_on_down)values[ROUTE_ON_DOWN].value.number;
 	route->limit_sessions = (uint32_t)values[ROUTE_LIMIT_SESSIONS].value.number;
 }
 
@@ -260,6 +266,9 @@ int route_read(struct check *check, struct setting *setting, const struct route_
 	if (r < 0)
 		return r;
 	pair_check(check, route);
+	r = health_read(check, route);
+	if (r < 0)
+		return r;
 	if (check->reader.errors == errors)
 		ask_legs(check, route);
 	copy_values(route);

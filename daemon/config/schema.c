@@ -34,6 +34,37 @@ static const char *const overflows[] = {"block", "drop-new", "drop-old", NULL};
 static const char *const framings[] = {"none",	      "length16", "length32", "line", "netstring",
 				       "octet-count", "slip",	  "nul",      "auto", NULL};
 
+static const char *const on_downs[] = {"keep", "end", NULL}; /* enum config_on_down */
+
+/* A route says it for its targets, and a target for itself. */
+/* clang-format off */
+#define HEALTH_ROWS(FIRST, ROLES) \
+	[FIRST + HEALTH_INTERVAL] = {.name = "health.interval", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.default_text = "2s", .max = 86400 * SEC, \
+		.doc = "time from the start of one health check of a target to the next, at least 10ms; 0s: no checks"}, \
+	[FIRST + HEALTH_TIMEOUT] = {.name = "health.timeout", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.default_text = "2s", .min = MS, .max = 3600 * SEC, \
+		.doc = "maximum time of one check, from its connect to its answer"}, \
+	[FIRST + HEALTH_RISE] = {.name = "health.rise", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.default_text = "2", .min = 1, .max = 1000, \
+		.doc = "number of successful checks in a row after which a target is up again"}, \
+	[FIRST + HEALTH_FALL] = {.name = "health.fall", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.default_text = "3", .min = 1, .max = 1000, \
+		.doc = "number of failed checks in a row after which a target is down"}, \
+	[FIRST + HEALTH_PORT] = {.name = "health.port", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.min = 1, .max = 65535, \
+		.doc = "port of the target's host that is checked; default: the target's"}, \
+	[FIRST + HEALTH_SEND] = {.name = "health.send", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.doc = "what a check sends; two backslashes, x and two hexadecimal digits are one byte, also a zero"}, \
+	[FIRST + HEALTH_EXPECT] = {.name = "health.expect", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.doc = "what the first 4096 bytes of the answer must contain, written as health.send"}, \
+	[FIRST + HEALTH_HTTP] = {.name = "health.http", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.doc = "path of an HTTP GET request that a check sends"}, \
+	[FIRST + HEALTH_STATUS] = {.name = "health.status", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+		.default_text = "200", \
+		.doc = "HTTP status of a successful check; or several, and ranges: 200,204,301-308"}
+/* clang-format on */
+
 const struct spliced_option schema_daemon[DAEMON_OPTIONS] = {
 	[DAEMON_WORKERS] =
 		{.name = "workers",
@@ -183,6 +214,13 @@ const struct spliced_option schema_route[ROUTE_OPTIONS] = {
 		 .min = MS,
 		 .max = 3600 * SEC,
 		 .doc = "time after which a target that is down is tried again, by one session, while others use the rest of the pool"},
+	HEALTH_ROWS(ROUTE_HEALTH, 0),
+	[ROUTE_ON_DOWN] = {.name = "on_down",
+			   .type = SPLICED_WORD,
+			   .flags = SPLICED_LIVE,
+			   .default_text = "keep",
+			   .words = on_downs,
+			   .doc = "what to do with the sessions of a target that went down"},
 	[ROUTE_REPLIES] =
 		{.name = "replies",
 		 .type = SPLICED_NUMBER,
@@ -314,6 +352,7 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .roles = SPLICED_CONNECT,
 		 .max = YEAR,
 		 .doc = "time without a session after which the unit, if spliced has started it, is stopped; 0s: never. Default: never"},
+	HEALTH_ROWS(ENDPOINT_HEALTH, SPLICED_CONNECT),
 };
 
 const char *const schema_root_keys[] = {"daemon", "defaults", "lists", "routes", NULL};

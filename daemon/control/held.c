@@ -25,6 +25,7 @@ enum owner {
 	OWNER_LISTENER,
 	OWNER_SESSION,
 	OWNER_LENT,
+	OWNER_CHECK,
 	OWNERS
 };
 
@@ -66,6 +67,12 @@ static void own_sessions(struct holdings *held, const struct ledger *ledger)
 	}
 }
 
+static void own_checks(struct holdings *held, const struct ledger *ledger)
+{
+	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)
+		own(held, (int)ledger->targets[i].check.fd - 1, OWNER_CHECK);
+}
+
 static void own_control(struct holdings *held, const struct ledger *ledger)
 {
 	own(held, ledger->keeper->control_fd, OWNER_CONTROL);
@@ -105,6 +112,7 @@ static void own_all(struct holdings *held, const struct worker *worker)
 
 	own_listeners(held, ledger);
 	own_sessions(held, ledger);
+	own_checks(held, ledger);
 	own_control(held, ledger);
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)
 		if (ledger->generations[i].number)
@@ -170,13 +178,14 @@ json_t *held_descriptors(const struct worker *worker)
 	for (int i = 0; i < OWNERS; i++)
 		open += held.open[i];
 	json_t *object = json_pack(
-		"{s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "open", (int)open,
-		"limit", (json_int_t)limit.rlim_cur, "daemon", (int)held.open[OWNER_DAEMON],
-		"control", (int)held.open[OWNER_CONTROL], "generations",
-		(int)held.open[OWNER_GENERATION], "listeners", (int)held.open[OWNER_LISTENER],
-		"sessions", (int)held.open[OWNER_SESSION], "lent", (int)held.open[OWNER_LENT],
-		"pooled", (int)pooled, "unowned", (int)held.open[OWNER_NONE] - (int)pooled,
-		"closed", (int)count_closed(&held), "doubled", (int)held.doubled);
+		"{s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "open",
+		(int)open, "limit", (json_int_t)limit.rlim_cur, "daemon",
+		(int)held.open[OWNER_DAEMON], "control", (int)held.open[OWNER_CONTROL],
+		"generations", (int)held.open[OWNER_GENERATION], "listeners",
+		(int)held.open[OWNER_LISTENER], "sessions", (int)held.open[OWNER_SESSION], "lent",
+		(int)held.open[OWNER_LENT], "checks", (int)held.open[OWNER_CHECK], "pooled",
+		(int)pooled, "unowned", (int)held.open[OWNER_NONE] - (int)pooled, "closed",
+		(int)count_closed(&held), "doubled", (int)held.doubled);
 	free(held.owners);
 	return object;
 }

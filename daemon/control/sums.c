@@ -12,6 +12,7 @@ static void add(struct sums *sums, const struct ledger_counter *counter)
 
 	total[COUNTER_SESSIONS] += counter->sessions;
 	total[COUNTER_EVICTED] += counter->evicted;
+	total[COUNTER_TARGET_DOWN] += counter->target_down;
 	total[COUNTER_BYTES_TO_TARGET] += counter->bytes[0];
 	total[COUNTER_BYTES_FROM_TARGET] += counter->bytes[1];
 	total[COUNTER_RECEIVED_CLIENT] += counter->received[0];

@@ -11,6 +11,7 @@
 #include "control/live.h"
 #include "control/status.h"
 #include "control/sums.h"
+#include "control/targets.h"
 #include "control/words.h"
 #include "dispatch/listener.h"
 #include "dispatch/target.h"
@@ -74,9 +75,9 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 
 		json_array_append_new(
 			list,
-			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o}", "name",
-				  words_json(endpoint->name), "address", words_json(endpoint->text),
-				  "state", down ? "down" : "up", "why",
+			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o}",
+				  "name", words_json(endpoint->name), "address",
+				  words_json(endpoint->text), "state", down ? "down" : "up", "why",
 				  down ? words_json(target_tell_failure(target, text))
 				       : json_null(),
 				  "sessions", (int)sessions[slot], "failures",
@@ -84,7 +85,8 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 				  "weight", (int)target_weight(target, &endpoint->member), "backup",
 				  endpoint->member.backup, "active", (int)target->active, "unit",
 				  unit_object(generation_unit(generation, ledger, route, i),
-					      endpoint->unit)));
+					      endpoint->unit),
+				  "check", targets_check(&target->check, endpoint->health)));
 	}
 	return list;
 }

@@ -25,4 +25,5 @@ struct dispatch {
 	struct pool_view *pools;      /* by generation's first_pool, and route */
 	struct permanent_front *permanent; /* feeds and dials of this thread */
 	uint32_t n_permanent;
+	_Atomic uint32_t downs; /* on_down.h: its sessions are to be looked at */
 };

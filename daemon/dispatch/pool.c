@@ -12,6 +12,7 @@
 #include "dispatch/peer_key.h"
 #include "dispatch/pool_view.h"
 #include "dispatch/target.h"
+#include "dispatch/target_check.h"
 #include "ledger/generation.h"
 #include "move/mover.h"
 #include "session/lane.h"
@@ -164,7 +165,8 @@ static void begin_round(struct session *session, const struct pool_view *view)
 /* All are down. Where connect(2) does not ask, everybody may. */
 static bool may_be_asked(const struct session *session, uint32_t member)
 {
-	if (!target_weight(record_of(session, member), member_of(session, member)))
+	if (!target_weight(record_of(session, member), member_of(session, member)) ||
+	    target_is_left_to_checks(record_of(session, member), member_of(session, member)))
 		return false;
 	if (pool_row_goes_unheard(session->route->targets[member].legs[0].row))
 		return true;

@@ -8,6 +8,7 @@
 #include "dispatch/balance_ring.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/target.h"
+#include "dispatch/target_check.h"
 #include "ledger/generation.h"
 #include "session/thread.h"
 
@@ -115,7 +116,7 @@ static uint32_t take_members(struct pool_view *view, const struct thread *thread
 					  ? target_share(record, member, thread->loop.now)
 					  : 0;
 
-		if (!weight)
+		if (!weight || target_is_left_to_checks(record, member))
 			continue;
 		if (!target_lives(record, member)) {
 			view->balance.members[view->size - ++view->n_probes] = i;

@@ -81,6 +81,9 @@ static void account(struct session *session, enum session_end why)
 	case END_KILLED:
 		ledger_count(&counter->killed, 1);
 		break;
+	case END_TARGET_DOWN:
+		ledger_count(&counter->target_down, 1);
+		break;
 	case END_CLIENT_RESET:
 	case END_TARGET_RESET:
 	case END_AUDIT:

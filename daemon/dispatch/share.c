@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "config/limit.h"
+#include "dispatch/health.h"
 #include "ledger/generation.h"
 #include "session/session.h"
 #include "session/slot.h"
@@ -27,21 +28,35 @@ enum {
 	OPERATOR_PART = 8, /* of RLIMIT_NOFILE, one in so many is the operator's at most */
 };
 
+/* Those of health checks that are under way. */
+static uint32_t count_checks(const struct config *config)
+{
+	uint32_t count = 0;
+
+	for (unsigned i = 0; i < config->n_routes; i++)
+		for (unsigned k = 0; config->routes[i].enabled && k < config->routes[i].n_targets;
+		     k++)
+			count += config->routes[i].targets[k].health != NULL;
+	return count < HEALTH_ASKS_MAX ? count : HEALTH_ASKS_MAX;
+}
+
 /* What is not a session's. */
-static uint64_t count_other_descriptors(const struct ledger *ledger)
+static uint64_t count_other_descriptors(const struct ledger *ledger, const struct config *config)
 {
 	uint64_t count =
 		DESCRIPTORS_FIXED + (uint64_t)DESCRIPTORS_OF_A_THREAD * (ledger->n_threads + 1);
 
+	count += count_checks(config);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		if (ledger->listeners[i].state != LISTENER_FREE)
 			count += ledger_sockets(&ledger->listeners[i]);
 	return count;
 }
 
-static uint32_t count_places(const struct ledger *ledger)
+static uint32_t count_places(const struct ledger *ledger, const struct config *config)
 {
-	uint64_t others = count_other_descriptors(ledger), operators = SHARE_OPERATOR, places;
+	uint64_t others = count_other_descriptors(ledger, config), operators = SHARE_OPERATOR,
+		 places;
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur == RLIM_INFINITY)
@@ -143,7 +158,7 @@ int share_new(struct share **ret, struct ledger *ledger, struct generation *gene
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (share->routes == MAP_FAILED)
 		return -ENOMEM;
-	share->places = count_places(ledger);
+	share->places = count_places(ledger, generations->config);
 	share->by_descriptors = share->places < ledger->n_sessions;
 	ledger->keeper->places = share->places;
 	reckon(share, generations->config, generations->route_slots);

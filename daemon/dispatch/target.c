@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/target_check.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "session/thread.h"
@@ -46,8 +47,9 @@ static const struct config_member *member_of(const struct generation *generation
 
 bool target_lives(const struct ledger_target *target, const struct config_member *member)
 {
-	return !member->failures ||
-	       !atomic_load_explicit(&target->down_since, memory_order_relaxed);
+	return !target_is_left_to_checks(target, member) &&
+	       (!member->failures ||
+		!atomic_load_explicit(&target->down_since, memory_order_relaxed));
 }
 
 uint32_t target_weight(const struct ledger_target *target, const struct config_member *member)
@@ -84,6 +86,8 @@ bool target_is_down(const struct thread *thread, const struct generation *genera
 {
 	const struct ledger_target *record = target_record(thread, generation, route, target);
 
+	if (target_is_left_to_checks(record, member_of(generation, route, target)))
+		return true;
 	return !target_lives(record, member_of(generation, route, target)) &&
 	       atomic_load_explicit(&record->down_until, memory_order_relaxed) > thread->loop.now;
 }
@@ -110,6 +114,8 @@ bool target_may_be_asked(const struct thread *thread, const struct generation *g
 	struct ledger_target *record = target_record(thread, generation, route, target);
 	uint64_t now = thread->loop.now, most = now + ASKED_SECONDS_MAX * NSEC_PER_SEC;
 
+	if (target_is_left_to_checks(record, member_of(generation, route, target)))
+		return false;
 	return target_lives(record, member_of(generation, route, target)) ||
 	       target_claim(record, now, until < most ? until : most);
 }
@@ -240,7 +246,8 @@ void target_failed(struct ledger *ledger, struct ledger_target *target,
 bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint,
 		       unsigned slot)
 {
-	return !target_lives(&ledger->targets[slot], &endpoint->member) ||
+	return target_is_checked_down(&ledger->targets[slot]) ||
+	       !target_lives(&ledger->targets[slot], &endpoint->member) ||
 	       !target_addresses(ledger, endpoint, slot);
 }
 
@@ -248,7 +255,9 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 {
 	uint64_t since = target->down_since, now = clock_monotonic();
 
-	if (!since)
+	if (target_is_checked_down(target))
+		target_tell_check(target, text, TARGET_TEXT_MAX);
+	else if (!since)
 		snprintf(text, TARGET_TEXT_MAX, "its name does not resolve");
 	else
 		snprintf(text, TARGET_TEXT_MAX, "for %llu s, %u failures%s%s",

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "control/control.h"
 #include "dispatch/adopt.h"
+#include "dispatch/health.h"
+#include "dispatch/on_down.h"
 #include "dispatch/resolve.h"
 #include "dispatch/worker.h"
 #include "keeper/files.h"
@@ -59,15 +61,26 @@ static void wake_keeper(struct ledger *ledger)
 		return; /* full: it is being woken already */
 }
 
-static int start(struct worker *worker, const struct families *families, struct resolver **resolver,
-		 struct control **control)
+/* What the clerk does besides. */
+struct clerking {
+	struct resolver *resolver;
+	struct on_down *on_down;
+	struct health *health;
+	struct control *control;
+};
+
+static int start(struct worker *worker, const struct families *families, struct clerking *clerking)
 {
 	int r = worker_init(worker, worker->ledger, worker->generations, families);
 
 	if (!r)
-		r = resolver_new(resolver, worker_clerk(worker));
+		r = resolver_new(&clerking->resolver, worker_clerk(worker));
 	if (!r)
-		r = control_new(control, worker_clerk(worker));
+		r = on_down_new(&clerking->on_down, worker_clerk(worker));
+	if (!r)
+		r = health_new(&clerking->health, worker_clerk(worker), clerking->on_down);
+	if (!r)
+		r = control_new(&clerking->control, worker_clerk(worker));
 	if (!r) {
 		sandbox_enter(worker->ledger, worker->generations);
 		r = worker_start(worker);
@@ -79,15 +92,14 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	     bool planned)
 {
 	struct worker worker = {.ledger = ledger, .generations = generations, .planned = planned};
-	struct resolver *resolver = NULL;
-	struct control *control = NULL;
+	struct clerking clerking = {0};
 	sigset_t stop;
 	int r, number;
 
 	atomic_store(&ledger->keeper->worker_state, WORKER_SWEEPING);
 	worker_catch_crashes(ledger->keeper);
 	adopt_ledger(&worker);
-	r = start(&worker, families, &resolver, &control);
+	r = start(&worker, families, &clerking);
 	if (r < 0) {
 		log_error("the worker cannot start: %s", strerror(-r));
 		return EXIT_FAILURE;
@@ -102,8 +114,10 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	while (sigwait(&stop, &number))
 		;
 	worker_stop(&worker);
-	control_free(control);
-	resolver_free(resolver);
+	control_free(clerking.control);
+	health_free(clerking.health);
+	on_down_free(clerking.on_down);
+	resolver_free(clerking.resolver);
 	atomic_store(&ledger->keeper->worker_state, WORKER_STOPPED);
 	return EXIT_SUCCESS;
 }

@@ -23,6 +23,7 @@
 #include "base/assert.h"
 #include "base/counter.h"
 #include "base/index.h"
+#include "ledger/check.h"
 #include "ledger/ledger_keeper.h"
 
 #include <stdatomic.h>
@@ -367,6 +368,7 @@ struct ledger_target {
 	_Atomic uint32_t hand;	      /* enum ledger_hand_flag */
 	_Atomic uint32_t route;	      /* record of the route whose pool it is in, plus one; 0: not
 					 known */
+	struct ledger_check check;
 };
 
 /* What an operator has done by hand, to a route or a target. */
@@ -397,6 +399,7 @@ struct ledger_counter {
 	_Atomic uint64_t waiting;		   /* ... in pipes now; recomputed when adopted */
 	_Atomic uint64_t
 		kernel; /* ... that the kernel had dropped at sockets that are closed now */
+	_Atomic uint64_t target_down; /* sessions that ended because their target went down */
 };
 
 enum ledger_control_state {

@@ -19,13 +19,9 @@
 #include "ledger/unit.h"
 #include "ledger/validate_listener.h"
 #include "ledger/validate_session.h"
+#include "ledger/validate_target.h"
 
 #include <sys/stat.h>
-
-enum {
-	DOWN_MAX_SECONDS = 3600,  /* no target is held to be down for longer */
-	ASKED_MAX_SECONDS = 3600, /* nor kept for the session that asks it */
-};
 
 static bool control_fits(struct validating *v, const struct ledger_control *record)
 {
@@ -54,37 +50,6 @@ static void validate_controls(struct validating *v)
 		if (record->state != CONTROL_FREE && !control_fits(v, record))
 			drop_control(v, record);
 	}
-}
-
-static void validate_target(struct validating *v, struct ledger_target *record)
-{
-	bool fit = record->n_addresses <= LEDGER_ADDRESSES_MAX;
-
-	for (uint32_t i = 0; fit && i < record->n_addresses; i++)
-		fit = record->addresses[i].len <= sizeof record->addresses[i].bytes;
-	if (!fit)
-		mend_word(v, &record->n_addresses, 0); /* its name is resolved again */
-	if (record->down_until > v->now + DOWN_MAX_SECONDS * NSEC_PER_SEC) {
-		record->down_until = 0;
-		v->mended++;
-	}
-	if (record->asked_until > v->now + ASKED_MAX_SECONDS * NSEC_PER_SEC) {
-		record->asked_until = 0;
-		v->mended++;
-	}
-	if (record->failed_at > v->now) {
-		record->failed_at = v->now;
-		v->mended++;
-	}
-	if (record->down_since > v->now) {
-		record->down_since = 0;
-		v->mended++;
-	}
-	if (record->up_since > v->now) {
-		record->up_since = 0;
-		v->mended++;
-	}
-	record->name[sizeof record->name - 1] = '\0';
 }
 
 static void validate_route(struct validating *v, struct ledger_route *record)
@@ -169,7 +134,7 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++)
 		validate_route(&v, &ledger->routes[i]);
 	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)
-		validate_target(&v, &ledger->targets[i]);
+		v.mended += validate_target(&ledger->targets[i], v.now);
 	v.mended += unit_validate(ledger, v.now);
 	validate_controls(&v);
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++)

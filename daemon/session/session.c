@@ -285,6 +285,8 @@ const char *session_end_name(enum session_end why)
 		return "its target leads back to its own route";
 	case END_EVICTED:
 		return "gave way to a newer peer";
+	case END_TARGET_DOWN:
+		return "its target went down";
 	}
 	return "?";
 }

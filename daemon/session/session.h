@@ -49,15 +49,16 @@ enum session_end {
 	END_CONNECT_TIMEOUT,
 	END_IDLE,
 	END_KILLED,
-	END_POISON,  /* in hand at two deaths of the worker's own making */
-	END_AUDIT,   /* bytes missing after a crash */
-	END_STOP,    /* the daemon stops */
-	END_ERROR,   /* the kernel refused something */
-	END_AGED,    /* a datagram session that was idle */
-	END_FRAMING, /* the bytes are no frame, or a longer one than max_frame */
-	END_RELOAD,  /* its route, or its listener, was taken away or changed */
-	END_LOOP,    /* its target leads back to its own route */
-	END_EVICTED, /* a datagram session that gave way to a newer peer */
+	END_POISON,	 /* in hand at two deaths of the worker's own making */
+	END_AUDIT,	 /* bytes missing after a crash */
+	END_STOP,	 /* the daemon stops */
+	END_ERROR,	 /* the kernel refused something */
+	END_AGED,	 /* a datagram session that was idle */
+	END_FRAMING,	 /* the bytes are no frame, or a longer one than max_frame */
+	END_RELOAD,	 /* its route, or its listener, was taken away or changed */
+	END_LOOP,	 /* its target leads back to its own route */
+	END_EVICTED,	 /* a datagram session that gave way to a newer peer */
+	END_TARGET_DOWN, /* on_down: its target went down */
 };
 
 /* One of a session's two sockets, and what is read of it. */

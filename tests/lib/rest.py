@@ -19,6 +19,7 @@ LONG_WINDOW = 0.5   # s: else it is looked at for longer, and each thread may ha
 SETTLING = 5        # ... such windows: on a busy machine a thread that was woken waits for its turn before it sleeps
 WAKES = 2           # ... so often: by its heartbeat, and one timer more
 ATTEMPTS = 25       # ... and so often for each session that is not connected: by its timer, and by what the kernel answers
+CHECK = 6           # ... and so often for each health check: its timer, and what connects, is asked and answers
 ALL = ("cpu", "descriptors", "records", "generations")
 
 
@@ -73,9 +74,13 @@ def awake(before, after, allowed):
 
 
 def timers(control, timeout):
-    """How often timers may wake a thread besides: a session that is on its way to its target tries again, at first each 100 ms."""
+    """How often timers may wake a thread besides: a session that is on its way to its target tries again, at first each 100 ms; targets
+    are checked."""
     answer = ask(control, "sessions", timeout) or {"sessions": []}
-    return ATTEMPTS * sum(one["state"] == "connecting" for one in answer["sessions"])
+    routes = ask(control, "routes", timeout) or {"routes": []}
+    checks = [target["check"] for route in routes["routes"] for target in route["targets"] if target["check"]]
+    return (ATTEMPTS * sum(one["state"] == "connecting" for one in answer["sessions"])
+            + sum(CHECK * (1 + int(LONG_WINDOW / one["interval"])) for one in checks))
 
 
 def busy(pids, control, timeout):

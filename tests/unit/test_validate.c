@@ -263,6 +263,40 @@ START_TEST(what_can_be_put_right_is_not_dropped)
 }
 END_TEST
 
+/* The heir asks again; what was known before, it knows. */
+START_TEST(a_check_that_was_under_way_has_no_socket_any_more)
+{
+	struct ledger_check *check = &ledger.targets[0].check;
+	uint64_t now = clock_monotonic();
+
+	*check = (struct ledger_check){.digest = 1,
+				       .state = CHECK_DOWN,
+				       .fd = (uint32_t)sockets[0][0] + 1,
+				       .failed = 2,
+				       .checks = 5,
+				       .since = now,
+				       .ended_at = now,
+				       .began_at = now,
+				       .error = "refused"};
+	validate_ledger(&ledger, generation);
+	ck_assert_uint_eq(check->fd, 0);
+	ck_assert_uint_eq(check->state, CHECK_DOWN);
+	ck_assert_uint_eq(check->began_at, now);
+	ck_assert_uint_eq(check->checks, 5);
+	ck_assert_uint_eq(validate_sums(&ledger).mended, 0);
+	check->state = CHECK_DOWN + 1;
+	check->since = check->ended_at = check->began_at = UINT64_MAX;
+	memset(check->error, 'x', sizeof check->error);
+	validate_ledger(&ledger, generation);
+	ck_assert_uint_eq(check->state, CHECK_NEW);
+	ck_assert_uint_le(check->since, clock_monotonic());
+	ck_assert_uint_le(check->ended_at, clock_monotonic());
+	ck_assert_uint_le(check->began_at, clock_monotonic());
+	ck_assert_uint_eq(strlen(check->error), sizeof check->error - 1);
+	ck_assert_uint_eq(validate_sums(&ledger).mended, 4);
+}
+END_TEST
+
 /* Between two attempts nobody can say for which target the leg was chosen. */
 START_TEST(a_leg_of_the_attempt_before_is_no_fault)
 {
@@ -545,6 +579,8 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 			ck_assert_uint_le(ledger.targets[i].failed_at, clock_monotonic());
 			ck_assert_uint_le(ledger.targets[i].asked_until,
 					  clock_monotonic() + 60 * NSEC_PER_SEC);
+			ck_assert_uint_le(ledger.targets[i].check.state, CHECK_DOWN);
+			ck_assert_uint_eq(ledger.targets[i].check.fd, 0);
 		}
 		for (int i = 0; i < LEDGER_UNITS_MAX; i++) {
 			ck_assert(!ledger.units[i].used || ledger.units[i].state <= UNIT_REFUSED);
@@ -589,6 +625,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_right_stays_as_it_is);
 	tcase_add_test(tcase, what_cannot_be_is_dropped_and_nothing_else);
 	tcase_add_test(tcase, what_can_be_put_right_is_not_dropped);
+	tcase_add_test(tcase, a_check_that_was_under_way_has_no_socket_any_more);
 	tcase_add_test(tcase, a_leg_of_the_attempt_before_is_no_fault);
 	tcase_add_test(tcase, a_descriptor_of_two_belongs_to_neither);
 	tcase_add_test(tcase, each_descriptor_has_one_owner);

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ledger/validate_target.h"
+
+#include "base/clock.h"
+#include "ledger/ledger.h"
+
+enum {
+	DOWN_MAX_SECONDS = 3600,  /* no target is held to be down for longer */
+	ASKED_MAX_SECONDS = 3600, /* nor kept for the session that asks it */
+};
+
+static uint64_t mend_time(_Atomic uint64_t *time, uint64_t latest, uint64_t otherwise)
+{
+	if (*time <= latest)
+		return 0;
+	*time = otherwise;
+	return 1;
+}
+
+/* Its socket is nobody's now: the sweep closes it, and the heir asks again. */
+static uint64_t validate_check(struct ledger_check *check, uint64_t now)
+{
+	uint64_t mended = mend_time(&check->since, now, now) +
+			  mend_time(&check->ended_at, now, now) +
+			  mend_time(&check->began_at, now, now);
+
+	check->fd = 0;
+	if (check->state > CHECK_DOWN) {
+		check->state = CHECK_NEW;
+		mended++;
+	}
+	check->error[sizeof check->error - 1] = '\0';
+	return mended;
+}
+
+/* What does not fit is resolved again. */
+static uint64_t validate_addresses(struct ledger_target *record)
+{
+	bool fit = record->n_addresses <= LEDGER_ADDRESSES_MAX;
+
+	for (uint32_t i = 0; fit && i < record->n_addresses; i++)
+		fit = record->addresses[i].len <= sizeof record->addresses[i].bytes;
+	if (fit)
+		return 0;
+	record->n_addresses = 0;
+	return 1;
+}
+
+uint64_t validate_target(struct ledger_target *record, uint64_t now)
+{
+	record->name[sizeof record->name - 1] = '\0';
+	return validate_addresses(record) + validate_check(&record->check, now) +
+	       mend_time(&record->down_until, now + DOWN_MAX_SECONDS * NSEC_PER_SEC, 0) +
+	       mend_time(&record->asked_until, now + ASKED_MAX_SECONDS * NSEC_PER_SEC, 0) +
+	       mend_time(&record->failed_at, now, now) + mend_time(&record->down_since, now, 0) +
+	       mend_time(&record->up_since, now, 0);
+}
