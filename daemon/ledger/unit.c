@@ -30,13 +30,15 @@ int ledger_unit_slot(struct ledger *ledger, const char *name)
 	return free;
 }
 
-/* One that we have started, and no target names any more, is still to be stopped. */
+/* One that we have started, and no target names any more, is still to be stopped; and a helper may
+ * be about to write what was asked. */
 void ledger_units_retain(struct ledger *ledger, const bool *keep)
 {
 	for (int i = 0; i < LEDGER_UNITS_MAX; i++) {
 		struct ledger_unit *unit = &ledger->units[i];
 
 		if (unit->used && !keep[i] && unit->state != UNIT_STOPPING &&
+		    unit->asked == unit->answered &&
 		    (unit->owner == UNIT_OTHERS || !unit->idle_stop))
 			unit->used = 0;
 	}
