@@ -14,7 +14,7 @@
 #include "dispatch/pool.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
-#include "move/sink.h"
+#include "move/sink_held.h"
 #include "session/buffers.h"
 #include "session/direction.h"
 #include "session/lane.h"

@@ -20,7 +20,7 @@
 #include "ledger/closing.h"
 #include "ledger/generation.h"
 #include "move/mover.h"
-#include "move/sink.h"
+#include "move/sink_drop.h"
 #include "move/stage.h"
 #include "net/callback.h"
 #include "net/socket.h"

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "move/relay.h"
 #include "move/sink.h"
+#include "move/sink_drop.h"
 #include "net/callback.h"
 #include "session/buffers.h"
 #include "session/session.h"

@@ -6,6 +6,7 @@
 #include "move/format.h"
 #include "move/relay.h"
 #include "move/sink.h"
+#include "move/sink_drop.h"
 #include "net/callback.h"
 #include "session/buffers.h"
 #include "session/session.h"

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Streams as sinks: messages as frames. */
+#pragma once
+
+#include "move/step.h"
+
+#include <sys/uio.h>
+
+struct session;
+
+/* Puts the frames of messages, from *taken on, into the direction's empty pipe, as many as it and
+ * the buffers have room for. 0; or as sink_send(), and none is taken. */
+int sink_put_frames(struct session *session, unsigned direction, const struct iovec *messages,
+		    unsigned count, unsigned *taken);
