@@ -53,7 +53,7 @@ static void account(struct session *session, enum session_end why)
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
-	assert(why >= END_DONE && why <= END_EVICTED);
+	assert(why >= END_DONE && why <= END_TARGET_DOWN);
 	ledger_count(&counter->ended, 1);
 	ledger_count(&counter->bytes[0], record->direction[0].bytes);
 	ledger_count(&counter->bytes[1], record->direction[1].bytes);
@@ -259,7 +259,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	bool reset;
 
 	assert(thread_is_self(session->thread));
-	assert(why >= END_DONE && why <= END_EVICTED);
+	assert(why >= END_DONE && why <= END_TARGET_DOWN);
 	/* What went wrong then went wrong because of that. */
 	if (callback_state.refused)
 		why = END_POISON;
