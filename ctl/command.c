@@ -31,7 +31,8 @@ enum verb_option {
 	VERB_PEER = 1 << 2,
 	VERB_HEADINGS = 1 << 3,
 	VERB_NUMBERS = 1 << 4,
-	VERB_CHANGES = 1 << 5, /* no option: it changes something */
+	VERB_TIMEOUT = 1 << 5,
+	VERB_CHANGES = 1 << 6, /* no option: it changes something */
 };
 
 static int reload_print(const json_t *answer, const struct view *view)
@@ -112,16 +113,41 @@ static int silence_print(const json_t *answer, const struct view *view)
 
 /* A verb that changes something is never proposed for a word that was mistyped. */
 static const struct verb verbs[] = {
-	{"status", NULL, VERB_QUIET | VERB_NUMBERS, false, status_print, NULL},
-	{"routes", NULL, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_routes, NULL},
-	{"listeners", NULL, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_listeners, NULL},
-	{"sessions", NULL, VERB_ROUTE | VERB_PEER | VERB_HEADINGS | VERB_NUMBERS, false,
-	 tables_print_sessions, NULL},
-	{"harden", NULL, 0, false, harden_print, NULL},
-	{"kill", "id", VERB_CHANGES, false, silence_print, "ID (see `splicectl sessions`)"},
-	{"reload", NULL, VERB_CHANGES, true, reload_print, NULL},
-	{"upgrade", NULL, VERB_CHANGES, true, reload_print, NULL},
-	{"log-level", "level", VERB_CHANGES, false, silence_print,
+	{"status", {NULL}, VERB_QUIET | VERB_NUMBERS, false, status_print, NULL},
+	{"routes", {NULL}, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_routes, NULL},
+	{"listeners", {NULL}, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_listeners, NULL},
+	{"sessions",
+	 {NULL},
+	 VERB_ROUTE | VERB_PEER | VERB_HEADINGS | VERB_NUMBERS,
+	 false,
+	 tables_print_sessions,
+	 NULL},
+	{"harden", {NULL}, 0, false, harden_print, NULL},
+	{"drain", {"name"}, VERB_CHANGES, false, silence_print, "ROUTE or ROUTE/TARGET"},
+	{"disable", {"name"}, VERB_CHANGES, false, silence_print, "ROUTE/TARGET"},
+	{"enable", {"name"}, VERB_CHANGES, false, silence_print, "ROUTE or ROUTE/TARGET"},
+	{"hold", {"name"}, VERB_CHANGES, false, silence_print, "ROUTE"},
+	{"release", {"name"}, VERB_CHANGES, false, silence_print, "ROUTE"},
+	{"weight",
+	 {"name", "weight"},
+	 VERB_CHANGES,
+	 false,
+	 silence_print,
+	 "ROUTE/TARGET and a number, or \"configured\""},
+	{"wait",
+	 {"name", "state"},
+	 VERB_TIMEOUT,
+	 true,
+	 silence_print,
+	 "ROUTE/TARGET and up or down"},
+	{"kill", {"id"}, VERB_CHANGES, false, silence_print, "ID (see `splicectl sessions`)"},
+	{"reload", {NULL}, VERB_CHANGES, true, reload_print, NULL},
+	{"upgrade", {NULL}, VERB_CHANGES, true, reload_print, NULL},
+	{"log-level",
+	 {"level"},
+	 VERB_CHANGES,
+	 false,
+	 silence_print,
 	 "LEVEL (error, warning, notice, info or debug)"},
 };
 
@@ -136,6 +162,14 @@ static const char usage[] =
 	"  sessions [--route R] [--peer P] [-H] [-n]\n"
 	"                       list sessions; -H: no headings; -n: plain numbers\n"
 	"  kill ID              end a session\n"
+	"  drain ROUTE[/TARGET]   no new sessions; the open ones continue\n"
+	"  disable ROUTE/TARGET   no new sessions, and end the open ones\n"
+	"  enable ROUTE[/TARGET]  undo drain and disable\n"
+	"  hold ROUTE             new clients wait in the kernel's queue\n"
+	"  release ROUTE          undo hold\n"
+	"  weight ROUTE/TARGET N  set the share of new sessions; \"configured\": as in the file\n"
+	"  wait ROUTE/TARGET up|down [--timeout 30s]\n"
+	"                       return when the target is up, or down\n"
 	"  reload               reload the configuration\n"
 	"  upgrade              replace the running program with the current file; sessions continue\n"
 	"  harden               print the systemd drop-in that fits the configuration\n"
@@ -171,7 +205,7 @@ static const char *list_verbs(char *text, size_t size)
 static const struct verb *verb_find(const char *name)
 {
 	struct text_nearest nearest;
-	char known[256];
+	char known[384];
 
 	text_nearest_init(&nearest, name);
 	for (size_t i = 0; i < N_VERBS; i++) {
@@ -220,7 +254,7 @@ static int instance_take(struct command *command, const char *name)
 	return 0;
 }
 
-enum { OPTION_JSON = 256, OPTION_ROUTE, OPTION_PEER };
+enum { OPTION_JSON = 256, OPTION_ROUTE, OPTION_PEER, OPTION_TIMEOUT };
 
 static int option_take(struct command *command, int option)
 {
@@ -252,6 +286,9 @@ static int option_take(struct command *command, int option)
 	case OPTION_PEER:
 		command->given |= VERB_PEER;
 		return request_text(command, "peer", optarg);
+	case OPTION_TIMEOUT:
+		command->given |= VERB_TIMEOUT;
+		return request_text(command, "timeout", optarg);
 	case 'h':
 		print_text(command, "usage", usage);
 		return COMMAND_DONE;
@@ -285,6 +322,7 @@ static int options_parse(struct command *command, int argc, char **argv)
 		{"json", no_argument, NULL, OPTION_JSON},
 		{"route", required_argument, NULL, OPTION_ROUTE},
 		{"peer", required_argument, NULL, OPTION_PEER},
+		{"timeout", required_argument, NULL, OPTION_TIMEOUT},
 		{"help", no_argument, NULL, 'h'},
 		{"instance", required_argument, NULL, 'i'},
 		{"version", no_argument, NULL, 'V'},
@@ -301,11 +339,30 @@ static int options_parse(struct command *command, int argc, char **argv)
 	return r;
 }
 
+static int arguments_take(struct command *command, const struct verb *verb, char **words)
+{
+	size_t n = 0;
+	int r = request_text(command, "verb", verb->name);
+
+	for (; r == 0 && n < 2 && verb->arguments[n]; n++) {
+		if (!words[n]) {
+			complaint_say(EX_USAGE, "%s: missing argument: %s", verb->name,
+				      verb->usage);
+			return -EINVAL;
+		}
+		r = request_text(command, verb->arguments[n], words[n]);
+	}
+	if (r == 0 && words[n]) {
+		complaint_say(EX_USAGE, "%s does not take '%s'", verb->name, words[n]);
+		return -EINVAL;
+	}
+	return r;
+}
+
 static int verb_parse(struct command *command, char **words)
 {
 	const struct verb *verb;
 	unsigned strange;
-	int r;
 
 	if (!words[0] && command->json)
 		complaint_say(EX_USAGE, "a verb is missing; splicectl help lists them");
@@ -327,22 +384,11 @@ static int verb_parse(struct command *command, char **words)
 			      : strange & VERB_ROUTE	? "--route"
 			      : strange & VERB_PEER	? "--peer"
 			      : strange & VERB_HEADINGS ? "-H"
+			      : strange & VERB_TIMEOUT	? "--timeout"
 							: "-n");
 		return -EINVAL;
 	}
-	if (verb->argument && !words[1]) {
-		complaint_say(EX_USAGE, "%s: missing argument: %s", verb->name, verb->usage);
-		return -EINVAL;
-	}
-	if (words[1] && (!verb->argument || words[2])) {
-		complaint_say(EX_USAGE, "%s does not take '%s'", verb->name,
-			      words[verb->argument ? 2 : 1]);
-		return -EINVAL;
-	}
-	r = request_text(command, "verb", verb->name);
-	if (r == 0 && verb->argument)
-		r = request_text(command, verb->argument, words[1]);
-	return r;
+	return arguments_take(command, verb, words + 1);
 }
 
 int command_parse(struct command *command, int argc, char **argv)

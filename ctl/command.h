@@ -9,12 +9,13 @@
 
 struct verb {
 	const char *name;
-	const char *argument; /* the member of the request that its one argument becomes, or NULL */
-	unsigned options;     /* those of command.c that this verb takes */
-	bool patient;	      /* may take as long as it takes */
+	const char *arguments[2]; /* the members of the request that its arguments become, or NULL
+				   */
+	unsigned options;	  /* those of command.c that this verb takes */
+	bool patient;		  /* may take as long as it takes */
 	/* prints a good answer, as in view.h */
 	int (*print)(const json_t *answer, const struct view *view);
-	const char *usage; /* its argument, as it is asked for where it is missing */
+	const char *usage; /* its arguments, as they are asked for where one is missing */
 };
 
 struct command {

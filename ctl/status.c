@@ -154,6 +154,27 @@ static void refusals_print(const json_t *answer)
 	printf("%" JSON_INTEGER_FORMAT "\n", member_number(answer, "audit_failures"));
 }
 
+/* Nothing, where nothing was done by hand. */
+static void hand_print(const json_t *answer)
+{
+	const json_t *hand = member(answer, "hand");
+
+	for (size_t i = 0; i < json_array_size(hand); i++) {
+		const json_t *one = json_array_get(hand, i);
+
+		if (i > 0)
+			printf("%*s", KEY_WIDTH, "");
+		else
+			key_write("by hand");
+		human_write(member_text(one, "name"), stdout);
+		if (*member_text(one, "state"))
+			printf(" %s", member_text(one, "state"));
+		if (json_is_integer(member(one, "weight")))
+			printf(" weight %" JSON_INTEGER_FORMAT, member_number(one, "weight"));
+		putchar('\n');
+	}
+}
+
 /* Nothing, where the ledger said nothing that cannot be. */
 static void ledger_print(const json_t *answer)
 {
@@ -195,6 +216,7 @@ int status_print(const json_t *answer, const struct view *view)
 	processes_print(answer, view);
 	sandbox_print(answer);
 	counts_print(answer);
+	hand_print(answer);
 	configuration_print(answer);
 	refusals_print(answer);
 	ledger_print(answer);

@@ -88,6 +88,8 @@ static void target_write(const json_t *target, FILE *file)
 	fputs(member_text(target, "name"), file);
 	if (strcmp(member_text(target, "state"), "down") == 0)
 		fputs("(down)", file);
+	if (*member_text(target, "hand"))
+		fprintf(file, "(%s)", member_text(target, "hand"));
 }
 
 static const struct table_column route_columns[] = {
@@ -102,7 +104,10 @@ static void route_line(struct table *table, const json_t *route)
 	const json_t *dial = member(route, "dial");
 
 	table_text(table, member_text(route, "name"));
-	table_text(table, member_true(route, "enabled") ? "enabled" : "disabled");
+	table_text(table, !member_true(route, "enabled")	    ? "disabled"
+			  : strchr(member_text(route, "hand"), ',') ? "drained,held"
+			  : *member_text(route, "hand")		    ? member_text(route, "hand")
+								    : "enabled");
 	if (json_array_size(dial) > 0)
 		table_joined(table, dial, dialled_write);
 	else

@@ -60,7 +60,8 @@ extern const struct counter counters[COUNTERS_COUNT];
 	X(REFUSED_UNREACHABLE, "unreachable",     "no target answered") \
 	X(REFUSED_TIMEOUT,     "connect-timeout", "no target answered in time") \
 	X(REFUSED_POISON,      "poison",          "the worker died twice while it handled the session") \
-	X(REFUSED_LOOP,        "loop",            "a session of this daemon that leads back to a route it came from")
+	X(REFUSED_LOOP,        "loop",            "a session of this daemon that leads back to a route it came from") \
+	X(REFUSED_DRAINED,     "drained",         "the operator has drained the route")
 
 enum refusal {
 #define X(number, name, help) number,
@@ -88,7 +89,8 @@ enum refusal {
 	X(DROPPED_LOOP,         "loop",         "a session of this daemon sent it, and it came back") \
 	X(DROPPED_DENIED,       "denied",       "its peer is refused by allow or deny") \
 	X(DROPPED_CALL,         "refused",      "the kernel does not permit sending it") \
-	X(DROPPED_CRASH,        "crash",        "the worker died while it handled the message")
+	X(DROPPED_CRASH,        "crash",        "the worker died while it handled the message") \
+	X(DROPPED_DRAINED,      "drained",      "from a new peer, and the operator has drained the route")
 
 enum drop {
 #define X(number, name, help) number,

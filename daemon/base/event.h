@@ -21,7 +21,8 @@
 	X(EVENT_ROUTE_REMOVED,   "route-removed",   "b017fabcad1349ecae0f0336da5479c8") \
 	X(EVENT_WORKER_DIED,     "worker-died",     "d966a30690bf4977a7db62ecdad3b165") \
 	X(EVENT_ACCEPTING_RESTS, "accepting-rests", "8fb96c020f8647ec8bea7dc30c707493") \
-	X(EVENT_LINES_LOST,      "lines-lost",      "eda111c01787418db321dc0970529d1a")
+	X(EVENT_LINES_LOST,      "lines-lost",      "eda111c01787418db321dc0970529d1a") \
+	X(EVENT_BY_HAND,         "by-hand",         "5c1f0a9be37d4c0d9a62f4d7b1e8635f")
 
 enum log_event {
 	EVENT_NONE, /* a line that is only text */

@@ -13,7 +13,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/report.h"
+#include "control/refusal.h"
 #include "control/verbs.h"
+#include "control/wait.h"
 #include "ledger/ledger.h"
 #include "session/thread.h"
 
@@ -33,7 +35,9 @@ enum {
 	BACKLOG = 16,
 	UNDISTURBED_MS = 50, /* before a connection gives way to a newcomer, if nothing was asked,
 				or read, meanwhile */
-	SHORTAGE_MS = 100,   /* before accept(2) is tried again without a descriptor */
+	WAITS_MAX = LEDGER_CONTROLS_MAX / 2, /* the others are for who asks for an answer now */
+	WAIT_LOOK_MS = 50, /* between two looks at the target that is waited for */
+	SHORTAGE_MS = 100, /* before accept(2) is tried again without a descriptor */
 };
 
 struct connection {
@@ -41,8 +45,9 @@ struct connection {
 	struct control *control;
 	char *answer;
 	size_t len, sent;
-	uint64_t since;	 /* it came, or last read something, CLOCK_MONOTONIC ns */
-	uint32_t serial; /* of the descriptor that is watched; counted on, whoever comes */
+	struct wait wait; /* WAITING */
+	uint64_t since;	  /* it came, or last read something, CLOCK_MONOTONIC ns */
+	uint32_t serial;  /* of the descriptor that is watched; counted on, whoever comes */
 };
 
 struct control {
@@ -202,11 +207,6 @@ static void end(struct connection *connection)
 	accept_again(connection->control);
 }
 
-static void expire(struct timer *timer)
-{
-	end((struct connection *)((char *)timer - offsetof(struct connection, timer)));
-}
-
 static void send_on(struct connection *connection)
 {
 	while (connection->sent < connection->len) {
@@ -240,6 +240,59 @@ static void reply(struct connection *connection, json_t *object)
 	loop_change(loop, record_of(connection)->fd, EPOLLOUT, KIND_CONTROL, name_of(connection));
 	timer_set(&loop->timers, &connection->timer, loop->now + CONNECTION_SECONDS * NSEC_PER_SEC);
 	send_on(connection);
+}
+
+/* Until the target is as it was asked for, or the time is up. */
+static void look_at_wait(struct connection *connection)
+{
+	struct loop *loop = &connection->control->clerk->loop;
+	json_t *answer =
+		wait_answer(&connection->wait, connection->control->clerk, record_of(connection));
+
+	if (answer)
+		reply(connection, answer);
+	else
+		timer_set(&loop->timers, &connection->timer,
+			  loop->now + WAIT_LOOK_MS * NSEC_PER_MSEC);
+}
+
+static void expire(struct timer *timer)
+{
+	struct connection *connection =
+		(struct connection *)((char *)timer - offsetof(struct connection, timer));
+
+	if (record_of(connection)->state == CONTROL_WAITING)
+		look_at_wait(connection);
+	else
+		end(connection);
+}
+
+static json_t *begin_wait(struct connection *connection, const json_t *request)
+{
+	struct control *control = connection->control;
+	struct ledger_control *record = record_of(connection);
+	unsigned count = 0;
+	json_t *refusal;
+
+	for (uint32_t i = 0; i < LEDGER_CONTROLS_MAX; i++)
+		count += control->ledger->controls[i].state == CONTROL_WAITING;
+	if (count >= WAITS_MAX)
+		return refusal_say("%d others wait already; try again", WAITS_MAX);
+	refusal = wait_ask(&connection->wait, control->clerk, request, record);
+	if (!refusal)
+		atomic_store(&record->state, CONTROL_WAITING);
+	return refusal;
+}
+
+/* The answer may be an heir's to give. */
+static void ask_wait(struct connection *connection, const json_t *request)
+{
+	json_t *refusal = begin_wait(connection, request);
+
+	if (refusal)
+		reply(connection, refusal);
+	else
+		look_at_wait(connection);
 }
 
 static void answer_reload(struct connection *connection)
@@ -285,6 +338,8 @@ static void obey(struct connection *connection, const char *line)
 		if (!strcmp(verb, "upgrade"))
 			atomic_store(&control->ledger->keeper->upgrade_asked, 1);
 		ask_reload(connection);
+	} else if (!strcmp(verb, "wait")) {
+		ask_wait(connection, request);
 	} else {
 		reply(connection, verb_answer(control->clerk, verb, request));
 	}
@@ -337,6 +392,7 @@ static void handle_connection(void *context, uint64_t name, uint32_t events)
 		send_on(connection);
 		return;
 	case CONTROL_RELOADING:
+	case CONTROL_WAITING:
 		if (events & (EPOLLHUP | EPOLLERR))
 			end(connection); /* who asked went away; what else is said does not matter
 					  */
@@ -458,6 +514,12 @@ static void handle_keeper(void *context, uint64_t unused, uint32_t events)
 			answer_reload(&control->connections[i]);
 }
 
+static void adopt_wait(struct connection *connection)
+{
+	wait_adopt(&connection->wait, connection->control->clerk, record_of(connection));
+	look_at_wait(connection);
+}
+
 /* Connections of the worker before. One whose answer died with it is closed: splicectl says so. */
 static void adopt(struct control *control, uint32_t index)
 {
@@ -466,6 +528,8 @@ static void adopt(struct control *control, uint32_t index)
 		end(&control->connections[index]);
 	else if (control->ledger->controls[index].state == CONTROL_RELOADING)
 		answer_reload(&control->connections[index]);
+	else if (control->ledger->controls[index].state == CONTROL_WAITING)
+		adopt_wait(&control->connections[index]);
 }
 
 int control_new(struct control **ret, struct thread *clerk)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "control/held.h"
+#include "control/operate.h"
 #include "control/sums.h"
 #include "control/words.h"
 #include "dispatch/listener.h"
@@ -27,7 +28,11 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-enum { ERRNO_MAX = 4096 };
+enum {
+	ERRNO_MAX = 4096,
+	VERDICT_REASONS_MAX = 1024,
+	VERDICT_MAX = VERDICT_REASONS_MAX + OPERATE_TEXT_MAX + 16,
+};
 enum { LIMIT_SECONDS = 5 }; /* a limit is told of for so long after it refused something */
 
 json_t *status_time(uint64_t realtime)
@@ -79,7 +84,7 @@ uint64_t status_files_digest(const struct config *config)
 
 /* Reasons, each to a line of text: the verdict's size is bounded, what does not fit is counted. */
 struct verdict {
-	char text[1024];
+	char text[VERDICT_REASONS_MAX];
 	size_t len;
 	unsigned reasons;
 };
@@ -202,8 +207,8 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 		/* A route that is paused says why: judge_routes(). */
 		if (record->paused == PAUSE_DEATHS && is_paused(ledger, generations, record))
 			continue;
-		if (is_limit(record->paused))
-			continue; /* judge_limits() tells it */
+		if (is_limit(record->paused) || record->paused == PAUSE_HELD)
+			continue; /* judge_limits() tells it; it is meant */
 		add_reason(verdict, "%s paused (%s)", route->name,
 			   listener_pause_name(record->paused));
 	}
@@ -413,6 +418,18 @@ static void judge(struct verdict *verdict, const struct ledger *ledger,
 		add_reason(verdict, "the audit after a crash failed for implausibly many sessions");
 }
 
+/* What was done by hand is meant: it does not degrade. */
+static const char *tell(const struct verdict *verdict, const struct ledger *ledger,
+			const struct generation *generations, char *text, size_t size)
+{
+	char hand[OPERATE_TEXT_MAX];
+
+	operate_tell(ledger, generations, hand);
+	snprintf(text, size, "%s%s%s", verdict->reasons ? verdict->text : "OK",
+		 *hand ? "; by hand: " : "", hand);
+	return text;
+}
+
 void status_verdict(const struct ledger *ledger, struct generation *generations, char *text,
 		    size_t size)
 {
@@ -420,7 +437,7 @@ void status_verdict(const struct ledger *ledger, struct generation *generations,
 	uint32_t listening, paused;
 
 	judge(&verdict, ledger, generations, &listening, &paused);
-	snprintf(text, size, "%s", verdict.reasons ? verdict.text : "OK");
+	tell(&verdict, ledger, generations, text, size);
 }
 
 /* Those whose threads have one socket for all, because RLIMIT_NOFILE leaves no more. */
@@ -439,27 +456,30 @@ json_t *status_object(const struct worker *worker)
 	struct generation *generations = worker->generations;
 	const struct ledger_keeper *keeper = ledger->keeper;
 	struct verdict verdict = {0};
+	char text[VERDICT_MAX];
 	uint32_t listening, paused;
 	bool differs = status_files_digest(generations->config) != keeper->file_digest;
 
 	judge(&verdict, ledger, generations, &listening, &paused);
 	return json_pack(
-		"{s:b, s:o, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
+		"{s:b, s:o, s:o, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
 		"s:o, s:{s:o, s:b}, s:o, s:{s:o}, s:I, s:I, s:{s:I, s:I, s:I, s:I}}",
-		"ok", 1, "verdict", words_json(verdict.reasons ? verdict.text : "OK"), "degraded",
-		verdict.reasons != 0, "version", PACKAGE_VERSION, "uptime",
-		seconds_since(keeper->started), "keeper", "pid", (int)keeper->keeper_pid, "version",
-		PACKAGE_VERSION, "worker", worker_object(keeper), "sessions", "active",
-		(int)keeper->sessions_active, "total", (json_int_t)keeper->sessions_total, "limit",
-		(int)keeper->places, "descriptors", held_descriptors(worker), "records",
-		held_records(worker), "routes", (int)generations->config->n_routes, "listeners",
-		"listening", (int)listening, "paused", (int)paused, "shared",
-		(int)count_shared(ledger), "reload", reload_object(ledger), "file", "path",
-		words_json(keeper->config_path), "differs", differs, "refused",
-		refusals(ledger, generations), "control", "path", words_json(keeper->control_path),
-		"audit_failures", (json_int_t)keeper->audit_failures, "log_lost",
-		(json_int_t)log_lost(), "ledger", "sessions", (json_int_t)keeper->dropped_sessions,
-		"listeners", (json_int_t)keeper->dropped_listeners, "controls",
+		"ok", 1, "verdict",
+		words_json(tell(&verdict, ledger, generations, text, sizeof text)), "hand",
+		operate_list(ledger, generations), "degraded", verdict.reasons != 0, "version",
+		PACKAGE_VERSION, "uptime", seconds_since(keeper->started), "keeper", "pid",
+		(int)keeper->keeper_pid, "version", PACKAGE_VERSION, "worker",
+		worker_object(keeper), "sessions", "active", (int)keeper->sessions_active, "total",
+		(json_int_t)keeper->sessions_total, "limit", (int)keeper->places, "descriptors",
+		held_descriptors(worker), "records", held_records(worker), "routes",
+		(int)generations->config->n_routes, "listeners", "listening", (int)listening,
+		"paused", (int)paused, "shared", (int)count_shared(ledger), "reload",
+		reload_object(ledger), "file", "path", words_json(keeper->config_path), "differs",
+		differs, "refused", refusals(ledger, generations), "control", "path",
+		words_json(keeper->control_path), "audit_failures",
+		(json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost(), "ledger",
+		"sessions", (json_int_t)keeper->dropped_sessions, "listeners",
+		(json_int_t)keeper->dropped_listeners, "controls",
 		(json_int_t)keeper->dropped_controls, "mended", (json_int_t)keeper->mended);
 }
 
@@ -467,10 +487,11 @@ void status_log(const struct ledger *ledger, struct generation *generations)
 {
 	const struct ledger_keeper *keeper = ledger->keeper;
 	struct verdict verdict = {0};
+	char text[VERDICT_MAX];
 	uint32_t listening, paused;
 
 	judge(&verdict, ledger, generations, &listening, &paused);
-	log_notice("status: %s", verdict.reasons ? verdict.text : "OK");
+	log_notice("status: %s", tell(&verdict, ledger, generations, text, sizeof text));
 	log_notice(
 		"status: generation %u, worker %d, %u of %u sessions, %llu in total, %u listeners (%u paused)",
 		keeper->generation, (int)keeper->worker_pid, keeper->sessions_active,

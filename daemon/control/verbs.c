@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verbs. They read the ledger as it is at that moment, and change nothing themselves: what is to be
- * done, the owner is told. */
+/* Verbs. They read the ledger as it is at that moment; what is to be done, the owner is told. What
+ * an operator does to routes and targets is in operate.c. */
 #include "control/verbs.h"
 
 #include "base/clock.h"
@@ -9,6 +9,8 @@
 #include "config/config.h"
 #include "config/needs.h"
 #include "control/live.h"
+#include "control/operate.h"
+#include "control/refusal.h"
 #include "control/status.h"
 #include "control/sums.h"
 #include "control/targets.h"
@@ -31,18 +33,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static json_t *answer_refused(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static json_t *answer_refused(const char *format, ...)
-{
-	char text[512];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(text), "exit", 1);
-}
 
 static json_t *list_answer(const char *name, json_t *list)
 {
@@ -75,18 +65,19 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 
 		json_array_append_new(
 			list,
-			json_pack("{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o}",
-				  "name", words_json(endpoint->name), "address",
-				  words_json(endpoint->text), "state", down ? "down" : "up", "why",
-				  down ? words_json(target_tell_failure(target, text))
-				       : json_null(),
-				  "sessions", (int)sessions[slot], "failures",
-				  (int)target->failures, "downs", (json_int_t)target->downs,
-				  "weight", (int)target_weight(target, &endpoint->member), "backup",
-				  endpoint->member.backup, "active", (int)target->active, "unit",
-				  unit_object(generation_unit(generation, ledger, route, i),
-					      endpoint->unit),
-				  "check", targets_check(&target->check, endpoint->health)));
+			json_pack(
+				"{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o}",
+				"name", words_json(endpoint->name), "address",
+				words_json(endpoint->text), "state", down ? "down" : "up", "why",
+				down ? words_json(target_tell_failure(target, text)) : json_null(),
+				"sessions", (int)sessions[slot], "failures", (int)target->failures,
+				"downs", (json_int_t)target->downs, "weight",
+				(int)target_weight(target, &endpoint->member), "backup",
+				endpoint->member.backup, "active", (int)target->active, "hand",
+				operate_state(target->hand), "unit",
+				unit_object(generation_unit(generation, ledger, route, i),
+					    endpoint->unit),
+				"check", targets_check(&target->check, endpoint->health)));
 	}
 	return list;
 }
@@ -109,14 +100,15 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(dial, words_json(route->dial[i].text));
 	status_route_pause(&ledger->routes[slot], pause);
 	object = json_pack(
-		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o}", "name", route->name,
-		"title", words_json(title), "enabled", route->enabled, "place",
+		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o, s:o}", "name",
+		route->name, "title", words_json(title), "enabled", route->enabled, "place",
 		words_json(config_location_text(config, route->location, place, sizeof place)),
 		"listen", listen, "dial", dial, "targets",
 		targets_of(ledger, generations, index, live->sessions), "sessions", "active",
 		(int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
 		(json_int_t)ledger->routes[slot].deaths_total, "paused",
-		words_json(*pause ? pause : NULL));
+		words_json(*pause ? pause : NULL), "hand",
+		operate_state(ledger->routes[slot].hand));
 	sums_of_route(&sums, ledger, live, slot);
 	sums_write(&sums, object);
 	return object;
@@ -298,30 +290,6 @@ static bool has_route(const struct worker *worker, const char *name)
 	return false;
 }
 
-static json_t *refuse_route(const struct config *config, const char *name)
-{
-	struct text_nearest nearest;
-	char known[320] = "";
-	size_t len = 0;
-	unsigned shown = 0;
-
-	text_nearest_init(&nearest, name);
-	for (unsigned i = 0; i < config->n_routes; i++)
-		text_nearest_offer(&nearest, config->routes[i].name);
-	for (; shown < config->n_routes &&
-	       len + strlen(config->routes[shown].name) + 2 < sizeof known;
-	     shown++)
-		len += (size_t)snprintf(known + len, sizeof known - len, "%s%s", shown ? ", " : "",
-					config->routes[shown].name);
-	if (nearest.best)
-		return answer_refused("there is no route \"%.64s\"; did you mean \"%s\"?", name,
-				      nearest.best);
-	if (!config->n_routes)
-		return answer_refused("there is no route \"%.64s\"; there are no routes", name);
-	return answer_refused("there is no route \"%.64s\"; the routes are %s%s", name, known,
-			      shown < config->n_routes ? ", ..." : "");
-}
-
 static json_t *verb_sessions(struct thread *clerk, const json_t *request)
 {
 	struct session_filter filter = {
@@ -331,7 +299,7 @@ static json_t *verb_sessions(struct thread *clerk, const json_t *request)
 	json_t *list;
 
 	if (filter.route && !has_route(clerk->worker, filter.route))
-		return refuse_route(clerk->worker->generations->config, filter.route);
+		return refusal_route(clerk->worker->generations->config, filter.route);
 	list = json_array();
 	for (uint32_t i = 0; i < ledger_sessions_high(clerk->worker->ledger); i++)
 		append_session(list, clerk, i, &filter);
@@ -349,15 +317,15 @@ static json_t *verb_kill(struct thread *clerk, const json_t *request)
 	char rest;
 
 	if (!id || sscanf(id, "%u.%u%c", &slot, &serial, &rest) != 2)
-		return answer_refused("kill requires an id as printed by `sessions`, such as 12.3");
+		return refusal_say("kill requires an id as printed by `sessions`, such as 12.3");
 	if (slot >= ledger->n_sessions || ledger->sessions[slot].serial != serial ||
 	    ledger->sessions[slot].state < SESSION_CONNECTING)
-		return answer_refused("there is no session %s; it may have ended", id);
+		return refusal_say("there is no session %s; it may have ended", id);
 	record = &ledger->sessions[slot];
 	thread = &clerk->worker->threads[record->thread];
 	if (!atomic_compare_exchange_strong(&thread->kill, &nothing,
 					    (uint64_t)serial << 32 | (slot + 1)))
-		return answer_refused("its thread is ending another session; try again");
+		return refusal_say("its thread is ending another session; try again");
 	thread_wake(thread);
 	return json_pack("{s:b}", "ok", 1);
 }
@@ -368,7 +336,7 @@ static json_t *verb_log_level(struct thread *clerk, const json_t *request)
 	int level = name ? log_level_from_name(name) : -1;
 
 	if (level < 0)
-		return answer_refused("log-level must be error, warning, notice, info or debug");
+		return refusal_say("log-level must be error, warning, notice, info or debug");
 	atomic_store(&clerk->worker->ledger->keeper->log_level, level);
 	return json_pack("{s:b, s:s}", "ok", 1, "level", log_level_name(level));
 }
@@ -383,7 +351,7 @@ static json_t *verb_status(struct thread *clerk, const json_t *request)
 static json_t *verb_reload(struct thread *clerk, const json_t *request)
 {
 	(void)clerk, (void)request;
-	return answer_refused("this spliced runs with --single and has no keeper: restart it");
+	return refusal_say("this spliced runs with --single and has no keeper: restart it");
 }
 
 json_t *verb_reload_result(const struct ledger *ledger)
@@ -537,10 +505,15 @@ static const struct {
 
 json_t *verb_answer(struct thread *clerk, const char *verb, const json_t *request)
 {
+	json_t *answer;
+
 	for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
 		if (!strcmp(verbs[i].name, verb))
 			return verbs[i].answer(clerk, request);
-	return answer_refused(
+	answer = operate_answer(clerk, verb, request);
+	if (answer)
+		return answer;
+	return refusal_say(
 		"this spliced does not know the verb \"%s\"; is splicectl newer than the daemon?",
 		verb);
 }

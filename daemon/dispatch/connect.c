@@ -512,6 +512,16 @@ static enum connect_result next_address(struct session *session, int error)
 	return r == CONNECT_NEXT ? go_on(session) : r;
 }
 
+enum connect_result connect_elsewhere(struct session *session)
+{
+	close_attempt(session);
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	pool_uncount(session);
+	session_record(session)->address = 0;
+	session_record(session)->deadline = 0;
+	return go_on(session);
+}
+
 /* The target answered, and reset the connection before we looked: what it said in between is still
  * to be read. */
 static enum connect_result reached_and_reset(struct session *session, int error)

@@ -46,6 +46,9 @@ void connect_sent(struct session *session);
 /* The target is gone: closes its socket, and begins again. */
 enum connect_result connect_anew(struct session *session);
 
+/* CONNECTING: the present attempt is broken off, and counts as none; another target is tried. */
+enum connect_result connect_elsewhere(struct session *session);
+
 /* What was tried so far counts no more. */
 void connect_forget(struct session *session);
 

@@ -112,6 +112,11 @@ bool datagram_admit(const struct datagram_front *front, const struct address *ad
 {
 	const struct config_rule *rule;
 
+	if (front->thread->worker->ledger->routes[front->route_slot].hand & LEDGER_HAND_DRAIN) {
+		ledger_count(&datagram_counter(front)->refused[REFUSED_DRAINED], 1);
+		*why = DROPPED_DRAINED;
+		return false;
+	}
 	if (!access_allowed(front->route, front->leg->family, front->listener->fd, address,
 			    &rule)) {
 		session_log_refused(front->thread, front->listener->generation, front->route,

@@ -174,7 +174,8 @@ static bool receive_batch(const struct datagram_front *front)
  * stays. */
 static bool overflow(const struct datagram_front *front, enum drop why)
 {
-	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != DATAGRAM_NO_MESSAGE;
+	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != DROPPED_DRAINED &&
+		     why != DATAGRAM_NO_MESSAGE;
 
 	assert(why <= DATAGRAM_NO_MESSAGE);
 	if (datagram_holds_back(front) && waits) {

@@ -75,6 +75,8 @@ const char *listener_pause_name(uint32_t pause)
 		return "its share of the sessions reached";
 	case PAUSE_PIPES:
 		return "no pipe left";
+	case PAUSE_HELD:
+		return "held by the operator";
 	}
 	return "?";
 }
@@ -150,12 +152,14 @@ void listener_pause(struct listener *listener, uint32_t why, uint64_t ms)
 {
 	struct thread *thread = listener->thread;
 
-	assert(why > PAUSE_NONE && why <= PAUSE_PIPES);
+	assert(why > PAUSE_NONE && why <= PAUSE_HELD);
 	assert(thread_is_self(thread));
 	if (!listener->paused) {
 		loop_remove(&thread->loop, listener->fd);
+		/* Who held it knows. */
 		if (atomic_exchange(&listener_record(thread, listener_index(listener))->paused,
-				    why) != why)
+				    why) != why &&
+		    why != PAUSE_HELD)
 			log_pause(listener, why);
 	}
 	listener->paused = why;

@@ -133,6 +133,37 @@ static bool is_hopeless(const struct thread *thread, uint32_t index,
 	       target_all_down(thread, generation, listener_record(thread, index)->route);
 }
 
+/* ---- what the operator has done ---- */
+
+static uint32_t hand_of(const struct thread *thread, uint32_t index,
+			const struct generation *generation)
+{
+	uint32_t slot = listener_route_slot(thread, index, generation);
+
+	return atomic_load_explicit(&thread->worker->ledger->routes[slot].hand,
+				    memory_order_relaxed);
+}
+
+/* Whether who is new waits in the kernel's queue. */
+static bool is_held(const struct listener *listener)
+{
+	return !listener->removed &&
+	       hand_of(listener->thread, listener_index(listener), listener->generation) &
+		       LEDGER_HAND_HOLD;
+}
+
+static bool is_removed(const struct thread *thread, uint32_t index,
+		       const struct generation *generation)
+{
+	const struct generation *newest = thread->worker->generations;
+	uint32_t slot = listener_route_slot(thread, index, generation);
+
+	for (unsigned i = 0; i < newest->config->n_routes; i++)
+		if (newest->route_slots[i] == slot)
+			return false;
+	return true;
+}
+
 /* What an error of accept(2) means: 0, try the next connection; else why to pause. */
 static uint32_t judge(int error)
 {
@@ -158,9 +189,17 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 {
 	struct session *session;
 	struct address peer = {.len = sizeof peer.storage};
-	int fd, pause;
+	enum refusal refusal = REFUSED_UNREACHABLE;
+	int fd, pause = 0;
 
-	pause = prepare(thread, index, listener->generation, &session);
+	if (is_held(listener))
+		return PAUSE_HELD;
+	if (hand_of(thread, index, listener->generation) & LEDGER_HAND_DRAIN) {
+		session = NULL;
+		refusal = REFUSED_DRAINED;
+	} else {
+		pause = prepare(thread, index, listener->generation, &session);
+	}
 	if (pause && !is_hopeless(thread, index, listener->generation, (uint32_t)pause))
 		return pause;
 	if (pause)
@@ -174,7 +213,7 @@ static int accept_one(struct thread *thread, struct listener *listener, uint32_t
 		if (session)
 			admit(thread, index, session, fd, &peer);
 		else
-			turn_away(thread, index, NULL, fd, REFUSED_UNREACHABLE);
+			turn_away(thread, index, NULL, fd, refusal);
 		return 0;
 	}
 	pause = errno == EAGAIN ? -EAGAIN : (int)judge(errno);
@@ -223,8 +262,13 @@ void listener_handle(void *context, uint64_t name, uint32_t events)
 	(void)events;
 	if (!listener->thread || listener->paused)
 		return;
-	if (listener->is_datagram) {
+	if (listener->is_datagram && !is_held(listener)) {
 		receive(thread, listener, index);
+		return;
+	}
+	if (listener->is_datagram) {
+		if (!listener->held_back)
+			listener_pause(listener, PAUSE_HELD, LISTENER_PAUSE_MS);
 		return;
 	}
 	r = accept_batch(thread, listener, index);
@@ -320,8 +364,9 @@ static bool is_feed(const struct listener *listener)
 static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index,
 			    uint32_t since)
 {
-	bool more = listener->paused != PAUSE_DEATHS && receive(thread, listener, index);
-	bool old = thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS &&
+	bool held = is_held(listener);
+	bool more = !held && listener->paused != PAUSE_DEATHS && receive(thread, listener, index);
+	bool old = !held && thread->loop.now / NSEC_PER_SEC > since + LEAVE_EMPTY_SECONDS &&
 		   !listener->held_back;
 	uint64_t wait = (old ? LEAVE_OLD_POLL_MS : LEAVE_POLL_MS) * NSEC_PER_MSEC;
 
@@ -344,6 +389,9 @@ static void listener_timer(struct timer *timer)
 	assert(thread && !timer_is_set(timer));
 	if (listener->held_back)
 		listener_go_on(thread, index);
+	else if (listener->paused == PAUSE_HELD && is_held(listener))
+		timer_set(&thread->loop.timers, &listener->timer,
+			  thread->loop.now + LISTENER_PAUSE_MS * NSEC_PER_MSEC);
 	else if (listener_record(thread, index)->state != LISTENER_LEAVING)
 		listener_resume(listener);
 	if (listener_record(thread, index)->state != LISTENER_LEAVING)
@@ -364,6 +412,16 @@ static void listener_timer(struct timer *timer)
 	else
 		timer_set(&thread->loop.timers, &listener->timer,
 			  thread->loop.now + LEAVE_POLL_MS * NSEC_PER_MSEC);
+}
+
+/* A pause that the operator has ended meanwhile is over. */
+static void adopt_hold(struct listener *listener, struct ledger_listener *record)
+{
+	listener->removed =
+		record->state == LISTENER_LEAVING &&
+		is_removed(listener->thread, listener_index(listener), listener->generation);
+	if (record->paused == PAUSE_HELD && !is_held(listener))
+		record->paused = PAUSE_NONE;
 }
 
 /* Where reloads follow each other quickly, no worker lives long enough to wait. */
@@ -404,10 +462,12 @@ static void adopt(struct thread *thread, uint32_t index)
 	     record->state == LISTENER_LEAVING) &&
 	    thread->index != index % thread->worker->n_threads)
 		return;
-	*listener = (struct listener){
-		.thread = thread, .fd = fd, .timer.fire = listener_timer, .generation = generation};
+	*listener = (struct listener){.thread = thread,
+				      .fd = fd,
+				      .timer.fire = listener_timer,
+				      .generation = generation,
+				      .is_datagram = capabilities & SPLICED_CONNECTIONLESS};
 	thread->fronts[index] = fd + 1;
-	listener->is_datagram = capabilities & SPLICED_CONNECTIONLESS;
 	/* Release 0.2 did none of it. */
 	if (capabilities & SPLICED_TCP_INFO)
 		socket_keep_urgent(fd);
@@ -416,6 +476,7 @@ static void adopt(struct thread *thread, uint32_t index)
 		receive_prepare(fd, row);
 		note_drops(listener, record, fd);
 	}
+	adopt_hold(listener, record);
 	if (record->paused == PAUSE_DEATHS)
 		listener->paused = PAUSE_DEATHS;
 	else if (!(capabilities & SPLICED_FEED) && listener_watch(listener) < 0)

@@ -48,8 +48,10 @@ static void begin(struct timer *timer)
 		(struct permanent_front *)((char *)timer - offsetof(struct permanent_front, timer));
 	struct thread *thread = permanent->thread;
 	struct address nobody = {.len = 0};
-	struct session *session =
-		share_claim_permanent(thread, permanent->generation->route_slots[permanent->route]);
+	uint32_t slot = permanent->generation->route_slots[permanent->route];
+	/* Drained, or held. */
+	bool stopped = thread->worker->ledger->routes[slot].hand;
+	struct session *session = stopped ? NULL : share_claim_permanent(thread, slot);
 
 	assert(!permanent->has_session && thread_is_self(thread));
 	if (!session) {

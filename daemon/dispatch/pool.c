@@ -259,8 +259,10 @@ static uint32_t take_wish(struct session *session)
 	if (!wish)
 		return BALANCE_NOBODY;
 	wish = (wish - 1) % session->route->n_targets;
-	return target_lives(record_of(session, wish), member_of(session, wish)) ? wish
-										: BALANCE_NOBODY;
+	return target_lives(record_of(session, wish), member_of(session, wish)) &&
+			       !target_is_disabled(record_of(session, wish))
+		       ? wish
+		       : BALANCE_NOBODY;
 }
 
 static uint32_t next_member(struct session *session)

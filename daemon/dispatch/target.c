@@ -81,6 +81,11 @@ uint32_t target_share(const struct ledger_target *target, const struct config_me
 	return share ? (uint32_t)share : 1;
 }
 
+bool target_is_disabled(const struct ledger_target *target)
+{
+	return atomic_load_explicit(&target->hand, memory_order_relaxed) & LEDGER_HAND_DISABLE;
+}
+
 bool target_is_down(const struct thread *thread, const struct generation *generation,
 		    unsigned route, unsigned target)
 {

@@ -38,6 +38,9 @@ uint32_t target_share(const struct ledger_target *target, const struct config_me
 bool target_rises(const struct ledger_target *target, const struct config_member *member,
 		  uint64_t now);
 
+/* Whether the operator wants no session there, new or old. */
+bool target_is_disabled(const struct ledger_target *target);
+
 /* Something that those say of it has changed: its route's pool is looked at anew. */
 void target_changed(struct ledger *ledger, const struct ledger_target *target);
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "dispatch/chain.h"
+#include "dispatch/clear.h"
 #include "dispatch/connect.h"
 #include "dispatch/datagram_lanes.h"
 #include "dispatch/dispatch.h"
@@ -100,6 +101,7 @@ static void woken(void *context, uint64_t name, uint32_t events)
 	take_kill(thread);
 	on_down_serve(thread);
 	evict_for_others(thread);
+	clear_disabled(thread);
 }
 
 static struct ledger_keeper *crash_record;
@@ -197,6 +199,7 @@ static void *thread_run(void *argument)
 		if (permanent_adopt(thread) < 0)
 			log_error(
 				"no memory for feeds and dials: they are inactive until a reload");
+		clear_ask(thread);
 		hand_empty(thread);
 	}
 	while (!atomic_load_explicit(&worker->stop, memory_order_acquire))

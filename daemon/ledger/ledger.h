@@ -267,6 +267,7 @@ enum ledger_pause {
 	PAUSE_DEATHS,
 	PAUSE_SHARE, /* the rest is left to other routes */
 	PAUSE_PIPES, /* no listener's: a frame finds no pipe that is large enough */
+	PAUSE_HELD,  /* by the operator */
 };
 
 struct ledger_listener {
@@ -371,8 +372,17 @@ struct ledger_target {
 	struct ledger_check check;
 };
 
-/* What an operator has done by hand, to a route or a target. */
-enum ledger_hand_flag { LEDGER_HAND_DRAIN = 1 /* no new sessions */ };
+/* What an operator has done by hand, to a route or a target; it holds until he undoes it. */
+enum ledger_hand_flag {
+	LEDGER_HAND_DRAIN = 1,	 /* no new sessions */
+	LEDGER_HAND_DISABLE = 2, /* a target's, with it: nor old ones */
+	LEDGER_HAND_HOLD = 4,	 /* a route's: new ones wait in the kernel's queues */
+};
+
+enum {
+	LEDGER_WEIGHT_MAX = 65535,	 /* that an operator may set */
+	LEDGER_WAIT_SECONDS_MAX = 86400, /* for a target to be up, or down */
+};
 
 /* Places for reasons that later releases may add: an array in the middle of a record cannot
  * grow. */
@@ -408,6 +418,7 @@ enum ledger_control_state {
 	CONTROL_ANSWERING, /* the request is consumed, and the answer in a worker's memory: an heir
 			      can only close */
 	CONTROL_RELOADING,
+	CONTROL_WAITING, /* until a target is up, or down */
 };
 
 /* A connection of splicectl. */
@@ -415,6 +426,11 @@ struct ledger_control {
 	_Atomic uint32_t state;
 	int32_t fd;
 	uint64_t asked; /* RELOADING: answered when reload_answered reaches it */
+	/* WAITING: for the target with this digest (ledger_target), until then, CLOCK_MONOTONIC
+	 * ns */
+	uint64_t target, until;
+	uint32_t for_down; /* it is to be down; else up */
+	uint32_t reserved;
 };
 
 /* A configuration that is lived in. */

@@ -23,13 +23,28 @@
 
 #include <sys/stat.h>
 
-static bool control_fits(struct validating *v, const struct ledger_control *record)
+static void mend_atomic(struct validating *v, _Atomic uint32_t *word, uint32_t value)
+{
+	v->mended += *word != value;
+	*word = value;
+}
+
+static void limit_wait(struct validating *v, struct ledger_control *record)
+{
+	uint64_t latest = v->now + LEDGER_WAIT_SECONDS_MAX * NSEC_PER_SEC;
+
+	v->mended += record->until > latest;
+	record->until = record->until > latest ? latest : record->until;
+}
+
+static bool control_fits(struct validating *v, struct ledger_control *record)
 {
 	struct ledger_keeper *keeper = v->ledger->keeper;
 
-	if (record->state > CONTROL_RELOADING || record->fd < 0 ||
-	    !claim_fd(v, record->fd, S_IFSOCK))
+	if (record->state > CONTROL_WAITING || record->fd < 0 || !claim_fd(v, record->fd, S_IFSOCK))
 		return false;
+	if (record->state == CONTROL_WAITING)
+		limit_wait(v, record);
 	/* The worker died before it asked. */
 	if (record->state == CONTROL_RELOADING && record->asked == keeper->reload_asked + 1)
 		keeper->reload_asked = record->asked;
@@ -62,6 +77,7 @@ static void validate_route(struct validating *v, struct ledger_route *record)
 		record->paused = ROUTE_RUNS;
 		v->mended++;
 	}
+	mend_atomic(v, &record->hand, record->hand & (LEDGER_HAND_DRAIN | LEDGER_HAND_HOLD));
 	record->name[sizeof record->name - 1] = record->family[sizeof record->family - 1] = '\0';
 }
 

@@ -9,6 +9,14 @@ enum {
 	ASKED_MAX_SECONDS = 3600, /* nor kept for the session that asks it */
 };
 
+static uint64_t set_word(_Atomic uint32_t *word, uint32_t value)
+{
+	bool differs = *word != value;
+
+	*word = value;
+	return differs;
+}
+
 static uint64_t mend_time(_Atomic uint64_t *time, uint64_t latest, uint64_t otherwise)
 {
 	if (*time <= latest)
@@ -48,8 +56,14 @@ static uint64_t validate_addresses(struct ledger_target *record)
 
 uint64_t validate_target(struct ledger_target *record, uint64_t now)
 {
+	uint64_t mended = set_word(&record->hand, record->hand & LEDGER_HAND_DISABLE
+							  ? LEDGER_HAND_DRAIN | LEDGER_HAND_DISABLE
+							  : record->hand & LEDGER_HAND_DRAIN);
+	mended += set_word(&record->weight_set,
+			   record->weight_set <= LEDGER_WEIGHT_MAX + 1 ? record->weight_set : 0);
+
 	record->name[sizeof record->name - 1] = '\0';
-	return validate_addresses(record) + validate_check(&record->check, now) +
+	return mended + validate_addresses(record) + validate_check(&record->check, now) +
 	       mend_time(&record->down_until, now + DOWN_MAX_SECONDS * NSEC_PER_SEC, 0) +
 	       mend_time(&record->asked_until, now + ASKED_MAX_SECONDS * NSEC_PER_SEC, 0) +
 	       mend_time(&record->failed_at, now, now) + mend_time(&record->down_since, now, 0) +

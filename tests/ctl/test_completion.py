@@ -31,7 +31,7 @@ def ask(function, line, script):
 
 def test_bash_offers_every_verb():
     assert set(verbs()) <= set(ask("_splicectl", 'splicectl ""', "splicectl.bash"))
-    assert ask("_splicectl", "splicectl re", "splicectl.bash") == ["reload"]
+    assert ask("_splicectl", "splicectl rel", "splicectl.bash") == ["release", "reload"]
     assert ask("_splicectl", 'splicectl log-level w', "splicectl.bash") == ["warning"]
     assert set(ask("_splicectl", 'splicectl sessions ""', "splicectl.bash")) == {"--route", "--peer", "-H", "-n"}
 

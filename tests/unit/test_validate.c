@@ -297,6 +297,50 @@ START_TEST(a_check_that_was_under_way_has_no_socket_any_more)
 }
 END_TEST
 
+/* What an operator has done is believed, as far as it can be done. */
+START_TEST(what_was_done_by_hand_stays_and_nothing_else)
+{
+	struct ledger_route *route = &ledger.routes[generation->route_slots[0]];
+	struct ledger_target *target = &ledger.targets[generation->target_slots[0][0]];
+	uint64_t mended;
+
+	route->hand = LEDGER_HAND_DRAIN | LEDGER_HAND_HOLD;
+	target->hand = LEDGER_HAND_DRAIN | LEDGER_HAND_DISABLE;
+	target->weight_set = LEDGER_WEIGHT_MAX + 1;
+	validate_ledger(&ledger, generation);
+	mended = validate_sums(&ledger).mended;
+	ck_assert_uint_eq(route->hand, LEDGER_HAND_DRAIN | LEDGER_HAND_HOLD);
+	ck_assert_uint_eq(target->hand, LEDGER_HAND_DRAIN | LEDGER_HAND_DISABLE);
+	ck_assert_uint_eq(target->weight_set, LEDGER_WEIGHT_MAX + 1);
+	ck_assert_uint_eq(mended, 0);
+	route->hand = UINT32_MAX;
+	target->hand = LEDGER_HAND_HOLD | LEDGER_HAND_DISABLE;
+	target->weight_set = LEDGER_WEIGHT_MAX + 2;
+	validate_ledger(&ledger, generation);
+	ck_assert_uint_eq(route->hand, LEDGER_HAND_DRAIN | LEDGER_HAND_HOLD);
+	ck_assert_uint_eq(target->hand, LEDGER_HAND_DRAIN | LEDGER_HAND_DISABLE);
+	ck_assert_uint_eq(target->weight_set, 0);
+	ck_assert_uint_eq(validate_sums(&ledger).mended, mended + 3);
+}
+END_TEST
+
+/* A connection that waits does so for a day at most. */
+START_TEST(a_wait_ends)
+{
+	struct ledger_control *control = &ledger.controls[0];
+
+	control->state = CONTROL_WAITING;
+	control->until = UINT64_MAX;
+	validate_ledger(&ledger, generation);
+	ck_assert_uint_eq(control->state, CONTROL_WAITING);
+	ck_assert_uint_le(control->until,
+			  clock_monotonic() + LEDGER_WAIT_SECONDS_MAX * NSEC_PER_SEC);
+	control->state = CONTROL_WAITING + 1;
+	validate_ledger(&ledger, generation);
+	ck_assert_uint_eq(control->state, CONTROL_FREE);
+}
+END_TEST
+
 /* Between two attempts nobody can say for which target the leg was chosen. */
 START_TEST(a_leg_of_the_attempt_before_is_no_fault)
 {
@@ -590,8 +634,8 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 }
 END_TEST
 
-/* Whether malloc(3) maps a block of this size; another allocator than glibc's does not tell. Freed
- * it is not: that changes the answer. */
+/* Whether malloc(3) maps a block of this size; another allocator than glibc's does not
+ * tell. Freed it is not: that changes the answer. */
 static bool is_mapped(size_t size, void *volatile *ret)
 {
 	size_t before = mallinfo2().hblks;
@@ -626,6 +670,8 @@ int main(void)
 	tcase_add_test(tcase, what_cannot_be_is_dropped_and_nothing_else);
 	tcase_add_test(tcase, what_can_be_put_right_is_not_dropped);
 	tcase_add_test(tcase, a_check_that_was_under_way_has_no_socket_any_more);
+	tcase_add_test(tcase, what_was_done_by_hand_stays_and_nothing_else);
+	tcase_add_test(tcase, a_wait_ends);
 	tcase_add_test(tcase, a_leg_of_the_attempt_before_is_no_fault);
 	tcase_add_test(tcase, a_descriptor_of_two_belongs_to_neither);
 	tcase_add_test(tcase, each_descriptor_has_one_owner);

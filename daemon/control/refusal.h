@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Answers that say no, and why. */
+#pragma once
+
+#include <jansson.h>
+
+struct config;
+struct config_route;
+
+json_t *refusal_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* There is no such route, or the route has no such target: the nearest name, or all that fit. */
+json_t *refusal_route(const struct config *config, const char *name);
+json_t *refusal_target(const struct config_route *route, const char *name);

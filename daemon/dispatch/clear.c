@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* What is to be done stands in the target's record: an heir begins anew with its first session. */
+#include "dispatch/clear.h"
+
+#include "dispatch/dispatch.h"
+#include "dispatch/pool.h"
+#include "dispatch/session_end.h"
+#include "dispatch/session_serve.h"
+#include "dispatch/target.h"
+#include "session/hand.h"
+#include "session/lane.h"
+#include "session/session.h"
+#include "session/thread.h"
+
+enum { SESSIONS_A_TURN = 1024 };
+
+void clear_ask(struct thread *thread)
+{
+	atomic_store(&thread->dispatch->clears, 1);
+	thread_wake(thread);
+}
+
+static void clear_session(struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	/* Whoever is not at a target yet takes another. */
+	if (!pool_counts(record) || !target_is_disabled(session_target(session)))
+		return;
+	hand_session(session);
+	if (record->state == SESSION_CONNECTING && !lane_is(session))
+		session_go_on(session, connect_elsewhere(session));
+	else
+		session_end(session, END_KILLED, 0);
+	session_settle(session);
+}
+
+void clear_disabled(struct thread *thread)
+{
+	const struct ledger *ledger = thread->worker->ledger;
+	uint32_t high = ledger_sessions_high(ledger);
+
+	if (atomic_exchange(&thread->dispatch->clears, 0)) {
+		thread->dispatch->clearing = true;
+		thread->dispatch->clear_next = 0;
+	}
+	for (int i = 0; thread->dispatch->clearing && i < SESSIONS_A_TURN; i++) {
+		uint32_t slot = thread->dispatch->clear_next++;
+
+		thread->dispatch->clearing = slot < high;
+		if (thread->dispatch->clearing && ledger->sessions[slot].thread == thread->index &&
+		    session_at(thread, slot)->thread == thread)
+			clear_session(session_at(thread, slot));
+	}
+	if (thread->dispatch->clearing)
+		thread_wake(thread);
+}

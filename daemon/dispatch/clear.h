@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+/* Clearing: a target that the operator has disabled loses its sessions. Each thread ends its own;
+ * one that still connects goes on to another target. */
+#pragma once
+
+struct thread;
+
+/* A target has been disabled, or may have been: the thread looks at all of its sessions, some in
+ * each turn. Any thread may ask. */
+void clear_ask(struct thread *thread);
+
+/* The thread is awake: looks at some. */
+void clear_disabled(struct thread *thread);
