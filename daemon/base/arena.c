@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Everything that was taken hangs on one list. Each piece is its own malloc(3), so that the
- * sanitizers and valgrind still see every overrun; nothing is freed before the whole.
+ * All allocations are in one list. Each is its own malloc(3), so that the sanitizers and valgrind
+ * still see every overrun; they are freed only together.
  */
 #include "base/arena.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Assertions that failed. Nothing is allocated or locked on the way to the log: this may be any
- * thread of any process, the log's own code included. */
+/* Assertions that failed. The message is logged without allocating or locking: the failure may be
+ * in any thread of any process, in the log's own code too. */
 #include "base/assert.h"
 
 #include "base/log.h"

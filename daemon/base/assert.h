@@ -2,11 +2,11 @@
 /*
  * Assertions: what the code relies on, executed. One that fails is a mistake in this program: it
  * logs file, line and expression, and aborts, so that the heir continues without what went wrong.
- * Both are for our own mistakes only: what a peer, an operator, the kernel or the ledger of another
- * process says is checked and refused. The keeper asserts nothing that a word of the ledger can
+ * Both are for our own mistakes only: what comes from a peer, an operator, the kernel or another
+ * process's ledger is checked and refused. The keeper asserts nothing that a word of the ledger can
  * make false, since no process takes over from it.
  *
- * assert() is in every build, also with NDEBUG: on the data path it compares what is at hand.
+ * assert() is in every build, also with NDEBUG: on the data path it only compares values in memory.
  * assert_costly() is compiled in with --enable-dev only: it may make system calls, which must leave
  * errno alone where they succeed.
  */
@@ -30,7 +30,7 @@ _Noreturn void assert_fail(const char *file, unsigned line, const char *expressi
 #define assert_costly(expression) ((void)sizeof(!!(expression)))
 #endif
 
-/* For assert_costly(): whether a descriptor is open, and how many bytes a pipe has; -1: it is no
+/* For assert_costly(): whether a descriptor is open, and how many bytes a pipe has; -1: it is not a
  * pipe. */
 static inline bool assert_is_open(int fd)
 {
@@ -41,6 +41,6 @@ static inline int assert_bytes_in(int pipe)
 {
 	int bytes = 0;
 
-	/* Once more, where a call was made to fail. */
+	/* Twice: fault injection may have made the first call fail. */
 	return ioctl(pipe, FIONREAD, &bytes) < 0 && ioctl(pipe, FIONREAD, &bytes) < 0 ? -1 : bytes;
 }

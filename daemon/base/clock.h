@@ -8,7 +8,8 @@
 #define NSEC_PER_SEC 1000000000ull
 #define NSEC_PER_MSEC 1000000ull
 
-/* CLOCK_MONOTONIC: the same in every process of this boot, so that it may stand in the ledger. */
+/* CLOCK_MONOTONIC: the same in every process of this boot, so that it can be stored in the
+ * ledger. */
 static inline uint64_t clock_monotonic(void)
 {
 	struct timespec ts;

@@ -4,11 +4,11 @@
  * clients are refused and messages dropped. The ledger's records, splicectl and its --json, and the
  * metrics take their names from here; the manual's lists are checked against it.
  *
- * path     where the number stands in a route's JSON object, members separated by '.'
+ * path     where the number is in a route's JSON object, members separated by '.'
  * metric   the metric's name, Prometheus' conventions, and its label "direction", or NULL
- * kind     COUNTER: it only grows; GAUGE: it comes and goes
+ * kind     COUNTER: it only grows; GAUGE: it rises and falls
  * unit     what is counted
- * label    the words of splicectl's line about messages, or NULL: it is not told there
+ * label    the words of splicectl's line about messages, or NULL: it is not shown there
  * help     one line, no full stop
  */
 #pragma once

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A container that may use two CPUs of 64 sees all of them in its affinity mask: 64 threads would
- * be stopped together by the quota when they have used it up. The quota of any group above counts,
- * too; those that cannot be seen from here cannot be counted.
+ * all be throttled once they have used up the quota. The quotas of all groups above apply too, as
+ * far as they are visible from inside the container.
  */
 #include "base/cpus.h"
 
@@ -22,7 +22,7 @@ static unsigned divide(long long quota, long long period)
 	return quota / period >= UINT_MAX ? UINT_MAX : (unsigned)((quota + period - 1) / period);
 }
 
-/* One number of a file, or what cannot be read: -1. */
+/* One number from a file; -1 if it cannot be read. */
 static long long read_number(const char *directory, const char *name)
 {
 	char path[PATH_MAX];
@@ -64,7 +64,7 @@ static unsigned least(unsigned a, unsigned b)
 	return !a || (b && b < a) ? b : a;
 }
 
-/* From a group up to the root of what is mounted. */
+/* From a group up to the root of the mounted hierarchy. */
 static unsigned read_groups(const char *mount, const char *group, bool is_second)
 {
 	char path[PATH_MAX];

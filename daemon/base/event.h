@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The catalogue of events: what a line of the log can be about, so that whoever searches need not
- * know its words. Each has a MESSAGE_ID for ever, systemd.journal-fields(7), made by `journalctl
- * --new-id128` or the like; a name, which log.format "json" tells; and the fields that its lines
+ * The catalogue of events: what a line of the log can be about, so that logs can be searched
+ * without knowing the wording. Each has a MESSAGE_ID that never changes, systemd.journal-fields(7),
+ * made by `journalctl
+ * --new-id128` or the like; a name, which log.format "json" prints; and the fields that its lines
  * may have. The manual's table is checked against this one.
  */
 #pragma once

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An index: open addressing, steps of one, at most three quarters full. Always true: from the place
- * of a hash to where its entry is, no place is free; so taking one away moves back what stood
- * behind it.
+ * An index: open addressing, steps of one, at most three quarters full. Always true: between the
+ * home place of a hash and its entry no place is free; so a removal moves back the entries behind
+ * it.
  */
 #include "base/index.h"
 
@@ -17,12 +17,13 @@
 
 enum { SMALLEST = 16 };
 
-/* Who forks keeps it: what a child has in hand is found as before. */
+/* A forked child keeps the seed, so that it finds the entries of its parent. */
 static uint64_t seed(void)
 {
 	static uint64_t value;
 
-	/* Without random numbers, early in a boot, the address is one that others do not know. */
+	/* Without random numbers, early in a boot, the seed is an address, which others do not
+	 * know. */
 	while (!value)
 		if (getrandom(&value, sizeof value, GRND_NONBLOCK) != sizeof value)
 			value = (uint64_t)(uintptr_t)&value | 1;
@@ -99,7 +100,7 @@ bool index_next(const struct index *index, uint64_t hash, size_t *at, uint32_t *
 	return false;
 }
 
-/* Whether who stands at `at` has its own place behind the hole, and so must not go there. */
+/* Whether the entry at `at` has its home place behind the hole, and so must not move there. */
 static bool begins_behind(const struct index *index, size_t own, size_t hole, size_t at)
 {
 	size_t mask = index->size - 1;

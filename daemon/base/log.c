@@ -2,14 +2,14 @@
 /*
  * The log. It owns one datagram socket to journald or syslogd, opened once and never reopened
  * behind the caller's back: libsystemd's sd_journal_send() caches a descriptor of its own, and
- * where one descriptor table serves several processes, a cached number that somebody closed soon is
- * somebody else's connection. Hence the two datagram protocols here, journald's native one
+ * where several processes share a descriptor table, a cached number that another process has closed
+ * is soon reused for a connection. Hence the two datagram protocols here, journald's native one
  * (systemd.io/JOURNAL_NATIVE_PROTOCOL) and syslog(3)'s.
  *
- * No line waits for its reader. Standard error is shared with whoever started us, so that
- * O_NONBLOCK is not ours to set on it: a pipe or a terminal is opened once more, for an open file
- * description of our own; a socket is sent to with MSG_DONTWAIT; what can be neither, as a file, is
- * polled first. A datagram socket whose reader was restarted is connected anew, on the same
+ * Logging never blocks. Standard error is shared with the process that started the daemon, so
+ * O_NONBLOCK must not be set on it: a pipe or a terminal is opened again, for an open file
+ * description of our own; a socket is written to with MSG_DONTWAIT; anything else, as a file, is
+ * polled first. A datagram socket whose reader was restarted is connected again, on the same
  * descriptor.
  */
 #include "base/log.h"
@@ -30,7 +30,7 @@
 
 enum { LINE_MAX_BYTES = 1024, HEAD_MAX_BYTES = 64 };
 
-/* How standard error is written to. */
+/* How to write to standard error. */
 enum stderr_way { STDERR_POLLED, STDERR_OWN, STDERR_SOCKET };
 
 static enum log_to log_target = LOG_TO_STDERR;
@@ -126,7 +126,7 @@ uint64_t log_lost(void)
 	return atomic_load(&log_losses->lost);
 }
 
-/* The reader was restarted: its socket is another one at the same path. */
+/* The reader was restarted: there is another socket at the same path. */
 static bool is_parted(int error)
 {
 	return error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE;
@@ -166,7 +166,7 @@ static int write_stderr(const struct iovec *parts, size_t count)
 	return n < 0 ? -errno : 0;
 }
 
-/* Nothing where the format says all itself. */
+/* Empty if the format has all fields itself. */
 static int print_head(int level, char head[HEAD_MAX_BYTES])
 {
 	switch (log_target) {
@@ -200,7 +200,7 @@ static int write_line(int level, const struct log_entry *entry, const char *line
 	return log_target == LOG_TO_STDERR ? write_stderr(parts, 2) : send_datagram(parts, 2);
 }
 
-/* What was lost is told before the next line that finds its way. */
+/* Lost lines are reported before the next line that can be written. */
 static int tell_losses(void)
 {
 	static const struct log_entry entry = {.event = EVENT_LINES_LOST};

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The log: one line an event, to the journal, to syslog or to standard error; without a line of its
- * own when nobody reads. A line is formatted on the stack and leaves in one system call that never
- * waits; a line that does not fit is cut, one that cannot be written is counted, and the count is
- * told before the next line that can. Rooms base and net, and plugins, never log.
+ * own when nobody reads. A line is formatted on the stack and written by one system call that never
+ * blocks; a line that does not fit is cut, one that cannot be written is counted, and the count is
+ * logged before the next line that can. Rooms base and net, and plugins, never log.
  */
 #pragma once
 
@@ -17,8 +17,7 @@
 
 enum { LOG_FIELDS_MAX = 16 };
 
-/* What a line is about, for whoever does not read but searches: the journal's fields, and those of
- * LOG_FORMAT_JSON. */
+/* What a line is about, for searches: the fields of the journal and of LOG_FORMAT_JSON. */
 struct log_entry {
 	enum log_event event;
 	unsigned n_fields;
@@ -27,8 +26,8 @@ struct log_entry {
 	} fields[LOG_FIELDS_MAX];
 };
 
-/* Adds a field, systemd.journal-fields(7); both texts belong to the caller, and live until the line
- * is written. NULL, or empty: none. */
+/* Adds a field, systemd.journal-fields(7); both texts belong to the caller and must live until the
+ * line is written. No field is added for NULL or an empty value. */
 void log_add_field(struct log_entry *entry, const char *name, const char *value);
 
 /* How lines look on standard error. */
@@ -37,20 +36,19 @@ void log_set_format(enum log_format format);
 
 enum log_to { LOG_TO_STDERR, LOG_TO_JOURNAL, LOG_TO_SYSLOG };
 
-/* Opens the log. The descriptor it opens, if any, is *fd (else -1): descriptors are shared
- * between processes here, so that whoever opens one records it. -ENOENT and the like where
- * journald or syslog is not there; the log then goes to standard error, for which *fd may be
- * open all the same. */
+/* Opens the log. The descriptor it opens, if any, is *fd (else -1): processes share the
+ * descriptors, so that the caller records it. -ENOENT and the like where journald or syslog is not
+ * there; the log then goes to standard error, for which *fd may be open all the same. */
 int log_open(enum log_to to, int *fd);
 
-/* Lines that found no way, ever; of which so many were told of. */
+/* Lines that could not be written, ever; how many of them were reported. */
 struct log_losses {
 	_Atomic uint64_t lost, told;
 };
 
-/* The level, LOG_ERR to LOG_DEBUG, and the losses live where the caller says: in shared memory, so
- * that one store changes the level for every process, and no death forgets a loss. Until then the
- * level is LOG_INFO. */
+/* The level, LOG_ERR to LOG_DEBUG, and the losses are stored where the caller says: in shared
+ * memory, so that one store changes the level for every process, and losses survive a crash. Until
+ * then the level is LOG_INFO. */
 void log_share(_Atomic int *level, struct log_losses *losses);
 int log_level(void);
 
@@ -83,5 +81,5 @@ void log_write_entry(int level, const struct log_entry *entry, const char *forma
 #define log_info(...) log_at(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_at(LOG_DEBUG, __VA_ARGS__)
 
-/* Logs each line of a text of many. */
+/* Logs each line of a text. */
 void log_lines(int level, const char *prefix, const char *text);

@@ -41,7 +41,7 @@ static bool put_text(struct out *out, const char *text)
 	return put(out, text, strlen(text));
 }
 
-/* The character at text, and how many bytes of it it is. */
+/* The character at text, and how many bytes it has. */
 static bool put_character(struct out *out, const char **text, bool json)
 {
 	const unsigned char *at = (const unsigned char *)*text;

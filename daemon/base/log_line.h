@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a line of the log is on its way: with fields, as the journal or whoever reads JSON takes
- * it. */
+/* The encoding of a log line with its fields: for the journal, or as JSON. */
 #pragma once
 
 #include <stddef.h>
 
 struct log_entry;
 
-/* Large enough for a line of the log and its fields; a pipe takes so much at once or nothing:
+/* Large enough for a line of the log and its fields; a write of this size to a pipe is atomic:
  * pipe(7), PIPE_BUF. */
 enum { LOG_LINE_MAX = 4096 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The event loop. It owns one epoll descriptor. Waiting and handling are two calls, because a
- * thread says between them that it is awake (a heartbeat that stops means a handler that hangs).
+ * The event loop. It owns one epoll descriptor. Waiting and handling are two calls, because between
+ * them a thread announces that it is awake (a heartbeat that stops means that a handler hangs).
  */
 #include "base/loop.h"
 

@@ -3,10 +3,10 @@
  * The event loop of one thread: epoll(7), timers, and a number where others keep a pointer.
  *
  * What epoll stores for a descriptor is (kind, name): which table, and which record there. A record
- * may have ended, and another begun in its place, between the event and its turn; and what a forked
- * child still has open goes on to tell. So a name has a serial beside the index, and whoever's
- * records come and go while the loop runs gives each descriptor another, and takes no event with
- * one that it does not know. A handler may end any record, its own too.
+ * may have ended, and another begun in its place, between the event and its turn; and a descriptor
+ * that a forked child still has open keeps reporting events. So a name has a serial beside the
+ * index: users whose records come and go while the loop runs give each descriptor a new serial, and
+ * ignore events with one that they do not know. A handler may end any record, its own too.
  */
 #pragma once
 
@@ -17,7 +17,7 @@
 
 enum { LOOP_KINDS = 16, LOOP_EVENTS = 128, LOOP_TIMERS_A_TURN = 1024 };
 
-/* A name, as the kernel keeps it for a descriptor: index, and serial of so many bits. */
+/* A name, as the kernel stores it for a descriptor: an index, and a serial of this many bits. */
 enum { LOOP_SERIAL_BITS = 28 };
 
 static inline uint64_t loop_name(uint32_t index, uint32_t serial)
@@ -58,7 +58,7 @@ struct loop {
 int loop_init(struct loop *loop, uint32_t max_timers);
 void loop_done(struct loop *loop);
 
-/* Says who handles the events of a kind. */
+/* Sets the handler for the events of a kind. */
 void loop_handle(struct loop *loop, uint8_t kind, loop_handler handler, void *context);
 
 /* epoll_ctl(2) ADD, MOD and DEL. 0 or negative errno. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A report is what an operator gets to read at once: every error, a line each. It grows by doubling
- * up to REPORT_MAX, for a configuration can be wrong on every one of its lines; past that, and
- * without memory, lines are counted and not kept.
+ * A report holds all errors for an operator, a line each. It grows by doubling up to REPORT_MAX,
+ * because a configuration can be wrong on every line; past that, or without memory, lines are only
+ * counted.
  */
 #include "base/report.h"
 
@@ -55,7 +55,7 @@ static bool lines_grow(struct report *report)
 	return true;
 }
 
-/* Makes room for so many more bytes and a NUL. */
+/* Makes room for `more` bytes and a NUL. */
 static bool report_grow(struct report *report, size_t more)
 {
 	size_t size = report->size ? report->size : 256;

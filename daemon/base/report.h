@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What went wrong with an operator's input: every error, a line each, for whoever asked; in the
- * order found, or by where it is. */
+/* What is wrong with an operator's input: all errors, a line each, in the order found or by
+ * location. */
 #pragma once
 
 #include <stdarg.h>
@@ -23,11 +23,11 @@ void report_add(struct report *report, const char *format, ...)
 void report_vadd(struct report *report, const char *format, va_list args)
 	__attribute__((format(printf, 2, 0)));
 
-/* Takes back what was added since it had so many bytes and lines. */
+/* Removes what was added since it had that many bytes and lines. */
 void report_cut(struct report *report, size_t len, unsigned count);
 
-/* The same for a line that has a place: by it report_sort() orders what was added, lines of one
- * place as they came. */
+/* The same for a line with a location: report_sort() sorts the lines by it, and keeps the order of
+ * those with the same location. */
 void report_vadd_at(struct report *report, uint64_t place, const char *format, va_list args)
 	__attribute__((format(printf, 3, 0)));
 void report_add_at(struct report *report, uint64_t place, const char *format, ...)

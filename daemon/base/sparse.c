@@ -13,8 +13,8 @@ void *sparse_new(size_t size)
 	assert(size > 0);
 	if (table == MAP_FAILED)
 		return NULL;
-	/* Where the kernel gives huge pages to all, one byte would cost 2 MiB, and each fork(2) 512
-	 * entries. */
+	/* If the kernel gives huge pages to all mappings, one byte would cost 2 MiB, and each
+	 * fork(2) 512 entries. */
 	madvise(table, size, MADV_NOHUGEPAGE);
 	return table;
 }

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tables that are large and mostly never touched: zeros, of which only the pages that are written
- * to cost anything.
+ * Large tables that are mostly never touched: zeros, of which only the written pages use memory.
  *
- * Mapped, not calloc'ed: malloc(3) gives a block that was freed once from its heap the next time,
- * and clears all of it; and it raises the size from which it maps at each large block that it
- * frees, so that this then happens to all others as well.
+ * Mapped, not calloc'ed: after a large block was freed once, calloc(3) takes the next one from the
+ * heap and clears all of it; and each free(3) of a large block raises the size from which malloc(3)
+ * maps, so that this then happens to all other blocks as well.
  */
 #pragma once
 

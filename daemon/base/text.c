@@ -102,7 +102,7 @@ int text_parse_bool(const char *text, bool *ret)
 	return 0;
 }
 
-/* Reads digits of this base from *text and moves it behind them. -EINVAL: there are none. */
+/* Reads digits of this base and advances *text past them. -EINVAL: there are none. */
 static int parse_digits(const char **text, int base, int64_t *ret)
 {
 	const char *at = *text;
@@ -385,8 +385,8 @@ size_t text_utf8_len(const char *text, size_t len)
 
 void text_nearest_init(struct text_nearest *nearest, const char *word)
 {
-	/* A third of the letters may be wrong, at least one and at most three: what is further off
-	 * was not meant. */
+	/* A third of the letters may be wrong, at least one and at most three: a word that differs
+	 * more is not a candidate. */
 	unsigned limit = least(3, (unsigned)strnlen(word, WORD_MAX + 1) / 3);
 
 	*nearest = (struct text_nearest){.word = word, .distance = (limit ? limit : 1) + 1};

@@ -22,7 +22,7 @@ int text_parse_duration(const char *text, int64_t *ret);
 /* Bytes: "64K", "1M", "2G", "1T" (of 1024), or a number. */
 int text_parse_size(const char *text, int64_t *ret);
 
-/* So many a second: "100/s"; K, M and G (of 1024) before the "/s"; a number without "/s" too. */
+/* A rate per second: "100/s"; K, M and G (of 1024) before the "/s"; a number without "/s" too. */
 int text_parse_rate(const char *text, int64_t *ret);
 
 /* Permission bits in octal: one to four digits, or five of which the first is 0. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Timers: a binary heap. It owns the array of pointers and nothing else; a timer's position tells
- * where in the heap it stands, so that setting, moving and clearing cost O(log n) without a search.
+ * Timers: a binary heap. It owns the array of pointers and nothing else; a timer stores its
+ * position in the heap, so that setting, moving and clearing cost O(log n) without a search.
  */
 #include "base/timer.h"
 
