@@ -24,8 +24,7 @@ struct arguments {
 	struct keeper_options keeper;
 	const char *as, *family;
 	bool json;
-	int adopts; /* a ledger that a new program's file is asked about by the one that runs; 0:
-		       none */
+	int adopts; /* a ledger that the running program asks a new executable about; 0: none */
 };
 
 static const char usage_text[] =
@@ -51,7 +50,7 @@ static int print_version(void)
 	return EX_OK;
 }
 
-/* The directory that the file names, for checks by somebody who has not installed yet. */
+/* The directory that the file names, to check a configuration before the installation. */
 static int find_plugins(const struct arguments *arguments, struct families *families,
 			bool read_file, struct report *report)
 {

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Control connections. A connection's descriptor is its record's; what is here is the answer on its
- * way out. A request is peeked until it is whole, and consumed then, so that a worker's death in
- * between loses none of it. An answer that nobody reads is kept for a minute. Where all places are
- * taken, a newcomer gets that of the connection that has asked nothing for the longest time, else
- * of the one whose answer has not been read for the longest time; never that of a reload that is
- * waited for. Each has a moment in which nobody takes its place, for which newcomers wait in the
- * kernel's queue.
+ * Control connections. A connection's descriptor is in its record; this file keeps the answer while
+ * it is written. A request is peeked until it is complete, and only then consumed, so that a
+ * worker's death in between does not lose it. An unread answer is kept for a minute. If all places
+ * are taken, a new connection replaces the one that has been idle without a request longest, else
+ * the one whose answer has been unread longest; never one that waits for a reload. For a short time
+ * after its start a connection cannot be replaced; meanwhile new ones wait in the kernel's queue.
  */
 #include "control/control.h"
 
@@ -35,7 +34,7 @@ enum {
 	BACKLOG = 16,
 	UNDISTURBED_MS = 50, /* before a connection gives way to a newcomer, if nothing was asked,
 				or read, meanwhile */
-	WAITS_MAX = LEDGER_CONTROLS_MAX / 2, /* the others are for who asks for an answer now */
+	WAITS_MAX = LEDGER_CONTROLS_MAX / 2, /* the rest: for other requests */
 	WAIT_LOOK_MS = 50, /* between two looks at the target that is waited for */
 	SHORTAGE_MS = 100, /* before accept(2) is tried again without a descriptor */
 };
@@ -47,14 +46,14 @@ struct connection {
 	size_t len, sent;
 	struct wait wait; /* WAITING */
 	uint64_t since;	  /* it came, or last read something, CLOCK_MONOTONIC ns */
-	uint32_t serial;  /* of the descriptor that is watched; counted on, whoever comes */
+	uint32_t serial;  /* of the descriptor that is watched; never reset between connections */
 };
 
 struct control {
-	struct timer timer; /* while nobody is accepted: when to look again */
+	struct timer timer; /* while accepting is paused: when to try again */
 	struct thread *clerk;
 	struct ledger *ledger;
-	bool full; /* nobody is accepted now */
+	bool full; /* accepting is paused */
 	struct connection connections[LEDGER_CONTROLS_MAX];
 	char request[CONTROL_REQUEST_MAX + 1];
 };
@@ -136,7 +135,7 @@ int control_listen(const char *path, unsigned mode, const char *group, struct re
 	if (fd < 0)
 		return -errno;
 	r = make_way(path, &address, report);
-	/* Nobody can connect before listen(2), whatever the file's mode is until then. */
+	/* No client can connect before listen(2), whatever the file's mode is until then. */
 	if (!r && bind(fd, (struct sockaddr *)&address, sizeof address) < 0)
 		r = -errno;
 	if (!r)
@@ -182,7 +181,7 @@ static void look_again(struct timer *timer)
 	accept_again((struct control *)((char *)timer - offsetof(struct control, timer)));
 }
 
-/* Nobody is accepted until then, or until a connection ends; 0: until one ends. */
+/* Accepting is paused until then, or until a connection ends; 0: until one ends. */
 static void hold_back(struct control *control, uint64_t until)
 {
 	control->full = true;
@@ -346,8 +345,7 @@ static void obey(struct connection *connection, const char *line)
 	json_decref(request);
 }
 
-/* ended: the client says nothing more. Watched edge-triggered, for what is peeked stays where it
- * is. */
+/* ended: the client sent EOF. Watched edge-triggered, because peeked data stays in the queue. */
 static void read_request(struct connection *connection, bool ended)
 {
 	struct control *control = connection->control;
@@ -394,8 +392,7 @@ static void handle_connection(void *context, uint64_t name, uint32_t events)
 	case CONTROL_RELOADING:
 	case CONTROL_WAITING:
 		if (events & (EPOLLHUP | EPOLLERR))
-			end(connection); /* who asked went away; what else is said does not matter
-					  */
+			end(connection); /* the client closed; further input does not matter */
 		return;
 	}
 }
@@ -520,7 +517,8 @@ static void adopt_wait(struct connection *connection)
 	look_at_wait(connection);
 }
 
-/* Connections of the worker before. One whose answer died with it is closed: splicectl says so. */
+/* Connections of the previous worker. One whose answer was lost with it is closed: splicectl
+ * reports this. */
 static void adopt(struct control *control, uint32_t index)
 {
 	if (control->ledger->controls[index].state == CONTROL_ANSWERING ||

@@ -2,8 +2,8 @@
 /*
  * The control socket: splicectl's connections. A request is one line, a JSON object with a member
  * `verb`; the answer is one line, a JSON object with a member `ok`; then the daemon closes. The
- * clerk serves them; each is a record in the ledger, so that the one that asked for a reload hears
- * of it from the heir.
+ * clerk serves them; each is a record in the ledger, so that the heir can answer the one that asked
+ * for a reload.
  */
 #pragma once
 
@@ -16,9 +16,9 @@ enum {
 	CONTROL_MODE = 0600,
 };
 
-/* Binds the control socket. A dead owner's socket file is replaced; a live one's, or any other
- * file, is left. group: a name, or NULL. The descriptor, or negative errno with report saying
- * why. */
+/* Binds the control socket. A socket file that no process listens on is replaced; one in use, or
+ * any other file, is left. group: a name, or NULL. Returns the descriptor, or negative errno
+ * with the reason in report. */
 int control_listen(const char *path, unsigned mode, const char *group, struct report *report);
 
 /* Takes up the control socket and its connections on the clerk's loop. 0 or negative errno. */

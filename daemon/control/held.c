@@ -127,7 +127,7 @@ static void note_open(struct holdings *held, int fd)
 		held->owners[fd] |= OWNER_OPEN;
 }
 
-/* Where no descriptor is left to look with, each number is asked for. */
+/* If no descriptor is free to read the directory with, each number is tested. */
 static void look_at_table(struct holdings *held)
 {
 	DIR *dir = opendir("/proc/self/fd");

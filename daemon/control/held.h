@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is held at this moment: each open descriptor by who owns it, and the records in use. At rest
- * everything open has an owner and every count is that of its records; what does not fit is a leak.
+ * What is held at this moment: each open descriptor by its owner, and the records in use. At rest
+ * every open descriptor has an owner and every count equals that of its records; a difference is a
+ * leak.
  */
 #pragma once
 
@@ -13,5 +14,5 @@ struct worker;
  * be counted on either side. NULL: no memory. */
 json_t *held_descriptors(const struct worker *worker);
 
-/* Records in use, by section, and what the counters of open sessions say. NULL: no memory. */
+/* Records in use, by section, and the counters of open sessions. NULL: no memory. */
 json_t *held_records(const struct worker *worker);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What sessions and sockets that are open add to the counters: it stands in their records, or in
- * the kernel. */
+/* What open sessions and sockets add to the counters: it is in their records, or in the kernel. */
 #pragma once
 
 #include <stdint.h>
@@ -12,8 +11,8 @@ struct live {
 	uint64_t (*bytes)[2]; /* by route's record */
 	uint64_t *kernel; /* by route's record: messages that the kernel has dropped at open sockets
 			   */
-	uint32_t *sessions; /* by target's record; a target of an older generation counts where it
-			       still stands */
+	uint32_t *sessions; /* by target's record; a target of an older generation counts at its
+			     * own record */
 };
 
 /* Counted in one pass over them. 0 or -ENOMEM; live_done() in any case. */

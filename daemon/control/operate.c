@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * By hand. The word in the record is written first, and then those are told who would not look at
- * it soon: threads find a route's at each accept(2), its pool by its epoch, and the sessions of a
- * disabled target by a walk of their own (dispatch/clear.h). Who dies in between leaves the word,
- * and an heir looks at all of them.
+ * Operator commands. The word in the record is written first; then the threads that would not read
+ * it soon are notified: they read a route's at each accept(2), its pool by its epoch, and find the
+ * sessions of a disabled target by a walk of their own (dispatch/clear.h). If the clerk dies in
+ * between, the word is there, and an heir reads all of them.
  */
 #include "control/operate.h"
 
@@ -207,7 +207,7 @@ static json_t *begin(struct operation *operation, struct thread *clerk, const ch
 	return NULL;
 }
 
-/* Its pool is looked at anew, and sessions that are to go are looked for. */
+/* Its pool is evaluated again, and sessions to be ended are searched for. */
 static void take_effect(const struct operation *operation)
 {
 	struct worker *worker = operation->clerk->worker;

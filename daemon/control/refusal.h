@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Answers that say no, and why. */
+/* Negative answers, with the reason. */
 #pragma once
 
 #include <jansson.h>

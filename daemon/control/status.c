@@ -33,7 +33,7 @@ enum {
 	VERDICT_REASONS_MAX = 1024,
 	VERDICT_MAX = VERDICT_REASONS_MAX + OPERATE_TEXT_MAX + 16,
 };
-enum { LIMIT_SECONDS = 5 }; /* a limit is told of for so long after it refused something */
+enum { LIMIT_SECONDS = 5 }; /* a limit is reported for this long after it refused something */
 
 json_t *status_time(uint64_t realtime)
 {
@@ -204,11 +204,11 @@ static void judge_listeners(struct verdict *verdict, const struct ledger *ledger
 		if (!record->paused)
 			continue;
 		*paused += 1;
-		/* A route that is paused says why: judge_routes(). */
+		/* The reason is reported with the paused route: judge_routes(). */
 		if (record->paused == PAUSE_DEATHS && is_paused(ledger, generations, record))
 			continue;
 		if (is_limit(record->paused) || record->paused == PAUSE_HELD)
-			continue; /* judge_limits() tells it; it is meant */
+			continue; /* intended, and judge_limits() reports it */
 		add_reason(verdict, "%s paused (%s)", route->name,
 			   listener_pause_name(record->paused));
 	}

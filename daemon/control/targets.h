@@ -7,5 +7,5 @@
 struct config_health;
 struct ledger_check;
 
-/* What a target's health checks say; null: it has none. */
+/* Results of a target's health checks; null: it has none. */
 json_t *targets_check(const struct ledger_check *check, const struct config_health *health);

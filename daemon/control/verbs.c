@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Verbs. They read the ledger as it is at that moment; what is to be done, the owner is told. What
- * an operator does to routes and targets is in operate.c. */
+/* Verbs. They read the ledger as it is at that moment; an action is requested from the owner of
+ * the record. Operator commands for routes and targets are in operate.c. */
 #include "control/verbs.h"
 
 #include "base/clock.h"
@@ -211,8 +211,8 @@ static double age(uint64_t then)
 	return now > then ? (double)(now - then) / NSEC_PER_SEC : 0;
 }
 
-/* The socket is another thread's, and may be closed while we look: a peer that cannot be told any
- * more is "?". */
+/* The socket is another thread's, and may be closed while we look: a peer whose address is no
+ * longer known is "?". */
 static const char *peer_text(const struct ledger_session *record, const struct ledger_flow *flow,
 			     const struct config_route *route, char *text, size_t size)
 {
@@ -278,8 +278,8 @@ static void append_session(json_t *list, const struct thread *clerk, uint32_t sl
 			"thread", (int)record->thread, "generation", (int)record->generation));
 }
 
-/* Whether a configuration that is lived in has the route; a session of one that is gone from the
- * newest may still run. */
+/* Whether a generation in use has the route; a session of one that is gone from the newest may
+ * still run. */
 static bool has_route(const struct worker *worker, const char *name)
 {
 	for (const struct generation *generation = worker->generations; generation;
@@ -424,7 +424,7 @@ static void take_families(const struct config_endpoint *endpoint, void *data)
 		taken->others |= !name;
 		if (name)
 			take(taken, name);
-		/* Which file is a socket's own is asked by sock_diag(7). */
+		/* sock_diag(7) reports which file a socket is bound to. */
 		if (domain == AF_UNIX && endpoint->role == SPLICED_LISTEN)
 			taken->files = true;
 		taken->gives |= domain == AF_UNIX && endpoint->role == SPLICED_LISTEN &&
@@ -432,8 +432,8 @@ static void take_families(const struct config_endpoint *endpoint, void *data)
 	}
 }
 
-/* Whether it has rules by users or groups: those are told from each other where all are mapped, and
- * nowhere else. */
+/* Whether it has rules by users or groups, which can be distinguished only if all IDs are
+ * mapped. */
 static bool has_identities(const struct config *config)
 {
 	for (unsigned i = 0; i < config->n_routes; i++) {
@@ -458,7 +458,7 @@ static bool is_lived_in(const struct ledger *ledger, const struct generation *ge
 	return false;
 }
 
-/* What the configurations that are lived in take of the system. */
+/* What the generations in use take of the system's resources. */
 static json_t *verb_harden(struct thread *clerk, const json_t *request)
 {
 	struct taken taken = {.families = json_array()};

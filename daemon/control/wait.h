@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Waiting until a target is up, or down. What is waited for stands in the connection's record: an
- * heir goes on with it. */
+/* Waiting until a target is up, or down. The condition is in the connection's record: an heir
+ * continues to wait for it. */
 #pragma once
 
 #include "control/operate.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What others chose is any bytes: a client's address in the file system, a configuration's path,
- * what a family said. It is told with what cannot be told replaced, as terminals do.
+ * Text chosen by others may contain any bytes: a client's address in the file system, a
+ * configuration's path, a family's message. Invalid UTF-8 is replaced, as terminals do.
  */
 #include "control/words.h"
 

@@ -4,6 +4,6 @@
 
 #include <jansson.h>
 
-/* A JSON string of any bytes: what is not UTF-8 in them becomes U+FFFD. jansson would refuse the
- * whole, and the row or the answer that it stands in would be gone. NULL gives null. */
+/* A JSON string of any bytes: invalid UTF-8 becomes U+FFFD. jansson would refuse the whole
+ * string, and the row or answer with it would be lost. NULL gives null. */
 json_t *words_json(const char *text);
