@@ -2,9 +2,8 @@
 /*
  * The catalogue of events: what a line of the log can be about, so that logs can be searched
  * without knowing the wording. Each has a MESSAGE_ID that never changes, systemd.journal-fields(7),
- * made by `journalctl
- * --new-id128` or the like; a name, which log.format "json" prints; and the fields that its lines
- * may have. The manual's table is checked against this one.
+ * from `journalctl --new-id128` for example; a name, which log.format "json" prints; and the fields
+ * that its lines may have. The manual's table is checked against this one.
  */
 #pragma once
 

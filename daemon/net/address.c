@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Addresses of any family: bytes and a length, which only the family can read. They are compared as
- * they are; what makes two of them one peer is the family's peer_key() to say.
+ * Addresses of any family: bytes and a length, which only the family can interpret. They are
+ * compared byte by byte; whether two are of the same peer is decided by the family's peer_key().
  */
 #include "net/address.h"
 

@@ -27,11 +27,11 @@ static inline const struct sockaddr *address_sockaddr_const(const struct address
 	return (const struct sockaddr *)&address->storage;
 }
 
-/* Whether it is one of a multicast group of inet or inet6. */
+/* Whether it is a multicast address of inet or inet6. */
 bool address_is_multicast(const struct address *address);
 
-/* Whether two of inet or inet6 are of one host, whatever the port; and of one port, too, whatever
- * the flow label. */
+/* Whether two addresses of inet or inet6 have the same host, whatever the port; the same host and
+ * port, whatever the flow label. */
 bool address_is_same_host(const struct address *a, const struct address *b);
 bool address_is_same(const struct address *a, const struct address *b);
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Calls of a family's callbacks. Each goes through CALLBACK(): before it runs, the thread writes
- * which one it is to a word that outlives it, so that whoever finds the thread dead knows whom to
- * blame; and a callback that has killed a route's worker too often is barred for that route, and is
- * not run at all.
+ * which one it is to a word that outlives it, so that after a crash the keeper knows which callback
+ * caused it; a callback that has killed a route's worker too often is barred for that route, and no
+ * longer run.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Every callback of <spliced/plugin.h>. Their numbers stand in ledgers: new ones come last. */
+/* Every callback of <spliced/plugin.h>. Their numbers are stored in ledgers: append new ones. */
 /* clang-format off */
 #define CALLBACKS(X)                                                                                                             \
 	X(address) X(describe) X(prepare) X(reclaim) X(bound) X(unlink) X(peer_key) X(rule) X(match) X(privileges) X(reply)         \
@@ -27,14 +27,14 @@ enum callback { CALLBACK_NONE, CALLBACKS(CALLBACK_NUMBER) CALLBACK_COUNT };
 
 enum {
 	CALLBACK_BITS = 8,		/* of a word: the callback; above, the family's number */
-	CALLBACK_REFUSED = -EOWNERDEAD, /* what a barred callback returns; no family says so */
+	CALLBACK_REFUSED = -EOWNERDEAD, /* what a barred callback returns; no family returns it */
 };
 
 #define CALLBACK_EVERY UINT32_MAX /* bars all of them, of every family */
 
 /* What a thread is about to run, and must not run. */
 struct callback_state {
-	_Atomic uint32_t *word; /* NULL: nobody wants to know */
+	_Atomic uint32_t *word; /* NULL: not recorded */
 	uint32_t barred;	/* a word, CALLBACK_EVERY, or 0 */
 	bool refused;		/* one was barred, and not only a text */
 };
@@ -56,7 +56,7 @@ static inline bool callback_begin(const struct family *family, enum callback cal
 	uint32_t word = callback_word(family, callback);
 
 	if (state->barred && (state->barred == CALLBACK_EVERY || state->barred == word)) {
-		/* What cannot be described goes on all the same. */
+		/* A barred describe() does not make the call fail. */
 		state->refused |= callback != CALLBACK_describe;
 		return false;
 	}

@@ -4,10 +4,10 @@
  * mapped, for callbacks of a family may still be on some thread's stack. Families are kept in the
  * order of their names.
  *
- * Who may write a plugin may run code as the daemon, so the directory and the file are looked at
- * before anything is loaded, each through a descriptor of its own: both must belong to root or to
- * whoever started us, and neither may be writable by others. With a directory like that nobody else
- * can change the file between the look and the load.
+ * Write access to a plugin allows running code as the daemon, so the directory and the file are
+ * checked before anything is loaded, each through a descriptor of its own: both must belong to root
+ * or to the user that started the daemon, and neither may be writable by others. In such a
+ * directory no other user can change the file between check and load.
  */
 #include "net/family.h"
 
@@ -160,7 +160,7 @@ static int refuse_unknown(const struct families *families, const char *name, cha
 			     near ? "?" : "");
 }
 
-/* Whether only root and the owner can have put there what is there. */
+/* Whether only root and the owner can have written it. */
 static int check_rights(const struct families *families, const char *path, int fd, bool is_dir,
 			char **why)
 {

@@ -42,14 +42,14 @@ struct families {
 	uint32_t count;
 };
 
-/* dir is copied. owner: the uid that the daemon was started with. */
+/* dir is copied. owner: the uid that started the daemon. */
 int families_init(struct families *families, const char *dir, uid_t owner);
 void families_done(struct families *families);
 
 /*
- * Finds a family, loading it where need be. The directory and the file must belong to root or to
- * owner and be writable by nobody else (group and world); the file is first loaded in a forked
- * child with a time limit, so that a plugin that crashes or hangs at load only fails here. 0; or
+ * Finds a family, and loads it if needed. The directory and the file must belong to root or to
+ * owner and not be writable by group or world; the file is first loaded in a forked child with a
+ * time limit, so that a plugin that crashes or hangs while loading does not harm the daemon. 0; or
  * negative errno with one line in *why (free it): what is wrong, and what would be right (-ENOENT
  * no such file, -EPERM owner or mode, -ELIBACC not loadable, -EPROTO another ABI, -EINVAL a bad
  * descriptor, -ECHILD crashed, -ETIMEDOUT hung).
@@ -69,7 +69,7 @@ const char *family_type_name(int type);
 int family_type_from_name(const char *name);
 
 /* The row for a type and a protocol word, or its number as text; either may be -1/NULL for "not
- * said". NULL: no such row. */
+ * given". NULL: no such row. */
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol);
 
 /* An option, by its name; its number is its place in family->options. NULL: there is none. */

@@ -33,7 +33,7 @@ enum fault fault_of(int error)
 	case ENETRESET:
 	case ENONET:
 	case EPROTO:
-	case ENOENT: /* a UNIX address that nobody has */
+	case ENOENT: /* a UNIX address that is not bound */
 	case ENODEV:
 	case ENXIO:
 	case EIO: /* a line that was hung up */

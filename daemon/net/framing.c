@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Framing. Lengths in front are decided before their message is looked at; a frame that is longer
- * than max_frame is refused as soon as its header says so, or as soon as max_frame bytes have come
+ * Framing. A length prefix is checked before its message is read; a frame that is longer than
+ * max_frame is refused as soon as its header shows it, or as soon as max_frame bytes have come
  * without its end.
  */
 #include "net/framing.h"

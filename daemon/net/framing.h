@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Framing: message edges on a stream. Pure functions over buffers; nothing is kept between two
+ * Framing: message boundaries on a stream. Pure functions over buffers; nothing is kept between two
  * calls.
  *
- * Lengths are in bytes. max_frame bounds a frame as it stands on the stream, with header, escapes
- * and end.
+ * Lengths are in bytes. max_frame limits a frame as it is on the stream, with header, escapes and
+ * end.
  */
 #pragma once
 
@@ -52,7 +52,7 @@ struct framing_found {
 int framing_decode(enum spliced_framing framing, void *buffer, size_t len, size_t max_frame,
 		   struct framing_found *found);
 
-/* What stands without its end when the stream has said its last, and in which framing_decode()
- * found no whole frame: 1 where it is a message still, as an unterminated line is; else 0. */
+/* For bytes left at EOF in which framing_decode() found no whole frame: 1 if they are a message
+ * nevertheless, as an unterminated line is; else 0. */
 int framing_decode_rest(enum spliced_framing framing, void *buffer, size_t len,
 			struct framing_found *found);

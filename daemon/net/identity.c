@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A process stays in its user namespace, and the map is written once: what is read at the start is
- * true for ever, for the workers that are forked, too. A kernel without user namespaces has no
- * maps, and all ids.
+ * A process stays in its user namespace, and the map is written once: what is read at the start
+ * stays true, also for forked workers. A kernel without user namespaces has no maps, and all ids
+ * are mapped.
  */
 #include "net/identity.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Users and groups as a user namespace shows them, user_namespaces(7): who is not mapped into it
- * has the overflow id, as everybody else who is not. Such an id says nothing of who that is.
+ * Users and groups as a user namespace shows them, user_namespaces(7): all ids that are not mapped
+ * into it appear as the overflow id, which therefore does not identify anyone.
  */
 #pragma once
 
@@ -10,13 +10,12 @@
 
 enum identity { IDENTITY_UID, IDENTITY_GID, IDENTITY_KINDS };
 
-/* Reads the maps of our namespace, once: later calls open nothing. The others call it if nobody
- * has. */
+/* Reads the maps of our namespace, once: later calls open nothing. The other functions call it if
+ * needed. */
 void identity_load(void);
 
-/* Whether somebody can be seen to have this id: it is mapped, and is not what those have who are
- * not. */
+/* Whether a process can be seen with this id: it is mapped, and is not the overflow id. */
 bool identity_is_mapped(enum identity kind, uint32_t id);
 
-/* Whether this is what everybody has who is not mapped. Never where all ids are. */
+/* Whether this is the overflow id of unmapped ids. False if all ids are mapped. */
 bool identity_is_overflow(enum identity kind, uint32_t id);

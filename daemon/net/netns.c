@@ -21,8 +21,8 @@ static void find_path(const char *netns, char path[PATH_MAX])
 	snprintf(path, PATH_MAX, "%s%s", strchr(netns, '/') ? "" : "/run/netns/", netns);
 }
 
-/* A link of /proc leads to the namespace itself, and its text says nothing: what counts is where
- * the link lies. */
+/* A link of /proc leads to the namespace itself, and its text does not help: the link's own
+ * location is checked. */
 bool netns_is_of_process(const char *netns)
 {
 	char path[PATH_MAX], target[PATH_MAX], next[2 * PATH_MAX];
@@ -75,7 +75,7 @@ int netns_enter(const char *netns, int *before)
 
 void netns_leave(int before)
 {
-	/* What this thread opened from here on would be in a place that nobody asked for. */
+	/* Otherwise this thread would open everything else in the wrong namespace. */
 	if (setns(before, CLONE_NEWNET) < 0)
 		abort();
 	close(before);

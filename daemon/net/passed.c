@@ -27,7 +27,7 @@ int passed_add(const char *name, int fd)
 				  .protocol = socket_get_int(fd, SO_PROTOCOL)};
 	if (passed->domain < 0 || socket_local_address(fd, &passed->address) < 0)
 		return -ENOTSOCK;
-	/* Whoever starts us makes it block again, for all who share it. */
+	/* A service manager may set it to blocking again, for all processes that share it. */
 	fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
 	snprintf(passed->name, sizeof passed->name, "%s", name);
 	count++;

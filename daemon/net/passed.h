@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Sockets that the service manager passes, sd_listen_fds_with_names(3): by name, with what they
- * are. The table is filled before the first fork and never changes: whoever checks a configuration
- * without these sockets knows them all the same.
+ * are. The table is filled before the first fork and never changes, so that a process without these
+ * sockets can check a configuration that uses them.
  */
 #pragma once
 
@@ -19,13 +19,13 @@ struct passed {
 	struct address address;
 };
 
-/* Adds one; what is no socket is not added. -ENOSPC, -ENOTSOCK, -EEXIST: the name is taken, as
- * where a unit has several sockets and no FileDescriptorName= each. */
+/* Adds one. -ENOSPC, -ENOTSOCK, or -EEXIST: the name is taken, as when a unit has several sockets
+ * without their own FileDescriptorName=. */
 int passed_add(const char *name, int fd);
 
 /* By name, or by number from 0 on; NULL: there is none. */
 const struct passed *passed_find(const char *name);
 const struct passed *passed_at(unsigned index);
 
-/* The family of such a socket, as its plugin is named; NULL: none that is known here. */
+/* The family of such a socket, as its plugin is named; NULL: not a known one. */
 const char *passed_family(const struct passed *passed);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * One plugin file. Loading runs its constructors and those of every library it needs, so the first
- * load is a forked child's: what crashes or hangs does it there, alone. The child tells its verdict
- * through a pipe; a child that ends without one has crashed, and whatever it is doing after five
- * seconds is called a hang. We own the child until it is reaped.
+ * One plugin file. Loading runs its constructors and those of every library it needs, so it is
+ * first loaded in a forked child, which may crash or hang without harm. The child reports its
+ * verdict through a pipe; a child that ends without one has crashed, and one that takes more than
+ * five seconds hangs. We own the child until it is reaped.
  *
- * The file is opened by its plain path. /proc/self/fd/N would rule out a swap under our hands, but
- * dlopen(3) knows objects by the name they were opened with: the next plugin at the same number
- * would silently be the previous one.
+ * The file is opened by its plain path. /proc/self/fd/N would prevent a swap between check and
+ * load, but dlopen(3) knows objects by the name they were opened with: the next plugin at the same
+ * number would silently be the previous one.
  */
 #include "net/plugin.h"
 
@@ -71,8 +71,8 @@ int plugin_open(const char *path, const char *name, struct family *family, char 
 	return 0;
 }
 
-/* The daemon's handlers and masks are not the child's, and a crash of it is no news for the core
- * pattern. */
+/* The child must not use the daemon's signal handlers and masks, and its crash must not dump
+ * core. */
 static void leave_daemon(void)
 {
 	struct rlimit none = {0, 0};
@@ -125,8 +125,8 @@ static int await_verdict(int fd, struct verdict *ret)
 	return n == sizeof *ret ? 0 : -ECHILD;
 }
 
-/* A child that has said its verdict, or is past saying it, needs no more time: an ended process
- * keeps the status it ended with, whatever signal comes after. */
+/* A child that has reported, or no longer will, can be killed: a process that has ended keeps its
+ * exit status, whatever signal comes after. */
 static int end_child(pid_t pid)
 {
 	int status = 0;

@@ -11,8 +11,8 @@ enum { PLUGIN_TRY_SECONDS = 5 };
 /*
  * Loads the file in a forked child, which holds none of our descriptors above 2, and forgets it. 0
  * where plugin_open() would succeed; or negative errno with a line in *why: what plugin_open()
- * says, -ECHILD it crashed or ended the process, -ETIMEDOUT it hung, or what made the child
- * impossible.
+ * says, -ECHILD it crashed or ended the process, -ETIMEDOUT it hung, or the error that prevented
+ * the child.
  */
 int plugin_try(const char *path, const char *name, char **why);
 
@@ -22,9 +22,9 @@ int plugin_try(const char *path, const char *name, char **why);
 int plugin_open(const char *path, const char *name, struct family *family, char **why);
 
 /*
- * Checks what a plugin says of itself, and copies it into *family with sizes and strides undone:
- * what an older plugin lacks is zero, what a newer one has beyond us is left out. 0; or negative
- * errno with *why: -EPROTO another ABI, -EINVAL something that cannot be right, -ENOMEM. On error
+ * Checks a plugin's description, and copies it into *family with sizes and strides undone: what an
+ * older plugin lacks is zero, members of a newer one that are unknown here are left out. 0; or
+ * negative errno with *why: -EPROTO another ABI, -EINVAL an invalid value, -ENOMEM. On error
  * *family owns nothing.
  */
 int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family,

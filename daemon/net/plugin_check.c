@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a plugin says of itself, checked before anybody relies on it and copied so that the rest of
- * the daemon may index its tables as C does. Nothing of a description is read before the sizes and
- * strides that say where it is. A mistake here is a programmer's: the text names the row or the
- * option, and the first one is enough.
+ * A plugin's description, checked before it is used and copied so that the rest of the daemon may
+ * index its tables as C does. Nothing of a description is read before the sizes and strides that
+ * locate it. A mistake here is a programmer's: the text names the row or the option, and only the
+ * first one is reported.
  */
 #include "net/plugin.h"
 
@@ -31,11 +31,12 @@ int plugin_refuse(char **why, int r, const char *format, ...)
 /* Of any struct. */
 enum { SIZE_LIMIT = 4096 };
 
-/* Up to where a descriptor must reach: the two callbacks that must be there. Members behind are as
- * good as NULL where a plugin's own struct ends before them. */
+/* A descriptor must reach up to here: the two mandatory callbacks. Members behind count as NULL if
+ * a plugin's own struct ends before them. */
 enum { PLUGIN_SIZE_MIN = 112 };
 
-/* The frozen sizes of ABI 2.0 hold on every architecture; what comes at a tail makes sizeof more.
+/* The frozen sizes of ABI 2.0 hold on every architecture; members added at the tail make sizeof
+ * larger.
  */
 #define AT_LEAST(tag, size) \
 	_Static_assert(sizeof(struct spliced_##tag) >= (size), "spliced_" #tag " grows at its tail")
@@ -46,7 +47,7 @@ AT_LEAST(format, SPLICED_FORMAT_SIZE_2_0);
 _Static_assert(offsetof(struct spliced_plugin, privileges) == PLUGIN_SIZE_MIN,
 	       "address and describe come first");
 
-/* What is known of a row's traits and of an option's flags. */
+/* The known traits of a row and flags of an option. */
 enum { TRAIT_FIRST = 32, TRAIT_END = 64 };
 static const uint32_t option_flags = SPLICED_REQUIRED | SPLICED_LIVE | SPLICED_REOPEN;
 
@@ -93,7 +94,7 @@ static int check_abi(const struct spliced_plugin *plugin, char **why)
 	return 0;
 }
 
-/* Declared, and used by nothing yet: better refused than never called. */
+/* Declared, but not used yet: refused, because they would never be called. */
 static int check_unstable(const struct spliced_unstable *unstable, char **why)
 {
 	const char *what = NULL;
@@ -183,8 +184,8 @@ static int word_at(const char *names, unsigned n, const char **word)
 	return (int)strcspn(*word, " ");
 }
 
-/* Unlike a promise, a trait must be known: its sockets are to be used in another way. The plugin's
- * own header has its name. */
+/* Unlike a capability, a trait must be known: it changes how the sockets are used. Its name is in
+ * the plugin's own header. */
 static int check_traits(const struct family *family, uint32_t number, char **why)
 {
 	const char *word;
@@ -204,7 +205,7 @@ static int check_traits(const struct family *family, uint32_t number, char **why
 	return 0;
 }
 
-/* A file is opened, and nothing that sockets have is there. */
+/* A file is opened, and nothing specific to sockets applies. */
 static int check_file(const struct family *family, uint32_t number, char **why)
 {
 	const uint64_t possible =
@@ -316,7 +317,7 @@ static bool word_is_sane(const struct spliced_option *option)
 	return false;
 }
 
-/* A look at a default; the parser of configs reads it in earnest. */
+/* A rough check of a default; the configuration parser reads it completely. */
 static bool default_is_sane(const struct spliced_option *option)
 {
 	const char *text = option->default_text;
@@ -396,7 +397,7 @@ static int check_option(const struct family *family, uint32_t number, char **why
 	return 0;
 }
 
-/* A table with another stride as an array of ours, with zeros behind a shorter stride. */
+/* Copies a table with another stride into an array of ours, with zeros behind a shorter stride. */
 static void *copy_table(const void *table, uint32_t n, size_t stride, size_t size)
 {
 	char *copy = calloc(n ? n : 1, size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A socket is asked, which answers for its own namespace, whichever that of the thread is. */
+/* The socket is asked: it answers for its own namespace, whatever the thread's is. */
 #include "net/scope.h"
 
 #include "net/netns.h"

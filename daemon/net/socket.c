@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets of any family: what they are asked, and how they end. Nothing is owned: descriptors
- * belong to whoever asked.
+ * Sockets of any family: queries, and how they are ended. Nothing is owned: descriptors belong to
+ * the caller.
  */
 #include "net/socket.h"
 
@@ -54,7 +54,7 @@ int socket_take_error(int fd)
 	int error = 0;
 	socklen_t len = sizeof error;
 
-	/* A file has no error that would be pending. */
+	/* A file has no pending error. */
 	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		return errno == ENOTSOCK ? 0 : -errno;
 	return -error;
@@ -154,16 +154,15 @@ void socket_stop_datagrams(int fd)
 		shutdown(fd, SHUT_RD);
 		return;
 	}
-	/* To be bound to a device anew, even to none, takes it out of its SO_REUSEPORT group: the
-	 * others keep their shares when it is closed. A socket that is bound to one needs
-	 * CAP_NET_RAW for that. */
+	/* Binding it to a device again, even to none, removes it from its SO_REUSEPORT group: the
+	 * others keep their shares when it is closed. This needs CAP_NET_RAW if the socket is bound
+	 * to a device. */
 	if (own.storage.ss_family == AF_INET || own.storage.ss_family == AF_INET6)
 		setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "", 0);
 	socket_connect(fd, &own);
 }
 
-/* A sender's view of a UNIX datagram socket that is bound to this address: full when it would have
- * to wait. */
+/* Full if a sender to the UNIX datagram socket bound to this address would have to wait. */
 static enum socket_queue ask_as_sender(const struct address *address)
 {
 	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -265,7 +264,7 @@ int socket_peer_address(int fd, struct address *ret)
 	return getpeername(fd, address_sockaddr(ret), &ret->len) < 0 ? -errno : 0;
 }
 
-/* An IPv6 socket asks of IPv4 in IPv6 dress as IPv4. */
+/* An IPv6 socket queries IPv4-mapped addresses as IPv4. */
 int socket_original_address(int fd, struct address *ret)
 {
 	ret->len = sizeof(struct sockaddr_in6);

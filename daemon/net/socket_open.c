@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sockets are made here: to connect, to listen, to try an address. What a family asks of its
- * sockets is set by its prepare() and bound(), between the calls that are the same for all.
+ * Sockets are created here: to connect, to listen, to test an address. A family's prepare() and
+ * bound() set its own options, between the calls that are the same for all.
  */
 #include "net/socket.h"
 
@@ -24,7 +24,7 @@ static int fail(struct socket_failure *failure, const char *call, int fd, int r)
 	return r;
 }
 
-/* What every file that the family opens is to be: it knows no better, or has forgotten. */
+/* Flags of every file that a family opens, set here in case the family forgot them. */
 static int open_file(const struct family *family, const struct spliced_options *options)
 {
 	int fd = (int)CALLBACK(family, open, family->plugin.open(options)), flags, r;
@@ -41,7 +41,7 @@ static int open_file(const struct family *family, const struct spliced_options *
 	return r < 0 ? fail(NULL, NULL, fd, r) : fd;
 }
 
-/* Sets up a new socket: its descriptor, or it is closed, negative errno. */
+/* Sets up a new socket. Returns its descriptor, or closes it and returns negative errno. */
 static int set_up(int fd, const struct family *family, const struct spliced_options *options,
 		  const struct socket_options *common)
 {
@@ -88,8 +88,8 @@ bool socket_has_no_connections(const struct spliced_row *row)
 	return row->capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED);
 }
 
-/* Waiting out TIME_WAIT after a restart serves nobody. For datagrams the option would take away
- * another's address. */
+/* A restart must not wait for TIME_WAIT. For datagrams the option would take over another process's
+ * address. */
 static void share_address(int fd, const struct spliced_row *row)
 {
 	if (!socket_has_no_connections(row))
@@ -110,7 +110,7 @@ static int bind_address(int fd, const struct family *family, const struct splice
 	return bind(fd, address_sockaddr_const(address), address->len) < 0 ? -errno : 0;
 }
 
-/* A descriptor of our own for a socket that somebody else has bound. */
+/* A descriptor of our own for a socket that the service manager has bound. */
 static int take_passed(const struct family *family, const struct spliced_options *options,
 		       const struct socket_options *common)
 {
@@ -136,7 +136,7 @@ bool socket_is_bound_late(const struct spliced_row *row)
 	       (row->domain == AF_INET || row->domain == AF_INET6);
 }
 
-/* Whether a socket could be bound there: to a port that nobody sends to. */
+/* Whether a socket could be bound to this host: tested with a port that no client uses. */
 static int try_host(const struct family *family, const struct spliced_options *options,
 		    const struct address *address, const struct socket_options *common)
 {
@@ -191,7 +191,7 @@ int socket_bind(const struct family *family, const struct spliced_options *optio
 	r = bind_for_good(fd, family, options, address, failure);
 	if (r < 0)
 		return fail(NULL, NULL, fd, r);
-	/* Who sends to it meanwhile is refused: it has a peer, and that is itself. */
+	/* Datagrams that arrive meanwhile are refused: its peer is itself. */
 	if (options->row->capabilities & SPLICED_CONNECTIONLESS && !socket_local_address(fd, &own))
 		socket_connect(fd, &own);
 	return fd;

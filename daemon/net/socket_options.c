@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Options that sockets of every family take: buffers, mark, priority; set before a socket is opened
- * to anybody, changed on one that is open, and what the kernel made of them.
+ * Options that sockets of every family take: buffers, mark, priority; set before a socket is open
+ * to clients, changed on an open one, and read back from the kernel.
  */
 #include "net/socket.h"
 
@@ -16,7 +16,7 @@
 #define SO_BUF_LOCK 72
 #endif
 
-/* In the kernel since 5.14, of the C library's headers since later. */
+/* In the kernel since 5.14; the C library's headers have it later. */
 #ifndef SOCK_SNDBUF_LOCK
 #define SOCK_SNDBUF_LOCK 1
 #define SOCK_RCVBUF_LOCK 2
@@ -28,7 +28,7 @@ int socket_apply(int fd, const struct socket_options *common)
 
 	if (!common)
 		return 0;
-	/* Past the system's limit where we may, else as far as it goes. */
+	/* Past the system's limit if permitted, else up to it. */
 	if (common->sndbuf && socket_set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, common->sndbuf) < 0)
 		r = socket_set_int(fd, SOL_SOCKET, SO_SNDBUF, common->sndbuf);
 	if (!r && common->rcvbuf &&
@@ -60,7 +60,8 @@ int socket_try_buffers(struct socket_options *common)
 	return close(fd);
 }
 
-/* What a family sets, as IP_TOS, may set this as well: what was asked for comes last. */
+/* An option of the family, as IP_TOS, may change this as well, so the configured value is set
+ * last. */
 int socket_set_priority(int fd, const struct socket_options *common)
 {
 	return common && common->priority >= 0
@@ -78,7 +79,7 @@ void socket_set_accepted(int fd, const struct spliced_row *row, const struct soc
 	socket_set_priority(fd, common);
 }
 
-/* What a socket of this kind has before anybody asks for something else. */
+/* The default of a socket of this kind. */
 static int usual(const struct spliced_row *row, const struct socket_options *common, int option)
 {
 	int before = -1, fd, value = -1;
@@ -95,7 +96,7 @@ static int usual(const struct spliced_row *row, const struct socket_options *com
 	return value;
 }
 
-/* Back to where the kernel sizes it (SO_BUF_LOCK, socket(7)). Setting a size doubles it. */
+/* Back to automatic sizing by the kernel (SO_BUF_LOCK, socket(7)). Setting a size doubles it. */
 static void free_buffer(int fd, const struct spliced_row *row, const struct socket_options *common,
 			int option, int lock)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only TCP tells. What surprised us: TCP_INFO keeps answering after a reset, and its state
- * CLOSE without a FIN of ours is the only thing that tells a reset from an end once the error has
- * been taken; SIOCOUTQ and TCP_INFO are two looks at a moving thing and are compared until they
- * agree.
+ * Queries that only TCP has. What surprised us: TCP_INFO still works after a reset, and its state
+ * CLOSE without a FIN of ours is the only way to tell a reset from EOF once the error has been
+ * read; SIOCOUTQ and TCP_INFO are not read atomically, so they are read until they agree.
  */
 #include "net/socket.h"
 
@@ -14,7 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-/* The kernel's, which is longer than the C library's. */
+/* The kernel's struct, which is longer than the C library's. */
 #include <linux/tcp.h>
 
 int socket_tcp_state(int fd)
@@ -32,8 +31,8 @@ int socket_unsent(int fd)
 	return ioctl(fd, SIOCOUTQ, &bytes) < 0 ? 0 : bytes;
 }
 
-/* One count, looked at around the queue's length until it stood still; a connection that moves on
- * meanwhile is being written to by its peer, at most for a few rounds. */
+/* Reads a count before and after the queue's length until it did not change; it changes while the
+ * peer sends, so only a few rounds are tried. */
 static bool steady_count(int fd, unsigned long queue, bool received, uint64_t *ret)
 {
 	for (int i = 0; i < 64; i++) {
@@ -90,7 +89,7 @@ static bool has_said_fin(int state)
 	       state == SOCKET_TCP_CLOSING || state == SOCKET_TCP_TIME_WAIT;
 }
 
-/* The kernel counts a FIN as a byte that was received, and not as one that can be read. */
+/* The kernel counts a FIN as a received byte, but not as a readable one. */
 bool socket_tcp_consumed(int fd, struct socket_consumed *ret)
 {
 	for (int i = 0; i < 64; i++) {
@@ -113,14 +112,14 @@ bool socket_is_fresh(int fd)
 {
 	int state = socket_tcp_state(fd);
 
-	/* A FIN of ours leaves ESTABLISHED and CLOSE_WAIT behind. */
+	/* After a FIN of ours the state is neither ESTABLISHED nor CLOSE_WAIT. */
 	return state < 0 || state == SOCKET_TCP_ESTABLISHED || state == SOCKET_TCP_CLOSE_WAIT ||
 	       state == SOCKET_TCP_SYN_RECV;
 }
 
 void socket_stop_syn(int fd)
 {
-	/* At a TCP socket a filter sees the packet from the TCP header on; byte 13 holds the
+	/* The filter of a TCP socket sees the packet from the TCP header on; byte 13 holds the
 	 * flags. */
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13),

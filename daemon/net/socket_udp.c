@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What only datagram sockets of inet and inet6 have: groups, errors that are told without a
+ * What only datagram sockets of inet and inet6 have: multicast groups, errors reported without a
  * connection. What surprised us: an IPv6 socket that sends to a group from a link-local address
  * does not know its own scope.
  */
@@ -10,7 +10,7 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { ERRORS_MAX = 1024 }; /* that are taken away at once */
+enum { ERRORS_MAX = 1024 }; /* that are read at once */
 
 static int domain_of(int fd)
 {

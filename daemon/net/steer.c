@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * SO_REUSEPORT groups of listening TCP sockets. A socket is in the group from listen(2) to its end;
- * the kernel gives each new connection to one of the group, as a program says that is attached to
- * it, or by a hash. What surprised us: the program answers by place, and places move when a socket
- * is closed; and a socket that drops what it gets is given its share all the same.
+ * the kernel gives each new connection to one of the group, as selected by an attached program, or
+ * by a hash. What surprised us: the program returns a place, and places move when a socket is
+ * closed; and a socket that drops its packets still gets its share.
  */
 #include "net/steer.h"
 
@@ -32,7 +32,7 @@ static int number_of(int fd, int level, int option)
 	return getsockopt(fd, level, option, &value, &len) < 0 ? 0 : value;
 }
 
-/* inet_reuseport_add_sock() of the kernel looks at these, and at the user. */
+/* The kernel's inet_reuseport_add_sock() compares these, and the user. */
 uint64_t steer_group(int fd)
 {
 	struct {
@@ -73,8 +73,8 @@ uint64_t steer_group(int fd)
 	return group ? group : 1;
 }
 
-/* Which of a group a connection goes to decides its first packet alone: nothing is lost by chance,
- * and no header has to be read, whose offset is not the same for IPv4 and IPv6. */
+/* Only the first packet of a connection is steered, so a random choice loses nothing, and avoids
+ * parsing headers, whose offsets differ between IPv4 and IPv6. */
 int steer_to(int fd, const uint16_t *places, unsigned count)
 {
 	struct sock_filter code[CODE_MAX];
@@ -104,7 +104,7 @@ int steer_to(int fd, const uint16_t *places, unsigned count)
 
 int steer_hide(int fd)
 {
-	/* By name it would have to be there. */
+	/* SO_BINDTODEVICE would need an existing device. */
 	int nowhere = INT32_MAX;
 
 	return setsockopt(fd, SOL_SOCKET, SO_BINDTOIFINDEX, &nowhere, sizeof nowhere) < 0 ? -errno

@@ -4,18 +4,18 @@
 
 #include <stdint.h>
 
-/* Which SO_REUSEPORT group a listening TCP socket is in: the same number for all of one group, and
- * not 0; 0 where it is in none. */
+/* The SO_REUSEPORT group of a listening TCP socket: a number that is the same for all of the group;
+ * 0: it is in none. */
 uint64_t steer_group(int fd);
 
-/* New connections to the group that the socket is in go to those at these places, at random; to a
- * place that is none, as if nothing was said (SO_ATTACH_REUSEPORT_CBPF). A place is the number of
- * sockets that were there before, but the last takes that of one that is closed. Without places: to
- * all of them. 0 or negative errno. */
+/* Sends new connections to the socket's group to the sockets at these places, at random; a place
+ * that does not exist falls back to the kernel's hash (SO_ATTACH_REUSEPORT_CBPF). A socket's place
+ * is the number of sockets in the group before it; when one is closed, the last takes its place.
+ * Without places: to all of them. 0 or negative errno. */
 int steer_to(int fd, const uint16_t *places, unsigned count);
 
-/* No new connection finds the socket any more, as if it were bound to a device that is nowhere:
- * those of its address get it, or a client is refused. Handshakes under way finish. Others of its
- * group would still share with it: it is for whole groups. -EPERM: it is bound to a device, and
- * CAP_NET_RAW lacks. */
+/* Hides the socket from new connections, by binding it to a device that does not exist: other
+ * sockets with its address get them, or the client is refused. Handshakes under way finish. Others
+ * of its group would still share with it, so use it for whole groups. -EPERM: it is bound to a
+ * device, and CAP_NET_RAW is missing. */
 int steer_hide(int fd);
