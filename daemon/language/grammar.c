@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Syntax errors, told well. libconfig stops at its first one with "syntax error" and the line that
- * it had read to, and leaks the string it had in hand; so it only gets to see what it will take.
+ * Precise syntax errors. libconfig stops at the first one with "syntax error" and the line that it
+ * had read to, and leaks the string it was reading; so it only gets text that it will accept.
  *
- * A state says what may come next, a stack which brackets are open.
+ * The state determines what may come next, and a stack which brackets are open.
  */
 #include "language/grammar.h"
 
@@ -30,7 +30,7 @@ static struct grammar_bracket *innermost(struct grammar *grammar)
 	return grammar->n_brackets ? &grammar->brackets[grammar->n_brackets - 1] : NULL;
 }
 
-/* What comes behind a whole value: depends on what it stands in. */
+/* What may follow a whole value: depends on what contains it. */
 static void end_value(struct grammar *grammar)
 {
 	const struct grammar_bracket *bracket = innermost(grammar);
@@ -143,7 +143,7 @@ static bool find_name(const struct grammar *grammar, const struct scan_word *wor
 	return false;
 }
 
-/* The name of a setting: once in its group. */
+/* The name of a setting: unique in its group. */
 static int take_name(struct grammar *grammar, const struct scan_word *word,
 		     struct location location)
 {

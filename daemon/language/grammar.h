@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The grammar of libconfig 1.5, word by word: says what is wrong and where, which libconfig does
+/* The grammar of libconfig 1.5, word by word: reports what is wrong and where, which libconfig does
  * not. */
 #pragma once
 
@@ -33,7 +33,7 @@ struct grammar_bracket {
 struct grammar_name {
 	const char *text;
 	size_t len;
-	uint64_t group; /* that it stands in */
+	uint64_t group; /* that contains it */
 	struct location location;
 };
 
@@ -44,26 +44,26 @@ struct grammar {
 	unsigned n_brackets;
 	struct grammar_name *names; /* of all groups so far */
 	size_t n_names;
-	struct index index;    /* of them, by group and name */
-	uint64_t groups;       /* how many were opened; the outermost is 0 */
-	struct scan_word last; /* that was taken */
-	struct location
-		string; /* the last string that looks as if its end were missing; line 0: none */
+	struct index index;	/* of them, by group and name */
+	uint64_t groups;	/* how many were opened; the outermost is 0 */
+	struct scan_word last;	/* that was accepted */
+	struct location string; /* the last string that seems to be unterminated; line 0: none */
 };
 
 enum {
 	GRAMMAR_BROKEN = 1, /* a syntax error, reported: nothing that follows can be trusted */
 	GRAMMAR_REPEATED =
-		2, /* a name that the group has already, reported; libconfig will not read on */
-	GRAMMAR_LATE = 3, /* ')' or ']' behind a comma, reported; libconfig would not take it */
+		2, /* a name that the group has already, reported; libconfig would stop here */
+	GRAMMAR_LATE = 3, /* ')' or ']' behind a comma, reported; libconfig would not accept it */
 };
 
 void grammar_init(struct grammar *grammar, struct reader *reader);
 
-/* Takes the next word; its text must stay until the end. 0, one of the above, or -ENOMEM. */
+/* Checks the next word; its text must remain valid until the end. 0, one of the above, or
+ * -ENOMEM. */
 int grammar_take(struct grammar *grammar, const struct scan_word *word, struct location location);
 
 void grammar_done(struct grammar *grammar);
 
-/* The text is over. 0 or GRAMMAR_BROKEN. */
+/* The end of the text. 0 or GRAMMAR_BROKEN. */
 int grammar_end(struct grammar *grammar, struct location location);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A configuration is read several times at a start, by several processes: for the daemon's own
- * settings, for the privileges it takes, for itself. What comes through a pipe is gone after the
- * first time, so it is kept, in memory that forked children have, too. A new program would find the
- * pipe at its end, which reads as an empty configuration: an upgrade, and a reload, are refused by
- * their callers.
+ * settings, for the privileges it needs, and as a whole. A pipe can be read only once, so its
+ * contents are kept in memory, which forked children have too. A new program would find the pipe at
+ * its end, which reads as an empty configuration: so upgrade and reload are refused by their
+ * callers.
  */
 #include "language/input.h"
 
@@ -26,7 +26,7 @@ static struct {
 	size_t len;
 } kept;
 
-/* The descriptor that a path means: "-", /dev/stdin, /dev/fd/N, /proc/self/fd/N. -1: none. */
+/* The descriptor that a path stands for: "-", /dev/stdin, /dev/fd/N, /proc/self/fd/N. -1: none. */
 static int number_of(const char *path)
 {
 	static const char *const directories[] = {"/dev/fd/", "/proc/self/fd/"};
@@ -53,12 +53,12 @@ bool input_is_read_once(const char *path)
 	int fd = number_of(path);
 	struct stat status;
 
-	/* A file can be opened anew under that name. */
+	/* A regular file can be opened again under that name. */
 	return fd == STDIN_FILENO ||
 	       (fd >= 0 && (kept.is_read || (fstat(fd, &status) == 0 && S_ISFIFO(status.st_mode))));
 }
 
-/* Some more. Positive: how much; 0: the end. */
+/* Reads more. Positive: number of bytes; 0: the end. */
 static ssize_t read_some(int fd, size_t size)
 {
 	struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
@@ -137,7 +137,7 @@ static int read_all(struct arena *arena, int fd, size_t max, const char **ret, s
 	return 0;
 }
 
-/* Opens without waiting. A named FIFO without a writer would read as an empty configuration. */
+/* Opens without blocking. A named FIFO without a writer would read as an empty configuration. */
 int input_read(struct arena *arena, const char *path, size_t max, const char **ret, size_t *ret_len)
 {
 	_close_ int fd = -1;

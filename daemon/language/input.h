@@ -8,16 +8,16 @@
 
 struct arena;
 
-/* How what is read once is called where it is told. */
+/* The name in messages of an input that can be read only once. */
 #define INPUT_NAME "standard input"
 
-/* Is this path no file, but what can be read once: "-", standard input, or /dev/fd/N that is a
- * pipe? It is read at the first input_read(), to its end, and kept for others of this process and
- * its children. */
+/* Whether this path is an input that can be read only once: "-", standard input, or /dev/fd/N that
+ * is a pipe. The first input_read() reads it to its end and keeps it for later calls in this
+ * process and its children. */
 bool input_is_read_once(const char *path);
 
-/* Reads a file to its end, into the arena; what is read once, whether or not the descriptor blocks,
- * is closed then, but for standard input. 0, -ENOMEM, -EFBIG above max bytes, -ESPIPE: a FIFO or a
- * socket, or what open(2) and read(2) said. */
+/* Reads a file to its end, into the arena. An input that can be read only once may be non-blocking,
+ * and is closed then, except standard input. 0, -ENOMEM, -EFBIG above max bytes, -ESPIPE: a FIFO or
+ * a socket, or the error of open(2) or read(2). */
 int input_read(struct arena *arena, const char *path, size_t max, const char **ret,
 	       size_t *ret_len);

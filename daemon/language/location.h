@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Where something was written: a file, and a line of it. */
+/* Where something was written: a file and a line. */
 #pragma once
 
 #include <stddef.h>

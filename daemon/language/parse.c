@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * libconfig turns the text into its tree, and this copies it into ours: names, values, locations.
- * It owns nothing afterwards.
+ * libconfig turns the text into its tree, and this copies it into our tree: names, values,
+ * locations. It owns nothing afterwards.
  *
  * The locations of named settings come from libconfig's lines, those of a list's elements from the
- * source, which counted along: libconfig asks for an element's line only after it has read the next
- * word.
+ * source, which counted the lines: libconfig asks for an element's line only after it has read the
+ * next word.
  */
 #include "language/parse.h"
 
@@ -24,7 +24,7 @@ struct walk {
 	struct reader *reader;
 	const struct source *source;
 	size_t value; /* the next of source->values */
-	size_t lines; /* of the source before the text that libconfig has */
+	size_t lines; /* of the source before the text that libconfig parses */
 	size_t cut;   /* the next of source->cuts */
 	bool broken;
 };
@@ -92,7 +92,7 @@ static int copy_value(struct walk *walk, const config_setting_t *from, struct se
 	return 0;
 }
 
-/* Whether it is the outermost group that the next cut is of. */
+/* Whether it is the outermost group that the next cut belongs to. */
 static bool is_next_group(const struct walk *walk, const struct setting *parent,
 			  const struct setting *setting)
 {
@@ -134,7 +134,7 @@ static int copy_setting(struct walk *walk, const config_setting_t *from, struct 
 	return copy_value(walk, from, setting);
 }
 
-/* The line of the error, as far as a terminal takes it. */
+/* The line of the error, as far as it fits a terminal. */
 static void report_syntax(struct reader *reader, const struct source *source, unsigned line,
 			  const char *what)
 {
@@ -184,8 +184,8 @@ static size_t end_of_group(const struct source *source, size_t cut)
 	return cut;
 }
 
-/* libconfig looks through all members of a group for each that it adds: of large ones it gets some
- * at a time. */
+/* libconfig searches all members of a group for each one that it adds: large groups are parsed in
+ * parts. */
 static int parse_group(struct walk *walk, struct setting *group)
 {
 	const struct source *source = walk->source;
@@ -207,7 +207,7 @@ static bool is_large(const struct source *source, size_t cut)
 	return end_of_group(source, cut) - cut > MEMBERS_AT_ONCE;
 }
 
-/* The text without the members of large groups; the lines stay. */
+/* The text without the members of large groups; line numbers do not change. */
 static char *hide_members(struct reader *reader, const struct source *source)
 {
 	char *text = arena_copy(reader->arena, source->text ? source->text : "", source->len);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* From a file's text to a tree: the only part that knows libconfig. */
+/* From a file's text to a tree: the only part that uses libconfig. */
 #pragma once
 
 struct reader;

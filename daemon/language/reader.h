@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What reading a text takes from its caller: memory, the keys that errors speak of, and where
- * errors go. */
+/* What the caller of a reader provides: memory, the keys for error messages, and the report. */
 #pragma once
 
 #include "language/location.h"
@@ -11,19 +10,19 @@
 struct arena;
 struct report;
 
-/* What errors of syntax say of keys; the language itself knows none. */
+/* What syntax errors need to know of keys; the language itself knows none. */
 struct reader_keys {
-	/* Are there keys that stand in a group of this name, as "connect" in "timeout"? The name is
-	 * not NUL-terminated. */
+	/* Whether there are keys that belong in a group of this name, as "connect" in "timeout"?
+	 * The name is not NUL-terminated. */
 	bool (*is_group)(const char *name, size_t len);
-	/* What several values of a key are called, in plural. */
+	/* The plural word for the values of a key. */
 	const char *(*name_values)(const char *key, size_t len);
 	const char *example; /* a whole file on one line */
 };
 
 struct reader {
 	const struct reader_keys *keys;
-	struct arena *arena;	  /* of all that is read */
+	struct arena *arena;	  /* for everything that is read */
 	struct arena *file_arena; /* of the files' names */
 	struct location_files *files;
 	struct report *report;

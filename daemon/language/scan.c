@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * libconfig reads the language; this reads along with it, by the same rules as its scanner.l, for
- * the things that it does not tell: which integers did not fit and were damaged, which strings
- * touched and became one, on which line a list's element stands (libconfig has read on to the next
- * word before it asks for the line), that a comment or a string never ended.
+ * what libconfig does not report: which integers did not fit and were damaged, which adjacent
+ * strings became one, on which line a list's element is (libconfig has read the next word before it
+ * asks for the line), that a comment or a string never ended.
  *
- * Where the two could differ, this one refuses: it never takes for well what libconfig reads
- * otherwise.
+ * Where the two could differ, this one reports an error: it never accepts what libconfig would read
+ * differently.
  */
 #include "language/scan.h"
 
@@ -22,7 +22,7 @@ void scan_init(struct scan *scan, const char *text, size_t len)
 	*scan = (struct scan){.text = text, .len = len, .line = 1};
 }
 
-/* The byte so far ahead, or NUL behind the end. */
+/* The byte at this distance ahead, or NUL past the end. */
 static char peek(const struct scan *scan, size_t ahead)
 {
 	return ahead < scan->len - scan->at ? scan->text[scan->at + ahead] : '\0';
@@ -49,7 +49,7 @@ static bool starts_with(const struct scan *scan, const char *text)
 	return scan->len - scan->at >= len && memcmp(scan->text + scan->at, text, len) == 0;
 }
 
-/* Takes the next bytes as the word. */
+/* Makes the next bytes the word. */
 static void take(struct scan *scan, struct scan_word *word, enum scan_kind kind, size_t len)
 {
 	word->kind = kind;
@@ -60,7 +60,7 @@ static void take(struct scan *scan, struct scan_word *word, enum scan_kind kind,
 	advance(scan, len);
 }
 
-/* Skips a comment. False: it has no end; the scan stays at its beginning. */
+/* Skips a comment. False: it is unterminated; the scan stays at its beginning. */
 static bool skip_comment(struct scan *scan)
 {
 	const char *end;
@@ -76,7 +76,7 @@ static bool skip_comment(struct scan *scan)
 	return true;
 }
 
-/* Skips blanks and comments. False: at a comment without an end. */
+/* Skips blanks and comments. False: at an unterminated comment. */
 static bool skip_blanks(struct scan *scan)
 {
 	while (scan->at < scan->len) {
@@ -110,7 +110,7 @@ static size_t skip_digits(const struct scan *scan, size_t at)
 	return at;
 }
 
-/* 0: no number here. */
+/* 0: there is no number here. */
 static size_t number_len(const struct scan *scan, enum scan_kind *kind)
 {
 	size_t at, digits, exponent;
@@ -141,14 +141,14 @@ static size_t number_len(const struct scan *scan, enum scan_kind *kind)
 	return at;
 }
 
-/* Does an address go on here, that nobody put into quotes: "10.0.0.0/8"? */
+/* Whether an address without quotes continues here: "10.0.0.0/8". */
 static bool goes_on(const struct scan *scan, size_t at)
 {
 	return isalnum((unsigned char)peek(scan, at)) || peek(scan, at) == '.' ||
 	       (peek(scan, at) == '/' && isdigit((unsigned char)peek(scan, at + 1)));
 }
 
-/* A number, and what touches it: "5000L", and "5s", which only a string can be. */
+/* A number and what directly follows it: "5000L", or "5s", which is valid only as a string. */
 static bool scan_number(struct scan *scan, struct scan_word *word)
 {
 	enum scan_kind kind;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The words of libconfig 1.5's language, one by one, with their lines: for what libconfig does not
- * tell, or damages. */
+/* The words of libconfig 1.5's language, one by one, with their lines: to find what libconfig does
+ * not report, or damages. */
 #pragma once
 
 #include <stddef.h>
@@ -39,5 +39,5 @@ struct scan {
 };
 
 void scan_init(struct scan *scan, const char *text, size_t len);
-/* The next word; SCAN_END for ever after the last one. */
+/* The next word; always SCAN_END after the last one. */
 void scan_next(struct scan *scan, struct scan_word *word);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The tree between the file and its meaning. It knows no key and no type of option; keys are unique
- * within a group, for libconfig refuses others. Whoever reads a key takes it, so that the ones left
- * over are the unknown ones.
+ * within a group, because libconfig refuses duplicates. A key that is read is marked as taken, so
+ * that those left over are the unknown ones.
  */
 #include "language/setting.h"
 

@@ -14,7 +14,8 @@ enum setting_type {
 	SETTING_STRING,
 	SETTING_NUMBER,
 	SETTING_BOOL,
-	SETTING_TEXT, /* percent-encoded text that reads as any type; added by who reads the tree */
+	SETTING_TEXT, /* percent-encoded text that is read as any type; added by readers of the tree
+		       */
 };
 
 struct setting {
@@ -23,20 +24,20 @@ struct setting {
 	const char *text; /* STRING, TEXT */
 	int64_t number;	  /* NUMBER, BOOL */
 	bool brackets;	  /* LIST: [ ] */
-	bool damaged;	  /* its value was reported already: no more of it */
-	bool seen;	  /* something took it; what nobody took is unknown */
+	bool damaged;	  /* its value was reported already: report it only once */
+	bool seen;	  /* it was read; a key that was not is unknown */
 	struct location location;
 	struct setting *next;
 	struct setting *first, *last; /* GROUP, LIST */
 	size_t n;		      /* how many of these */
 };
 
-/* A new last child of parent (NULL: of nobody). NULL without memory. Names and texts are not
- * copied. */
+/* Adds a new last child to parent (NULL: without a parent). NULL if there is no memory. Names and
+ * texts are not copied. */
 struct setting *setting_add(struct arena *arena, struct setting *parent, enum setting_type type,
 			    const char *name, struct location location);
 
-/* Makes a setting that is nobody's the last child of parent. */
+/* Makes a setting without a parent the last child of parent. */
 void setting_append(struct setting *parent, struct setting *setting);
 
 /* The child of that name; NULL if there is none. setting_take() marks it as seen. */

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Puts a file and what it includes into one text for libconfig, and finds on the way what libconfig
- * would let pass or damage: integers over 31 bits, strings that touch, floats, units without
- * quotes, comments without an end.
+ * Puts a file and its includes into one text for libconfig, and finds what libconfig would accept
+ * silently or damage: integers over 31 bits, strings that touch, floats, units without quotes,
+ * comments without an end.
  *
- * libconfig 1.5 opens includes relative to the process's directory and tells lines only roughly;
+ * libconfig 1.5 opens includes relative to the process's directory and reports lines only roughly;
  * here one text has one table of lines, and the canonical text of a generation, whose lines come
- * from somewhere else entirely, is the same thing again. A value that is refused is replaced by 0
+ * from the operator's files, is handled in the same way. A value that is refused is replaced by 0
  * and marked, so that the rest of the file is still checked.
  */
 #include "language/source.h"
@@ -23,22 +23,22 @@
 #include <stdio.h>
 #include <string.h>
 
-/* What goes on across all included files. */
+/* State that spans all included files. */
 struct loader {
 	struct source *source;
 	struct reader *reader;
-	const char *dir;		  /* of includes; NULL: none are taken */
-	const struct location *locations; /* of a text at hand */
+	const char *dir;		  /* of includes; NULL: none are allowed */
+	const struct location *locations; /* of a text in memory */
 	size_t n_locations;
 	struct grammar grammar;
 	bool line_begins;
 	unsigned depth;		    /* of includes */
-	bool stop;		    /* a syntax error: nothing that follows can be trusted */
+	bool stop;		    /* a syntax error: ignore everything that follows */
 	enum scan_kind previous;    /* word */
 	struct scan_word outermost; /* the last name outside of all groups */
 };
 
-/* One file of them. */
+/* One of these files. */
 struct part {
 	const char *text;
 	size_t len;
@@ -121,7 +121,7 @@ static int copy_to(struct loader *loader, struct part *part, size_t end)
 	return 0;
 }
 
-/* Copies up to a word and puts something else in its place. */
+/* Copies up to a word and replaces it. */
 static int replace(struct loader *loader, struct part *part, const char *word, size_t len,
 		   const char *with)
 {
@@ -187,7 +187,7 @@ static int take_number(struct loader *loader, struct part *part, const struct sc
 	return replace(loader, part, word->text, word->len, "0");
 }
 
-/* A string holds no NUL: libconfig would end it there. */
+/* A string must not contain NUL: libconfig would end it there. */
 static bool has_nul(const struct scan_word *word)
 {
 	for (size_t i = 1; i + 4 < word->len; i++) {
@@ -218,7 +218,7 @@ static int take_string(struct loader *loader, struct part *part, const struct sc
 	return replace(loader, part, word->text, word->len, "");
 }
 
-/* Takes away the comma behind a list's last element, which libconfig 1.5 does not take. */
+/* Removes the comma behind a list's last element, which libconfig 1.5 does not accept. */
 static int drop_comma(struct loader *loader, struct part *part, const struct scan_word *word)
 {
 	size_t at = (size_t)(word->text - part->text);
@@ -265,7 +265,7 @@ static int take_include(struct loader *loader, struct part *part, const struct s
 	return r == -ENOMEM ? r : 0;
 }
 
-/* Takes a word that the grammar takes. */
+/* Adds a word that the grammar accepts. */
 static int take_word(struct loader *loader, struct part *part, const struct scan_word *word)
 {
 	switch (word->kind) {
@@ -290,7 +290,8 @@ static int take_word(struct loader *loader, struct part *part, const struct scan
 	return 0;
 }
 
-/* A string behind a string is one string to libconfig, and to the grammar no word of its own. */
+/* libconfig joins adjacent strings into one, so to the grammar the second is not a word of its
+ * own. */
 static bool is_joined(const struct loader *loader, const struct scan_word *word)
 {
 	return word->kind == SCAN_STRING && loader->previous == SCAN_STRING;
@@ -316,7 +317,7 @@ static int add_cut(struct loader *loader, struct part *part, const struct scan_w
 	return 0;
 }
 
-/* Notes members of outermost groups, once the grammar has taken the word. */
+/* Records members of outermost groups, once the grammar has accepted the word. */
 static int note_cut(struct loader *loader, struct part *part, const struct scan_word *word,
 		    unsigned depth)
 {
@@ -376,7 +377,8 @@ static int load_part(struct loader *loader, struct part *part)
 	r = copy_to(loader, part, part->len);
 	if (r < 0 || loader->line_begins)
 		return r;
-	loader->line_begins = true; /* libconfig takes no comment without a newline behind it */
+	loader->line_begins =
+		true; /* libconfig does not accept a comment without a newline behind it */
 	return append(loader->source, loader->reader->arena, "\n", 1);
 }
 
@@ -395,8 +397,7 @@ static void report_unreadable(struct loader *loader, uint32_t file, const struct
 			     why);
 }
 
-/* A file that holds what is no text ends before it begins: what came behind it would vanish from
- * what is told. */
+/* The text ends before a byte that is not text: what follows would be missing from messages. */
 static bool is_text(struct loader *loader, const struct part *part)
 {
 	size_t valid = text_utf8_len(part->text, part->len);
@@ -421,8 +422,8 @@ static bool is_text(struct loader *loader, const struct part *part)
 	return false;
 }
 
-/* Loads a file, that is included from there (NULL: the first one). 0, -ENOMEM, or why it could not
- * be read. */
+/* Loads a file, included from this place (NULL: the first one). 0, -ENOMEM, or the error of reading
+ * it. */
 static int load_file(struct loader *loader, const char *path, const struct location *from)
 {
 	struct part part = {.text = "", .line = 1};

@@ -33,16 +33,16 @@ struct source {
 	size_t n_values;
 	struct source_cut *cuts; /* in the order of the text */
 	size_t n_cuts;
-	bool broken; /* libconfig could not read it, or would read it wrong: do not ask it */
+	bool broken; /* libconfig could not read it, or would read it wrong: do not parse it */
 };
 
-/* Reads a file, with includes relative to dir. All that it takes belongs to reader->arena. 0, also
- * with errors reported and counted (those that leave something to parse, and others: broken);
- * -ENOMEM; or what opening this file said, reported. */
+/* Reads a file, with includes relative to dir. Everything is allocated from reader->arena. 0, also
+ * with errors reported and counted (`broken`: nothing can be parsed); -ENOMEM; or the error of
+ * opening this file, reported. */
 int source_read(struct source *source, struct reader *reader, const char *path, const char *dir);
 
-/* The same of a text at hand, without includes. Its lines have the locations that are given,
- * n_locations of them. 0 or -ENOMEM. */
+/* The same for a text in memory, without includes. Its lines have the given locations, n_locations
+ * of them. 0 or -ENOMEM. */
 int source_read_text(struct source *source, struct reader *reader, const char *text, size_t len,
 		     const struct location *locations, size_t n_locations);
 

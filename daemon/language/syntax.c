@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * People write the file as they know other files: without quotes, with quotes of their word
- * processor, in YAML. A syntax error says what stands there by its name, and what to write for it.
+ * Operators write the file as they know other files: without quotes, with quotes of a word
+ * processor, in YAML. A syntax error names what was found, and what to write instead.
  */
 #include "language/syntax.h"
 
@@ -80,7 +80,7 @@ static bool is_word(const struct scan_word *word, const char *text)
 	return word->len == strlen(text) && memcmp(word->text, text, word->len) == 0;
 }
 
-/* Does the word begin where the last one ended? */
+/* Whether the word begins where the last one ended. */
 static bool touches(const struct grammar *grammar, const struct scan_word *word)
 {
 	return grammar->last.text && grammar->last.text + grammar->last.len == word->text;
@@ -91,7 +91,7 @@ static bool is_beside_name(char c)
 	return isalnum((unsigned char)c) || strchr("-_.", c) || (unsigned char)c >= 0x80;
 }
 
-/* All that was meant to be one name: what touches the word before and behind. */
+/* Everything meant as one name: the word with what adjoins it before and behind. */
 static struct scan_word whole_name(const struct grammar *grammar, const struct scan_word *word)
 {
 	struct scan_word whole = *word;
@@ -135,7 +135,7 @@ static int refuse_name(struct grammar *grammar, const struct scan_word *word,
 			   name.text, name_rule);
 }
 
-/* A word where a value belongs, as far as it goes. */
+/* The whole text of a word where a value is expected. */
 static int refuse_unquoted(struct grammar *grammar, const struct scan_word *word,
 			   struct location location)
 {
@@ -166,7 +166,7 @@ static bool goes_on_with(const struct scan_word *word, const char *text)
 	return word->left - word->len >= len && memcmp(word->text + word->len, text, len) == 0;
 }
 
-/* Which other language this is, by the word at which it is none of this one; or NULL. */
+/* Which other language this is, by the word that is wrong in this one; or NULL. */
 static const char *guess_language(const struct grammar *grammar, const struct scan_word *word)
 {
 	bool is_outside = grammar->n_brackets == 0 &&

@@ -1,24 +1,24 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a syntax error is told as: what was found, and what was most likely meant. */
+/* The text of a syntax error: what was found, and what was most likely meant. */
 #pragma once
 
 #include "language/grammar.h"
 
-/* What may come in a state. */
+/* What may follow in a state. */
 const char *syntax_expected(enum grammar_state state);
 
-/* Is a value what comes next? */
+/* Whether a value is expected next. */
 bool syntax_takes_value(enum grammar_state state);
 
-/* Reports why the file cannot be read on, or, where a string before it looks as if its end were
- * missing, that. GRAMMAR_BROKEN. */
+/* Reports why reading stops here, or an earlier string that seems to be unterminated.
+ * GRAMMAR_BROKEN. */
 int syntax_fail(struct grammar *grammar, struct location location, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Reports a word that has no place here. GRAMMAR_BROKEN. */
+/* Reports a misplaced word. GRAMMAR_BROKEN. */
 int syntax_refuse(struct grammar *grammar, const struct scan_word *word, struct location location);
 
-/* The same of a SCAN_GARBAGE. */
+/* The same for a SCAN_GARBAGE. */
 int syntax_refuse_character(struct grammar *grammar, const struct scan_word *word,
 			    struct location location);
 
