@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Access. Rules were parsed when the config was checked; here each is matched once. Keeps nothing.
- * Whose id cannot be known, as that of a peer whom our user namespace does not map, is nobody whom
- * a rule allows, and may be anybody whom a rule denies.
+ * A peer with an unknown ID, such as one that our user namespace does not map, matches no rule of
+ * allow, and any rule of deny.
  */
 #include "dispatch/access.h"
 
@@ -15,7 +15,7 @@
 /* Higher than any address rule: a uid names one, a gid several. */
 enum { SPECIFIC_GID = 1 << 20, SPECIFIC_UID = 1 << 21 };
 
-enum { GROUPS_MAX = 1024 }; /* of a peer; who has more may be in any */
+enum { GROUPS_MAX = 1024 }; /* of a peer; one with more may be in any */
 
 /* The peer, as far as its listener tells. */
 struct visitor {
@@ -73,8 +73,7 @@ static int specificity(const struct config_rule *rule, const struct visitor *vis
 	case RULE_UID:
 		return is_user(visitor, rule->id) ? SPECIFIC_UID : 0;
 	case RULE_UNKNOWN:
-		return visitor->deny ? SPECIFIC_UID
-				     : 0; /* who that is nobody knows: it may be anybody */
+		return visitor->deny ? SPECIFIC_UID : 0; /* unmapped: it may be any user */
 	case RULE_GID:
 		return is_in_group(visitor, rule->id) ? SPECIFIC_GID : 0;
 	}
@@ -114,7 +113,7 @@ bool access_allowed(const struct config_route *route, const struct family *famil
 	allow = best(route->allow, route->n_allow, &visitor, &ignored);
 	visitor.deny = true;
 	deny = best(route->deny, route->n_deny, &visitor, refused_by);
-	/* Nobody can tell: nobody is let in. */
+	/* The peer cannot be identified: refuse it. */
 	if (allow < 0 || deny < 0)
 		return false;
 	if (!allow && !deny)

@@ -9,8 +9,8 @@ struct config_route;
 struct config_rule;
 struct family;
 
-/* Whether the peer of an accepted socket is let in: the most specific rule that matches decides,
- * deny on a tie; where the route has `allow`, whoever no rule matches is refused. *refused_by: the
- * rule of `deny` that decided; NULL where none did. */
+/* Whether the peer of an accepted socket is accepted: the most specific rule that matches
+ * decides, deny on a tie; if the route has `allow`, a peer that matches no rule is refused.
+ * *refused_by: the rule of `deny` that decided; NULL where none did. */
 bool access_allowed(const struct config_route *route, const struct family *family, int fd,
 		    const struct address *peer, const struct config_rule **refused_by);

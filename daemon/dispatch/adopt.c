@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Adoption. The descriptor table is shared with the keeper, who waits meanwhile; everything in it
- * that neither the ledger nor the keeper's list names is closed, but a connection that a dead
+ * Adoption. The descriptor table is shared with the keeper, which waits meanwhile; every descriptor
+ * that neither the ledger nor the keeper's list names is closed, except a connection that a dead
  * thread was just accepting. What surprised us: epoll sets and eventfds of the dead worker are in
  * the table too, and nothing but this closes them.
  */
@@ -40,7 +40,7 @@ enum {
 	DIRECTORY_BYTES = 8192,
 };
 
-/* A bit for each descriptor number that somebody owns. */
+/* A bit for each descriptor number that has an owner. */
 struct owned {
 	uint8_t *bits;
 	int size;
@@ -77,15 +77,16 @@ static void own_all(struct owned *owned, struct ledger *ledger)
 	manifest_visit(ledger, own_one, owned);
 }
 
-/* A session's record, about to be adopted: whoever finds this heir dead knows by which. */
+/* A session's record, about to be adopted: if this heir dies, its successor knows which one it
+ * had in hand. */
 static struct ledger_session *hold(const struct worker *worker, uint32_t slot)
 {
 	ledger_hold_adopted(worker->ledger, HAND_SESSION, slot);
 	return &worker->ledger->sessions[slot];
 }
 
-/* By a reset only where that was meant. A generation that is gone tells nothing: its sockets are
- * closed as they are. */
+/* By a reset only if that was intended. If the generation is gone, this is unknown: the sockets
+ * are simply closed. */
 static void choose_end(const struct worker *worker, const struct ledger_session *record,
 		       unsigned side)
 {
@@ -97,8 +98,9 @@ static void choose_end(const struct worker *worker, const struct ledger_session 
 		socket_set_abort(record->fd[side]);
 }
 
-/* The session was being ended: goes on with it. What its record still names is open. In the clerk's
- * record stands what is being closed: the other threads' may still say what the dead worker did. */
+/* The session was being ended: continue. What its record still names is open. The socket being
+ * closed is noted in the clerk's record: the other threads' may still describe what the dead
+ * worker did. */
 static void end_record(const struct worker *worker, struct ledger_session *record)
 {
 	struct ledger_thread *clerk = &worker->ledger->threads[worker->ledger->n_threads];
@@ -119,7 +121,7 @@ static void end_record(const struct worker *worker, struct ledger_session *recor
 	record->state = SESSION_FREE;
 }
 
-/* What was being begun is freed: the descriptor of a claimed record is nobody's yet. */
+/* Free claimed records: their descriptor has no owner yet. */
 static void free_claimed(struct ledger_session *record, struct ledger_flow *flow)
 {
 	if (record->state != SESSION_CLAIMED)
@@ -130,8 +132,8 @@ static void free_claimed(struct ledger_session *record, struct ledger_flow *flow
 	record->state = SESSION_FREE;
 }
 
-/* What was being ended is ended. Only once the sweep is over: whoever dies here leaves an orphan
- * that the next heir must still find named. */
+/* End the sessions that were being ended. Only after the sweep: if this heir dies here, the next
+ * one must still find its orphans named. */
 static void settle_record(const struct worker *worker, struct ledger_session *record,
 			  struct ledger_flow *flow)
 {
@@ -200,7 +202,8 @@ static void renew_records(const struct worker *worker)
 	renewal_free(renewal);
 }
 
-/* Whether what leaves is not byte for byte what came: messages, and frames that are framed anew. */
+/* Whether the output differs from the input in bytes: messages, and frames that are framed
+ * differently. */
 static bool moves_messages(const struct worker *worker, const struct ledger_session *record)
 {
 	const struct generation *generation =
@@ -232,7 +235,7 @@ static void mark_broken(const struct worker *worker)
 	}
 }
 
-/* Every count of what is open is made anew: a worker may have died between the deed and its
+/* Recompute every count of what is open: a worker may have died between the action and its
  * count. */
 static void count_records(struct worker *worker)
 {
@@ -389,8 +392,8 @@ static bool killed_by(const struct ledger *ledger, uint32_t listener)
 	return false;
 }
 
-/* A connection that a worker accepted in its last instant becomes a session; its thread looks at
- * who it is. */
+/* A connection that a worker accepted in its last instant becomes a session; its thread checks
+ * the peer. */
 static bool adopt_orphan(const struct worker *worker, int fd)
 {
 	struct ledger *ledger = worker->ledger;

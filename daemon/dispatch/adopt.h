@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Adoption: what a worker does before it has threads, logs, or uses any library. It makes the table
- * of descriptors and the ledger agree again: finishes what was being ended, frees what was being
- * begun, audits, and closes what nobody owns.
+ * of descriptors and the ledger agree again: finishes sessions that were ending, frees those that
+ * were beginning, audits, and closes descriptors without an owner.
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Balance: which member of a pool is chosen, of those that may be chosen. Here is the arithmetic
- * alone; who may be chosen is in pool_view.h.
+ * Balance: which member of a pool is chosen, of those that may be chosen. Only the arithmetic is
+ * here; pool_view.h has which members may be chosen.
  *
  * Every member has as many places in a row as its weight, one behind the other. roundrobin takes
  * the next ticket of the route's counter, which all threads share, and goes to the place
@@ -10,13 +10,13 @@
  * where all weights are equal, so that the order is the list's
  *
  * so that in as many tickets as there are places each is visited once, and a member's turns lie
- * apart. A session that has tried a member in vain takes tickets of a second counter, and those
- * that fall to members that it has tried are used up: what these leave goes to the others as their
- * weights say.
+ * apart. A session whose attempt at a member failed takes tickets of a second counter, and skips
+ * those of members that it has tried: the rest is shared by the other members according to their
+ * weights.
  *
  * leastconn compares sessions by weight: of all where the pool is small, else of BALANCE_SAMPLE
- * that are drawn; random of two. Where several are equal it is the ticket's turn. first takes the
- * first of the list. source goes by a hash ring (balance_ring.h).
+ * that are drawn; random of two. The ticket decides between equal ones. first takes the first of
+ * the list. source goes by a hash ring (balance_ring.h).
  */
 #pragma once
 
@@ -50,7 +50,7 @@ struct balance {
 	const struct balance_ring *ring;     /* NULL: there is none */
 };
 
-/* Who asks. */
+/* The session that asks. */
 struct balance_ask {
 	_Atomic uint32_t *turn, *retry_turn; /* the route's tickets */
 	const uint16_t *tried;		     /* members that are passed over */

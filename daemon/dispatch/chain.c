@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is in the table of our own sockets can be found out anew from the records, so that it is
- * each worker's own; what a session knows of its chain is in its record. What surprised us about
- * the kernel: a local port may serve two connections to different places at once, so that a peer's
- * address alone does not tell whose it is; and a connection whose other end has been closed already
- * is still accepted: without a memory beyond the session, a loop would go on by itself when its
- * client has left.
+ * The table of our own sockets can be rebuilt from the records, so that each worker has its own;
+ * what a session knows of its chain is in its record. What surprised us about the kernel: a local
+ * port may serve two connections to different places at once, so that a peer's address alone does
+ * not identify the connection; and a connection whose other end has been closed already is still
+ * accepted: without a memory beyond the session, a loop would keep running after its client has
+ * left.
  */
 #include "dispatch/chain.h"
 
@@ -55,7 +55,7 @@ struct chains {
 	_Atomic uint64_t netns; /* this process's; 0: not known yet */
 };
 
-/* ---- who is who ---- */
+/* ---- identifying peers ---- */
 
 static bool is_ip(int domain)
 {
@@ -79,8 +79,8 @@ static uint32_t kind_of(const struct config_leg *leg)
 		      32);
 }
 
-/* What of an address tells one socket from another. A vsock socket does not know its own machine's
- * number. 0: nothing does. */
+/* The part of an address that identifies a socket. A vsock socket does not know its own
+ * machine's number. 0: there is none. */
 static size_t identify(const struct config_leg *leg, const struct address *address,
 		       uint8_t bytes[IDENTITY_MAX])
 {
@@ -160,7 +160,7 @@ static uint64_t netns_of(const struct session *session, unsigned side, int fd)
 
 /* ---- listeners of ours ---- */
 
-/* Where a file stands in the table, or would. */
+/* A file's place in the table, or where it would be. */
 static struct own_file *place_of(const struct chains *chains, uint64_t file)
 {
 	uint32_t at = (uint32_t)file & chains->files_mask;
@@ -342,9 +342,8 @@ static const struct own_file *find_listener(const struct session *session, unsig
 	return find_file(worker->chains, hash_file(worker, netns_of(session, side, fd), address));
 }
 
-/* Datagrams that come back are dropped where they come to. Not so reliable ones: whoever should
- * read them might be waiting for room in a queue that only their dropping makes. They are not
- * sent. */
+/* Datagrams that loop back are dropped by the receiving listener. Reliable ones are not sent at
+ * all: their reader might be waiting for room in a queue that only dropping them would make. */
 static void judge(struct session *session, unsigned side, const struct own_file *listener)
 {
 	struct own_socket own = describe(session);
@@ -377,8 +376,8 @@ int chain_connect(struct session *session, int fd, const struct address *address
 	if (!file)
 		noted = note(session, side, fd, address, file, begun);
 	if (noted)
-		socket_set_abort(fd); /* or the port would be taken for a minute, from whoever
-					 should listen there */
+		socket_set_abort(fd); /* or the port would be unavailable for a minute to the
+				       * server that should listen there */
 	return noted ? noted : r;
 }
 

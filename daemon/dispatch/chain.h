@@ -9,20 +9,20 @@
  *                                       error
  *
  * A chain may be long, and its sessions may end in any order. So a session knows of those before it
- * only the root's route, and that of one mark, which is set anew at each power of two of the depth
+ * only the root's route, and that of one mark, which is updated at each power of two of the depth
  * (Brent's way to find a cycle): a loop that begins at the root is seen when it closes, any other
  * before the chain is three times as long.
  *
- * Who is at the other end of a connection: the address that accept(2) tells of the peer is looked
- * up among the sockets of our own, and, since an address can belong to two connections at once,
- * what it is connected to is compared with where ours went: SO_ORIGINAL_DST tells, where the
- * address was translated. A UNIX socket takes a name of its own for that, where it goes to a
- * listener of ours. An address of a datagram socket is its own alone. What a group said, and a
- * session sent to a group, is an echo where a listener of a group hears it: not a loop, for then
- * routes both ways between two networks would be one. A local port is known only after connect(2),
- * and another thread may have accepted meanwhile, and found nobody: that is put right when the next
- * of the chain comes, since whoever accepted and whoever connected wrote down when. Only what
- * crosses no border of a network namespace and no other process can be seen.
+ * To identify the other end of a connection, the peer's address from accept(2) is looked up among
+ * the sockets of our own, and, since an address can belong to two connections at once, what it is
+ * connected to is compared with where ours went: SO_ORIGINAL_DST has it if the address was
+ * translated. A UNIX socket takes a name of its own for that, where it goes to a listener of ours.
+ * An address of a datagram socket is its own alone. A message that came from a group and is sent to
+ * a group is an echo where a listener of a group receives it, not a loop: otherwise routes both
+ * ways between two networks would be one. A local port is known only after connect(2), and another
+ * thread may have accepted meanwhile without finding the socket: this is corrected when the next
+ * session of the chain comes, since the accepting and the connecting thread both recorded the time.
+ * Chains through another network namespace or another process are not detected.
  */
 #pragma once
 
@@ -39,9 +39,9 @@ struct worker;
 struct chain {
 	uint64_t key;		/* under which it was looked up, */
 	uint32_t looked;	/* ... and when */
-	bool is_child, is_loop; /* neither: nobody's of ours, */
-	bool is_echo; /* or what a group said, which we have sent to a group ourselves: to be heard
-			 by others only */
+	bool is_child, is_loop; /* neither: not one of our sockets, */
+	bool is_echo; /* or a message from a group that we sent to a group ourselves: meant for
+		       * others only */
 	uint32_t root, mark, depth; /* of the child; root and mark: slots of routes */
 	uint32_t route;		    /* slot of the route that it comes from */
 	uint32_t slot, serial;	    /* ... and its session there */
@@ -51,7 +51,7 @@ struct chain {
 int chains_init(struct worker *worker);
 
 /* connect(2) of the side that the session is connecting; the socket is known from then on. As
- * connect(2), and -ECONNREFUSED where it came to be connected to itself: nobody listens there. */
+ * connect(2), and -ECONNREFUSED if it was connected to itself: nothing listens there. */
 int chain_connect(struct session *session, int fd, const struct address *address);
 
 /* An heir finds the session with this socket. */
@@ -71,8 +71,8 @@ void chain_join(struct session *session, const struct chain *chain);
 /* The loop is logged, from time to time. */
 void chain_report(const struct thread *thread, uint32_t route_slot, const struct chain *chain);
 
-/* The front will be closed: the sessions that led there are to end with an error, and not as if the
- * far end had said its last. */
+/* The front will be closed: the sessions that led there are to end with an error, and not as if
+ * the target had sent EOF. */
 void chain_end(const struct thread *thread, const struct chain *chain);
 
 /* Whether the session is to end for that. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What is to be done stands in the target's record: an heir begins anew with its first session. */
+/* The request is in the target's record: an heir starts again with its first session. */
 #include "dispatch/clear.h"
 
 #include "dispatch/dispatch.h"
@@ -24,7 +24,7 @@ static void clear_session(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
-	/* Whoever is not at a target yet takes another. */
+	/* A session that has no target yet takes another. */
 	if (!pool_counts(record) || !target_is_disabled(session_target(session)))
 		return;
 	hand_session(session);

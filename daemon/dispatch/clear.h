@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Clearing: a target that the operator has disabled loses its sessions. Each thread ends its own;
- * one that still connects goes on to another target. */
+/* Clearing: a target that the operator has disabled loses its sessions. Each thread ends its
+ * own; one that is still connecting tries another target. */
 #pragma once
 
 struct thread;

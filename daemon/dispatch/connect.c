@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Connecting. Where it stands is in the record: which target, how many were tried, which member of
- * the pool is next, how often it was gone through, the attempt's deadline; an heir goes on from
- * there, with a round of its own. Always true: between two rounds there is a pause, whatever the
- * pool's size. A descriptor is in the record before connect(2) is called on it. What surprised us:
- * a UNIX socket whose backlog is full says EAGAIN at once and tells nobody when there is room, so
- * that it is asked again.
+ * Connecting. The progress is in the record: which target, how many were tried, which member of the
+ * pool is next, the number of rounds, the attempt's deadline; an heir continues from there, with a
+ * round of its own. Always true: between two rounds there is a pause, whatever the pool's size. A
+ * descriptor is in the record before connect(2) is called on it. What surprised us: connect(2) to a
+ * UNIX socket whose backlog is full fails with EAGAIN at once, and there is no event when there is
+ * room, so that it is retried.
  */
 #include "dispatch/connect.h"
 
@@ -41,14 +41,14 @@
 enum {
 	FULL_BACKLOG_MS = 2, /* before a UNIX listener whose backlog is full is asked again, doubled
 				each time, */
-	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel tells
-				       nobody when there is room */
+	FULL_BACKLOG_DOUBLINGS = 5, /* so often: many clients may wait for it, and the kernel
+				     * does not report when there is room */
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
-	UNHEARD_SECONDS = 5,   /* an error comes sooner: also that an address resolves to nobody */
+	UNHEARD_SECONDS = 5,   /* errors come sooner, also that of an address without a neighbor */
 	WAITING_MAX_MS = 1000, /* between two looks of a session that waits for another's attempt */
-	PAUSE_MIN_MS = 1, /* whatever retry.backoff says: who asks without a pause has the processor
-			     to itself */
+	PAUSE_MIN_MS = 1,      /* whatever retry.backoff is: retries without a pause would use the
+				* whole processor */
 };
 
 int connect_fd(const struct session *session)
@@ -94,8 +94,8 @@ static bool is_patient(const struct session *session)
 		 session_blocks(session, 0)));
 }
 
-/* Behind the pool's last member, or with nobody left to try: how long the next round waits. The
- * last one begins when retry.total is over. */
+/* After the pool's last member, or with no member left to try: how long the next round waits.
+ * The last one begins when retry.total is over. */
 static uint64_t pause_length(const struct session *session, bool waits)
 {
 	const struct config_route *route = session->route;
@@ -112,7 +112,7 @@ static uint64_t pause_length(const struct session *session, bool waits)
 	return length > PAUSE_MIN_MS * NSEC_PER_MSEC ? length : PAUSE_MIN_MS * NSEC_PER_MSEC;
 }
 
-/* waits: nobody was tried, others do that. */
+/* waits: no member was tried, other sessions do that. */
 static void end_round(struct session *session, bool waits)
 {
 	struct ledger_session *record = session_record(session);
@@ -215,7 +215,7 @@ static enum connect_result next_target(struct session *session, int error)
 	return CONNECT_WAITS;
 }
 
-/* connect(2) cannot fail: whether somebody is there shows when he says something. */
+/* connect(2) cannot fail: only an answer shows that the target is there. */
 static bool may_go_unheard(const struct session *session)
 {
 	return pool_row_goes_unheard(session_row(session, session_connecting_side(session)));
@@ -239,7 +239,7 @@ static enum connect_result reached(struct session *session)
 
 	if (session_connecting_side(session))
 		note_reached(session);
-	/* Where nobody is asked, nobody has agreed. */
+	/* Without a handshake, success is no proof that the target is up. */
 	if (!may_go_unheard(session))
 		target_succeeded(session->thread->worker->ledger, session_target(session),
 				 record->address);
@@ -253,13 +253,13 @@ static enum connect_result reached(struct session *session)
 	return connect_begin(session);
 }
 
-/* There is nobody to connect to: the family binds it to where it sends. */
+/* There is no peer to connect to: the family binds it to where it sends. */
 static bool is_bound(const struct session *session)
 {
 	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_BINDS;
 }
 
-/* There is nobody to connect to either: it is there once it is open. */
+/* There is no peer to connect to either: it is there once it is open. */
 static bool is_file(const struct session *session)
 {
 	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_FILE;
@@ -376,8 +376,8 @@ static int whats_wrong(const struct session *session)
 	return error ? -error : -EHOSTDOWN;
 }
 
-/* Nobody was asked, for others do that: who gives up meanwhile has heard what they have. It is no
- * attempt, unless nothing else ends it. */
+/* No target was tried, because other sessions do that: a session that gives up meanwhile reports
+ * their error. It is no attempt, unless nothing else ends it. */
 static enum connect_result wait_for_others(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -390,7 +390,7 @@ static enum connect_result wait_for_others(struct session *session)
 	return CONNECT_WAITS;
 }
 
-/* Goes on where the record stands. */
+/* Continues from the state in the record. */
 static enum connect_result go_on(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -435,8 +435,8 @@ void connect_sent(struct session *session)
 		target_succeeded(session->thread->worker->ledger, target, 0);
 }
 
-/* Where messages go to, there is nobody. True: he had answered in the target's place; the target
- * itself is where they go again. */
+/* Nothing receives at the address that messages go to. True: it had answered in the target's
+ * place; messages go to the target itself again. */
 static bool is_lost_elsewhere(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
@@ -478,7 +478,7 @@ bool connect_lost(struct session *session, int error)
 	all_down = pool_is_down(session);
 	if (!all_down && !pool_has_another(session))
 		return false;
-	/* Where nobody is known to be there, each message of the client's asks one. */
+	/* While no target is known to answer, each message of the client tries one. */
 	pool_leave_member(session, session->moves_left + 1 == session->route->n_targets);
 	session->moves_left = all_down ? 0 : session->moves_left - 1;
 	return true;
@@ -522,8 +522,8 @@ enum connect_result connect_elsewhere(struct session *session)
 	return go_on(session);
 }
 
-/* The target answered, and reset the connection before we looked: what it said in between is still
- * to be read. */
+/* The target accepted, and reset the connection before we looked: what it sent in between is
+ * still to be read. */
 static enum connect_result reached_and_reset(struct session *session, int error)
 {
 	direction_note_reset(session, session_connecting_side(session), -error);
@@ -553,7 +553,7 @@ static bool has_tcp_states(const struct session *session)
 	       SPLICED_TCP_INFO;
 }
 
-/* A Bluetooth socket tells its peer's name while it still connects; then it is not writable,
+/* A Bluetooth socket reports its peer's name while it still connects; then it is not writable,
  * connect(2). */
 static bool is_connected(struct session *session)
 {
@@ -578,8 +578,8 @@ static bool is_under_way(const struct session *session)
 				       : !socket_poll(fd, POLLOUT);
 }
 
-/* Where there are no such states nobody can see whether connect(2) was called: once more, unless it
- * has succeeded. */
+/* Without such states it is unknown whether connect(2) was called: call it again, unless it has
+ * succeeded. */
 enum connect_result connect_adopt(struct session *session)
 {
 	return has_tcp_states(session) || is_connected(session) ? connect_check(session)
@@ -606,7 +606,7 @@ enum connect_result connect_check(struct session *session)
 	return CONNECT_WAITS;
 }
 
-/* There was no room for it in the epoll set: nobody tells how it fares. */
+/* There was no room for it in the epoll set: no event reports its result. */
 static enum connect_result watch_again(struct session *session)
 {
 	unsigned side = session_connecting_side(session);

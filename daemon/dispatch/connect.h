@@ -11,7 +11,7 @@
 
 struct session;
 
-/* What came of a step; who called decides what becomes of the session. */
+/* Result of a step; the caller decides what becomes of the session. */
 enum connect_result {
 	CONNECT_WAITS,	  /* for an event, or the session's timer */
 	CONNECT_REACHED,  /* the target is connected */
@@ -23,22 +23,21 @@ enum connect_result {
  * dialed; -1 between two attempts. */
 int connect_fd(const struct session *session);
 
-/* ---- what a mover tells of the target that a session is connected to ---- */
+/* ---- what a mover reports of the target that a session is connected to ---- */
 
 /*
- * The target's socket tells of an error (negative) while the session relays: it counts as a connect
- * that failed. True: the session is to go on at another member of the pool, which the record's
- * cursor says then, by session_reconnect(). Not so where no other is known to be better, and, where
- * this one has answered before, only once it is known to be down.
+ * The target's socket reports an error (negative) while the session relays: it counts as a failed
+ * connect. True: the session is to continue at another member of the pool, then in the record's
+ * cursor, by session_reconnect(). False if no other is known to be better, or if this one has
+ * answered before and is not known to be down.
  */
 bool connect_lost(struct session *session, int error);
 
-/* The target has said something: it is up, and what was kept is not needed any more. */
+/* The target has sent something: it is up, and what was kept is not needed any more. */
 void connect_proven(struct session *session);
 
-/* A message was sent to a target that has not said anything: where it had failed before, and
- * nobody is told of a failure for so long that the kernel would have found nobody there, it is
- * up again. */
+/* A message was sent to a target that has not answered yet. If it had failed before, and no
+ * failure is reported for as long as the kernel needs to find that it is absent, it is up again. */
 void connect_sent(struct session *session);
 
 /* ---- connecting ---- */
@@ -52,7 +51,7 @@ enum connect_result connect_elsewhere(struct session *session);
 /* What was tried so far counts no more. */
 void connect_forget(struct session *session);
 
-/* A new session: chooses where in the pool to begin, and goes on. */
+/* A new session: chooses where in the pool to begin, and starts to connect. */
 enum connect_result connect_begin(struct session *session);
 
 /* The target's socket has news (EPOLLOUT, EPOLLERR). */

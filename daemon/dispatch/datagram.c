@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The sessions of datagram listeners: who sent a message, whether he may, and that his session gets
- * it. */
+/* The sessions of datagram listeners: identifies the sender of a message, checks access, and
+ * gives the message to its session. */
 #include "dispatch/datagram.h"
 
 #include "base/assert.h"
@@ -211,7 +211,7 @@ struct session *datagram_find(const struct datagram_front *front, struct msghdr 
 
 /* ---- handing in ---- */
 
-/* Its target takes no more. What that one had said is still for its peer, whose next message begins
+/* Its target takes no more. Replies are still forwarded to its peer, whose next message begins
  * another session. */
 static void retire(struct session *session)
 {
@@ -222,7 +222,7 @@ static void retire(struct session *session)
 	session_queue(session);
 }
 
-/* What sink_send() said, where the session itself has to act on it. */
+/* Results of sink_send() that the session itself has to act on. */
 static void act(struct session *session, int r)
 {
 	if (r == SINK_RECONNECT)

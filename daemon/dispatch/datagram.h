@@ -58,11 +58,11 @@ bool datagram_holds_back(const struct datagram_front *front);
 /* Counts messages that are dropped. */
 void datagram_drop(const struct datagram_front *front, enum drop why, uint64_t count);
 
-/* The session of whoever sent a message, made anew for a new one. NULL: there is none; *why. */
+/* The session of a message's sender, made for a new sender. NULL: there is none; *why. */
 struct session *datagram_find(const struct datagram_front *front, struct msghdr *header,
 			      enum drop *why);
 
-/* Whether a sender may send here at all, and where he stands in a chain; else *why. */
+/* Whether a sender may send here at all, and its position in a chain; else *why. */
 bool datagram_admit(const struct datagram_front *front, const struct address *address,
 		    struct chain *chain, enum drop *why);
 

@@ -92,8 +92,8 @@ struct turn {
 	uint32_t member;
 };
 
-/* The first is said. Behind it comes whom the balance chooses of the others, and in the end each
- * in its order. BALANCE_NOBODY: there is nobody else. */
+/* The first is given. Then comes the one that the balance chooses of the others, and finally
+ * each in its order. BALANCE_NOBODY: there is no other. */
 static uint32_t next_in_turn(struct turn *turn)
 {
 	const struct datagram_front *front = turn->front;
@@ -119,9 +119,9 @@ static bool may_help(const struct datagram_front *front, uint32_t member)
 			     member);
 }
 
-/* To the member's lane, and what that one does not take to those of other members that do not fail.
- * One that is connected and has no room holds up what is meant for it. from: the lane that has
- * them, or NULL: the member is its own. How many nobody takes; *why. */
+/* To the member's lane, and what that one does not take to those of other members that do not
+ * fail. One that is connected and has no room holds up what is meant for it. from: the lane that
+ * has them, or NULL: the member is its own. Returns how many were not taken; *why. */
 static unsigned offer(const struct datagram_front *front, const struct session *from,
 		      uint32_t member, const struct iovec *messages, unsigned count, enum drop *why)
 {

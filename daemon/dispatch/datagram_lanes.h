@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a listener's lanes are fed with. A message belongs to the member whose turn it is until that
- * one's socket has it: where the socket says that it has not, or cannot be connected, the message
- * goes to the next member that is not known to fail. So a member that dies costs no more than what
- * it had taken.
+ * How a listener feeds its lanes. A message belongs to the member whose turn it is until that one's
+ * socket has taken it: if the socket reports that it has not, or cannot be connected, the message
+ * goes to the next member that is not known to fail. So a member that dies loses only what it had
+ * taken.
  */
 #pragma once
 
@@ -19,7 +19,7 @@ struct session;
 /* Hands in so many messages of the thread's batch, each to the next member. */
 void datagram_lanes_hand_in(const struct datagram_front *front, int n);
 
-/* Hands in one. False: nobody takes it; *why. */
+/* Hands in one. False: no member takes it; *why. */
 bool datagram_lanes_take(const struct datagram_front *front, struct msghdr *header,
 			 const struct iovec *message, enum drop *why);
 

@@ -2,8 +2,8 @@
 /*
  * How a datagram listener is read. A reliable socket is read message by message, peeked before and
  * consumed after; one that may lose messages in batches, in which neighbours of one peer are sent
- * together. A message that its session cannot take now holds the whole listener back, where its
- * senders can be held back: it says so, and waits to be told.
+ * together. A message that its session cannot take now holds the whole listener back, if its
+ * senders can be held back: the session reports this, and the listener waits for its notice.
  */
 #include "base/assert.h"
 #include "dispatch/datagram.h"
@@ -30,7 +30,7 @@
 enum {
 	DATAGRAM_MESSAGES = 64, /* peeked ones a turn */
 	DATAGRAM_BATCHES = 4,
-	DATAGRAM_WAIT_MS = 20, /* before a listener that is held back looks again, untold */
+	DATAGRAM_WAIT_MS = 20, /* before a listener that is held back looks again without notice */
 	ERRORS_PASSED = 16,    /* in a row */
 };
 
@@ -124,8 +124,8 @@ static void hand_in_batch(const struct datagram_front *front, int n)
 	}
 }
 
-/* An error of an earlier datagram is taken with the call that tells of it; others stay, and are not
- * asked about all the time. True: the call may be repeated. */
+/* An error of an earlier datagram is cleared by the call that reports it; others stay, and are
+ * not asked for all the time. True: the call may be repeated. */
 static bool read_failed(const struct datagram_front *front, int error)
 {
 	assert(error > 0);
@@ -209,7 +209,7 @@ static bool consume(const struct datagram_front *front)
 	return !front->listener->owed;
 }
 
-/* Hands in the message at the head. False: nobody takes it; *why. */
+/* Hands in the message at the head. False: no session takes it; *why. */
 static bool hand_in_peeked(const struct datagram_front *front, struct msghdr *header,
 			   const struct iovec *message, enum drop *why)
 {

@@ -12,9 +12,9 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { SEEN_MS = 1000 }; /* that it runs is believed for so long after systemd has said so */
+enum { SEEN_MS = 1000 }; /* a unit is assumed to run for this long after systemd reported it */
 
-/* Without a keeper nobody starts one. */
+/* Without a keeper none is started. */
 static struct ledger_unit *unit_of(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Targets on demand: what a session does whose target names a systemd unit. The first one that
- * finds nobody there asks the keeper for it, and all wait, with their usual retries; that nobody is
- * there is no failure of the target's meanwhile.
+ * finds the target absent asks the keeper to start it, and all wait, with their usual retries;
+ * meanwhile its absence is no failure of the target.
  */
 #pragma once
 
@@ -12,14 +12,14 @@
 struct session;
 
 /* Notes that the session's target is in use. True: it is not to be connected to now; its unit is
- * being stopped, or nobody is told by connect(2) whether it runs and it has not been seen to. */
+ * being stopped, or connect(2) cannot show whether it runs and it has not been seen to. */
 bool demand_holds(const struct session *session);
 
 /* The target was found to be absent, or was not asked (demand_holds()). True: its unit is being
  * started, and that is no failure. */
 bool demand_excuses(const struct session *session);
 
-/* The same of a message to a target without connections: whoever sent it begins again. */
+/* The same of a message to a target without connections: its sender begins again. */
 bool demand_lost(const struct session *session);
 
 /* It answers. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who gives way to a newer peer where a route has no place left: the datagram session that was idle
- * for the longest time (idle.h). */
+/* Eviction: if a route has no place left for a new peer, the datagram session that was idle for
+ * the longest time (idle.h) is ended. */
 #pragma once
 
 #include <stdbool.h>

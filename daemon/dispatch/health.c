@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * It owns the checks, and places for so many that are under way at once; whoever finds none waits
- * in a queue, in order. Always true: one check of a kind is under way at most, and the next begins
- * at a time of its phase, however long this one took.
+ * It owns the checks, and the places for those that run at the same time; a check that finds no
+ * place waits in a queue, in order. Always true: one check of a kind is under way at most, and the
+ * next begins at a time of its phase, however long this one took.
  */
 #include "dispatch/health.h"
 
@@ -287,7 +287,7 @@ static uint32_t count_members(const struct config *config)
 	return count;
 }
 
-/* Nobody would ever say that they are up. */
+/* No check would ever report that they are up. */
 static void forget_others(struct ledger *ledger, const bool *checked)
 {
 	for (uint32_t i = 0; i < ledger_targets_high(ledger); i++)

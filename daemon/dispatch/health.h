@@ -14,8 +14,8 @@ struct thread;
 /* Checks that are under way at the same time; the others wait. */
 enum { HEALTH_ASKS_MAX = 256 };
 
-/* The checks of the newest generation, in the clerk's loop; who went down is told on_down. *ret is
- * NULL where there are none. 0 or negative errno. */
+/* The checks of the newest generation, in the clerk's loop; on_down is notified of targets that
+ * went down. *ret is NULL where there are none. 0 or negative errno. */
 int health_new(struct health **ret, struct thread *clerk, struct on_down *on_down);
 
 /* Ends those that are under way, and frees them. Takes NULL, returns NULL. */

@@ -117,7 +117,7 @@ static int open_socket(const struct health_ask *ask, unsigned leg)
 	return fd;
 }
 
-/* Who is to answer a datagram has to know whom. */
+/* To answer a datagram, the target needs its sender's address. */
 static bool wants_name(const struct health_ask *ask, const struct address *address)
 {
 	return address->storage.ss_family == AF_UNIX &&
@@ -281,7 +281,7 @@ static void talk(struct health_ask *ask)
 		return;
 	}
 	r = send_request(ask);
-	/* Who has answered, and closed, has answered. */
+	/* An answer followed by a close is an answer. */
 	if (!r || r == -EPIPE || r == -ECONNRESET)
 		receive_answer(ask);
 	else if (r != -EAGAIN)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * One health check on its way: connect, ask, be answered, all within a time. Its socket is opened
- * as a session's to the same target would be, and stands in the target's record while it is open.
+ * as a session's to the same target would be, and is in the target's record while it is open.
  */
 #pragma once
 
@@ -13,7 +13,7 @@
 
 struct thread;
 
-/* Where it goes to, as whom, and what is said. */
+/* Its destination, its socket options, and what is sent. */
 struct health_place {
 	struct thread *clerk;
 	const struct config *config;
@@ -24,7 +24,7 @@ struct health_place {
 	size_t request_len;
 };
 
-/* UNKNOWN: this machine lacked something, which says nothing of the target. */
+/* UNKNOWN: this machine lacked a resource; the target's state is unknown. */
 enum health_result { HEALTH_WELL, HEALTH_WRONG, HEALTH_UNKNOWN };
 
 struct health_ask {

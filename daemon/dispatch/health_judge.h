@@ -7,7 +7,7 @@
 
 struct config_health;
 
-/* WAITS: more of the answer may say so. */
+/* WAITS: more of the answer is needed. */
 enum health_verdict { VERDICT_WELL, VERDICT_WRONG, VERDICT_WAITS };
 
 /* Judges the first bytes of an answer, NUL-terminated; ended: no more of them come, or are taken.

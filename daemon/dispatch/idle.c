@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Datagram sessions by age. The lists are this worker's own: what they say the records tell
- * again. */
+/* Datagram sessions by age. The lists are this worker's own: they can be rebuilt from the
+ * records. */
 #include "dispatch/idle.h"
 
 #include "base/assert.h"

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Datagram sessions of a thread, by route, in the order in which something last moved in them:
- * under a flood of new peers the oldest gives way. A busy session is moved to the end every
- * IDLE_GRAIN_MS, so that its messages cost nothing; where it still stands among the oldest, and for
- * an heir, which finds the sessions in no order, the first IDLE_LOOKS are looked at, and the one of
- * them in which nothing has moved for the longest time gives way. That is all that is looked at for
- * one message.
+ * under a flood of new peers the oldest is evicted. A busy session is moved to the end every
+ * IDLE_GRAIN_MS, so that its messages cost nothing; in case it is still among the oldest, and for
+ * an heir, which finds the sessions in no order, the first IDLE_LOOKS are examined, and the one
+ * that was idle longest is evicted. No more are examined for one message.
  */
 #pragma once
 

@@ -21,7 +21,7 @@ static bool wants_looks(const struct session *session, unsigned side)
 	return leg->row->capabilities & (SPLICED_FEED | SPLICED_BINDS) && leg->family->plugin.check;
 }
 
-/* What it waits for is said when it begins, and when it ends. */
+/* What it waits for is logged when the wait begins, and when it ends. */
 static void tell(struct session *session, unsigned side, int r, const struct report *report)
 {
 	const struct config_endpoint *endpoint = session_endpoint(session, side);

@@ -12,7 +12,7 @@ struct session;
  * errno: what it waits for. What is new of that goes to the log and into the session's record. */
 int interface_check_side(struct session *session, unsigned side);
 
-/* Looks now at both: before a session is told to relay, so that its sockets hear by then. */
+/* Checks both now: before a session relays, so that its sockets receive by then. */
 void interface_check_both(struct session *session);
 
 /* Looks, if it is time, at both, and asks the session's timer for the next look. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Listeners. Watched level-triggered: what a turn's batch leaves is told again.
+ * Listeners. Watched level-triggered: what a turn's batch leaves is reported again.
  */
 #include "dispatch/listener.h"
 
@@ -81,8 +81,8 @@ const char *listener_pause_name(uint32_t pause)
 	return "?";
 }
 
-/* A UNIX datagram socket whose reading side was shut down is readable for ever: of one that leaves
- * only news are told. */
+/* A UNIX datagram socket whose reading side was shut down stays readable: one that leaves is
+ * watched edge-triggered. */
 static uint32_t interest(const struct listener *listener)
 {
 	const struct ledger_listener *record =
@@ -156,7 +156,7 @@ void listener_pause(struct listener *listener, uint32_t why, uint64_t ms)
 	assert(thread_is_self(thread));
 	if (!listener->paused) {
 		loop_remove(&thread->loop, listener->fd);
-		/* Who held it knows. */
+		/* The operator who held it knows. */
 		if (atomic_exchange(&listener_record(thread, listener_index(listener))->paused,
 				    why) != why &&
 		    why != PAUSE_HELD)

@@ -41,7 +41,7 @@ struct listener {
 	bool is_datagram; /* a datagram socket: its messages are read here */
 	bool held_back;	  /* ... but not now: its session takes none */
 	bool owed;	  /* the message at the head of its queue is on its way already */
-	bool removed;	  /* its route is no longer configured: nobody can release it */
+	bool removed;	  /* its route is no longer configured, and cannot be released */
 	uint32_t errors;  /* that its socket gave in place of messages, in a row */
 	uint64_t stuck;	  /* drop-old: exchange_gives_up() */
 };

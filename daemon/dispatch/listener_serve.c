@@ -144,7 +144,7 @@ static uint32_t hand_of(const struct thread *thread, uint32_t index,
 				    memory_order_relaxed);
 }
 
-/* Whether who is new waits in the kernel's queue. */
+/* Whether new clients wait in the kernel's queue. */
 static bool is_held(const struct listener *listener)
 {
 	return !listener->removed &&
@@ -234,8 +234,8 @@ static int accept_batch(struct thread *thread, struct listener *listener, uint32
 	hand_listener(thread, index);
 	for (int i = 0; !r && i < LISTENER_BATCH; i++)
 		r = accept_one(thread, listener, index, &accepted);
-	/* Nothing but errors of connections: those that stay at the head of the queue would be told
-	 * of for ever. */
+	/* Nothing but errors of connections: those that stay at the head of the queue would be
+	 * reported again and again. */
 	return r || accepted ? r : PAUSE_ERROR;
 }
 
@@ -326,8 +326,8 @@ static void note_drops(const struct listener *listener, struct ledger_listener *
 	record->drops_known = 1;
 }
 
-/* The thread's part of a leaving listener is done with. One that has a place in a group is closed
- * by the keeper, who moves the others. */
+/* The thread's part of a leaving listener is done with. One that has a place in a group is
+ * closed by the keeper, which moves the others. */
 static void leave(struct thread *thread, struct listener *listener, uint32_t index)
 {
 	struct ledger_listener *record = listener_record(thread, index);
@@ -359,8 +359,8 @@ static bool is_feed(const struct listener *listener)
 	return listener_leg(listener)->row->capabilities & SPLICED_FEED;
 }
 
-/* Nobody new reaches the socket any more (the keeper saw to that); what its sessions' targets say
- * still leaves through it. What it holds is received at once, a batch a turn. */
+/* No new peer reaches the socket any more (the keeper saw to that); replies of its sessions'
+ * targets still leave through it. What it holds is received at once, a batch a turn. */
 static void leave_datagrams(struct thread *thread, struct listener *listener, uint32_t index,
 			    uint32_t since)
 {
@@ -456,7 +456,7 @@ static void adopt(struct thread *thread, uint32_t index)
 		      .legs[record->leg]
 		      .row;
 	capabilities = row->capabilities;
-	/* Messages have one reader; and whoever closes a socket must be its only one. */
+	/* Messages have one reader; and the thread that closes a socket must be its only user. */
 	if (record->n_fds == 1 &&
 	    (capabilities & (SPLICED_CONNECTIONLESS | SPLICED_FEED) ||
 	     record->state == LISTENER_LEAVING) &&

@@ -101,7 +101,7 @@ void own_sockets_add(struct own_sockets *table, uint64_t key, const struct own_s
 	if (before == OWN_BUSY || !atomic_compare_exchange_strong(&place->key, &before, OWN_BUSY))
 		return;
 	write_place(place, socket);
-	/* As late as can be: who did not find the key, looked before. */
+	/* As late as possible: a thread that did not find the key looked before this. */
 	atomic_store_explicit(&place->stamp, atomic_fetch_add(&table->stamp, 1),
 			      memory_order_relaxed);
 	atomic_store_explicit(&place->key, key, memory_order_release);

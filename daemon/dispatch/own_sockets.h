@@ -12,12 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Of one socket and the session that connected it: chain.h tells what it is for. Times are counted
+/* Of one socket and the session that connected it: chain.h explains its use. Times are counted
  * in entries. */
 struct own_socket {
 	uint64_t remote;   /* where it went; 0: need not be compared */
-	uint64_t front;	   /* of a root: the key that its client would have if he was ours */
-	uint32_t accepted; /* ... and when he was looked up in vain */
+	uint64_t front;	   /* of a root: the key that its client would have if it was ours */
+	uint32_t accepted; /* ... and when it was looked up and not found */
 	uint32_t root, mark, depth, route; /* root, mark and route: slots of routes */
 	uint32_t slot, serial;
 	uint32_t begun;	  /* when it was about to connect */

@@ -59,7 +59,7 @@ uint64_t peer_key_of_session(const struct session *session)
 		memcpy(&storage, flow->peer, sizeof flow->peer);
 		return peer_key((const struct sockaddr *)&storage, flow->peer_len);
 	}
-	/* Other sockets have credentials, too: nobody's. */
+	/* Other sockets report credentials, too, which are empty. */
 	if (record->front == FRONT_ACCEPTED &&
 	    session_leg(session, 0)->family->plugin.domain == AF_UNIX &&
 	    !socket_peer_credentials(record->fd[0], &uid, &gid))

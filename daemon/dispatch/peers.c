@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The table of peers: chains of session slots, hashed by XXH3 under a seed that each worker draws:
- * a sender chooses his address and port, and who knew the hash could choose thousands that share
- * one chain. It keeps nothing that the records do not say, so that an heir makes it anew, under a
- * seed of its own.
+ * a sender chooses its address and port, and with a known hash it could choose thousands that share
+ * one chain. The table can be rebuilt from the records, so that an heir does so, under its own
+ * seed.
  */
 #include "dispatch/peers.h"
 

@@ -15,11 +15,11 @@ struct config_leg;
 struct session;
 struct thread;
 
-/* Who sent a message, and to which of our addresses. */
+/* The sender of a message, and which of our addresses it was sent to. */
 struct peer {
 	uint32_t listener;
 	const struct sockaddr *address;
-	socklen_t len; /* 0: nobody that could be answered */
+	socklen_t len; /* 0: the sender cannot be answered */
 	uint32_t reply_len;
 	_Alignas(8)
 		uint8_t reply[LEDGER_REPLY_MAX]; /* what the family's reply() made of the message */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Permanent sessions: those that nobody has to ask for. A feed's messages simply come, and a `dial`
- * is connected by us; each has one session, in one thread, and when that ends a new one is begun,
+ * Permanent sessions: those that no client requests. A feed's messages simply come, and a `dial` is
+ * connected by us; each has one session, in one thread, and when that ends a new one is begun,
  * after a pause that doubles up to retry.max_backoff.
  */
 #pragma once

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The list of permanent sessions is made anew by every worker, from the newest generation and the
- * listeners in the ledger; which session a permanent one has, its record says. The pauses are the
- * worker's own: an heir begins with the shortest.
+ * Every worker builds the list of permanent sessions from the newest generation and the listeners
+ * in the ledger; which session serves a permanent front is in the session's record. The pauses are
+ * the worker's own: an heir begins with the shortest.
  */
 #include "base/assert.h"
 #include "dispatch/dispatch.h"
@@ -143,7 +143,7 @@ void permanent_find_owners(struct worker *worker)
 	}
 }
 
-/* Where a dial stands in its list decides nothing. */
+/* The position of a dial in its list is irrelevant. */
 static uint32_t dial_owner(const struct worker *worker, uint32_t route, uint32_t dial)
 {
 	const struct generation *newest = worker->generations;
@@ -175,7 +175,8 @@ static void add_dials(struct thread *thread)
 	}
 }
 
-/* What goes on has its place in the newest generation (adopt.c); what has not is ended. */
+/* Sessions that continue have their place in the newest generation (adopt.c); the others are
+ * ended. */
 static void find_standing(struct thread *thread, const struct index *index, struct session *session)
 {
 	const struct ledger_session *record = session->record;

@@ -189,7 +189,7 @@ static uint32_t next_of_all(struct session *session)
 	return BALANCE_NOBODY;
 }
 
-/* One that is down and whose time is up, where nobody else asks it. */
+/* One that is down, whose time is up, and that no other session is trying. */
 static uint32_t claim_probe(const struct thread *thread, const struct generation *generation,
 			    uint32_t route, const struct pool_view *view)
 {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pools: which of a route's targets a session asks next. In a round it asks as many members as may
- * be chosen (pool_view.h), each once: which one, and which after it, the route's `balance` says. Of
- * the members that are down and whose time is up, one session asks one before, and then goes on
- * like the others, which pass over it until it has answered. Where all are down a round goes
- * through all of them; one session asks each, and the others wait (target_may_be_asked()).
+ * Pools: which of a route's targets a session asks next. In a round it tries as many members as may
+ * be chosen (pool_view.h), each once, in the order of the route's `balance`. Of the members that
+ * are down and whose time is up, one session first tries one, and then continues like the others,
+ * which skip it until it has answered. If all are down, a round goes through all of them; one
+ * session tries each, and the others wait (target_may_be_asked()).
  */
 #pragma once
 
@@ -23,11 +23,11 @@ bool pool_next(struct session *session);
 /* Whether the round has members left. */
 bool pool_goes_on(const struct session *session);
 
-/* The round is over: the next begins anew. */
+/* The round is over: the next starts from the beginning. */
 void pool_end_round(struct session *session);
 
-/* The session goes on to another member: the present one is passed over in the next round, and so
- * are those that it has left since the first. */
+/* The session continues with another member: the present one is skipped in the next round, and
+ * so are those that it has left since the first. */
 void pool_leave_member(struct session *session, bool first);
 
 /* A round begins, be it that of a session that leaves a member. */
@@ -45,7 +45,7 @@ void pool_uncount(struct session *session);
 
 /* ---- lanes ---- */
 
-/* Who has sent a message. */
+/* The sender of a message. */
 struct pool_sender {
 	struct thread *thread;
 	const struct generation *generation;
@@ -74,6 +74,6 @@ bool pool_has_another(const struct session *session);
 /* Whether the last attempt at another than the session's, of those, did not fail. */
 bool pool_has_one_that_works(const struct session *session);
 
-/* Whether connect(2) succeeds even if nobody is there: no connection is made, and the remote kernel
- * is not asked. */
+/* Whether connect(2) succeeds even if the target is absent: no connection is made, and the
+ * remote kernel is not asked. */
 bool pool_row_goes_unheard(const struct spliced_row *row);

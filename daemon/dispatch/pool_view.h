@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A thread's view of a route's pool: the members that may be chosen now. These are those that live
- * and have a weight; backups only where there is no other. It is made anew, by a look at all
- * members, when the route's pool_epoch in the ledger says that something has changed, and once in a
- * while; to choose from it takes no look at those that cannot be chosen.
+ * A thread's view of a route's pool: the members that may be chosen now. These are up and have a
+ * weight; backups only if there is no other. It is rebuilt from all members when the route's
+ * pool_epoch in the ledger has changed, and periodically; choosing from it does not look at members
+ * that cannot be chosen.
  */
 #pragma once
 
@@ -22,7 +22,7 @@ struct pool_view {
 		n_probes; /* members that are down, and are tried now and then: pool_view_probe() */
 	uint32_t prime;	  /* not below `size`, and above 1 */
 	uint32_t epoch;
-	uint64_t until; /* it is made anew then, whatever the epoch; 0: it has not been made */
+	uint64_t until; /* it is rebuilt then, whatever the epoch; 0: it has not been built */
 };
 
 /* The hash rings of all routes that have one, for all threads of a worker. 0 or -ENOMEM. */

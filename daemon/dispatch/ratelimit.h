@@ -16,13 +16,13 @@ enum { RATELIMIT_SECONDS = 10 };
 /* Once for a worker. 0 or -ENOMEM. */
 int ratelimit_init(struct worker *worker);
 
-/* It has happened, to the route with this record of the ledger. Whether it is to be logged now: the
- * first time, and then not more often than each RATELIMIT_SECONDS. *times: how often it has
- * happened since it was told last. */
+/* It has happened, to the route with this record of the ledger. Whether it is to be logged now:
+ * the first time, and then not more often than each RATELIMIT_SECONDS. *times: how often it has
+ * happened since it was last logged. */
 bool ratelimit_allows(const struct thread *thread, enum ratelimit_topic topic, uint32_t route_slot,
 		      uint32_t *times);
 
-/* ", N times since this was last said" where it was more than once; else empty. text:
+/* ", N times since this was last said" if it was more than once; else empty. text:
  * RATELIMIT_TEXT_MAX bytes. Returns text. */
 enum { RATELIMIT_TEXT_MAX = 64 };
 const char *ratelimit_times(uint32_t times, char text[RATELIMIT_TEXT_MAX]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How sessions come: somebody asked for one, or a worker before this one left it. */
+/* How sessions begin: a client or front asked for one, or the previous worker left it. */
 #include "dispatch/session_begin.h"
 
 #include "base/assert.h"
@@ -87,7 +87,7 @@ static void adopt_connecting(struct session *session)
 	uint64_t now = session->thread->loop.now;
 
 	assert(record->state == SESSION_CONNECTING);
-	/* Whether it waits for ever depends on what becomes of its messages. */
+	/* Whether it waits without limit depends on what becomes of its messages. */
 	if (record->front == FRONT_FED) {
 		mover_plan(session);
 		if (record->retargeted)
@@ -128,7 +128,7 @@ static void adopt_relaying(struct session *session)
 	session_service(session);
 }
 
-/* An orphan has not been asked who it is. */
+/* An orphan's peer has not been checked yet. */
 static bool is_welcome(struct session *session, const struct address *peer)
 {
 	struct ledger_session *record = session_record(session);

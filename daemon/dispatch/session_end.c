@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The end of a session: said to the peers, counted, logged, and its descriptors given back. A
- * descriptor leaves its record before it is closed.
+ * The end of a session: it is signaled to the peers, counted and logged, and its descriptors are
+ * closed. A descriptor leaves its record before it is closed.
  */
 #include "dispatch/session_end.h"
 
@@ -131,7 +131,7 @@ static void close_sockets(struct session *session)
 	}
 }
 
-/* The socket of a listener that fed the session goes on without it. */
+/* The socket of a listener that fed the session stays open. */
 static void let_go_of_listener(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
@@ -208,8 +208,8 @@ void session_end_wait(struct session *session)
 		finish(session);
 }
 
-/* The side that was reset had said FIN before: its peer hears that first, as on a direct
- * connection, if it has all that came before. */
+/* The side that was reset had sent FIN before: the FIN is forwarded first, as on a direct
+ * connection, if its peer has all data that came before. */
 static void pass_fin_before_reset(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -232,15 +232,16 @@ static bool ends_well(const struct session *session, enum session_end why)
 				   session_record(session)->state == SESSION_RELAYING);
 }
 
-/* What waits for the target of a lane may go elsewhere, unless it is what somebody wants to end. */
+/* What waits for the target of a lane may go elsewhere, unless the end was requested. */
 static bool passes_on(enum session_end why)
 {
 	return why == END_DONE || why == END_TARGET_RESET || why == END_UNREACHABLE ||
 	       why == END_CONNECT_TIMEOUT || why == END_IDLE || why == END_AGED || why == END_ERROR;
 }
 
-/* Who else waits for the target that it was connecting to may ask now; where there are others, not
- * before its time is up once more: that it kept its client waiting so long is all that is known. */
+/* Another session that waits for the target that it was connecting to may try now; if there are
+ * other targets, only after the pause: all that is known is that it kept its client waiting so
+ * long. */
 static void let_go_of_target(struct session *session)
 {
 	struct ledger_target *target = session_target(session);

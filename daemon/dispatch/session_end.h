@@ -4,8 +4,8 @@
 
 #include "session/session.h"
 
-/* Ends the session: by FIN where all was said, else by RST where the family has one. `error`: 0 or
- * negative errno. */
+/* Ends the session: by FIN if all was forwarded, else by RST if the family has one. `error`: 0
+ * or negative errno. */
 void session_end(struct session *session, enum session_end why, int error);
 
 /* The session in hand came to a callback that is barred: it is ended, END_POISON, unless it has

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the loop and the clock tell of a session, by the state that it is in. */
+/* Events and timers of a session, by its state. */
 #include "dispatch/session_event.h"
 
 #include "base/assert.h"
@@ -15,8 +15,8 @@
 #include <errno.h>
 #include <stddef.h>
 
-/* Whether what the loop tells is of the socket that the session has there now. Another thread that
- * has taken the slot says so before it watches anything: whoever sees the serial of its making sees
+/* Whether an event is of the socket that the session has there now. Another thread that has
+ * taken the slot records this before it watches anything: a thread that sees its serial sees
  * that, too. */
 static bool is_meant(const struct thread *thread, const struct session *session, unsigned side,
 		     uint32_t serial)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the loop and the clock tell of a session. */
+/* Events and timers of a session. */
 #pragma once
 
 #include <stdint.h>

@@ -15,16 +15,16 @@
 #include <sys/socket.h>
 
 enum {
-	GONE_MS = 1000, /* an end may take nothing for so long when the other is gone: one that a
-			   reset tells of it ... */
+	GONE_MS = 1000, /* a side may take nothing for this long when the other is gone: one that
+			 * a reset can notify ... */
 	GONE_UNTOLD_MS = 10000,	 /* ... and one that knows no reset */
 	GONE_LONGEST_MS = 60000, /* ... and be slow for so long */
-	THROWN_MAX = 64,	 /* reads of what is for nobody any more ... */
+	THROWN_MAX = 64,	 /* reads of data without a receiver ... */
 	KEPT_PART = 8,		 /* ... of which this part is left unread */
 };
 
-/* Whether a side was reset, asked in a way that leaves its error to be taken by whoever reads to
- * it. One that a worker took with it into death shows in the state. */
+/* Whether a side was reset, asked in a way that leaves its error for the reader that gets to it.
+ * If a worker took the error and died, it is in the state. */
 static bool is_reset(const struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);
@@ -35,8 +35,8 @@ static bool is_reset(const struct session *session, unsigned side)
 		socket_tcp_state(record->fd[side]) == SOCKET_TCP_CLOSE);
 }
 
-/* A side that has already said FIN is not read any more: only its pending error tells that it was
- * reset since. */
+/* A side that has already sent FIN is not read any more: only its pending error shows a later
+ * reset. */
 static void look_for_reset(struct session *session, unsigned side)
 {
 	struct ledger_session *record = session_record(session);
@@ -72,8 +72,8 @@ void session_look_for_errors(struct session *session)
 	}
 }
 
-/* Room for who waits for it, to have his write refused then. A part stays unread, which makes
- * close(2) a reset where it can be one. */
+/* Makes room for a peer that waits to write, so that its write is then refused. A part stays
+ * unread, which makes close(2) a reset if the family has one. */
 static void throw_away(struct session *session, int fd)
 {
 	int unread = socket_unread(fd), left = unread - unread / KEPT_PART;
@@ -87,7 +87,7 @@ static void throw_away(struct session *session, int fd)
 	}
 }
 
-/* Where there are no resets, a write to somebody who has gone is refused. */
+/* In families without resets, a write to a closed peer is refused. */
 static void refuse_writes(struct session *session, unsigned side)
 {
 	int fd = session_record(session)->fd[side];

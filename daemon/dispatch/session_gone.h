@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * An end that was reset is gone. What it had said before is passed on as long as the other end
- * takes it; what the other still says is for nobody. Whoever knows resets is not waited for long: a
- * reset overtakes what has not arrived. Others are told as a direct connection tells them (what
- * they write is refused: SHUT_RD) and get more time, since for them an end looks like a good one.
+ * A side that was reset is gone. What it had sent before is forwarded as long as the other side
+ * takes it; what the other still sends is discarded. A side whose family has resets is not given
+ * long: a reset overtakes what has not arrived. Others are notified as by a direct connection
+ * (their writes are refused: SHUT_RD) and get more time, since to them an abort looks like a normal
+ * end.
  */
 #pragma once
 

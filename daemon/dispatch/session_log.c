@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What happened is told, not what was configured: the address that a name had, the one that the
- * client asked, who was tried before. */
+/* The log shows what happened, not what was configured: the address that a name had, the one
+ * that the client asked, the targets tried before. */
 #include "dispatch/session_log.h"
 
 #include "base/clock.h"
@@ -141,7 +141,7 @@ static void fill(struct told_session *told, const struct session *session, enum 
 	log_add_field(entry, "DURATION_USEC", told->duration);
 }
 
-/* What the listener's or the target's own text says already is not said again. */
+/* Leaves out what the listener's or the target's own text contains already. */
 static const char *unless_said(const char *text, const struct config_endpoint *endpoint)
 {
 	return strstr(endpoint->text, text) ? "" : text;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the log says of a session that ends, and of a client who is not let in. */
+/* Log messages of a session that ends, and of a client that is refused. */
 #pragma once
 
 #include "session/session.h"
@@ -14,11 +14,11 @@ void session_log_end(const struct session *session, enum session_end why, int er
  * forgets it. */
 void session_log_reached(struct session *session, const struct address *address);
 
-/* The same for every session, by whom no worker serves any more: the daemon stops. Calls
+/* The same for every session, when no worker serves them any more: the daemon stops. Calls
  * families. */
 void session_log_stop(struct ledger *ledger, struct generation *generations);
 
-/* By which rule a client was refused; NULL: by none that lets him in. Repetitions are summed. */
+/* By which rule a client was refused; NULL: no rule of allow matched. Repetitions are summed. */
 void session_log_refused(const struct thread *thread, const struct generation *generation,
 			 const struct config_route *route, const struct config_leg *leg,
 			 const struct address *peer, const struct config_rule *rule);

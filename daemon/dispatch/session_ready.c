@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Sessions that had more to do than a turn allows, in the order in which they came to that. One
- * that got its turn for nothing does not come back by itself: else it would come back for ever. */
+ * that had nothing to do in its turn is not queued again: otherwise it would be queued without
+ * end. */
 #include "dispatch/session_ready.h"
 
 #include "base/assert.h"

@@ -27,8 +27,8 @@
 
 /* ---- the timer ---- */
 
-/* Idle for too long: the end of a datagram session, and of what is left of a client that said its
- * last; else a failure. */
+/* Idle for too long: the normal end of a datagram session, and of a session whose client sent
+ * EOF; else a failure. */
 static void end_idle(struct session *session)
 {
 	bool aged = session_is_handed_in(session) || session_hears_last_words(session) ||
@@ -37,8 +37,8 @@ static void end_idle(struct session *session)
 	session_end(session, aged ? END_AGED : END_IDLE, aged ? 0 : -ETIMEDOUT);
 }
 
-/* What waits for no event but a time: a pipe, a sink that cannot tell when there is room, a
- * format. */
+/* What waits for a time and not for an event: a pipe, a sink that does not report when there is
+ * room, a format. */
 static void look_again(struct session *session)
 {
 	int r = session->useless ? -EBADFD : 0;
@@ -64,15 +64,15 @@ static void look_again(struct session *session)
 
 /* ---- a turn ---- */
 
-/* Whether the session is over although only direction d has said its last: the other end has no end
- * to say. */
+/* Whether the session is over although only direction d has ended: the other side has no way to
+ * signal its end. */
 static bool is_last_word(const struct session *session, unsigned d)
 {
 	uint64_t other = session_row(session, !d)->capabilities;
 
 	if (session->side[d].gone)
 		return true;
-	/* A client that only listens has said its FIN at once: nc(1) does. */
+	/* A client that only receives may send FIN at once, as nc(1) does. */
 	if (session->side[!d].receive_only || other & SPLICED_FEED)
 		return false;
 	return d == 1 && other & SPLICED_CONNECTIONLESS;
@@ -238,8 +238,8 @@ static void start_to_relay(struct session *session)
 	if (!session_prepare(session))
 		return;
 	permanent_relays(session);
-	/* A client has mostly spoken already; what a target says is told by an edge, before this
-	 * (session_note_events()) or after. */
+	/* A client has usually sent data already; data of a target is reported by an edge,
+	 * before this (session_note_events()) or after. */
 	session->side[0].readable = session->side[0].writable = session->side[1].writable = true;
 	session_arm(session);
 	session_service(session);
@@ -268,7 +268,7 @@ void session_reconnect(struct session *session)
 	struct ledger_session *record = session_record(session);
 
 	assert(record->state == SESSION_RELAYING);
-	/* Before the socket goes: an heir says it again, too. */
+	/* Before the socket goes: an heir repeats it, too. */
 	if (session_flow(session)->kept && session_flow(session)->messages[0])
 		atomic_fetch_or(&session_flow(session)->flags, FLOW_REPEAT);
 	session_set_state(session, SESSION_CONNECTING);

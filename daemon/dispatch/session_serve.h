@@ -15,7 +15,7 @@ void session_go_on(struct session *session, enum connect_result result);
 /* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
 bool session_prepare(struct session *session);
 
-/* Moves what can be moved; ends the session when all is said. */
+/* Moves what can be moved; ends the session when both directions have ended. */
 void session_service(struct session *session);
 
 /* RELAYING: its timer (session_timer.h) has fired. */

@@ -9,8 +9,8 @@
 #include "session/thread.h"
 
 enum {
-	LAST_WORDS_MS = 2000, /* an end that cannot be told that the other has said its last, may be
-				 silent for so long */
+	LAST_WORDS_MS = 2000, /* a side to which the other's EOF cannot be forwarded may be
+			       * silent for this long */
 };
 
 bool session_hears_last_words(const struct session *session)

@@ -7,12 +7,11 @@
 
 struct session;
 
-/* One side has said its last, and the other, whose family has no half-close, cannot be told without
- * being cut off. */
+/* One side sent EOF; the other has no half-close, so forwarding it would cut off the reply. */
 bool session_hears_last_words(const struct session *session);
 
-/* A client has said its last to a target without connections, which has no end to say: only its
- * last reply is waited for. */
+/* A client sent EOF to a target without connections, which cannot signal an end: only its last
+ * reply is waited for. */
 bool session_waits_for_replies(const struct session *session);
 
 /* One side has ended, and the other may go on for a time; 0: without limit. */

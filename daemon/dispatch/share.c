@@ -2,7 +2,7 @@
 /*
  * The rule is in the header. Always true, once every thread has adopted: what the routes hold of
  * the common places is the sum of what each holds beyond its reserve. A count that steps over the
- * reserve, up or down, moves the sum with it, whoever steps at the same time.
+ * reserve, up or down, moves the sum with it, whatever other threads do at the same time.
  */
 #include "dispatch/share.h"
 
@@ -76,7 +76,7 @@ static bool is_feed(const struct config_endpoint *endpoint)
 	return endpoint->legs[0].row->capabilities & SPLICED_FEED;
 }
 
-/* Feeds and dials; *has_clients: somebody may come, too. */
+/* Feeds and dials; *has_clients: the route has listeners, too. */
 static uint32_t count_permanent(const struct config_route *route, bool *has_clients)
 {
 	uint32_t count = route->n_dial;

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Shares: who may take the next place for a session. Every front asks here: accept(2), a new peer
- * of a datagram listener, feeds and dials.
+ * Shares: which route may take the next place for a session. Every front asks here: accept(2), a
+ * new peer of a datagram listener, feeds and dials.
  *
  *     places    the least of max_sessions and (RLIMIT_NOFILE - those of listeners and of the daemon
  *               itself - the operator's) / 4: a session has at most four descriptors, a socket and
  *               a pipe each way
  *     operator's descriptors   SHARE_OPERATOR, but at most an eighth of RLIMIT_NOFILE: control
  *                              connections, reloads
- *     permanent  one place for each feed and dial, that nobody else takes
+ *     permanent  one place for each feed and dial, that nothing else takes
  *     reserve   (places - permanent) / (2 * routes), at most SHARE_RESERVE_MAX: of each enabled
  *               route, that no other takes
  *     common    places - permanent - routes * reserve
@@ -17,13 +17,13 @@
  *
  *     n - reserve  <  SHARE_ALPHA * (common - what all routes hold of it)
  *
- * as in a switch whose ports share one buffer: whoever floods leaves some of what is free, and the
- * more do, the less each has. One route alone leaves 1 / (SHARE_ALPHA + 1) of the common places.
- * Where there are so many routes that the reserve is 0, 1 takes the place of SHARE_ALPHA. Where
- * only one route is enabled there is nobody to leave anything to, and it may take all.
+ * as in a switch whose ports share one buffer: a flooded route leaves some of what is free, and the
+ * more are flooded, the less each has. One route alone leaves 1 / (SHARE_ALPHA + 1) of the common
+ * places. If there are so many routes that the reserve is 0, 1 takes the place of SHARE_ALPHA. If
+ * only one route is enabled, it may take all.
  *
- * What is counted here belongs to the worker; an heir counts anew. No lock: a place is counted,
- * then looked at, and given back if it was one too many.
+ * The counts belong to the worker; an heir counts again. No lock: a place is counted, then looked
+ * at, and given back if it was one too many.
  */
 #pragma once
 
@@ -45,7 +45,7 @@ struct thread;
 
 struct share_route {
 	uint32_t reserve;
-	_Atomic uint32_t held; /* by sessions that somebody asked for */
+	_Atomic uint32_t held; /* by sessions that clients asked for */
 };
 
 struct share {
@@ -59,9 +59,9 @@ struct share {
 /* Reckons the shares of the newest configuration, and counts the sessions there are. -ENOMEM. */
 int share_new(struct share **ret, struct ledger *ledger, struct generation *generations);
 
-/* A place of the route for a session of somebody who came by, within limit.sessions: a claimed
- * slot, its generation and route still to be said. 0, or why there is none (enum ledger_pause),
- * which the route's record tells from then on. */
+/* A place of the route for a client's session, within limit.sessions: a claimed slot, its
+ * generation and route still to be set. 0, or why there is none (enum ledger_pause), which is
+ * then in the route's record. */
 int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct session **ret);
 
 /* A place of a feed's or a dial's session. NULL: all slots are taken. */

@@ -2,7 +2,7 @@
 /*
  * Targets. Every thread reads and writes their records by atomics; the addresses of a name are
  * written by the clerk alone, under a sequence number that readers check (a writer that was killed
- * in between leaves it odd, and its heir writes anew).
+ * in between leaves it odd, and its heir writes again).
  */
 #include "dispatch/target.h"
 
@@ -19,8 +19,8 @@
 
 enum {
 	ASKED_SECONDS_MAX = 10,	   /* one attempt keeps the others away for so long */
-	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff says: who
-				      waits does not wait long for one that is back */
+	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff is: no
+				    * session waits long for a target that is back */
 	ASKED_DOUBLINGS_MAX = 20,
 };
 
@@ -194,7 +194,7 @@ static void tell(enum log_event event, int level, const struct ledger_target *ta
 	log_event(level, &entry, "target %s is %s%s%s", target->name, what, *why ? ": " : "", why);
 }
 
-/* Whoever brings it over the mark, of all threads that may at the same time, tells. */
+/* Of all threads that may do it at the same time, the one that crosses the mark reports. */
 static void come_up(struct ledger *ledger, struct ledger_target *target)
 {
 	uint64_t since = atomic_load(&target->down_since);

@@ -41,7 +41,7 @@ bool target_rises(const struct ledger_target *target, const struct config_member
 /* Whether the operator wants no session there, new or old. */
 bool target_is_disabled(const struct ledger_target *target);
 
-/* Something that those say of it has changed: its route's pool is looked at anew. */
+/* One of these answers has changed: the route's pool is evaluated again. */
 void target_changed(struct ledger *ledger, const struct ledger_target *target);
 
 /* Whether a target is down: it does not live, or its name has no address. */
@@ -76,7 +76,7 @@ bool target_may_be_asked(const struct thread *thread, const struct generation *g
 /* One that is down is passed over for its `passive.retry` more. */
 void target_put_off(struct ledger_target *target, const struct config_member *member, uint64_t now);
 
-/* Who holds it goes. */
+/* Gives up the right to try it. */
 void target_release(struct ledger_target *target);
 
 /* How many addresses the target has now (0: its name has not resolved), and number `index` of them,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What health checks say of a target: beside what its sessions met with (target.h). */
+/* Health checks of a target; target.h has what its sessions found. */
 #pragma once
 
 #include "config/config.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Threads of a worker. Everything a thread needs is made before it starts; on the way it allocates
- * nothing and takes no lock. A turn: wait, handle what happened, serve who had more to do; the
- * heart beats before each thing.
+ * Threads of a worker. Everything a thread needs is made before it starts; the data path allocates
+ * nothing and takes no lock. A turn: wait, handle the events, serve the sessions that had more to
+ * do; the heart beats before each step.
  */
 #include "dispatch/worker.h"
 
@@ -52,7 +52,7 @@ enum {
 	SIGNAL_STACK = 64 << 10,
 };
 
-/* What movers tell goes to who chose the target, and to who has a lane for each. */
+/* Movers report to the code that chose the target, and to the owner of lanes. */
 static const struct mover_events mover_events = {
 	.lost = connect_lost,
 	.proven = connect_proven,
@@ -106,8 +106,8 @@ static void woken(void *context, uint64_t name, uint32_t events)
 
 static struct ledger_keeper *crash_record;
 
-/* Says which thread it was, for the keeper to see what it had in hand, and lets the signal do its
- * work. A signal that another process sent says nothing about the thread it found. */
+/* Records which thread it was, for the keeper to see what it had in hand, and lets the signal
+ * take effect. A signal from another process is no evidence against the thread that received it. */
 static void note_crash(int number, siginfo_t *info, void *context)
 {
 	(void)context;

@@ -14,7 +14,7 @@ struct worker;
  * it, and which thread it struck. */
 void worker_catch_crashes(struct ledger_keeper *keeper);
 
-/* A seed that nobody can guess. */
+/* A seed that cannot be guessed. */
 uint64_t worker_draw_seed(void);
 
 /* Makes the worker's tables. 0 or negative errno. */
@@ -25,5 +25,5 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
  * negative errno. */
 int worker_start(struct worker *worker);
 
-/* Tells every thread to finish its turn, and waits for them. */
+/* Asks every thread to finish its turn, and waits for them. */
 void worker_stop(struct worker *worker);
