@@ -2,7 +2,7 @@
 /*
  * The audit. Keeps nothing. What surprised us: bytes_acked counts the SYN of a connection that we
  * opened, so that one byte too many has been put into the target's; and it counts a FIN, so that
- * only pairs that never said one can be told.
+ * only pairs that never sent one can be audited.
  */
 #include "ledger/audit.h"
 
@@ -38,7 +38,7 @@ enum audit_result audit_session(const struct ledger_session *record, int64_t *mi
 		*missing = (int64_t)(taken[d] - put[!d]) - in_pipe(&record->direction[d]);
 	if (!*missing)
 		return AUDIT_RIGHT;
-	/* A FIN or a reset that came in while we looked makes the counts mean something else. */
+	/* A FIN or a reset that came in while we looked changes the meaning of the counts. */
 	for (int side = 0; side < 2; side++)
 		if (socket_tcp_state(record->fd[side]) != SOCKET_TCP_ESTABLISHED)
 			return AUDIT_UNKNOWN;

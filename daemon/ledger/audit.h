@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The audit: after a worker's death, whether every byte taken out of one connection was put into
- * the other, or lies in the pipe between. Where the kernel can tell: two TCP connections, both
- * ESTABLISHED.
+ * the other, or is in the pipe between. Only where the kernel has the counts: two TCP connections,
+ * both ESTABLISHED.
  */
 #pragma once
 
@@ -12,5 +12,5 @@ struct ledger_session;
 
 enum audit_result { AUDIT_RIGHT, AUDIT_WRONG, AUDIT_UNKNOWN };
 
-/* The audit of one relaying session; *missing: bytes that are nowhere (negative: too many). */
+/* The audit of one relaying session; *missing: number of missing bytes (negative: too many). */
 enum audit_result audit_session(const struct ledger_session *record, int64_t *missing);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The health check of a target, in its record: what came of it so far. The clerk alone writes it;
- * an heir goes on from there, and begins what was under way anew.
+ * The health check of a target, in its record: its results so far. Only the clerk writes it; an
+ * heir continues from there, and restarts a check that was under way.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ enum ledger_check_state { CHECK_NEW, CHECK_UP, CHECK_DOWN };
 struct ledger_check {
 	uint64_t digest;	/* of what is checked, and how (config/health.h); 0: nothing */
 	_Atomic uint32_t state; /* enum ledger_check_state */
-	_Atomic uint32_t fd; /* its socket, plus one, where it is this target's to ask; 0: none */
+	_Atomic uint32_t fd;	/* its socket, plus one, if this target makes the check; 0: none */
 	_Atomic uint32_t succeeded; /* in a row */
 	_Atomic uint32_t failed;    /* in a row */
 	_Atomic uint64_t checks, failures;

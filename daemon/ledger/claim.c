@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Claims. A byte for each number is owned by who validates (mend.h); without memory for these, none
- * is told from another. */
+/* Claims. The validation (mend.h) owns a byte for each number; without memory for these,
+ * duplicates are not detected. */
 #include "ledger/claim.h"
 
 #include "ledger/generation.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Claims: which descriptors the records of a ledger name, while it is validated. What the keeper or
- * a listener has, no session has; what two name is neither's. */
+/* Claims: which descriptors the records of a ledger name, while it is validated. A descriptor of
+ * the keeper or a listener cannot be a session's; one that two records name belongs to neither. */
 #pragma once
 
 #include <stdbool.h>

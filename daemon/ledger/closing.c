@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Closing. What surprised us: SO_LINGER, which served as a mark once, is an abort where a family
- * implements it, and cut off what a late reader had not got. A descriptor's number is no name:
- * another thread's accept(2) may have it at once.
+ * implements it, and cut off what a late reader had not got. A descriptor's number does not
+ * identify a socket: another thread's accept(2) may get it at once.
  */
 #include "ledger/closing.h"
 
@@ -16,7 +16,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Tells a peer's name from a cookie, which the kernel counts up from 1. */
+/* Distinguishes a peer's name from a cookie, which the kernel counts up from 1. */
 #define PEER_BIT (UINT64_C(1) << 63)
 
 uint64_t closing_name(int fd)
@@ -38,7 +38,7 @@ void closing_close(struct ledger_thread *thread, int32_t *place, uint64_t name)
 	if (fd < 0)
 		return;
 	atomic_store_explicit(&thread->closing, name, memory_order_release);
-	/* Only this process's own death must not overtake the stores. */
+	/* The order of the stores matters only if this process dies between them. */
 	atomic_signal_fence(memory_order_seq_cst);
 	*place = -1;
 	atomic_signal_fence(memory_order_seq_cst);

@@ -2,8 +2,8 @@
 /*
  * Ledgers of other layouts: of 0.2.0 (version 3, whose sections all say version 1), and of this
  * version with records that have grown or shrunk at their tails. They are read once, into private
- * memory in today's layout, so that nothing else walks a table by a stride that is not its own. The
- * structs below are what 0.2.0 wrote; they never change.
+ * memory in today's layout, so that no other code handles a different stride. The structs below are
+ * what 0.2.0 wrote; they never change.
  */
 #include "ledger/convert.h"
 
@@ -138,7 +138,8 @@ static void convert_listener(void *to, const void *from)
 	memcpy(record->fds, old->fds, sizeof old->fds);
 }
 
-/* Of a name that 0.2.0 cut, the rest is not known: such a route, or target, begins anew. */
+/* If 0.2.0 truncated a name, the rest is unknown: such a route or target starts with an empty
+ * record. */
 static void convert_name(char *name, const char *old, uint64_t *digest)
 {
 	memcpy(name, old, NAME_1 - 1);
@@ -196,7 +197,7 @@ static void convert_counter(void *to, const void *from)
 		record->dropped[k] = old->dropped[k];
 }
 
-/* Sections whose version 1 means something else than today's. */
+/* Sections whose version 1 differs from today's. */
 static const struct {
 	size_t size;
 	void (*convert)(void *to, const void *from);

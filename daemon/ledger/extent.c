@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Extents. What nobody wrote to is a hole in the memfd, and looking at it would fill it. */
+/* Extents. An unwritten page is a hole in the memfd, and reading it would allocate it. */
 #include "ledger/extent.h"
 
 #include "base/assert.h"
 
 #include <unistd.h>
 
-/* The end of the last written page of a section, or of all of it where that cannot be told. */
+/* The end of the last written page of a section, or of the section if that is unknown. */
 static uint64_t written_up_to(int fd, uint64_t from, uint64_t to)
 {
 	uint64_t last = from;

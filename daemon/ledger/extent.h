@@ -7,6 +7,6 @@
 
 #include <stdint.h>
 
-/* The number of records up to the last that is not free; of a table whose records begin with their
- * state, or with `used`. It touches no page that nobody has written to. */
+/* The number of records up to the last that is not free; of a table whose records begin with
+ * their state, or with `used`. It touches no unwritten page. */
 uint32_t extent_used(int fd, const struct ledger_header *header, enum ledger_section_id id);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Generations. They form a list, newest first, that the keeper owns and workers inherit; it changes
- * only while no worker runs, or by what no worker knows yet.
+ * only while no worker runs, or by generations that no worker knows yet.
  */
 #include "ledger/generation.h"
 
@@ -220,8 +220,8 @@ static const struct config_endpoint *endpoint_at(const struct config_endpoint *e
 const struct config_endpoint *generation_listens(struct generation *newest,
 						 const struct ledger_listener *record)
 {
-	/* What a free record still says is of a generation that may have been refused, and its
-	 * number another's since. */
+	/* A free record still names a generation that may have been refused, and whose number
+	 * may have been reused. */
 	const struct config_route *route =
 		record->state == LISTENER_FREE
 			? NULL

@@ -32,8 +32,8 @@ struct generation {
 				    none. NULL: no target of the route has */
 };
 
-/* Reads the generation in a memfd, which it owns from now on (also on error), and finds places in
- * the ledger for its routes and targets. 0; or negative errno, with report saying why. */
+/* Reads the generation in a memfd, which it owns from now on (also on error), and finds places
+ * in the ledger for its routes and targets. 0; or negative errno, with the reason in report. */
 int generation_new(struct generation **ret, uint32_t number, int fd, struct families *families,
 		   struct ledger *ledger, struct report *report);
 /* The same in two steps, where the ledger is made in between. On error of the second the generation
@@ -47,8 +47,8 @@ struct generation *generation_free(struct generation *generation, struct ledger 
 /* The one with this number, or NULL. */
 struct generation *generation_find(struct generation *newest, uint32_t number);
 
-/* What a record says of its place is shared, and may change while it is read: it is held against
- * what the generation has. NULL where there is no such place, or the generation is gone. */
+/* A record's place is in shared memory, and may change while it is read: it is checked against
+ * the bounds of the generation. NULL if there is no such place, or the generation is gone. */
 
 /* A generation's route, by its number there. */
 const struct config_route *generation_route(struct generation *newest, uint32_t number,

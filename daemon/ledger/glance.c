@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Glances. Whoever takes a session's slot raises its serial before he writes anything else of it. A
- * listener's record changes what it is for while it is FREE or PENDING only, or where no worker
- * runs. So a copy is whole if the one is the same, and the other not so, before and after it was
- * made.
+ * Glances. The thread that takes a session's slot raises its serial before it writes anything else
+ * there. A listener's record changes its use only while it is FREE or PENDING, or while no worker
+ * runs. So a copy is consistent if the serial is the same, and the listener in neither of these
+ * states, before and after it was made.
  */
 #include "ledger/glance.h"
 

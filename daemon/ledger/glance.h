@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A glance at a record that others write meanwhile, for those who only tell of it: the clerk, and
+ * A glance at a record that others write meanwhile, for code that only reports it: the clerk, and
  * the keeper's status. Generation, route and endpoint index each other, and a record may end and
- * another begin in its place between the reading of two of them: what is looked up is looked up by
- * a copy, of one life of the record. Counts in it, and descriptors, may be older or newer than each
- * other.
+ * another begin in its place between the reading of two of them: so lookups use a copy of one life
+ * of the record. Counts in it, and descriptors, may be older or newer than each other.
  */
 #pragma once
 

@@ -14,8 +14,8 @@
 
 enum { COUNTER_WORDS = sizeof(struct ledger_counter) / sizeof(uint64_t) };
 
-/* The marks are words like all others: how far a table is in use, it says itself. Those of records
- * that have no such marks yet stay 0. */
+/* The marks are not trusted either: the used size of a table is found in the table. Marks of
+ * records that have none yet stay 0. */
 static void find_marks(int fd, struct ledger_header *header)
 {
 	struct ledger_keeper *keeper =
@@ -66,7 +66,7 @@ int ledger_open(struct ledger *ledger, int fd)
 	size = (uint64_t)status.st_size;
 	if (size < sizeof *header)
 		return -EPROTO;
-	/* What is put right in it is for us: it may be in use. */
+	/* Corrections are for our copy only: the original may be in use. */
 	header = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
 	if (header == MAP_FAILED)
 		return -errno;
@@ -91,7 +91,7 @@ static void copy_section(struct ledger *ledger, const struct ledger *old, enum l
 	       (size_t)count * ledger->header->sections[id].stride);
 }
 
-/* The thread, or the clerk, that goes on with what an older one had. */
+/* The thread, or the clerk, that continues the work of an older one. */
 static uint32_t heir_of(const struct ledger *ledger, const struct ledger *old, uint32_t thread)
 {
 	return thread >= old->n_threads ? ledger->n_threads : thread % ledger->n_threads;

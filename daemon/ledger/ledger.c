@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The ledger: makes the memfd, lays the sections out in it, and finds them again. Pages nobody
- * wrote to cost nothing, so that tables may be sized for the worst day. It stays out of core dumps:
- * dumping it would hold up the heir.
+ * The ledger: makes the memfd, lays the sections out in it, and finds them again. Unwritten pages
+ * cost nothing, so that tables may be sized for the worst case. It stays out of core dumps: dumping
+ * it would hold up the heir.
  */
 #include "ledger/ledger.h"
 
@@ -113,7 +113,7 @@ int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)
 	if (ledger->header == MAP_FAILED)
 		goto fail;
 	madvise(ledger->header, header.size, MADV_DONTDUMP);
-	/* Whoever shares it may write in it, but not take it away. */
+	/* A process that shares it may write to it, but not truncate it. */
 	fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
 	*ledger->header = header;
 	ledger_find_sections(ledger);

@@ -3,19 +3,20 @@
  * The ledger: what is open, in shared memory (a memfd) that outlives every worker.
  *
  * A header names the sections; a section is a table of records of one size. Records grow at their
- * tails. The rules that make a record true at every instruction, whoever dies there:
+ * tails. The rules that keep a record true at every instruction, whichever process dies there:
  *
  *   - A record is committed by one aligned store of its state, after its descriptors are in it; a
  *     descriptor is taken out of its record before it is closed. So what a record names is open,
- *     and what no record names is nobody's.
- *   - A fact is written before the deed that makes it true, where the deed may be done twice
- *     (shutdown(2)), and after it where the deed tells on itself (splice(2): the pipe's own count).
- *   - Before a thread touches a record it says so in its hand word.
- *   - Times are CLOCK_MONOTONIC ns. What getpeername(2) can tell is not stored.
+ *     and what no record names has no owner.
+ *   - A fact is written before the action that makes it true, if the action may be repeated
+ *     (shutdown(2)), and after it if the kernel itself records the action (splice(2): the pipe's
+ *     own count).
+ *   - Before a thread touches a record it announces it in its hand word.
+ *   - Times are CLOCK_MONOTONIC ns. What getpeername(2) returns is not stored.
  *
  * Who writes what: the keeper everything while no worker runs, and its own section always; a thread
- * its own section, its own sessions and its own column of counters; everything else is atomic. Who
- * goes astray writes anywhere: what is read of another process is held against what is known
+ * its own section, its own sessions and its own column of counters; everything else is atomic. A
+ * process with corrupted memory writes anywhere: what another process has written is checked
  * (original.h, validate.h).
  */
 #pragma once
@@ -43,7 +44,7 @@ enum {
 	LEDGER_TARGETS_MAX = 98304,
 	LEDGER_CONTROLS_MAX = 64,
 	LEDGER_ADDRESSES_MAX = 16,     /* of one target's name */
-	LEDGER_GENERATIONS_MAX = 1024, /* that are lived in */
+	LEDGER_GENERATIONS_MAX = 1024, /* that are in use */
 	LEDGER_FAMILY_MAX = 32,
 	LEDGER_TEXT_MAX = 64 * 1024,
 	LEDGER_KEPT_MAX = 1024,	  /* first messages that have not been answered, */
@@ -82,7 +83,8 @@ struct ledger_header {
 	struct ledger_section sections[LEDGER_SECTIONS];
 };
 
-/* What a thread has in hand. HAND_ROUTE: only looks at what belongs to it, as the clerk does. */
+/* What a thread has in hand. HAND_ROUTE: only reads what belongs to the route, as the clerk
+ * does. */
 enum ledger_hand { HAND_EMPTY, HAND_SESSION, HAND_LISTENER, HAND_ROUTE };
 
 /* How a thread ended the worker, beside a signal. BLAMED: all that follows from it is done. */
@@ -95,7 +97,7 @@ enum { LEDGER_BATCH_MAX = 64 };
 
 struct ledger_thread {
 	_Atomic uint64_t hand;	/* enum ledger_hand << 32 | index of the record */
-	_Atomic uint64_t beats; /* one that stands still hangs: thread_beat() */
+	_Atomic uint64_t beats; /* one that does not change shows a hang: thread_beat() */
 	_Atomic uint32_t
 		crashed; /* a fatal signal struck this thread: its number, or enum ledger_crash */
 	_Atomic uint32_t sessions;
@@ -104,14 +106,14 @@ struct ledger_thread {
 	_Atomic uint64_t closing; /* closing.h: the socket that it takes out of its record and
 				     closes; 0: none */
 	uint8_t pad[24];	  /* a cache line a thread */
-	/* messages that one call takes or sends, session/tally.h; their headers, where the kernel
-	   says of each that it is done, also if nobody lives to see the call return */
+	/* messages that one call takes or sends, session/tally.h; their headers, where the
+	 * kernel marks each that is done, also if the process dies before the call returns */
 	_Atomic uint32_t batch;				   /* enum ledger_batch */
 	uint32_t batch_size, batch_route, batch_direction; /* the route's slot; of the newest */
 	uint64_t batch_before;				   /* the count */
 	uint8_t batch_pad[40];
 	struct mmsghdr in[LEDGER_BATCH_MAX],
-		out[LEDGER_BATCH_MAX]; /* pointers are its own affair */
+		out[LEDGER_BATCH_MAX]; /* pointers are valid only in its own process */
 };
 
 enum ledger_session_state {
@@ -120,12 +122,12 @@ enum ledger_session_state {
 	SESSION_CONNECTING, /* fd[0] is the client; fd[1] may be on its way to the target, or -1
 			       between two attempts */
 	SESSION_RELAYING,
-	SESSION_ENDING,	  /* both ends said their last; descriptors are being closed */
+	SESSION_ENDING,	  /* both directions have ended; descriptors are being closed */
 	SESSION_ABORTING, /* the same, by RST where the family has one */
 };
 
 enum ledger_direction_flag {
-	DIRECTION_EOF = 1,	 /* the source said FIN */
+	DIRECTION_EOF = 1,	 /* the source sent FIN */
 	DIRECTION_FIN_SENT = 2,	 /* written before shutdown(2) of the sink */
 	DIRECTION_RESET = 4,	 /* the source was reset */
 	DIRECTION_FIN_FIRST = 8, /* ... after its FIN */
@@ -187,12 +189,12 @@ enum ledger_front {
 
 enum ledger_flow_flag {
 	FLOW_GREETED = 1,    /* the format's preamble was sent */
-	FLOW_BROKEN = 2,     /* in hand when a worker died: the format is told */
-	FLOW_LOST = 8,	     /* the kernel dropped messages: the format is told */
+	FLOW_BROKEN = 2,     /* in hand when a worker died: the format is notified */
+	FLOW_LOST = 8,	     /* the kernel dropped messages: the format is notified */
 	FLOW_REPEAT = 16,    /* what was kept is to be sent to another member of the pool, before
 				anything else */
-	FLOW_SUPERSEDED = 4, /* of an older generation: replies still pass, what its peer says
-				begins a new session */
+	FLOW_SUPERSEDED = 4, /* of an older generation: replies are still forwarded, a message of
+			      * its peer begins a new session */
 };
 
 enum {
@@ -202,13 +204,13 @@ enum {
 	LEDGER_FORMAT_STATE_MAX = 64
 };
 
-/* Written before the deed: its heir sees by the pipe, or by the count, whether it was done. */
+/* Written before the action: an heir sees by the pipe, or by the count, whether it was done. */
 enum ledger_held_step { HELD_RESTS, HELD_PUT, HELD_TAKEN, HELD_SENT };
 
 /* What a session that moves messages needs beside its session record; same index. */
 struct ledger_flow {
 	_Atomic uint32_t flags; /* enum ledger_flow_flag */
-	uint8_t peer_len;	/* FED: whom replies go to; 0: nobody */
+	uint8_t peer_len;	/* FED: address that replies go to; 0: none */
 	uint8_t reply_len;
 	uint8_t reserved[2];
 	_Atomic int32_t waits[2];     /* by side: errno of what the family's check() waits for, 0 */
@@ -252,8 +254,8 @@ enum ledger_listener_state {
 	LISTENER_PENDING, /* opened for a generation that does not run yet */
 	LISTENER_OPEN,
 	LISTENER_LEAVING, /* accepted from until it is empty, then closed */
-	LISTENER_WAITING, /* has no socket: family or device is not there, or its address another's;
-			     tried now and then */
+	LISTENER_WAITING, /* has no socket: family or device is not there, or its address
+			   * another's; tried periodically */
 };
 
 /* Also what a route's `limit` says. */
@@ -273,7 +275,7 @@ enum ledger_pause {
 struct ledger_listener {
 	_Atomic uint32_t state; /* enum ledger_listener_state */
 	uint32_t n_fds;		/* one, or one a thread */
-	/* whose meaning new sessions get, and its route there: one aligned word */
+	/* the generation that new sessions get, and its route there: one aligned word */
 	_Alignas(8) uint32_t generation;
 	uint32_t route;
 	uint32_t endpoint;
@@ -286,7 +288,7 @@ struct ledger_listener {
 	_Atomic int32_t waits; /* WAITING, or PENDING to be so: errno of the last try; OPEN: of what
 				  became of its place */
 	int32_t fds[LEDGER_THREADS_MAX - 1];
-	/* its SO_REUSEPORT group, and where in it each of its sockets stands: the keeper steers
+	/* its SO_REUSEPORT group, and the place of each of its sockets in it: the keeper steers
 	 * around those that leave, and closes them */
 	uint64_t group;	 /* 0: in none */
 	uint32_t placed; /* enum ledger_places */
@@ -294,19 +296,19 @@ struct ledger_listener {
 	_Atomic uint8_t
 		let_go[LEDGER_THREADS_MAX - 1]; /* LEAVING: its thread is done with this socket */
 	uint32_t shared;	  /* one socket for all threads, because descriptors are short */
-	_Atomic uint32_t useless; /* its family says that its socket is: another is to be opened in
-				     its place */
+	_Atomic uint32_t useless; /* its family reports that its socket is: another is to be
+				   * opened in its place */
 	uint64_t file_device,
 		file_inode; /* of a UNIX socket: of its file as it was bound; 0: not noted */
 	/* a socket that was passed to us: what the kernel had dropped there before */
 	uint32_t drops_before, drops_known;
 };
 
-/* How far a route is stopped because the worker died with it in hand, each time a step more. */
+/* How far a route is stopped because the worker died with it in hand; each death adds a step. */
 enum ledger_route_pause {
 	ROUTE_RUNS,
-	ROUTE_PAUSED, /* its listeners, feeds and dials rest; the callback that was running is
-			 barred */
+	ROUTE_PAUSED, /* its listeners, feeds and dials are paused; the callback that was running
+		       * is barred */
 	ROUTE_BARRED, /* no callback of any family runs for it */
 	ROUTE_CLOSED, /* and its sessions are ended */
 };
@@ -328,15 +330,15 @@ struct ledger_route {
 			    while, and by a reload */
 	uint64_t died;	 /* CLOCK_MONOTONIC ns, the newest of them */
 	_Atomic uint64_t deaths_total;
-	/* what ran at the newest of them: net/callback.h; 0: nobody's */
+	/* what ran at the newest of them: net/callback.h; 0: none */
 	uint32_t callback;
 	uint32_t hung; /* it did not return */
 	char family[LEDGER_FAMILY_MAX];
 	_Atomic uint64_t limit_at;   /* CLOCK_MONOTONIC ns, 0: never */
-	_Atomic uint32_t pool_epoch; /* raised by whoever changes which of its targets may be
-					chosen, or how often: dispatch/pool_view.h */
+	_Atomic uint32_t pool_epoch; /* raised by each change of which of its targets may be
+				      * chosen, or how often: dispatch/pool_view.h */
 	_Atomic uint32_t hand;	     /* enum ledger_hand_flag */
-	_Atomic uint32_t retry_turn; /* as `turn`, of sessions that have tried a target in vain */
+	_Atomic uint32_t retry_turn; /* as `turn`, of sessions whose attempt at a target failed */
 };
 
 struct ledger_address {
@@ -348,7 +350,7 @@ struct ledger_address {
 struct ledger_target {
 	_Atomic uint32_t used;
 	_Atomic uint32_t failures;   /* in a row */
-	_Atomic uint64_t down_until; /* it is passed over until then, CLOCK_MONOTONIC ns */
+	_Atomic uint64_t down_until; /* it is skipped until then, CLOCK_MONOTONIC ns */
 	_Atomic uint32_t turn;	     /* among the addresses */
 	_Atomic uint32_t sequence;   /* odd while addresses are written */
 	uint32_t n_addresses;
@@ -356,12 +358,12 @@ struct ledger_target {
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
 	uint64_t digest; /* ledger_digest() of the whole name: it identifies the target */
 	char name[LEDGER_NAME_MAX];   /* for people */
-	_Atomic uint64_t down_since;  /* its failures have marked it down, until something
-					 succeeds: CLOCK_MONOTONIC ns; 0: they have not */
-	_Atomic uint64_t downs;	      /* how often it came to be */
+	_Atomic uint64_t down_since;  /* marked down by its failures, until something succeeds:
+				       * CLOCK_MONOTONIC ns; 0: not down */
+	_Atomic uint64_t downs;	      /* how often this happened */
 	_Atomic uint64_t failed_at;   /* the newest failure, CLOCK_MONOTONIC ns; 0: none */
-	_Atomic uint64_t asked_until; /* while it is down one session asks it; no other does before,
-					 CLOCK_MONOTONIC ns */
+	_Atomic uint64_t asked_until; /* while it is down one session tries it; no other does
+				       * before, CLOCK_MONOTONIC ns */
 	_Atomic uint32_t active;      /* sessions that are connected to it, or being connected;
 					 recomputed when adopted */
 	_Atomic uint32_t weight_set;  /* by the operator, plus one; 0: as configured */
@@ -372,7 +374,7 @@ struct ledger_target {
 	struct ledger_check check;
 };
 
-/* What an operator has done by hand, to a route or a target; it holds until he undoes it. */
+/* What an operator has set by hand, for a route or a target; it is valid until undone. */
 enum ledger_hand_flag {
 	LEDGER_HAND_DRAIN = 1,	 /* no new sessions */
 	LEDGER_HAND_DISABLE = 2, /* a target's, with it: nor old ones */
@@ -400,9 +402,9 @@ struct ledger_counter {
 	_Atomic uint64_t refused[LEDGER_REFUSALS];
 	_Atomic uint64_t messages[2];
 	_Atomic uint64_t dropped[LEDGER_DROPS];
-	_Atomic uint64_t lost;	      /* times that a feed's socket said ENOBUFS */
+	_Atomic uint64_t lost;	      /* times that a feed's socket returned ENOBUFS */
 	_Atomic uint64_t descriptors; /* messages whose SCM_RIGHTS were dropped */
-	_Atomic uint64_t evicted;     /* datagram sessions that gave way to a newer peer's */
+	_Atomic uint64_t evicted;     /* datagram sessions that were evicted for a newer peer's */
 	_Atomic uint64_t unkept;      /* first messages that were not kept */
 	/* the flow's tally */
 	_Atomic uint64_t received[2], returned[2]; /* messages: by source; of those into the sink */
@@ -433,7 +435,7 @@ struct ledger_control {
 	uint32_t reserved;
 };
 
-/* A configuration that is lived in. */
+/* A configuration that is in use. */
 struct ledger_generation {
 	uint32_t number; /* 0: free */
 	int32_t fd;	 /* its memfd */
@@ -449,16 +451,16 @@ struct ledger_slots {
 struct ledger_unit;
 struct original;
 
-/* A process's view of the ledger. What a process has to be sure of it keeps here, too: what is
- * shared, a worker that goes astray may have written to. */
+/* A process's view of the ledger. What a process must be sure of it keeps here, too: a worker
+ * with corrupted memory may have written to what is shared. */
 struct ledger {
 	int fd;
 	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
 	int keeper_wake, clerk_wake, control_fd; /* as in the keeper's section */
 	pid_t keeper_pid;
-	struct original *original; /* original.h; NULL: everything is believed, or they are the
-				      keeper's, and this is a child of it */
-	bool kept;		   /* the keeper has put back what is its own: that holds */
+	struct original *original; /* original.h; NULL: everything is trusted, or they are the
+				    * keeper's, and this is a child of it */
+	bool kept;		   /* the keeper has restored its own words: they are valid */
 	struct ledger_header *header;
 	struct ledger_keeper *keeper;
 	struct ledger_thread *threads;
@@ -472,7 +474,7 @@ struct ledger {
 	struct ledger_generation *generations;
 	struct ledger_kept *firsts; /* [LEDGER_KEPT_MAX] */
 	struct ledger_unit *units;  /* [LEDGER_UNITS_MAX] */
-	char *text;		    /* what the last reload had to say, NUL-terminated */
+	char *text;		    /* the report of the last reload, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 	struct ledger_slots slots;
 };
@@ -486,25 +488,25 @@ void ledger_done(struct ledger *ledger);
  * header->size: bytes of the whole. */
 void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions);
 
-/* Points the view at the sections that the header tells of. */
+/* Points the view at the sections that the header describes. */
 void ledger_find_sections(struct ledger *ledger);
 
-/* Opens a ledger that another process made, whose memfd it owns from now on. One of another layout
- * (the release before, or records that have grown since) is read into private memory in today's
- * layout: what is then written to it, the memfd does not see. -EPROTO: it is none, or its layout is
- * not known here; -ENOMEM. On error the memfd is still the caller's. */
+/* Opens a ledger that another process made, whose memfd it owns from now on. One of another
+ * layout (the release before, or records that have grown since) is read into private memory in
+ * today's layout: later writes do not reach the memfd. -EPROTO: it is none, or its layout is not
+ * known here; -ENOMEM. On error the memfd is still the caller's. */
 int ledger_open(struct ledger *ledger, int fd);
 
-/* Takes over all that another ledger says, of more or fewer threads or sessions. No worker runs.
- * -ENOSPC: there are more records than this one has places for. */
+/* Takes over the contents of another ledger, of more or fewer threads or sessions. No worker
+ * runs. -ENOSPC: there are more records than this one has places for. */
 int ledger_inherit(struct ledger *ledger, const struct ledger *old);
 
 /* Records a generation, unless an earlier keeper has, or forgets it. -ENOSPC. */
 int ledger_note_generation(struct ledger *ledger, uint32_t number, int fd);
 void ledger_forget_generation(struct ledger *ledger, uint32_t number);
 
-/* Opens the directory of this process' descriptors, and of all that share them, for whoever sweeps
- * later; it is the keeper's own. */
+/* Opens the directory of this process' descriptors, and of all that share them, for a later
+ * sweep; it is the keeper's own. */
 void ledger_open_table(struct ledger *ledger);
 
 /* Records a descriptor as the keeper's own, or forgets it. -ENOSPC. */
@@ -519,15 +521,14 @@ uint64_t ledger_digest(const char *name);
 int ledger_route_slot(struct ledger *ledger, const char *name);
 int ledger_target_slot(struct ledger *ledger, const char *name);
 
-/* The tables have been written to by others: what is known of the slots is looked up again. */
+/* Other processes have written to the tables: the index of slots is rebuilt. */
 void ledger_forget_slots(struct ledger *ledger);
 
 /* Gives back the slots whose flag in `keep` (indexed by slot) is not set. */
 void ledger_routes_retain(struct ledger *ledger, const bool *keep);
 void ledger_targets_retain(struct ledger *ledger, const bool *keep);
 
-/* How far a table was ever used. The marks are shared: a wrong one leads to no record that is not
- * there. */
+/* How far a table was ever used. The marks are shared: a wrong one never leads past the table. */
 static inline uint32_t ledger_sessions_high(const struct ledger *ledger)
 {
 	uint32_t high = ledger->keeper->sessions_high;
@@ -569,7 +570,7 @@ static inline struct ledger_counter *ledger_counter(const struct ledger *ledger,
 	return &ledger->counters[(size_t)thread * LEDGER_ROUTES_MAX + route];
 }
 
-/* Adds to a count that has one writer: cheaper than an atomic addition, and as whole for
+/* Adds to a count that has one writer: cheaper than an atomic addition, and as consistent for
  * readers. */
 static inline void ledger_count(_Atomic uint64_t *count, uint64_t more)
 {
@@ -588,6 +589,6 @@ static inline void ledger_hold_adopted(struct ledger *ledger, enum ledger_hand h
 static inline void ledger_hold(struct ledger_thread *thread, enum ledger_hand hand, uint32_t index)
 {
 	atomic_store_explicit(&thread->hand, (uint64_t)hand << 32 | index, memory_order_release);
-	/* Only this process's own death must not overtake the store. */
+	/* The order of the store matters only if this process dies. */
 	atomic_signal_fence(memory_order_seq_cst);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The keeper's section of the ledger (ledger.h): one record, of what the daemon is and how its
- * workers fare. */
+/* The keeper's section of the ledger (ledger.h): one record, of the state of the daemon and its
+ * workers. */
 #pragma once
 
 #include "base/log.h"
@@ -24,7 +24,7 @@ enum ledger_start {
 	START_REASONS
 };
 
-/* Where a worker stands; the keeper opens no descriptor while one sweeps. */
+/* State of a worker; the keeper opens no descriptor while one sweeps. */
 enum ledger_worker_state { WORKER_NONE, WORKER_SWEEPING, WORKER_READY, WORKER_STOPPED };
 
 /* NONE: no worker of this release has started yet. */
@@ -73,8 +73,7 @@ struct ledger_keeper {
 	} passed[PASSED_MAX];			    /* sockets from the service manager */
 	_Atomic uint32_t routes_high, targets_high; /* records from here on were never used */
 	struct log_losses log_losses;
-	/* a session that is taking its place in another generation (renewal.h): what its record is
-	 * to say */
+	/* a session that moves to another generation (renewal.h): the new contents of its record */
 	struct {
 		_Atomic uint32_t slot; /* plus one; 0: none */
 		uint32_t generation, route, endpoint, target;

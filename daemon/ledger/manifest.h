@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The manifest: every descriptor that a ledger names, in one order. Beside what it visits only the
- * keeper has some of its own (ledger_keep_fd()), which another keeper makes anew.
+ * keeper has some of its own (ledger_keep_fd()), which another keeper makes again.
  */
 #pragma once
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Words that are put right, and what a validation knows while it lasts. */
+/* Corrected words, and the state of a running validation. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,7 +11,7 @@ struct ledger;
 struct validating {
 	struct ledger *ledger;
 	struct generation *generations;
-	uint8_t *numbers; /* by descriptor; NULL: no memory, and they are not told apart */
+	uint8_t *numbers; /* by descriptor; NULL: no memory, and duplicates are not detected */
 	int n_numbers;
 	uint64_t now;
 	uint64_t mended;

@@ -2,7 +2,7 @@
 /*
  * Originals. It owns copies of the header, of the keeper's section, and of all tables that the
  * keeper fills. What surprised us: a listener that leaves is the worker's, too, which takes its
- * sockets out of the record; so a place there may say nothing any more, but never another number.
+ * sockets out of the record; so a place there may become empty, but never have another number.
  */
 #include "ledger/original.h"
 
@@ -73,7 +73,7 @@ static const struct part keeper_parts[] = {
 /* The descriptors, which are noted as they come and go, and never from what is shared. */
 static const struct part fds_part = FIELD(ledger_keeper, fds);
 
-/* Of these, what the keeper writes when it has answered one who asked for a reload. */
+/* Of these, what the keeper writes when it has answered a reload request. */
 static const struct part reload_part = FIELDS(ledger_keeper, reload_answered, reloads_failed);
 
 /* A listener's, but for its state and its sockets; of these there may be one, or one a thread. */
@@ -141,8 +141,8 @@ static uint32_t restore_leaving(struct ledger_listener *record,
 
 	for (uint32_t k = 0; k < ledger_sockets(original); k++) {
 		if (record->fds[k] != -1 && record->fds[k] != original->fds[k]) {
-			record->fds[k] = -1; /* whether it is still open, nobody can tell: the sweep
-						closes it */
+			record->fds[k] = -1; /* whether it is still open is unknown: the sweep
+					      * closes it */
 			mended++;
 		}
 		open += record->fds[k] >= 0;
@@ -173,7 +173,7 @@ static uint32_t restore_listener(struct ledger_listener *record,
 	return mended + restore_word(&record->state, original->state);
 }
 
-/* What the dead worker has paused, its heir begins with; what the keeper has, rests on. */
+/* An heir resumes what the dead worker has paused; what the keeper has paused stays paused. */
 static uint32_t settle_listener(struct ledger_listener *record,
 				const struct ledger_listener *original)
 {
@@ -250,7 +250,8 @@ int original_new(struct ledger *ledger)
 	if (!original)
 		return -ENOMEM;
 	madvise(original, sizeof *original, MADV_DONTDUMP);
-	/* Else each page of it that the keeper writes to after a start would be copied first. */
+	/* Without this, each page of it that the keeper writes to after a start would be copied
+	 * first. */
 	madvise(original, sizeof *original, MADV_DONTFORK);
 	ledger->original = original;
 	ledger->kept = true;
@@ -370,7 +371,7 @@ static uint32_t restore_count(_Atomic uint64_t *count, _Atomic uint64_t *origina
 	return 0;
 }
 
-/* What others count and ask for is theirs to say, within reason. */
+/* Counts and requests of others are accepted, within bounds. */
 static uint32_t restore_wishes(struct ledger_keeper *keeper, struct ledger_keeper *original)
 {
 	int level = keeper->log_level;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Renewal. It owns a map for each route that has sessions, made when the first of them asks. Of
- * endpoints that mean the same in one list the first is the first, the second the second. Always
- * true: a record whose generation is the one of the note in the ledger is what the note says, or is
- * made so by whoever finds it; any other has not been touched.
+ * Renewal. It owns a map for each route that has sessions, made when the first of them asks. Equal
+ * endpoints in one list are matched in order. Always true: a record whose generation is the one of
+ * the note in the ledger agrees with the note, or is made to by the process that finds it; any
+ * other has not been touched.
  */
 #include "ledger/renewal.h"
 
@@ -165,7 +165,7 @@ static uint32_t find_target(struct map *map, const struct config_route *own,
 	return map->targets ? map->targets[target] : NOWHERE;
 }
 
-/* A fed session lives by its listener, which has its place already. */
+/* A fed session depends on its listener, which has its place already. */
 static uint32_t find_listen(const struct renewal *renewal, const struct ledger *ledger,
 			    const struct ledger_session *record, const struct config_route *own,
 			    const struct map *map)
@@ -193,7 +193,7 @@ static uint32_t find_front(const struct renewal *renewal, const struct ledger *l
 	return map->dial ? map->dial[record->endpoint] : NOWHERE;
 }
 
-/* The generation first: from then on the note holds. */
+/* The generation first: from then on the note is valid. */
 static void write_record(struct ledger *ledger, struct ledger_session *record)
 {
 	record->generation = ledger->keeper->renewal.generation;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Renewal: a session of an earlier generation takes its place in the newest, where its route, both
- * its ends and their options mean the same there. What is the same is told by names and digests:
- * routes and endpoints may have changed their places.
+ * Renewal: a session of an earlier generation takes its place in the newest, if its route, both its
+ * endpoints and their options mean the same there. They are compared by names and digests: routes
+ * and endpoints may have changed their places.
  */
 #pragma once
 
@@ -19,9 +19,10 @@ struct renewal;
 struct renewal *renewal_new(const struct generation *newest);
 struct renewal *renewal_free(struct renewal *renewal);
 
-/* Takes the session in this slot over to the newest generation. False: it has no place there.
- * Whoever dies in between is finished for: a record is never found with one half of the change. */
+/* Takes the session in this slot over to the newest generation. False: it has no place there. If
+ * the process dies in between, the change is completed later: a record is never found half
+ * changed. */
 bool renewal_take(struct renewal *renewal, struct ledger *ledger, uint32_t slot);
 
-/* What a worker did not come to the end of. No worker runs. */
+/* Completes what a worker did not finish. No worker runs. */
 void renewal_finish(struct ledger *ledger);

@@ -30,8 +30,8 @@ int ledger_unit_slot(struct ledger *ledger, const char *name)
 	return free;
 }
 
-/* One that we have started, and no target names any more, is still to be stopped; and a helper may
- * be about to write what was asked. */
+/* One that we have started, and no target names any more, is still to be stopped; and a helper
+ * may be about to write to it. */
 void ledger_units_retain(struct ledger *ledger, const bool *keep)
 {
 	for (int i = 0; i < LEDGER_UNITS_MAX; i++) {

@@ -10,9 +10,9 @@
  *    |                                                    v
  *    +----------------- seen to be down ------------ STOPPING
  *
- * Threads of the worker ask (`asked`), and note use; what they know of a unit that has ended they
- * learn by asking. All else the keeper writes, and `owner` also its helper, before and after what
- * it asks of systemd: whoever dies meanwhile, at most one too many is held to be another's.
+ * Threads of the worker ask (`asked`), and note use; they learn by asking that a unit has ended.
+ * The keeper writes everything else, and its helper `owner` also, before and after each request to
+ * systemd: if one dies meanwhile, at most one unit too many is taken for another's.
  */
 #pragma once
 
@@ -28,15 +28,15 @@ enum unit_state {
 	UNIT_REST, /* nothing is known of it, or it is not running */
 	UNIT_STARTING,
 	UNIT_RUNNING,
-	UNIT_STOPPING, /* nobody connects until it is down */
+	UNIT_STOPPING, /* no session connects until it is down */
 	UNIT_REFUSED,  /* it cannot be started, or does not stay: `problem` */
 };
 
 /* Only what is ours is stopped. */
 enum unit_owner {
 	UNIT_OTHERS,
-	UNIT_ASKED_FOR, /* systemd is being asked to start it, and was not told yet that we were the
-			   ones */
+	UNIT_ASKED_FOR, /* systemd is being asked to start it, and it is not known yet whether we
+			 * started it */
 	UNIT_OURS,
 	UNIT_LEFT, /* we asked systemd to stop it */
 };
@@ -60,11 +60,12 @@ struct ledger_unit {
 	_Atomic uint32_t owner;	  /* enum unit_owner */
 	_Atomic uint32_t problem; /* enum unit_problem, of the last try to start, or to stop, it */
 	_Atomic uint32_t asked, answered; /* a session asks where they are equal */
-	_Atomic uint64_t ready_by;   /* it is starting until then: who finds nobody there waits */
-	_Atomic uint64_t seen_at;    /* RUNNING: when systemd last said so */
-	_Atomic uint64_t started_at; /* by us */
-	_Atomic uint64_t used_at;    /* a session chose it, or was seen */
-	_Atomic uint64_t idle_stop;  /* 0: it is not stopped */
+	_Atomic uint64_t ready_by;	  /* it is starting until then: a session that finds the
+					   * target absent waits */
+	_Atomic uint64_t seen_at;	  /* RUNNING: when systemd last reported it */
+	_Atomic uint64_t started_at;	  /* by us */
+	_Atomic uint64_t used_at;	  /* a session chose it, or was seen */
+	_Atomic uint64_t idle_stop;	  /* 0: it is not stopped */
 	_Atomic uint64_t starts, stops;
 	uint64_t digest;
 	char name[LEDGER_UNIT_NAME_MAX];
@@ -80,6 +81,5 @@ void ledger_units_retain(struct ledger *ledger, const bool *keep);
 const char *unit_state_name(uint32_t state);
 const char *unit_problem_text(uint32_t problem);
 
-/* A ledger that another process has written: numbers that cannot be are put right. Returns how
- * many. */
+/* A ledger that another process has written: impossible numbers are corrected. Returns how many. */
 uint32_t unit_validate(struct ledger *ledger, uint64_t now);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Validation. It owns a byte for each descriptor number: who names it (claim.h). Always true: what
- * is taken from a record as an index, a length, a count or a shift by whoever adopts it has been
- * held against a bound here. What surprised us: a mark of how far a table was used is no more than
- * one of its words; which pages of a memfd were ever written to, the kernel knows (SEEK_DATA).
+ * Validation. It owns a byte for each descriptor number: which record names it (claim.h). Always
+ * true: what an heir uses of a record as an index, a length, a count or a shift has been checked
+ * against a bound here. What surprised us: the mark of a table's used size can be wrong like any
+ * other word; the kernel knows which pages of a memfd were ever written to (SEEK_DATA).
  */
 #include "ledger/validate.h"
 
@@ -95,7 +95,7 @@ static void validate_keeper(struct validating *v)
 	v->ledger->text[LEDGER_TEXT_MAX - 1] = '\0';
 }
 
-/* Nobody knows whose it is. */
+/* Its owner is unknown. */
 static void drop_those_named_twice(struct validating *v)
 {
 	for (uint32_t i = 0; i < ledger_sessions_high(v->ledger); i++) {
@@ -115,7 +115,7 @@ static void drop_those_named_twice(struct validating *v)
 			drop_control(v, &v->ledger->controls[i]);
 }
 
-/* A place that somebody was writing to when he died, is free. */
+/* A place that a thread was writing to when it died is free. */
 static void free_busy_places(struct ledger *ledger)
 {
 	for (uint32_t i = 0; i < LEDGER_KEPT_MAX; i++)
@@ -145,7 +145,7 @@ void validate_ledger(struct ledger *ledger, struct generation *generations)
 	claim_keep_own(&v);
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
 		validate_listener(&v, i);
-	if (!ledger->kept) /* else the keeper has said so */
+	if (!ledger->kept) /* else the keeper has set it */
 		validate_listener_places(&v);
 	for (uint32_t i = 0; i < ledger_routes_high(ledger); i++)
 		validate_route(&v, &ledger->routes[i]);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Validation: what is shared is not trusted. Before records are acted upon that a process of before
- * has written, each is held against the generation that it names, against the counts, and against
- * what is open. What the keeper has written it puts back itself (original.h).
+ * Validation: what is shared is not trusted. Before records that an earlier process has written are
+ * used, each is checked against the generation that it names, the counts, and what is open. The
+ * keeper restores its own words itself (original.h).
  */
 #pragma once
 
@@ -14,12 +14,12 @@ struct ledger;
 /* What validation has found since the ledger was made. */
 struct validation {
 	uint64_t sessions, listeners, controls; /* did not fit, and were freed */
-	uint64_t mended;			/* hints, indexes and times that were put right */
+	uint64_t mended;			/* hints, indexes and times that were corrected */
 };
 
-/* In one pass, while no worker runs or in the heir's only thread. A record that says what cannot be
- * is freed: its descriptors are nobody's then, and the sweep closes them. A descriptor that two
- * records name belongs to neither: nobody gets another's bytes. Nothing is opened or closed here,
+/* In one pass, while no worker runs or in the heir's only thread. An impossible record is freed:
+ * its descriptors have no owner then, and the sweep closes them. A descriptor that two records
+ * name belongs to neither: no session gets another's bytes. Nothing is opened or closed here,
  * and nothing is logged. */
 void validate_ledger(struct ledger *ledger, struct generation *generations);
 

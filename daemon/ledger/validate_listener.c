@@ -64,7 +64,7 @@ static void drop_listener(struct validating *v, struct ledger_listener *record)
 	v->ledger->keeper->dropped_listeners++;
 }
 
-/* Whether its socket is bound to where its place in the configuration says. */
+/* Whether its socket is bound to the address of its place in the configuration. */
 static bool is_bound_there(const struct validating *v, const struct ledger_listener *record)
 {
 	const struct config_leg *leg = generation_listens_by(v->generations, record);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A session's record: its descriptors, its place in its generation, what its state asks for, and
- * what would be computed with. */
+/* A session's record: its descriptors, its place in its generation, what its state requires, and
+ * values used in computations. */
 #include "ledger/validate_session.h"
 
 #include "config/config.h"
@@ -108,7 +108,7 @@ static bool target_fits(struct validating *v, struct ledger_session *record,
 	if (!target)
 		mend_word(v, &record->target, 0);
 	v->mended += record->fd[1] != -1;
-	record->fd[1] = -1; /* to nobody knows where: the sweep closes it */
+	record->fd[1] = -1; /* to an unknown address: the sweep closes it */
 	record->connect_leg = 0;
 	record->address = 0;
 	record->deadline = 0;
@@ -148,7 +148,7 @@ static bool lives(const struct ledger_session *record)
 	return record->state == SESSION_CONNECTING || record->state == SESSION_RELAYING;
 }
 
-/* A file stands where the row has files, and nowhere else. */
+/* A file is legal only if the row has files. */
 static bool kinds_fit(const struct ledger_session *record, const struct config_route *route,
 		      unsigned files)
 {
@@ -177,7 +177,7 @@ static bool session_fits(struct validating *v, struct ledger_session *record,
 	       directions_fit(record) && flow_fits(flow);
 }
 
-/* What would be computed with. */
+/* Values used in computations. */
 static void mend_session(struct validating *v, uint32_t slot, struct ledger_session *record,
 			 struct ledger_flow *flow)
 {
@@ -192,7 +192,7 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 		mend_time(v, &record->deadline, v->now + route->connect_timeout);
 	if (record->rounds > LEDGER_ROUNDS_MAX)
 		mend_byte(v, &record->rounds, LEDGER_ROUNDS_MAX);
-	/* Only who was accepted is asked who he is. */
+	/* Only an accepted peer is checked. */
 	mend_byte(v, &record->admitted, record->admitted || record->front != FRONT_ACCEPTED);
 	mend_byte(v, &record->fronted, record->fronted != 0);
 	mend_byte(v, &record->chained,
@@ -224,9 +224,9 @@ void validate_session(struct validating *v, uint32_t slot)
 	struct ledger_session *record = &v->ledger->sessions[slot];
 	struct ledger_flow *flow = &v->ledger->flows[slot];
 	bool is_there = record->state != SESSION_FREE && record->state != SESSION_CLAIMED;
-	/* Also those of a record that is wrong, or says that it is free: another that names them as
-	 * well has come to them by a wrong word. What releases before this one left in free records
-	 * means nothing. */
+	/* Also those of a record that is wrong, or says that it is free: another that names them
+	 * as well has come to them by a wrong word. What releases before this one left in free
+	 * records is ignored. */
 	unsigned files = 0;
 	bool named = (is_there || v->ledger->kept) && name_all(v, record, &files);
 

@@ -25,7 +25,7 @@ static uint64_t mend_time(_Atomic uint64_t *time, uint64_t latest, uint64_t othe
 	return 1;
 }
 
-/* Its socket is nobody's now: the sweep closes it, and the heir asks again. */
+/* Its socket has no owner now: the sweep closes it, and the heir repeats the check. */
 static uint64_t validate_check(struct ledger_check *check, uint64_t now)
 {
 	uint64_t mended = mend_time(&check->since, now, now) +

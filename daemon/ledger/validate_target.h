@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a target's record says that cannot be. */
+/* Impossible values in a target's record. */
 #pragma once
 
 #include <stdint.h>
