@@ -397,7 +397,8 @@ static void report_unreadable(struct loader *loader, uint32_t file, const struct
 			     why);
 }
 
-/* The text ends before a byte that is not text: what follows would be missing from messages. */
+/* A file with a byte that is not text is refused as a whole: messages would lack what follows
+ * it. */
 static bool is_text(struct loader *loader, const struct part *part)
 {
 	size_t valid = text_utf8_len(part->text, part->len);

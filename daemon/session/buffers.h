@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a thread moves messages through: room for one turn's batch, made before the thread starts.
+ * A thread's message buffers: room for one turn's batch, allocated before the thread starts.
  * Nothing stays here between two turns: a message is in the source's queue, in a pipe, or in the
- * sink's. While a batch of a listener's is in hand, which may be of many sessions, no session reads
- * into the same room: each that would be served meanwhile gets its turn behind the batch.
+ * sink's queue. While a listener's batch is in hand, which may be of many sessions, no session
+ * reads into the same buffers: it is served after the batch.
  */
 #pragma once
 
@@ -19,19 +19,18 @@
 
 enum {
 	BUFFERS_BATCH = LEDGER_BATCH_MAX,    /* messages received or sent by one call */
-	BUFFERS_HEADROOM = SPLICED_HEADROOM, /* bytes before a message of a feed, for what its
-						family puts back */
+	BUFFERS_HEADROOM = SPLICED_HEADROOM, /* bytes before a message of a feed, where its family
+						restores headers */
 	BUFFERS_SLOT =
 		66
 		<< 10, /* bytes for each of them and its headroom: no datagram or frame is longer */
-	BUFFERS_MESSAGE_MAX = 1 << 20, /* largest message that is taken alone */
+	BUFFERS_MESSAGE_MAX = 1 << 20, /* largest message that is received alone */
 	BUFFERS_SCRATCH = 4 << 20,     /* headers and escapes of the frames of one writev(2) */
-	BUFFERS_FRAMES = 64,	       /* frames of a format on their way at once, */
+	BUFFERS_FRAMES = 64,	       /* frames of a format that are sent at once, */
 	BUFFERS_FRAME_MAX = 64 << 10,  /* and the largest of them */
 	BUFFERS_FRAMES_BYTES = 256 << 10,
-	BUFFERS_ASIDE =
-		1 << 20, /* of the scratch's end: messages that one sink passes on to another */
-	BUFFERS_CONTROL = 128, /* control data of a received message */
+	BUFFERS_ASIDE = 1 << 20, /* of the scratch's end: messages that one sink hands to another */
+	BUFFERS_CONTROL = 128,	 /* control data of a received message */
 };
 
 struct buffers {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Directions. The pipe is in the record before the first byte enters it, and out of it before it is
- * closed or lent to another. */
+/* Directions. A pipe is recorded before the first byte enters it, and removed from the record
+ * before it is closed or lent to another direction. */
 #include "session/direction.h"
 
 #include "base/assert.h"
@@ -75,7 +75,7 @@ void direction_note_reset(struct session *session, unsigned side, int error)
 	session->side[side].readable = session->moved = true;
 }
 
-/* In this order: a worker that dies in between leaves no end that looks whole. */
+/* In this order: after a crash in between the reset must not look like a clean EOF. */
 void direction_note_end(struct session *session, unsigned side)
 {
 	uint32_t *flags = &session_record(session)->direction[side].flags;

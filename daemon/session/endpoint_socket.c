@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Endpoints: from config values to the arguments of room net. Keeps nothing. */
+/* Endpoints: from config values to the arguments of room net. No state. */
 #include "session/endpoint_socket.h"
 
 #include "base/assert.h"
@@ -13,12 +13,12 @@
 
 enum {
 	FRAMES_BUFFERED = 4,
-	FRAMED_BUFFER_MIN = 256 << 10, /* bytes: several of the pieces that TCP keeps whole until
-					  all of a piece is read */
-	PIECE = 64 << 10,	       /* bytes: ... the largest of them */
+	FRAMED_BUFFER_MIN = 256 << 10, /* bytes: several of the segments that TCP frees only when
+					  they were read completely */
+	PIECE = 64 << 10,	       /* bytes: ... the largest such segment */
 	MESSAGE_OVERHEAD = 32,	       /* bytes */
 	SENT_ANYWAY = 64 << 10,	       /* bytes of a message, */
-	SEND_BUFFER_MIN = 128 << 10,   /* and of a buffer that is no smaller than the usual one */
+	SEND_BUFFER_MIN = 128 << 10,   /* and of a buffer that is not smaller than the usual one */
 };
 
 static int64_t number_or(const struct config_endpoint *endpoint, enum config_endpoint_option option,
@@ -29,9 +29,9 @@ static int64_t number_or(const struct config_endpoint *endpoint, enum config_end
 	return value->state == SPLICED_UNSET ? otherwise : value->number;
 }
 
-/* A whole frame must be there to be peeked, and a socket's buffer holds more than bytes. Of a piece
- * of 64 KiB that was read up to the last frame in it, all counts as unread: a smaller buffer would
- * have no window for the rest of that frame, for ever. */
+/* A frame must be received completely to be peeked, and the buffer also accounts for overhead. A
+ * segment of 64 KiB that was read up to the last frame in it still counts as unread: with a smaller
+ * buffer the window would stay closed, and the rest of that frame could never arrive. */
 static int64_t rcvbuf_for_frames(const struct config_endpoint *endpoint)
 {
 	int64_t least = (int64_t)FRAMES_BUFFERED * endpoint->max_frame;
@@ -41,8 +41,8 @@ static int64_t rcvbuf_for_frames(const struct config_endpoint *endpoint)
 	return least > FRAMED_BUFFER_MIN ? least : FRAMED_BUFFER_MIN;
 }
 
-/* A message is sent whole, or not at all. Those that every kernel's usual buffer takes ask for
- * none. */
+/* A message is sent whole, or not at all. For messages that fit every kernel's default buffer none
+ * is requested. */
 static int64_t sndbuf_for_messages(const struct config_endpoint *endpoint)
 {
 	if (endpoint->largest_frame <= SENT_ANYWAY)
@@ -74,8 +74,8 @@ int64_t endpoint_socket_least_rcvbuf(const struct config_endpoint *endpoint)
 	return 2 * (int64_t)endpoint->max_frame + PIECE;
 }
 
-/* The kernel takes a message that is MESSAGE_OVERHEAD bytes shorter than twice of what was asked
- * for (unix(7)). */
+/* The kernel accepts a message that is MESSAGE_OVERHEAD bytes shorter than twice the requested size
+ * (unix(7)). */
 int64_t endpoint_socket_least_sndbuf(const struct config_endpoint *endpoint)
 {
 	return endpoint->largest_frame

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the config says of an endpoint, as the socket room takes it. */
+/* The configuration of an endpoint as arguments of the socket functions. */
 #pragma once
 
 #include "net/socket.h"
@@ -9,15 +9,15 @@
 struct config_endpoint;
 struct config_leg;
 
-/* The options that every family takes. */
+/* The options of every family. */
 struct socket_options endpoint_socket_options(const struct config_endpoint *endpoint);
 
-/* The buffers, as socket_granted() tells them, with which the longest frame can be peeked at, and
- * the longest message sent; 0: no matter. */
+/* The buffers, as socket_granted() tells them, needed to peek at the longest frame, and to send the
+ * longest message; 0: any. */
 int64_t endpoint_socket_least_rcvbuf(const struct config_endpoint *endpoint);
 int64_t endpoint_socket_least_sndbuf(const struct config_endpoint *endpoint);
 
-/* A socket that was accepted gets what a listening one does not pass on. */
+/* Sets what an accepted socket does not inherit from the listening one. */
 void endpoint_socket_set_accepted(const struct config_endpoint *endpoint, unsigned leg, int fd);
 
 /* A socket for a leg of a target, ready to be connected: the descriptor or negative errno. */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A place belongs to the session that its owner word names. Whoever takes it puts KEPT_BUSY there
- * by one compare-and-exchange, then the message, then its own name: so no two write one place, a
- * message that is read is whole, and a session whose place was taken sees that. What a worker's
- * death leaves busy its heir frees (validate.c).
+ * A place belongs to the session that its owner word names. To claim it, a session stores KEPT_BUSY
+ * there by one compare-and-exchange, then the message, then its own name: so two sessions never
+ * write to one place, a message that is read is complete, and a session that lost its place
+ * notices. The heir frees places that a crash left busy (validate.c).
  */
 #include "session/first_message.h"
 
@@ -13,7 +13,7 @@
 
 #include <string.h>
 
-enum { LOOKED_AT = 8 }; /* places, for a free one */
+enum { LOOKED_AT = 8 }; /* places searched for a free one */
 
 static uint64_t name_of(const struct session *session)
 {
@@ -28,7 +28,7 @@ static struct ledger_kept *place_of(const struct session *session)
 	return kept ? &session->thread->worker->ledger->firsts[(kept - 1) % LEDGER_KEPT_MAX] : NULL;
 }
 
-/* A free place, or the oldest. NULL: another thread is at it. */
+/* A free place, or the oldest. NULL: another thread is using it. */
 static struct ledger_kept *take(struct ledger *ledger)
 {
 	struct ledger_kept *oldest = NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Hands. The keeper pauses a route between two workers only, so that what is barred stays the same
- * for a worker's life; where no route is paused there is no table.
+ * Hands. The keeper pauses a route only between two workers, so the barred callbacks do not change
+ * during a worker's life; if no route is paused there is no table.
  */
 #include "session/hand.h"
 
@@ -53,7 +53,7 @@ static void take(const struct thread *thread, enum ledger_hand hand, uint32_t in
 	assert(thread_is_self(thread));
 	thread_beat(thread);
 	ledger_hold(thread->record, hand, index);
-	/* An event may come late, for a slot that is another thread's by now. */
+	/* An event may come late, when its slot belongs to another thread. */
 	callback_state.barred = barred && generation && route < generation->config->n_routes
 					? barred[generation->route_slots[route]]
 					: 0;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a thread has in hand: written down before it is touched, so that a death of the worker's own
- * making can be blamed on it; and which callbacks are barred meanwhile, because they killed the
- * worker too often for the route that it belongs to.
+ * What a thread has in hand: recorded before it is touched, so that a crash of the worker can be
+ * attributed to it; and which callbacks are barred meanwhile, because they crashed the worker too
+ * often for this route.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ struct worker;
 int hands_init(struct worker *worker);
 
 /* A session whose generation and route are known; a listener of the thread's worker; a route's
- * slot, where its records are only looked at; nothing. */
+ * slot, if its records are only read; nothing. */
 void hand_session(const struct session *session);
 void hand_listener(const struct thread *thread, uint32_t index);
 void hand_route(const struct thread *thread, uint32_t slot);

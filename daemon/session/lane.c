@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The member stands where others have what the family's reply() made: an heir finds the lane by it,
- * too. */
+/* The member is stored where other sessions have the result of the family's reply(); an heir finds
+ * the lane by it. */
 #include "session/lane.h"
 
 #include "base/assert.h"

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Leases. A move is exact at every instruction: tee(2) puts the same bytes into the small pipe, all
- * or it is no move; one store names it in the record; then the large one is emptied. What surprised
- * us: a piece that came by splice(2) keeps its slot however large it is, so that 512 KiB may fit
- * into a pipe of 64 KiB. Small pieces take a larger one; where the kernel grants none, the large
- * pipe stays where it is.
+ * Leases. A move can be interrupted at any instruction: tee(2) copies all bytes into the small
+ * pipe, or the move is given up; one store puts that pipe into the record; then the large one is
+ * emptied. What surprised us: a piece that came by splice(2) uses one slot however large it is, so
+ * that 512 KiB may fit into a pipe of 64 KiB. Many small pieces need a larger one; if the kernel
+ * grants none, the large pipe stays in use.
  */
 #include "session/lease.h"
 
@@ -26,7 +26,7 @@ static bool is_large(const struct session *session, unsigned d)
 	       session->direction[d].pipe_size >= PIPE_LARGE_BYTES;
 }
 
-/* A pipe with the same bytes in it, of at least that size; -1: it takes a larger one, or there is
+/* A pipe with the same bytes in it, of at least that size; -1: a larger one is needed, or there is
  * none. */
 static int copy(struct pipes *pipes, int pipe, uint32_t bytes, uint32_t at_least, uint32_t *size)
 {
@@ -65,7 +65,7 @@ static void move(struct session *session, unsigned d)
 		pipe_discard(pipes, old, old_size);
 }
 
-/* True: it is to be watched on. */
+/* True: keep watching it. */
 static bool look(struct thread *thread, struct lease *lease)
 {
 	struct session *session = session_at(thread, lease->slot);

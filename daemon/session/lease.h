@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Leases of large pipes. A direction whose sink takes nothing any more, while bytes for it are in a
- * large pipe, moves after a moment into a small one, so that the few large ones serve those that
- * keep up. It gets no large one again before so much went through without its sink holding it up.
+ * Leases of large pipes. A direction whose sink accepts nothing while its bytes are in a large pipe
+ * is moved to a small one after a moment, so that the few large ones serve directions that keep up.
+ * It gets a large one again only after some amount of data went through without blocking at its
+ * sink.
  */
 #pragma once
 
@@ -15,7 +16,7 @@ struct thread;
 
 enum {
 	LEASES_MAX = 32,       /* of a thread that are watched at once */
-	LEASE_MOMENT_MS = 100, /* a sink that takes nothing for so long does not keep up */
+	LEASE_MOMENT_MS = 100, /* a sink that accepts nothing for this long does not keep up */
 	LEASE_PROOF = 4 << 20, /* bytes */
 };
 
@@ -25,7 +26,7 @@ struct leases {
 	uint32_t count;
 	struct lease {
 		uint32_t slot, direction;
-		uint64_t bytes; /* into the sink, when it was looked at last */
+		uint64_t bytes; /* moved into the sink, at the last check */
 	} leases[LEASES_MAX];
 };
 

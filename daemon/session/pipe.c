@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Pipes. The pool owns those that nobody borrowed, the session's record those that are lent. Large
- * ones go out first, and last in is first out, so that quiet traffic always runs through the same
- * warm pipe.
+ * Pipes. The pool owns idle pipes, the session's record those that are lent. Large ones are lent
+ * first, and the last one returned first, so that light traffic always uses the same pipe, which is
+ * in the cache.
  */
 #include "session/pipe.h"
 
@@ -110,8 +110,7 @@ static inline bool pipe_is_pooled(const struct pipes *pipes, int fd)
 	return false;
 }
 
-/* The kernel grants large pipes by user: what was refused while others held them may be had
- * later. */
+/* The kernel limits large pipes per user: one that was refused may be granted later. */
 static void ask_again(struct pipes *pipes)
 {
 	if (pipes->large_most < pipes->large_wanted && ++pipes->refused > LARGE_ASKED_EVERY)
@@ -198,7 +197,7 @@ ssize_t pipe_look(struct pipes *pipes, int fd, uint32_t size, uint8_t *bytes, si
 		pipe_return(pipes, copy, copy_size);
 		return n;
 	}
-	/* There is something in it: EAGAIN and EINTR are not for the caller. */
+	/* It is not empty, so EAGAIN and EINTR are not returned to the caller. */
 	n = len >= 0 || fault_of(errno) <= FAULT_SHORTAGE ? -ENOMEM : -errno;
 	pipe_discard(pipes, copy, copy_size);
 	return n;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Sessions. A session owns two sockets and, while bytes are in flight, a pipe a direction; all of
- * them by way of its record in the ledger. Always true: a descriptor is in the record before it is
- * used and out of it before it is closed; a state changes in session_set_state() alone.
+ * them in its record in the ledger. Always true: a descriptor is recorded before it is used, and
+ * removed from the record before it is closed; a state changes only in session_set_state().
  */
 #include "session/session.h"
 
@@ -22,7 +22,7 @@ struct session *session_at(const struct thread *thread, uint32_t slot)
 	return &thread->worker->sessions[slot];
 }
 
-/* A session knows its thread, and so its place in the worker's table. */
+/* A session has its thread, and so its place in the worker's table. */
 uint32_t session_slot(const struct session *session)
 {
 	ptrdiff_t slot = session - session->thread->worker->sessions;
@@ -104,7 +104,7 @@ struct ledger_counter *session_counter(const struct session *session)
 			      session->generation->route_slots[session_record(session)->route]);
 }
 
-/* A record that is given back names no descriptor. */
+/* A record that is returned has no descriptors. */
 static inline bool session_has_nothing(const struct ledger_session *record)
 {
 	for (unsigned k = 0; k < 2; k++)
@@ -208,8 +208,8 @@ void session_queue(struct session *session)
 	assert(!thread->ready_last->ready_next && thread->ready_first->queued);
 }
 
-/* Under which name a side's socket is closed. A TCP socket that we connected has a port that nobody
- * listens at. */
+/* The name under which a side's socket is closed. A TCP socket that we connected has a port that
+ * has no listener. */
 static uint64_t closing_name_at(const struct session *session, unsigned side)
 {
 	struct address peer = {.len = session->peer_len};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What events said of a session's sockets, what is believed of them until the next, and when it is
- * looked at without one. */
+/* What events reported of a session's sockets, what is assumed until the next event, and when that
+ * is checked without one. */
 #include "base/assert.h"
 #include "session/session.h"
 
@@ -11,8 +11,8 @@
 #include <poll.h>
 
 enum {
-	RETRY_MS = 20,	 /* between two tries for what the kernel lacks */
-	DOUBT_MS = 1000, /* EAGAIN is believed for so long */
+	RETRY_MS = 20,	 /* between two attempts to get a missing resource */
+	DOUBT_MS = 1000, /* EAGAIN is believed for this long */
 };
 
 void session_look_again(struct session *session, uint64_t at)
@@ -57,7 +57,7 @@ void session_believe_unwritable(struct session *session, unsigned side)
 	believe(session, side, BELIEF_WRITE);
 }
 
-/* Edges are told once: a FIN that comes while the session still connects is remembered until it
+/* An edge is reported once: a FIN that arrives while the session still connects is stored until it
  * relays. */
 void session_note_events(struct session *session, unsigned side, uint32_t events)
 {
@@ -82,8 +82,8 @@ void session_expect_everything(struct session *session)
 	session->believed = 0;
 }
 
-/* An edge belongs to a change. The kernel may have had no memory where it said EAGAIN, and then
- * nothing changes. */
+/* An edge needs a change. EAGAIN may mean that the kernel had no memory, and then no change
+ * follows. */
 void session_ask_again(struct session *session)
 {
 	assert(session_record(session)->state == SESSION_RELAYING);

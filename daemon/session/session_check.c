@@ -14,8 +14,8 @@
 #include "session/session.h"
 #include "session/thread.h"
 
-/* Messages that wait for a target that is being connected may end in one that was cut: its bytes
- * are not counted, and nothing is put behind it. */
+/* The last of the messages that wait for a target being connected may be truncated: its bytes are
+ * not counted, and nothing is written behind it. */
 enum { CLOSED_UP = 128 << 10 };
 
 static void check_pipe(const struct session *session, unsigned d)
@@ -55,7 +55,7 @@ static void check_socket(const struct session *session, unsigned s)
 	assert(record->fd[s] == -1 || assert_is_open(record->fd[s]));
 	assert(record->fd[s] == -1 || record->fd[s] != record->fd[!s]);
 	assert(record->front != FRONT_FED || record->fd[0] == -1);
-	/* Nothing is begun and unfinished; no end is said before it was read. */
+	/* No urgent byte is half forwarded; no FIN is sent before EOF was read. */
 	assert(record->state != SESSION_RELAYING || !(flags & DIRECTION_URGENT));
 	assert(!(flags & DIRECTION_FIN_SENT) || flags & (DIRECTION_EOF | DIRECTION_RESET));
 }
@@ -71,8 +71,8 @@ static void check_plan(const struct session *session)
 		return;
 	assert(record->fd[1] >= 0 && record->target < session->route->n_targets);
 	assert(session->mover && record->admitted);
-	/* Somebody tells when there is more to do: an event of the socket, the list, or the
-	 * timer. */
+	/* Something serves it again when there is more to do: an event of the socket, the ready
+	 * list, or the timer. */
 	assert(session->side[1].watch || session->side[1].unwatched);
 	assert(!session->starved || session->queued || timer_is_set(&session->timer));
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A session between two events: what must hold then, in every session that lives. */
+/* Invariants of every live session between two events. */
 #pragma once
 
 struct session;
 
-/* Asserts it for a session of this thread that was just served, whatever became of it. Costs system
- * calls: a build without --enable-dev checks nothing here. */
+/* Asserts them for a session that this thread has just served, which may have ended. Costs system
+ * calls: only in a build with --enable-dev. */
 void session_check(const struct session *session);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Slots. A thread looks among those it freed itself, then in its share of the table, then
- * everywhere; what it takes, it takes by one compare-and-exchange of the record's state, so that
- * two threads that know of the same slot do no harm.
+ * Slots. A thread searches those it freed itself, then its share of the table, then everything; it
+ * claims a slot by one compare-and-exchange of the record's state, so that two threads may try the
+ * same slot.
  */
 #include "session/slot.h"
 
@@ -32,8 +32,8 @@ static void raise_high_mark(struct ledger *ledger, uint32_t slot)
 		;
 }
 
-/* Threads take turns in the table, so that few sessions lie close together: own slots are index,
- * index + n, ... */
+/* The threads' slots alternate, so that a few sessions are close together in the table: own slots
+ * are index, index + n, ... */
 static int64_t find_slot(struct thread *thread)
 {
 	struct ledger *ledger = thread->worker->ledger;
@@ -50,7 +50,7 @@ static int64_t find_slot(struct thread *thread)
 		if (claim(thread, slot))
 			return slot;
 	}
-	/* The thread's own share is used up: whatever the others left. */
+	/* The thread's own share is used up: any slot that others left. */
 	for (uint32_t slot = 0; slot < ledger->n_sessions; slot++)
 		if (ledger->sessions[slot].state == SESSION_FREE && claim(thread, slot))
 			return slot;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The tally. Its counts are in the ledger: the route's in a column of the thread, what waits of a
- * session in its flow's record too. */
+/* The tally. Its counts are in the ledger: those of a route in a column for each thread, a
+ * session's waiting messages also in its flow's record. */
 #include "session/tally.h"
 
 #include "base/assert.h"
@@ -66,7 +66,7 @@ void tally_end(const struct thread *thread, uint64_t done)
 	atomic_store_explicit(&thread->record->batch, BATCH_NONE, memory_order_release);
 }
 
-/* What the kernel has done of a call whose return nobody saw, or nobody counted. */
+/* How much the kernel did in a call whose result the dead worker did not get, or did not count. */
 static void finish_batch(const struct ledger *ledger, uint32_t thread)
 {
 	struct ledger_thread *record = &ledger->threads[thread];
@@ -93,7 +93,7 @@ static void announce(const struct session *session, unsigned d, enum ledger_held
 	flow->after[d] = after;
 	flow->until[d] = (uint32_t)until;
 	atomic_store_explicit(&flow->step[d], step, memory_order_release);
-	/* Only this process's own death must not overtake the stores. */
+	/* A compiler fence is enough: only a crash of this process must not overtake the stores. */
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
@@ -102,7 +102,7 @@ static void rest(const struct session *session, unsigned d)
 	atomic_store_explicit(&session_flow(session)->step[d], HELD_RESTS, memory_order_release);
 }
 
-/* For its heir, who may find that it was sent and not received. */
+/* For an heir, which may find that a message was sent but not received. */
 static void note_way(const struct session *session, unsigned d)
 {
 	struct ledger_thread *record = session->thread->record;
@@ -204,7 +204,7 @@ static void count_sent(struct ledger_flow *flow, unsigned d, struct ledger_count
 	atomic_store_explicit(&flow->held[d], 0, memory_order_release);
 }
 
-/* Whether the deed was done that the worker before had announced. */
+/* Whether the action that the previous worker announced was done. */
 static bool is_done(const struct ledger_flow *flow, unsigned d, uint32_t bytes)
 {
 	switch ((enum ledger_held_step)flow->step[d]) {
@@ -219,7 +219,7 @@ static bool is_done(const struct ledger_flow *flow, unsigned d, uint32_t bytes)
 	return false;
 }
 
-/* What is in the pipe: a pipe that is empty, and nobody has read it, has given all to its sink. */
+/* Counts what is in the pipe: if it is empty without a recorded read, all was moved to its sink. */
 static void settle_held(const struct ledger_session *record, struct ledger_flow *flow, unsigned d,
 			struct ledger_counter *counter)
 {
@@ -251,8 +251,8 @@ static void adopt_session(const struct worker *worker, uint32_t slot)
 						   generation->route_slots[record->route]));
 }
 
-/* A thread has received more than is accounted for: it was in hand, and is lost. Or less: it was on
- * its way already, and will come again. */
+/* A thread that received more than is accounted for had messages in hand, which are lost. If it
+ * received less, messages were sent already that will be received again. */
 static void balance(const struct ledger *ledger, uint32_t thread, uint32_t slot)
 {
 	const struct ledger_thread *record = &ledger->threads[thread];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A worker and its threads. Each thread has its own loop, listening sockets, pipes and sessions,
- * for life; what threads share is the ledger. The clerk is one thread more that carries no traffic:
- * it answers splicectl and resolves names.
+ * for life; what threads share is the ledger. The clerk is one more thread, without traffic: it
+ * answers splicectl and resolves names.
  *
  *   worker --+-- thread 0 .. n-1 -- sessions, pipes, listeners
  *            +-- thread n: the clerk
@@ -31,7 +31,8 @@ struct session;
 struct share;
 struct worker;
 
-/* Kinds of what a loop watches; bit 31 of a session's index is the side (0: client, 1: target). */
+/* Kinds of descriptors that a loop watches; bit 31 of a session's index is the side (0: client, 1:
+ * target). */
 enum loop_kind {
 	KIND_WAKE,
 	KIND_SESSION,
@@ -58,12 +59,12 @@ struct thread {
 	uint32_t *free_slots;
 	uint32_t n_free, cursor;
 	uint32_t watched; /* the serial under which a session's socket was watched last */
-	/* sessions with more to do than their turn allowed, and those that died in this one */
+	/* sessions with more work than their turn allowed, and those that ended in this one */
 	struct session *ready_first, *ready_last;
-	struct buffers *buffers; /* what messages move through, mapped */
+	struct buffers *buffers; /* message buffers, mapped */
 	int wake_fd;		 /* eventfd(2) */
-	_Atomic uint64_t
-		kill; /* serial << 32 | slot + 1 of a session that the clerk wants gone; 0: none */
+	_Atomic uint64_t kill; /* serial << 32 | slot + 1 of a session that the clerk wants to end;
+				  0: none */
 };
 
 struct worker {
@@ -78,12 +79,12 @@ struct worker {
 	uint32_t n_threads;
 	struct index dials; /* permanent.c: the threads of those that have sessions, as these were
 			       found */
-	uint64_t seed;	    /* of the tables whose keys strangers choose */
+	uint64_t seed;	    /* of the tables whose keys peers choose */
 	struct chains *chains; /* chain.h */
 	const struct mover_events *events;
 	struct ratelimit *ratelimit; /* ratelimit.h */
 	bool log_sessions;
-	bool planned; /* the one before this stopped in good order */
+	bool planned; /* the previous worker stopped cleanly */
 	_Atomic bool stop;
 };
 
@@ -92,8 +93,8 @@ static inline struct thread *worker_clerk(struct worker *worker)
 	return &worker->threads[worker->n_threads];
 }
 
-/* The thread that runs here; NULL: none of a worker's. Sessions, pipes and listeners are touched by
- * their own thread alone. */
+/* The current thread; NULL: not one of a worker's. Only their own thread touches sessions, pipes
+ * and listeners. */
 extern _Thread_local struct thread *thread_self;
 
 static inline bool thread_is_self(const struct thread *thread)
@@ -101,12 +102,12 @@ static inline bool thread_is_self(const struct thread *thread)
 	return !thread_self || thread_self == thread;
 }
 
-/* The heart beats for each turn, for each thing that is taken in hand, and for each message of it,
- * or batch of them: it stands still only while one of these lasts, however many a turn has. */
+/* The heart beats for each turn, for each object taken in hand, and for each message or batch of
+ * messages: it stops only if a single one of these hangs, however many a turn has. */
 static inline void thread_beat(const struct thread *thread)
 {
 	atomic_fetch_add_explicit(&thread->record->beats, 1, memory_order_relaxed);
 }
 
-/* Wakes a thread out of its wait. */
+/* Wakes a waiting thread. */
 void thread_wake(struct thread *thread);
