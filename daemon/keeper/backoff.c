@@ -6,7 +6,7 @@
 enum {
 	AT_ONCE = 3,	     /* the first ones */
 	FIRST_MS = 100,	     /* doubled up to BACKOFF_MAX_MS */
-	FORGET_SECONDS = 60, /* a worker that lived so long begins anew */
+	FORGET_SECONDS = 60, /* a worker that lived this long resets the count */
 };
 
 uint64_t backoff_next(struct backoff *backoff, uint64_t lived)

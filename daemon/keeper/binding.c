@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bindings. Which file is ours the family has made sure of when it was bound; device and inode are
- * in the record from then on. A record of a release that did not note them takes what it finds.
+ * Bindings. The family checked which file is ours when it was bound; device and inode are in the
+ * record from then on. A record of a release that did not note them accepts the file that exists.
  */
 #include "keeper/binding.h"
 
@@ -53,8 +53,7 @@ static int look_at_file(struct ledger *ledger, struct ledger_listener *record,
 	struct stat file;
 
 	if (lstat(path, &file) < 0)
-		return errno == ENOENT || errno == ENOTDIR ? -errno
-							   : 0; /* else it cannot be told */
+		return errno == ENOENT || errno == ENOTDIR ? -errno : 0; /* else it is unknown */
 	if (!record->file_inode) {
 		original_restore_listener(ledger, record);
 		binding_note(record, leg);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Bindings: what a listening socket is bound to without holding it. The file of a UNIX socket may
- * be removed, or another put there; the interface that a socket is bound to may go, and come again
- * as another. The socket still listens then, and nobody reaches it.
+ * Bindings: what a listening socket is bound to but does not keep in existence. The file of a UNIX
+ * socket may be removed, or another put there; the interface that a socket is bound to may go, and
+ * come again as another. The socket still listens then, but no client reaches it.
  */
 #pragma once
 
@@ -20,7 +20,7 @@ void binding_note(struct ledger_listener *record, const struct config_leg *leg);
 void binding_wait(struct ledger *ledger, struct ledger_listener *record, int error);
 
 /* Looks at the places of some open listeners, at each call the next ones: the records of those
- * whose place is lost say so (`waits`, an errno: ENOENT and ENOTDIR, the file or its directory is
- * gone; EADDRINUSE, another stands there; ENODEV, the interface is gone), and listener_set_try()
- * binds another socket for them. True: one has lost it since. */
+ * whose place is lost are marked (`waits`, an errno: ENOENT and ENOTDIR, the file or its
+ * directory is gone; EADDRINUSE, another file is there; ENODEV, the interface is gone), and
+ * listener_set_try() binds another socket for them. True: one has lost it since. */
 bool bindings_check(struct ledger *ledger, struct generation *newest);

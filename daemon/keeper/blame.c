@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Blame. It runs in the keeper, between the death of a worker and the birth of its heir, when
- * nobody else writes. */
+/* Blame. It runs in the keeper, between the death of a worker and the start of its heir, when no
+ * other process writes. */
 #include "keeper/blame.h"
 
 #include "base/clock.h"
@@ -19,10 +19,10 @@ enum {
 	DEATHS_FORGIVEN = 1,
 	DEATHS_LISTENER_SKIPS = 2,
 	DEATHS_PAUSE = 3,
-	QUIET_SECONDS = 300, /* a route that lived so long begins anew */
+	QUIET_SECONDS = 300, /* a route without deaths for this long resets its count */
 };
 
-/* What the keeper knows besides the ledger. */
+/* State of the keeper outside the ledger. */
 struct blame {
 	struct ledger *ledger;
 	struct generation *newest;
@@ -260,8 +260,8 @@ bool blame_hands(struct ledger *ledger, struct generation *newest, const struct 
 		return true;
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
 		known |= ledger->threads[i].crashed != 0;
-	/* _exit(2), and a signal that is not caught, do not tell which thread it was: one that ran
-	 * a family's code. */
+	/* _exit(2), and a signal that is not caught, do not show which thread it was: assume one
+	 * that ran a family's code. */
 	for (uint32_t i = 0; i <= ledger->n_threads; i++) {
 		struct ledger_thread *thread = &ledger->threads[i];
 

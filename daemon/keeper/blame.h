@@ -6,9 +6,9 @@
  * while it is accepted becomes a session of the heir that has one death already; of a datagram
  * listener, the message at the head of the queue is skipped at the second.
  *
- * The route counts too, whatever of it was in hand, and whatever became of that: at the third death
- * its listeners, feeds and dials rest until a reload, and the callback is barred for it, so that
- * its sessions live on as long as they do without. Each further death goes a step on: enum
+ * Deaths are also counted for the route, whichever of its records was in hand: at the third death
+ * its listeners, feeds and dials are paused until a reload, and the callback is barred for it, so
+ * that its sessions continue as long as they do not need it. Each further death adds a step: enum
  * ledger_route_pause.
  *
  * An heir that dies before it has threads would take all sessions with it, again and again: what it
@@ -22,8 +22,8 @@ struct families;
 struct generation;
 struct ledger;
 
-/* The worker died of its own making, or hung: looks at the hands of the threads that did it. True:
- * a route was found, so that the same cannot happen for ever. */
+/* The worker died of its own making, or hung: looks at the hands of the threads that did it.
+ * True: a route was found, so that the same cannot repeat without end. */
 bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families,
 		 bool hung);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Buffers of sockets that the kernel does not grant: limits of the system's, for whoever lacks
+/* Socket buffers that the kernel does not grant: system limits, for a process without
  * CAP_NET_ADMIN. */
 #pragma once
 

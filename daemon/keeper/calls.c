@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The filter of system calls: a list of what a worker's threads use, and of the arguments that they
- * use where others would reach another process. It is libseccomp's work; a build without that has
- * none.
+ * use where others would reach another process. It needs libseccomp; a build without it has no
+ * filter.
  *
  * What surprised us. A signal can be sent without kill(2): a descriptor's owner gets one when it
- * becomes ready (F_SETOWN, and FIOSETOWN of ioctl(2)). Nothing may end the thread: a filter that
- * kills would make a session that asks for too much a death of the worker, so it says EPERM, and
- * the heir's C library is told by ENOSYS that there is no clone3(2), whose flags a filter cannot
- * read. The calls of every turn have no conditions: the kernel then knows the answer without
- * running the filter. To make the program of these rules takes longer than all else of a start: the
- * keeper does it once, and each heir finds it in its memory.
+ * becomes ready (F_SETOWN, and FIOSETOWN of ioctl(2)). The filter must not kill: a session that
+ * causes a forbidden call would then kill the worker, so it returns EPERM, and ENOSYS for
+ * clone3(2), whose flags a filter cannot read, so that the C library falls back to clone(2). The
+ * calls of every turn have no conditions: the kernel then knows the result without running the
+ * filter. Compiling these rules takes longer than the rest of a start: the keeper does it once, and
+ * each heir finds the program in its memory.
  */
 #include "keeper/calls.h"
 
@@ -100,7 +100,7 @@ static const char *const allowed[] = {
 	"timerfd_settime64",
 	"timerfd_gettime",
 	"timerfd_gettime64",
-	/* sockets; nobody listens here: the keeper does */
+	/* sockets; no listen(2) here: the keeper does it */
 	"accept",
 	"accept4",
 	"bind",
@@ -178,7 +178,7 @@ static const char *const allowed[] = {
 	"nanosleep",
 	"gettimeofday",
 	"time",
-	/* who we are, and where */
+	/* our identity and system */
 	"getpid",
 	"getppid",
 	"gettid",
@@ -232,8 +232,8 @@ static struct scmp_arg_cmp masked(unsigned argument, uint64_t mask, uint64_t val
 		.arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = value};
 }
 
-/* An int of the call's: the kernel does not look at the upper half of the register, so whoever
- * calls may write there what he likes. */
+/* An int argument: the kernel ignores the upper half of the register, so the caller may put
+ * anything there. */
 static struct scmp_arg_cmp equals(unsigned argument, uint32_t value)
 {
 	return masked(argument, UINT32_MAX, value);
@@ -349,8 +349,8 @@ static int begin(struct filter *filter, uint32_t otherwise)
 	} attributes[] = {
 		{SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(EPERM)},
 		{SCMP_FLTATR_CTL_OPTIMIZE, 2}, /* a binary tree */
-		{SCMP_FLTATR_CTL_SSB,
-		 1}, /* the processor stays as quick as it was: nobody's code runs here but ours */
+		{SCMP_FLTATR_CTL_SSB, 1}, /* no Spectre mitigation, which slows the processor: only
+					   * our own code runs here */
 	};
 
 	*filter = (struct filter){.context = seccomp_init(otherwise)};
@@ -454,7 +454,7 @@ void calls_prepare(const struct generation *newest)
 {
 	const struct wants wants = wants_of(newest);
 
-	make(&wants); /* else the heir tries again, and tells */
+	make(&wants); /* else the heir tries again, and logs the error */
 }
 
 int calls_restrict(const struct generation *newest)

@@ -8,7 +8,7 @@ struct generation;
  * descriptor. */
 void calls_prepare(const struct generation *newest);
 
-/* Leaves the calling process, which has one thread, those that carrying these generations takes;
- * any other fails with EPERM. Returns an enum ledger_wall, or negative errno: nothing has changed,
- * or what nobody uses is refused. */
+/* Leaves the calling process, which has one thread, the calls that serving these generations
+ * needs; any other fails with EPERM. Returns an enum ledger_wall, or negative errno: nothing has
+ * changed, or only unused calls are refused. */
 int calls_restrict(const struct generation *newest);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Deaths of workers, as wait(2) tells of them: who did it, and what is said. */
+/* Deaths of workers, as reported by wait(2): their cause, and the log message. */
 #pragma once
 
 #include <stdbool.h>

@@ -30,7 +30,7 @@ enum {
 	TEXT_MAX = 32 * 1024, /* of one job, cut there */
 };
 
-/* Where the one who does it is: shared by him and his foreman. */
+/* Progress of the child that runs the jobs: shared by it and its foreman. */
 struct progress {
 	_Atomic uint32_t job;
 	_Atomic uint32_t callback;
@@ -78,7 +78,7 @@ static void tell(int to, const struct message *message, const char *text, size_t
 	}
 	while (sendmsg(to, &header, MSG_NOSIGNAL) < 0)
 		if (errno != EINTR)
-			_exit(EXIT_FAILURE); /* nobody wants to know any more */
+			_exit(EXIT_FAILURE); /* the keeper has closed the other end */
 }
 
 static void tell_done(int to, uint32_t job, int r, const struct report *report)
@@ -118,7 +118,7 @@ _Noreturn static void do_from(int to, uint32_t first, pid_t foreman)
 	_exit(EXIT_SUCCESS);
 }
 
-/* Each job may take so long. True: one took longer, and he was killed. */
+/* Time limit of each job. True: one took longer, and the child was killed. */
 static bool watch(pid_t pid, int *status)
 {
 	struct pollfd ends = {.fd = pidfd_open(pid, 0), .events = POLLIN};
@@ -339,8 +339,7 @@ static int take_fd(struct msghdr *header)
 	return fd;
 }
 
-/* What the child says is believed no further than it can be right: code of a family's had his
- * memory. */
+/* A child's messages are checked: a family's code may have written to its memory. */
 static void take_news(struct ledger *ledger, const struct message *message, const char *text,
 		      int fd)
 {

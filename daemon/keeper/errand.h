@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Errands: jobs of the keeper's that run code of families, done by a child with a descriptor table
- * of its own. The keeper goes on meanwhile; a family that crashes or hangs loses its own job and no
- * other. One errand is under way at a time.
+ * of its own. The keeper continues meanwhile; a family that crashes or hangs loses only its own
+ * job. One errand runs at a time.
  *
- * The child is a foreman, who runs no such code himself: he forks who does it, and again for what
- * is left when that one dies, or is killed because one job takes longer than it may.
+ * The child is a foreman, which runs no such code itself: it forks a child that does, and another
+ * for the remaining jobs if that one dies, or is killed because a job exceeds its time.
  */
 #pragma once
 
@@ -17,7 +17,7 @@ struct job;
 struct jobs;
 struct ledger;
 
-/* Who gets what comes of it. */
+/* Receives the results. */
 struct errand_taker {
 	/* The k-th socket of an OPEN job, owned now. May be NULL: there are no such jobs. */
 	void (*socket)(struct ledger *ledger, const struct job *job, uint32_t k, int fd);
@@ -27,9 +27,9 @@ struct errand_taker {
 	void (*done)(struct ledger *ledger, const struct job *job, int r, const char *text);
 };
 
-/* Begins one; no heir sweeps meanwhile. seconds: for each job. The jobs are the errand's from now
- * on, and *jobs is empty. Without any there is nothing to do, and it is not under way. 0 or
- * negative errno: then none is done, and nothing told. */
+/* Starts one; no heir sweeps meanwhile. seconds: for each job. The errand owns the jobs from now
+ * on, and *jobs is empty. Without jobs none is started. 0 or negative errno: then no job is
+ * done, and no result reported. */
 int errand_start(struct ledger *ledger, struct jobs *jobs, unsigned seconds,
 		 const struct errand_taker *taker);
 
@@ -43,8 +43,8 @@ void errand_receive(struct ledger *ledger);
 /* A child has ended: true, it was the errand's. */
 bool errand_ended(struct ledger *ledger, pid_t pid);
 
-/* Goes on until it is over. Waits no longer than the jobs may take. */
+/* Runs it to its end. Waits no longer than the jobs may take. */
 void errand_wait(struct ledger *ledger);
 
-/* Ends it at once: what was not done is told as canceled. */
+/* Ends it at once: jobs that were not done are reported as canceled. */
 void errand_stop(struct ledger *ledger);

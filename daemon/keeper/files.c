@@ -54,7 +54,7 @@ struct shut {
 	int r;	     /* of the first rule that could not be added */
 };
 
-/* The most that a kernel with this version can refuse, and the bytes that it reads to be told. */
+/* All that a kernel with this version can refuse, and the size of the attributes that it reads. */
 static size_t handle_all(int version, struct ruleset_attributes *ret)
 {
 	*ret = (struct ruleset_attributes){.fs = ACCESS_FS_1};

@@ -80,9 +80,9 @@ static void add_leave(struct jobs *jobs, const struct ledger_session *record, un
 			route->name, leg->family->name);
 }
 
-/* What is cut must not look complete, where the family can say so; a good end takes it back. Not so
- * a listener's, which those that it accepts would inherit. jobs: also take back what the socket
- * asked of the kernel beyond its own life. */
+/* A truncated stream must not look complete, if the family has a reset; a normal end undoes
+ * this. Not for a listener's socket, because accepted sockets would inherit it. jobs: also undo
+ * what the socket set in the kernel beyond its own life. */
 static void cut(const struct ledger_session *record, unsigned side, struct generation *newest,
 		struct jobs *jobs)
 {
@@ -119,7 +119,7 @@ bool handover_send(struct ledger *ledger, struct generation *newest)
 
 	if (!lifeboat_is_launched())
 		return false;
-	/* If nobody comes for them. */
+	/* If no process takes them over. */
 	cut_all(ledger, newest, NULL);
 	r = lifeboat_send(ledger);
 	/* EPIPE: the manager keeps none, FileDescriptorStoreMax= is 0. */
@@ -161,7 +161,8 @@ static int take_passed(struct report *report)
 
 /* ---- upgrade ---- */
 
-/* What is not open is nobody's: the record that names it is found out (validate.h). */
+/* A descriptor that is not open has no owner: validation finds the record that names it
+ * (validate.h). */
 static int take_number(int32_t *fd, void *data)
 {
 	(void)data;
@@ -186,7 +187,7 @@ static int take_exec(const char *number, struct ledger *old)
 	return 1;
 }
 
-/* No daemon comes to as many reloads; beyond it, numbers would begin anew. */
+/* No daemon reaches this many reloads; beyond it, numbers would wrap around. */
 enum { LAST_GENERATION = 1 << 30 };
 
 /* Records that name no configuration, or what one before them names, are freed: what they should
@@ -340,7 +341,7 @@ bool handover_is_understood(struct ledger *ledger, const struct start *start)
 		return true;
 	r = prepare_wait_check(ledger, run_check, &check, &report);
 	if (r == -ETIMEDOUT)
-		r = 0; /* nobody can tell */
+		r = 0; /* unknown */
 	if (r < 0) {
 		log_warning(
 			"%s is another program now, which cannot continue the sessions of spliced %s: they end",

@@ -24,17 +24,17 @@ struct start;
  * says why. */
 int handover_take(struct ledger *old, struct report *report);
 
-/* Before the lifeboat is filled: whether the program that starts next, which is the file's as it is
- * now, can take it out. One that cannot would hold on to it while it starts, and find its own
- * addresses in use. True where it is this program, or nobody can tell. */
+/* Before the lifeboat is filled: whether the program that starts next, the executable as it is
+ * now, can read it. One that cannot would keep the descriptors open while it starts, and find
+ * its own addresses in use. True if it is this program, or if this is unknown. */
 bool handover_is_understood(struct ledger *ledger, const struct start *start);
 
 /* Sends all into the lifeboat, if there is one. False: there is none, or it failed:
  * handover_abandon() is next. */
 bool handover_send(struct ledger *ledger, struct generation *newest);
 
-/* Nobody takes over. A stream that is cut must not look complete: what is still open is reset when
- * the process ends. */
+/* No process takes over. A truncated stream must not look complete: what is still open is reset
+ * when the process ends. */
 void handover_abandon(struct ledger *ledger, struct generation *newest);
 
 /* Starts a child, prepare.h, that checks whether the program's file as it is now can take over: its

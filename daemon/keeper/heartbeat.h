@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Heartbeats: each thread of the worker counts its turns in the ledger; one that stands still
- * belongs to a hung thread. */
+/* Heartbeats: each thread of the worker counts its turns in the ledger; a count that does not
+ * change belongs to a hung thread. */
 #pragma once
 
 #include <stdbool.h>
@@ -9,9 +9,8 @@ struct ledger;
 
 enum {
 	HEARTBEAT_START_TICKS = 20, /* ... of a worker that has not begun yet */
-	HEARTBEAT_HANG_TICKS =
-		5, /* a heart that does not beat for so long belongs to a hung thread */
-	HEARTBEAT_STILL_TICKS = 2, /* ... and is not told to be alive after so many */
+	HEARTBEAT_HANG_TICKS = 5,   /* a thread without a heartbeat for this long hangs */
+	HEARTBEAT_STILL_TICKS = 2,  /* ... and after this many the watchdog is not fed */
 };
 
 /* A worker is about to be started. */

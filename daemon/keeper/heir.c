@@ -61,7 +61,7 @@ static void wake_keeper(struct ledger *ledger)
 		return; /* full: it is being woken already */
 }
 
-/* What the clerk does besides. */
+/* Other duties of the clerk. */
 struct clerking {
 	struct resolver *resolver;
 	struct on_down *on_down;

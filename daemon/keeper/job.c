@@ -54,7 +54,7 @@ static int complain(const struct job *job, const char *call, int error, struct r
 	return bind_error_add(job->config, job->route, job->endpoint, call, error, report);
 }
 
-/* What a family has to say of it is said in its place. */
+/* The family's own message replaces the general one. */
 static int open_socket(const struct job *job, bool probe, struct report *report)
 {
 	const struct config_leg *leg = job->leg;

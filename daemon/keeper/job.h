@@ -17,8 +17,8 @@ struct report;
 
 enum job_kind {
 	JOB_OPEN,  /* opens n sockets, and binds them */
-	JOB_TRY,   /* whether LIVE options that have changed can be set, which may take a privilege:
-		      on a socket that nobody will see */
+	JOB_TRY,   /* whether LIVE options that have changed can be set, which may take a
+		    * privilege: on a socket that is not used otherwise */
 	JOB_LIVE,  /* sets LIVE options on sockets that are open */
 	JOB_BOUND, /* sets up sockets that were bound late */
 	JOB_LEAVE, /* removes what sockets leave behind: a name in the file system, what was asked
@@ -34,7 +34,7 @@ struct job {
 	const struct config_route *route;
 	const struct config_endpoint *endpoint;
 	const struct config_leg *leg;
-	uint32_t record; /* of the ledger, for whoever gets the outcome */
+	uint32_t record; /* of the ledger, for the receiver of the outcome */
 	uint32_t n;
 	int *fds; /* LIVE, BOUND, LEAVE: n sockets, owned; some may be -1 */
 };
@@ -52,5 +52,5 @@ void jobs_free(struct jobs *jobs);
  * wrong in report. */
 int job_run(const struct job *job, int *fds, struct report *report);
 
-/* Whether the socket is the service manager's, who goes on with it when we leave it. */
+/* Whether the socket is the service manager's, which keeps it when we close it. */
 bool job_is_passed(const struct config_endpoint *endpoint);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The keeper. Every descriptor that it keeps is opened before the first worker, or recorded at
- * once, because each heir closes what nobody recorded; and it opens none while an heir sweeps. It
- * never waits for a worker that hangs: what does not stop in time is killed, which loses nothing.
+ * once, because each heir closes unrecorded descriptors; and it opens none while an heir sweeps. It
+ * never waits for a worker that hangs: one that does not stop in time is killed, which loses
+ * nothing.
  */
 #include "keeper/keeper.h"
 
@@ -52,7 +53,7 @@ enum {
 	FAREWELL_SECONDS = 3,
 };
 
-/* While an heir sweeps, every descriptor that nobody has recorded yet is an orphan to it: loading
+/* While an heir sweeps, every descriptor that is not recorded yet is an orphan to it: loading
  * plugins and opening sockets have to wait. */
 static bool may_open(const struct keeper *keeper)
 {
@@ -96,7 +97,7 @@ static bool was_planned(const struct keeper *keeper, int status)
 	       keeper->ledger->keeper->worker_state == WORKER_STOPPED;
 }
 
-/* Finds out who was to blame. How long to wait before the next start, in ms. */
+/* Finds the route to blame. How long to wait before the next start, in ms. */
 static uint64_t judge_death(struct keeper *keeper, int status)
 {
 	death_note(keeper->ledger, keeper->worker, status, keeper->hung);
@@ -113,7 +114,7 @@ static void worker_ended(struct keeper *keeper, int status)
 	enum ledger_start reason = keeper->hung ? START_HANG : START_CRASH;
 	uint64_t wait;
 
-	/* Nobody else writes now. */
+	/* No other process writes now. */
 	renewal_finish(keeper->ledger);
 	original_restore_all(keeper->ledger);
 	wait = planned ? 0 : judge_death(keeper, status);
@@ -214,7 +215,7 @@ static void handle_worker_news(struct keeper *keeper)
 	if (keeper->ledger->keeper->worker_state != WORKER_READY)
 		return;
 	reload_answer_if_due(keeper);
-	/* After a takeover the reload that follows tells. */
+	/* After a takeover the reload that follows reports it. */
 	if (!service_is_ready() && !keeper->renew)
 		service_ready(keeper->ledger, keeper->start->generations);
 }
@@ -227,7 +228,7 @@ static bool upgrade_is_asked(const struct keeper *keeper)
 					  atomic_load(&record->reload_asked) > keeper->asked);
 }
 
-/* What was found when somebody adopted. */
+/* What validation found at the last adoption. */
 static void tell_validation(struct keeper *keeper)
 {
 	validate_log(keeper->ledger, &keeper->told);
@@ -342,7 +343,7 @@ static void turn(struct keeper *keeper)
 	act(keeper);
 }
 
-/* By a child: it calls families. Whoever looks at the sockets holds back no FIN, for all of them
+/* By a child: it calls families. Its copies of the sockets hold back no FIN, because all of them
  * are reset. */
 static void tell_of_sessions(struct start *start)
 {

@@ -24,5 +24,5 @@ struct keeper_options {
 	bool single; /* no keeper: worker and keeper are one process, and a death is a death */
 };
 
-/* Runs the daemon until it is told to stop. Returns an exit status (sysexits.h). */
+/* Runs the daemon until a stop is requested. Returns an exit status (sysexits.h). */
 int keeper_run(const struct keeper_options *options);

@@ -24,10 +24,11 @@ enum { BATCH = 253 /* SCM_MAX_FD */, BOAT_BUFFER = 4 << 20 };
 
 static int boat = -1, boat_numbers = -1;
 
-/* First comes the ledger, and with it a memfd of the numbers by which it knows the descriptors that
- * follow, in their order: so a wrong word in it leads to no other's, and how many have to come is
- * known. They are not in the messages, which fill the socket by their size; the memfd is open from
- * the start. Release 0.2 sent none: there, the order alone tells. */
+/* First comes the ledger, and with it a memfd of the numbers by which it knows the descriptors
+ * that follow, in their order: so a wrong word in it cannot lead to another record's descriptor,
+ * and their number is known. They are not in the messages, which fill the socket by their size;
+ * the memfd is open from the start. Release 0.2 sent none: there, only the order identifies
+ * them. */
 struct cargo {
 	int socket, count;
 	int fds[BATCH];

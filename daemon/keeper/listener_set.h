@@ -12,14 +12,15 @@ struct generation;
 struct ledger;
 struct report;
 
-/* After a ledger was taken over: what each listener means is told in this release's words, which
- * another may have counted otherwise. */
+/* After a ledger was taken over: recomputes the digests of the listeners, which another release
+ * may have computed differently. */
 void listener_set_take_over(struct ledger *ledger, struct generation *newest);
 
 /* Finds, for each listening leg of the generation, the open socket that fits, and has an errand
- * (errand.h) open those that are missing. When that is over, which it may be at once,
- * listener_set_prepared() tells what came of it. On any failure what was opened is closed again,
- * report says why, and a negative errno is returned: by the first, there is nothing to wait for. */
+ * (errand.h) open those that are missing. When that is over, which may be at once,
+ * listener_set_prepared() returns the result. On any failure what was opened is closed again,
+ * and a negative errno is returned, with the reason in report: if by the first, there is nothing
+ * to wait for. */
 int listener_set_prepare(struct ledger *ledger, struct generation *generation,
 			 struct report *report);
 int listener_set_prepared(struct ledger *ledger, struct generation *generation,

@@ -67,7 +67,7 @@ static void keep(struct ledger *ledger, struct ledger_listener *record,
 	record->live_digest = live;
 }
 
-/* Whom nobody new reaches anyhow, those may go on to reach who have a connection. */
+/* No new peer reaches these sockets anyway; existing connections may continue to use them. */
 static void leave_as_it_is(struct ledger_listener *record)
 {
 	record->waits = 0;
@@ -91,8 +91,8 @@ static void leave(struct ledger *ledger, struct ledger_listener *record, struct 
 	leave_as_it_is(record);
 }
 
-/* What was prepared is opened to clients. Who took its place in the meantime keeps it, and is
- * waited for. */
+/* Opens to clients what was prepared. If another process has taken its place in the meantime, it
+ * waits for it. */
 static void go(struct ledger *ledger, struct ledger_listener *record, struct generation *newest)
 {
 	const struct config_route *route =
@@ -131,8 +131,8 @@ static void go(struct ledger *ledger, struct ledger_listener *record, struct gen
 	opening_wait(ledger, record, r, LISTENER_WAITING);
 }
 
-/* What families do for those that changed, came and leave is begun; then who could not open
- * waits. */
+/* Starts the families' jobs for changed, new and leaving listeners; then those that could not be
+ * opened wait. */
 static void end_change(struct ledger *ledger)
 {
 	opening_send(ledger, false);

@@ -26,8 +26,7 @@ static struct {
 
 static bool come; /* some that waited are PENDING */
 
-/* One that waits goes on waiting; one that has lost its place stays as it is, and is accepted
- * from. */
+/* One that waits keeps waiting; one that has lost its place stays as it is, and accepts. */
 static void end_attempt(struct ledger *ledger, uint32_t index, int error)
 {
 	struct ledger_listener *record = &ledger->listeners[index];

@@ -79,8 +79,8 @@ bool wanted_is_for_each(const struct wanted *wanted)
 	return wanted_shares_port(wanted) && !address_is_multicast(&wanted->leg->address);
 }
 
-/* A job on the sockets of a record, as its generation says. Without memory it is not done, and the
- * log says so. */
+/* A job on the sockets of a record, as configured in its generation. Without memory it is not
+ * done, which is logged. */
 void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record,
 		 struct generation *newest)
 {
@@ -211,7 +211,7 @@ void opening_note_place(struct ledger *ledger, const struct job *job)
 	original_note_listener(ledger, record);
 }
 
-/* Who was to open it came to no end: what he may have bound by then has left a name. */
+/* The child that was to open it did not finish: what it may have bound by then has left a name. */
 void opening_leave_unfinished(const struct job *job, int r)
 {
 	struct job leave = *job;

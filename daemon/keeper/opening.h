@@ -36,7 +36,7 @@ bool wanted_is_for_each(const struct wanted *wanted);
 int opening_ask(struct ledger *ledger, struct ledger_listener *record, const struct wanted *wanted,
 		const struct generation *generation);
 int opening_ask_again(struct ledger *ledger, struct ledger_listener *record,
-		      const struct wanted *wanted); /* it waits, and is told to wait */
+		      const struct wanted *wanted); /* it waits, as configured */
 int opening_try_options(struct ledger *ledger, const struct ledger_listener *record,
 			const struct wanted *wanted);
 
@@ -45,8 +45,8 @@ int opening_try_options(struct ledger *ledger, const struct ledger_listener *rec
 void opening_hold(struct ledger *ledger, struct ledger_listener *record,
 		  const struct wanted *wanted, const struct generation *generation, int error);
 
-/* A job on the sockets of a record, as its generation says; what they leave behind. Without memory
- * it is not done, and the log says so. */
+/* A job on the sockets of a record, as configured in its generation; what they leave behind.
+ * Without memory it is not done, which is logged. */
 void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record,
 		 struct generation *newest);
 void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record,
@@ -56,13 +56,13 @@ void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *
  * or negative errno. */
 int opening_start(struct ledger *ledger, int error, const struct errand_taker *taker);
 
-/* The same of jobs whose outcome only the log tells. ends: the daemon does, and waits for no family
- * long. */
+/* The same for jobs whose outcome is only logged. ends: the daemon is stopping, and does not
+ * wait long for a family. */
 void opening_send(struct ledger *ledger, bool ends);
 
-/* For takers: a socket of a record is there that was asked for; all of them are, and what they hang
- * on is looked at from now on; who was to open them came to no end, and what he may have bound by
- * then has left a name. */
+/* For takers: a requested socket of a record is there; all of them are, and their bindings are
+ * watched from now on; the child that was to open them did not finish, and what it may have
+ * bound by then has left a name. */
 void opening_take_socket(struct ledger *ledger, const struct job *job, uint32_t k, int fd);
 void opening_note_place(struct ledger *ledger, const struct job *job);
 void opening_leave_unfinished(const struct job *job, int r);

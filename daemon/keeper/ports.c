@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Ports. It owns an index of what was seen, for as long as nobody but its caller opens and closes
+/* Ports. It owns an index of what was seen, valid while only its caller opens and closes
  * sockets. */
 #include "keeper/ports.h"
 
@@ -39,8 +39,8 @@ static void note(const struct ledger_listener *record)
 
 	for (uint32_t k = 0; record->state != LISTENER_FREE && k < ledger_sockets(record); k++)
 		if (record->fds[k] >= 0 && !socket_local_address(record->fds[k], &address)) {
-			/* Without memory it is bound alone first, and refused where it stands in
-			 * its own way. */
+			/* Without memory it is bound alone first, and refused if it conflicts
+			 * with itself. */
 			(void)index_add(&ports, port_hash(&address), 0);
 			return;
 		}

@@ -60,7 +60,7 @@ static int keep_generations(struct predecessor *predecessor)
 	return n;
 }
 
-/* A file that is wrong takes nothing from what goes on without it. */
+/* A wrong file does not reduce the needs of what continues without it. */
 static uint64_t find_needs(struct predecessor *predecessor, const char *path,
 			   struct families *families)
 {
@@ -78,8 +78,8 @@ static uint64_t find_needs(struct predecessor *predecessor, const char *path,
 	return needs;
 }
 
-/* The plugins that this loads stay in the child: the keeper, once it is nobody special, loads its
- * own. */
+/* The plugins that this loads stay in the child: the keeper loads its own, after it has dropped
+ * its privileges. */
 int predecessor_find_needs(struct predecessor *predecessor, const char *path,
 			   struct families *families, uint64_t *capabilities, struct report *report)
 {

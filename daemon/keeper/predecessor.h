@@ -24,7 +24,7 @@ struct predecessor {
 /* Takes it. What cannot be used is closed, and report says why. */
 void predecessor_find(struct predecessor *predecessor, struct report *report);
 
-/* Frees what is not the ledger: that is whoever's took it. */
+/* Frees everything but the ledger, which belongs to the process that took it over. */
 void predecessor_done(struct predecessor *predecessor);
 
 /* The capabilities that a configuration's sockets take: families' privileges(), and mark. Reads the

@@ -23,7 +23,7 @@ struct prepare {
 };
 
 /* Starts the child. 0 or negative errno. may_wait: what is not known, or cannot be read, yet is
- * waited for, and told in the report. */
+ * waited for, and listed in the report. */
 int prepare_start(struct prepare *prepare, const char *path, bool may_wait,
 		  struct families *families, struct ledger *ledger);
 
@@ -41,7 +41,7 @@ int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_
 /* The same, waiting: 0, or negative errno with report saying why; -ETIMEDOUT: it took too long. */
 int prepare_wait_check(struct ledger *ledger, prepare_run run, void *data, struct report *report);
 
-/* The deadline has passed: ends the child; prepare_finish() then says so. */
+/* The deadline has passed: ends the child; prepare_finish() then reports it. */
 void prepare_expire(struct prepare *prepare);
 
 /* The child has ended with this wait status. Returns the generation's sealed memfd, which the

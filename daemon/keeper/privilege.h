@@ -29,10 +29,11 @@ int privilege_renounce(void);
  * developers. */
 void privilege_hide(void);
 
-/* Who to become, from daemon.user and daemon.group. 0, or negative errno with report saying why. */
+/* User and group to switch to, from daemon.user and daemon.group. 0, or negative errno with the
+ * reason in report. */
 int privilege_find(struct privilege *privilege, const struct config *config, struct report *report);
 
-/* The user that a descriptor's file belongs to, without supplementary groups: who made it. */
+/* The owner of a descriptor's file, without supplementary groups: the user that made it. */
 void privilege_of_owner(struct privilege *privilege, int fd);
 
 /* Becomes the user, for good. 0 or negative errno, report saying why. */
@@ -42,12 +43,12 @@ int privilege_drop(const struct privilege *privilege, struct report *report);
  * generations need. Root stays root. */
 void privilege_limit(const struct generation *newest);
 
-/* What is said of endpoints in other network namespaces where CAP_SYS_ADMIN is missing: each in a
- * line of report, with what to add to the unit. 0; -EPERM: there are some. */
+/* Reports endpoints in other network namespaces if CAP_SYS_ADMIN is missing: each in a line of
+ * report, with what to add to the unit. 0; -EPERM: there are some. */
 int privilege_check_namespaces(const struct config *config, struct report *report);
 
-/* The same for a check, which does not know what the daemon will have: notes, for those who run it
- * by the unit as it is installed. */
+/* The same for a check, which does not know the daemon's capabilities: notes, for users of the
+ * installed unit. */
 void privilege_note_namespaces(const struct config *config, struct report *report);
 
 /* The capabilities that an endpoint's sockets take and this process lacks, as "CAP_NET_RAW",

@@ -69,7 +69,7 @@ static void end_refusal(struct keeper *keeper)
 	report_done(&keeper->refusal);
 }
 
-/* Nothing of what was prepared is left: its records are free again, and whoever had none before. */
+/* Undoes all that was prepared: records that were free before are free again. */
 static void refuse_reload(struct keeper *keeper, struct generation *generation,
 			  struct report *report)
 {

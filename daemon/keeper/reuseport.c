@@ -169,8 +169,8 @@ static bool all_leave(struct ledger *ledger, const struct member *from, const st
 	return true;
 }
 
-/* Takes a whole group out of sight. Whoever comes to its address later is in another group: the
- * kernel's are of one device. */
+/* Makes a whole group unreachable. Sockets that bind its address later are in another group: a
+ * group of the kernel's has sockets of one device only. */
 static bool hide(struct ledger *ledger, const struct member *from, const struct member *end)
 {
 	bool hidden = true;

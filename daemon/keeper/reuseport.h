@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * SO_REUSEPORT groups across generations. Sockets of a listener that leaves stand in one group with
- * those that take its place; as long as they do, the kernel is told to give them nothing new. So
- * what they have is accepted, no client is sent away, and none waits.
+ * SO_REUSEPORT groups across generations. Sockets of a leaving listener are in one group with those
+ * that replace it; meanwhile a program makes the kernel give them nothing new. So what they have is
+ * accepted, no client is refused, and none waits.
  */
 #pragma once
 

@@ -20,7 +20,7 @@ static bool is_off(const struct config *config)
 	return !strcmp(config->daemon[DAEMON_SANDBOX].value.text, "off");
 }
 
-/* The ledger outlives the worker: what the one before has said is not said again. */
+/* The ledger outlives the worker: what the previous one has logged is not logged again. */
 static void note(_Atomic int32_t *wall, const char *name, int outcome)
 {
 	if (outcome < 0 && *wall != outcome)

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The walls around a worker. It reads what anybody may send; whoever takes it over through that
- * finds neither programs nor files, and no process but itself. The filter of system calls, and what
- * of the file system is left, follow from the generations that the worker carries: a reload that
- * takes more gets it with the heir that it brings.
+ * The sandbox of a worker. It reads untrusted input; an attacker who takes it over finds neither
+ * programs nor files, and no process but itself. The filter of system calls, and the visible part
+ * of the file system, follow from the generations that the worker serves: a reload that needs more
+ * gets it with its heir.
  *
- * The keeper is outside, and the descriptors are common: what a worker cannot do, it may still do
- * to what is open.
+ * The keeper is outside, and the descriptor table is shared: the restrictions do not protect what
+ * is already open.
  */
 #pragma once
 
@@ -16,7 +16,7 @@ struct ledger;
 /* In the keeper, before it starts a worker. Opens and closes a descriptor. */
 void sandbox_prepare(const struct generation *newest);
 
-/* Puts the walls around the calling process, a worker that has no threads yet, as daemon.sandbox
- * says, for good; the ledger says which stand. One that the system refuses is told of, once, and
- * left out. */
+/* Sandboxes the calling process, a worker that has no threads yet, as daemon.sandbox requires,
+ * permanently; the active parts are in the ledger. One that the system refuses is logged once,
+ * and left out. */
 void sandbox_enter(struct ledger *ledger, const struct generation *newest);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the service manager is told. sd_notify(3) opens a socket for each message, which is refused
- * when no descriptor is left, and must not happen while an heir sweeps: this one is open from the
- * start. A manager that does not read holds up nobody; what it is to know is said again at the next
- * tick.
+ * Notifications to the service manager. sd_notify(3) opens a socket for each message, which is
+ * refused when no descriptor is left, and must not happen while an heir sweeps: this one is open
+ * from the start. A manager that does not read blocks nothing; the message is sent again at the
+ * next tick.
  */
 #include "keeper/service.h"
 
@@ -29,12 +29,12 @@
 enum { STATUS_MAX = 256, MESSAGE_MAX = STATUS_MAX + 128 };
 
 static struct {
-	bool is_asked; /* somebody listens */
-	bool feeds;    /* and wants to be fed */
+	bool is_asked; /* NOTIFY_SOCKET is set */
+	bool feeds;    /* and the watchdog is on */
 	bool is_ready;
 	int fd;			  /* connected to the manager's socket */
-	char unsent[MESSAGE_MAX]; /* a state that it could not be told of; empty: none */
-	char status[STATUS_MAX];  /* as it was told last */
+	char unsent[MESSAGE_MAX]; /* a state that could not be sent; empty: none */
+	char status[STATUS_MAX];  /* as last sent */
 } service;
 
 /* The socket that NOTIFY_SOCKET names, sd_notify(3): a path, or with @ an abstract name. Its
@@ -88,7 +88,7 @@ static bool send_message(const char *text)
 	return n >= 0;
 }
 
-/* A state: what comes later replaces what could not be told. */
+/* A state: a later one replaces one that could not be sent. */
 static void tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static void tell(const char *format, ...)
 {

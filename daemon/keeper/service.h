@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the service manager is told, sd_notify(3): that we are ready, how it goes, that we reload or
- * stop, and that we live. All of these do nothing where nobody asked (NOTIFY_SOCKET). None waits,
- * and none opens a descriptor but service_init().
+ * Notifications to the service manager, sd_notify(3): ready, status, reloading, stopping, and the
+ * watchdog. All of these do nothing without NOTIFY_SOCKET. None waits, and none opens a descriptor
+ * but service_init().
  */
 #pragma once
 
@@ -21,8 +21,8 @@ void service_ready(const struct ledger *ledger, struct generation *newest);
 /* Whether service_ready() was called. */
 bool service_is_ready(void);
 
-/* A reload has begun, which is told only once we are ready; service_ready() ends it, whatever
- * became of it. */
+/* A reload has begun, which is sent only once we are ready; service_ready() ends it, whatever
+ * its result. */
 void service_reloading(void);
 void service_stopping(void);
 

@@ -194,7 +194,7 @@ static int first_generation(struct start *start, struct report *report)
 	return 0;
 }
 
-/* Who it was before, if the file says nobody that there is. */
+/* The predecessor's user, if the configured one does not exist. */
 static int find_user(struct start *start, const struct config *boot,
 		     const struct predecessor *predecessor, struct privilege *privilege,
 		     struct report *report)

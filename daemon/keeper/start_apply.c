@@ -84,7 +84,7 @@ void start_apply(struct start *start, const struct config *config)
 
 	if (start->settled)
 		note_later(start->generations->next->config, config);
-	/* What splicectl set stays, until the file says something new. */
+	/* What splicectl set stays until the file's value changes. */
 	if (level != applied)
 		atomic_store(&start->ledger.keeper->log_level, level);
 	applied = level;

@@ -30,10 +30,10 @@ struct keeper {
 	uint64_t born;		  /* CLOCK_MONOTONIC ns, the worker */
 	struct backoff backoff;
 	bool hung;	/* we killed it for that */
-	bool refused;	/* the system refuses to start one, which has been said */
+	bool refused;	/* the system refuses to start one, which has been logged */
 	bool wanted;	/* a reload was asked for by SIGHUP */
 	bool took_over; /* the next reload is that of another program's successor */
-	bool own_idea;	/* nobody asked for the reload that is under way */
+	bool own_idea;	/* the reload that is under way was not requested */
 	struct prepare prepare;
 	bool checked; /* its child has ended, with */
 	int check_status;
@@ -58,13 +58,13 @@ struct keeper {
 	bool come; /* listeners that waited are PENDING, until the old worker has stopped */
 	uint64_t next_tick;
 	unsigned ticks;
-	struct validation told; /* of what the ledger said that cannot be */
+	struct validation told; /* of impossible values found in the ledger */
 };
 
 /* Asks the worker to stop, for what the new state says; one that does not in time is killed. */
 void keeper_stop_worker(struct keeper *keeper, enum keeper_state state);
 
-/* Tells whoever asked for a reload, or an upgrade, what came of it. */
+/* Reports the result of a reload, or an upgrade, to its requester. */
 void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct report *report);
 
 void reload_answer_if_due(struct keeper *keeper);

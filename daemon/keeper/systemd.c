@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * systemd. Nothing here waits for a job to end: who asks looks again a while later. Always true:
- * what the record says of whose unit it is was written before systemd was asked, so that a helper
- * that dies in between leaves one that is found to be ours by whoever asks next.
+ * systemd. Nothing here waits for a job to end: the caller looks again a while later. Always true:
+ * the owner of a unit was written to its record before the request to systemd, so that if a helper
+ * dies in between, the next one finds that the unit is ours.
  */
 #include "keeper/systemd.h"
 
@@ -124,7 +124,7 @@ static int call(const struct unit *unit, const char *method)
 	return r < 0 ? problem_of(r, &error) : 0;
 }
 
-/* Somebody who asked before us, and could not tell, has started it. */
+/* An earlier helper of ours, which died before it could note it, has started it. */
 static void take_over(struct ledger_unit *record)
 {
 	if (record->owner == UNIT_ASKED_FOR)

@@ -7,15 +7,15 @@
 
 struct ledger_unit;
 
-/* What came of it; also the exit status of who asked. SYSTEMD_PROBLEM + enum unit_problem: it
- * cannot be done. */
+/* The result; also the exit status of the helper. SYSTEMD_PROBLEM + enum unit_problem: it cannot
+ * be done. */
 enum systemd_outcome {
 	SYSTEMD_RUNS,	 /* it had been running */
 	SYSTEMD_STARTS,	 /* it had been starting, */
 	SYSTEMD_STARTED, /* or is now, for we asked */
 	SYSTEMD_DOWN,	 /* it does not run any more */
 	SYSTEMD_STOPS,	 /* ... or will not in a moment */
-	SYSTEMD_TAKEN,	 /* it runs because somebody else wants it to */
+	SYSTEMD_TAKEN,	 /* it runs because something else needs it */
 	SYSTEMD_PROBLEM = 32,
 };
 

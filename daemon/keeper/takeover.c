@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Going on with what another process of this program left: its ledger, and all that it names. What
- * the file says in its place and cannot be had is no reason to end a session: the start goes on as
- * things were, and the reload that follows is refused for it.
+ * Takeover: continues with what another process of this program left: its ledger, and all that it
+ * names. A configuration that cannot be applied is no reason to end a session: the start continues
+ * with the old one, and the reload that follows is refused for it.
  */
 #include "keeper/takeover.h"
 
@@ -114,7 +114,7 @@ void takeover_note_passed(struct ledger *ledger)
 		if (!*ledger->keeper->passed[i].name || fd < 0)
 			continue;
 		ledger->keeper->passed[i].name[PASSED_NAME_MAX - 1] = '\0';
-		/* What is not used any more is nobody's: the sweep closes it. */
+		/* What is not used any more has no owner: the sweep closes it. */
 		if (!passed_find(ledger->keeper->passed[i].name))
 			passed_add(ledger->keeper->passed[i].name, fd);
 		ledger->keeper->passed[i].name[0] = '\0';

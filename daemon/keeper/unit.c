@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Units on demand. The ledger says what sessions ask for, and what was started; which name is to be
- * told to systemd is the keeper's own knowledge, for a worker that goes astray may have written
- * anywhere. Always true: one helper a unit. Before a unit is stopped its state says so, and then
- * use is looked at once more: a session notes use before it looks at the state, so that one of the
+ * Units on demand. The ledger has what sessions ask for, and what was started; the name for systemd
+ * comes from the keeper's own memory, because a worker with corrupted memory may have written
+ * anywhere. Always true: one helper a unit. Before a unit is stopped its state is set, and then its
+ * use is checked once more: a session notes use before it looks at the state, so that one of the
  * two sees the other.
  */
 #include "keeper/unit.h"
@@ -76,7 +76,7 @@ static void learn_target(struct ledger *ledger, uint32_t slot,
 	named[slot] = true;
 }
 
-/* One that no target names any more keeps what was said of it. */
+/* One that no target names any more keeps its last settings. */
 static void learn(struct ledger *ledger, const struct generation *newest)
 {
 	bool named[LEDGER_UNITS_MAX] = {false};

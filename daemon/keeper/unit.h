@@ -17,6 +17,6 @@ void unit_turn(struct ledger *ledger, struct generation *newest);
 /* A child has ended: true, it was a helper. */
 bool unit_helper_ended(struct ledger *ledger, pid_t pid, int status);
 
-/* Ends the helpers, and waits for that; what they were about to do is done by whoever looks after
- * the ledger next. */
+/* Ends the helpers, and waits for that; what they were about to do is done by the next keeper of
+ * the ledger. */
 void unit_leave(void);

@@ -11,8 +11,8 @@
  *    +----------------- seen to be down ------------ STOPPING
  *
  * Threads of the worker ask (`asked`), and note use; they learn by asking that a unit has ended.
- * The keeper writes everything else, and its helper `owner` also, before and after each request to
- * systemd: if one dies meanwhile, at most one unit too many is taken for another's.
+ * The keeper writes everything else; its helper also writes `owner`, before and after each request
+ * to systemd: if one dies meanwhile, at most one unit too many is taken for another's.
  */
 #pragma once
 
