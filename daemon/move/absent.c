@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Targets that are away. What surprised us about the kernel: on one machine a datagram that nobody
- * listens for is refused before sendmsg(2) returns, which nevertheless succeeds; the socket's error
- * tells of it. From far away the refusal comes when other messages have been sent.
+ * Targets that are down. What surprised us about the kernel: on the same machine a datagram to a
+ * port without a listener is refused before sendmsg(2) returns, which nevertheless succeeds; the
+ * error is pending at the socket. From a remote host the refusal arrives after other messages have
+ * been sent.
  */
 #include "move/absent.h"
 

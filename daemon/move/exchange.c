@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The exchange. No message stays in user space between two turns: what cannot go on is left in the
- * source's queue, or dropped and counted.
+ * The exchange. No message stays in user space between two turns: what cannot be forwarded stays in
+ * the source's queue, or is dropped and counted.
  */
 #include "move/exchange.h"
 
@@ -76,7 +76,7 @@ bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck)
 	return true;
 }
 
-/* The sink does not take the message at the head of the queue. RELAY_BLOCKED: it waits there; 0:
+/* The sink does not accept the message at the head of the queue. RELAY_BLOCKED: it waits there; 0:
  * it, or an older one, was dropped. */
 static int overflow(struct session *session, unsigned s, int why)
 {
@@ -109,7 +109,7 @@ static int overflow(struct session *session, unsigned s, int why)
 	return source_consume(session, s);
 }
 
-/* What the source said in place of messages, enum step_result. 0: it may say more. */
+/* Handles what the source returned instead of a message: enum step_result. 0: it may have more. */
 static int without_message(struct session *session, unsigned s, int said)
 {
 	if (said < 0)
@@ -145,7 +145,7 @@ static int pass_on(struct session *session, unsigned s, const struct spliced_mes
 	return sink_send(session, s, &part, 1, &taken);
 }
 
-/* One message: peeked, sent, consumed. 0: go on; positive: enum step_result. */
+/* One message: peeked, sent, consumed. 0: continue; positive: enum step_result. */
 static int move_peeked(struct session *session, unsigned s)
 {
 	struct spliced_message message;
@@ -177,7 +177,7 @@ static int move_peeked(struct session *session, unsigned s)
 	return source_consume(session, s);
 }
 
-/* What was too large for the ring: it is the first in the socket's queue. */
+/* Moves a message that was too large for the ring: it is the first in the socket's queue. */
 static int move_large(struct session *session, unsigned s)
 {
 	struct spliced_message message;
@@ -205,7 +205,7 @@ static int move_large(struct session *session, unsigned s)
 	return r;
 }
 
-/* Of what sink_send() left of messages that are out of their queue. */
+/* Handles messages that are out of their queue and that sink_send() did not accept. */
 static enum drop drop_reason(int r)
 {
 	if (r == SINK_SATISFIED)
@@ -262,7 +262,7 @@ static bool takes_batches(const struct session *session, unsigned s)
 
 /* ---- stream sources ---- */
 
-/* Reads what nobody wants, up to its end. */
+/* Reads and discards a stream up to EOF. */
 static int discard(struct session *session, unsigned s)
 {
 	uint8_t *bytes = session->thread->buffers->bytes;
@@ -297,7 +297,7 @@ static ssize_t peek_stream(struct session *session, unsigned s, size_t at_most)
 	return n < 0 ? -errno : n;
 }
 
-/* Takes bytes off a stream that were peeked and are on their way: these, and what was owed.
+/* Consumes bytes of a stream that were peeked and sent: these, and those owed before.
  * RELAY_STARVED: they are owed. */
 static int take_off(struct session *session, unsigned s, size_t bytes)
 {
@@ -339,7 +339,7 @@ static bool is_over(const struct session *session, unsigned s)
 		socket_said_fin(session_fd(session, s)));
 }
 
-/* Not by a reset: what stands unterminated then was cut. */
+/* EOF without a reset: after a reset an unterminated message was cut. */
 static bool ended_well(const struct session *session, unsigned s)
 {
 	return is_over(session, s) &&
@@ -347,7 +347,7 @@ static bool ended_well(const struct session *session, unsigned s)
 	       !(socket_poll(session_fd(session, s), 0) & POLLERR);
 }
 
-/* No whole frame is there, and `len` bytes of one. */
+/* There is no whole frame, only `len` bytes of one. */
 static int wait_for_rest(struct session *session, unsigned s, size_t len)
 {
 	assert(!session->side[s].owed);
@@ -358,13 +358,13 @@ static int wait_for_rest(struct session *session, unsigned s, size_t len)
 	tally_receive(session, s, len > 0);
 	sink_drop(session, DROPPED_FRAMING, len > 0);
 	direction_note_end(session, s);
-	/* Bytes that nobody has read would make close(2) a reset. */
+	/* Unread bytes would make close(2) a reset. */
 	take_off(session, s, len);
 	return RELAY_DONE;
 }
 
-/* A message longer than any that the sink could carry is refused by the sink; but without edges, a
- * stream is cut to fit. */
+/* A message longer than the sink can carry is refused by the sink; but a stream without framing is
+ * cut to fit. */
 static size_t frame_limit(const struct session *session, unsigned s)
 {
 	uint64_t most = session_row(session, !s)->max_message;
@@ -377,9 +377,9 @@ static size_t frame_limit(const struct session *session, unsigned s)
 }
 
 /* Whether the rest of a frame may never come while the `len` bytes of it stay in the socket.
- * MSG_PEEK stops at an urgent byte, and for ever at descriptors. How much a UNIX socket holds is up
- * to its sender's buffer, where each piece counts some 700 bytes more than it has: nobody here
- * knows when that one waits. A TCP socket may have less of a buffer than was asked for. */
+ * MSG_PEEK stops at an urgent byte, and never gets past descriptors. How much a UNIX socket holds
+ * depends on its sender's buffer, where each piece counts some 700 bytes more than its length, so
+ * we cannot know when the sender blocks. A TCP socket may have a smaller buffer than requested. */
 static bool is_held_up(struct session *session, unsigned s, size_t len)
 {
 	assert(len > 0);
@@ -388,7 +388,7 @@ static bool is_held_up(struct session *session, unsigned s, size_t len)
 		       endpoint_socket_least_rcvbuf(session_endpoint(session, s));
 }
 
-/* The stage of a socket whose queue does for most frames is given back once it is empty. */
+/* If the queue of a socket suffices for most frames, its stage is returned once it is empty. */
 static void leave_stage(struct session *session, unsigned s)
 {
 	if (session->side[s].unpeeked && !session->side[s].owed && !session->side[s].stage_end &&
@@ -455,8 +455,7 @@ static bool has(const struct session *session, unsigned d, uint32_t flag)
 	return session_record(session)->direction[d].flags & flag;
 }
 
-/* What is on its way already is taken out of the source's queue, where that was not possible
- * before. */
+/* Removes from the source's queue what was sent already, but could not be removed before. */
 static int pay(struct session *session, unsigned s)
 {
 	int r = is_message(session, s) ? source_consume(session, s) : take_off(session, s, 0);
@@ -481,8 +480,7 @@ static int move_once(struct session *session, unsigned s)
 	return takes_batches(session, s) ? move_batch(session, s) : move_peeked(session, s);
 }
 
-/* The source has said its last, and all of it is in the sink. A sink without connections has no end
- * to be told. */
+/* EOF of the source, and all data is in the sink. A connectionless sink cannot be sent EOF. */
 static int end(struct session *session, unsigned d)
 {
 	assert(has(session, d, DIRECTION_EOF));
@@ -497,8 +495,8 @@ static int end(struct session *session, unsigned d)
 	return relay_finish(session, d);
 }
 
-/* Whether there is anything to move: while the sink takes nothing, only a source whose messages are
- * then dropped. */
+/* Whether there is anything to move: while the sink accepts nothing, only a source whose messages
+ * are then dropped. */
 static bool may_move(const struct session *session, unsigned d)
 {
 	return (session->side[d].readable || session->side[d].stage_news) &&
@@ -549,7 +547,7 @@ static int prepare(struct session *session, unsigned side)
 	assert(side < 2);
 	if (session_fd(session, side) >= 0)
 		receive_prepare(session_fd(session, side), session_row(session, side));
-	/* Nothing of a file can be peeked at. */
+	/* A file has no MSG_PEEK. */
 	if (is_message(session, side) && is(session, side, SPLICED_FILE))
 		session->side[side].unpeekable = true;
 	return ring_map(session, side);

@@ -21,9 +21,9 @@ struct mover;
 
 extern const struct mover exchange_mover;
 
-/* drop-old: whether the oldest message in a socket's queue is to make room for newer ones: the
- * queue is crowded; or, where the kernel cannot tell, that message has waited for a moment since
- * *stuck (CLOCK_MONOTONIC ns, 0: it begins to), which is kept up to date. */
+/* drop-old: whether to drop the oldest message in a socket's queue for newer ones: the queue is
+ * crowded; or, if the kernel does not report that, the message has waited for a moment since *stuck
+ * (CLOCK_MONOTONIC ns, 0: starts now), which is updated. */
 bool exchange_gives_up(int fd, uint64_t now, uint64_t *stuck);
 
 enum { EXCHANGE_MOMENT_MS = 1 }; /* ... and when to look again */

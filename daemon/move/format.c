@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Formats at work. A frame is made from a copy of the format's state, and the copy becomes the
- * state when the frame is on its way: a far end that is not ready, and a worker that dies, repeat a
- * frame and lose none. The state lies twice in the flow's record, so that a worker that dies while
- * it writes one leaves the other whole.
+ * Running formats. A frame is made from a copy of the format's state, and the copy becomes the
+ * state when the frame is sent: if the sink is not ready, or the worker crashes, the frame is made
+ * again, and none is lost. The flow's record has the state twice, so that a crash while one is
+ * written leaves the other intact.
  */
 #include "move/format.h"
 
@@ -38,7 +38,7 @@ static void keep_state(struct session *session, const void *state)
 	atomic_store_explicit(&flow->format_now, next, memory_order_release);
 }
 
-/* What makes the next frame: one of the format's three callbacks. */
+/* Which of the format's three callbacks makes the next frame. */
 struct maker {
 	const struct spliced_message *message; /* encode */
 	int why;			       /* else resync; 0: preamble */
@@ -86,8 +86,8 @@ enum drop format_drop_reason(int error)
 	return DROPPED_FORMAT;
 }
 
-/* Makes frames until there are no more, and sends them; the state is kept as far as they are on
- * their way. 0: all; positive: why not. */
+/* Makes frames until there are no more, and sends them; the state advances with the frames sent. 0:
+ * all; positive: why not. */
 static int send_made(struct session *session, unsigned s, const struct maker *maker)
 {
 	struct buffers *buffers = session->thread->buffers;
@@ -137,8 +137,8 @@ static void count_lost(const struct session *session)
 	ledger_count(&session_counter(session)->lost, 1);
 }
 
-/* Tells the format where messages are missing, and counts what it says is so. What finds no room
- * now is told before anything else later. */
+/* Tells the format where messages are missing, and counts those it confirms. A report that does not
+ * fit now is sent before anything else later. */
 static int tell_gaps(struct session *session, unsigned s)
 {
 	static const struct {
@@ -182,11 +182,11 @@ int format_encode(struct session *session, unsigned s, const struct spliced_mess
 /* ---- rings ---- */
 
 /* Frames that are made from several messages. The state that frame i was made from is states[i],
- * what comes after the last one is states[count]: so wherever the sink stops, the rest can be made
+ * the state after the last one is states[count]: so wherever the sink stops, the rest can be made
  * again. */
 struct batch {
 	unsigned count;			  /* frames */
-	unsigned messages;		  /* that are done with, when all frames are on their way */
+	unsigned messages;		  /* consumed when all frames are sent */
 	unsigned message[BUFFERS_FRAMES]; /* that each frame is of */
 	size_t used;
 };

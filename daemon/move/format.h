@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a family's named format (plugin.h) makes of the messages from one side, on its way to the
- * other. A side without one has nothing to say: 0. Results are sink_send()'s: 0, or positive why
- * not all is on its way; then the same call goes on where this one stopped.
+ * Converts the messages of one side by its family's named format (plugin.h) and sends them to the
+ * other. 0 for a side without a format. Results are those of sink_send(): 0, or positive: why not
+ * all was sent; then the same call continues where this one stopped.
  */
 #pragma once
 
@@ -13,23 +13,22 @@
 struct session;
 struct spliced_message;
 
-/* What a new consumer gets first; and later, what is still to be told of gaps. Before any
- * message. */
+/* What a new consumer gets first; and later, pending reports of gaps. Before any message. */
 int format_greet(struct session *session, unsigned side);
 
-/* Why a message is dropped that its family refused with this error. */
+/* The reason for dropping a message that its family refused with this error. */
 enum drop format_drop_reason(int error);
 
-/* A message's frames, all those that are left of it. */
+/* Sends a message's remaining frames. */
 int format_encode(struct session *session, unsigned side, const struct spliced_message *message);
 
-/* The frames of the next messages of the side's ring, as many as go at once; what is on its way is
- * consumed. `drops`: what the far end does not take is, too, and counted. RELAY_BLOCKED also where
- * there are no messages: then *more is false. */
+/* Sends the frames of the next messages of the side's ring, as many as fit at once, and consumes
+ * them. `drops`: those that the sink does not accept are consumed too, and counted. RELAY_BLOCKED
+ * also if there are no messages: then *more is false. */
 int format_encode_ring(struct session *session, unsigned side, bool drops, bool *more);
 
-/* The kernel had no room: what it dropped here is told and counted, at once, or before anything
- * else later. */
+/* The kernel had no room: what it dropped is reported and counted, now, or before anything else
+ * later. */
 int format_lost(struct session *session, unsigned side);
 
 /* why: enum spliced_event. */

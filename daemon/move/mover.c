@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The plan: which mover a session has, and what that needs to know of each side. */
+/* The plan: which mover a session has, and what the mover needs to know of each side. */
 #include "move/mover.h"
 
 #include "base/assert.h"
@@ -25,8 +25,8 @@ static enum config_overflow overflow_of(const struct session *session, unsigned 
 {
 	if (session->route->overflow != OVERFLOW_AUTO)
 		return session->route->overflow;
-	/* A stream is held back by not reading it, and so is whoever sends reliably; a format that
-	 * tells what was lost is better served by the kernel's count than by ours. */
+	/* A stream or a reliable sender is blocked by not reading; for a format that reports losses
+	 * the kernel's count is better than ours. */
 	return !is_message(session, side) || is(session, side, SPLICED_RELIABLE) ||
 			       session->side[side].format
 		       ? OVERFLOW_BLOCK

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Movers: how a session's traffic gets across. The relay moves streams, the exchange whatever has
- * messages at an end. A mover knows sockets, pipes and frames; of listeners, targets and pools it
- * knows nothing: what it learns of the target, whoever chose that is told.
+ * Movers forward a session's traffic. The relay moves streams, the exchange everything with
+ * messages at one side or both. A mover knows sockets, pipes and frames, but not listeners, targets
+ * and pools: it reports what it learns of the target to the code that chose it.
  */
 #pragma once
 
@@ -20,46 +20,46 @@ struct mover {
 	/* Makes a side's socket ready. 0 or negative errno. */
 	int (*prepare)(struct session *session, unsigned side);
 
-	/* What waits in the pipe of a session that a worker before this one had, for a target that
-	 * is still being connected. */
+	/* Takes over what waits in the pipe of a previous worker's session for a target that is
+	 * still being connected. */
 	void (*adopt)(struct session *session, unsigned direction);
 
 	/* Moves one direction (0: from the client, 1: from the target) as far as it goes: enum
 	 * step_result, or negative errno. */
 	int (*step)(struct session *session, unsigned direction);
 
-	/* The session ends: lets go of what this process has of it beside sockets and pipes. */
+	/* The session ends: releases what this process has for it besides sockets and pipes. */
 	void (*discard)(struct session *session);
 };
 
-/* What who chose the target is told. */
+/* Events reported to the code that chose the target. */
 struct mover_events {
-	/* Its socket tells of an error (negative): as a connect that failed. True: the session is
-	 * to go on at another, SINK_RECONNECT. */
+	/* Its socket reported an error (negative), to be treated as a failed connect. True: the
+	 * session continues with another target, SINK_RECONNECT. */
 	bool (*lost)(struct session *session, int error);
 
-	/* It has said something. */
+	/* The target has answered. */
 	void (*proven)(struct session *session);
 
-	/* A message was sent to one that has not said anything. */
+	/* A message was sent to a target that has not answered. */
 	void (*sent)(struct session *session);
 
-	/* Gives messages of a lane to the lanes of other targets: how many were taken. */
+	/* Gives messages of a lane to the lanes of other targets; returns how many were
+	 * accepted. */
 	unsigned (*offer)(const struct session *session, const struct iovec *messages,
 			  unsigned count);
 
-	/* What waits in the pipe of a lane goes to the lanes of others. True: nothing waits there
-	 * any more. */
+	/* Moves what waits in the pipe of a lane to other lanes. True: nothing waits there any
+	 * more. */
 	bool (*pass_on)(struct session *session);
 };
 
-/* How a session moves its traffic, by its two rows and what the config says of its ends: filled in
- * once both are known. */
+/* Plans how a session moves its traffic, from its two rows and the configuration of its sides, once
+ * both are known. */
 void mover_plan(struct session *session);
 
-/* Before the target becomes the next one: what waits for it as messages, or as frames, is
- * nothing to one that frames otherwise. It is dropped while the record still names the one that
- * it is for. */
+/* Before the next target replaces the current one: drops messages or frames that wait, if the next
+ * target frames otherwise, while the record still names the target that they are for. */
 void mover_forget_frames(struct session *session, const struct config_endpoint *next);
 
 /* A session that was never planned has nothing to discard. */

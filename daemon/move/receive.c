@@ -2,14 +2,14 @@
 /*
  * Receiving. What surprised us about the kernel:
  *
- *   - Descriptors (SCM_RIGHTS) that find room among the control data are installed, at each peek
- *     anew. Without room they are discarded, and MSG_CTRUNC says so: but it says the same of
- *     credentials, time stamps and whatever else was asked for and found no room.
- *   - Credentials come first. Where they are needed there is room for them and not one byte more.
+ *   - Descriptors (SCM_RIGHTS) for which the control buffer has room are installed, again at each
+ * peek. Without room they are discarded, and MSG_CTRUNC is set: but it is also set if requested
+ * credentials, time stamps and the like did not fit.
+ *   - Credentials come first. If they are needed there is room for exactly them.
  *   - A socket's pending error comes before its messages, also between the peek and the call that
- *     consumes; a netlink socket with a dump under way that finds no room makes a new one at each
- *     call.
- *   - TIPC refuses to read into no room at all: what is consumed has a byte to go to.
+ *     consumes; a netlink socket with a dump under way that does not fit makes a new error at each
+ * call.
+ *   - TIPC refuses to read into an empty buffer: consuming a message uses one byte.
  */
 #include "move/receive.h"
 
@@ -61,7 +61,7 @@ static void aim(struct buffers *buffers, unsigned i, size_t size, size_t control
 				.msg_controllen = control};
 }
 
-/* Of a file each read(2) is a message, from nobody. */
+/* For a file each read(2) is a message, without a sender. */
 static int read_message(struct buffers *buffers, int fd, size_t size)
 {
 	ssize_t n;
@@ -110,8 +110,8 @@ unsigned receive_count_stripped(const struct buffers *buffers, const struct spli
 	return stripped;
 }
 
-/* An empty queue is believed at the second time only: the message that was seen in it cannot have
- * gone. */
+/* An empty queue is believed only the second time: the message that was peeked must still be
+ * there. */
 bool receive_take(int fd, const struct spliced_row *row, struct receive_taken *ret)
 {
 	_Alignas(struct cmsghdr) char control[CREDENTIALS_SIZE];

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The relay. It owns the pipe while bytes are in it; the record names the pipe before the first
- * byte enters and forgets it after the last has left. What surprised us about the kernel:
+ * The relay. It owns the pipe while bytes are in it; the record has the pipe from before the first
+ * byte enters until after the last has left. What surprised us about the kernel:
  *
- *   - After a reset, one call reports it and the next read says 0, as a FIN would: hence the look
- *     at TCP_INFO, and the RESET flag in the record. EPIPE in place of ECONNRESET means that a FIN
- *     had come before the reset.
+ *   - After a reset, one call reports it and the next read returns 0, as after a FIN: hence the
+ * check of TCP_INFO, and the RESET flag in the record. EPIPE instead of ECONNRESET means that a FIN
+ * came before the reset.
  *   - A splice that moves less than asked for proves that the source is empty only if the pipe
- *     cannot have run out of slots: every piece takes one, if it is a single byte.
+ *     cannot have run out of slots: every piece uses one, even a single byte.
  *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent
  *     with descriptors does, and, where they were asked for, a change of the sender's credentials.
- *   - Data received before a reset can still be read after it, and is passed on as a direct
- *     connection would.
+ *   - Data received before a reset can still be read after it, and is forwarded, as on a direct
+ * connection.
  */
 #include "move/relay.h"
 
@@ -32,7 +32,7 @@
 #include <sys/socket.h>
 
 enum {
-	RELAY_CHUNK = 512 << 10, /* bytes asked for at once */
+	RELAY_CHUNK = 512 << 10, /* bytes requested at once */
 	RELAY_ROUNDS = 4,	 /* chunks a turn */
 };
 
@@ -41,16 +41,16 @@ static bool has(const struct ledger_direction *direction, uint32_t flag)
 	return direction->flags & flag;
 }
 
-/* The source's read said 0. FIN, or what is left of a reset? */
+/* A read of the source returned 0: after a FIN, or after a reset? */
 static void note_end(struct session *session, unsigned d)
 {
 	struct ledger_session *record = session_record(session);
 	struct ledger_direction *direction = &record->direction[d];
 
 	assert(!has(direction, DIRECTION_EOF));
-	/* A FIN of ours that the source has seen explains the state CLOSE; nothing else but a reset
-	 * does, and that is announced (EPOLLERR). After FIN and reset the read says 0 as after a
-	 * FIN alone, and the reset is still to be taken. */
+	/* A FIN of ours that the source has seen explains the state CLOSE; otherwise only a reset
+	 * does, and that is reported (EPOLLERR). After FIN and reset the read returns 0 as after a
+	 * FIN alone, and the reset is still pending. */
 	if (session->side[d].failed && !has(direction, DIRECTION_RESET) &&
 	    !has(&record->direction[!d], DIRECTION_FIN_SENT) &&
 	    session_row(session, d)->capabilities & SPLICED_TCP_INFO &&
@@ -60,7 +60,7 @@ static void note_end(struct session *session, unsigned d)
 	session->moved = true;
 }
 
-/* The source did not give anything. 0: it may be asked again, or its end is noted; else as
+/* The source returned nothing. 0: it may be read again, or its end is noted; else as
  * relay_step(). */
 static int read_failed(struct session *session, unsigned d, int error)
 {
@@ -91,7 +91,7 @@ static bool stopped_early(const struct session *session, unsigned d, ssize_t n)
 	return n == 0 || (n < 0 && errno == EAGAIN && session->side[d].urgent);
 }
 
-/* Whether a read that gave less than was asked for left something. */
+/* Whether a read that returned less than requested left something. */
 static bool has_more(const struct session *session, unsigned d)
 {
 	return session->side[d].hangup || session->side[d].urgent ||
@@ -100,7 +100,7 @@ static bool has_more(const struct session *session, unsigned d)
 		socket_unread(session_fd(session, d)) > 0);
 }
 
-/* Source to pipe. 0: look at the pipe now; positive: as relay_step(). */
+/* Source to pipe. 0: continue with the pipe; positive: as relay_step(). */
 static int fill_pipe(struct session *session, unsigned d)
 {
 	struct ledger_session *record = session_record(session);
@@ -138,7 +138,7 @@ static int fill_pipe(struct session *session, unsigned d)
 	return 0;
 }
 
-/* The sink did not take anything: why, as relay_step(). */
+/* The sink accepted nothing: why, as relay_step(). */
 static int write_failed(struct session *session, unsigned d, int error)
 {
 	int pending;
@@ -158,8 +158,7 @@ static int write_failed(struct session *session, unsigned d, int error)
 		return RELAY_STARVED;
 	case FAULT_MESSAGE:
 	case FAULT_PEER:
-		/* UNIX refuses what is written by EPIPE, also where it has another error for who
-		 * reads. */
+		/* UNIX sockets refuse writes with EPIPE, even if reads report another error. */
 		pending = socket_take_error(session_record(session)->fd[!d]);
 		direction_note_reset(session, !d, pending ? -pending : error);
 		return RELAY_SINK_RESET;
@@ -194,14 +193,14 @@ int relay_drain_pipe(struct session *session, unsigned d)
 }
 
 /* The last FIN of a TCP session: both sides have been read to their end, and close(2), which
- * follows at once, says FIN. */
+ * follows at once, sends FIN. */
 static bool close_says_it(const struct session *session, unsigned d)
 {
 	return has(&session_record(session)->direction[!d], DIRECTION_FIN_SENT) &&
 	       session_row(session, !d)->capabilities & SPLICED_TCP_INFO;
 }
 
-/* A sink that is not connected any more was reset, and will say so itself. */
+/* A sink that is no longer connected was reset, and will report that itself. */
 static int say_end(struct session *session, unsigned d)
 {
 	int fd = session_record(session)->fd[!d];
@@ -225,15 +224,15 @@ int relay_finish(struct session *session, unsigned d)
 		return RELAY_DONE;
 	direction->flags |= DIRECTION_FIN_SENT;
 	session->moved = true;
-	/* Elsewhere shutdown(2) would end both directions: what is still to be said back gets a
-	 * moment, session_serve.c. */
+	/* Elsewhere shutdown(2) would end both directions: remaining data of the other direction
+	 * gets a moment, session_serve.c. */
 	if (session_row(session, !d)->capabilities & SPLICED_HALF_CLOSE &&
 	    !close_says_it(session, d))
 		return say_end(session, d);
 	return RELAY_DONE;
 }
 
-/* Fills and drains by turns. 0: the source gives no more now, and the pipe is empty; else as
+/* Fills and drains in turn. 0: the source has no more now, and the pipe is empty; else as
  * relay_step(). */
 static int move(struct session *session, unsigned d)
 {
@@ -284,7 +283,7 @@ static int prepare(struct session *session, unsigned side)
 	return 0;
 }
 
-/* Its pipes are what they were. */
+/* A relay's pipes are adopted as they are. */
 static void adopt(struct session *session, unsigned d)
 {
 	(void)session, (void)d;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Roaming. What surprised us about the kernel: a UDP socket that is not connected is told of no
- * error, unless it asks for them (IP_RECVERR), and then they have to be taken out of a queue of
- * their own; and one that was connected and is so no more has forgotten which device it was bound
- * to. So which address the kernel would send from is found out by another socket.
+ * Roaming. What surprised us about the kernel: an unconnected UDP socket gets no errors, unless it
+ * requests them (IP_RECVERR), and then they must be read from a separate queue; and one that was
+ * connected and is disconnected loses the device it was bound to. So another socket is used to find
+ * out which address the kernel would send from.
  */
 #include "move/roam.h"
 

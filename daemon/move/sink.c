@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Sinks: where a message goes, by what the sink is and by how far its connection is. What waits in
- * the pipe, or is kept, goes before it.
+ * Sinks: where a message goes depends on the kind of the sink and the state of its connection. What
+ * waits in the pipe, or is kept, is sent first.
  */
 #include "move/sink.h"
 
@@ -29,7 +29,7 @@ bool sink_is_void(const struct session *session, unsigned d)
 	return session->side[!d].receive_only;
 }
 
-/* Once a route and thread: the counter tells of the others. */
+/* Once per route and thread: the counter has the others. */
 static void warn_of_answer(const struct session *session)
 {
 	if (!atomic_load(&session_counter(session)->dropped[DROPPED_UNEXPECTED]))
@@ -54,7 +54,7 @@ static int find_drop(const struct session *session, unsigned d)
 	return session_flow(session)->peer_len ? -1 : DROPPED_UNNAMED;
 }
 
-/* One that was held. 1: it is done with; 0: there is no room for it, nor for others. */
+/* Sends a message that was held. 1: done; 0: there is no room for it, nor for others. */
 static unsigned release_one(struct session *session, unsigned d, const struct iovec *message,
 			    int *r)
 {
@@ -67,8 +67,7 @@ static unsigned release_one(struct session *session, unsigned d, const struct io
 	return taken;
 }
 
-/* All of it at once: these are messages that may be lost, and are if the sink has no room for so
- * many. */
+/* All of it at once: these messages may be lost, and are if the sink has no room for them. */
 static int release(struct session *session, unsigned d)
 {
 	uint8_t *bytes = buffers_aside(session->thread->buffers);
@@ -96,7 +95,7 @@ static int release(struct session *session, unsigned d)
 	}
 	tally_lose_held(session, d);
 	tally_was_taken(session, d, true);
-	/* Whatever may be left in it is nobody else's. */
+	/* What may be left in it must not reach another session. */
 	if (n != (ssize_t)held)
 		direction_discard_pipe(session, d);
 	return r;
@@ -142,7 +141,7 @@ static int send_frames(struct session *session, unsigned d, const struct iovec *
 			return r;
 		r = sink_drain(session, d);
 	}
-	/* What is in the pipe is on its way; a shortage there is looked at again. */
+	/* The pipe's contents count as sent; after a shortage it is tried again. */
 	if (*taken == count && (r == RELAY_BLOCKED || r == RELAY_STARVED))
 		return 0;
 	return r;

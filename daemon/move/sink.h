@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The sink of a direction: where a session's messages go. A message socket takes them by
- * sendmsg(2), a stream as frames by way of a pipe, and a socket that is only received from takes
- * none.
+ * The sink of a direction: where a session's messages go. A message socket gets them by sendmsg(2),
+ * a stream as frames through a pipe, and a receive-only socket none.
  */
 #pragma once
 
@@ -15,15 +14,15 @@
 struct session;
 
 /*
- * Sends messages, in order. *taken: how many are done with, on their way or dropped and counted. 0:
- * all of them; else why not more: enum step_result, or negative errno. A sink that is not connected
- * yet takes what fits into its pipe; one of messages only what would else be dropped.
+ * Sends messages, in order. *taken: how many are done, sent or dropped and counted. 0: all of them;
+ * else why not more: enum step_result, or negative errno. A sink that is not connected yet accepts
+ * what fits into its pipe; if it is a message socket, only what would otherwise be dropped.
  */
 int sink_send(struct session *session, unsigned direction, const struct iovec *messages,
 	      unsigned count, unsigned *taken);
 
-/* Moves on what waits in the pipe. 0: empty; else as sink_send(). */
+/* Sends what waits in the pipe. 0: empty; else as sink_send(). */
 int sink_drain(struct session *session, unsigned direction);
 
-/* Whether a message would be dropped as soon as it were sent: nobody there takes any. */
+/* Whether every message would be dropped: the sink accepts none. */
 bool sink_is_void(const struct session *session, unsigned direction);

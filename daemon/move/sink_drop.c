@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Drops: each is counted by its reason, at its route and thread. */
+/* Drops: counted by reason, route and thread. */
 #include "move/sink_drop.h"
 
 #include "base/assert.h"
@@ -14,7 +14,7 @@ void sink_drop(struct session *session, enum drop why, uint64_t count)
 
 void sink_return(struct session *session, unsigned d)
 {
-	/* Nothing has left yet: the error was the next message's own. */
+	/* Nothing was sent yet: the error belongs to the next message. */
 	if (!session_flow(session)->messages[d])
 		return;
 	tally_return(session, d);

@@ -11,5 +11,5 @@ struct session;
 /* Counts messages that are dropped. */
 void sink_drop(struct session *session, enum drop why, uint64_t count);
 
-/* A message that was sent is said to have found nobody: it is dropped. */
+/* A sent message was reported as undeliverable: it counts as dropped. */
 void sink_return(struct session *session, unsigned direction);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Frames that are gathered for one writev(2): a second one to a pipe that is not empty would cut
+/* Frames that are collected for one writev(2): a second one, to a pipe that is not empty, could cut
  * them. */
 #include "move/sink_frames.h"
 
@@ -15,7 +15,7 @@
 
 #include <errno.h>
 
-/* The frames that go into an empty pipe by one writev(2). */
+/* The frames written into an empty pipe by one writev(2). */
 struct gathered {
 	unsigned parts;
 	size_t bytes, scratch;
@@ -66,7 +66,7 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 }
 
 /* All of it into the pipe, which is empty, or nothing: where the kernel had no memory for the rest,
- * what is in the pipe would be a cut frame. Nothing of it has left yet. */
+ * what is in the pipe would be a cut frame. Nothing of it was sent yet. */
 static int put(struct session *session, unsigned d, const struct gathered *gathered)
 {
 	ssize_t n = 0;
@@ -78,7 +78,7 @@ static int put(struct session *session, unsigned d, const struct gathered *gathe
 			   session->thread->buffers->parts, (int)gathered->parts);
 		tally_was_put(session, d, n == (ssize_t)gathered->bytes);
 	} else {
-		/* Messages without bytes, and nothing to tell them apart. */
+		/* Empty messages without framing: nothing to write. */
 		ledger_count(&session_counter(session)->messages[d], gathered->messages);
 	}
 	if (n < 0)

@@ -8,7 +8,7 @@
 
 struct session;
 
-/* Puts the frames of messages, from *taken on, into the direction's empty pipe, as many as it and
- * the buffers have room for. 0; or as sink_send(), and none is taken. */
+/* Puts the frames of messages, from *taken on, into the direction's empty pipe, as many as fit into
+ * it and the buffers. 0; or as sink_send(), and none is accepted. */
 int sink_put_frames(struct session *session, unsigned direction, const struct iovec *messages,
 		    unsigned count, unsigned *taken);

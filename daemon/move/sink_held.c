@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Messages that wait in a pipe, each behind its length. */
+/* Messages that wait in a pipe, each prefixed with its length. */
 #include "move/sink_held.h"
 
 #include "base/assert.h"
@@ -15,7 +15,7 @@
 
 enum { HELD_BYTES = 128 << 10 }; /* of messages for a target that is being connected */
 
-/* Nothing may follow a message that was cut: release() of sink.c leaves it out. */
+/* Nothing may follow a truncated message: release() of sink.c skips it. */
 static void close_up(struct session *session, unsigned d)
 {
 	session->direction[d].fill = HELD_BYTES;

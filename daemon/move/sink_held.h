@@ -11,13 +11,13 @@
 
 struct session;
 
-/* What comes from peers that cannot be held back, while the target is being connected: it waits in
- * a pipe, each message behind its length. As sink_send(). */
+/* Holds messages of peers that cannot be blocked while the target is being connected: in a pipe,
+ * each prefixed with its length. As sink_send(). */
 int sink_hold(struct session *session, unsigned direction, const struct iovec *messages,
 	      unsigned count, unsigned *taken);
 
-/* The next whole message of n bytes that were held. False: there is none; *at is then behind the
- * last that is whole. */
+/* The next complete message in n held bytes. False: there is none; *at is then behind the last
+ * complete one. */
 bool sink_next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret);
 
 /* The next whole message of what waits in the pipe for the target, of which n bytes were read; *at
@@ -25,6 +25,6 @@ bool sink_next_held(uint8_t *bytes, size_t n, size_t *at, struct iovec *ret);
 bool sink_next_waiting(const struct session *session, uint8_t *bytes, size_t n, size_t *at,
 		       struct iovec *ret);
 
-/* What waits in the pipe of a session that a worker before this one had, for a target that is still
- * being connected: nothing is put behind a message that was cut. */
+/* Adopts what waits in the pipe of a previous worker's session for a target that is still being
+ * connected: nothing is written behind a truncated message. */
 void sink_adopt(struct session *session, unsigned direction);

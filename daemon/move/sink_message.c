@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Message sockets as sinks. What surprised us about the kernel: a UDP socket reports the ICMP error
- * of an earlier datagram at the next call, which then did nothing: it is called again. A UNIX
- * datagram socket whose peer has died says ECONNREFUSED for ever, also when a new socket has taken
- * the peer's name: it must be connected anew. And only a connected socket tells when there is room
- * again: the others are asked from time to time.
+ * of an earlier datagram at the next call, which then did nothing: the call is repeated. A UNIX
+ * datagram socket whose peer has died keeps failing with ECONNREFUSED, even when a new socket has
+ * the peer's name: it must be connected again. And only a connected socket reports when there is
+ * room again: the others are tried from time to time.
  */
 #include "move/sink_message.h"
 
@@ -31,12 +31,12 @@
 #include <sys/socket.h>
 
 enum {
-	POLL_MS = 2, /* before a sink that cannot tell is asked again, doubled each time that it
-			takes nothing, */
+	POLL_MS = 2, /* before a sink without events is tried again, doubled each time that it
+			accepts nothing, */
 	POLL_DOUBLINGS = 5, /* so often */
 };
 
-/* The route's count has them already. */
+/* They are in the route's count already. */
 static void count_sent(struct session *session, unsigned d, uint64_t messages, uint64_t bytes)
 {
 	assert(messages > 0);
@@ -47,7 +47,7 @@ static void count_sent(struct session *session, unsigned d, uint64_t messages, u
 	ledger_count((_Atomic uint64_t *)&session_record(session)->direction[d].bytes, bytes);
 }
 
-/* Whether the peer of a datagram session has got as many replies as its messages ask for. */
+/* Whether the peer of a datagram session got as many replies as expected for its messages. */
 static bool is_satisfied(const struct session *session, unsigned d)
 {
 	const struct ledger_flow *flow = session_flow(session);
@@ -105,13 +105,14 @@ bool sink_has_room(struct session *session, unsigned d)
 	return false;
 }
 
-/* As judge(), of a socket whose connection ends with this error, unless another target takes over.
+/* As judge(), for a socket whose connection ends with this error, unless another target takes
+ * over.
  */
 static int judge_connection(struct session *session, unsigned d, int error)
 {
 	enum fault fault = fault_of(error);
 
-	/* A device that is down, or a message that it does not understand. */
+	/* The device is down, or does not understand the message. */
 	if (session_row(session, !d)->capabilities & SPLICED_FILE &&
 	    (error == EIO || error == EINVAL)) {
 		sink_drop(session, DROPPED_UNREACHABLE, 1);
@@ -126,7 +127,7 @@ static int judge_connection(struct session *session, unsigned d, int error)
 	return RELAY_SINK_RESET;
 }
 
-/* What an error of sendmsg(2) means. 0: that message is done with; -EAGAIN: try it again; else as
+/* What an error of sendmsg(2) means. 0: that message is done; -EAGAIN: try it again; else as
  * sink_send(). */
 static int judge(struct session *session, unsigned d, int error, bool second)
 {
@@ -140,7 +141,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 	case FAULT_INTERRUPTED:
 		return second ? blocked(session, d, false) : -EAGAIN;
 	case FAULT_BLOCKED:
-		/* A connected netlink socket says that its peer's buffer is full, and never that
+		/* A connected netlink socket reports that its peer's buffer is full, but never that
 		 * there is room again. */
 		return blocked(session, d,
 			       capabilities & SPLICED_RELIABLE ||
@@ -158,7 +159,7 @@ static int judge(struct session *session, unsigned d, int error, bool second)
 		return judge_connection(session, d, error);
 	if (capabilities & SPLICED_RELIABLE && d == 0 &&
 	    (error == ECONNREFUSED || error == ECONNRESET || error == ENOTCONN || error == EPIPE)) {
-		/* It may be back at its address. */
+		/* The target may be back at its address. */
 		session_record(session)->cursor = session_record(session)->target + 1;
 		return SINK_RECONNECT;
 	}
@@ -183,7 +184,7 @@ bool sink_will_repeat(const struct session *session)
 	return flow->kept && flow->messages[0] == 1;
 }
 
-/* It was counted as sent when it was the first time. */
+/* It was counted as sent the first time. */
 static int judge_repeated(struct session *session, int error)
 {
 	int r = judge(session, 0, error, true);
@@ -219,7 +220,7 @@ int sink_repeat(struct session *session)
 	return r;
 }
 
-/* Whether a first message that could not be sent is kept, and nowhere else: it is out of its
+/* Whether the only copy of a first message that could not be sent is the kept one: it is out of its
  * queue. */
 static bool is_kept_alone(const struct session *session, unsigned d)
 {
@@ -227,7 +228,7 @@ static bool is_kept_alone(const struct session *session, unsigned d)
 	       session_is_handed_in(session) && !session_blocks(session, 0);
 }
 
-/* Of a file each write(2) is a message. */
+/* For a file each write(2) is a message. */
 static int send_batch(const struct session *session, unsigned d, struct mmsghdr *out,
 		      unsigned count)
 {
@@ -296,7 +297,7 @@ static int send_messages(struct session *session, unsigned d, const struct iovec
 	return 0;
 }
 
-/* To a socket whose family looks at each message first. */
+/* Sends to a socket whose family checks each message first. */
 static int send_judged(struct session *session, unsigned d, const struct iovec *messages,
 		       unsigned count, unsigned *taken)
 {

@@ -9,16 +9,16 @@
 
 struct session;
 
-/* Whether a message that cannot be put back would be taken now; if not, the session looks again
- * when it may be. */
+/* Whether a message that cannot be put back would be accepted now; if not, the session checks again
+ * later. */
 bool sink_has_room(struct session *session, unsigned direction);
 
-/* Whether the only message that the target ever got from the client is kept, to be sent to another
- * in its place. */
+/* Whether the only message that the target ever got from the client is kept, so that it can be sent
+ * to another target. */
 bool sink_will_repeat(const struct session *session);
 
-/* What was kept goes to the member of the pool that is connected now, before anything else. It is
- * counted already. 0; or as sink_send(). */
+/* Sends the kept message to the connected member of the pool, before anything else. It is counted
+ * already. 0; or as sink_send(). */
 int sink_repeat(struct session *session);
 
 /* As sink_send(), from the message *taken on, to a socket that is connected and has room. */

@@ -2,8 +2,8 @@
 /*
  * The source of a direction. What surprised us about the kernel:
  *
- *   - A seqpacket socket says 0 for a message without bytes and for the end; only the sender's
- *     credentials, which come with a message, tell one from the other.
+ *   - A read of a seqpacket socket returns 0 for an empty message and for EOF; only the sender's
+ * credentials, which come with a message, tell one from the other.
  */
 #include "move/source.h"
 
@@ -31,8 +31,8 @@
 #include <sys/socket.h>
 
 enum {
-	UNSHOWN_MAX = 8, /* a first message that cannot be peeked at so often in a row, with pauses,
-			    cannot be at all */
+	UNSHOWN_MAX = 8, /* if peeking at a first message fails this often in a row, with pauses, it
+			    is not supported */
 };
 
 static bool is(const struct session *session, unsigned side, uint64_t capability)
@@ -68,8 +68,8 @@ int source_consume(struct session *session, unsigned s)
 	return taken ? r : RELAY_STARVED;
 }
 
-/* The side is gone. Messages that came before are still there where the kernel told the error
- * first, as it does of datagrams. */
+/* The side is gone. Earlier messages may still be there if the kernel reports the error first, as
+ * for datagrams. */
 static int note_reset(struct session *session, unsigned s, int error)
 {
 	struct ledger_direction *direction = &session_record(session)->direction[s];
@@ -83,7 +83,7 @@ static int note_reset(struct session *session, unsigned s, int error)
 	return SOURCE_END;
 }
 
-/* Other words for what the kernel does not allow are also those of an ICMP message. */
+/* Other errors for what the kernel does not allow may also come from an ICMP message. */
 static bool is_own_mistake(int error)
 {
 	return error == EINVAL || error == ENOTSOCK || error == EBADF || error == EFAULT;
@@ -114,7 +114,7 @@ int source_judge(struct session *session, unsigned s, int error)
 	if (is(session, s, SPLICED_CONNECTIONLESS) && is_own_mistake(error))
 		return -error;
 	if (is(session, s, SPLICED_CONNECTIONLESS)) {
-		/* An earlier datagram found nobody. */
+		/* An earlier datagram was not delivered. */
 		bool moved = s == 1 && fault == FAULT_PEER && mover_tell_lost(session, -error);
 
 		if (!moved || !sink_will_repeat(session))
@@ -136,8 +136,8 @@ static bool has_credentials(struct msghdr *header)
 	return cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_CREDENTIALS;
 }
 
-/* A seqpacket socket that does not tell of credentials said 0: what it says next, behind the
- * message without bytes that it may have been, tells. Such a message is taken then. */
+/* A read of a seqpacket socket without credentials returned 0: the next read, behind what may have
+ * been an empty message, decides. Such a message is consumed then. */
 static bool is_end(struct session *session, unsigned s)
 {
 	int fd = session_fd(session, s);
@@ -158,8 +158,8 @@ static bool is_end(struct session *session, unsigned s)
 	return !session->side[s].taken;
 }
 
-/* TIPC says the end once; afterwards nothing, as if more could come. Asked twice: what is taken for
- * the end stays so. */
+/* TIPC reports EOF once; afterwards EAGAIN, as if more could come. Read twice: once taken for EOF
+ * it stays so. */
 static bool is_past_end(const struct session *session, unsigned s, int error)
 {
 	int fd = session_fd(session, s);
@@ -172,8 +172,8 @@ static bool is_past_end(const struct session *session, unsigned s, int error)
 	       recv(fd, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) < 0 && errno == EAGAIN;
 }
 
-/* What the kernel says to MSG_PEEK where it cannot: vsock's seqpacket before 6.10 has no better
- * word than ENOMEM, which elsewhere passes. */
+/* The error of MSG_PEEK if it is not supported: vsock's seqpacket before 6.10 fails with ENOMEM,
+ * which elsewhere is temporary. */
 static bool is_unpeekable(struct session *session, unsigned s, int error)
 {
 	if (error == EOPNOTSUPP)
@@ -184,7 +184,7 @@ static bool is_unpeekable(struct session *session, unsigned s, int error)
 	return ++session->side[s].unshown == UNSHOWN_MAX;
 }
 
-/* From now on each message of this side is taken before it is sent: one that finds no way after all
+/* From now on each message of this side is consumed before it is sent: one that then cannot be sent
  * is lost. */
 static void do_without_peeking(struct session *session, unsigned s)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The stage. What surprised us: a pipe has a slot for each piece that came, however short, so that
- * a device that sends byte by byte fills one with a few of them. What is in it is then written into
- * another in one piece, and the record names the other: at no moment are the bytes in memory alone.
+ * The stage. What surprised us: a pipe uses a slot for each received piece, however short, so that
+ * a device that sends byte by byte fills it with a few of them. Its contents are then written into
+ * another pipe in one piece, and that pipe is recorded: the bytes are never only in memory.
  */
 #include "move/stage.h"
 
@@ -68,7 +68,7 @@ bool stage_give_back(struct session *session, unsigned s)
 	return true;
 }
 
-/* All of it, or at_most bytes, into memory, where it also stays in the stage. */
+/* Copies all of it, or at_most bytes, into memory; it also stays in the stage. */
 static ssize_t look(struct session *session, unsigned s, uint8_t *bytes, size_t at_most)
 {
 	assert(*stage_of(session, s) >= 0);
@@ -102,7 +102,7 @@ static int compact(struct session *session, unsigned s)
 	return 0;
 }
 
-/* Until the source gives no more, or there is no room. 0 or negative errno. */
+/* Until the source has no more, or there is no room. 0 or negative errno. */
 static int fill(struct session *session, unsigned s)
 {
 	int fd = session_fd(session, s), r = 0;
@@ -154,8 +154,8 @@ static int fill(struct session *session, unsigned s)
 	return r;
 }
 
-/* A pipe whose last slot is in use, if only by one byte, takes no more: what is behind it is peeked
- * at where it is. */
+/* A pipe whose last slot is in use, if only by one byte, accepts no more: later data is peeked at
+ * in the socket. */
 static ssize_t look_behind(struct session *session, unsigned s, uint8_t *bytes, size_t n,
 			   size_t at_most)
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Urgent data. The byte is peeked, written into the pipe, then consumed; the direction's flags say
- * before that what the pipe's length and the count of what was taken out of the socket are, so that
- * an heir knows how far a dead worker came. What surprised us about the kernel:
+ * Urgent data. The byte is peeked, written into the pipe, then consumed; before that, the pipe's
+ * length and the count of bytes read from the socket are recorded in the direction's flags, so that
+ * an heir knows how far a dead worker got. What surprised us about the kernel:
  *
- *   - At the urgent byte splice(2) says EAGAIN, and 0 once the peer's FIN has come: as if that were
- *     all.
+ *   - At the urgent byte splice(2) fails with EAGAIN, and returns 0 once the peer's FIN has
+ * arrived, as if there were no more data.
  *   - Without SO_OOBINLINE a second urgent byte makes the kernel throw away the first; it is set
  *     before the first can come.
  *   - A second one also moves the mark, so that SIOCATMARK does not tell whether the first was
@@ -104,8 +104,7 @@ bool urgent_hides(struct session *session, unsigned s, size_t len)
 	return session->side[s].urgent;
 }
 
-/* Whether the byte is out of the socket. -1: nobody can tell: reset since, and maybe after a
- * FIN. */
+/* Whether the byte is out of the socket. -1: unknown: reset since, maybe after a FIN. */
 static int was_consumed(int fd, uint32_t flags)
 {
 	struct socket_consumed now;
