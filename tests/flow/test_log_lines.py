@@ -52,8 +52,8 @@ class House:
 
     def __init__(self, place):
         self.place = place
-        self.front = {name: Endpoint("inet", place) for name in ("talk", "nobody", "silent", "idle", "framed", "denied", "refused")}
-        self.back = Endpoint("inet", place)
+        self.front = {name: Endpoint("inet", place) for name in ("talk", "nobody", "silent", "idle", "framed", "denied", "refused", "checked")}
+        self.back, self.gone = Endpoint("inet", place), Endpoint("inet", place)
         self.silent = Endpoint("unix", place)
         self.udp, self.few = End("udp4"), End("udp4")
         self.echo = End("udp4")
@@ -71,6 +71,7 @@ class House:
             "refused": {"listen": self.front["refused"], **target},
             "udp": {"listen": str(self.udp), "target": str(self.echo), "timeout": {"idle": "200ms"}},
             "few": {"listen": str(self.few), "target": str(self.echo), "limit": {"sessions": 1}},
+            "checked": {"listen": self.front["checked"], "target": self.gone, "health": {"interval": "100ms", "fall": 1}, "on_down": "end"},
             "dial": {"dial": str(self.back), "target": str(self.back)},
             "loop": {"listen": f"unix://{self.loop}", "target": f"unix://{self.loop}.link"},
         }
@@ -195,6 +196,13 @@ def test_every_end_is_told(place):
             client, server = a_session(daemon, house)
             sentence(daemon, int(next(one["id"] for one in daemon.sessions() if one["route"] == "talk").split(".")[0]), why)
             ends(daemon, reason, "talk")
+        with house.gone.listen() as listener:
+            until("it is up", lambda: events(daemon, "target-up", TARGET=f"checked/{house.gone}"))
+            checked = house.front["checked"].connect()
+            checked.sendall(b"x")
+            server = Behind(listener)(b"x")
+        ends(daemon, "its target went down", "checked")
+        checked.close(), server.close()
         orphan(daemon, house)
         ends(daemon, "refused by allow or deny", "denied")
         daemon.reload({name: route for name, route in house.routes.items() if name != "dial"})
