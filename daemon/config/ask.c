@@ -14,9 +14,9 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Asks the family for the address; for a name, for one of some host, to hear what it says of the
- * rest. -ESRCH: there is one, but somebody whom the options name is not known yet; the socket will
- * say so again. */
+/* Asks the family for the address; if the host is a name, for the address of any host, to have the
+ * other options checked. -ESRCH: there is one, but a user or group in the options is not known yet;
+ * opening the socket will report that again. */
 void ask_address(struct check *check, const struct config_route *route,
 		 const struct config_endpoint *endpoint, struct config_leg *leg)
 {
@@ -50,7 +50,7 @@ void ask_address(struct check *check, const struct config_route *route,
 		leg->address = address;
 }
 
-/* What the family says of the leg once and for all. */
+/* What the family reports of the leg once, for its whole life. */
 void ask_mute(struct check *check, struct config_leg *leg)
 {
 	const struct spliced_plugin *plugin = &leg->family->plugin;
@@ -71,7 +71,7 @@ void ask_system(struct check *check, const struct config_endpoint *endpoint, str
 	const struct spliced_plugin *plugin = &leg->family->plugin;
 	int64_t r;
 
-	/* What somebody else has bound takes nothing of us. */
+	/* A socket bound by another process needs none of our resources. */
 	if (plugin->privileges && !endpoint->values[ENDPOINT_FD].value.text) {
 		if (!answers_know(check, ANSWER_NEEDS, &r, NULL, 0))
 			r = answers_note(check, ANSWER_NEEDS,

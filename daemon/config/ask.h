@@ -13,7 +13,7 @@ void ask_address(struct check *check, const struct config_route *route,
 /* Asks whether any message may be sent to it. */
 void ask_mute(struct check *check, struct config_leg *leg);
 
-/* Asks the family of a leg, whose route is well, what it takes of the system and whether it has a
- * companion. */
+/* Asks the family of a leg, whose route is valid, what it needs from the system and whether it has
+ * a sidecar. */
 void ask_system(struct check *check, const struct config_endpoint *endpoint,
 		struct config_leg *leg);

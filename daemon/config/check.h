@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What every part of checking shares: the config that is being made, and where errors go.
+ * What all parts of checking share: the config being built, and the report.
  *
- * Functions that check return 0 when they came to their end, also with errors found on the way:
- * those are in the report and counted. A negative errno says that they could not go on (-ENOMEM).
+ * Checking functions return 0 when they finished, also with errors found: those are in the report
+ * and counted. A negative errno means that they could not continue (-ENOMEM).
  */
 #pragma once
 
@@ -37,6 +37,6 @@ void check_error(struct check *check, struct location location, const char *form
 void check_warning(struct check *check, struct location location, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* Is a user, a group or a host that nobody knows now no error? What a generation names may not have
- * been known when it was written. */
+/* Whether an unknown user, group or host is accepted: a generation may contain names that were not
+ * known when it was written. */
 bool check_may_wait(const struct check *check);

@@ -179,7 +179,7 @@ struct candidate {
 	const char *path; /* where it stands now */
 };
 
-/* Reads what stands in X.conf.d under this name, or the candidate for it. */
+/* Reads the file of X.conf.d with this name, or the candidate for it. */
 static int read_entry(struct check *check, const char *confd, const char *name,
 		      const struct candidate *candidate, const char *dir, struct setting *root)
 {

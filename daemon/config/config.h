@@ -136,7 +136,7 @@ struct config_leg {
 	struct address address; /* where host_name is NULL */
 	const char *interface;	/* whose scope it has: net/scope.h puts the index in; NULL: there is
 				   none */
-	/* what the family has said of it: */
+	/* what the family reported of it: */
 	bool mute;	    /* no message may be sent to it */
 	bool has_companion; /* a listener has one to be run */
 	uint64_t needs;	    /* capabilities, bit N is CAP number N */
@@ -153,7 +153,7 @@ enum config_overflow {
 /* What becomes of the sessions of a target that went down. */
 enum config_on_down { ON_DOWN_KEEP, ON_DOWN_END };
 
-/* Whose replies a target's socket of datagrams takes. */
+/* From which addresses a target's datagram socket accepts replies. */
 enum config_reply_from { REPLY_FROM_TARGET, REPLY_FROM_HOST, REPLY_FROM_ANY };
 
 /* How the next of a pool is chosen. */
@@ -181,7 +181,7 @@ struct config_endpoint {
 	struct location location;
 	enum spliced_role role;
 	const char *key;    /* of its list: "listen", "dial", "target" */
-	const char *family; /* as said: a family's name, or IP_NAME */
+	const char *family; /* as given: a family's name, or IP_NAME */
 	char *name;	    /* for logs and counters: as given, else as text */
 	char *text; /* canonical endpoint string: scheme, address, no options: "tcp://localhost:80"
 		     */
@@ -189,7 +189,7 @@ struct config_endpoint {
 	unsigned n_legs;
 	struct config_leg legs[2];
 	/* the values above, for the data path */
-	enum spliced_framing framing; /* as said; UNSET where nothing was */
+	enum spliced_framing framing; /* as given; UNSET if not */
 	uint32_t max_frame;	      /* bytes, with header and end */
 	uint32_t largest_frame; /* of the streams at the other side, bytes, where this end sends
 				   messages; 0: none is framed */
@@ -206,7 +206,7 @@ struct config_endpoint {
 enum config_rule_kind { RULE_ADDRESS, RULE_UID, RULE_GID, RULE_UNKNOWN };
 
 /* One word of allow or deny, lists ("@office") already expanded, users and groups already numbers;
- * UNKNOWN: one that nobody knows yet. */
+ * UNKNOWN: not known to the system yet. */
 struct config_rule {
 	struct location location;
 	char *text; /* as written */
@@ -240,9 +240,9 @@ struct config_route {
 	bool enabled;
 	uint64_t connect_timeout, idle_timeout; /* ns; 0: none */
 	uint64_t message_idle_timeout; /* ns; of sessions with a connectionless end; 0: none */
-	uint64_t half_closed_timeout, message_half_closed_timeout; /* ns; the same two, when a side
-								      has said its last; 0: none */
-	int64_t replies; /* for each message of a datagram session; -1: not said */
+	uint64_t half_closed_timeout,
+		message_half_closed_timeout; /* ns; the same two, after EOF of a side; 0: none */
+	int64_t replies; /* for each message of a datagram session; -1: not given */
 	enum config_overflow overflow;
 	enum config_balance balance;
 	enum config_on_down on_down;
@@ -266,7 +266,7 @@ struct config_source {
 	const char *path; /* the file */
 	const char *as; /* check it as if it were this path (for X.conf.d and @include), or NULL */
 	struct families *families;
-	bool names_may_wait; /* what nobody knows yet, a user, a group, a host to listen on, is no
+	bool names_may_wait; /* a user, a group or a host to listen on that is not known yet is no
 			      * error: its route waits for it; nor is a file of X.conf.d that cannot
 			      * be read */
 	bool resolve_listeners; /* look up names that listeners bind to, with a time limit; -t does
@@ -275,9 +275,9 @@ struct config_source {
 			     dropped; loads no plugin */
 };
 
-/* Reads, checks, and gives a config; or negative errno with every error in report (each "FILE:LINE:
- * route NAME: what is wrong; what would be right"): -EINVAL, or what opening the file said. On
- * error *ret is untouched. (config_read() is libconfig's.) */
+/* Reads and checks a configuration and returns it; or negative errno with every error in report
+ * (each "FILE:LINE: route NAME: what is wrong; what would be right"): -EINVAL, or the error of
+ * opening the file. On error *ret is untouched. (config_read() is libconfig's.) */
 int config_load(const struct config_source *source, struct config **ret, struct report *report);
 
 /* Writes config as a generation into an empty memfd, and reads it back: same values, same
@@ -301,18 +301,18 @@ int config_read_generation_daemon(int fd, struct config **ret, struct report *re
 int config_print(const struct config *config, FILE *file);
 
 /*
- * Callbacks of a leg's family say what is wrong by SPLICED_ERROR(). On this thread, from
- * config_hear() to config_hear_nothing(), it goes to report, behind the location of the option and
- * the route's name; otherwise nowhere. config_load() does this itself; whoever calls prepare() or
- * bound() does it around them.
+ * Callbacks of a leg's family report errors by SPLICED_ERROR(). On this thread, from config_hear()
+ * to config_hear_nothing(), these go to report, with the location of the option and the route's
+ * name; otherwise they are discarded. config_load() does this itself; callers of prepare() or
+ * bound() do it around them.
  */
 void config_hear(const struct config *config, const struct config_route *route,
 		 const struct config_endpoint *endpoint, const struct config_leg *leg,
 		 struct report *report);
 void config_hear_nothing(void);
 
-/* Whether nothing can be sent to an endpoint: a feed that is read in a format, or whose family lets
- * no message pass. */
+/* Whether nothing can be sent to an endpoint: a feed that is read in a format, or whose family
+ * permits no message. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg);
 
 /* Whether a file of X.conf.d could be read now. */

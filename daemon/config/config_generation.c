@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A configuration in a memfd: the canonical text, and for each of its lines where the operator
- * wrote it. Whoever gets the descriptor reads it as any other file, through libconfig and all
- * checks, so that a newer daemon reads what an older one wrote; only the locations are translated.
- * What has no location is a default.
+ * A configuration in a memfd: the canonical text, and for each of its lines its location in the
+ * operator's files. The descriptor is read as any other file, through libconfig and all checks, so
+ * that a newer daemon can read what an older one wrote; only the locations are translated. A
+ * setting without a location is a default.
  */
 #include "base/arena.h"
 #include "config/build.h"

@@ -137,7 +137,7 @@ static json_t *format_to_json(const struct family *family, const struct spliced_
 	return object;
 }
 
-/* What there is to say of an option, whosever it is. */
+/* The description of an option, of a family or of the daemon. */
 static json_t *value_to_json(const struct spliced_option *option)
 {
 	json_t *object = json_object(), *words = json_array();

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The text of --describe. All that it says stands in the JSON, for programs say it to people as
- * well. */
+/* The text of --describe. Everything in it is in the JSON too, so that programs can show it. */
 #include "config/describe_text.h"
 
 #include "config/expect.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whether an open socket still fits: a digest of everything that takes a new one when it changes,
- * and of everything that does not. Values count, and not how they came to be: a default said out
- * loud changes nothing.
+ * Whether an open socket still fits the configuration: a digest of the settings whose change
+ * requires a new socket, and one of the others. Only the values count: writing out a default
+ * changes nothing.
  */
 #include "config/config.h"
 #include "config/endpoint_legs.h"

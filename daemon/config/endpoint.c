@@ -95,7 +95,7 @@ static int set_names(struct check *check, struct config_endpoint *endpoint)
 }
 
 /* A group with all settings, those of an endpoint string too; NULL, reported, if there is none. The
- * string's address is still without names, for only the row tells them. */
+ * parts of the string's address have no names yet, because the names depend on the row. */
 static int open_group(struct check *check, const char *key, struct setting *setting,
 		      struct setting **group, const char **address)
 {

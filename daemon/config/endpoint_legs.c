@@ -55,7 +55,7 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 		setting->seen = true;
 		r = value_read(check, option, key, setting, value);
 		setting->damaged =
-			setting->damaged || check->reader.errors > errors; /* said once is enough */
+			setting->damaged || check->reader.errors > errors; /* reported once */
 		return r;
 	}
 	r = value_set_default(check->arena, option, &value->value);
@@ -132,7 +132,7 @@ static int resolve(struct check *check, struct config_leg *leg, struct config_va
 	return value->value.text ? set_host(check, leg, &host) : -ENOMEM;
 }
 
-/* What the HOST option says, if the family has one. A name ends up in leg->host_name. */
+/* Reads the HOST option, if the family has one. A name is stored in leg->host_name. */
 static int read_host(struct check *check, const struct config_endpoint *endpoint,
 		     struct config_leg *leg)
 {

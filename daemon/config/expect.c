@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What an option takes, in words, and what is wrong with what stands there instead: the value as it
- * was written, and the right one as far as it can be told.
+ * What an option accepts, in words, and what is wrong with a value: as it was written, with the
+ * right one as far as that can be determined.
  */
 #include "config/expect.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What an endpoint says of its messages: framing, max_frame, format, reply_from. */
+/* An endpoint's settings for its messages: framing, max_frame, format, reply_from. */
 #pragma once
 
 struct check;

@@ -32,7 +32,7 @@ static bool is_said(const struct config_value *values)
 	return values[HEALTH_INTERVAL].location.line != 0;
 }
 
-/* Whether another value of the same text says how, so that this one is not taken over. */
+/* Whether another value of the same text is set, so that this one is not inherited. */
 static bool is_excluded(const struct config_value *values, unsigned option)
 {
 	if (option == HEALTH_SEND || option == HEALTH_EXPECT)
@@ -50,7 +50,7 @@ void health_note_group(const struct setting *group, struct config_value *values)
 		values[HEALTH_INTERVAL].location = health->location;
 }
 
-/* Into values what they do not say. */
+/* Fills in values that are not set. */
 static void take_over(struct config_value *values, const struct config_value *from)
 {
 	const bool http = is_excluded(values, HEALTH_HTTP),
@@ -341,7 +341,7 @@ static int build(struct check *check, const struct config_value *values,
 
 /* ---- routes ---- */
 
-/* Whatever is not said. */
+/* Fills in the remaining defaults. */
 static int set_defaults(struct check *check, struct config_value *values)
 {
 	for (unsigned i = 0; i < HEALTH_OPTIONS; i++) {
@@ -357,7 +357,7 @@ static int set_defaults(struct check *check, struct config_value *values)
 	return 0;
 }
 
-/* Whether the route says nothing of it itself. */
+/* Whether the route does not set it itself. */
 static bool is_inherited(const struct config_value *values)
 {
 	for (unsigned i = 0; i < HEALTH_OPTIONS; i++)
@@ -416,7 +416,7 @@ static int read_target(struct check *check, struct config_route *route,
 	return build(check, merged, endpoint);
 }
 
-/* What `defaults` says fits each target that says nothing itself, or it is not for this route. */
+/* `defaults` applies to this route only if it fits each target that sets nothing itself. */
 static int drop_unfit(struct check *check, struct config_route *route)
 {
 	struct config_value *values = &route->values[ROUTE_HEALTH], merged[HEALTH_OPTIONS];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Health checks, as `health` of a route and of a target describes them. What a target says itself
- * goes before what its route says, and that before `defaults`, key by key; an HTTP request and text
- * to send exclude each other, whoever says which.
+ * Health checks, as `health` of a route and of a target describes them. For each key a target's own
+ * setting overrides its route's, and that overrides `defaults`; an HTTP request and text to send
+ * exclude each other, wherever they are set.
  */
 #pragma once
 
@@ -34,15 +34,15 @@ struct config_health {
  * group's HEALTH_OPTIONS. */
 void health_note_group(const struct setting *group, struct config_value *values);
 
-/* Takes what `defaults` says and the route does not. */
+/* Inherits from `defaults` what the route does not set. */
 void health_inherit(struct config_value *values, const struct config_value *defaults);
 
-/* Reports a group `health` that stands in another endpoint than a target, or is none. */
+/* Reports a `health` that is in another endpoint than a target, or is not a group. */
 void health_read_group(struct check *check, const struct setting *group,
 		       struct config_endpoint *endpoint);
 
-/* Sets what each target of the route is checked by. What only `defaults` says is for those that it
- * fits; what does not fit and is said here is reported. 0 or -ENOMEM. */
+/* Sets how each target of the route is checked. Settings from `defaults` apply only to targets that
+ * they fit; the route's own settings that do not fit are reported. 0 or -ENOMEM. */
 int health_read(struct check *check, struct config_route *route);
 
 /* Whether a status is one of those that are expected. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Numbers are told from names here, so that no part of the daemon hands a number to a resolver or a
- * name to inet_pton(3). What looks like a number and is none ("10.0.0.256") is refused, and not
- * looked up.
+ * Numeric addresses are told from names here, so that no part of the daemon passes a number to a
+ * resolver or a name to inet_pton(3). Text that looks like a number but is not one ("10.0.0.256")
+ * is refused, and not looked up.
  */
 #include "config/host.h"
 
@@ -20,8 +20,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-/* Indices count from 1; what is above this is of none. What a file says is the same whichever
- * interfaces there are when it is read. */
+/* Indices count from 1; those above this are not of an interface. So a file means the same whatever
+ * interfaces exist when it is read. */
 enum { NAMED = 1 << 30 };
 
 /* As the kernel's dev_valid_name(). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a HOST option says: every address, a number, or a name. */
+/* The value of a HOST option: every address, a number, or a name. */
 #pragma once
 
 #include <stdbool.h>
@@ -23,7 +23,7 @@ struct host {
 int host_parse(const char *text, struct host *ret);
 
 /* Looks a name up, for this many bytes of address (4 or 16), and waits for the answer. 0; -ENOENT:
- * it has no such address, or nobody knows it now. */
+ * it has no such address, or it cannot be looked up now. */
 int host_resolve(const char *name, unsigned len, struct host *ret);
 
 enum { HOST_TEXT_MAX = 80 };

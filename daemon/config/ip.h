@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* `ip`, which is no family but a name for two: an endpoint that says it is on IPv6 and on IPv4. */
+/* `ip` is not a family but a name for two: such an endpoint is on IPv6 and on IPv4. */
 #pragma once
 
 #include <stdbool.h>
@@ -25,8 +25,8 @@ unsigned ip_expand(const char *const *name, const char *const **ret);
 int ip_keep_fitting(struct arena *scratch, const struct setting *group,
 		    struct config_endpoint *endpoint);
 
-/* Have both legs an address of their own? Then each must become an endpoint: one setting cannot say
- * both. */
+/* Whether both legs have an address of their own: then each becomes an endpoint, because one
+ * setting cannot hold both. */
 bool ip_is_divided(const struct config_endpoint *endpoint);
 /* The endpoint with this leg alone. */
 struct config_endpoint ip_divide(const struct config_endpoint *endpoint, unsigned leg);

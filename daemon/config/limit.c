@@ -87,7 +87,7 @@ uint32_t limit_count_listeners(const struct config *config)
 	return n;
 }
 
-/* Says it once, where the first stands that is too many. */
+/* Reports it once, at the first one that exceeds the limit. */
 static void count(struct check *check, uint32_t *sum, uint32_t more, uint32_t most,
 		  struct location location, const char *what, const char *remedy)
 {
@@ -126,7 +126,7 @@ static void count_route(struct count *counts, const struct config_route *route)
 		      route->listen[i].location, "listeners", instance);
 		count(check, &before, route->listen[i].n_legs, counts->sockets,
 		      route->listen[i].location, "listeners, the limit of RLIMIT_NOFILE", raise);
-		/* What is wrong with an endpoint has been said; its family need not make sense of
+		/* The errors of an endpoint were reported; its family may not be able to interpret
 		 * it. */
 		if (!check->reader.errors)
 			count(check, &counts->companions, count_companions(&route->listen[i]),

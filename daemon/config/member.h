@@ -6,9 +6,9 @@ struct check;
 struct config_endpoint;
 struct config_route;
 
-/* Refuses what only a target has where it stands at another endpoint. */
+/* Refuses settings of targets at other endpoints. */
 void member_check(struct check *check, const struct config_endpoint *endpoint);
 
-/* Copies the values of the route's targets and dials into their struct config_member; what they do
- * not say themselves is the route's. */
+/* Copies the values of the route's targets and dials into their struct config_member; those not set
+ * are inherited from the route. */
 void member_settle(struct config_route *route);

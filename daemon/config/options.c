@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The setting of a name with dots, marked as seen with the groups that it stands in. */
+/* The setting of a name with dots, marked as seen, with the groups that contain it. */
 static struct setting *take_dotted(struct setting *group, const char *name)
 {
 	const char *dot;
@@ -76,7 +76,8 @@ void options_report_key(struct check *check, const struct setting *setting, cons
 			    setting->name, manual);
 }
 
-/* Gives the next part of an option's name behind the prefix, or false where it stands elsewhere. */
+/* Gives the next part of an option's name behind the prefix, or returns false if it belongs
+ * elsewhere. */
 static bool next_part(const char *name, const char *prefix, char *part, size_t size, bool *is_group)
 {
 	size_t len = strlen(prefix);
@@ -142,7 +143,7 @@ static bool is_group_name(const struct options_table *table, const char *prefix,
 static void report_level(struct check *check, const struct options_table *table,
 			 const struct setting *group, const char *prefix, bool own);
 
-/* What stands in a sub-group, or in its place. */
+/* Reads a sub-group, or a value in its place. */
 static void report_group(struct check *check, const struct options_table *table,
 			 const struct setting *setting, const char *prefix)
 {

@@ -22,7 +22,7 @@ static bool has(const struct config_leg *leg, uint64_t capability)
 	return leg->row->capabilities & capability;
 }
 
-/* A capture is read; nobody writes frames in its format. */
+/* A capture is only read; no program writes frames in its format. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
 	if (has(leg, SPLICED_FEED) && endpoint->format)
@@ -91,8 +91,8 @@ static bool is_datagram(const struct config_endpoint *front)
 	return front->role == SPLICED_LISTEN && has(&front->legs[0], SPLICED_CONNECTIONLESS);
 }
 
-/* True: the setting has no use here, and the route itself says it. One from defaults is no mistake,
- * and is forgotten: what is printed of the route must read as the same route. */
+/* True: the setting has no use here, and the route itself has it. One from defaults is not an
+ * error, and is removed, so that the printed route reads as the same route. */
 static bool is_misplaced(struct config_value *value, bool is_useful)
 {
 	if (value->value.state == SPLICED_UNSET || is_useful)
@@ -124,7 +124,8 @@ static void check_settings(struct check *check, struct config_route *route,
 			    "always held back; remove it");
 }
 
-/* Each end with each of the other side's; of one that does not fit, one mistake is told. */
+/* Checks each endpoint with each one of the other side; for one that does not fit, one error is
+ * reported. */
 static void check_front(struct check *check, const struct config_route *route,
 			const struct config_endpoint *front)
 {
@@ -137,7 +138,7 @@ static void check_front(struct check *check, const struct config_route *route,
 						  &route->targets[i].legs[l]);
 }
 
-/* Each end is told what the other one is. */
+/* Each endpoint gets the properties of the other. */
 static void introduce(struct config_endpoint *endpoints, unsigned n, const struct spliced_row *far)
 {
 	for (unsigned i = 0; i < n; i++)

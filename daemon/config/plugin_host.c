@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What takes SPLICED_ERROR(). A callback says only which option of which endpoint is wrong; who
- * listens on its thread knows the file and the line. A family has no way to keep what it was given,
- * so what is set here needs to live for one call only.
+ * Receives SPLICED_ERROR(). A callback reports only which option of which endpoint is wrong; the
+ * caller, on the same thread, adds file and line. A family cannot keep what it was given, so the
+ * state here is valid for one call only.
  */
 #include "config/plugin_host.h"
 

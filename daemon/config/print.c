@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The canonical text: what was understood, one setting a line. It is valid configuration and reads
- * as the same config again; `defaults`, `lists`, endpoint strings, users' names are resolved in it.
- * Of an endpoint's options it says those that were set: a default is the family's to change.
+ * The canonical text: the resulting configuration, one setting a line. It is valid configuration
+ * and reads as the same config again; `defaults`, `lists`, endpoint strings, users' names are
+ * resolved in it. Of an endpoint's options only those that were set are printed: the family may
+ * change its defaults.
  *
- * One setting a line is what a generation's locations rest on.
+ * The locations of a generation depend on one setting a line.
  */
 #include "config/print.h"
 
@@ -67,7 +68,7 @@ static void print_option(struct printer *printer, const struct spliced_option *o
 	fputs(";\n", printer->file);
 }
 
-/* The values of a table whose names with a dot stand together, group by group. */
+/* Prints the values of a table in which names with a dot are adjacent, group by group. */
 static void print_table(struct printer *printer, const struct spliced_option *options, size_t n,
 			const struct config_value *values)
 {
@@ -117,7 +118,7 @@ static void print_leg(struct printer *printer, const struct config_endpoint *end
 	}
 }
 
-/* n_options: of schema_endpoint's, the first so many. */
+/* n_options: the first ones of schema_endpoint. */
 static void print_endpoint(struct printer *printer, const struct config_endpoint *endpoint,
 			   unsigned n_options, bool is_last)
 {
@@ -266,8 +267,8 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
 	XXH3_64bits_update(whole, &n, sizeof(n));
 }
 
-/* Whether a session that goes on under another value of it is still what it was: one that has its
- * target does not ask for another. */
+/* Whether a session can continue when this value changes: one that has its target does not need
+ * another. */
 static bool means_nothing_to_sessions(unsigned option)
 {
 	return option == ROUTE_BALANCE ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What stands outermost in a file: the groups daemon, defaults, lists, routes. */
+/* The top level of a file: the groups daemon, defaults, lists, routes. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* A route, checked; and what `defaults` gives to those that do not say it themselves. */
+/* A route, checked; and what `defaults` gives to routes that do not set it themselves. */
 #pragma once
 
 #include "config/config.h"

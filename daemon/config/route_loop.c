@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Loops that the text shows: routes whose targets lead from one's listener to the next's, and back.
- * What it does not show is refused when it happens. A route is gone into once, depth first and
- * without recursion, for there may be thousands in a row.
+ * Loops visible in the text: routes whose targets lead from one's listener to the next's, and back.
+ * Other loops are refused when they occur. A route is visited once, depth first and without
+ * recursion, for there may be thousands in a row.
  */
 #include "config/route_loop.h"
 
@@ -72,8 +72,8 @@ static uint32_t *list_routes(const struct search *search, uint32_t first, uint32
 	return routes;
 }
 
-/* "route b's listener, whose target T is route c's, whose target U is route a's"; NULL without
- * memory. */
+/* "route b's listener, whose target T is route c's, whose target U is route a's"; NULL if there is
+ * no memory. */
 static const char *name_way(const struct search *search, const uint32_t *routes, unsigned n)
 {
 	struct arena *scratch = search->check->scratch;

@@ -87,7 +87,7 @@ static const char *list_protocols(const struct family *family, char *text, size_
 	return text;
 }
 
-/* What a group says of the row. */
+/* The settings of a group that select the row. */
 struct wanted {
 	int type; /* -1: nothing */
 	const char *protocol;

@@ -69,8 +69,8 @@ static bool read_id(struct check *check, const struct list *list, const struct s
 	return false;
 }
 
-/* What a generation names was not known when it was written. Whoever reads it does not ask the name
- * service. */
+/* A name in a generation was not known when it was written. The name service is not asked when it
+ * is read. */
 static bool may_ask(const struct check *check)
 {
 	return !check->generation || check->resolves_names;
@@ -105,8 +105,8 @@ static bool read_name(struct check *check, const struct list *list, const struct
 	return false;
 }
 
-/* In a user namespace that does not map it nobody can be seen to have the id: the rule would allow,
- * or deny, nobody. */
+/* In a user namespace that does not map the id no process can be seen with it: the rule would never
+ * match. */
 static bool check_mapped(struct check *check, const struct list *list,
 			 const struct setting *setting, const struct config_rule *rule)
 {
@@ -187,7 +187,7 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	return add(check, list, rule) < 0 ? -ENOMEM : 1;
 }
 
-/* Do listeners of the route have peers with addresses, by which they could be told? */
+/* Whether listeners of the route have peers with addresses, which rules could match. */
 static bool knows_addresses(const struct config_route *route)
 {
 	for (unsigned i = 0; i < route->n_listen; i++)
@@ -197,7 +197,7 @@ static bool knows_addresses(const struct config_route *route)
 	return false;
 }
 
-/* "group:www-data" where "www-data" stands and there is one; or NULL. */
+/* "group:www-data" for "www-data" if there is such a group; or NULL. */
 static const char *find_identity(const struct check *check, const char *name, char *text,
 				 size_t size)
 {
@@ -265,7 +265,7 @@ static void report_rule(struct check *check, const struct list *list, const stru
 			    list->key, setting->text, expected);
 }
 
-/* What no family has taken; why: what the first of them said, or "". */
+/* Reports a rule that no family accepted; why: the error of the first one, or "". */
 static void report_untaken(struct check *check, const struct list *list,
 			   const struct setting *setting, const char *why)
 {
@@ -275,8 +275,8 @@ static void report_untaken(struct check *check, const struct list *list,
 		report_rule(check, list, setting);
 }
 
-/* The listeners are wrong, and that was told: what no family at all takes for a rule is wrong
- * whatever they are. */
+/* The listeners are wrong, which was reported: a rule that no family at all accepts is wrong in any
+ * case. */
 static int ask_any(struct check *check, struct list *list, const struct setting *setting,
 		   struct config_rule *rule)
 {

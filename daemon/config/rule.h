@@ -7,8 +7,8 @@
 struct check;
 struct setting;
 
-/* Reads a list of rules for the route, whose listening endpoints are there already; none at all
- * take every rule. 0 or -ENOMEM. */
+/* Reads a list of rules for the route, whose listening endpoints were read before; without any,
+ * every rule is accepted. 0 or -ENOMEM. */
 int rule_read_list(struct check *check, struct config_route *route, const char *key,
 		   const struct setting *setting, struct config_rule **rules, unsigned *n_rules);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a configuration file may say, apart from what families add. A key that is not in these
+ * What a configuration file may contain, apart from options of families. A key that is not in these
  * tables does not exist; one that is has its type, range, default and line of manual here and
  * nowhere else.
  */
@@ -36,7 +36,7 @@ static const char *const framings[] = {"none",	      "length16", "length32", "li
 
 static const char *const on_downs[] = {"keep", "end", NULL}; /* enum config_on_down */
 
-/* A route says it for its targets, and a target for itself. */
+/* Set in a route for its targets, and in a target for itself. */
 /* clang-format off */
 #define HEALTH_ROWS(FIRST, ROLES) \
 	[FIRST + HEALTH_INTERVAL] = {.name = "health.interval", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = ROLES, \

@@ -24,7 +24,7 @@ extern const char *const schema_endpoint_keys[]; /* family, type, protocol */
 struct schema_scheme {
 	const char *scheme;
 	const char *family;
-	int type; /* SOCK_STREAM, ...; -1: what the family's row of that scheme says */
+	int type; /* SOCK_STREAM, ...; -1: the type of the family's row of that scheme */
 };
 extern const struct schema_scheme schema_schemes[]; /* ends with scheme NULL */
 

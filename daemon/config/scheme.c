@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Endpoint strings. They are only another spelling: from here on there is the group alone, whose
- * values are still percent-encoded (SETTING_TEXT), because only an option's type tells whether a
- * comma parts a list or belongs to a file's name.
+ * Endpoint strings. They are only another spelling: after this there is only the group, whose
+ * values are still percent-encoded (SETTING_TEXT), because whether a comma separates list elements
+ * or belongs to a file's name depends on the option's type.
  *
  * The address follows the pattern of the family's row, so that a new family's strings need no code
  * here. A pattern is option names in capitals with single bytes between them.
@@ -27,7 +27,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What a scheme says. */
+/* The meaning of a scheme. */
 struct meaning {
 	const char *family;
 	int type;	      /* -1: the family's first row */
@@ -215,8 +215,8 @@ static void report_passed(struct check *check, const struct setting *string)
 		string->text, names);
 }
 
-/* "fd://NAME": what systemd passes under this name says of itself which family and address it has.
- * Where no sockets are passed at all the file is only being checked: it is taken for a UNIX socket
+/* "fd://NAME": the family and address are those of the socket that systemd passes under this name.
+ * If no sockets are passed at all, the file is only being checked: a UNIX socket is assumed
  * then. */
 static int find_passed(struct check *check, const struct setting *string, const char *name,
 		       struct meaning *ret, const char **address)
@@ -376,7 +376,7 @@ static int add_field(struct check *check, struct setting *group, const char *nam
 	return 0;
 }
 
-/* "::1:80" is two things, so an IPv6 address stands in brackets. */
+/* "::1:80" is ambiguous, so an IPv6 address must be in brackets. */
 static bool is_ambiguous(const char *pattern, const char *address)
 {
 	const char *colon = strchr(address, ':');

@@ -8,15 +8,15 @@ struct check;
 struct setting;
 
 /*
- * Takes an endpoint string apart: *group gets its options and what the scheme says (family, type),
- * *address (of check->scratch) what stands between "://" and "?", still encoded. Without
- * success *group is NULL, and why is reported. 0 or -ENOMEM.
+ * Parses an endpoint string: *group gets its options and those implied by the scheme (family,
+ * type), *address (of check->scratch) the part between "://" and "?", still encoded. On failure
+ * *group is NULL, and the error is reported. 0 or -ENOMEM.
  */
 int scheme_split(struct check *check, const struct setting *string, struct setting **group,
 		 const char **address);
 
-/* Adds the parts of the address to the group by a row's pattern ("HOST:PORT"). *well tells whether
- * it fitted; if not, why is reported. 0 or -ENOMEM. */
+/* Adds the parts of the address to the group by a row's pattern ("HOST:PORT"). *well: it matched;
+ * if not, the error is reported. 0 or -ENOMEM. */
 int scheme_add_address(struct check *check, struct setting *group, const char *pattern,
 		       const char *address, bool *well);
 

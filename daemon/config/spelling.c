@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * People bring their endpoints from other programs: a bare path, HOST:PORT, *:PORT, a port, socat's
- * SCHEME:ADDRESS, a URL. Each has one spelling here, and the error says it, so that it can be
+ * Operators copy endpoints from other programs: a bare path, HOST:PORT, *:PORT, a port, socat's
+ * SCHEME:ADDRESS, a URL. Each has one spelling here, which the error shows, so that it can be
  * copied.
  */
 #include "config/spelling.h"

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A key that is right and stands in the wrong group is no typing error: the nearest known word
- * would be another one, and wrong. Where it belongs is told from the same tables that everything
- * else is read by.
+ * A correct key in the wrong group is not a typing error: the nearest known word would be another
+ * one, and wrong. Where it belongs is looked up in the tables that all settings are read with.
  */
 #include "config/stray.h"
 

@@ -9,9 +9,9 @@ struct setting;
 
 enum stray_in { STRAY_IN_FILE, STRAY_IN_DAEMON, STRAY_IN_DEFAULTS, STRAY_IN_ROUTE };
 
-/* Reports those keys of the group that nobody took and that belong somewhere else, and marks them
- * as seen. */
+/* Reports those keys of the group that were not read and that belong elsewhere, and marks them as
+ * seen. */
 void stray_report(struct check *check, struct setting *group, enum stray_in in);
 
-/* Is this a route, which stands outside of `routes`? */
+/* Whether this is a route outside of `routes`. */
 bool stray_is_route(const struct setting *setting);

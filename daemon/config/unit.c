@@ -57,7 +57,7 @@ static void read_name(struct check *check, struct config_endpoint *endpoint,
 		endpoint->unit = value->value.text;
 }
 
-/* What is said of other endpoints is refused elsewhere: member.h. */
+/* At other endpoints it is refused elsewhere: member.h. */
 void unit_read(struct check *check, struct config_endpoint *endpoint)
 {
 	const struct config_value *unit = &endpoint->values[ENDPOINT_UNIT];

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is left over of an endpoint when all that it takes has been read. An option of its family
- * that stands here has its reason not to fit: the role, the row, the other half of `ip`. Anything
- * else was mistyped, or never was.
+ * What is left over of an endpoint when all its options have been read. An option of its family
+ * that is left does not apply because of the role, the row, or the other leg of `ip`. Anything else
+ * was mistyped, or does not exist.
  */
 #include "config/unknown.h"
 

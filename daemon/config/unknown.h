@@ -7,10 +7,11 @@
 struct check;
 struct setting;
 
-/* Reports a key that nobody took: why it is out of place, or what was most likely meant. */
+/* Reports a key that was not read: why it is misplaced, or what was most likely meant. */
 void unknown_report(struct check *check, const struct config_endpoint *endpoint,
 		    const struct setting *setting);
 
-/* Was the option meant by a key that is none? That is told then, and not what is missing. */
+/* Whether the option was meant by an unknown key: then that is reported instead of the missing
+ * option. */
 bool unknown_means(const struct config_endpoint *endpoint, const struct setting *group,
 		   const char *option);

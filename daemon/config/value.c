@@ -63,8 +63,7 @@ static int set_text(struct arena *arena, const struct spliced_option *option, co
 	struct host host;
 	int r = 0;
 
-	/* A file's name may be any bytes; all else is told to people, and to programs that read
-	 * JSON. */
+	/* A file's name may have any bytes; everything else is shown to people, and in JSON. */
 	if (option->type != SPLICED_PATH && !is_utf8(text))
 		return -EILSEQ;
 	if (option->type == SPLICED_PATH && *text != '/' && *text != '@')

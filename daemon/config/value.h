@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* One setting: from what was written to what an option's type says, and back. */
+/* One setting: from its text to a value of the option's type, and back. */
 #pragma once
 
 #include "config/config.h"

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Nothing here is refused: each of these does what it says, and somebody may want it. Most who
- * write it want something else, and find out by traffic that does not come. A route that is not
- * enabled is left alone.
+ * Nothing here is refused: each of these settings is valid, and may be intended. But most operators
+ * who write it want something else, and would notice only when traffic does not arrive. A route
+ * that is not enabled is not checked.
  */
 #include "config/warning.h"
 

@@ -65,7 +65,7 @@ static bool describe_ip(const struct address *address, struct where *ret)
 	return !is_multicast(ret->bytes);
 }
 
-/* "//" and "/./" say the same as "/". */
+/* "//" and "/./" mean the same as "/". */
 static void copy_path(const char *path, uint8_t *to)
 {
 	while (*path) {
@@ -95,7 +95,7 @@ static bool describe_unix(const struct address *address, struct where *ret)
 	return true;
 }
 
-/* False: nothing certain can be said of it. */
+/* False: it cannot be determined. */
 static bool describe(const struct config_endpoint *endpoint, const struct config_leg *leg,
 		     struct where *ret)
 {

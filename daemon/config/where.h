@@ -16,7 +16,7 @@ enum where_kind { WHERE_IP, WHERE_PATH, WHERE_ABSTRACT, WHERE_VSOCK };
 struct where {
 	enum where_kind kind;
 	int type;	     /* SOCK_STREAM, ... */
-	const char *netns;   /* as said; "" is the daemon's own, or of no matter */
+	const char *netns;   /* as given; "" is the daemon's own, or irrelevant */
 	uint32_t port, part; /* part: an IPv6 scope, or a vsock context */
 	uint8_t bytes[112];  /* 16 of an IPv6 address, IPv4 mapped; or a UNIX name; the rest is 0 */
 };
@@ -33,7 +33,7 @@ struct where_map {
 int where_add_route(struct where_map *map, struct arena *arena, const struct config *config,
 		    uint32_t route);
 
-/* The route whose listener this target certainly leads to. False: nobody's, as far as the text
+/* The route whose listener this target certainly leads to. False: none, as far as the text
  * shows. */
 bool where_find(const struct where_map *map, const struct config_endpoint *target, uint32_t *route);
 

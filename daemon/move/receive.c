@@ -3,12 +3,12 @@
  * Receiving. What surprised us about the kernel:
  *
  *   - Descriptors (SCM_RIGHTS) for which the control buffer has room are installed, again at each
- * peek. Without room they are discarded, and MSG_CTRUNC is set: but it is also set if requested
- * credentials, time stamps and the like did not fit.
+ *     peek. Without room they are discarded, and MSG_CTRUNC is set: but it is also set if requested
+ *     credentials, time stamps and the like did not fit.
  *   - Credentials come first. If they are needed there is room for exactly them.
  *   - A socket's pending error comes before its messages, also between the peek and the call that
  *     consumes; a netlink socket with a dump under way that does not fit makes a new error at each
- * call.
+ *     call.
  *   - TIPC refuses to read into an empty buffer: consuming a message uses one byte.
  */
 #include "move/receive.h"

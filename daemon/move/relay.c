@@ -4,14 +4,14 @@
  * byte enters until after the last has left. What surprised us about the kernel:
  *
  *   - After a reset, one call reports it and the next read returns 0, as after a FIN: hence the
- * check of TCP_INFO, and the RESET flag in the record. EPIPE instead of ECONNRESET means that a FIN
- * came before the reset.
+ *     check of TCP_INFO, and the RESET flag in the record. EPIPE instead of ECONNRESET means that a
+ *     FIN came before the reset.
  *   - A splice that moves less than asked for proves that the source is empty only if the pipe
  *     cannot have run out of slots: every piece uses one, even a single byte.
  *   - ... and only where nothing else ends a read early: on a UNIX stream each piece that was sent
  *     with descriptors does, and, where they were asked for, a change of the sender's credentials.
  *   - Data received before a reset can still be read after it, and is forwarded, as on a direct
- * connection.
+ *     connection.
  */
 #include "move/relay.h"
 

@@ -3,7 +3,7 @@
  * The source of a direction. What surprised us about the kernel:
  *
  *   - A read of a seqpacket socket returns 0 for an empty message and for EOF; only the sender's
- * credentials, which come with a message, tell one from the other.
+ *     credentials, which come with a message, tell one from the other.
  */
 #include "move/source.h"
 

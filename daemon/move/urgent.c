@@ -5,7 +5,7 @@
  * an heir knows how far a dead worker got. What surprised us about the kernel:
  *
  *   - At the urgent byte splice(2) fails with EAGAIN, and returns 0 once the peer's FIN has
- * arrived, as if there were no more data.
+ *     arrived, as if there were no more data.
  *   - Without SO_OOBINLINE a second urgent byte makes the kernel throw away the first; it is set
  *     before the first can come.
  *   - A second one also moves the mark, so that SIOCATMARK does not tell whether the first was
