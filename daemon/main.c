@@ -166,7 +166,7 @@ static const struct option options[] = {
 	{0},
 };
 
-/* 0: go on; else what to exit with, plus one. */
+/* 0: continue; else the exit status, plus one. */
 static int read_arguments(int argc, char **argv, struct arguments *arguments)
 {
 	int option;

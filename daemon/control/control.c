@@ -32,8 +32,8 @@
 enum {
 	CONNECTION_SECONDS = 60,
 	BACKLOG = 16,
-	UNDISTURBED_MS = 50, /* before a connection gives way to a newcomer, if nothing was asked,
-				or read, meanwhile */
+	UNDISTURBED_MS = 50, /* before a connection may be replaced by a new one, if nothing was
+			      * asked, or read, meanwhile */
 	WAITS_MAX = LEDGER_CONTROLS_MAX / 2, /* the rest: for other requests */
 	WAIT_LOOK_MS = 50, /* between two looks at the target that is waited for */
 	SHORTAGE_MS = 100, /* before accept(2) is tried again without a descriptor */
@@ -438,7 +438,8 @@ static struct connection *oldest(struct control *control, enum ledger_control_st
 	return found;
 }
 
-/* Ends what has to give way, unless its request has come and was only not yet told. */
+/* Ends the connection to be replaced, unless its request has arrived and its event has not been
+ * handled yet. */
 static void give_way(struct connection *connection)
 {
 	bool answering = record_of(connection)->state == CONTROL_ANSWERING;

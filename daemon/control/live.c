@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Live counts. Their sockets are other threads', and may be closed meanwhile: a count is believed
- * where the record still names the socket. */
+/* Live counts. Their sockets belong to other threads, and may be closed meanwhile: a count is
+ * used if the record still names the socket. */
 #include "control/live.h"
 
 #include "config/config.h"

@@ -54,7 +54,7 @@ json_t *operate_find(const struct generation *generation, const char *name,
 	return refusal_route(config, route);
 }
 
-/* ---- what is said of it ---- */
+/* ---- the answers ---- */
 
 static const char *state_text(uint32_t hand, char text[STATE_MAX])
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What an operator does to routes and targets: drain, disable, enable, hold, release, weight. It
- * is stored in their records in the ledger, and is valid for every worker until it is undone. */
+/* Operator commands for routes and targets: drain, disable, enable, hold, release, weight. They
+ * are stored in their records in the ledger, and are valid for every worker until undone. */
 #pragma once
 
 #include <jansson.h>

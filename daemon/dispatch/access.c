@@ -17,7 +17,7 @@ enum { SPECIFIC_GID = 1 << 20, SPECIFIC_UID = 1 << 21 };
 
 enum { GROUPS_MAX = 1024 }; /* of a peer; one with more may be in any */
 
-/* The peer, as far as its listener tells. */
+/* What is known of the peer from its socket. */
 struct visitor {
 	int fd;
 	const struct family *family;
@@ -80,7 +80,7 @@ static int specificity(const struct config_rule *rule, const struct visitor *vis
 	return 0;
 }
 
-/* *which: the rule that means it most, if any does. */
+/* *which: the most specific rule that matches, if any does. */
 static int best(const struct config_rule *rules, unsigned count, const struct visitor *visitor,
 		const struct config_rule **which)
 {

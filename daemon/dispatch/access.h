@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Who may connect: `allow` and `deny` of a route. */
+/* Access control: `allow` and `deny` of a route. */
 #pragma once
 
 #include <stdbool.h>

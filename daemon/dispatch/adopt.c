@@ -35,7 +35,7 @@
 #include <unistd.h>
 
 enum {
-	AUDIT_TOLERANCE = 100, /* more than one in so many wrong: the audit itself is */
+	AUDIT_TOLERANCE = 100, /* if more than one in this many is wrong, the audit itself is */
 	AUDIT_FEW = 20,	       /* ... and more than so many */
 	DIRECTORY_BYTES = 8192,
 };
@@ -166,9 +166,9 @@ static bool is_left_behind(const struct worker *worker, const struct ledger_sess
 	       route->listen[record->endpoint].legs[record->leg].row->capabilities & SPLICED_FEED;
 }
 
-/* A datagram session, a feed's and a dial's would never end by themselves for a reload. Where the
- * route means the same, they go on as its own; else a new session takes the place of a permanent
- * one, and of a datagram session at the next message of its peer. */
+/* After a reload, a datagram session, a feed's and a dial's would never end by themselves. If
+ * the route means the same, they continue in it; else a new session replaces a permanent one,
+ * and a datagram session at the next message of its peer. */
 static void renew_record(const struct worker *worker, struct renewal *renewal, uint32_t slot)
 {
 	struct ledger_session *record = hold(worker, slot);
@@ -293,7 +293,8 @@ static bool can_audit(const struct worker *worker, const struct ledger_session *
 	return !moves_messages(worker, record);
 }
 
-/* A session that fails is reset, not passed on wrong; if many do, it is the audit that is wrong. */
+/* A session that fails the audit is reset, not continued with errors; if many do, the audit is
+ * wrong. */
 static void audit_records(const struct worker *worker)
 {
 	struct ledger *ledger = worker->ledger;
@@ -322,7 +323,7 @@ static void audit_records(const struct worker *worker)
 			ledger->sessions[i].kill = 0;
 }
 
-/* A callback that was running at too many deaths is not asked again. */
+/* A callback that was running at too many deaths is not called again. */
 static bool is_barred(const struct worker *worker, const struct ledger_listener *listener)
 {
 	const struct generation *generation =
@@ -332,7 +333,7 @@ static bool is_barred(const struct worker *worker, const struct ledger_listener 
 	       worker->ledger->routes[generation->route_slots[listener->route]].paused;
 }
 
-/* By what the family says of addresses that stand for many: then only a connection counts, not a
+/* By the family's answer on addresses that match many: then only a connection counts, not a
  * socket that was just opened. */
 static bool fits(const struct worker *worker, const struct ledger_listener *listener, int fd,
 		 const struct address *own, const struct address *local)
@@ -381,8 +382,8 @@ static bool find_listener(const struct worker *worker, int fd, uint32_t *ret)
 	return false;
 }
 
-/* Whether the worker died of what came from the listener: that its connection was in hand then
- * counts. */
+/* Whether the worker died of input from the listener: then its connection counts as in hand at a
+ * death. */
 static bool killed_by(const struct ledger *ledger, uint32_t listener)
 {
 	for (uint32_t i = 0; i <= ledger->n_threads; i++)
@@ -432,8 +433,8 @@ static void sweep_one(const struct worker *worker, const struct owned *owned, in
 	}
 }
 
-/* No descriptor may be left to look with: the directory is open from the start; without it each
- * number is asked. */
+/* No descriptor may be free to read the directory with: it is open from the start; without it
+ * each number is tested. */
 static void sweep(const struct worker *worker, const struct owned *owned)
 {
 	int dir = worker->ledger->table_fd;

@@ -8,5 +8,5 @@
 
 struct worker;
 
-/* Once, in the worker's only thread. Sessions and listeners are then taken up by their threads. */
+/* Once, in the worker's only thread. Sessions and listeners are then adopted by their threads. */
 void adopt_ledger(struct worker *worker);

@@ -19,7 +19,7 @@ static uint32_t greatest_divisor(uint32_t a, uint32_t b)
 	return a;
 }
 
-/* Weights that have a divisor in common take no more places than they have to. */
+/* Divides weights by their common divisor, to need fewer places. */
 static void make_small(struct balance *balance)
 {
 	uint64_t total = 0;
@@ -74,7 +74,7 @@ uint64_t balance_mix(uint64_t from)
 	return from ^ from >> 31;
 }
 
-/* The member that a place is one of. */
+/* The member that a place belongs to. */
 static uint32_t member_at(const struct balance *balance, uint32_t place)
 {
 	uint32_t low = 0, high = balance->n - 1;
@@ -143,7 +143,7 @@ static unsigned sort_tried(const struct balance *balance, const struct balance_a
 	return n;
 }
 
-/* One of the others, as a random number and their weights say. */
+/* One of the others, chosen by a random number and their weights. */
 static uint32_t draw(const struct balance *balance, const struct balance_ask *ask, uint64_t random)
 {
 	uint32_t sorted[BALANCE_TRIED_MAX], place, left = balance->total;
@@ -196,7 +196,7 @@ static bool has_fewer(const struct balance *balance, uint32_t i, uint32_t other)
 	       sessions_of(balance, other) * weight_of(balance, i);
 }
 
-/* The least of the first one and so many that are drawn. */
+/* The least loaded of the first one and of this many that are drawn. */
 static uint32_t choose_of_sample(const struct balance *balance, const struct balance_ask *ask,
 				 uint32_t first, int count)
 {

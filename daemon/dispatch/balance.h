@@ -27,13 +27,13 @@
 #include <stdint.h>
 
 enum {
-	BALANCE_TRIED_MAX = 8,	  /* that a session passes over by their names */
+	BALANCE_TRIED_MAX = 8,	  /* members that a session lists as tried */
 	BALANCE_TICKETS_MAX = 32, /* before the place is computed without those it has tried */
 	BALANCE_NOBODY = UINT32_MAX,
 	BALANCE_COMPARED_MAX = 64, /* leastconn: of larger pools ... */
 	BALANCE_SAMPLE = 8,	   /* ... so many are compared */
-	BALANCE_STEPS_MAX = 256,   /* source: points that are walked on to from one whose member is
-				      gone; then the hash chooses of those that are left */
+	BALANCE_STEPS_MAX = 256,   /* source: points to walk from one whose member is gone; then
+				    * the hash chooses of those that are left */
 };
 
 struct balance_ring;
@@ -53,7 +53,7 @@ struct balance {
 /* The session that asks. */
 struct balance_ask {
 	_Atomic uint32_t *turn, *retry_turn; /* the route's tickets */
-	const uint16_t *tried;		     /* members that are passed over */
+	const uint16_t *tried;		     /* members to skip */
 	unsigned n_tried;		     /* BALANCE_TRIED_MAX at most */
 	uint64_t key;			     /* of the client, peer_key.h; 0: not known */
 };
@@ -66,7 +66,7 @@ void balance_set(struct balance *balance, uint32_t n);
 uint32_t balance_choose(const struct balance *balance, enum config_balance how,
 			const struct balance_ask *ask);
 
-/* Where a member is among those that may be chosen, or BALANCE_NOBODY. */
+/* A member's index among those that may be chosen, or BALANCE_NOBODY. */
 uint32_t balance_find(const struct balance *balance, uint32_t member);
 
 /* A number that nothing of `from` shows in: the same each time. */

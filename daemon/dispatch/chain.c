@@ -143,8 +143,8 @@ static uint64_t hash_file(const struct worker *worker, uint64_t netns,
 	return XXH3_64bits_withSeed(place, sizeof place, worker->seed);
 }
 
-/* The namespace of a socket that the session connects: only where the operator named one it has to
- * be asked. */
+/* The namespace of a socket that the session connects: a system call only if the operator named
+ * one. */
 static uint64_t netns_of(const struct session *session, unsigned side, int fd)
 {
 	struct chains *chains = session->thread->worker->chains;
@@ -307,7 +307,7 @@ static int note(struct session *session, unsigned side, int fd, const struct add
 	if (socket_sender_address(fd, &local) < 0)
 		return 0;
 	there = settled(remote, &local);
-	/* A socket that is bound to the group that it sends to says that as its own address. */
+	/* A socket that is bound to the group that it sends to has the group as its own address. */
 	if (is_ip(leg->row->domain) && !address_is_multicast(&there) &&
 	    is_same(leg, &local, &there))
 		return -ECONNREFUSED;
@@ -364,7 +364,8 @@ int chain_connect(struct session *session, int fd, const struct address *address
 	int r, noted = 0;
 
 	judge(session, side, listener);
-	/* Only a listener of ours will see the name, and it is known before anybody can accept. */
+	/* Only a listener of ours will see the name, and it is known before any thread can
+	 * accept. */
 	if (listener && !is_connectionless(session_row(session, side)) && !socket_take_name(fd))
 		file = listener->file;
 	if (file)
@@ -400,8 +401,8 @@ void chain_adopt(struct session *session, unsigned side)
 	note(session, side, fd, &remote, listener ? listener->file : 0, 0);
 }
 
-/* Of a stream the entry stays: see own_sockets.h. What a datagram socket was called may be
- * another's name at once. */
+/* The entry of a stream stays: see own_sockets.h. A datagram socket's address may be reused at
+ * once. */
 void chain_forget(struct session *session, unsigned side)
 {
 	uint64_t key = session->side[side].own_key;
@@ -441,8 +442,8 @@ static bool is_power_of_two(uint32_t number)
 }
 
 /* A root that was accepted while a session of ours was in connect(2) under the client's very
- * address is that one's child. True: it should have been refused then. At most `more` such misses
- * in a row are put right. */
+ * address is that one's child. True: it should have been refused then. At most `more` such
+ * misses in a row are corrected. */
 static bool resolve(const struct chains *chains, struct own_socket *own, unsigned more)
 {
 	struct own_socket before;

@@ -35,7 +35,7 @@ struct session;
 struct thread;
 struct worker;
 
-/* What a new front comes from. */
+/* The origin of a new front. */
 struct chain {
 	uint64_t key;		/* under which it was looked up, */
 	uint32_t looked;	/* ... and when */

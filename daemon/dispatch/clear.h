@@ -9,5 +9,5 @@ struct thread;
  * each turn. Any thread may ask. */
 void clear_ask(struct thread *thread);
 
-/* The thread is awake: looks at some. */
+/* In each turn of the thread: looks at some sessions. */
 void clear_disabled(struct thread *thread);

@@ -163,7 +163,7 @@ static enum connect_result give_up(struct session *session, int error)
 	return CONNECT_GIVEN_UP;
 }
 
-/* A lane is not needed where there is another member, and what waits for it has gone there. */
+/* A lane can end if there is another member, and what waited for it has gone there. */
 static bool gives_way(struct session *session)
 {
 	return session_connecting_side(session) && lane_is(session) &&
@@ -265,7 +265,7 @@ static bool is_file(const struct session *session)
 	return session_row(session, session_connecting_side(session))->capabilities & SPLICED_FILE;
 }
 
-/* What the family says of its refusal is logged once for a session, however often it is tried. */
+/* The family's reason for refusing is logged once for a session, however often it is tried. */
 static int open_socket(struct session *session, const struct config_endpoint *endpoint,
 		       unsigned leg)
 {
@@ -282,7 +282,7 @@ static int open_socket(struct session *session, const struct config_endpoint *en
 	return fd;
 }
 
-/* One address. 0: connected or on its way; -EAGAIN: asked again later; other: no. */
+/* One address. 0: connected or in progress; -EAGAIN: retried later; other: failed. */
 static int try_address(struct session *session, unsigned index, unsigned count)
 {
 	struct ledger_session *record = session_record(session);
@@ -312,7 +312,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 		r = chain_connect(session, fd, &address);
 	if (r && r != -EINPROGRESS)
 		goto fail;
-	/* Registered only now: before connect(2) a TCP socket would say EPOLLHUP. */
+	/* Registered only now: before connect(2) a TCP socket would report EPOLLHUP. */
 	r = session_watch(session, side);
 	if (r)
 		goto fail;
@@ -336,7 +336,8 @@ static uint64_t backlog_pause(struct session *session)
 	return pause;
 }
 
-/* Tries addresses until one is on its way. 0: one is, or a timer is set; else the last error. */
+/* Tries addresses until a connect is in progress. 0: one is, or a timer is set; else the last
+ * error. */
 static int try_target(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -368,7 +369,7 @@ static int try_target(struct session *session)
 	}
 }
 
-/* What the others have heard; nothing, where no target may be asked at all. */
+/* The error that the others got; none if no target may be tried at all. */
 static int whats_wrong(const struct session *session)
 {
 	int error = (int)session_target(session)->error;
@@ -530,8 +531,8 @@ static enum connect_result reached_and_reset(struct session *session, int error)
 	return reached(session);
 }
 
-/* Without a connection connect(2) is done when it returns, and may be repeated; of TIPC's
- * getpeername(2) knows nothing. */
+/* Without a connection connect(2) is complete when it returns, and may be repeated; TIPC's
+ * getpeername(2) does not report it. */
 static bool is_addressed(const struct session *session)
 {
 	unsigned leg;

@@ -48,16 +48,16 @@ enum connect_result connect_anew(struct session *session);
 /* CONNECTING: the present attempt is broken off, and counts as none; another target is tried. */
 enum connect_result connect_elsewhere(struct session *session);
 
-/* What was tried so far counts no more. */
+/* Forgets what was tried so far. */
 void connect_forget(struct session *session);
 
 /* A new session: chooses where in the pool to begin, and starts to connect. */
 enum connect_result connect_begin(struct session *session);
 
-/* The target's socket has news (EPOLLOUT, EPOLLERR). */
+/* The target's socket has an event (EPOLLOUT, EPOLLERR). */
 enum connect_result connect_check(struct session *session);
 
-/* An heir looks at it for the first time. */
+/* Called when an heir first serves it. */
 enum connect_result connect_adopt(struct session *session);
 
 /* The session's timer: an attempt took too long, or the pause is over. */

@@ -35,7 +35,7 @@
 
 enum {
 	DATAGRAM_IDLE_MS = 1000
-}; /* a session gives way to a peer that is held back only after so long without a message */
+}; /* a session is evicted for a peer that is held back only after this long without a message */
 
 struct ledger_counter *datagram_counter(const struct datagram_front *front)
 {
@@ -91,8 +91,8 @@ static void fill_flow(struct session *session, const struct peer *peer)
 	memcpy(flow->reply, peer->reply, peer->reply_len);
 }
 
-/* A place; where there is none, that of the session that was idle for the longest time. A lane
- * takes no other's. */
+/* A place; if there is none, that of the session that was idle longest. A lane never replaces
+ * another session. */
 static struct session *claim(const struct datagram_front *front, bool is_lane)
 {
 	struct session *session;

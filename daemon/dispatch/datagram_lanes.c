@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Each message is offered to each member once at most, and what is passed on by one lane is not
- * passed on by a second in the same call. */
+/* Each message is offered to each member at most once, and a message moved from one lane to
+ * another is not moved again in the same call. */
 #include "dispatch/datagram_lanes.h"
 
 #include "config/config.h"
@@ -35,7 +35,7 @@ static uint32_t route_index(const struct datagram_front *front)
 
 /* ---- lanes ---- */
 
-/* Under whose name a lane is found among the listener's peers. */
+/* The key under which a lane is found among the listener's peers. */
 static void lane_peer(uint32_t listener, uint32_t member, struct peer *ret)
 {
 	static const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
@@ -185,7 +185,8 @@ static void hand_in_lane(const struct datagram_front *front, const uint32_t *mem
 	datagram_drop(front, why, count);
 }
 
-/* What no lane takes is done with first: a session that begins may take the place of another. */
+/* Messages that no lane takes are handled first: a session that begins may take the place of
+ * another. */
 static void keep_for_lanes(const struct datagram_front *front, int i)
 {
 	struct buffers *buffers = front->thread->buffers;
@@ -246,7 +247,7 @@ bool datagram_lanes_take(const struct datagram_front *front, struct msghdr *head
 	return !offer(front, NULL, member, message, 1, why);
 }
 
-/* ---- passing on ---- */
+/* ---- moving between lanes ---- */
 
 unsigned datagram_lanes_offer(const struct session *session, const struct iovec *messages,
 			      unsigned count)
@@ -274,7 +275,7 @@ static bool is_whole(const struct session *session)
 	       session->direction[0].fill == session->put;
 }
 
-/* Takes off the pipe what is on its way elsewhere. */
+/* Removes from the pipe what was sent through another lane. */
 static void take_off(struct session *session, uint8_t *scratch, size_t bytes, unsigned messages)
 {
 	ssize_t n;
@@ -287,7 +288,7 @@ static void take_off(struct session *session, uint8_t *scratch, size_t bytes, un
 		direction_discard_pipe(session, 0);
 }
 
-/* So many messages of what waits, which begin at *at; ends[]: where each ends. */
+/* A number of waiting messages, which begin at *at; ends[]: where each ends. */
 static unsigned take_messages(struct session *session, uint8_t *bytes, size_t n, size_t *at,
 			      struct iovec *messages, size_t *ends)
 {

@@ -62,8 +62,8 @@ static bool same_peer(const struct mmsghdr *a, const struct mmsghdr *b)
 	       !memcmp(a->msg_hdr.msg_control, b->msg_hdr.msg_control, a->msg_hdr.msg_controllen);
 }
 
-/* A broadcast comes to each socket of a port: the first thread relays it, for the others it is no
- * message. */
+/* A broadcast arrives at each socket of a port: the first thread relays it, the others ignore
+ * it. */
 static bool is_copy(const struct datagram_front *front, const struct msghdr *header)
 {
 	const struct family *family = front->leg->family;
@@ -170,8 +170,8 @@ static bool receive_batch(const struct datagram_front *front)
 	return n == BUFFERS_BATCH;
 }
 
-/* The message at the head finds no way now. True: it, or an older one, was dropped; false: it
- * stays. */
+/* The message at the head cannot be forwarded now. True: it, or an older one, was dropped;
+ * false: it stays. */
 static bool overflow(const struct datagram_front *front, enum drop why)
 {
 	bool waits = why != DROPPED_DENIED && why != DROPPED_LOOP && why != DROPPED_DRAINED &&

@@ -73,7 +73,7 @@ void evict_for_others(struct thread *thread)
 	uint32_t wanted = atomic_exchange(&thread->dispatch->idle_wanted, 0);
 
 	assert(wanted <= LEDGER_ROUTES_MAX);
-	/* What moved only now is not ended for a peer that another thread has. */
+	/* A session that was active just now is not ended for a peer of another thread. */
 	if (wanted)
 		evict(thread, wanted - 1, IDLE_GRAIN_MS * NSEC_PER_MSEC);
 }

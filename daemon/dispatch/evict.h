@@ -8,8 +8,9 @@
 
 struct thread;
 
-/* Ends the oldest session of the route (its record in the ledger) in which nothing has moved for so
- * long. False: this thread has none; then another thread is asked for one, which takes a moment. */
+/* Ends the oldest session of the route (its record in the ledger) that was idle for at least
+ * this long. False: this thread has none; then another thread is asked to end one, which takes a
+ * moment. */
 bool evict_oldest(struct thread *thread, uint32_t route, uint64_t at_least);
 
 /* What another thread has asked for. */

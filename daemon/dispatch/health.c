@@ -115,7 +115,7 @@ static void begin(struct check *check)
 	health_ask_begin(ask, &check->place);
 }
 
-/* One that is done at once comes back here: it is not served deeper than once. */
+/* A check that finishes at once comes back here: recursion is limited to one level. */
 static void serve_queue(struct health *health)
 {
 	if (health->running)
@@ -194,7 +194,8 @@ static int set_request(struct check *check)
 	return 0;
 }
 
-/* What an earlier worker knew is known to all of its members. True: it asked when it ended. */
+/* Gives the result of an earlier worker to all of its members. True: it was under way when that
+ * worker ended. */
 static bool adopt(struct check *check)
 {
 	uint64_t digest = settings_of(check)->digest;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Health checks: the clerk's. A check is what several targets may have in common: where it goes to,
- * and how it is asked; it is made once, and what comes of it is noted for each of them. Each check
- * has its phase within its interval, by its digest: so they are spread in time, and stay where they
- * were across reloads and deaths of the worker.
+ * Health checks: the clerk's. A check may be common to several targets with the same address and
+ * settings; it is made once, and its result is noted for each of them. Each check has its phase
+ * within its interval, by its digest: so they are spread in time, and stay where they were across
+ * reloads and deaths of the worker.
  */
 #pragma once
 

@@ -100,7 +100,7 @@ static void set_port(struct address *address, uint16_t port)
 	}
 }
 
-/* What the family says of its refusal, a session of the route says in the log. */
+/* The family's reason for refusing is logged by sessions of the route. */
 static int open_socket(const struct health_ask *ask, unsigned leg)
 {
 	const struct health_place *place = ask->place;
@@ -142,7 +142,7 @@ static int connect_socket(struct health_ask *ask, unsigned leg, struct address *
 			KIND_HEALTH, loop_name(ask->index, ask->serial));
 }
 
-/* One address of so many. 0: it is on its way. */
+/* Tries one of `count` addresses. 0: it is in progress. */
 static int try_address(struct health_ask *ask, unsigned count)
 {
 	uint64_t now = loop_of(ask)->now;
@@ -166,7 +166,7 @@ static int try_address(struct health_ask *ask, unsigned count)
 	return r;
 }
 
-/* error: what the address before came to. */
+/* error: the result of the previous address. */
 static void try_addresses(struct health_ask *ask, int error)
 {
 	uint64_t now = loop_of(ask)->now;
@@ -240,7 +240,7 @@ static int send_request(struct health_ask *ask)
 	return 0;
 }
 
-/* What was read is the whole: so many bytes, the end of a stream, one message. */
+/* Whether all was read: a number of bytes, the end of a stream, one message. */
 static bool is_whole(const struct health_ask *ask, ssize_t n)
 {
 	return n == 0 || row_of(ask)->type != SOCK_STREAM || ask->len == HEALTH_ANSWER_MAX;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Interfaces: once a second, a check of sockets that are bound to something that comes and goes
- * without an event on the socket, as an interface does. The family says whether they are still
- * where they belong, and puts them there.
+ * without an event on the socket, as an interface does. The family checks whether they are still
+ * bound to it, and binds them again.
  */
 #pragma once
 

@@ -125,8 +125,7 @@ static void wait_for_session(struct listener *listener)
 	thread->dispatch->paused_last = listener;
 }
 
-/* At a limit that lasts, each session that ends lets it go on and each that comes pauses it
- * again. */
+/* At a limit that lasts, each session that ends resumes it and each new one pauses it again. */
 static void log_pause(const struct listener *listener, uint32_t why)
 {
 	const char *name =
@@ -156,7 +155,7 @@ void listener_pause(struct listener *listener, uint32_t why, uint64_t ms)
 	assert(thread_is_self(thread));
 	if (!listener->paused) {
 		loop_remove(&thread->loop, listener->fd);
-		/* The operator who held it knows. */
+		/* Not logged for HELD, which the operator requested. */
 		if (atomic_exchange(&listener_record(thread, listener_index(listener))->paused,
 				    why) != why &&
 		    why != PAUSE_HELD)

@@ -26,7 +26,7 @@ struct thread;
 enum {
 	LISTENER_BATCH = 64,	 /* connections accepted a turn */
 	LISTENER_PAUSE_MS = 100, /* before a paused listener is tried again */
-	LISTENER_RESUMED = 16,	 /* paused listeners that go on when a session ends */
+	LISTENER_RESUMED = 16,	 /* paused listeners that resume when a session ends */
 };
 
 struct listener {
@@ -70,8 +70,8 @@ void listener_resume(struct listener *listener);
 /* Whether a session's end may give what it pauses for. */
 bool listener_waits_for_session(uint32_t why);
 
-/* A session of the thread has ended: what was paused for want of room may go on, those first that
- * have waited for the longest time. */
+/* A session of the thread has ended: listeners that were paused for lack of room may resume,
+ * those first that have waited longest. */
 void listeners_resume(struct thread *thread);
 
 /* A datagram listener feeds one session more, or one less. */

@@ -35,6 +35,6 @@ int peers_init(struct thread *thread);
 struct session *peers_find(struct thread *thread, const struct config_leg *leg,
 			   const struct peer *peer);
 
-/* Puts a session in, by what its record and flow say of its peer; takes it out, if it is there. */
+/* Puts a session in, by the peer in its record and flow; takes it out, if it is there. */
 void peers_add(struct session *session);
 void peers_remove(struct session *session);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A session's round is in its own memory: an heir begins one of its own. The first members that it
- * tries are passed over by their names; behind BALANCE_TRIED_MAX of them it walks through the rest
- * of the pool, each member once, in an order that is another for each walk: start + k * step,
- * modulo a prime.
+ * tries are listed, and skipped; after BALANCE_TRIED_MAX of them it walks through the rest of the
+ * pool, each member once, in an order that differs for each walk: start + k * step, modulo a prime.
  */
 #include "dispatch/pool.h"
 

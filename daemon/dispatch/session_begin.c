@@ -152,7 +152,8 @@ static bool is_cut_off(const struct session *session)
 	return session_record(session)->front == FRONT_FED && session_fd(session, 0) < 0;
 }
 
-/* What a record says that it is to be ended for, held against what is ever written there. */
+/* The reason to end a session, from its record, checked against the values that are ever written
+ * there. */
 static enum session_end sentence(uint32_t kill)
 {
 	return kill == END_POISON || kill == END_AUDIT || kill == END_RELOAD

@@ -187,8 +187,8 @@ static bool still_carries(const struct session *session)
 	const struct ledger_session *record = session_record(session);
 
 	for (unsigned side = 0; side < 2; side++)
-		/* Where there are no resets the count says what the peer has not read, not what it
-		 * has not got. */
+		/* In families without resets the count is of what the peer has not read, not of
+		 * what it has not received. */
 		if (record->fd[side] >= 0 && !(record->direction[side].flags & DIRECTION_RESET) &&
 		    session_row(session, side)->capabilities & SPLICED_RESET &&
 		    socket_unsent(record->fd[side]) > 0)

@@ -139,7 +139,7 @@ static void act(struct session *session, int to_target, int to_client)
 		session_retry(session);
 		break;
 	case RELAY_SINK_RESET:
-		/* What was learnt may let the other direction go on. */
+		/* The new state may allow the other direction to continue. */
 		if (session->moved)
 			session_queue(session);
 		break;

@@ -14,7 +14,7 @@ bool session_hears_last_words(const struct session *session);
  * reply is waited for. */
 bool session_waits_for_replies(const struct session *session);
 
-/* One side has ended, and the other may go on for a time; 0: without limit. */
+/* One side has ended, and the other may continue for a time; 0: without limit. */
 uint64_t session_half_closed_time(const struct session *session);
 
 /* How long the session may be idle; 0: without limit. A datagram session has no other end. */

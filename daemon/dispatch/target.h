@@ -53,7 +53,7 @@ bool target_has_failed(const struct ledger *ledger, const struct config_endpoint
 enum { TARGET_TEXT_MAX = 160 };
 const char *target_tell_failure(const struct ledger_target *target, char text[TARGET_TEXT_MAX]);
 
-/* Whether a target of the route is to be passed over, because it is known to be down and not yet to
+/* Whether a target of the route is to be skipped, because it is known to be down and not yet to
  * be tried again; and whether all are. */
 bool target_is_down(const struct thread *thread, const struct generation *generation,
 		    unsigned route, unsigned target);
@@ -73,7 +73,7 @@ bool target_claim(struct ledger_target *target, uint64_t now, uint64_t until);
 bool target_may_be_asked(const struct thread *thread, const struct generation *generation,
 			 unsigned route, unsigned target, uint64_t until);
 
-/* One that is down is passed over for its `passive.retry` more. */
+/* One that is down is skipped for another `passive.retry`. */
 void target_put_off(struct ledger_target *target, const struct config_member *member, uint64_t now);
 
 /* Gives up the right to try it. */

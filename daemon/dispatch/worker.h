@@ -10,7 +10,7 @@ struct ledger;
 struct ledger_keeper;
 struct worker;
 
-/* From now on a signal that ends this process says in the ledger whether another process has sent
+/* From now on, if a signal ends this process, the ledger has whether another process has sent
  * it, and which thread it struck. */
 void worker_catch_crashes(struct ledger_keeper *keeper);
 
@@ -21,7 +21,7 @@ uint64_t worker_draw_seed(void);
 int worker_init(struct worker *worker, struct ledger *ledger, struct generation *generations,
 		const struct families *families);
 
-/* Starts every thread; they adopt what the ledger gives them and go on until worker_stop(). 0 or
+/* Starts every thread; they adopt their part of the ledger and run until worker_stop(). 0 or
  * negative errno. */
 int worker_start(struct worker *worker);
 

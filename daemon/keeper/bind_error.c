@@ -79,7 +79,7 @@ static const char *explain_file(const struct config_endpoint *endpoint, int erro
 	return text;
 }
 
-/* What systemd has passed, where the name that is asked for is not among it. */
+/* Lists the sockets that systemd has passed, if the requested name is not among them. */
 static const char *list_passed(char *text, size_t size)
 {
 	size_t len = (size_t)snprintf(text, size, "; systemd passed %s",

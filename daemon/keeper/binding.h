@@ -16,7 +16,7 @@ struct ledger_listener;
 /* Notes the file of a socket that was just bound. */
 void binding_note(struct ledger_listener *record, const struct config_leg *leg);
 
-/* An open listener's record says what is waited for; 0: nothing. */
+/* Marks in an open listener's record what is waited for; 0: nothing. */
 void binding_wait(struct ledger *ledger, struct ledger_listener *record, int error);
 
 /* Looks at the places of some open listeners, at each call the next ones: the records of those

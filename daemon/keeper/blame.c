@@ -274,7 +274,7 @@ bool blame_hands(struct ledger *ledger, struct generation *newest, const struct 
 
 /* ---- reload ---- */
 
-/* Whether the configuration before this one says the same of the route. */
+/* Whether the route is the same in the previous configuration. */
 static bool is_unchanged(const struct generation *newest, const struct config_route *route)
 {
 	const struct config *before = newest->next ? newest->next->config : NULL;

@@ -27,9 +27,9 @@ struct ledger;
 bool blame_hands(struct ledger *ledger, struct generation *newest, const struct families *families,
 		 bool hung);
 
-/* A generation begins to run: the routes of it that are paused go on, and all deaths are forgotten.
- * Not asked (the program became another): what the generation before says the same of stays as it
- * is. blame_pause() follows. */
+/* A generation begins to run: its paused routes resume, and all deaths are forgotten. Not asked
+ * (the executable was replaced): routes that are the same in the previous generation stay as
+ * they are. blame_pause() follows. */
 void blame_forgive(struct ledger *ledger, struct generation *newest, bool asked);
 
 /* What is listened on since is paused as its route is. */

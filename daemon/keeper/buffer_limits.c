@@ -2,7 +2,7 @@
 /*
  * Buffers that are granted. What surprised us: setsockopt(2) succeeds where the limit is lower, and
  * the limits (net.core.rmem_max, wmem_max) cannot be read in a network namespace of one's own. So a
- * socket of any family is asked what it gets.
+ * socket of any family is opened to see what it gets.
  */
 #include "keeper/buffer_limits.h"
 

@@ -58,7 +58,7 @@ int calls_restrict(const struct generation *newest)
 
 enum { DOMAINS_MAX = 64 };
 
-/* Whatever their arguments are. Names that an architecture does not have are passed over; the C
+/* Whatever their arguments are. Names that an architecture does not have are skipped; the C
  * library uses these or those. */
 static const char *const allowed[] = {
 	/* bytes and messages */
@@ -119,7 +119,7 @@ static const char *const allowed[] = {
 	"pipe2",
 	"lseek",
 	"_llseek",
-	/* files: which, is not for a filter to say; names are the keeper's to make and take away */
+	/* files: a filter cannot check which; only the keeper creates and removes names */
 	"open",
 	"openat",
 	"access",
@@ -208,7 +208,7 @@ static const unsigned fcntl_commands[] = {F_DUPFD,	F_DUPFD_CLOEXEC, F_GETFD,
 /* Of prctl(2). */
 static const unsigned prctl_operations[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_VMA};
 
-/* What generations take of the system, and others do not. */
+/* Calls that only some generations need. */
 struct wants {
 	uint64_t domains; /* a bit each */
 	bool netns;
@@ -424,8 +424,8 @@ static int load(const struct sock_filter *instructions, unsigned short size)
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (then), (otherwise))
 #define ANSWER(value) BPF_STMT(BPF_RET | BPF_K, (value))
 
-/* A filter of its own: one filter cannot say "all but some" of an argument; and each worker has
- * another number. It only ever refuses, so whose architecture a call is, is left to the other. */
+/* A filter of its own: one filter cannot express "all but some" of an argument; and each worker
+ * has a different number. It only refuses, so the other filter checks the architecture. */
 static int refuse_some(void)
 {
 	const struct sock_filter instructions[] = {

@@ -4,8 +4,7 @@
 
 struct generation;
 
-/* In the keeper, before a start: what that takes long for is done. Opens and closes a
- * descriptor. */
+/* In the keeper, before a start: does the slow part in advance. Opens and closes a descriptor. */
 void calls_prepare(const struct generation *newest);
 
 /* Leaves the calling process, which has one thread, the calls that serving these generations

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Landlock, by its system calls: Debian 12 has no library for it. All that the kernel at hand can
- * refuse is refused, and then some places are excepted, to be read: no file is written here, and
- * what is bound in the file system is the keeper's to remove. A kernel that is newer than this file
- * refuses what this file knows.
+ * Landlock, by its system calls: Debian 12 has no library for it. All that the running kernel can
+ * refuse is refused, except reading some places: no file is written here, and the keeper removes
+ * what is bound in the file system. A newer kernel refuses what this file knows of.
  *
- * A rule is about an inode. procfs makes new ones as it likes, so all of /proc may be read: what is
- * other processes' there, Landlock shuts by itself, as it does ptrace(2). A file that is replaced
- * is another one, which takes another worker. The network namespace of a process, by its name in
- * /proc, would be shut too: where a route is in one, all files are left.
+ * A rule is about an inode. procfs makes new ones at any time, so all of /proc may be read:
+ * Landlock itself closes the files of other processes there, as it does ptrace(2). A replaced file
+ * is a new inode, and needs a new worker. The network namespace of a process, by its name in /proc,
+ * would be closed too: if a route is in one, files are not restricted.
  */
 #include "keeper/files.h"
 
@@ -33,7 +32,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What the kernel's header of the build may not know yet. */
+/* Constants that the kernel headers of the build may lack. */
 enum {
 	ACCESS_FS_1 = (1 << 13) - 1, /* of the first version: all up to MAKE_SYM */
 	ACCESS_FS_REFER = 1 << 13,
@@ -132,7 +131,7 @@ static void look_for_processes(const struct config_endpoint *endpoint, void *dat
 	*(bool *)data |= netns && netns_is_of_process(netns);
 }
 
-/* Landlock shuts what /proc has of other processes, and no rule opens that. */
+/* Landlock closes the files of other processes in /proc, and no rule opens them. */
 static bool enters_processes(const struct generation *newest)
 {
 	bool enters = false;

@@ -7,14 +7,14 @@
 struct generation;
 struct ledger;
 
-/* Leaves the calling process, which has one thread, the files that carrying these generations
- * takes. Connecting to a UNIX socket is no use of a file here, and what is open stays so. Returns
- * an enum ledger_wall, or negative errno: nothing has changed. */
+/* Leaves the calling process, which has one thread, the files that serving these generations
+ * needs. Connecting to a UNIX socket does not count as using a file, and what is open stays so.
+ * Returns an enum ledger_wall, or negative errno: nothing has changed. */
 int files_shut(const struct generation *newest);
 
 /* In the keeper, before it starts a worker: which files that one is left. */
 void files_note(void);
 
 /* In the keeper: whether one of them has been replaced since, by another that the worker may not
- * read. A worker that looks nothing up reads none. */
+ * read. A worker that resolves no names reads none. */
 bool files_are_replaced(const struct ledger *ledger, const struct generation *newest);

@@ -190,8 +190,8 @@ static int take_exec(const char *number, struct ledger *old)
 /* No daemon reaches this many reloads; beyond it, numbers would wrap around. */
 enum { LAST_GENERATION = 1 << 30 };
 
-/* Records that name no configuration, or what one before them names, are freed: what they should
- * name is lost, and those that live in it with it. How many are left. */
+/* Frees records that name no configuration, or the same as an earlier one: the configuration is
+ * lost, and its sessions with it. Returns how many are left. */
 static unsigned keep_generations(struct ledger *old)
 {
 	unsigned count = 0;
@@ -328,7 +328,7 @@ int handover_check(struct prepare *prepare, struct ledger *ledger, const struct 
 
 bool handover_is_understood(struct ledger *ledger, const struct start *start)
 {
-	/* What is wrong with the file ends no session: this is of the ledger alone. */
+	/* A wrong file ends no session: this concerns only the ledger. */
 	struct check check = {ledger, start->arguments, "/dev/null",
 			      start->plugin_dir ? start->plugin_dir : start->families.dir};
 	struct report report = {0};

@@ -20,8 +20,8 @@ struct report;
 struct start;
 
 /* Takes what another process left, if it left anything: 1, and *old is its ledger, all of whose
- * descriptors are open here; 0: nothing. Negative errno: it cannot be used, and is closed; report
- * says why. */
+ * descriptors are open here; 0: nothing. Negative errno: it cannot be used, and is closed; the
+ * reason is in report. */
 int handover_take(struct ledger *old, struct report *report);
 
 /* Before the lifeboat is filled: whether the program that starts next, the executable as it is
@@ -44,6 +44,6 @@ int handover_check(struct prepare *prepare, struct ledger *ledger, const struct 
 /* Becomes the program's file as it is now. Returns only if that failed: negative errno. */
 int handover_exec(struct ledger *ledger, char *const *arguments);
 
-/* The checking child's part, in the new program: reads the ledger, and what its generations say. 0,
- * or negative errno with report saying why. */
+/* The checking child's part, in the new program: reads the ledger, and its generations. 0, or
+ * negative errno with the reason in report. */
 int handover_try(int fd, struct families *families, struct report *report);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Heartbeats. What was seen of them is the keeper's own. */
+/* Heartbeats. The last counts seen are in the keeper's own memory. */
 #include "keeper/heartbeat.h"
 
 #include "ledger/ledger.h"

@@ -16,9 +16,9 @@ enum {
 /* A worker is about to be started. */
 void heartbeat_forget(void);
 
-/* At each tick: whether a thread hangs, which is blamed. Ticks are our own: on a machine that stood
- * still, so did we. */
+/* At each tick: whether a thread hangs, which is blamed. Time is counted in our own ticks, so
+ * that a suspended machine is not taken for a hang. */
 bool heartbeat_check(struct ledger *ledger);
 
-/* Whether all of them beat; one that misses a beat or two is nothing to be restarted for. */
+/* Whether all of them beat; one or two missed heartbeats must not trip the watchdog. */
 bool heartbeat_is_regular(const struct ledger *ledger);

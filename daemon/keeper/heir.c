@@ -122,8 +122,9 @@ int heir_run(struct ledger *ledger, struct generation *generations, const struct
 	return EXIT_SUCCESS;
 }
 
-/* Where memory runs out, a worker has an heir, and the keeper none: proc(5), oom_score_adj. To
- * raise it takes no privilege; where it cannot be done, the kernel chooses by size. */
+/* If memory runs out, the worker should be killed, which has an heir, and not the keeper:
+ * proc(5), oom_score_adj. Raising it takes no privilege; if that fails, the kernel chooses by
+ * size. */
 static void be_the_first_to_die(void)
 {
 	int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC), score;

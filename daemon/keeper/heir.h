@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Workers, seen from the keeper: how one is born, into the same descriptor table as all before
- * it. */
+/* Workers, seen from the keeper: starting one, with the same descriptor table as all before it. */
 #pragma once
 
 #include <stdbool.h>
@@ -10,9 +9,9 @@ struct families;
 struct generation;
 struct ledger;
 
-/* Starts a worker that adopts what the ledger says is open. planned: the one before stopped in good
- * order, and nothing need be audited. The worker says by the ledger's worker_state, and the eventfd
- * keeper_wake, when it is ready. Returns its pid or negative errno. */
+/* Starts a worker that adopts what is open in the ledger. planned: the previous one stopped
+ * normally, and nothing need be audited. The worker reports by the ledger's worker_state, and
+ * the eventfd keeper_wake, that it is ready. Returns its pid or negative errno. */
 pid_t heir_start(struct ledger *ledger, struct generation *generations,
 		 const struct families *families, bool planned);
 

@@ -91,7 +91,7 @@ static int remove_traces(const struct job *job, const int *fds, uint32_t n)
 	return 0;
 }
 
-/* What was not bound left nothing; another's may stand there. */
+/* If nothing was bound, nothing is left; another process's file may be there. */
 static void take_back(const struct job *job, int *fds, uint32_t n)
 {
 	if (n && !job_is_passed(job->endpoint))

@@ -147,7 +147,7 @@ static void check_hearts(struct keeper *keeper)
 		kill(keeper->worker, SIGKILL);
 }
 
-/* What the keeper itself waits for is nothing to be restarted for. */
+/* While the keeper itself waits, the watchdog must not trip. */
 static bool is_alive(const struct keeper *keeper)
 {
 	return keeper->state != KEEPER_RUNNING || heartbeat_is_regular(keeper->ledger);
@@ -330,8 +330,8 @@ static void turn(struct keeper *keeper)
 	};
 
 	poll(fds, 3, poll_timeout(keeper));
-	/* Before the keeper itself writes into the ledger. Signals are only noted; what died is
-	 * found next, and may have written anywhere. */
+	/* Before the keeper itself writes into the ledger. Signals are only noted; a dead worker
+	 * is found next, and may have written anywhere. */
 	original_restore(keeper->ledger);
 	if (fds[0].revents)
 		handle_signals(keeper);

@@ -21,7 +21,7 @@ struct keeper_options {
 	const char
 		*control; /* --control; NULL: $SPLICED_CONTROL, the config's, or the built-in one */
 	char *const *arguments; /* of the command line, for an upgrade */
-	bool single; /* no keeper: worker and keeper are one process, and a death is a death */
+	bool single;		/* no keeper: worker and keeper are one process, without an heir */
 };
 
 /* Runs the daemon until a stop is requested. Returns an exit status (sysexits.h). */

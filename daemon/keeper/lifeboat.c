@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The lifeboat. Both sides visit the ledger in one order (manifest.h), which is that of the
- * descriptors on their way. What surprised us: the manager drops descriptors from its store that
- * say POLLHUP, but for FDPOLL=0; and it counts what is on its way in a socket against RLIMIT_NOFILE
- * of the sender, unix(7).
+ * descriptors on their way. What surprised us: the manager drops descriptors with POLLHUP from its
+ * store, except with FDPOLL=0; and descriptors in flight in a socket count against RLIMIT_NOFILE of
+ * the sender, unix(7).
  */
 #include "keeper/lifeboat.h"
 

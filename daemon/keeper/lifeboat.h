@@ -20,6 +20,6 @@ bool lifeboat_is_launched(void);
 int lifeboat_send(struct ledger *ledger);
 
 /* Takes out what is in the end that the manager has passed: 1, and *old is the ledger, with the
- * numbers that its descriptors have here; 0: nothing. Negative errno: it did not come whole; what
- * *old has of it is still open. */
+ * numbers that its descriptors have here; 0: nothing. Negative errno: it was incomplete; the
+ * part that *old has is still open. */
 int lifeboat_take(int fd, struct ledger *old);

@@ -32,8 +32,8 @@ const struct listener_plan *listener_plan_of(uint32_t index);
 struct ledger_listener *listener_plan_free_record(struct ledger *ledger);
 void listener_plan_rewind(void);
 
-/* Another was opened for the same as this record, because its socket's file or interface is lost.
- * take: whether it was, which is forgotten. */
+/* Another was opened to replace this record, because its socket's file or interface is lost.
+ * take: whether it was; the mark is removed. */
 void listener_plan_replace(uint32_t index);
 bool listener_plan_take_replaced(uint32_t index);
 void listener_plan_forget_replaced(void);

@@ -33,7 +33,7 @@ static struct {
 	int64_t spare;	      /* sockets that there may be beyond one for each listener */
 } search;
 
-/* What came of the errand for the generation that is prepared. */
+/* Result of the errand for the generation that is prepared. */
 static struct {
 	struct report *report;
 	int error; /* the first */
@@ -64,9 +64,9 @@ static int for_each_leg(struct ledger *ledger, struct generation *generation, st
 	return first;
 }
 
-/* What is not there may come: a module that is loaded, an adapter that is plugged in, an address, a
- * directory, a network namespace, a user or group that a file is to be given to. What the service
- * manager did not pass does not come to this process. */
+/* Something missing may appear later: a module, an adapter, an address, a directory, a network
+ * namespace, a user or group that is to own a file. A socket that the service manager did not
+ * pass will not. */
 static bool is_absence(int error, const struct config_endpoint *endpoint)
 {
 	switch (error) {
@@ -87,7 +87,7 @@ void listener_set_cancel(struct ledger *ledger, struct generation *generation)
 {
 	listener_plan_forget_replaced();
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)
-		/* What was not bound left nothing; another's may stand there. */
+		/* If nothing was bound, nothing is left; another process's file may be there. */
 		if (ledger->listeners[i].state == LISTENER_PENDING &&
 		    ledger_sockets(&ledger->listeners[i]) && ledger->listeners[i].fds[0] >= 0)
 			opening_remove_traces(ledger, &ledger->listeners[i], generation);
@@ -197,7 +197,7 @@ static int begin_search(const struct ledger *ledger)
 	return r;
 }
 
-/* What is kept keeps its sockets, whatever there would be for it now. */
+/* A kept record keeps its number of sockets, whatever it would be now. */
 static void count_spare(const struct ledger *ledger, const struct generation *generation)
 {
 	uint32_t listeners = limit_count_listeners(generation->config);
@@ -208,7 +208,7 @@ static void count_spare(const struct ledger *ledger, const struct generation *ge
 			search.spare -= ledger->listeners[i].n_fds - 1;
 }
 
-/* What is not there keeps no other listener from its work. */
+/* A missing device or family does not hold up other listeners. */
 static void take_outcome(struct ledger *ledger, const struct job *job, int r, const char *text)
 {
 	struct ledger_listener *record = &ledger->listeners[job->record];

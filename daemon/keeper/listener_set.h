@@ -40,8 +40,8 @@ void listener_set_cancel(struct ledger *ledger, struct generation *generation);
 /* No worker runs: what is PENDING opens, and nothing else changes. */
 void listener_set_open(struct ledger *ledger, struct generation *newest);
 
-/* No worker runs: new sockets open, kept ones get the new generation's meaning, the others are
- * left. `newest` is the prepared generation, the ones before it behind it. */
+/* No worker runs: new sockets open, kept ones move to the new generation, the others leave.
+ * `newest` is the prepared generation, followed by the earlier ones. */
 void listener_set_commit(struct ledger *ledger, struct generation *newest);
 
 /* The daemon ends: removes what binding left in the file system, and waits for that, but not for

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * No worker runs: what was prepared opens, what is kept gets its new meaning, what is left goes.
- * Clients see no gap: what comes listens before what goes stops.
+ * No worker runs: prepared listeners open, kept ones move to the new generation, the others leave.
+ * Clients see no gap: new sockets listen before old ones stop.
  */
 #include "keeper/listener_set.h"
 
@@ -24,8 +24,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* LIVE options on an open socket. A refusal is the log's: the generation runs already. The family's
- * own follow, set by a child. */
+/* LIVE options on an open socket. A refusal is only logged: the generation runs already. The
+ * family's own options follow, set by a child. */
 static void apply_live(struct ledger *ledger, struct ledger_listener *record,
 		       struct generation *newest)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Listeners that wait for something are tried now and then; so are those whose socket has lost its
- * file or interface. */
+/* Listeners that wait for something are tried periodically; so are those whose socket has lost
+ * its file or interface. */
 #include "keeper/listener_set.h"
 
 #include "base/log.h"

@@ -49,8 +49,8 @@ static void fill_record(struct ledger_listener *record, const struct wanted *wan
 {
 	uint32_t shared = record->shared;
 
-	/* What it is for does not change where it waits, not even for a moment: others look it up
-	 * (ledger/glance.h). */
+	/* Its place in the configuration must not change while it waits, not even for a moment:
+	 * others look it up (ledger/glance.h). */
 	memset(&record->digest, 0, sizeof *record - offsetof(struct ledger_listener, digest));
 	record->shared = shared;
 	record->generation = generation->number;
@@ -103,7 +103,7 @@ void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_
 			    job.endpoint->text);
 }
 
-/* What its sockets leave behind: a name in the file system, what was asked of the kernel. */
+/* What its sockets leave behind: a name in the file system, what was set in the kernel. */
 void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record,
 			   struct generation *newest)
 {

@@ -52,8 +52,8 @@ void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_
 void opening_remove_traces(struct ledger *ledger, const struct ledger_listener *record,
 			   struct generation *newest);
 
-/* Begins what was gathered, unless there was an error already: then it is forgotten. The error, 0,
- * or negative errno. */
+/* Starts the gathered jobs, or discards them if there was an error already. Returns that error,
+ * 0, or negative errno. */
 int opening_start(struct ledger *ledger, int error, const struct errand_taker *taker);
 
 /* The same for jobs whose outcome is only logged. ends: the daemon is stopping, and does not

@@ -7,12 +7,12 @@
 struct address;
 struct ledger;
 
-/* Whether one of our sockets has the port of this address, at whatever address. The first to ask
- * has all sockets looked at. */
+/* Whether one of our sockets has the port of this address, at whatever address. The first call
+ * looks at all sockets. */
 bool ports_has(const struct ledger *ledger, const struct address *address);
 
 /* An address that a socket is going to be bound to. */
 void ports_note(const struct address *address);
 
-/* What was looked at is not looked at again until now. */
+/* Discards what was seen: the next call looks again. */
 void ports_forget(void);

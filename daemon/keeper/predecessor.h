@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The predecessor: what another process of this program left, found before anything of the file is
- * used. With it a file that cannot be read, or names what is not there, ends nothing.
+ * used. Thanks to it a file that cannot be read, or names something missing, ends no session.
  */
 #pragma once
 
@@ -21,7 +21,7 @@ struct predecessor {
 		*boot; /* the daemon group of its newest configuration; NULL: that cannot be read */
 };
 
-/* Takes it. What cannot be used is closed, and report says why. */
+/* Takes it. What cannot be used is closed, with the reason in report. */
 void predecessor_find(struct predecessor *predecessor, struct report *report);
 
 /* Frees everything but the ledger, which belongs to the process that took it over. */

@@ -38,14 +38,15 @@ typedef void (*prepare_run)(const struct prepare *prepare, void *data);
 int prepare_start_check(struct prepare *prepare, struct ledger *ledger, prepare_run run,
 			void *data);
 
-/* The same, waiting: 0, or negative errno with report saying why; -ETIMEDOUT: it took too long. */
+/* The same, waiting: 0, or negative errno with the reason in report; -ETIMEDOUT: it took too
+ * long. */
 int prepare_wait_check(struct ledger *ledger, prepare_run run, void *data, struct report *report);
 
 /* The deadline has passed: ends the child; prepare_finish() then reports it. */
 void prepare_expire(struct prepare *prepare);
 
 /* The child has ended with this wait status. Returns the generation's sealed memfd, which the
- * caller owns (0 of a check); or negative errno, with report saying why. */
+ * caller owns (0 of a check); or negative errno, with the reason in report. */
 int prepare_finish(struct prepare *prepare, int status, struct ledger *ledger,
 		   struct report *report);
 

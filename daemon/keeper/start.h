@@ -42,7 +42,7 @@ void start_set_log_format(const struct config *config);
 /* Remembers what the files looked like that the running configuration came from. */
 void start_note_files(struct start *start, const struct config *config);
 
-/* Sessions go on, as things were: what report says is kept for the reload that follows. */
+/* Sessions continue with the old configuration: the report is kept for the reload that follows. */
 void start_go_on_without(struct start *start, struct report *report);
 
 /* Steps of a start that a takeover has, too. 0, or negative errno. */

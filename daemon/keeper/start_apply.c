@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What a configuration says of the daemon itself, as far as that can change while it runs. */
+/* Settings of the daemon itself that can change while it runs. */
 #include "keeper/start.h"
 
 #include "base/log.h"

@@ -89,8 +89,8 @@ void reload_settle(struct keeper *keeper);
  * a file has taken the place of one that the worker may read. */
 void reload_try_listeners(struct keeper *keeper);
 
-/* The steps of an upgrade: a child checks the program's file; it has ended; no worker runs, and we
- * become it, or go on. */
+/* The steps of an upgrade: a child checks the program's file; it has ended; no worker runs, and
+ * we become it, or continue. */
 void upgrade_begin(struct keeper *keeper);
 void upgrade_end_check(struct keeper *keeper, int status);
 void upgrade_become_new(struct keeper *keeper);

@@ -15,7 +15,7 @@ enum systemd_outcome {
 	SYSTEMD_STARTED, /* or is now, for we asked */
 	SYSTEMD_DOWN,	 /* it does not run any more */
 	SYSTEMD_STOPS,	 /* ... or will not in a moment */
-	SYSTEMD_TAKEN,	 /* it runs because something else needs it */
+	SYSTEMD_TAKEN,	 /* it runs, and something else has started it */
 	SYSTEMD_PROBLEM = 32,
 };
 

@@ -34,7 +34,7 @@ static bool is_control_socket(int fd)
 	       !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &domain_len) && domain == AF_UNIX;
 }
 
-/* To where it is configured now. Where that cannot be, it stays, and a reload says why. */
+/* To the name configured now. If that fails, it stays, and a reload reports why. */
 static int move_control(struct start *start, const struct config *boot, struct report *report)
 {
 	struct ledger_keeper *keeper = start->ledger.keeper;

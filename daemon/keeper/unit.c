@@ -52,7 +52,7 @@ static struct {
 	unsigned helpers;
 } units;
 
-/* ---- what the configuration says ---- */
+/* ---- settings ---- */
 
 static void learn_name(struct ledger *ledger, uint32_t slot, const char *name)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Ledgers of other layouts: of 0.2.0 (version 3, whose sections all say version 1), and of this
+ * Ledgers of other layouts: of 0.2.0 (version 3, whose sections all have version 1), and of this
  * version with records that have grown or shrunk at their tails. They are read once, into private
  * memory in today's layout, so that no other code handles a different stride. The structs below are
  * what 0.2.0 wrote; they never change.

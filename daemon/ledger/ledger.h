@@ -69,8 +69,8 @@ enum ledger_section_id {
 	LEDGER_SECTIONS,
 };
 
-/* A section's version is raised, and the one before converted (convert.c), when what its records
- * say comes to mean something else. Records that only grow at their tails keep it. */
+/* A section's version is raised, and the one before converted (convert.c), when the meaning of
+ * its records changes. Records that only grow at their tails keep it. */
 struct ledger_section {
 	uint32_t id, version, stride, count;
 	uint64_t offset; /* from the start of the memfd */

@@ -87,7 +87,7 @@ struct ledger_keeper {
 		_Atomic uint32_t callback;
 		uint32_t reserved;
 	} adoption;
-	/* what did not fit, and was freed; what was put right */
+	/* records that did not fit, and were freed; corrected words */
 	_Atomic uint64_t dropped_sessions, dropped_listeners, dropped_controls, mended;
 	_Atomic int32_t wall_calls,
 		wall_files; /* around the worker (keeper/sandbox.h): enum ledger_wall, or the

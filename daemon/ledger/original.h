@@ -17,7 +17,7 @@ struct ledger;
 struct ledger_generation;
 struct ledger_listener;
 
-/* Begins to keep originals, of what the ledger says now. 0 or -ENOMEM: then everything is
+/* Begins to keep originals, of the ledger's present contents. 0 or -ENOMEM: then everything is
  * trusted. */
 int original_new(struct ledger *ledger);
 void original_free(struct ledger *ledger);

@@ -224,9 +224,9 @@ void validate_session(struct validating *v, uint32_t slot)
 	struct ledger_session *record = &v->ledger->sessions[slot];
 	struct ledger_flow *flow = &v->ledger->flows[slot];
 	bool is_there = record->state != SESSION_FREE && record->state != SESSION_CLAIMED;
-	/* Also those of a record that is wrong, or says that it is free: another that names them
-	 * as well has come to them by a wrong word. What releases before this one left in free
-	 * records is ignored. */
+	/* Also those of a record that is wrong, or marked free: another that names them as well
+	 * does so by a wrong word. What releases before this one left in free records is
+	 * ignored. */
 	unsigned files = 0;
 	bool named = (is_there || v->ledger->kept) && name_all(v, record, &files);
 
