@@ -2,9 +2,9 @@
 /*
  * The client's end of the control socket.
  *
- * An answer ends with its newline, not with the end of the stream: bytes that stop before it are
- * half an answer, and half an answer is none. The daemon may close before it has read the request
- * (it has enough clients, say), so a send that fails with EPIPE still looks for what was answered.
+ * An answer ends with its newline, not with the end of the stream: bytes that stop before it are an
+ * incomplete answer, which is discarded. The daemon may close before it has read the request (it
+ * has enough clients, say), so a send that fails with EPIPE still reads the answer.
  */
 #include "client.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The command line. Options may stand before and after the verb; one that the verb has no use for
- * is an error, not ignored. What the daemon can judge (is there such a route, is this a level) is
+ * is an error, not ignored. What the daemon can check (is there such a route, is this a level) is
  * left to it.
  */
 #include "command.h"
@@ -52,7 +52,7 @@ static void words_print(const char *key, const json_t *words, bool is_upper)
 	const json_t *word;
 	size_t i;
 
-	/* Without a value the list begins anew. */
+	/* Without a value the list starts again. */
 	printf("%s=\n", key);
 	if (json_array_size(words) == 0)
 		return;
@@ -73,7 +73,7 @@ static int harden_print(const json_t *answer, const struct view *view)
 {
 	const json_t *capabilities = json_object_get(answer, "capabilities");
 	const json_t *families = json_object_get(answer, "families");
-	/* It would leave nothing of rules by users. A daemon that does not tell of them may have
+	/* It would leave nothing of rules by users. A daemon that does not report them may have
 	 * some. */
 	const char *private_users =
 		json_is_false(json_object_get(answer, "identities")) ? "PrivateUsers=yes\n" : "";
@@ -90,7 +90,7 @@ static int harden_print(const json_t *answer, const struct view *view)
 		words_print("RestrictAddressFamilies", families, false);
 	if (json_array_size(capabilities) == 0)
 		printf("%sProcSubset=pid\nSystemCallFilter=~@privileged\n", private_users);
-	/* A daemon that does not tell of files that it gives away may have some. */
+	/* A daemon that does not report the files whose owner it changes may have some. */
 	if (json_is_true(json_object_get(answer, "gives_files")))
 		puts("# Routes change the owner or group of files: add the service's user to each group that it is not a member of.\n"
 		     "SystemCallFilter=@chown");
@@ -103,7 +103,7 @@ static int harden_print(const json_t *answer, const struct view *view)
 	return 0;
 }
 
-/* There is nothing to say but that it was done, and the exit code says that. */
+/* Nothing is printed: the exit code shows success. */
 static int silence_print(const json_t *answer, const struct view *view)
 {
 	(void)answer;
@@ -300,7 +300,7 @@ static int option_take(struct command *command, int option)
 	return -EINVAL;
 }
 
-/* What getopt_long(3) did not take, as it says it itself. */
+/* An argument refused by getopt_long(3), with its own error text. */
 static void complain_of_option(int option, const char *word)
 {
 	if (option == ':' && strncmp(word, "--", 2) == 0)

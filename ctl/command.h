@@ -12,7 +12,7 @@ struct verb {
 	const char *arguments[2]; /* the members of the request that its arguments become, or NULL
 				   */
 	unsigned options;	  /* those of command.c that this verb takes */
-	bool patient;		  /* may take as long as it takes */
+	bool patient;		  /* waits without a time limit */
 	/* prints a good answer, as in view.h */
 	int (*print)(const json_t *answer, const struct view *view);
 	const char *usage; /* its arguments, as they are asked for where one is missing */
@@ -30,7 +30,7 @@ struct command {
 
 enum { COMMAND_DONE = 1 }; /* help, --help or --version: printed, nothing to ask */
 
-/* Reads the command line. 0, COMMAND_DONE, or -EINVAL with the reason said. The
- * caller ends it with command_done() whatever the result. */
+/* Reads the command line. 0, COMMAND_DONE, or -EINVAL with the reason printed. The caller ends it
+ * with command_done() whatever the result. */
 int command_parse(struct command *command, int argc, char **argv);
 void command_done(struct command *command);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Complaints: wrong usage, a daemon that does not answer. A program that asked for JSON parses
- * standard output and has no use for a line on another one, so it gets an answer of the same shape
- * as the daemon's refusals.
+ * standard output and does not read standard error, so it gets an answer of the same shape as the
+ * daemon's refusals.
  */
 #include "complaint.h"
 

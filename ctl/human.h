@@ -13,10 +13,10 @@ const char *human_size(uint64_t bytes, char *text);
 /* "4m12s": the two largest units, into text (HUMAN_NUMBER_MAX bytes). Returns text. */
 const char *human_age(double seconds, char *text);
 
-/* Writes text with every character that does not print as \xNN; newlines too. Printing is the
- * locale's to tell. */
+/* Writes text with every character that does not print as \xNN; newlines too. The locale decides
+ * what prints. */
 void human_write(const char *text, FILE *file);
 
-/* The same of each line of text, with its newline; all but the first are indented by so many
+/* The same for each line of text, with its newline; all but the first are indented by this many
  * blanks. Empty lines are left out. */
 void human_write_lines(const char *text, int indent, FILE *file);

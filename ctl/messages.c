@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What became of messages, a line for each route that has something to tell, below the table of
- * routes: most routes move streams, and a dozen empty columns would hide the others.
+ * Message counters, a line for each route that has any, below the table of routes: most routes move
+ * streams, and a dozen empty columns would hide the others.
  */
 #include "base/counter.h"
 #include "human.h"

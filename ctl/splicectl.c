@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * splicectl: asks the daemon, shows what it says, and leaves with an exit code. The daemon filters,
+ * splicectl: asks the daemon, shows its answer, and ends with an exit code. The daemon filters,
  * decides and words its refusals; nothing is decided here.
  */
 #include "client.h"
@@ -42,7 +42,7 @@ static int command_failed(const struct command *command, int r)
 	return code;
 }
 
-/* The daemon said no, in one line or several; errors in a file begin their line with its name. */
+/* The daemon refused, in one line or several; errors in a file begin their line with its name. */
 static int command_refused(const struct command *command, const json_t *answer)
 {
 	const char *text = json_string_value(json_object_get(answer, "error"));

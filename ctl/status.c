@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The daemon at a glance: the verdict alone on the first line, for whoever reads only that; then a
- * line a subject.
+ * The daemon at a glance: the verdict alone on the first line, for readers who stop there; then one
+ * line for each subject.
  */
 #include "human.h"
 #include "member.h"
@@ -65,7 +65,7 @@ static void processes_print(const json_t *answer, const struct view *view)
 	}
 }
 
-/* A daemon of an earlier release says nothing of it. */
+/* A daemon of an earlier release does not report it. */
 static void sandbox_print(const json_t *answer)
 {
 	bool calls = member_true(answer, "worker.sandbox.seccomp"),
@@ -175,7 +175,7 @@ static void hand_print(const json_t *answer)
 	}
 }
 
-/* Nothing, where the ledger said nothing that cannot be. */
+/* Prints nothing if the ledger had no impossible values. */
 static void ledger_print(const json_t *answer)
 {
 	static const struct {

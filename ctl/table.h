@@ -13,7 +13,7 @@ struct table_column {
 	bool right; /* aligned for numbers */
 };
 
-/* The first error sticks: cells are added without looking, and table_print() tells. */
+/* The first error sticks: cells are added without looking, and table_print() returns it. */
 struct table {
 	const struct view *view;
 	struct libscols_table *scols;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What there is many of: routes, listeners, sessions; a line each. A cell that lists things joins
- * them by commas, without blanks, and free text stands last, so that `-H` lines split well in a
- * shell.
+ * Tables of routes, listeners, sessions; a line each. A cell that lists things joins them by
+ * commas, without blanks, and free text comes last, so that `-H` lines split well in a shell.
  */
 #include "member.h"
 #include "table.h"

@@ -68,8 +68,7 @@ static int refuse_address(const struct spliced_options *options, int option, con
 	return -EINVAL;
 }
 
-/* An adapter that is not there now is said by prepare(): a config is checked where there may be
- * none. */
+/* A missing adapter is reported by prepare(): a config may be checked on a machine without it. */
 static int find_own(const struct spliced_options *options, bdaddr_t *address)
 {
 	int r = bluetooth_find(text_of(options), address);
@@ -128,7 +127,7 @@ static int fill_l2cap(const struct spliced_options *options, const bdaddr_t *own
 	*l2 = (struct sockaddr_l2){.l2_family = AF_BLUETOOTH,
 				   .l2_psm = htobs((uint16_t)psm),
 				   .l2_cid = htobs((uint16_t)cid)};
-	/* An adapter listens with its public address, whoever comes. */
+	/* An adapter listens with its public address, for all peers. */
 	l2->l2_bdaddr_type =
 		options->role == SPLICED_LISTEN && kind ? BDADDR_LE_PUBLIC : kinds[kind];
 	bacpy(&l2->l2_bdaddr, own);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The family bluetooth: RFCOMM, L2CAP and SCO between devices, and what an adapter says, as a
- * capture. Sockets are the kernel's own, so that nothing needs a daemon of Bluetooth's or D-Bus;
+ * The family bluetooth: RFCOMM, L2CAP and SCO between devices, and an adapter's traffic, as a
+ * capture. The sockets are the kernel's, so that neither a Bluetooth daemon nor D-Bus is needed;
  * where bluetoothd(8) runs, it announces a service for us (bluetooth_service.c).
  *
  * What surprised us about the kernel: shutdown(2) ends both directions of RFCOMM and L2CAP,
@@ -246,8 +246,7 @@ static int bind_adapter(int fd, const struct spliced_options *options)
 	return r < 0 ? -errno : 0;
 }
 
-/* A listener's adapter was looked for when its address was made: here it is said that there was
- * none. */
+/* A listener's adapter was looked up when its address was made: here its absence is reported. */
 static int find_adapter(const struct spliced_options *options)
 {
 	const char *text = spliced_value(options, BLUETOOTH_OPTION_ADDRESS)->text;

@@ -65,7 +65,7 @@ extern const struct spliced_format bluetooth_formats[BLUETOOTH_FORMATS];
 
 /* ---- announcing, bluetooth_service.c ---- */
 
-/* Whether the option `service` can be read. 0 or -EINVAL, said. */
+/* Whether the option `service` can be read. 0 or -EINVAL, reported. */
 int bluetooth_check_service(const struct spliced_options *options);
 
 /* The callback sidecar(). */

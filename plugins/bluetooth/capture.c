@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What passes between host and adapter, as captures: of one adapter (hci), or of all of them with
- * what the kernel itself says of them (monitor). Link types 201 and 254 of
- * tcpdump.org/linktypes.html.
+ * Traffic between host and adapter, as captures: of one adapter (hci), or of all of them with the
+ * kernel's own events (monitor). Link types 201 and 254 of tcpdump.org/linktypes.html.
  */
 #include "bluetooth/bluetooth.h"
 #include "pcap/pcap.h"
@@ -87,8 +86,8 @@ int bluetooth_check(int fd, const struct spliced_options *options, uint64_t *los
 	(void)lost;
 	if (r < 0)
 		return r;
-	/* A socket that is bound says EALREADY; one whose adapter was taken away may be bound
-	 * again. */
+	/* If the socket is bound, bind(2) fails with EALREADY; one whose adapter was taken away may
+	 * be bound again. */
 	if (bind(fd, (struct sockaddr *)&address, len) < 0 && errno != EALREADY)
 		return -errno;
 	if (is_monitor(options))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Announcing a listening RFCOMM channel: bluetoothd(8), where there is one, is asked over D-Bus for
- * a service record, by org.bluez.ProfileManager1. It keeps the record for as long as whoever asked
- * is there, so that this is a process of its own. The channel itself is the daemon's: a profile
- * with a record and without a channel makes bluetoothd open none.
+ * a service record, by org.bluez.ProfileManager1. It keeps the record as long as the requesting
+ * process is connected, so this is a process of its own. The channel itself is the daemon's: for a
+ * profile with a record and without a channel bluetoothd opens none.
  */
 #include "bluetooth/bluetooth.h"
 
@@ -107,7 +107,7 @@ static void write_record(const struct service *service, char *record, size_t siz
 
 /* ---- asking ---- */
 
-/* The profile's own UUID is nobody's: one that bluetoothd knows would have it open a channel. */
+/* The profile's own UUID is unassigned: for one that it knows, bluetoothd would open a channel. */
 static int announce(sd_bus *bus, const struct service *service)
 {
 	char record[RECORD_MAX], uuid[UUID_TEXT], path[64];

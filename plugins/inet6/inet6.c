@@ -2,8 +2,8 @@
 /*
  * The family inet6, ipv6(7), tcp(7). What it shares with inet is in ip.c, ip_rule.c and
  * ip_socket.c; its own are v6only and the flow label. A label is leased by the socket that uses it:
- * without that the kernel takes it only while nobody on the machine has leased one for himself. A
- * shared lease names a destination that nothing is compared with, so it is ::1.
+ * without that the kernel accepts it only while no process on the machine has an exclusive lease. A
+ * shared lease needs a destination, which is never compared, so it is ::1.
  */
 #include "ip/ip.h"
 #include "ip/row.h"

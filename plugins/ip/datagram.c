@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Datagrams of inet and inet6. A socket bound to every address hears with each message which of
- * them was asked, so that the reply leaves from there: a client that asked one address takes no
- * answer from another. The interface that a message came in by says nothing of the way back, except
- * for link-local addresses, which mean nothing without it.
+ * Datagrams of inet and inet6. A socket bound to every address receives with each message its
+ * destination address, so that the reply is sent from it: a client does not accept an answer from
+ * another address. The interface that a message arrived on does not determine the way back, except
+ * for link-local addresses, which need it.
  */
 #include "ip/ip.h"
 
@@ -59,8 +59,8 @@ static const struct cmsghdr *find(const struct msghdr *received, int level, int 
 	return NULL;
 }
 
-/* An IPv6 socket tells of IPv4 in both dresses; only the one of IPv4 knows our own address where a
- * broadcast was asked. */
+/* For IPv4 messages an IPv6 socket reports both kinds of control data; only IPv4's has our own
+ * address if the message was a broadcast. */
 int ip_reply(const struct spliced_options *options, const struct msghdr *received, void *control,
 	     size_t size)
 {
@@ -122,8 +122,8 @@ static int read_source(const struct spliced_options *options, int domain,
 	return 0;
 }
 
-/* What an IPv6 socket has joined on one interface it hears of all where this machine is a member:
- * unless it is bound to that one. */
+/* A group that an IPv6 socket joined on one interface it receives from all interfaces on which this
+ * machine is a member, unless it is bound to that one. */
 static int stay_at(int fd, const struct spliced_options *options, int domain, unsigned index)
 {
 	if (domain != AF_INET6 || !index ||
@@ -166,8 +166,9 @@ static int join(int fd, const struct spliced_options *options, int domain,
 	return r;
 }
 
-/* It is shared with whoever hears the group. Bound to the group, which nothing comes from, a socket
- * takes away no message of theirs; its address is the kernel's to choose, as without that. */
+/* The port is shared with other receivers of the group. A socket bound to the group, which is never
+ * a source address, takes no message from them; the kernel chooses its source address, as without
+ * bind(2). */
 static int bind_port(int fd, const struct spliced_options *options, int domain,
 		     const struct ip_host *host)
 {
@@ -245,9 +246,9 @@ static int prepare_group(int fd, const struct spliced_options *options, int doma
 					       : aim(fd, options, domain, &host);
 }
 
-/* Of each message, which address of ours was asked; of groups, only what this very socket has
- * joined: else it hears those of all other programs, where it is bound to every address. An IPv6
- * socket takes the options of IPv4 too, for IPv4 that comes to it. */
+/* Requests the destination address of each message; and only multicast groups that this socket
+ * joined: otherwise, bound to every address, it would receive those of all other programs. An IPv6
+ * socket accepts the options of IPv4 too, for IPv4 traffic. */
 static int listen_well(int fd, const struct spliced_options *options, int domain)
 {
 	int r = domain == AF_INET6 ? ip_set(fd, options, -1, SOL_IPV6, IPV6_RECVPKTINFO, 1) : 0;

@@ -144,9 +144,8 @@ unsigned ip_source_port(const struct spliced_options *options)
 	return options->role == SPLICED_CONNECT && port <= UINT16_MAX ? port : 0;
 }
 
-/* A port that several sockets have is one for sending only: which of them an answer is for cannot
- * be told. What they say and hear again could not be told either from what another program says
- * from that port. */
+/* A port of several sockets is for sending only: which of them an answer is for is unknown. Their
+ * own messages, received again, could not be told from another program's either. */
 static int check_source_port(const struct spliced_options *options, int domain,
 			     const struct ip_host *host)
 {
@@ -329,7 +328,7 @@ int ip_describe(const struct spliced_row *row, const struct sockaddr *address, s
 	return (size_t)n < size ? 0 : -ENOSPC;
 }
 
-/* 6 bytes of IPv4, else 22: address, port, and the scope, without which fe80::1 is nobody. */
+/* 6 bytes of IPv4, else 22: address, port, and the scope, without which fe80::1 is ambiguous. */
 int ip_peer_key(const struct spliced_options *options, const struct sockaddr *address,
 		socklen_t len, void *key, size_t size)
 {

@@ -55,18 +55,18 @@ enum { IP_UDP_MAX = 65507, IP6_UDP_MAX = 65527 };
 struct ip_host {
 	unsigned char bytes[16];
 	uint32_t scope;	       /* interface index, or 0 */
-	const char *interface; /* the scope as it was written: its index is a socket's to say,
+	const char *interface; /* the scope as it was written: its index depends on the socket,
 				  ip_index(); or NULL */
 };
 
 /* The index that an interface has in a socket's network namespace, by its name or that number. 0;
- * or -ENODEV with an error said. */
+ * or -ENODEV with an error reported. */
 int ip_index(int fd, const struct spliced_options *options, int option, const char *interface,
 	     unsigned *ret);
 
-/* The host that option HOST says: resolved, as a number, or "" for every address. 0, or negative
- * errno with an error said, but for -EADDRNOTAVAIL: a name that is not resolved yet. Looks at
- * option SOURCE, too. */
+/* The host of option HOST: resolved, as a number, or "" for every address. 0, or negative errno
+ * with an error reported, except for -EADDRNOTAVAIL: a name that is not resolved yet. Checks option
+ * SOURCE, too. */
 int ip_host(const struct spliced_options *options, int domain, struct ip_host *ret);
 
 /* The same for option SOURCE, which takes numbers only. -ENOENT: it names no address. */
@@ -121,15 +121,15 @@ int ip_prepare(int fd, const struct spliced_options *options, const struct ip_le
  * changes its LIVE options. */
 int ip_is_open(int fd);
 
-/* setsockopt(2) of an int for an option. 0, or negative errno with an error said. */
+/* setsockopt(2) of an int for an option. 0, or negative errno with an error reported. */
 int ip_set(int fd, const struct spliced_options *options, int option, int level, int name,
 	   int value);
 
 /* Whether an address is one of a multicast group. */
 int ip_is_multicast(int domain, const struct ip_host *host);
 
-/* What datagrams need beside ip_prepare()'s: the address that was asked (IP_PKTINFO, ip(7)),
- * groups, broadcasts. `open`: it is bound already. 0, or negative errno with an error said. */
+/* What datagrams need beside ip_prepare(): the destination address (IP_PKTINFO, ip(7)), groups,
+ * broadcasts. `open`: it is bound already. 0, or negative errno with an error reported. */
 int ip_prepare_datagrams(int fd, const struct spliced_options *options, int domain, int open);
 
 /* Callback of both families. */

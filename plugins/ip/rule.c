@@ -30,7 +30,7 @@ static unsigned bits_in(const struct ip_network *network, unsigned byte)
 	return network->bits >= byte * 8 + 8 ? 8 : network->bits - byte * 8;
 }
 
-/* Clears what is behind the prefix; says whether anything was there. */
+/* Clears the bits behind the prefix; returns whether any were set. */
 static int clear_host_bits(struct ip_network *network)
 {
 	unsigned char keep, had = 0;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Connections that netfilter tracks, as ctnetlink tells of them: numbers in network order. */
+/* Connections that netfilter tracks, as ctnetlink reports them: numbers in network order. */
 #include "netlink/netlink.h"
 
 #include <endian.h>
@@ -52,7 +52,7 @@ static void put_protocol(json_t *object, const struct nlattr *nest)
 		 at[CTA_PROTO_ICMP_ID] ? at[CTA_PROTO_ICMP_ID] : at[CTA_PROTO_ICMPV6_ID]);
 }
 
-/* One direction: who speaks to whom. */
+/* One direction: source and destination. */
 static void put_tuple(json_t *object, const char *key, const struct nlattr *nest)
 {
 	const struct nlattr *at[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1];

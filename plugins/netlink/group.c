@@ -210,8 +210,8 @@ static bool is_member(int fd, unsigned group)
 	       bits[(group - 1) / 32] & 1u << (group - 1) % 32;
 }
 
-/* The kernel tells of processes once somebody has asked. It counts who asks, and forgets nobody who
- * does not take it back: until then each fork of the machine costs a few microseconds more. */
+/* The kernel reports process events once a socket has subscribed. It counts subscribers until they
+ * unsubscribe: until then each fork of the machine costs a few microseconds more. */
 static int tell_connector(int fd, uint32_t word)
 {
 	_Alignas(struct nlmsghdr) char
@@ -305,7 +305,7 @@ static int join_log(int fd, const struct spliced_options *options, int group)
 
 	mnl_attr_put(request, NFULA_CFG_CMD, sizeof bind, &bind);
 	r = send_log_request(fd, request);
-	/* That it is busy is said of a group that this very socket has. */
+	/* EBUSY means that this socket itself has the group. */
 	if (!r || r == -EBUSY) {
 		request = begin_log_request(buffer, group);
 		mnl_attr_put(request, NFULA_CFG_MODE, sizeof mode, &mode);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The format json: what the kernel says, one object a frame; the present state first where `dump`
- * asks for it; and a fresh one after a loss. Where it stands is in the consumer's state, so that it
- * goes on after a crash.
+ * The format json: the kernel's messages, one object a frame; with `dump`, the current state first,
+ * and again after a loss. The position is in the consumer's state, so that it continues after a
+ * crash.
  *
  *      preamble                 due: asked for again
  *         |                       ^            |
@@ -14,13 +14,13 @@
  *         v                       |
  *      snapshot-end, live --------+
  *
- * What surprised us about the kernel: it says ENOBUFS before it gives what was queued when the
- * first message found no room, and drops everything after that, without a word, until the queue was
- * read empty. So the gap is at the end of the queue: there it is told, and a dump that were asked
- * for before would have holes behind it. A dump during which something changed says so in its own
- * messages (NLM_F_DUMP_INTR), and is begun again. The first messages of a dump are queued at once,
- * by the request: it is sent when the queue is empty, or a small receive buffer has no room for
- * them, which is told as an overrun like any other.
+ * What surprised us about the kernel: it reports ENOBUFS before it returns what was queued when the
+ * first message did not fit, and silently drops everything after that until the queue was read
+ * empty. So the gap is at the end of the queue: it is reported there, and a dump requested before
+ * would be incomplete. A dump during which something changed is marked in its own messages
+ * (NLM_F_DUMP_INTR), and restarted. The first messages of a dump are queued at once, by the
+ * request: it is sent when the queue is empty, or a small receive buffer has no room for them,
+ * which is reported as an overrun like any other.
  */
 #include "netlink/netlink.h"
 
@@ -43,7 +43,7 @@ enum { DUMP_PAUSE_SECONDS = 2, RETRY_MS = 100 };
 
 struct state {
 	uint64_t dumped; /* when the last dump began, CLOCK_MONOTONIC ns; 0: never */
-	uint32_t offset; /* in the message at hand */
+	uint32_t offset; /* in the current message */
 	uint32_t seq;	 /* of the dump under way */
 	uint8_t dumping; /* 1 + enum netlink_kind, 0: nothing */
 	uint8_t left;	 /* bits of the kinds that this round has still to ask for */
@@ -51,10 +51,10 @@ struct state {
 	uint8_t said;	 /* this event() has made its frame */
 	uint8_t interrupted;
 	uint8_t gap;  /* messages are missing behind those that are still queued */
-	uint8_t told; /* the uevent at hand */
+	uint8_t told; /* the current uevent */
 	uint8_t reserved[1];
 	uint64_t netns; /* SO_NETNS_COOKIE of the socket, once it was asked */
-	uint32_t drops; /* of the socket, when it said last that there was no room */
+	uint32_t drops; /* of the socket, at the last ENOBUFS */
 	uint32_t reserved_too;
 };
 
@@ -70,7 +70,7 @@ static uint64_t clock_ns(clockid_t id)
 	return (uint64_t)ts.tv_sec * SECOND + (uint64_t)ts.tv_nsec;
 }
 
-/* The message at hand. */
+/* The current message. */
 struct given {
 	const struct nlmsghdr *message;
 	struct netlink_place place;
@@ -95,7 +95,7 @@ static json_t *object_new(const char *event, const char *kind)
 	return object;
 }
 
-/* What is said of a message; from another namespace, with its number. */
+/* The common members of a message; with the number of its namespace, if that is another. */
 static json_t *object_of(const struct given *given, const char *event, const char *kind)
 {
 	json_t *object = object_new(event, kind);
@@ -146,8 +146,8 @@ static const struct decoder *find_decoder(uint16_t type)
 	return NULL;
 }
 
-/* A bridge tells of its ports by messages that look like those of links: a port that leaves is no
- * link that is gone. */
+/* A bridge reports its ports by messages that look like those of links: a port that leaves is not a
+ * deleted link. */
 static const char *kind_of(const struct decoder *decoder, const struct nlmsghdr *message)
 {
 	const uint8_t *family = mnl_nlmsg_get_payload(message);
@@ -310,7 +310,7 @@ static bool ignores_loss(const struct spliced_consumer *consumer)
 	       ON_OVERRUN_IGNORE;
 }
 
-/* The kernel has no more of this kind. What it says to the consumer, if anything. */
+/* The kernel has no more of this kind. Returns the frame for the consumer, if any. */
 static int dump_done(struct spliced_consumer *consumer, struct state *state, void *frame,
 		     size_t size)
 {
@@ -430,7 +430,7 @@ int netlink_json_encode(struct spliced_consumer *consumer, const struct spliced_
 		state->offset += MNL_ALIGN(next->nlmsg_len);
 		given.message = next;
 		n = take(consumer, state, &given, frame, size);
-		/* What is too long for a frame keeps nobody from hearing of the rest. */
+		/* A message too long for a frame must not block the rest. */
 		if (n > 0)
 			return n;
 	}
@@ -450,8 +450,8 @@ static int tell_loss(const struct spliced_consumer *consumer, struct state *stat
 	return say("lost", reason, frame, size);
 }
 
-/* A dump that finds no room for more of it says ENOBUFS, too, and goes on when there is. Only what
- * was dropped is counted by the socket. */
+/* A dump that has no room also fails with ENOBUFS, and continues later. The socket counts only what
+ * was dropped. */
 static bool is_only_late(struct spliced_consumer *consumer, struct state *state)
 {
 	uint32_t info[SK_MEMINFO_VARS] = {0}, before = state->drops;
@@ -465,7 +465,7 @@ static bool is_only_late(struct spliced_consumer *consumer, struct state *state)
 	return consumer->late;
 }
 
-/* Messages are missing behind what is queued now: told when that is read, or when more are lost
+/* Messages are missing behind what is queued now: reported when that is read, or when more are lost
  * before. */
 static int note_gap(struct spliced_consumer *consumer, struct state *state, void *frame,
 		    size_t size)
@@ -505,8 +505,8 @@ static void renew(struct spliced_consumer *consumer, struct state *state)
 		begin_round(consumer, state);
 }
 
-/* Nothing is queued: what is missing is told here, and the next kind of a dump finds all the room
- * that there is. */
+/* Nothing is queued: the loss is reported here, and the next kind of a dump has the whole
+ * buffer. */
 static int go_on(struct spliced_consumer *consumer, struct state *state, void *frame, size_t size)
 {
 	int n;
@@ -532,7 +532,7 @@ int netlink_json_event(struct spliced_consumer *consumer, int why, void *frame, 
 		return tell_break(consumer, state, frame, size);
 	case SPLICED_DRAINED:
 		return go_on(consumer, state, frame, size);
-	case SPLICED_WAKE: /* reading goes on, up to the end of the queue */
+	case SPLICED_WAKE: /* reading continues, up to the end of the queue */
 		return 0;
 	}
 	return 0;

@@ -78,7 +78,7 @@ static void put_flags(json_t *object, unsigned flags, bool lower_is_down)
 	json_object_set_new(object, "flags", list);
 }
 
-/* What the link stands on; whether that is down. */
+/* The lower link; whether it is down. */
 static bool put_lower(json_t *object, const struct nlattr *const *at,
 		      const struct netlink_place *place)
 {

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names that netlink has numbers for, as ip(8) writes them. The name of an interface is asked for
- * by the socket that told of it, for that one is in the right network namespace: each socket takes
- * the requests of netdevice(7). An interface that is gone by the time its last messages are read is
- * called as it was called last.
+ * Names that netlink has numbers for, as ip(8) writes them. The name of an interface is looked up
+ * through the socket that reported it, which is in the right network namespace: every socket
+ * accepts the requests of netdevice(7). An interface that is gone when its last messages are read
+ * keeps its last name.
  */
 #include "netlink/netlink.h"
 
@@ -90,7 +90,7 @@ static struct remembered {
 	char name[IF_NAMESIZE];
 } remembered[REMEMBERED];
 
-/* Nobody waits: whoever finds it taken does without. */
+/* It never blocks: a thread that finds it locked continues without it. */
 static atomic_flag taken = ATOMIC_FLAG_INIT;
 
 static struct remembered *slot_of(const struct netlink_place *place, uint32_t index)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family netlink, netlink(7): what the kernel says of links, addresses, routes, devices,
- * processes. A socket joins the groups it is asked to (netlink_group.c). What is sent to the kernel
- * are dumps that a format asks for, and of an operator's or a client's messages those whose types
- * he lists (netlink_write.c). How messages become JSON is in netlink_json.c and the files that it
- * calls. Of protocol usersock is what processes say to each other: a datagram socket like others.
+ * The family netlink, netlink(7): what the kernel reports of links, addresses, routes, devices,
+ * processes. A socket joins the configured groups (netlink_group.c). Sent to the kernel are only
+ * dump requests of a format, and clients' messages whose types the operator lists
+ * (netlink_write.c). Conversion to JSON is in netlink_json.c and the files that it calls. Protocol
+ * usersock is between processes: a datagram socket like others.
  */
 #include "netlink/netlink.h"
 
@@ -63,7 +63,7 @@ static const struct spliced_option options_[NETLINK_OPTIONS] = {
 	}
 #define ROW(number, word) ROW_WITH(number, word, SPLICED_RECEIVE_ONLY | SPLICED_FEED)
 
-/* Those above 22 are nobody's, and modules take them. */
+/* Those above 22 are unassigned, and used by modules. */
 static const struct spliced_row rows[ROWS] = {
 	ROW(NETLINK_ROUTE, "route"),
 	ROW_WITH(NETLINK_USERSOCK, "usersock", SPLICED_CONNECTIONLESS),
@@ -184,7 +184,7 @@ static void grow_buffer(int fd)
 		setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &wanted, sizeof wanted);
 }
 
-/* bind(2) sets the first 32 groups anew: a socket that is bound joins them after it. */
+/* bind(2) resets the first 32 groups: a socket that is bound joins them after it. */
 static int netlink_bound(int fd, const struct spliced_options *options)
 {
 	return netlink_join(fd, options);
@@ -215,9 +215,9 @@ static int netlink_prepare(int fd, const struct spliced_options *options)
 		       : 0;
 }
 
-/* Anybody may send to a port number: only the kernel is heard, but where processes speak to each
- * other. There the group that a message was sent to stands beside its sender's port, and a reply is
- * not for all of it. */
+/* Any process may send to a port number: only messages from the kernel are accepted, except between
+ * processes. There the address has the group a message was sent to beside its sender's port, and a
+ * reply must not go to the whole group. */
 static int netlink_received(const struct spliced_options *options, const struct msghdr *received,
 			    struct spliced_message *message)
 {

@@ -32,15 +32,15 @@ enum netlink_kind {
 	NETLINK_KINDS
 };
 
-/* Bits of the kinds whose groups are among the option's; what is no group's name is left out. */
+/* Bits of the kinds whose groups are among the option's; unknown names are left out. */
 unsigned netlink_kinds(const struct spliced_options *options);
 
 /* Whether the option's groups are of the row's protocol, as far as that is known without a socket.
- * 0 or -EINVAL, said. */
+ * 0 or -EINVAL, reported. */
 int netlink_check_groups(const struct spliced_options *options);
 
-/* Joins them, and asks for what does not come by itself: process events, logged packets. 0 or
- * negative errno, said. */
+/* Joins them, and subscribes to what needs a request: process events, logged packets. 0 or negative
+ * errno, reported. */
 int netlink_join(int fd, const struct spliced_options *options);
 
 enum { NETLINK_LOG_REQUEST = 0x10600001 }; /* nlmsg_seq of what asks for logged packets */
@@ -51,7 +51,7 @@ void netlink_release(int fd, const struct spliced_options *options);
 /* Asks the controller of generic netlink for a family. The answer's length; negative errno. */
 int netlink_ask_controller(const char *family, size_t name_len, void *answer, size_t size);
 
-/* Whether the option `write` names types of the row's protocol. 0 or -EINVAL, said. */
+/* Whether the option `write` names types of the row's protocol. 0 or -EINVAL, reported. */
 int netlink_check_write(const struct spliced_options *options);
 
 /* Whether a type that changes something is among them. */
@@ -60,10 +60,10 @@ bool netlink_writes_changes(const struct spliced_options *options);
 /* The callback may_send(). */
 int netlink_may_send(const struct spliced_options *options, const void *data, size_t len);
 
-/* What a message's control data tell of it: when it came, and from which other namespace. */
+/* A message's time and namespace, from its control data. */
 void netlink_read_control(const struct msghdr *received, struct spliced_message *message);
 
-/* The number of the other namespace that a message's note tells of; -1: none. */
+/* The number of the other namespace in a message's note; -1: none. */
 int32_t netlink_nsid(const struct spliced_message *message);
 
 /* Attributes of a message or a nest, by type; NULL where there is none. */
@@ -72,8 +72,8 @@ struct netlink_attributes {
 	const struct nlattr **at;
 };
 
-/* Fill a table of most + 1 pointers: from behind a header of so many bytes in a message, or from a
- * nest. */
+/* Fill a table of most + 1 pointers: from behind a header of this many bytes in a message, or from
+ * a nest. */
 void netlink_parse(const struct nlmsghdr *message, size_t header, const struct nlattr **at,
 		   unsigned most);
 void netlink_parse_nested(const struct nlattr *nest, const struct nlattr **at, unsigned most);
@@ -119,7 +119,7 @@ const char *netlink_interface(const struct netlink_place *place, uint32_t index,
 			      char name[IF_NAMESIZE]);
 unsigned netlink_interface_flags(const struct netlink_place *place, uint32_t index);
 
-/* A name was said in a message. */
+/* Records a name from a message. */
 void netlink_learn_interface(const struct netlink_place *place, uint32_t index, const char *name);
 
 /* A link, an address, a route, a neighbour, a rule or a next hop, as members of an object. False:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The formats pcap and pcapng: each consumer gets a header of its own, whenever it comes, and then
- * a record a frame. A listener whose interface is not there yet has no link type to tell: its
- * header comes with its first frame.
+ * a record a frame. A listener whose interface does not exist yet has no link type: its header is
+ * sent with its first frame.
  */
 #include "packet/packet.h"
 #include "pcap/pcap.h"
@@ -74,7 +74,7 @@ static int find_link(const struct spliced_consumer *consumer)
 	return link < 0 ? -ENODEV : link;
 }
 
-/* 0: there is no link yet whose frames could be told of. */
+/* 0: there is no link yet. */
 static int greet(const struct spliced_consumer *consumer, struct state *state, void *frame,
 		 size_t size)
 {
@@ -88,7 +88,7 @@ static int greet(const struct spliced_consumer *consumer, struct state *state, v
 	return pcap_header(&source, frame, size);
 }
 
-/* LINKTYPE_LINUX_SLL2: what a cooked socket tells beside the frame. */
+/* LINKTYPE_LINUX_SLL2: what a cooked socket reports beside the frame. */
 static void cook(const struct spliced_message *message, struct pcap_record *record)
 {
 	struct sockaddr_ll from = {0};

@@ -2,10 +2,9 @@
 /*
  * Filters in the language of pcap-filter(7), which libpcap compiles. The kernel runs them on a
  * frame as it was before an adapter or the kernel took its VLAN tag out of it, that is without:
- * `vlan` matches nothing. The program also cuts to snaplen, and, before all else, tells what this
- * machine sent from what came in, and other protocols from the one that is wanted: a raw socket is
- * bound to all of them, because one that is bound to a single protocol hears of frames whose VLAN
- * tag is gone for good, and of none that is sent.
+ * `vlan` matches nothing. The program also cuts to snaplen, and first selects by direction and
+ * protocol: a raw socket is bound to all protocols, because one bound to a single protocol gets
+ * frames whose VLAN tag is lost, and none that this machine sends.
  */
 #include "packet/packet.h"
 

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Frames as they were on the wire. The kernel takes a VLAN tag out of a frame and tells it beside
- * it, packet(7), PACKET_AUXDATA: it goes back between the addresses and the type. A header of the
- * virtual network's kind (struct virtio_net_hdr) stands before the frame and counts its bytes from
- * there.
+ * Frames as they were on the wire. The kernel removes a VLAN tag from a frame and reports it
+ * separately, packet(7), PACKET_AUXDATA: it is put back between the addresses and the type. A
+ * struct virtio_net_hdr is before the frame and has offsets from the frame's start.
  */
 #include "packet/packet.h"
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Offloads. Between a protocol and its adapter, or the other end of a veth, frames are unfinished:
- * checksums that somebody else is to write, and segments put together to one frame of 64 KiB. What
- * says so (struct virtio_net_hdr) goes with them where both ends know it; elsewhere such frames
- * would be lost without a word, and it is better not to begin.
+ * checksums that the adapter is to write, and segments merged into one frame of 64 KiB. Their
+ * description (struct virtio_net_hdr) is forwarded if both sides support it; otherwise such frames
+ * would be lost silently, so the route is refused.
  */
 #include "packet/packet.h"
 

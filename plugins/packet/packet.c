@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The family packet, packet(7): frames of a network interface, as they are (raw) or from the
- * network's header on (dgram, cooked). A socket is opened for no protocol, so that nothing comes;
- * then its filter is attached and locked; then it is bound. An interface that is not there is
- * waited for, and so is one that has got another name or was made anew: check() binds the socket
- * again.
+ * network's header on (dgram, cooked). A socket is opened without a protocol, so that it receives
+ * nothing; then its filter is attached and locked; then it is bound. If its interface does not
+ * exist, was renamed or was created again, it is waited for: check() binds the socket again.
  */
 #include "packet/packet.h"
 
@@ -19,7 +18,7 @@
 enum {
 	BUFFER_BYTES = 4 << 20,
 	PROTOCOL_NONE =
-		0xffff, /* of Ethernet's, reserved: a socket that is bound to it hears nothing */
+		0xffff, /* of Ethernet's, reserved: a socket that is bound to it receives nothing */
 	CAP_NET_RAW_BIT = 13,
 };
 
@@ -267,8 +266,8 @@ static int promise(int fd, const struct spliced_options *options, int index)
 	return r;
 }
 
-/* joins: it is a member of its fanout group from now on, and hears. One that only might be used yet
- * would take frames away from the others. */
+/* joins: it becomes a member of its fanout group, and receives. A socket that is not in use yet
+ * would take frames from the others. */
 static int settle(int fd, const struct spliced_options *options, int index, bool joins)
 {
 	int group = (int)spliced_value(options, PACKET_OPTION_FANOUT)->number | PACKET_FANOUT_HASH

@@ -37,12 +37,12 @@ uint16_t packet_protocol(const struct spliced_options *options);
 bool packet_has_vnet(const struct spliced_options *options);
 
 /* Compiles the option `filter` for frames of such a link (ARPHRD_*), with direction and snaplen,
- * and attaches it to the socket for good. 0 or negative errno, said. fd -1: only looks whether the
- * words make a filter. */
+ * and attaches it to the socket for good. 0 or negative errno, reported. fd -1: only checks the
+ * filter's syntax. */
 int packet_attach_filter(int fd, const struct spliced_options *options, unsigned hardware);
 
-/* Whether frames from this interface can go on as they are; -EOPNOTSUPP, with what to do said,
- * where they are unfinished. */
+/* Whether frames from this interface can be forwarded as they are; -EOPNOTSUPP, with the remedy
+ * reported, if they are unfinished. */
 int packet_check_offloads(int fd, const struct spliced_options *options, const char *interface);
 
 /* The pcap link type of frames of such a link. -1: there is none that we know. */
@@ -56,7 +56,7 @@ int packet_received(const struct spliced_options *options, const struct msghdr *
  * below. */
 #define PACKET_NOTE_TAG (UINT64_C(1) << 32)
 
-/* Asks the kernel for the ring, unless the socket has it. 0 or negative errno, said. */
+/* Requests the ring from the kernel, unless the socket has it. 0 or negative errno, reported. */
 int packet_ring_prepare(int fd, const struct spliced_options *options);
 
 /* The callbacks map(), next() and consume(). */

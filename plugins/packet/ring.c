@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Rings: memory that the kernel writes frames to and we read them from, hundreds without a system
- * call; what cannot go on waits there.
+ * call; what cannot be forwarded waits there.
  *
  * A capture's is TPACKET_V3 of the kernel's packet_mmap: blocks that are filled one after the
  * other, and given to us when they are full or some milliseconds old. Blocks are numbered: the
- * lowest of those that are ours is the oldest. How far it has been read stands in the block's
- * private area, beside its number, so that whoever maps the ring next goes on there: the kernel
- * fills a block anew and leaves that area as it was.
+ * lowest of those that are ours is the oldest. The read position is in the block's private area,
+ * beside its number, so that the next worker to map the ring continues there: the kernel does not
+ * touch that area when it refills a block.
  *
  * What is forwarded must not wait: its ring, TPACKET_V2, is in packet_slot.c.
  */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The ring of what is forwarded: TPACKET_V2 of the kernel's packet_mmap. A slot holds one frame,
- * and is ours as soon as the frame is in it. A frame that is larger than a slot lies whole in the
- * socket's queue, and its slot says so. Slots have no numbers: the oldest is the one of ours that
- * stands behind one of the kernel's.
+ * and is ours as soon as the frame is in it. A frame that is larger than a slot is complete in the
+ * socket's queue, and its slot is marked. Slots have no numbers: the oldest is the one of ours that
+ * follows one of the kernel's.
  */
 #include "packet/packet.h"
 
@@ -47,7 +47,7 @@ static bool is_older(const struct tpacket2_hdr *one, const struct tpacket2_hdr *
 					    : one->tp_nsec < other->tp_nsec;
 }
 
-/* The oldest slot of ours; where none stands behind one of the kernel's, by their times. */
+/* The oldest slot of ours; if none follows one of the kernel's, by their times. */
 static uint64_t find_head(const struct spliced_ring *ring)
 {
 	uint64_t oldest = UNKNOWN, count = count_of(ring);
@@ -68,7 +68,7 @@ void packet_slot_map(struct spliced_ring *ring)
 	ring->words[WORD_HEAD] = UNKNOWN;
 }
 
-/* Once: the slot says then that there is no tag. */
+/* Only once: then the slot is marked as having no tag. */
 static void put_tag(struct tpacket2_hdr *slot, struct spliced_message *message, size_t before)
 {
 	uint16_t type = slot->tp_status & TP_STATUS_VLAN_TPID_VALID && slot->tp_vlan_tpid

@@ -12,12 +12,12 @@
 
 enum { PCAP_SNAPLEN_MAX = 262144, PCAP_BEFORE_MAX = 20 };
 
-/* What a capture says of itself. */
+/* The header of a capture. */
 struct pcap_source {
 	bool is_pcapng;
 	uint32_t snaplen;      /* bytes */
 	uint16_t link_type;    /* tcpdump.org/linktypes.html */
-	const char *interface; /* NUL-terminated; pcapng alone tells it */
+	const char *interface; /* NUL-terminated; only in pcapng */
 };
 
 struct pcap_record {

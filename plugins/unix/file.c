@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The file of a unix socket. It stays behind when its socket dies, and bind(2) refuses the name
- * until somebody removes it: that is reclaim()'s work, and the reason for its care. Only the file
- * of a dead socket is ever removed, or our own.
+ * until it is removed: that is reclaim()'s task, which needs care. Only the file of a dead socket
+ * is ever removed, or our own.
  *
- * Who lives is asked with a connect(2) of a datagram socket, by an open descriptor of the very
- * file: the kernel says EPROTOTYPE for a socket of another type, even one that does not listen yet,
- * 0 for a datagram socket, and ECONNREFUSED for none. Nobody notices.
+ * Whether a socket is alive is tested by connect(2) of a datagram socket, through an open
+ * descriptor of the very file: the kernel returns EPROTOTYPE for a socket of another type, even one
+ * that does not listen yet, 0 for a datagram socket, and ECONNREFUSED for none. The tested process
+ * does not notice.
  *
- * Which file is our own is unix_whose.c's to say. Whoever may write to the directory can put
- * another in its place at any moment: what is changed is changed by a descriptor, and what is
- * removed is first moved to a name that nobody knows, and looked at there.
+ * unix_whose.c determines which file is our own. A process that can write to the directory can
+ * replace the file at any moment: so changes use a descriptor, and a file to be removed is first
+ * moved to a secret name, and checked there.
  */
 #include "unix/unix.h"
 
@@ -71,8 +72,7 @@ static void refuse_gift(const struct spliced_options *options, enum unix_option 
 			user ? user->pw_name : number);
 }
 
-/* By the descriptor, so that nobody can put another file in its place between the look and the
- * change. */
+/* By the descriptor, so that the file cannot be replaced between check and change. */
 static int change_file(int fd, const struct stat *st, const struct spliced_options *options)
 {
 	const struct spliced_value *mode = spliced_value(options, UNIX_OPTION_MODE);
@@ -150,7 +150,7 @@ static int is_file(const char *name, const struct stat *st)
 	return now.st_dev == st->st_dev && now.st_ino == st->st_ino ? 0 : -EADDRINUSE;
 }
 
-/* A name beside the file's own, which nobody else uses. */
+/* A unique name in the file's directory. */
 static int make_way(const char *path, char *name, size_t size)
 {
 	uint64_t chance;
@@ -162,8 +162,8 @@ static int make_way(const char *path, char *name, size_t size)
 		       : -ENAMETOOLONG;
 }
 
-/* What took the file's place between the look and the move goes back to where it was. 0: it is
- * gone; -EADDRINUSE: another stands there. */
+/* A file that replaced the checked one before the move is moved back. 0: the file is gone;
+ * -EADDRINUSE: there is another. */
 static int remove_file(const struct spliced_options *options, const struct stat *st)
 {
 	const char *path = unix_path(options);

@@ -4,9 +4,8 @@
  * ("@name"), which lives and dies with its socket. What is done about the file is in unix_file.c.
  *
  * The file's mode comes from the mode of the socket that is bound, less the umask: set there first,
- * it is never wider than what was asked for. Where no mode is asked for, the umask decides alone,
- * as for any program; and a reload that takes back mode, owner or group leaves the file as it
- * stands.
+ * it is never wider than what was asked for. Without the option mode only the umask decides, as for
+ * any program; and a reload that removes mode, owner or group leaves the file unchanged.
  */
 #include "unix/unix.h"
 
@@ -139,7 +138,7 @@ static int check_file_options(const struct spliced_options *options)
 	return 0;
 }
 
-/* Somebody who is not known yet may be later: that is told apart. */
+/* A user or group that is not known yet may be later: this is a separate error. */
 static int check_owners(const struct spliced_options *options)
 {
 	int unknown = unix_id(options, UNIX_OPTION_OWNER) < -1;
@@ -236,7 +235,7 @@ static int unix_prepare(int fd, const struct spliced_options *options)
 
 	if (options->role == SPLICED_CONNECT)
 		return take_name(fd, options);
-	/* Before there is a file that nobody was given. */
+	/* Before there is a file without its owner. */
 	r = check_owners(options);
 	if (r < 0)
 		return r;

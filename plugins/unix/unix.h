@@ -26,7 +26,7 @@ static inline int unix_is_abstract(const struct spliced_options *options)
 }
 
 /* The uid or gid that option OWNER or GROUP names; -1: not set; below: negative errno with an error
- * said. */
+ * reported. */
 int64_t unix_id(const struct spliced_options *options, enum unix_option option);
 
 /* Whether that is the file that the socket is bound to. */

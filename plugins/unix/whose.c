@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Whose file that is: the kernel tells by sock_diag(7) which file a socket is bound to, to anybody,
- * by device and inode. Nobody can forge that, and it needs to be remembered nowhere. It says
- * nothing where netlink is not allowed, for a socket of another network namespace, and of file
- * systems that show other devices than they have (overlayfs, btrfs). Then the owner of the file,
- * and that nobody else has the name, must do: nothing of another user's is ever touched.
+ * Whose file it is: sock_diag(7) reports to any process which file a socket is bound to, by device
+ * and inode. That cannot be forged, and needs no state. It does not work where netlink is not
+ * allowed, for a socket of another network namespace, and for file systems that show other device
+ * numbers (overlayfs, btrfs). Then the file's owner, and that no other socket has the name, must
+ * suffice: files of other users are never touched.
  */
 #include "unix/unix.h"
 
@@ -23,7 +23,7 @@
 
 enum { KERNEL_MINOR_BITS = 20, ANSWER_BYTES = 4096 };
 
-/* What the kernel says of the socket with this inode. 0 or negative errno. */
+/* What the kernel reports of the socket with this inode. 0 or negative errno. */
 static ssize_t ask(ino_t inode, void *answer, size_t size)
 {
 	struct {
@@ -77,9 +77,9 @@ static int is_same_device(uint32_t kernels, dev_t seen)
 	       minor(seen) == (kernels & ((1u << KERNEL_MINOR_BITS) - 1));
 }
 
-/* Whether the socket is the only one that is bound to its name, as far as the table of names tells.
- * Accepted sockets have the name, too, but a state of their own; and a datagram socket to which
- * anybody connected is in that state for ever. */
+/* Whether the socket is the only one that is bound to its name, according to the table of names.
+ * Accepted sockets have the name, too, but another state; and a datagram socket that was ever
+ * connected to keeps that state. */
 static int has_name_alone(ino_t inode, const char *path)
 {
 	FILE *table = fopen("/proc/thread-self/net/unix", "re");
