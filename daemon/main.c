@@ -67,7 +67,7 @@ static int find_plugins(const struct arguments *arguments, struct families *fami
 		r = config_load(&source, &config, report);
 		if (!r)
 			dir = config->daemon[DAEMON_PLUGIN_DIR].value.text;
-		/* What is wrong in it will be found again, with the rest. */
+		/* Errors in it will be found again, with the rest. */
 		if (r)
 			report_done(report);
 	}
@@ -128,7 +128,7 @@ static int describe(const struct arguments *arguments)
 	return r ? EX_UNAVAILABLE : EX_OK;
 }
 
-/* What was typed and would have no effect is not ignored. As read_arguments(). */
+/* Arguments without an effect are an error, not ignored. As read_arguments(). */
 static int check_arguments(const struct arguments *arguments, const char *rest)
 {
 	bool checks = arguments->action == CHECK || arguments->action == PRINT;

@@ -241,7 +241,7 @@ static void reply(struct connection *connection, json_t *object)
 	send_on(connection);
 }
 
-/* Until the target is as it was asked for, or the time is up. */
+/* Until the target is in the requested state, or the time is up. */
 static void look_at_wait(struct connection *connection)
 {
 	struct loop *loop = &connection->control->clerk->loop;
@@ -283,7 +283,7 @@ static json_t *begin_wait(struct connection *connection, const json_t *request)
 	return refusal;
 }
 
-/* The answer may be an heir's to give. */
+/* An heir may have to answer. */
 static void ask_wait(struct connection *connection, const json_t *request)
 {
 	json_t *refusal = begin_wait(connection, request);
@@ -333,7 +333,7 @@ static void obey(struct connection *connection, const char *line)
 	if (!verb) {
 		end(connection);
 	} else if (is_for_keeper(control, verb)) {
-		/* Also of another connection: a reload takes nothing of it back. */
+		/* Also of another connection: a reload does not undo this. */
 		if (!strcmp(verb, "upgrade"))
 			atomic_store(&control->ledger->keeper->upgrade_asked, 1);
 		ask_reload(connection);

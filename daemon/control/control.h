@@ -21,6 +21,6 @@ enum {
  * with the reason in report. */
 int control_listen(const char *path, unsigned mode, const char *group, struct report *report);
 
-/* Takes up the control socket and its connections on the clerk's loop. 0 or negative errno. */
+/* Adopts the control socket and its connections on the clerk's loop. 0 or negative errno. */
 int control_new(struct control **ret, struct thread *clerk);
 struct control *control_free(struct control *control);

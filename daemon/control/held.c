@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * What is held. An owner is written down for each descriptor number that a record, the keeper or a
- * thread names; then the table itself is read. What is open without an owner shows, and so does
- * what is named and not open, or named by two. Pipes in a thread's pool are known by their number
- * only: the thread lends and takes back while we look.
+ * thread names; then the table itself is read. This shows what is open without an owner, named but
+ * not open, or named by two. Pipes in a thread's pool are known by their number only: the thread
+ * lends and takes back while we look.
  */
 #include "control/held.h"
 

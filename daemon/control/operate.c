@@ -74,7 +74,7 @@ json_t *operate_state(uint32_t hand)
 	return hand ? json_string(state_text(hand, text)) : json_null();
 }
 
-/* One that something was done to. target: NULL, a route itself. */
+/* A route or target with a setting. target: NULL, the route itself. */
 typedef void operated(void *context, const struct config_route *route,
 		      const struct config_endpoint *target, uint32_t hand, uint32_t weight_set);
 

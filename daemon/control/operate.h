@@ -10,7 +10,7 @@ struct generation;
 struct ledger;
 struct thread;
 
-/* What a name says, "ROUTE" or "ROUTE/TARGET". */
+/* A parsed name, "ROUTE" or "ROUTE/TARGET". */
 struct operate_place {
 	uint32_t route;
 	uint32_t target; /* among the route's; OPERATE_WHOLE: the route itself */
@@ -28,7 +28,7 @@ json_t *operate_answer(struct thread *clerk, const char *verb, const json_t *req
 /* "drained", "disabled", "held", "drained, held", or null. hand: enum ledger_hand_flag. */
 json_t *operate_state(uint32_t hand);
 
-/* All that holds now: a list of objects; and as far as it fits as text, "web held, web/v1
+/* All present settings: a list of objects; and as far as it fits as text, "web held, web/v1
  * drained", or "". */
 enum { OPERATE_TEXT_MAX = 512 };
 json_t *operate_list(const struct ledger *ledger, const struct generation *generation);

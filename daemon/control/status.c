@@ -315,7 +315,7 @@ static json_t *refusals(const struct ledger *ledger, const struct generation *ge
 	return array;
 }
 
-/* Why a wall does not stand; NULL: it does. */
+/* Why a part of the sandbox is missing; NULL: it is active. */
 static const char *wall_reason(int32_t wall)
 {
 	if (wall < 0 && wall > -ERRNO_MAX)
@@ -418,7 +418,7 @@ static void judge(struct verdict *verdict, const struct ledger *ledger,
 		add_reason(verdict, "the audit after a crash failed for implausibly many sessions");
 }
 
-/* What was done by hand is meant: it does not degrade. */
+/* Settings by hand are intended: they do not degrade the status. */
 static const char *tell(const struct verdict *verdict, const struct ledger *ledger,
 			const struct generation *generations, char *text, size_t size)
 {

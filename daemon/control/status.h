@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How the daemon fares: the verdict first. */
+/* The state of the daemon: the verdict first. */
 #pragma once
 
 #include <jansson.h>

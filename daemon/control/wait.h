@@ -16,7 +16,7 @@ struct wait {
 	struct operate_place place;
 };
 
-/* Reads the request into the connection's record. NULL, or the answer that it cannot be. */
+/* Reads the request into the connection's record. NULL, or a negative answer. */
 json_t *wait_ask(struct wait *wait, struct thread *clerk, const json_t *request,
 		 struct ledger_control *record);
 

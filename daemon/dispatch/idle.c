@@ -20,7 +20,7 @@ struct idle_list *idle_list_of(const struct session *session)
 	return &session->thread->dispatch->idle[route_slot(session)];
 }
 
-/* Where a neighbour's link, or the list's end, has to be written. */
+/* The neighbour's link, or the list's end, that has to be updated. */
 static uint32_t *link_after(struct idle_list *list, const struct thread *thread, uint32_t slot)
 {
 	assert(slot <= thread->worker->ledger->n_sessions);
@@ -79,8 +79,7 @@ void idle_touch(struct session *session)
 	append(session, session->thread->loop.now);
 }
 
-/* Those that stand among the oldest, but in which something has moved since, go to the end on the
- * way. */
+/* Those among the oldest that were active since are moved to the end on the way. */
 struct session *idle_oldest(const struct thread *thread, uint32_t route)
 {
 	struct session *found = NULL;

@@ -39,8 +39,8 @@ static void tell(struct session *session, unsigned side, int r, const struct rep
 	*waits = -r;
 }
 
-/* A feed's socket is its listener's: the keeper opens another. What was opened for the session goes
- * with it. */
+/* A feed's socket belongs to its listener: the keeper opens another. A socket opened for the
+ * session is closed with it. */
 static void replace(struct session *session, unsigned side)
 {
 	const struct ledger_session *record = session_record(session);

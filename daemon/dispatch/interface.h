@@ -9,7 +9,7 @@
 struct session;
 
 /* Looks now at a side's socket. 0: it is where it belongs, or its family does not care; negative
- * errno: what it waits for. What is new of that goes to the log and into the session's record. */
+ * errno: what it waits for. Changes are logged and noted in the session's record. */
 int interface_check_side(struct session *session, unsigned side);
 
 /* Checks both now: before a session relays, so that its sockets receive by then. */

@@ -191,7 +191,7 @@ void listeners_resume(struct thread *thread)
 		if (!thread->dispatch->paused_first)
 			thread->dispatch->paused_last = NULL;
 		listener->on_paused_list = false;
-		/* One that has gone on by its timer, or left, is on the list still. */
+		/* One that was resumed by its timer, or left, may still be on the list. */
 		if (!listener->thread || !listener_waits_for_session(listener->paused))
 			continue;
 		listener_resume(listener);

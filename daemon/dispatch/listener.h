@@ -46,7 +46,7 @@ struct listener {
 	uint64_t stuck;	  /* drop-old: exchange_gives_up() */
 };
 
-/* Takes up every listener of the ledger that this thread has a part in. */
+/* Adopts every listener of the ledger that this thread serves. */
 void listeners_adopt(struct thread *thread);
 
 /* An event of the loop. */
@@ -61,13 +61,13 @@ const struct config_route *listener_route(const struct thread *thread, uint32_t 
 uint32_t listener_route_slot(const struct thread *thread, uint32_t index,
 			     const struct generation *generation);
 
-/* It is watched; pauses for a reason (enum ledger_pause), to be tried again after so long; goes
- * on. */
+/* Starts to watch it; pauses it for a reason (enum ledger_pause), until it is tried again after
+ * a time; resumes it. */
 int listener_watch(struct listener *listener);
 void listener_pause(struct listener *listener, uint32_t why, uint64_t ms);
 void listener_resume(struct listener *listener);
 
-/* Whether a session's end may give what it pauses for. */
+/* Whether a session's end may remove the reason of its pause. */
 bool listener_waits_for_session(uint32_t why);
 
 /* A session of the thread has ended: listeners that were paused for lack of room may resume,

@@ -39,7 +39,7 @@
 enum {
 	PAUSE_ERROR_MS = 1000,
 	LEAVE_POLL_MS = 50,
-	LEAVE_OLD_POLL_MS = 1000, /* nothing but its sessions keeps it */
+	LEAVE_OLD_POLL_MS = 1000, /* only its sessions keep it */
 	LEAVE_EMPTY_SECONDS =
 		1, /* a leaving listener is closed when it has been asked for so long */
 };
@@ -50,7 +50,7 @@ static void reset(int fd)
 	close(fd);
 }
 
-/* Gives back what was taken for a client that is refused; session may be NULL. */
+/* Releases what was taken for a client that is refused; session may be NULL. */
 static void turn_away(struct thread *thread, uint32_t index, struct session *session, int fd,
 		      enum refusal why)
 {
@@ -64,8 +64,7 @@ static void turn_away(struct thread *thread, uint32_t index, struct session *ses
 	reset(fd);
 }
 
-/* Whether one of our own sessions came back to where it has been; else it is noted where the client
- * comes from. */
+/* Whether the client is one of our own sessions, and closes a loop; if not, its origin is noted. */
 static bool is_loop(struct thread *thread, uint32_t index, struct session *session, int fd,
 		    const struct address *peer, struct chain *chain)
 {
@@ -124,8 +123,8 @@ static int prepare(struct thread *thread, uint32_t index, const struct generatio
 	return why;
 }
 
-/* No place is left to wait in for targets that are all down: new clients are reset at once, and do
- * not wait in the kernel's queue. */
+/* All targets are down and no place is left to wait for them: new clients are reset at once, and
+ * do not wait in the kernel's queue. */
 static bool is_hopeless(const struct thread *thread, uint32_t index,
 			const struct generation *generation, uint32_t why)
 {
@@ -285,8 +284,8 @@ static void wake_keeper(const struct thread *thread)
 		return; /* full: it is being woken already */
 }
 
-/* Where one socket stays among several that leave, one of these goes at a time: for a moment new
- * connections may come to the others, which must still be accepted from. */
+/* If one socket stays in a group of several that leave, these are closed one at a time: for a
+ * moment new connections may come to the others, which must still be accepted from. */
 static bool has_turn(const struct thread *thread, uint32_t index)
 {
 	const struct ledger *ledger = thread->worker->ledger;

@@ -9,8 +9,8 @@
 struct on_down;
 struct thread;
 
-/* Looks now and then, for the targets of all generations. *ret is NULL where no route asks for it.
- * 0 or -ENOMEM. */
+/* Checks the targets of all generations periodically. *ret is NULL where no route asks for it. 0
+ * or -ENOMEM. */
 int on_down_new(struct on_down **ret, struct thread *clerk);
 struct on_down *on_down_free(struct on_down *on_down);
 

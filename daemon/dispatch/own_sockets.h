@@ -3,8 +3,8 @@
  * Sockets of our own, known to all threads of a worker: by the address that a peer sees of them,
  * where they went and which session connected them. An entry of a stream outlives its socket until
  * its place is needed: the connection may wait to be accepted when its session has ended already. A
- * table of fixed size without locks: what finds no place is not known, which is no harm but one
- * more way round a loop.
+ * table of fixed size without locks: a socket without a place is unknown, which only lets a loop
+ * run one more round.
  */
 #pragma once
 
@@ -44,7 +44,7 @@ void own_sockets_done(struct own_sockets *table);
 /* The time now. */
 uint32_t own_sockets_now(const struct own_sockets *table);
 
-/* Keys are hashes; 0 and 1 are turned into others. The stamp is the table's to give. */
+/* Keys are hashes; 0 and 1 are turned into others. The table sets the stamp. */
 void own_sockets_add(struct own_sockets *table, uint64_t key, const struct own_socket *socket);
 bool own_sockets_find(const struct own_sockets *table, uint64_t key, struct own_socket *ret);
 void own_sockets_remove(struct own_sockets *table, uint64_t key);

@@ -29,10 +29,10 @@ struct permanent_front {
 	bool has_session, relayed, left;
 };
 
-/* Before there are threads: whose the sessions of dials are. */
+/* Before there are threads: assigns the dials' sessions to threads. */
 void permanent_find_owners(struct worker *worker);
 
-/* Once every session is adopted: finds those that stand already, and begins the others. -ENOMEM. */
+/* Once every session is adopted: finds existing sessions, and begins the others. -ENOMEM. */
 int permanent_adopt(struct thread *thread);
 
 /* A permanent session moves traffic: when it ends, the next pause is the shortest. */
@@ -44,6 +44,6 @@ void permanent_ended(struct session *session);
 /* A feed's listener leaves: no new session is begun from it. */
 void permanent_leave(struct thread *thread, uint32_t listener);
 
-/* What it is a session of; and begins one after a pause, in ns. */
+/* The permanent front of a session; and begins a session after a pause, in ns. */
 const struct config_route *permanent_route(const struct permanent_front *permanent);
 void permanent_begin_after(struct permanent_front *permanent, uint64_t pause);

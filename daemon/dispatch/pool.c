@@ -161,7 +161,7 @@ static void begin_round(struct session *session, const struct pool_view *view)
 							 session_record(session)->route);
 }
 
-/* All are down. Where connect(2) does not ask, everybody may. */
+/* All are down. If connect(2) does not contact the target, every session may try. */
 static bool may_be_asked(const struct session *session, uint32_t member)
 {
 	if (!target_weight(record_of(session, member), member_of(session, member)) ||
@@ -207,7 +207,7 @@ static uint32_t claim_probe(const struct thread *thread, const struct generation
 	return member;
 }
 
-/* Behind those whose names are known. */
+/* After those that are listed as tried. */
 static uint32_t walk(struct session *session, const struct pool_view *view)
 {
 	struct session_round *round = &session->round;
@@ -248,7 +248,7 @@ static uint32_t choose(struct session *session, const struct pool_view *view)
 	return balance_choose(&view->balance, session->route->balance, &ask);
 }
 
-/* What the record asks for: that the same member is tried once more. */
+/* The record requests that the same member is tried once more. */
 static uint32_t take_wish(struct session *session)
 {
 	struct ledger_session *record = session_record(session);

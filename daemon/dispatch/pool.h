@@ -17,7 +17,7 @@ struct session;
 struct spliced_row;
 struct thread;
 
-/* The next member, which the record names then. False: none is left in this round. */
+/* The next member, which is then in the record. False: none is left in this round. */
 bool pool_next(struct session *session);
 
 /* Whether the round has members left. */
@@ -38,8 +38,8 @@ void pool_begin_anew(struct session *session);
 /* Whether the session is one of its target's. */
 bool pool_counts(const struct ledger_session *record);
 
-/* One of the worker before is counted already; one that has lost its target, or ends, is not any
- * more. */
+/* One of the previous worker is counted already; one that has lost its target, or ends, is not
+ * any more. */
 void pool_adopt(struct session *session);
 void pool_uncount(struct session *session);
 

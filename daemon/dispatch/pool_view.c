@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Members that may be chosen stand in members[] from its beginning, those that are down from its
+/* Members that may be chosen are in members[] from its beginning, those that are down from its
  * end. */
 #include "dispatch/pool_view.h"
 

@@ -19,7 +19,7 @@ struct pool_view {
 	struct balance balance;
 	uint32_t size; /* members of the pool */
 	uint32_t
-		n_probes; /* members that are down, and are tried now and then: pool_view_probe() */
+		n_probes; /* members that are down, and are tried periodically: pool_view_probe() */
 	uint32_t prime;	  /* not below `size`, and above 1 */
 	uint32_t epoch;
 	uint64_t until; /* it is rebuilt then, whatever the epoch; 0: it has not been built */

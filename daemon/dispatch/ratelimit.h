@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Rate limit of log messages: what happens again and again is logged once in a while, with how
- * often it happened: for each route and each of these topics. */
+/* Rate limit of log messages: a repeated event is logged at intervals, with the number of
+ * repetitions: for each route and each of these topics. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,7 +16,7 @@ enum { RATELIMIT_SECONDS = 10 };
 /* Once for a worker. 0 or -ENOMEM. */
 int ratelimit_init(struct worker *worker);
 
-/* It has happened, to the route with this record of the ledger. Whether it is to be logged now:
+/* An event of the route with this record of the ledger. Returns whether it is to be logged now:
  * the first time, and then not more often than each RATELIMIT_SECONDS. *times: how often it has
  * happened since it was last logged. */
 bool ratelimit_allows(const struct thread *thread, enum ratelimit_topic topic, uint32_t route_slot,

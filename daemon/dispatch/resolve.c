@@ -78,8 +78,7 @@ static void arm(struct resolver *resolver)
 		timer_clear(&loop->timers, &resolver->timer);
 }
 
-/* c-ares asks the kernel: a socket that has its number from an earlier one is only looked at in
- * vain. */
+/* c-ares asks the kernel: a false event for a reused descriptor number does no harm. */
 static void handle_socket(void *context, uint64_t name, uint32_t events)
 {
 	struct resolver *resolver = context;
@@ -141,7 +140,7 @@ static uint64_t next_look(struct job *job, bool found)
 	return seconds < REFRESH_SECONDS ? seconds : REFRESH_SECONDS;
 }
 
-/* What is news: a name that has never had an address makes its target one that is down. */
+/* Logs changes: the target is down only if its name has never had an address. */
 static void tell(const struct job *job, bool found)
 {
 	const char *host = job->endpoint->legs[0].host_name;
@@ -241,7 +240,7 @@ static void look_up(struct timer *timer)
 	arm(job->resolver);
 }
 
-/* What a route connects to: its targets, and behind them its dials. */
+/* What a route connects to: its targets, followed by its dials. */
 static const struct config_endpoint *connected_end(const struct config_route *route, unsigned index)
 {
 	return index < route->n_targets ? &route->targets[index]

@@ -111,8 +111,8 @@ static void adopt_relaying(struct session *session)
 	if (session->thread->worker->log_sessions && session_leg(session, 1)->host_name &&
 	    !socket_peer_address(session_fd(session, 1), &reached))
 		session_log_reached(session, &reached);
-	/* An edge may have been eaten by the worker before: look at everything. A FIN that was
-	 * written down may not have been sent: shutdown(2) may be called twice. */
+	/* The previous worker may have consumed an edge: look at everything. A FIN that was
+	 * noted may not have been sent: shutdown(2) may be called twice. */
 	session_expect_everything(session);
 	for (unsigned side = 0; side < 2; side++) {
 		session->side[side].hangup = session->side[side].failed =
@@ -146,7 +146,7 @@ static bool is_welcome(struct session *session, const struct address *peer)
 	return record->admitted;
 }
 
-/* A fed session lives by its listener's socket. */
+/* A fed session depends on its listener's socket. */
 static bool is_cut_off(const struct session *session)
 {
 	return session_record(session)->front == FRONT_FED && session_fd(session, 0) < 0;

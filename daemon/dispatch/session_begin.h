@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How sessions come. */
+/* The beginning of sessions. */
 #pragma once
 
 #include <stdint.h>

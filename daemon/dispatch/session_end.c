@@ -36,7 +36,7 @@
 #include <unistd.h>
 
 enum {
-	ABORT_POLL_MS = 5, /* between two looks at what the network still carries */
+	ABORT_POLL_MS = 5, /* between two looks at the data in flight */
 	ABORT_PATIENCE_MS = 1000,
 };
 
@@ -104,7 +104,7 @@ static void close_pipes(struct session *session)
 	}
 }
 
-/* What the socket asked of the kernel beyond its own life. */
+/* What the socket set in the kernel beyond its own life. */
 static void take_leave(const struct session *session, unsigned side, int fd)
 {
 	const struct config_leg *leg = session_leg(session, side);
@@ -150,7 +150,7 @@ static void let_go_of_listener(struct session *session)
 	listener_go_on(session->thread, record->listener);
 }
 
-/* Descriptors and slot are given back; nothing of the session is left. */
+/* Releases descriptors and slot; nothing of the session is left. */
 static void finish(struct session *session)
 {
 	struct ledger_route *route = route_record(session);
@@ -180,8 +180,8 @@ static void finish(struct session *session)
 	listeners_resume(session->thread);
 }
 
-/* A reset overtakes what the network still carries; what a direct connection would have delivered
- * before it gets the time to arrive. */
+/* A reset overtakes data in flight; what a direct connection would have delivered before it gets
+ * the time to arrive. */
 static bool still_carries(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
@@ -261,7 +261,7 @@ void session_end(struct session *session, enum session_end why, int error)
 
 	assert(thread_is_self(session->thread));
 	assert(why >= END_DONE && why <= END_TARGET_DOWN);
-	/* What went wrong then went wrong because of that. */
+	/* Errors after a refused callback are its consequence. */
 	if (callback_state.refused)
 		why = END_POISON;
 	reset = why == END_CLIENT_RESET || why == END_TARGET_RESET;

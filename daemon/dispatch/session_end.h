@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* How sessions go. */
+/* The end of sessions. */
 #pragma once
 
 #include "session/session.h"

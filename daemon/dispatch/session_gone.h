@@ -13,8 +13,8 @@ struct session;
 /* Sides whose socket reported an error: was it a reset? */
 void session_look_for_errors(struct session *session);
 
-/* An end is gone: for how much longer the other one may take nothing of what is left for it. */
+/* A side is gone: for how much longer the other may take nothing of the remaining data. */
 void session_be_patient(struct session *session);
 
-/* Ends a session of which an end is gone: the one that went first is named. */
+/* Ends a session with a side that is gone: the one that went first is reported. */
 void session_end_gone(struct session *session);

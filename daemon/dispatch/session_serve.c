@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What a session that relays is served with: both directions are moved as far as they go, and what
- * that came to decides what is next. It is served again at once only where something moved or was
- * learnt; all else waits for an event, or for a time.
+ * Serving a session that relays: both directions are moved as far as they go, and the results
+ * decide the next step. It is served again at once only if something moved or the state changed;
+ * otherwise it waits for an event, or for a time.
  */
 #include "dispatch/session_serve.h"
 
@@ -218,8 +218,8 @@ bool session_prepare(struct session *session)
 	return !r;
 }
 
-/* Should all of the service die at once, the kernel closes: what it cuts must not look complete. A
- * good end takes it back. */
+/* If all processes of the service die at once, the kernel closes the sockets: a truncated stream
+ * must not look complete. A normal end undoes this. */
 static void arm_resets(const struct session *session)
 {
 	assert(session_record(session)->fd[1] >= 0);

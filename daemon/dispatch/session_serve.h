@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What becomes of a session while it connects and while it relays. */
+/* Serving a session while it connects and while it relays. */
 #pragma once
 
 #include "dispatch/connect.h"
@@ -8,8 +8,8 @@
 
 struct session;
 
-/* What a step of connecting came to: the target is connected, CONNECTING to RELAYING; or none
- * is. */
+/* Handles the result of a step of connecting: the target is connected, CONNECTING to RELAYING;
+ * or none is. */
 void session_go_on(struct session *session, enum connect_result result);
 
 /* Plans how its traffic moves, and makes its sockets ready for it. False: the session is over. */
@@ -21,6 +21,6 @@ void session_service(struct session *session);
 /* RELAYING: its timer (session_timer.h) has fired. */
 void session_expire(struct session *session);
 
-/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool that the record's
- * cursor says. */
+/* Its target's socket is gone: RELAYING to CONNECTING, at the member of the pool at the record's
+ * cursor. */
 void session_reconnect(struct session *session);

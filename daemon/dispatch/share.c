@@ -40,7 +40,7 @@ static uint32_t count_checks(const struct config *config)
 	return count < HEALTH_ASKS_MAX ? count : HEALTH_ASKS_MAX;
 }
 
-/* What is not a session's. */
+/* Descriptors that are not of sessions. */
 static uint64_t count_other_descriptors(const struct ledger *ledger, const struct config *config)
 {
 	uint64_t count =

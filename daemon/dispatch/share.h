@@ -56,7 +56,7 @@ struct share {
 	_Atomic uint32_t common_held;
 };
 
-/* Reckons the shares of the newest configuration, and counts the sessions there are. -ENOMEM. */
+/* Computes the shares of the newest configuration, and counts the existing sessions. -ENOMEM. */
 int share_new(struct share **ret, struct ledger *ledger, struct generation *generations);
 
 /* A place of the route for a client's session, within limit.sessions: a claimed slot, its
@@ -67,12 +67,12 @@ int share_claim(struct thread *thread, uint32_t route, uint32_t limit, struct se
 /* A place of a feed's or a dial's session. NULL: all slots are taken. */
 struct session *share_claim_permanent(struct thread *thread, uint32_t route);
 
-/* A session of the worker before holds its place on. */
+/* A session of the previous worker keeps its place. */
 void share_adopt(struct session *session);
 
-/* Gives a claimed place back that no session came of. */
+/* Releases a claimed place without a session. */
 void share_abandon(struct session *session, uint32_t route);
 
-/* Gives the place and the slot of a session back that has ended. One on the ready list keeps both
- * until the list lets go of it. */
+/* Releases the place and the slot of a session that has ended. One on the ready list keeps both
+ * until it leaves the list. */
 void share_release(struct session *session);

@@ -98,7 +98,7 @@ int privilege_drop(const struct privilege *privilege, struct report *report)
 		return 0;
 	if (privilege->user ? initgroups(privilege->user, privilege->gid) : setgroups(0, NULL))
 		return give_up("supplementary groups", report);
-	/* A group alone, without a user, leaves root what it is. */
+	/* A group alone, without a user, does not drop root. */
 	if (privilege->uid == 0)
 		return setgid(privilege->gid) ? give_up("setgid", report) : 0;
 	capng_clear(CAPNG_SELECT_ALL);
@@ -140,7 +140,7 @@ static uint64_t permitted(void)
 	return mask;
 }
 
-/* A failure leaves more than is needed, which is no reason to carry no traffic. */
+/* A failure leaves more than is needed, which is no reason to stop. */
 void privilege_limit(const struct generation *newest)
 {
 	uint64_t needs = 0, have;

@@ -20,12 +20,12 @@ struct privilege {
 	uint64_t capabilities; /* bit N: CAP number N */
 };
 
-/* The calling process, and all that come of it, gain nothing by a program that they run:
- * PR_SET_NO_NEW_PRIVS. 0 or negative errno. */
+/* The calling process, and its children, gain no privileges by execve(2): PR_SET_NO_NEW_PRIVS. 0
+ * or negative errno. */
 int privilege_renounce(void);
 
-/* Keeps others of the same user out of this process and of those that come of it, ptrace(2) and
- * core(5) with them. exec(3), and a change of credentials, undo it. Not in a build for
+/* Denies other processes of the same user access to this process and its children, with
+ * ptrace(2) and core(5). exec(3), and a change of credentials, undo it. Not in a build for
  * developers. */
 void privilege_hide(void);
 
@@ -36,7 +36,7 @@ int privilege_find(struct privilege *privilege, const struct config *config, str
 /* The owner of a descriptor's file, without supplementary groups: the user that made it. */
 void privilege_of_owner(struct privilege *privilege, int fd);
 
-/* Becomes the user, for good. 0 or negative errno, report saying why. */
+/* Switches to the user, permanently. 0 or negative errno, with the reason in report. */
 int privilege_drop(const struct privilege *privilege, struct report *report);
 
 /* Leaves the calling process, a worker before its first thread, the capabilities that its

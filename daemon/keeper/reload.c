@@ -238,7 +238,7 @@ void reload_look_for_names(struct keeper *keeper)
 					      &keeper->start->families, keeper->ledger);
 }
 
-/* The start could not do what the file asks for, and has gone on as things were. */
+/* The start could not apply the file, and has continued with the old configuration. */
 static int refuse_at_once(struct start *start, int fd, struct report *report)
 {
 	start_go_on_without(start, report);
@@ -353,7 +353,7 @@ static void commit(struct keeper *keeper)
 	keeper->answer_due = true;
 }
 
-/* No worker runs: what was waiting for that happens. */
+/* No worker runs: performs what was waiting for that. */
 void reload_settle(struct keeper *keeper)
 {
 	if (keeper->prepared)

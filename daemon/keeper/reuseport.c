@@ -37,7 +37,7 @@ static bool is_there(const struct ledger_listener *record)
 	       (record->state == LISTENER_OPEN || record->state == LISTENER_LEAVING);
 }
 
-/* Those that are placed first, then the others as they joined: as the records stand. */
+/* Those that are placed first, then the others as they joined: the order of the records. */
 static int compare(const void *one, const void *other)
 {
 	const struct member *a = one, *b = other;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Which walls stand. Files first: it takes calls that the filter does not let pass.
+ * The active parts of the sandbox. Files first: this needs calls that the filter does not allow.
  */
 #include "keeper/sandbox.h"
 

@@ -209,7 +209,7 @@ static int find_user(struct start *start, const struct config *boot,
 	return r;
 }
 
-/* Where it was before, if it cannot be where the file says. */
+/* The predecessor's place, if the configured one cannot be used. */
 static int find_control(struct start *start, const struct predecessor *predecessor,
 			const struct privilege *privilege, struct report *report)
 {
@@ -245,8 +245,8 @@ static int become_user(struct start *start, const struct config *boot,
 	return r;
 }
 
-/* What is wrong with it, the reload that follows a takeover finds again, with all else: it is
- * refused for that. */
+/* The reload that follows a takeover finds its errors again, with all others, and is refused for
+ * them. */
 static int read_boot_config(struct start *start, struct predecessor *predecessor,
 			    const struct config **ret, struct config **own, struct report *report)
 {

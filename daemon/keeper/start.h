@@ -28,8 +28,8 @@ struct start {
 	const char *plugin_dir; /* --plugin-dir, or NULL */
 	const char *control;	/* --control, or NULL */
 	char *control_path;
-	struct report refusal; /* what the file asks for and could not be had, though sessions were
-				  taken over: of the reload that follows */
+	struct report refusal; /* what of the file could not be applied when sessions were taken
+				* over: for the reload that follows */
 };
 
 /* Does all that. Returns EX_OK; or another exit status, after logging why. */
@@ -39,7 +39,7 @@ int start_up(struct start *start, const struct keeper_options *options);
 void start_apply(struct start *start, const struct config *config);
 void start_set_log_format(const struct config *config);
 
-/* Remembers what the files looked like that the running configuration came from. */
+/* Notes the state of the files that the running configuration was read from. */
 void start_note_files(struct start *start, const struct config *config);
 
 /* Sessions continue with the old configuration: the report is kept for the reload that follows. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What the keeper knows, and how it goes from one configuration, or program, to the next:
- * keeper.c's own, divided in two. */
+/* The keeper's state, and its steps from one configuration, or program, to the next: shared by
+ * keeper.c and reload.c. */
 #pragma once
 
 #include "base/report.h"
@@ -82,7 +82,7 @@ void reload_look_for_names(struct keeper *keeper);
 /* Whether a file that was left out can be read now; if so, the configuration is read again. */
 void reload_look_for_file(struct keeper *keeper);
 
-/* No worker runs: what was waiting for that happens. */
+/* No worker runs: performs what was waiting for that. */
 void reload_settle(struct keeper *keeper);
 
 /* Tries listeners that wait for a family, or a device, or have lost their place; and looks whether

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What is asked of systemd over D-Bus, org.freedesktop.systemd1(5), by a process that may block
- * over it. The environment's DBUS_SYSTEM_BUS_ADDRESS names another bus.
+ * Requests to systemd over D-Bus, org.freedesktop.systemd1(5), by a process that may block
+ * meanwhile. The environment's DBUS_SYSTEM_BUS_ADDRESS names another bus.
  */
 #pragma once
 

@@ -63,7 +63,7 @@ static int move_control(struct start *start, const struct config *boot, struct r
 	return r;
 }
 
-/* What the families answered the release before is asked again, by a child. */
+/* The families' answers to the previous release are asked again, by a child. */
 static int take_generation(struct start *start, uint32_t number, int old_fd,
 			   struct generation **ret, struct report *report)
 {
@@ -143,8 +143,8 @@ static int try_families(struct start *start, const struct ledger *predecessor, c
 	return r;
 }
 
-/* The file may name a directory that is not there, or lacks a family that is in use: what is in use
- * has come from another. */
+/* The file may name a directory that does not exist, or lacks a family that is in use and was
+ * loaded from another. */
 static int choose_families(struct start *start, const struct predecessor *predecessor,
 			   struct report *report)
 {

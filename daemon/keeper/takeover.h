@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* Going on with what another process of this program left. */
+/* Takeover: continues with what another process of this program left. */
 #pragma once
 
 struct config;
@@ -8,8 +8,8 @@ struct predecessor;
 struct report;
 struct start;
 
-/* Makes start's ledger and generations of what was left. 0; or negative errno, report saying why:
- * then its sessions end. */
+/* Makes start's ledger and generations from what was left. 0; or negative errno, with the reason
+ * in report: then its sessions end. */
 int takeover_run(struct start *start, const struct config *boot, int log_fd,
 		 struct predecessor *predecessor, struct report *report);
 

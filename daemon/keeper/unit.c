@@ -62,7 +62,7 @@ static void learn_name(struct ledger *ledger, uint32_t slot, const char *name)
 	strncpy(known[slot].name, name, sizeof known[slot].name - 1);
 }
 
-/* Of several targets the longest counts, and never is longer. */
+/* Of several targets the longest counts; "never" is longer than any. */
 static void learn_target(struct ledger *ledger, uint32_t slot,
 			 const struct config_endpoint *endpoint, bool *named)
 {
