@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * spliced/plugin.h: all that a family plugin may include of spliced.
+ * spliced/plugin.h: the only header of spliced that a family plugin may include.
  *
  * A family describes; the daemon does. A plugin says which kinds of socket its family has (rows),
  * which options an endpoint of it takes (options), how options become a socket address, and how an
@@ -11,7 +11,7 @@
  * imports no symbol of the daemon (link it with -Wl,-z,defs); what the daemon offers reaches it as
  * a table, struct spliced_host.
  *
- * Which process runs a callback is said at each of them, in these words:
+ * The process that runs a callback is given at each of them, in these words:
  *   checker  a child that was made to check a configuration, without privileges that the sockets
  *            will need; what it answers is kept with the configuration, and not asked again
  *   errand   a child that was made to open, change or close listening sockets; it shares the
@@ -27,12 +27,12 @@
  *     never forks, never starts a thread, never changes the process. What it writes to memory no
  *     other process sees: what a checker or an errand sets is not there in a worker.
  *   - One that crashes, or takes longer than 20 s, in a checker or an errand ends that child, and
- * no session; the reload is refused. In a worker it ends the worker, whose heir goes on; again, and
- *     the session, then the route, is given up.
+ * no session; the reload is refused. In a worker it ends the worker, and the heir continues; again,
+ * and the session, then the route, is given up.
  *   - Owns nothing that it is given: options, addresses and texts live until the callback returns,
  *     no longer.
  *   - Opens no descriptor that outlives the callback: the daemon shares one descriptor table
- *     between processes and closes what nobody recorded.
+ *     between processes and closes unrecorded ones.
  *   - Lengths are in bytes, durations in nanoseconds, unless a name says otherwise.
  *
  * Layout and history
@@ -220,7 +220,7 @@ struct spliced_option {
 enum spliced_value_state {
 	SPLICED_UNSET = 0,
 	SPLICED_DEFAULT = 1, /* from default_text */
-	SPLICED_SET = 2,     /* said by the operator; an empty string is SET too */
+	SPLICED_SET = 2,     /* set by the operator; an empty string is SET too */
 };
 
 /* What an option was set to. Which members hold something depends on the option's type, above. */
@@ -245,9 +245,9 @@ struct spliced_options;
 struct spliced_host {
 	uint32_t size;
 	uint32_t abi_minor;
-	/* Says what is wrong with option number OPTION (an index into the plugin's table, or -1 for
-	 * the endpoint as a whole) and what would be right. The daemon prints it behind file, line
-	 * and route. */
+	/* Reports what is wrong with option number OPTION (an index into the plugin's table, or -1
+	 * for the endpoint as a whole) and what would be right. The daemon prints it after file,
+	 * line and route. */
 	void (*error)(const struct spliced_options *options, int option, const char *format, ...)
 		__attribute__((format(printf, 3, 4), aligned(8)));
 };
@@ -296,11 +296,11 @@ struct spliced_message {
 	const void *data SPLICED_WIDE;
 	size_t len SPLICED_WIDE;
 	uint64_t time
-		SPLICED_WIDE; /* CLOCK_REALTIME ns when it came, as received() told; 0: unknown */
-	size_t wire_len SPLICED_WIDE; /* how long it was before it was cut to len, as received()
-					 told; 0: len */
-	uint64_t note SPLICED_WIDE; /* what received() or next() has to tell encode(): the family's
-				       own; 0 at first */
+		SPLICED_WIDE; /* CLOCK_REALTIME ns of its arrival, from received(); 0: unknown */
+	size_t wire_len
+		SPLICED_WIDE; /* its length before it was cut to len, from received(); 0: len */
+	uint64_t note SPLICED_WIDE; /* from received() or next() to encode(): the family's own; 0 at
+				       first */
 };
 
 /* Messages in memory that the kernel shares with the process, as packet_mmap's. The daemon owns it;
@@ -320,7 +320,7 @@ enum {
 	SPLICED_HEADROOM = 64,	/* free bytes before the data that received() gets */
 };
 
-/* Whoever gets what a format makes of one socket's messages. */
+/* The consumer of the frames that a format makes of one socket's messages. */
 struct spliced_consumer {
 	uint32_t size; /* of this struct */
 	uint32_t late; /* set by event() with SPLICED_LOST where nothing is missing after all, and
@@ -336,25 +336,25 @@ struct spliced_consumer {
 
 /* Why event() is called. */
 enum spliced_event {
-	SPLICED_LOST = 1, /* recv(2) said ENOBUFS: the kernel dropped messages here */
-	SPLICED_BROKEN, /* whoever read the socket died in the middle: something may be missing here
-			 */
-	SPLICED_DRAINED, /* nothing more can be read from the socket now */
-	SPLICED_WAKE,	 /* the time that was asked for has come */
+	SPLICED_LOST = 1, /* recv(2) failed with ENOBUFS: the kernel dropped messages here */
+	SPLICED_BROKEN,	  /* the process reading the socket crashed: messages may be missing here
+			   */
+	SPLICED_DRAINED,  /* nothing more can be read from the socket now */
+	SPLICED_WAKE,	  /* the time that was asked for has come */
 };
 
 /*
- * A named message format, whose callbacks run in a worker: what an endpoint's option `format` may
- * say beside "raw", which is every family's. It turns a socket's messages into frames for whoever
- * is at the other end. Each callback makes one frame, at most `size` bytes into `frame`, and
- * returns its length; it is called again, with the same arguments, until it returns 0: no (more)
- * frame. Negative errno: this message is dropped and counted (-EPERM: its sender is not to be
- * heard; -EMSGSIZE: its frame is larger than size), and the next is given.
+ * A named message format, whose callbacks run in a worker: a value of an endpoint's option `format`
+ * beside "raw", which every family has. It turns a socket's messages into frames for the other side
+ * of the session. Each callback makes one frame, at most `size` bytes into `frame`, and returns its
+ * length; it is called again, with the same arguments, until it returns 0: no (more) frame.
+ * Negative errno: this message is dropped and counted (-EPERM: its sender is not accepted;
+ * -EMSGSIZE: its frame is larger than size), and the next is given.
  *
- * Where a format stands within a message, it says in its state. The daemon lends a copy of the
- * state, and keeps the copy once the frame is on its way: so the same call may come again when the
- * far end was not ready, or after a crash. What a callback does beside that (a request that it
- * sends) must do no harm if it is done twice.
+ * A format keeps its position within a message in its state. The daemon lends a copy of the state,
+ * and keeps the copy once the frame is sent: so the same call may be repeated if the sink was not
+ * ready, or after a crash. Other effects of a callback (a request that it sends) must be harmless
+ * if they happen twice.
  */
 struct spliced_format {
 	const char *name SPLICED_WIDE; /* the word in a config: "json" */
@@ -469,9 +469,9 @@ struct spliced_plugin {
 	 * a LIVE option. Sockets that were accepted or passed by systemd are not prepared. */
 	int (*prepare)(int fd, const struct spliced_options *options) SPLICED_WIDE;
 
-	/* Errand. bind(2) said EADDRINUSE: takes away what a dead owner left behind, as unix(7)
-	 * sockets do. 0: bind again. -EADDRINUSE: the owner lives, or what stands there is not ours
-	 * to remove. */
+	/* Errand. bind(2) failed with EADDRINUSE: removes what a dead owner left behind, as unix(7)
+	 * sockets do. 0: bind again. -EADDRINUSE: the owner is alive, or must not be removed by
+	 * us. */
 	int (*reclaim)(const struct spliced_options *options, const struct sockaddr *address,
 		       socklen_t len) SPLICED_WIDE;
 
@@ -479,25 +479,25 @@ struct spliced_plugin {
 	 * when a reload changed a LIVE option. */
 	int (*bound)(int fd, const struct spliced_options *options) SPLICED_WIDE;
 
-	/* Worker, every second for an open socket of a FEED or BINDS row: whether it is still where
-	 * the options say, when an interface has come, gone or got another name; it is bound anew
-	 * if need be. The socket of a BINDS target is bound by the first call, and takes no message
-	 * before. Adds to *lost the messages that the kernel has dropped since the last call. 0; or
-	 * negative errno: what it waits for, which the route's status tells. -EBADFD: this socket
-	 * cannot be bound anew: the daemon opens another in its place. */
+	/* Worker, every second for an open socket of a FEED or BINDS row: whether it is still bound
+	 * as the options require, when an interface has appeared, disappeared or been renamed;
+	 * binds it again if needed. The socket of a BINDS target is bound by the first call, and
+	 * accepts no message before. Adds to *lost the messages that the kernel has dropped since
+	 * the last call. 0; or negative errno: what it waits for, which the route's status shows.
+	 * -EBADFD: this socket cannot be bound again: the daemon replaces it by a new one. */
 	int (*check)(int fd, const struct spliced_options *options, uint64_t *lost) SPLICED_WIDE;
 
 	/* Errand; worker for a target's FEED socket. The socket is about to be closed for good:
 	 * takes back what it has asked of the kernel that would outlive it. May be called twice. */
 	void (*release)(int fd, const struct spliced_options *options) SPLICED_WIDE;
 
-	/* Errand. The listening socket is still open but takes nobody new, and will be closed for
-	 * good: removes the name that its bind(2) left in the file system, unless somebody else has
-	 * taken its place since. */
+	/* Errand. The listening socket is still open but accepts no new clients, and will be closed
+	 * for good: removes the name that its bind(2) left in the file system, unless another
+	 * process has replaced it. */
 	void (*unlink)(const struct spliced_options *options, const struct sockaddr *address,
 		       socklen_t len) SPLICED_WIDE;
 
-	/* Worker, an heir, over a connection that the one before had just accepted. Whether a
+	/* Worker, an heir, for a connection that the previous worker had just accepted. Whether a
 	 * connection whose own end has the address `local` can have been accepted by a socket that
 	 * listens at `listening`: 1 or 0. For families with an address that stands for many, as
 	 * vsock's "any"; absent: the two are equal. */
@@ -505,10 +505,10 @@ struct spliced_plugin {
 		    socklen_t listening_len, const struct sockaddr *local,
 		    socklen_t local_len) SPLICED_WIDE;
 
-	/* Checker with run 0: says only whether there is anything to do, 1 or 0. Sidecar: runs for
-	 * as long as a listening endpoint is open, has none of the daemon's descriptors, may block,
-	 * and is killed when it is to end: what keeps an announcement alive. If it returns, it is
-	 * run again some seconds later. */
+	/* Checker with run 0: only returns whether there is anything to do, 1 or 0. Sidecar: runs
+	 * for as long as a listening endpoint is open, has none of the daemon's descriptors, may
+	 * block, and is killed at the end: for example to keep an announcement alive. If it
+	 * returns, it is run again some seconds later. */
 	int (*sidecar)(const struct spliced_options *options, int run) SPLICED_WIDE;
 
 	/* ---- messages: worker ---- */
@@ -526,12 +526,12 @@ struct spliced_plugin {
 	int (*reply)(const struct spliced_options *options, const struct msghdr *received,
 		     void *control, size_t size) SPLICED_WIDE;
 
-	/* Mends a message as recvmsg(2) left it, before anything is done with it: puts back what
-	 * the kernel took out (a VLAN tag), reads its time from the control data. SPLICED_HEADROOM
-	 * bytes before message->data are free and writable, and so is the data: it may begin
-	 * earlier afterwards. Negative errno: the message is dropped and counted, as by encode().
-	 * Of a sender's address, received->msg_name, it may take away what is not part of him. For
-	 * FEED rows, and listening CONNECTIONLESS ones. */
+	/* Completes a message of recvmsg(2) before it is used: restores what the kernel removed (a
+	 * VLAN tag), reads its time from the control data. SPLICED_HEADROOM bytes before
+	 * message->data are free and writable, and so is the data: it may begin earlier afterwards.
+	 * Negative errno: the message is dropped and counted, as by encode(). From a sender's
+	 * address, received->msg_name, it may remove what does not identify the sender. For FEED
+	 * rows, and listening CONNECTIONLESS ones. */
 	int (*received)(const struct spliced_options *options, const struct msghdr *received,
 			struct spliced_message *message) SPLICED_WIDE;
 
@@ -544,13 +544,13 @@ struct spliced_plugin {
 
 	/* Whether a message may be sent by a socket of a RECEIVE_ONLY row. Negative errno: it is
 	 * dropped and counted. Checker with data NULL, for every row: whether there are any that
-	 * may; where not, the endpoint takes nothing. */
+	 * may; if not, nothing can be sent to the endpoint. */
 	int (*may_send)(const struct spliced_options *options, const void *data,
 			size_t len) SPLICED_WIDE;
 
 	/* Maps the ring of a socket whose prepare() asked the kernel for one: at first, and again
-	 * in a worker that takes over, which goes on where the one before stopped: how far a ring
-	 * has been read is written in the ring itself. 0, or negative errno. For FEED rows. */
+	 * in an heir, which continues where the previous worker stopped: the read position is in
+	 * the ring itself. 0, or negative errno. For FEED rows. */
 	int (*map)(int fd, const struct spliced_options *options,
 		   struct spliced_ring *ring) SPLICED_WIDE;
 
@@ -561,8 +561,8 @@ struct spliced_plugin {
 	int (*next)(struct spliced_ring *ring, const struct spliced_options *options,
 		    struct spliced_message *message) SPLICED_WIDE;
 
-	/* The first `count` messages that next() gave are done with, and the kernel may have their
-	 * room; next() goes on behind them. */
+	/* The first `count` messages that next() returned are done, and their room is returned to
+	 * the kernel; next() continues behind them. */
 	void (*consume)(struct spliced_ring *ring, const struct spliced_options *options,
 			unsigned count) SPLICED_WIDE;
 
