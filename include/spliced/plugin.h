@@ -27,8 +27,8 @@
  *     never forks, never starts a thread, never changes the process. What it writes to memory no
  *     other process sees: what a checker or an errand sets is not there in a worker.
  *   - One that crashes, or takes longer than 20 s, in a checker or an errand ends that child, and
- * no session; the reload is refused. In a worker it ends the worker, and the heir continues; again,
- * and the session, then the route, is given up.
+ * no session; the reload is refused. In a worker it ends the worker, and the heir continues;
+ *     again, and the session, then the route, is given up.
  *   - Owns nothing that it is given: options, addresses and texts live until the callback returns,
  *     no longer.
  *   - Opens no descriptor that outlives the callback: the daemon shares one descriptor table
@@ -299,8 +299,7 @@ struct spliced_message {
 		SPLICED_WIDE; /* CLOCK_REALTIME ns of its arrival, from received(); 0: unknown */
 	size_t wire_len
 		SPLICED_WIDE; /* its length before it was cut to len, from received(); 0: len */
-	uint64_t note SPLICED_WIDE; /* from received() or next() to encode(): the family's own; 0 at
-				       first */
+	uint64_t note SPLICED_WIDE; /* from received() or next() to encode(); 0 at first */
 };
 
 /* Messages in memory that the kernel shares with the process, as packet_mmap's. The daemon owns it;
@@ -337,8 +336,7 @@ struct spliced_consumer {
 /* Why event() is called. */
 enum spliced_event {
 	SPLICED_LOST = 1, /* recv(2) failed with ENOBUFS: the kernel dropped messages here */
-	SPLICED_BROKEN,	  /* the process reading the socket crashed: messages may be missing here
-			   */
+	SPLICED_BROKEN,	  /* the reader of the socket crashed: messages may be missing here */
 	SPLICED_DRAINED,  /* nothing more can be read from the socket now */
 	SPLICED_WAKE,	  /* the time that was asked for has come */
 };
