@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The log: one line an event, to the journal, to syslog or to standard error; without a line of its
- * own when nobody reads. A line is formatted on the stack and written by one system call that never
- * blocks; a line that does not fit is cut, one that cannot be written is counted, and the count is
- * logged before the next line that can. Rooms base and net, and plugins, never log.
+ * The log: one line an event, to the journal, to syslog or to standard error. A line is formatted
+ * on the stack and written by one system call that never blocks; a line that does not fit is cut,
+ * one that cannot be written is counted, and the count is logged before the next line that can.
+ * Rooms base and net, and plugins, never log.
  */
 #pragma once
 

@@ -12,7 +12,7 @@ struct timer {
 	uint64_t at;	   /* CLOCK_MONOTONIC, ns */
 	uint32_t position; /* in the heap, from 1; 0: not set */
 	void (*fire)(
-		struct timer *timer); /* called with the timer no longer set; it may set it anew */
+		struct timer *timer); /* called with the timer no longer set; it may set it again */
 };
 
 struct timers {

@@ -123,7 +123,7 @@ static void read_reply_from(struct check *check, struct config_endpoint *endpoin
 			endpoint->key);
 }
 
-/* Which other sockets have, too: what comes there is nobody's in particular. */
+/* A source port may be shared with other sockets: messages to it are not for one in particular. */
 static bool sends_from_port(const struct config_leg *leg)
 {
 	const struct spliced_option *option = family_option(leg->family, "source");

@@ -182,7 +182,7 @@ static int read_endpoints(struct check *check, struct setting *group, struct con
 	return r;
 }
 
-/* What nobody arrives at: NULL, or its name. */
+/* The name of a front without clients, or NULL. */
 static const char *name_lonely(const struct setting *group, const struct config_route *route)
 {
 	if (setting_find(group, "dial"))

@@ -158,7 +158,7 @@ struct session {
 				       silent, CLOCK_MONOTONIC ns; 0 */
 	/* the plan: mover_plan(), which fills in each side's, too */
 	const struct mover *mover; /* NULL: not planned yet */
-	bool exchanges;		   /* there are messages at an end, or frames are framed anew */
+	bool exchanges;		   /* there are messages at an end, or frames are reframed */
 	bool roams;		   /* the target's socket is not connected: roam.h */
 	bool keeps, begun; /* the first message may have to go to another member of the pool:
 			      first_message.h; it has been looked at */
@@ -171,7 +171,7 @@ struct session {
 	bool useless;	    /* a socket of it is, says its family: it ends, and another begins */
 	bool late;	    /* its format reported that nothing was missing */
 	uint64_t wake;	    /* when its format is to be called, CLOCK_MONOTONIC ns; 0: never */
-	struct permanent_front *permanent; /* NULL: somebody asked for it */
+	struct permanent_front *permanent; /* NULL: opened by a client */
 	/* chain.h */
 	uint64_t front_key;    /* under which the client was looked up without result, */
 	uint32_t front_looked; /* ... and when */

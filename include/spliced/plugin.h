@@ -27,7 +27,7 @@
  *     never forks, never starts a thread, never changes the process. What it writes to memory no
  *     other process sees: what a checker or an errand sets is not there in a worker.
  *   - One that crashes, or takes longer than 20 s, in a checker or an errand ends that child, and
- * no session; the reload is refused. In a worker it ends the worker, and the heir continues;
+ *     no session; the reload is refused. In a worker it ends the worker, and the heir continues;
  *     again, and the session, then the route, is given up.
  *   - Owns nothing that it is given: options, addresses and texts live until the callback returns,
  *     no longer.
