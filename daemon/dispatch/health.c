@@ -14,6 +14,7 @@
 #include "dispatch/target.h"
 #include "dispatch/target_check.h"
 #include "ledger/generation.h"
+#include "ledger/unit.h"
 #include "session/thread.h"
 
 #include <errno.h>
@@ -33,10 +34,11 @@ struct member {
 struct check {
 	struct timer timer;
 	struct health *health;
-	struct health_place place; /* its first member's */
-	uint32_t members;	   /* the first */
-	struct check *queued;	   /* behind it */
-	char *request;		   /* of HTTP; the rest is the configuration's */
+	struct health_place place;	/* its first member's */
+	uint32_t members;		/* the first */
+	struct check *queued;		/* behind it */
+	char *request;			/* of HTTP; the rest is the configuration's */
+	const struct ledger_unit *unit; /* of its first member, or NULL */
 };
 
 struct health {
@@ -72,6 +74,13 @@ static uint64_t next_time(const struct check *check, uint64_t now)
 		 phase = settings_of(check)->digest % interval;
 
 	return now < phase ? phase : now - (now - phase) % interval + interval;
+}
+
+/* The target's systemd unit does not run: a client starts it, and till then nothing is wrong with
+ * the target. */
+static bool rests(const struct check *check)
+{
+	return check->unit && atomic_load(&check->unit->state) != UNIT_RUNNING;
 }
 
 static void serve_queue(struct health *health);
@@ -135,6 +144,11 @@ static void due(struct timer *timer)
 	struct check *check = (struct check *)((char *)timer - offsetof(struct check, timer));
 	struct health *health = check->health;
 
+	if (rests(check)) {
+		timer_set(&health->clerk->loop.timers, timer,
+			  next_time(check, health->clerk->loop.now));
+		return;
+	}
 	check->queued = NULL;
 	if (health->first)
 		health->last->queued = check;
@@ -240,6 +254,7 @@ static struct check *find_check(struct health *health, struct index *index,
 		.timer.fire = due,
 		.health = health,
 		.members = NOBODY,
+		.unit = generation_unit(generation, health->clerk->worker->ledger, route, target),
 		.place = {.clerk = health->clerk,
 			  .config = generation->config,
 			  .route = &generation->config->routes[route],

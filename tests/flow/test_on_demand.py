@@ -192,6 +192,23 @@ def test_the_first_client_starts_it_and_the_last_stops_it(place, manager, app):
         manager.told(*["start " + UNIT, "stop " + UNIT] * 2)
 
 
+def test_who_does_not_run_yet_is_not_ill(place, manager, app):
+    """Its health is checked while the unit runs; before, a client starts it."""
+    first = {**route(place, idle=None)["target"], "health": {"interval": "100ms", "fall": 1}}
+    second = {"family": "unix", "path": os.path.join(place, "nobody"), "name": "nobody", "health": {"interval": "100ms", "fall": 1}}
+    routes = {"web": {"listen": "unix://" + os.path.join(place, "front"), "target": (first, second), "retry": {"total": "60s"}}}
+    with Daemon(routes) as daemon:
+        until("the other is ill", lambda: target(daemon, "nobody")["check"]["state"] == "down")
+        sock = client(place)
+        manager.told("start " + UNIT)
+        assert target(daemon)["check"]["checks"] == 0
+        running = app()
+        until("it is checked, too", lambda: target(daemon)["check"]["state"] == "up")
+        assert target(daemon)["unit"]["state"] == "running" and not target(daemon)["downs"]
+        sock.close()
+        running.end()
+
+
 def test_a_worker_that_dies_while_it_starts(place, manager, app):
     with Daemon({"web": route(place, idle=None)}) as daemon:
         clients = [client(place) for _ in range(3)]
