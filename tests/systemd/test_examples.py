@@ -24,7 +24,7 @@ from service import Service, drop_in, run
 TOP = os.path.join(os.path.dirname(harness.__file__), "..", "..")
 EXAMPLES = os.path.join(TOP, "conf", "examples")
 PATIENCE = 2 * harness.PATIENCE
-ADDRESSES = ("10.1.0.9", "10.1.9.1", "10.2.0.5", "10.2.0.6", "198.51.100.7", *(f"192.0.2.{last}" for last in (1, 7, 10, 11, 12, 13, 60, 80, 100)),
+ADDRESSES = ("10.0.0.11", "10.0.0.12", "10.0.0.13", "10.1.0.9", "10.1.9.1", "10.2.0.5", "10.2.0.6", "198.51.100.7", *(f"192.0.2.{last}" for last in (1, 7, 10, 11, 12, 13, 60, 80, 100)),
              "2001:db8::1")
 HOSTS = "192.0.2.11 web1.example.org\n192.0.2.12 web2.example.org\n192.0.2.13 logs.example.net\n"
 GROUPS = "[Service]\nSupplementaryGroups=www-data adm\n"
@@ -320,6 +320,26 @@ def pool(world):
         echoes(("127.0.0.1", 80))
 
 
+def answer_status(listener, status):
+    with contextlib.suppress(OSError):
+        while True:
+            with listener.accept()[0] as sock, contextlib.suppress(OSError):
+                sock.recv(1000)
+                sock.sendall(f"HTTP/1.1 {status} -\r\nContent-Length: 0\r\n\r\n".encode())
+
+
+def postgresql(world):
+    """The second is the primary."""
+    for last, status in ((11, 503), (12, 200), (13, 503)):
+        patroni = world.listen(socket.AF_INET, (f"10.0.0.{last}", 8008))
+        patroni.settimeout(None)
+        threading.Thread(target=answer_status, args=(patroni, status), daemon=True).start()
+    world.echo(socket.AF_INET, ("10.0.0.12", 5432))
+    yield
+    for _ in range(6):
+        echoes(("127.0.0.1", 5432))
+
+
 def tcp_to_unix(world):
     world.echo(socket.AF_UNIX, "/run/postgresql/.s.PGSQL.5432")
     yield
@@ -344,7 +364,7 @@ def no_traffic(world):
 
 
 TRAFFIC = {"access": access, "bluetooth": no_traffic, "daemon": daemon, "datagrams": datagrams, "ip-listen": ip_listen, "mdns": mdns, "netlink": netlink,
-           "packet": packet, "pool": pool, "tcp-to-unix": tcp_to_unix, "unix-socket": unix_socket, "vsock": no_traffic}
+           "packet": packet, "pool": pool, "postgresql": postgresql, "tcp-to-unix": tcp_to_unix, "unix-socket": unix_socket, "vsock": no_traffic}
 
 
 def drop_in_of(text):
