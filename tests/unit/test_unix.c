@@ -12,7 +12,7 @@
 static struct families families;
 static const struct family *family;
 static struct endpoint endpoint;
-static char dir[64], path[96];
+static char dir[64], path[160];
 
 static void set_up(void)
 {
@@ -457,7 +457,7 @@ END_TEST
 START_TEST(the_end_removes_nobody_elses)
 {
 	const struct spliced_options *options = make(SPLICED_LISTEN, "path", path);
-	char detour[96];
+	char detour[160];
 	struct address at;
 	int fd, other;
 
