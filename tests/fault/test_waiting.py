@@ -197,6 +197,8 @@ def test_a_reload_takes_the_target(place, framing):
         routes = {"r": {**course.daemon.routes["r"], "target": f"{second}?framing=line"}}
         with second.listen() as listener:
             course.daemon.reload(routes)
+            # One frame waits at most: what comes before it has left is dropped.
+            until("it is connected", lambda: all(one["state"] == "relaying" for one in course.daemon.sessions()))
             heard = hear_line(listener, course, b"for the second")
             assert heard == (b"for the first\n" if framing == "line" else b"") + b"for the second\n"
 

@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness import Daemon, free_port, until
-from service import ENDLESS, SILENT, Service, http
+from responder import ENDLESS, SILENT, Service, http
 
 QUICK = {"interval": "40ms", "timeout": "300ms", "rise": 1, "fall": 1}
 RETRY = {"retry": {"total": "300ms", "backoff": "20ms"}}
