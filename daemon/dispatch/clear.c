@@ -2,11 +2,13 @@
 /* The request is in the target's record: an heir starts again with its first session. */
 #include "dispatch/clear.h"
 
+#include "config/config.h"
 #include "dispatch/dispatch.h"
 #include "dispatch/pool.h"
 #include "dispatch/session_end.h"
 #include "dispatch/session_serve.h"
 #include "dispatch/target.h"
+#include "dispatch/target_check.h"
 #include "session/hand.h"
 #include "session/lane.h"
 #include "session/session.h"
@@ -20,10 +22,25 @@ void clear_ask(struct thread *thread)
 	thread_wake(thread);
 }
 
+/* Its target went down, after it had begun, and the route says that it ends then. */
+static bool ends_with_target(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->state == SESSION_RELAYING && session->route->on_down == ON_DOWN_END &&
+	       !lane_is(session) && record->opened < target_down_since(session_target(session));
+}
+
 static void clear_session(struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
+	if (ends_with_target(session)) {
+		hand_session(session);
+		session_end(session, END_TARGET_DOWN, 0);
+		session_settle(session);
+		return;
+	}
 	/* A session that has no target yet takes another. */
 	if (!pool_counts(record) || !target_is_disabled(session_target(session)))
 		return;

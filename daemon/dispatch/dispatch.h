@@ -25,7 +25,6 @@ struct dispatch {
 	struct pool_view *pools;      /* by generation's first_pool, and route */
 	struct permanent_front *permanent; /* feeds and dials of this thread */
 	uint32_t n_permanent;
-	_Atomic uint32_t downs; /* on_down.h: its sessions are to be looked at */
 	/* clear.h */
 	_Atomic uint32_t clears; /* some target is disabled now: its sessions are to end */
 	uint32_t clear_next;	 /* the slot that is looked at next */

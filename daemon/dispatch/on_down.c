@@ -8,13 +8,9 @@
 #include "base/clock.h"
 #include "base/timer.h"
 #include "config/config.h"
-#include "dispatch/dispatch.h"
-#include "dispatch/session_end.h"
+#include "dispatch/clear.h"
 #include "dispatch/target_check.h"
 #include "ledger/generation.h"
-#include "session/hand.h"
-#include "session/lane.h"
-#include "session/session.h"
 #include "session/thread.h"
 
 #include <errno.h>
@@ -23,7 +19,6 @@
 enum {
 	LOOK_SECONDS = 1,
 	LOOKS = 2, /* after a target went down: a session may have been connecting to it */
-	ENDS_A_TURN = 256,
 };
 
 struct on_down {
@@ -68,10 +63,8 @@ static void look(struct timer *timer)
 	on_down->newest = newest;
 	if (on_down->looks && newest) {
 		on_down->looks--;
-		for (uint32_t i = 0; i < worker->n_threads; i++) {
-			atomic_store(&worker->threads[i].dispatch->downs, 1);
-			thread_wake(&worker->threads[i]);
-		}
+		for (uint32_t i = 0; i < worker->n_threads; i++)
+			clear_ask(&worker->threads[i]);
 	}
 	timer_set(&on_down->clerk->loop.timers, timer,
 		  on_down->clerk->loop.now + LOOK_SECONDS * NSEC_PER_SEC);
@@ -106,37 +99,4 @@ struct on_down *on_down_free(struct on_down *on_down)
 {
 	free(on_down);
 	return NULL;
-}
-
-static bool is_to_end(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	return record->state == SESSION_RELAYING && session->route->on_down == ON_DOWN_END &&
-	       !lane_is(session) && record->opened < target_down_since(session_target(session));
-}
-
-void on_down_serve(struct thread *thread)
-{
-	struct ledger *ledger = thread->worker->ledger;
-	uint32_t slot, ended = 0;
-
-	if (!atomic_exchange(&thread->dispatch->downs, 0))
-		return;
-	for (slot = 0; slot < ledger_sessions_high(ledger) && ended < ENDS_A_TURN; slot++) {
-		struct session *session = session_at(thread, slot);
-
-		if (ledger->sessions[slot].thread != thread->index || session->thread != thread ||
-		    ledger->sessions[slot].state != SESSION_RELAYING)
-			continue;
-		hand_session(session);
-		if (!is_to_end(session))
-			continue;
-		session_end(session, END_TARGET_DOWN, 0);
-		ended++;
-	}
-	if (ended < ENDS_A_TURN)
-		return;
-	atomic_store(&thread->dispatch->downs, 1);
-	thread_wake(thread);
 }

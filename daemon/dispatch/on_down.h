@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * The sessions of targets that went down, where on_down = "end": the clerk sees which targets did,
- * and each thread ends its own sessions with them. A session that began after that continues: its
- * target was tried although it is down, and answered.
+ * and each thread ends its own sessions with them (clear.h). A session that began after that
+ * continues: its target was tried although it is down, and answered.
  */
 #pragma once
 
@@ -16,7 +16,3 @@ struct on_down *on_down_free(struct on_down *on_down);
 
 /* A target has gone down: looks at once. Takes NULL. */
 void on_down_look(struct on_down *on_down);
-
-/* Ends those of the thread's sessions that are to end, if the clerk has requested it; a bounded
- * number a turn. */
-void on_down_serve(struct thread *thread);

@@ -18,7 +18,6 @@
 #include "dispatch/evict.h"
 #include "dispatch/idle.h"
 #include "dispatch/listener.h"
-#include "dispatch/on_down.h"
 #include "dispatch/peers.h"
 #include "dispatch/permanent.h"
 #include "dispatch/pool_view.h"
@@ -99,7 +98,6 @@ static void woken(void *context, uint64_t name, uint32_t events)
 	if (read(thread->wake_fd, &count, sizeof count) < 0)
 		return;
 	take_kill(thread);
-	on_down_serve(thread);
 	evict_for_others(thread);
 	clear_disabled(thread);
 }
