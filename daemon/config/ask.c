@@ -29,7 +29,7 @@ void ask_address(struct check *check, const struct config_route *route,
 
 	config_hear(check->config, route, endpoint, leg, check->reader.report);
 	if (!answers_know(check, ANSWER_ADDRESS, &r, &address, sizeof(address))) {
-		r = address_from_options(leg->family, &leg->options, leg->family->host_option,
+		r = address_from_options(leg->family, &leg->options, leg->host_option,
 					 !leg->host_name ? NULL
 					 : is_inet	 ? some_inet
 							 : some_inet6,

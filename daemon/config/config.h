@@ -133,6 +133,7 @@ struct config_leg {
 	struct spliced_options options; /* over values; what callbacks get */
 	const char *
 		host_name; /* the HOST option's text where it is a name to be resolved, else NULL */
+	int host_option;   /* number of the HOST option whose name is resolved; -1: there is none */
 	struct address address; /* where host_name is NULL */
 	const char *interface;	/* whose scope it has: net/scope.h puts the index in; NULL: there is
 				   none */

@@ -43,12 +43,12 @@ static void add_value(XXH3_state_t *state, const struct spliced_option *option,
 		add_text(state, value->list[i]);
 }
 
-/* Options with that flag. A host counts by its address. */
+/* Options with that flag, without option number `host`: it counts by its address. */
 static void add_options(XXH3_state_t *state, const struct spliced_option *options, size_t n,
-			const struct config_value *values, uint32_t flag)
+			const struct config_value *values, uint32_t flag, int host)
 {
 	for (size_t i = 0; i < n; i++)
-		if ((options[i].flags & flag) && options[i].type != SPLICED_HOST)
+		if ((options[i].flags & flag) && (int)i != host)
 			add_value(state, &options[i], &values[i].value);
 }
 
@@ -56,8 +56,10 @@ static void add_options(XXH3_state_t *state, const struct spliced_option *option
 static void add_all(XXH3_state_t *state, const struct config_endpoint *endpoint,
 		    const struct config_leg *leg, uint32_t flag)
 {
-	add_options(state, leg->family->options, leg->family->plugin.n_options, leg->values, flag);
-	add_options(state, schema_endpoint + 1, ENDPOINT_OPTIONS - 1, endpoint->values + 1, flag);
+	add_options(state, leg->family->options, leg->family->plugin.n_options, leg->values, flag,
+		    leg->host_option);
+	add_options(state, schema_endpoint + 1, ENDPOINT_OPTIONS - 1, endpoint->values + 1, flag,
+		    -1);
 }
 
 uint64_t config_leg_digest(const struct config_endpoint *endpoint, const struct config_leg *leg)

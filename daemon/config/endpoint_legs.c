@@ -22,14 +22,6 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Does an option apply to that row and role? */
-static bool takes(const struct family *family, const struct spliced_row *row,
-		  enum spliced_role role, const struct spliced_option *option)
-{
-	return (option->roles == 0 || (option->roles & role)) &&
-	       (option->rows == 0 || (option->rows & UINT64_C(1) << (row - family->rows)));
-}
-
 /* Did another leg read this option already? It reported what is wrong with it. */
 static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, const char *name)
 {
@@ -79,13 +71,14 @@ static int read_options(struct check *check, struct setting *group,
 	int r;
 
 	leg->values = arena_take(check->arena, n, sizeof(*leg->values));
+	leg->host_option = family_host_option(leg->family, leg->row, endpoint->role);
 	if (!leg->values)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < n; i++) {
 		const struct spliced_option *option = &leg->family->options[i];
 		struct setting *setting = setting_find(group, option->name);
 
-		if (!takes(leg->family, leg->row, endpoint->role, option))
+		if (!family_option_applies(leg->family, leg->row, endpoint->role, option))
 			continue;
 		r = read_option(check, endpoint, i_leg, option, group, setting, &leg->values[i]);
 		if (r < 0)
@@ -105,9 +98,9 @@ static int read_options(struct check *check, struct setting *group,
 }
 
 /* The bytes of a number, where they are this family's. */
-static int set_host(struct check *check, struct config_leg *leg, const struct host *host)
+static int set_host(struct check *check, const struct config_leg *leg, const struct host *host,
+		    struct spliced_value *value)
 {
-	struct spliced_value *value = &leg->values[leg->family->host_option].value;
 	int domain = leg->row->domain;
 
 	if ((domain == AF_INET && host->len != 4) || (domain == AF_INET6 && host->len != 16))
@@ -129,14 +122,14 @@ static int resolve(struct check *check, struct config_leg *leg, struct config_va
 	if (!*found)
 		return 0;
 	value->value.text = arena_copy_text(check->arena, host_format(&host, text));
-	return value->value.text ? set_host(check, leg, &host) : -ENOMEM;
+	return value->value.text ? set_host(check, leg, &host, &value->value) : -ENOMEM;
 }
 
-/* Reads the HOST option, if the family has one. A name is stored in leg->host_name. */
+/* Reads the HOST option whose name is resolved. A name is stored in leg->host_name. */
 static int read_host(struct check *check, const struct config_endpoint *endpoint,
 		     struct config_leg *leg)
 {
-	struct config_value *value = &leg->values[leg->family->host_option];
+	struct config_value *value = &leg->values[leg->host_option];
 	const char *text = value->value.text ? value->value.text : "";
 	struct host host;
 	bool found;
@@ -148,11 +141,11 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	if (host.kind == HOST_ANY && endpoint->role == SPLICED_CONNECT)
 		check_error(check, value->location.line ? value->location : endpoint->location,
 			    "%s.%s is empty; a %s needs the name or address of a machine",
-			    endpoint->key, leg->family->options[leg->family->host_option].name,
+			    endpoint->key, leg->family->options[leg->host_option].name,
 			    schema_endpoint_noun(endpoint->key));
 	leg->interface = host.interface; /* in the value's own text */
 	if (host.len)
-		return set_host(check, leg, &host);
+		return set_host(check, leg, &host, &value->value);
 	if (host.kind != HOST_NAME)
 		return 0;
 	leg->host_name = value->value.text;
@@ -161,6 +154,43 @@ static int read_host(struct check *check, const struct config_endpoint *endpoint
 	r = resolve(check, leg, value, &found);
 	if (r == 0 && found)
 		leg->host_name = NULL;
+	return r;
+}
+
+/* Reads one of the further HOST options. Only one name of a leg is resolved, because each address
+ * of it makes an address of the endpoint. */
+static int read_further_host(struct check *check, const struct config_endpoint *endpoint,
+			     struct config_leg *leg, uint32_t option)
+{
+	const struct spliced_option *options = leg->family->options;
+	struct config_value *value = &leg->values[option];
+	struct host host;
+
+	if (host_parse(value->value.text ? value->value.text : "", &host) < 0)
+		return 0; /* reported */
+	if (host.kind == HOST_NAME)
+		check_error(check, value->location.line ? value->location : endpoint->location,
+			    "%s.%s is \"%s\"; it must be a number: only the name in %s.%s is "
+			    "resolved",
+			    endpoint->key, options[option].name, value->value.text, endpoint->key,
+			    options[leg->host_option].name);
+	else if (host.interface)
+		check_error(check, value->location.line ? value->location : endpoint->location,
+			    "%s.%s is \"%s\"; only %s.%s can contain an interface", endpoint->key,
+			    options[option].name, value->value.text, endpoint->key,
+			    options[leg->host_option].name);
+	return host.len ? set_host(check, leg, &host, &value->value) : 0;
+}
+
+static int read_hosts(struct check *check, const struct config_endpoint *endpoint,
+		      struct config_leg *leg)
+{
+	int r = read_host(check, endpoint, leg);
+
+	for (uint32_t i = (uint32_t)leg->host_option + 1;
+	     i < leg->family->plugin.n_options && r == 0; i++)
+		if (leg->family->options[i].type == SPLICED_HOST)
+			r = read_further_host(check, endpoint, leg, i);
 	return r;
 }
 
@@ -203,8 +233,8 @@ int endpoint_legs_read(struct check *check, struct config_route *route, struct s
 	if (check->reader.errors > errors)
 		return 0;
 	for (unsigned i = 0; i < endpoint->n_legs && r == 0 && check->reader.errors == errors; i++)
-		if (endpoint->legs[i].family->host_option >= 0)
-			r = read_host(check, endpoint, &endpoint->legs[i]);
+		if (endpoint->legs[i].host_option >= 0)
+			r = read_hosts(check, endpoint, &endpoint->legs[i]);
 	if (r < 0 || check->reader.errors > errors)
 		return r;
 	drop_unresolved(check, route, endpoint);

@@ -36,11 +36,15 @@ int ip_keep_fitting(struct arena *scratch, const struct setting *group,
 	const struct config_leg *leg = &endpoint->legs[0];
 	const struct setting *setting;
 	struct host host;
+	int option;
 	char *text;
 
-	if (endpoint->n_legs < 2 || leg->family->host_option < 0)
+	if (endpoint->n_legs < 2)
 		return 0;
-	setting = setting_find(group, leg->family->options[leg->family->host_option].name);
+	option = family_host_option(leg->family, leg->row, endpoint->role);
+	if (option < 0)
+		return 0;
+	setting = setting_find(group, leg->family->options[option].name);
 	if (!setting || !setting->text)
 		return 0;
 	text = arena_take(scratch, strlen(setting->text) + 1, 1);
@@ -66,9 +70,8 @@ bool ip_is_divided(const struct config_endpoint *endpoint)
 {
 	const struct config_leg *a = &endpoint->legs[0], *b = &endpoint->legs[1];
 
-	return endpoint->n_legs == IP_FAMILIES && a->family->host_option >= 0 &&
-	       a->values[a->family->host_option].value.host &&
-	       b->values[b->family->host_option].value.host;
+	return endpoint->n_legs == IP_FAMILIES && a->host_option >= 0 &&
+	       a->values[a->host_option].value.host && b->values[b->host_option].value.host;
 }
 
 struct config_endpoint ip_divide(const struct config_endpoint *endpoint, unsigned leg)

@@ -191,7 +191,7 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 			? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
 			: (const void *)&((struct sockaddr_in6 *)(void *)node->ai_addr)->sin6_addr;
 	hand_route(job->resolver->clerk, job->route);
-	r = address_from_options(leg->family, &leg->options, leg->family->host_option, bytes,
+	r = address_from_options(leg->family, &leg->options, leg->host_option, bytes,
 				 node->ai_family == AF_INET ? 4 : 16, 0, &address);
 	hand_empty(job->resolver->clerk);
 	if (r < 0 || address.len > sizeof found->bytes)

@@ -32,7 +32,6 @@ struct family {
 	struct spliced_row *rows; /* plugin.n_rows */
 	struct spliced_option *options; /* plugin.n_options */
 	struct spliced_format *formats; /* plugin.n_formats */
-	int host_option;		/* index of its HOST option, or -1 */
 };
 
 struct families {
@@ -71,6 +70,14 @@ int family_type_from_name(const char *name);
 /* The row for a type and a protocol word, or its number as text; either may be -1/NULL for "not
  * given". NULL: no such row. */
 const struct spliced_row *family_row(const struct family *family, int type, const char *protocol);
+
+/* Does an option apply to this row and role? */
+bool family_option_applies(const struct family *family, const struct spliced_row *row,
+			   uint32_t role, const struct spliced_option *option);
+
+/* The HOST option whose name is resolved: the first that applies to this row and role. Its number,
+ * or -1. */
+int family_host_option(const struct family *family, const struct spliced_row *row, uint32_t role);
 
 /* An option, by its name; its number is its place in family->options. NULL: there is none. */
 const struct spliced_option *family_option(const struct family *family, const char *name);

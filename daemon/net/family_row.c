@@ -61,3 +61,19 @@ const struct spliced_option *family_option(const struct family *family, const ch
 			return &family->options[i];
 	return NULL;
 }
+
+bool family_option_applies(const struct family *family, const struct spliced_row *row,
+			   uint32_t role, const struct spliced_option *option)
+{
+	return (option->roles == 0 || (option->roles & role)) &&
+	       (option->rows == 0 || (option->rows & UINT64_C(1) << (row - family->rows)));
+}
+
+int family_host_option(const struct family *family, const struct spliced_row *row, uint32_t role)
+{
+	for (uint32_t i = 0; i < family->plugin.n_options; i++)
+		if (family->options[i].type == SPLICED_HOST &&
+		    family_option_applies(family, row, role, &family->options[i]))
+			return (int)i;
+	return -1;
+}

@@ -17,7 +17,7 @@ enum { PLUGIN_TRY_SECONDS = 5 };
 int plugin_try(const char *path, const char *name, char **why);
 
 /* Loads the file with dlopen(3) and fills the tables of *family: plugin, rows, options,
- * host_option, handle. 0; or negative errno with a line in *why: -ELIBACC it does not load or has
+ * handle. 0; or negative errno with a line in *why: -ELIBACC it does not load or has
  * no `spliced_plugin`, or as plugin_check(). */
 int plugin_open(const char *path, const char *name, struct family *family, char **why);
 

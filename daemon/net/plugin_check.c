@@ -123,7 +123,13 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 		return plugin_refuse(why, -EINVAL,
 				     "has the name \"%s\": the file must have the family's name",
 				     plugin->name ? plugin->name : "");
-	if (plugin->n_rows < 1 || plugin->n_rows > FAMILY_ROWS_MAX || !plugin->rows)
+	if (!plugin->n_rows)
+		return plugin_refuse(
+			why, -EINVAL,
+			"has no rows: formats and other tables belong to the rows of their own "
+			"plugin; declare every row, also those that a machine may lack (a route "
+			"waits for what socket(2) refuses)");
+	if (plugin->n_rows > FAMILY_ROWS_MAX || !plugin->rows)
 		return plugin_refuse(why, -EINVAL, "has %u rows: 1 to %d are possible",
 				     plugin->n_rows, FAMILY_ROWS_MAX);
 	if (plugin->n_options > FAMILY_OPTIONS_MAX || (plugin->n_options && !plugin->options))
@@ -389,11 +395,6 @@ static int check_option(const struct family *family, uint32_t number, char **why
 	for (uint32_t i = 0; i < number; i++)
 		if (!strcmp(family->options[i].name, name))
 			return plugin_refuse(why, -EINVAL, "option \"%s\": is defined twice", name);
-	if (option->type != SPLICED_HOST)
-		return 0;
-	if (family->host_option >= 0)
-		return plugin_refuse(why, -EINVAL, "option \"%s\": only one option may be a host",
-				     name);
 	return 0;
 }
 
@@ -446,12 +447,8 @@ static int check_tables(struct family *family, char **why)
 {
 	int r = 0;
 
-	family->host_option = -1;
-	for (uint32_t i = 0; !r && i < family->plugin.n_options; i++) {
+	for (uint32_t i = 0; !r && i < family->plugin.n_options; i++)
 		r = check_option(family, i, why);
-		if (!r && family->options[i].type == SPLICED_HOST)
-			family->host_option = (int)i;
-	}
 	for (uint32_t i = 0; !r && i < family->plugin.n_rows; i++)
 		r = check_row(family, i, why);
 	for (uint32_t i = 0; !r && i < family->plugin.n_formats; i++)

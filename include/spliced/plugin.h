@@ -189,8 +189,9 @@ enum spliced_option_type {
 	SPLICED_INTERFACE, /* text: a network interface's name, 1 to 15 bytes; it need not exist yet
 			    */
 	SPLICED_LIST,	   /* list: strings */
-	SPLICED_HOST, /* text: a number, a name, or "" for every address. The daemon resolves it;
-			 see struct spliced_value */
+	SPLICED_HOST, /* text: a number, a name, or "" for every address. Of several that apply to a
+			 row and a role, the daemon resolves the name of the first, and the others
+			 must be numbers; see struct spliced_value */
 };
 
 enum spliced_option_flag {
@@ -417,7 +418,8 @@ struct spliced_plugin {
 					     ".so" */
 	const char *summary SPLICED_WIDE; /* one line, no full stop */
 	int32_t domain SPLICED_WIDE;	  /* AF_INET, ...: of rows that name none */
-	uint32_t n_rows;		  /* 1 to 64 */
+	uint32_t n_rows;		  /* 1 to 64, also those that a machine may lack: a route
+					     waits while socket(2) refuses its row */
 	uint32_t n_options;		  /* at most 64 */
 	uint32_t n_formats;		  /* at most 16 */
 	const struct spliced_row *rows SPLICED_WIDE; /* rows[0] is meant where a config names no

@@ -68,7 +68,7 @@ START_TEST(loads_a_family_once)
 	ck_assert_ptr_eq(family, family_find(&families, "odd"));
 	ck_assert_str_eq(family->name, "odd");
 	ck_assert_str_eq(family->path, path_of("odd.so"));
-	ck_assert_int_eq(family->host_option, -1);
+	ck_assert_int_eq(family_host_option(family, &family->rows[0], SPLICED_LISTEN), -1);
 	ck_assert_str_eq(family->options[1].words[1], "green");
 }
 END_TEST
@@ -214,7 +214,7 @@ static const struct {
 	{"-DADDRESS=nowhere", -ELIBACC, "undefined symbol: nowhere"},
 	{"-DCONSTRUCTOR='if(getpid()<0)nowhere(0,0,0)'", -ELIBACC, "undefined symbol: nowhere"},
 	{"-DMATCH='(void*)odd_describe'", -EINVAL, "only one of rule() and match()"},
-	{"-DN_ROWS=0", -EINVAL, "has 0 rows"},
+	{"-DN_ROWS=0", -EINVAL, "has no rows: formats and other tables belong to the rows"},
 	{"-DN_ROWS=65", -EINVAL, "has 65 rows"},
 	{"-DSAME_ROWS", -EINVAL, "rows 0 and 1"},
 	{"-DPATTERN='\"HOST\"'", -EINVAL, "its pattern \"HOST\" has a word that is not an option"},
@@ -461,7 +461,8 @@ START_TEST(loads_all_and_reports_the_rest)
 	compile_plugin(dir, "Not-a-family", "odd", "");
 	ck_assert_int_eq(families_load_all(&families, &report), 0);
 	ck_assert_str_eq(families.first->name, "crashy");
-	ck_assert_int_eq(families.first->host_option, 0);
+	ck_assert_int_eq(family_host_option(families.first, families.first->rows, SPLICED_LISTEN),
+			 0);
 	ck_assert_str_eq(families.first->next->name, "zebra");
 	ck_assert_ptr_null(families.first->next->next);
 	ck_assert_uint_eq(report.count, 1);
