@@ -31,6 +31,7 @@
 #include "language/location.h"
 #include "net/address.h"
 #include "net/family.h"
+#include "net/network.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -212,8 +213,9 @@ struct config_rule {
 	struct location location;
 	char *text; /* as written */
 	enum config_rule_kind kind;
-	const struct family *family; /* RULE_ADDRESS */
-	struct spliced_rule rule;    /* RULE_ADDRESS */
+	const struct family *family; /* RULE_ADDRESS: whose rule it is; NULL: the network */
+	struct spliced_rule rule;    /* RULE_ADDRESS, of a family */
+	struct network network;	     /* RULE_ADDRESS, of none */
 	uint32_t id;		     /* RULE_UID, RULE_GID */
 };
 

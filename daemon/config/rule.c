@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * Who may come. Users and groups are the daemon's own words, for listeners that know their peers'
- * credentials; anything else is for the listening families to read. Where two of them take one text
- * (`ip`: inet and inet6), there are two rules that share it.
+ * credentials; addresses are read for each listening row that says what its peers' are
+ * (net/network.h), and anything else by the listening families. Where several take one text, there
+ * are several rules that share it.
  */
 #include "config/rule.h"
 
@@ -13,6 +14,7 @@
 #include "language/setting.h"
 #include "net/callback.h"
 #include "net/identity.h"
+#include "net/network.h"
 
 #include <errno.h>
 #include <grp.h>
@@ -187,12 +189,35 @@ static int offer(struct check *check, struct list *list, const struct family *fa
 	return add(check, list, rule) < 0 ? -ENOMEM : 1;
 }
 
+/* The daemon's own reading, for rows whose peers' addresses it knows. Positive: it took it, here or
+ * for another listener. */
+static int read_network(struct check *check, struct list *list, const struct spliced_row *row,
+			struct config_rule *rule, char *why, size_t size)
+{
+	char text[256] = "";
+
+	if (network_parse(row, rule->text, &rule->network, text, sizeof(text)) < 0) {
+		if (!*why)
+			memcpy(why, text, size < sizeof(text) ? size : sizeof(text));
+		return 0;
+	}
+	for (unsigned i = list->n; i > 0 && list->rules[i - 1].text == rule->text; i--)
+		if (!list->rules[i - 1].family &&
+		    list->rules[i - 1].network.kind == rule->network.kind &&
+		    list->rules[i - 1].network.len == rule->network.len)
+			return 1;
+	rule->kind = RULE_ADDRESS;
+	rule->family = NULL;
+	return add(check, list, rule) < 0 ? -ENOMEM : 1;
+}
+
 /* Whether listeners of the route have peers with addresses, which rules could match. */
 static bool knows_addresses(const struct config_route *route)
 {
 	for (unsigned i = 0; i < route->n_listen; i++)
 		for (unsigned j = 0; j < route->listen[i].n_legs; j++)
-			if (route->listen[i].legs[j].family->plugin.rule)
+			if (route->listen[i].legs[j].family->plugin.rule ||
+			    network_is_known(route->listen[i].legs[j].row))
 				return true;
 	return false;
 }
@@ -291,6 +316,14 @@ static int ask_any(struct check *check, struct list *list, const struct setting 
 	report_done(&ignored);
 	for (const struct family *family = check->families->first; family && !taken;
 	     family = family->next) {
+		for (uint32_t i = 0; i < family->plugin.n_rows && !taken; i++) {
+			taken = network_parse(&family->rows[i], rule->text, &rule->network, text,
+					      sizeof(text)) == 0;
+			if (!*why)
+				memcpy(why, text, sizeof(why));
+		}
+		if (taken)
+			break;
 		*text = '\0';
 		taken = family->plugin.rule &&
 			CALLBACK(family, rule,
@@ -315,10 +348,11 @@ static int add_address(struct check *check, struct list *list, const struct sett
 		return ask_any(check, list, setting, rule);
 	for (unsigned i = 0; i < route->n_listen; i++) {
 		for (unsigned j = 0; j < route->listen[i].n_legs; j++) {
-			if (is_asked(route, i, j))
-				continue;
-			r = offer(check, list, route->listen[i].legs[j].family, rule, why,
-				  sizeof(why));
+			const struct config_leg *leg = &route->listen[i].legs[j];
+
+			r = read_network(check, list, leg->row, rule, why, sizeof(why));
+			if (r == 0 && !is_asked(route, i, j))
+				r = offer(check, list, leg->family, rule, why, sizeof(why));
 			if (r < 0)
 				return r;
 			taken = taken || r > 0;

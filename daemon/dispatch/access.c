@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "net/callback.h"
 #include "net/identity.h"
+#include "net/network.h"
 #include "net/socket.h"
 
 /* Higher than any address rule: a uid names one, a gid several. */
@@ -20,7 +21,7 @@ enum { GROUPS_MAX = 1024 }; /* of a peer; one with more may be in any */
 /* What is known of the peer from its socket. */
 struct visitor {
 	int fd;
-	const struct family *family;
+	const struct config_leg *leg; /* that it came to */
 	const struct address *peer;
 	bool deny; /* the rules that it is compared with */
 };
@@ -61,10 +62,12 @@ static bool is_in_group(const struct visitor *visitor, uint32_t meant)
 static int specificity(const struct config_rule *rule, const struct visitor *visitor)
 {
 	const struct sockaddr *bytes = address_sockaddr_const(visitor->peer);
-	const struct family *family = visitor->family;
+	const struct family *family = visitor->leg->family;
 
 	switch (rule->kind) {
 	case RULE_ADDRESS:
+		if (!rule->family)
+			return network_match(&rule->network, visitor->leg->row, visitor->peer);
 		return rule->family == family
 			       ? (int)CALLBACK(family, match,
 					       family->plugin.match(&rule->rule, bytes,
@@ -99,10 +102,10 @@ static int best(const struct config_rule *rules, unsigned count, const struct vi
 	return highest;
 }
 
-bool access_allowed(const struct config_route *route, const struct family *family, int fd,
+bool access_allowed(const struct config_route *route, const struct config_leg *leg, int fd,
 		    const struct address *peer, const struct config_rule **refused_by)
 {
-	struct visitor visitor = {fd, family, peer, false};
+	struct visitor visitor = {fd, leg, peer, false};
 	const struct config_rule *ignored = NULL;
 	int allow, deny;
 

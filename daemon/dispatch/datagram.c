@@ -117,8 +117,7 @@ bool datagram_admit(const struct datagram_front *front, const struct address *ad
 		*why = DROPPED_DRAINED;
 		return false;
 	}
-	if (!access_allowed(front->route, front->leg->family, front->listener->fd, address,
-			    &rule)) {
+	if (!access_allowed(front->route, front->leg, front->listener->fd, address, &rule)) {
 		session_log_refused(front->thread, front->listener->generation, front->route,
 				    front->leg, address, rule);
 		ledger_count(&datagram_counter(front)->refused[REFUSED_DENIED], 1);

@@ -92,7 +92,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 	struct chain chain;
 
 	assert(fd >= 0 && record->route < session->generation->config->n_routes);
-	if (access_allowed(route, leg->family, fd, peer, &rule)) {
+	if (access_allowed(route, leg, fd, peer, &rule)) {
 		if (is_loop(thread, index, session, fd, peer, &chain)) {
 			turn_away(thread, index, session, fd, REFUSED_LOOP);
 			return;

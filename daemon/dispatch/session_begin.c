@@ -136,7 +136,7 @@ static bool is_welcome(struct session *session, const struct address *peer)
 	const struct config_rule *rule;
 
 	assert(record->front == FRONT_ACCEPTED && record->fd[0] >= 0);
-	record->admitted = access_allowed(session->route, leg->family, record->fd[0], peer, &rule);
+	record->admitted = access_allowed(session->route, leg, record->fd[0], peer, &rule);
 	if (record->admitted)
 		endpoint_socket_set_accepted(&session->route->listen[record->endpoint], record->leg,
 					     record->fd[0]);

@@ -8,6 +8,7 @@
 #include "net/plugin.h"
 
 #include "net/family.h"
+#include "net/network.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -233,10 +234,46 @@ static int check_file(const struct family *family, uint32_t number, char **why)
 	return 0;
 }
 
+/* Where the addresses of peers are. */
+static int check_peer(const struct spliced_row *row, uint32_t number, char **why)
+{
+	size_t end = (size_t)row->peer_offset + row->peer_len;
+	unsigned len = row->peer_len;
+	bool well = end <= sizeof(struct sockaddr_storage) && len <= NETWORK_BYTES_MAX;
+
+	if (row->peer_kind == SPLICED_PEER_IP)
+		well = well && (!len || len == 4 || len == 16);
+	else if (row->peer_kind == SPLICED_PEER_NUMBER)
+		well = well && (len == 1 || len == 2 || len == 4 || len == 8);
+	else if (row->peer_kind == SPLICED_PEER_BYTES || row->peer_kind == SPLICED_PEER_REVERSED)
+		well = well && len;
+	return well ? 0
+		    : plugin_refuse(why, -EINVAL,
+				    "row %u: no address of a peer has %u bytes from byte %u on",
+				    number, len, row->peer_offset);
+}
+
+/* Whether a configuration can tell this row from those before it. */
+static int check_distinct(const struct family *family, uint32_t number, char **why)
+{
+	const struct spliced_row *row = &family->rows[number], *other;
+
+	for (uint32_t i = 0; i < number; i++) {
+		other = &family->rows[i];
+		if (other->type == row->type &&
+		    (!other->name || !row->name || !strcmp(other->name, row->name)))
+			return plugin_refuse(
+				why, -EINVAL,
+				"rows %u and %u: a configuration could not distinguish them", i,
+				number);
+	}
+	return 0;
+}
+
 static int check_row(const struct family *family, uint32_t number, char **why)
 {
 	const uint64_t feed_needs = SPLICED_CAN_LISTEN | SPLICED_BOUNDARIES;
-	const struct spliced_row *row = &family->rows[number], *other;
+	const struct spliced_row *row = &family->rows[number];
 	int r;
 
 	if (!family_type_name(row->type))
@@ -268,19 +305,12 @@ static int check_row(const struct family *family, uint32_t number, char **why)
 			number);
 	r = check_traits(family, number, why);
 	if (!r)
+		r = check_peer(row, number, why);
+	if (!r)
 		r = check_file(family, number, why);
 	if (r < 0)
 		return r;
-	for (uint32_t i = 0; i < number; i++) {
-		other = &family->rows[i];
-		if (other->type == row->type &&
-		    (!other->name || !row->name || !strcmp(other->name, row->name)))
-			return plugin_refuse(
-				why, -EINVAL,
-				"rows %u and %u: a configuration could not distinguish them", i,
-				number);
-	}
-	return 0;
+	return check_distinct(family, number, why);
 }
 
 /* The daemon's own keys of an endpoint. */

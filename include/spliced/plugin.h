@@ -44,6 +44,7 @@
  *
  *   1.0 to 1.4 were never released as stable; no daemon of 2.0 loads their plugins
  *   2.0  the first with frozen sizes
+ *   2.1  peer_kind, peer_offset and peer_len of a row
  */
 #pragma once
 
@@ -56,14 +57,14 @@ extern "C" {
 #endif
 
 #define SPLICED_ABI_MAJOR 2
-#define SPLICED_ABI_MINOR 0
+#define SPLICED_ABI_MINOR 1
 
 /* Of members that are 4 bytes wide on some architectures and 8 on others, and what follows them. */
 #define SPLICED_WIDE __attribute__((aligned(8)))
 
-/* The sizes of ABI 2.0, which are the smallest that any daemon of major 2 takes. They never change;
- * sizeof, which grows, is at least as much. */
-enum spliced_size_2_0 {
+/* The sizes of ABI 2.0, which are the smallest that any daemon of major 2 takes; those of a later
+ * minor where a struct has grown. They never change; sizeof is the last of them. */
+enum spliced_size {
 	SPLICED_PLUGIN_SIZE_2_0 = 280,
 	SPLICED_ROW_SIZE_2_0 = 56,
 	SPLICED_OPTION_SIZE_2_0 = 72,
@@ -75,6 +76,8 @@ enum spliced_size_2_0 {
 	SPLICED_MESSAGE_SIZE_2_0 = 56,
 	SPLICED_RING_SIZE_2_0 = 72,
 	SPLICED_CONSUMER_SIZE_2_0 = 40,
+
+	SPLICED_ROW_SIZE_2_1 = 64,
 };
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
@@ -156,6 +159,17 @@ enum spliced_framing {
 				 LINE: RFC 6587; it sends LINE */
 };
 
+/* What identifies a peer's machine in its address, so that the daemon applies rules of `allow` and
+ * `deny` to it. */
+enum spliced_peer {
+	SPLICED_PEER_UNSET,    /* IP for the domains AF_INET and AF_INET6; else none */
+	SPLICED_PEER_IP,       /* 4 or 16 bytes, IPv4 or IPv6: "10.0.0.0/8"; sockaddr_in and
+				  sockaddr_in6 need no offset */
+	SPLICED_PEER_BYTES,    /* bytes, most significant first: "00:11:22:00:00:00/24" */
+	SPLICED_PEER_REVERSED, /* the same, least significant first, as Bluetooth's */
+	SPLICED_PEER_NUMBER,   /* a number of 1, 2, 4 or 8 bytes in the machine's order: "3" */
+};
+
 /* One kind of socket of the family: a (type, protocol) pair. */
 struct spliced_row {
 	int32_t type;	    /* SOCK_STREAM, ... as in socket(2), without flags */
@@ -170,6 +184,11 @@ struct spliced_row {
 					     names in capitals ("HOST:PORT", "PATH") */
 	uint64_t capabilities SPLICED_WIDE; /* promises and traits */
 	uint64_t max_message SPLICED_WIDE;  /* bytes of the largest message; 0 for streams */
+	/* 2.1: where a sockaddr has the peer's address, and its length, at most 16 bytes */
+	uint32_t peer_kind SPLICED_WIDE; /* enum spliced_peer; a daemon that does not know it has
+					    rules of rule() only */
+	uint16_t peer_offset;
+	uint16_t peer_len;
 };
 
 enum spliced_option_type {
@@ -444,8 +463,9 @@ struct spliced_plugin {
 	 * ordinary user's: bit N is CAP number N. */
 	uint64_t (*privileges)(const struct spliced_options *options) SPLICED_WIDE;
 
-	/* Checker. Parses an allow or deny rule ("10.0.0.0/8"). -EINVAL: not a rule of this family;
-	 * why, in text, if it nearly was. */
+	/* Checker. Parses an allow or deny rule that is not an address which the daemon reads
+	 * itself (peer_kind of a row). -EINVAL: not a rule of this family; why, in text, if it
+	 * nearly was. */
 	int (*rule)(const char *rule_text, struct spliced_rule *rule, char *text,
 		    size_t size) SPLICED_WIDE;
 

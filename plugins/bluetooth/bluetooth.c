@@ -84,16 +84,19 @@ static const struct spliced_row rows[BLUETOOTH_ROWS] = {
 		.type = SOCK_STREAM, .protocol = BTPROTO_RFCOMM, .name = "rfcomm", .scheme = "rfcomm", .pattern = "ADDRESS/CHANNEL",
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE |
 				SPLICED_SHORT_PEEK,
+		.peer_kind = SPLICED_PEER_REVERSED, .peer_offset = offsetof(struct sockaddr_rc, rc_bdaddr), .peer_len = sizeof(bdaddr_t),
 	},
 	[BLUETOOTH_L2CAP] = {
 		.type = SOCK_SEQPACKET, .protocol = BTPROTO_L2CAP, .name = "l2cap", .scheme = "l2cap", .pattern = "ADDRESS/PSM",
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE,
 		.max_message = 65535,
+		.peer_kind = SPLICED_PEER_REVERSED, .peer_offset = offsetof(struct sockaddr_l2, l2_bdaddr), .peer_len = sizeof(bdaddr_t),
 	},
 	[BLUETOOTH_SCO] = {
 		.type = SOCK_SEQPACKET, .protocol = BTPROTO_SCO, .name = "sco", .scheme = "sco", .pattern = "ADDRESS",
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES,
 		.max_message = 1024,
+		.peer_kind = SPLICED_PEER_REVERSED, .peer_offset = offsetof(struct sockaddr_sco, sco_bdaddr), .peer_len = sizeof(bdaddr_t),
 	},
 	[BLUETOOTH_HCI] = {
 		.type = SOCK_RAW, .protocol = BTPROTO_HCI, .name = "hci", .pattern = "PROTOCOL/ADDRESS",
@@ -339,8 +342,6 @@ const struct spliced_plugin spliced_plugin = {
 	.fits = bluetooth_fits,
 	.prepare = bluetooth_prepare,
 	.bound = bluetooth_bound,
-	.rule = bluetooth_rule,
-	.match = bluetooth_match,
 	.privileges = bluetooth_privileges,
 	.n_formats = BLUETOOTH_FORMATS,
 	.formats = bluetooth_formats,

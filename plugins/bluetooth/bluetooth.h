@@ -51,8 +51,6 @@ int bluetooth_fits(const struct spliced_options *options, const struct sockaddr 
 		   socklen_t listening_len, const struct sockaddr *local, socklen_t local_len);
 int bluetooth_describe(const struct spliced_row *row, const struct sockaddr *address, socklen_t len,
 		       char *text, size_t size);
-int bluetooth_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
-int bluetooth_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);
 
 /* ---- captures, bluetooth_capture.c ---- */
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The family inet, ip(7), tcp(7): IPv4. What it shares with inet6 is in ip.c, ip_rule.c and
+/* The family inet, ip(7), tcp(7): IPv4. What it shares with inet6 is in ip.c, and
  * ip_socket.c. */
 #include "ip/ip.h"
 #include "ip/row.h"
@@ -45,8 +45,6 @@ const struct spliced_plugin spliced_plugin = {
 	.describe = ip_describe,
 	.prepare = inet_prepare,
 	.peer_key = ip_peer_key,
-	.rule = ip_rule,
-	.match = ip_match,
 	.privileges = ip_privileges,
 	.reply = ip_reply,
 	.copied = ip_copied,

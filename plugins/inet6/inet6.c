@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * The family inet6, ipv6(7), tcp(7). What it shares with inet is in ip.c, ip_rule.c and
+ * The family inet6, ipv6(7), tcp(7). What it shares with inet is in ip.c, and
  * ip_socket.c; its own are v6only and the flow label. A label is leased by the socket that uses it:
  * without that the kernel accepts it only while no process on the machine has an exclusive lease. A
  * shared lease needs a destination, which is never compared, so it is ::1.
@@ -95,8 +95,6 @@ const struct spliced_plugin spliced_plugin = {
 	.describe = ip_describe,
 	.prepare = inet6_prepare,
 	.peer_key = ip_peer_key,
-	.rule = ip_rule,
-	.match = ip_match,
 	.privileges = ip_privileges,
 	.reply = ip_reply,
 	.copied = ip_copied,

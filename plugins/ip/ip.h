@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* What inet and inet6 share: the options, the texts and rules of addresses, the socket options. */
+/* What inet and inet6 share: the options, the texts of addresses, the socket options. */
 #pragma once
 
 #include <spliced/plugin.h>
@@ -103,8 +103,6 @@ int ip_describe(const struct spliced_row *row, const struct sockaddr *address, s
 		char *text, size_t size);
 int ip_peer_key(const struct spliced_options *options, const struct sockaddr *address,
 		socklen_t len, void *key, size_t size);
-int ip_rule(const char *rule_text, struct spliced_rule *rule, char *text, size_t size);
-int ip_match(const struct spliced_rule *rule, const struct sockaddr *address, socklen_t len);
 uint64_t ip_privileges(const struct spliced_options *options);
 
 /* Where the two families' socket options differ. */

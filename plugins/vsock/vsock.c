@@ -39,6 +39,7 @@ static const struct spliced_row rows[] = {
 		.scheme = "vsock",
 		.pattern = "CID:PORT",
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE,
+		.peer_kind = SPLICED_PEER_NUMBER, .peer_offset = offsetof(struct sockaddr_vm, svm_cid), .peer_len = sizeof(unsigned),
 	},
 	{
 		.type = SOCK_SEQPACKET,
@@ -46,6 +47,7 @@ static const struct spliced_row rows[] = {
 		.capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_RELIABLE |
 				SPLICED_HALF_CLOSE,
 		.max_message = MESSAGE_MAX,
+		.peer_kind = SPLICED_PEER_NUMBER, .peer_offset = offsetof(struct sockaddr_vm, svm_cid), .peer_len = sizeof(unsigned),
 	},
 };
 /* clang-format on */

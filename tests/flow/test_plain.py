@@ -4,6 +4,7 @@
 import os
 import socket
 import subprocess
+import threading
 
 import pytest
 
@@ -84,3 +85,78 @@ def test_a_host_option_of_another_row(place, plugins):
     assert "at" in check(place, plugins, 'at = "127.0.0.1"; port = 7;')
     assert "source" in check(place, plugins, 'host = "127.0.0.1"; port = 7; source = "127.0.0.1";', "listen")
     assert not check(place, plugins, 'host = "127.0.0.1"; port = 7; source = "127.0.0.1";')
+
+
+# ---- rules by address, which the family knows nothing of ----
+
+class Greeter:
+    """A target that says hello to each client."""
+
+    def __init__(self, listener):
+        self.listener = listener
+        self.thread = threading.Thread(target=self.greet)
+
+    def greet(self):
+        while True:
+            try:
+                sock, _ = self.listener.accept()
+            except OSError:
+                return
+            with sock:
+                sock.sendall(b"hello")
+
+    def __enter__(self):
+        self.listener.settimeout(None)
+        self.thread.start()
+
+    def __exit__(self, *exception):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+
+
+def test_rules_by_address(place, plugins):
+    """Prefixes, and the more specific one decides; a reload changes them; datagrams are compared, too."""
+    back, port, datagrams = Endpoint("unix", place), free_port(), free_port()
+
+    def routes(allow, deny):
+        return {"r": {"listen": f"plain://127.0.0.1:{port}", "target": str(back), "allow": allow, "deny": deny},
+                "d": {"listen": f"plain-dgram://127.0.0.1:{datagrams}", "target": f"udp4://127.0.0.1:{server.getsockname()[1]}",
+                      "allow": allow, "deny": deny}}
+
+    def send(address):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind((address, 0))
+            client.sendto(address.encode(), ("127.0.0.1", datagrams))
+
+    def served(address):
+        """The target's answer comes, or the client's end."""
+        with socket.create_connection(("127.0.0.1", port), harness.PATIENCE, (address, 0)) as client:
+            client.settimeout(harness.PATIENCE)
+            try:
+                client.sendall(b"word")
+                return client.recv(10) == b"hello"
+            except ConnectionError:
+                return False
+
+    with back.listen() as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(harness.PATIENCE)
+        with Greeter(listener), Daemon(routes(["127.0.0.0/29"], ["127.0.0.2", "127.0.0.4/30"]), {"plugin_dir": plugins}) as daemon:
+            assert [served(f"127.0.0.{last}") for last in (1, 2, 3, 4, 7, 8)] == [True, False, True, False, False, False]
+            for last in (2, 4, 9, 1):
+                send(f"127.0.0.{last}")
+            assert server.recv(100) == b"127.0.0.1"
+            daemon.reload(routes(["127.0.0.2"], []))
+            assert [served(f"127.0.0.{last}") for last in (1, 2)] == [False, True]
+
+
+def test_rules_that_are_none(place, plugins):
+    def said(rule):
+        path = os.path.join(place, "rules.conf")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write('routes: { r: { listen = "plain://:7"; target = "unix:///run/x"; deny = [ "%s" ]; }; };\n' % rule)
+        return subprocess.run([harness.spliced(), "--plugin-dir", plugins, "--check", "-c", path], capture_output=True, text=True,
+                              check=False).stderr
+    assert 'write "10.0.0.0/8" for the network' in said("10.0.0.1/8")
+    assert '"localhost" is not a rule; it must be an address or a network' in said("localhost")
+    assert not said("10.0.0.0/8") and not said("2001:db8::/32")

@@ -52,6 +52,9 @@
 #ifndef ADDRESS
 #define ADDRESS odd_address
 #endif
+#ifndef PEER
+#define PEER .peer_kind = SPLICED_PEER_UNSET
+#endif
 #ifndef MATCH
 #define MATCH NULL
 #endif
@@ -154,7 +157,7 @@ static const char *const colours[] = {"red", "green", NULL};
 /* clang-format off */
 static const struct odd_row rows[] = {
 	{.row = {.type = SOCK_STREAM, .name = "first", .pattern = PATTERN,
-		 .capabilities = SPLICED_CAN_LISTEN}},
+		 .capabilities = SPLICED_CAN_LISTEN, PEER}},
 #ifdef SAME_ROWS
 	{.row = {.type = SOCK_STREAM, .pattern = "PATH",
 		 .capabilities = SPLICED_CAN_CONNECT}},

@@ -528,9 +528,10 @@ START_TEST(rules)
 	route = &again->routes[1];
 	ck_assert(route->has_allow);
 	ck_assert_uint_eq(route->n_allow, 0);
-	ck_assert_uint_eq(route->n_deny, 2); /* inet6 and inet */
+	ck_assert_uint_eq(route->n_deny, 1); /* for inet6 and inet */
 	ck_assert_int_eq(route->deny[0].kind, RULE_ADDRESS);
-	ck_assert_ptr_ne(route->deny[0].family, route->deny[1].family);
+	ck_assert_ptr_null(route->deny[0].family);
+	ck_assert_uint_eq(route->deny[0].network.bits, 96 + 8);
 	config_free(config);
 	config_free(again);
 }

@@ -179,12 +179,12 @@ static const struct {
 	int r;
 	const char *says;
 } refused[] = {
-	{"-DABI_MAJOR=3", -EPROTO, "built for ABI 3.0, this spliced supports 2.0: upgrade spliced"},
+	{"-DABI_MAJOR=3", -EPROTO, "built for ABI 3.1, this spliced supports 2.1: upgrade spliced"},
 	{"-DABI_MAJOR=1 -DABI_MINOR=4", -EPROTO,
-	 "built for ABI 1.4, this spliced supports 2.0: compile the plugin again with this "
+	 "built for ABI 1.4, this spliced supports 2.1: compile the plugin again with this "
 	 "release's <spliced/plugin.h>"},
 	{"-DABI_MINOR=9 -DABI_NEEDS=8", -EPROTO,
-	 "needs ABI 2.8, this spliced supports 2.0: upgrade spliced"},
+	 "needs ABI 2.8, this spliced supports 2.1: upgrade spliced"},
 	{"-DSECOND_CAPABILITIES='SPLICED_CAN_CONNECT|SPLICED_TRAIT(7)'", -EPROTO,
 	 "row 1: has the trait \"sideways\" (bit 39), which this spliced does not know: upgrade "
 	 "spliced"},
@@ -216,6 +216,13 @@ static const struct {
 	{"-DMATCH='(void*)odd_describe'", -EINVAL, "only one of rule() and match()"},
 	{"-DN_ROWS=0", -EINVAL, "has no rows: formats and other tables belong to the rows"},
 	{"-DN_ROWS=65", -EINVAL, "has 65 rows"},
+	{"-DPEER='.peer_kind=SPLICED_PEER_BYTES,.peer_offset=120,.peer_len=9'", -EINVAL,
+	 "row 0: no address of a peer has 9 bytes from byte 120 on"},
+	{"-DPEER='.peer_kind=SPLICED_PEER_NUMBER,.peer_len=3'", -EINVAL,
+	 "row 0: no address of a peer has 3"},
+	{"-DPEER='.peer_kind=SPLICED_PEER_REVERSED'", -EINVAL, "row 0: no address of a peer has 0"},
+	{"-DPEER='.peer_kind=SPLICED_PEER_IP,.peer_len=6'", -EINVAL,
+	 "row 0: no address of a peer has 6"},
 	{"-DSAME_ROWS", -EINVAL, "rows 0 and 1"},
 	{"-DPATTERN='\"HOST\"'", -EINVAL, "its pattern \"HOST\" has a word that is not an option"},
 	{"-DSECOND_NAME='\"path\"'", -EINVAL, "option \"path\": is defined twice"},

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-/* The families inet and inet6: addresses and their texts, rules, and what the kernel makes of their
+/* The families inet and inet6: addresses and their texts, and what the kernel makes of their
  * options. */
 #include "../plugins/endpoint.h"
 #include "described.h"
@@ -234,80 +234,6 @@ START_TEST(does_not_describe_what_it_does_not_know)
 	ck_assert_int_eq(
 		inet->plugin.describe(&inet->rows[0], address_sockaddr(&whole), whole.len, text, 0),
 		-ENOSPC);
-}
-END_TEST
-
-static const struct {
-	const char *rule, *peer;
-	int match;
-} matches[] = {
-	{"10.0.0.0/8", "10.255.0.1", 9},
-	{"10.0.0.0/8", "11.0.0.1", 0},
-	{"10.0.0.0/8", "::ffff:10.1.1.1", 9},
-	{"10.1.2.3", "10.1.2.3", 33},
-	{"10.1.2.3", "10.1.2.4", 0},
-	{"10.1.2.2/31", "10.1.2.3", 32},
-	{"0.0.0.0/0", "203.0.113.9", 1},
-	{"0.0.0.0/0", "::ffff:203.0.113.9", 1},
-	{"0.0.0.0/0", "2001:db8::1", 0},
-	{"::/0", "2001:db8::1", 1},
-	{"::/0", "10.0.0.1", 0},
-	{"::/0", "::ffff:10.0.0.1", 0},
-	{"2001:db8::/32", "2001:db8:1::7", 33},
-	{"2001:db8::/33", "2001:db8:8000::7", 0},
-	{"2001:db8::7", "2001:db8::7", 129},
-	{"::ffff:10.0.0.0/104", "10.9.9.9", 9},
-	{"::ffff:10.0.0.1", "10.0.0.1", 33},
-	{"::ffff:0:0/96", "10.0.0.1", 1},
-};
-
-START_TEST(rules_match)
-{
-	const struct family *const both[] = {inet, inet6};
-	struct address of = peer(matches[_i].peer, 1234);
-	struct spliced_rule rule = {.size = sizeof rule};
-	char text[256];
-
-	for (size_t i = 0; i < 2; i++) {
-		ck_assert_int_eq(both[i]->plugin.rule(matches[_i].rule, &rule, text, sizeof text),
-				 0);
-		ck_assert_int_eq(both[i]->plugin.match(&rule, address_sockaddr(&of), of.len),
-				 matches[_i].match);
-	}
-}
-END_TEST
-
-static const struct {
-	const char *rule, *says; /* "": no rule of this family at all */
-} bad_rules[] = {
-	{"10.0.0.1/8", "write \"10.0.0.0/8\" for the network, or \"10.0.0.1\" for one address"},
-	{"2001:db8::1/64", "write \"2001:db8::/64\" for the network"},
-	{"::ffff:10.0.0.1/104", "write \"10.0.0.0/8\""},
-	{"10.0.0.0/33", "the prefix length of an IPv4 address must be 0 to 32"},
-	{"10.0.0.0/", "0 to 32"},
-	{"10.0.0.0/+8", "0 to 32"},
-	{"10.0.0.0/8x", "0 to 32"},
-	{"2001:db8::/129", "the prefix length of an IPv6 address must be 0 to 128"},
-	{"10.0.0", "not an IPv4 address"},
-	{"10.0.0.256", "not an IPv4 address"},
-	{"fe80::1%lo", "a rule cannot contain an interface"},
-	{"localhost", ""},
-	{"uid:0", ""},
-	{"", ""},
-	{"AA:BB:CC:DD:EE:FF", ""},
-	{"a-very-long-text-that-is-no-address-of-any-kind-whatsoever-and-goes-on-and-on-and-on",
-	 ""},
-};
-
-START_TEST(rules_are_refused)
-{
-	struct spliced_rule rule = {.size = sizeof rule};
-	char text[256] = "untouched";
-
-	ck_assert_int_eq(inet->plugin.rule(bad_rules[_i].rule, &rule, text, sizeof text), -EINVAL);
-	ck_assert_msg(strstr(text, bad_rules[_i].says), "\"%s\" is not in \"%s\"",
-		      bad_rules[_i].says, text);
-	ck_assert(*bad_rules[_i].says || !*text);
 }
 END_TEST
 
@@ -683,8 +609,6 @@ int main(void)
 	tcase_add_test(tcase, mapped_is_IPv4);
 	tcase_add_test(tcase, a_flow_label_is_nobody);
 	tcase_add_test(tcase, does_not_describe_what_it_does_not_know);
-	ADD_ROWS(tcase, rules_match, matches);
-	ADD_ROWS(tcase, rules_are_refused, bad_rules);
 	tcase_add_test(tcase, needs_capabilities);
 	ADD_ROWS(tcase, defaults_reach_both_ends, rows);
 	ADD_ROWS(tcase, capabilities_hold, rows);
