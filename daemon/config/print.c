@@ -280,10 +280,11 @@ static void print_options(struct parts *parts, const struct config_route *route,
 {
 	struct config_value values[ROUTE_OPTIONS];
 
-	for (unsigned i = 0; i < ROUTE_OPTIONS; i++)
-		values[i] = means_nothing_to_sessions(i) == to_sessions
-				    ? (struct config_value){.value.state = SPLICED_UNSET}
-				    : route->values[i];
+	for (unsigned i = 0; i < ROUTE_OPTIONS; i++) {
+		values[i] = route->values[i];
+		if (means_nothing_to_sessions(i) == to_sessions)
+			values[i] = (struct config_value){.value.state = SPLICED_UNSET};
+	}
 	print_table(&parts->printer, schema_route, ROUTE_OPTIONS, values);
 }
 

@@ -39,28 +39,28 @@ static const char *const on_downs[] = {"keep", "end", NULL}; /* enum config_on_d
 /* Set in a route for its targets, and in a target for itself. */
 /* clang-format off */
 #define HEALTH_ROWS(FIRST, ROLES) \
-	[FIRST + HEALTH_INTERVAL] = {.name = "health.interval", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_INTERVAL] = {.name = "health.interval", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.default_text = "2s", .max = 86400 * SEC, \
 		.doc = "time from the start of one health check of a target to the next, at least 10ms; 0s: no checks"}, \
-	[FIRST + HEALTH_TIMEOUT] = {.name = "health.timeout", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_TIMEOUT] = {.name = "health.timeout", .type = SPLICED_DURATION, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.default_text = "2s", .min = MS, .max = 3600 * SEC, \
 		.doc = "maximum time of one check, from its connect to its answer"}, \
-	[FIRST + HEALTH_RISE] = {.name = "health.rise", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_RISE] = {.name = "health.rise", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.default_text = "2", .min = 1, .max = 1000, \
 		.doc = "number of successful checks in a row after which a target is up again"}, \
-	[FIRST + HEALTH_FALL] = {.name = "health.fall", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_FALL] = {.name = "health.fall", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.default_text = "3", .min = 1, .max = 1000, \
 		.doc = "number of failed checks in a row after which a target is down"}, \
-	[FIRST + HEALTH_PORT] = {.name = "health.port", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_PORT] = {.name = "health.port", .type = SPLICED_NUMBER, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.min = 1, .max = 65535, \
 		.doc = "port of the target's host that is checked; default: the target's"}, \
-	[FIRST + HEALTH_SEND] = {.name = "health.send", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_SEND] = {.name = "health.send", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.doc = "what a check sends; two backslashes, x and two hexadecimal digits are one byte, also a zero"}, \
-	[FIRST + HEALTH_EXPECT] = {.name = "health.expect", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_EXPECT] = {.name = "health.expect", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.doc = "what the first 4096 bytes of the answer must contain, written as health.send"}, \
-	[FIRST + HEALTH_HTTP] = {.name = "health.http", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_HTTP] = {.name = "health.http", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.doc = "path of an HTTP GET request that a check sends"}, \
-	[FIRST + HEALTH_STATUS] = {.name = "health.status", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = ROLES, \
+	[(FIRST) + HEALTH_STATUS] = {.name = "health.status", .type = SPLICED_STRING, .flags = SPLICED_LIVE, .roles = (ROLES), \
 		.default_text = "200", \
 		.doc = "HTTP status of a successful check; or several, and ranges: 200,204,301-308"}
 /* clang-format on */

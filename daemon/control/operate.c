@@ -7,6 +7,7 @@
  */
 #include "control/operate.h"
 
+#include "base/assert.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "config/config.h"
@@ -256,6 +257,7 @@ static json_t *change_hand(const struct change *change, struct thread *clerk, co
 
 	if (refusal)
 		return refusal;
+	assert(operation.route && operation.route_record);
 	if (operation.target ? !change->targets : !change->routes)
 		return refusal_say(operation.target ? "%s takes a route, not one of its targets: %s"
 						    : "%s takes a target, as ROUTE/TARGET: %s/NAME",
@@ -295,6 +297,7 @@ static json_t *set_weight(struct thread *clerk, const json_t *request)
 
 	if (refusal)
 		return refusal;
+	assert(operation.route && operation.route_record);
 	if (!operation.target)
 		return refusal_say("weight takes a target, as ROUTE/TARGET: %s/NAME",
 				   operation.route->name);

@@ -12,12 +12,14 @@
 json_t *refusal_say(const char *format, ...)
 {
 	char text[512];
+	json_t *answer;
 	va_list args;
 
 	va_start(args, format);
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
-	return json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(text), "exit", 1);
+	answer = json_pack("{s:b, s:o, s:i}", "ok", 0, "error", words_json(text), "exit", 1);
+	return answer ? answer : json_null();
 }
 
 /* The names that there are, as far as they fit. */

@@ -7,8 +7,11 @@
 struct config;
 struct config_route;
 
-json_t *refusal_say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Never NULL, which says that there is nothing to refuse: without memory, JSON's null. */
+json_t *refusal_say(const char *format, ...) __attribute__((format(printf, 1, 2), returns_nonnull));
 
 /* There is no such route, or the route has no such target: the nearest name, or all that fit. */
-json_t *refusal_route(const struct config *config, const char *name);
-json_t *refusal_target(const struct config_route *route, const char *name);
+json_t *refusal_route(const struct config *config, const char *name)
+	__attribute__((returns_nonnull));
+json_t *refusal_target(const struct config_route *route, const char *name)
+	__attribute__((returns_nonnull));

@@ -74,13 +74,13 @@ static struct session *lane_of(const struct datagram_front *front, uint32_t memb
 /* header: NULL: of several messages. */
 static struct pool_sender sender_of(const struct datagram_front *front, const struct msghdr *header)
 {
-	bool counts = header && front->route->balance == BALANCE_SOURCE;
+	bool counts = front->route->balance == BALANCE_SOURCE;
 
 	return (struct pool_sender){
 		.thread = front->thread,
 		.generation = front->listener->generation,
 		.route = route_index(front),
-		.key = counts ? peer_key(header->msg_name, header->msg_namelen) : 0,
+		.key = header && counts ? peer_key(header->msg_name, header->msg_namelen) : 0,
 	};
 }
 
@@ -210,7 +210,7 @@ static void keep_for_lanes(const struct datagram_front *front, int i)
 void datagram_lanes_hand_in(const struct datagram_front *front, int n)
 {
 	struct buffers *buffers = front->thread->buffers;
-	uint32_t members[BUFFERS_BATCH];
+	uint32_t members[BUFFERS_BATCH] = {0};
 
 	for (int i = 0; i < n; i++)
 		if (buffers->in_parts[i].iov_base)

@@ -69,15 +69,14 @@ int pool_views_init(struct thread *thread)
 {
 	struct generation *generations = thread->worker->generations;
 	size_t routes, members = count_members(generations, &routes);
-	uint32_t *memory = calloc(2 * members + 1, sizeof *memory);
-	struct pool_view *view;
-	uint32_t first = 0;
+	struct pool_view *view =
+		calloc(1, (routes + 1) * sizeof *view + 2 * members * sizeof(uint32_t));
+	uint32_t *memory, first = 0;
 
-	view = thread->dispatch->pools = calloc(routes + 1, sizeof *thread->dispatch->pools);
-	if (!memory || !view) {
-		free(memory);
+	if (!view)
 		return -ENOMEM;
-	}
+	memory = (uint32_t *)(view + routes + 1);
+	thread->dispatch->pools = view;
 	for (struct generation *g = generations; g; g = g->next) {
 		g->first_pool = first;
 		first += g->config->n_routes;

@@ -333,7 +333,7 @@ bool handover_is_understood(struct ledger *ledger, const struct start *start)
 			      start->plugin_dir ? start->plugin_dir : start->families.dir};
 	struct report report = {0};
 	char path[4096];
-	bool replaced;
+	bool replaced = false;
 	int r;
 
 	if (!lifeboat_is_launched() || find_program(path, sizeof path, &replaced) < 0 ||

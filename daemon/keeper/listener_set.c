@@ -7,6 +7,7 @@
  */
 #include "keeper/listener_set.h"
 
+#include "base/assert.h"
 #include "base/index.h"
 #include "base/log.h"
 #include "base/report.h"
@@ -121,6 +122,7 @@ static bool fits(const struct ledger *ledger, const struct ledger_listener *reco
 {
 	uint32_t readers = wanted_is_for_each(wanted) ? ledger->n_threads : 1;
 
+	assert(record);
 	return record->state == LISTENER_WAITING ||
 	       (record->state == LISTENER_OPEN &&
 		(record->n_fds == readers || (record->shared && record->n_fds == 1)));

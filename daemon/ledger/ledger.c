@@ -31,25 +31,24 @@ _Static_assert(sizeof(struct ledger_session) == 128, "two cache lines a session"
 void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t sessions)
 {
 	const struct {
-		uint32_t version;
+		uint32_t version, count;
 		size_t stride;
-		uint32_t count;
 	} sizes[LEDGER_SECTIONS] = {
-		[LEDGER_KEEPER] = {1, sizeof(struct ledger_keeper), 1},
-		[LEDGER_THREADS] = {1, sizeof(struct ledger_thread), threads + 1},
-		[LEDGER_SESSIONS] = {2, sizeof(struct ledger_session), sessions},
-		[LEDGER_LISTENERS] = {2, sizeof(struct ledger_listener), LEDGER_LISTENERS_MAX},
-		[LEDGER_ROUTES] = {2, sizeof(struct ledger_route), LEDGER_ROUTES_MAX},
-		[LEDGER_TARGETS] = {2, sizeof(struct ledger_target), LEDGER_TARGETS_MAX},
-		[LEDGER_COUNTERS] = {2, sizeof(struct ledger_counter),
-				     (threads + 1) * LEDGER_ROUTES_MAX},
-		[LEDGER_CONTROLS] = {1, sizeof(struct ledger_control), LEDGER_CONTROLS_MAX},
-		[LEDGER_TEXT] = {1, 1, LEDGER_TEXT_MAX},
-		[LEDGER_FLOWS] = {1, sizeof(struct ledger_flow), sessions},
-		[LEDGER_GENERATIONS] = {1, sizeof(struct ledger_generation),
-					LEDGER_GENERATIONS_MAX},
-		[LEDGER_KEPT] = {1, sizeof(struct ledger_kept), LEDGER_KEPT_MAX},
-		[LEDGER_UNITS] = {1, sizeof(struct ledger_unit), LEDGER_UNITS_MAX},
+		[LEDGER_KEEPER] = {1, 1, sizeof(struct ledger_keeper)},
+		[LEDGER_THREADS] = {1, threads + 1, sizeof(struct ledger_thread)},
+		[LEDGER_SESSIONS] = {2, sessions, sizeof(struct ledger_session)},
+		[LEDGER_LISTENERS] = {2, LEDGER_LISTENERS_MAX, sizeof(struct ledger_listener)},
+		[LEDGER_ROUTES] = {2, LEDGER_ROUTES_MAX, sizeof(struct ledger_route)},
+		[LEDGER_TARGETS] = {2, LEDGER_TARGETS_MAX, sizeof(struct ledger_target)},
+		[LEDGER_COUNTERS] = {2, (threads + 1) * LEDGER_ROUTES_MAX,
+				     sizeof(struct ledger_counter)},
+		[LEDGER_CONTROLS] = {1, LEDGER_CONTROLS_MAX, sizeof(struct ledger_control)},
+		[LEDGER_TEXT] = {1, LEDGER_TEXT_MAX, 1},
+		[LEDGER_FLOWS] = {1, sessions, sizeof(struct ledger_flow)},
+		[LEDGER_GENERATIONS] = {1, LEDGER_GENERATIONS_MAX,
+					sizeof(struct ledger_generation)},
+		[LEDGER_KEPT] = {1, LEDGER_KEPT_MAX, sizeof(struct ledger_kept)},
+		[LEDGER_UNITS] = {1, LEDGER_UNITS_MAX, sizeof(struct ledger_unit)},
 	};
 	uint64_t offset = sizeof *header;
 

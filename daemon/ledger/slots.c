@@ -140,7 +140,7 @@ static void write_record(struct ledger *ledger, const struct table *table, uint3
 static int find_slot(struct ledger *ledger, const struct table *table, const char *name)
 {
 	uint64_t digest = ledger_digest(name);
-	uint32_t slot;
+	uint32_t slot = 0;
 	int r = index_slots(ledger);
 
 	if (r < 0)

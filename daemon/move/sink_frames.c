@@ -35,10 +35,9 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 {
 	struct buffers *buffers = session->thread->buffers;
 	size_t scratch, bytes = 0;
-	struct iovec *parts = &buffers->parts[gathered->parts];
+	struct iovec *parts;
 	int n;
 
-	assert(gathered->parts <= BUFFERS_BATCH * FRAMING_PARTS);
 	if (message->iov_len > session->side[!d].max_frame) {
 		gathered->oversize++;
 		return 1;
@@ -46,6 +45,7 @@ static int gather(struct session *session, unsigned d, const struct iovec *messa
 	scratch = framing_scratch(session->side[!d].framing, message->iov_len);
 	if (!has_room(gathered, scratch))
 		return 0;
+	parts = &buffers->parts[gathered->parts];
 	n = framing_encode(session->side[!d].framing, message->iov_base, message->iov_len,
 			   session->side[!d].max_frame, buffers->scratch + gathered->scratch,
 			   parts);

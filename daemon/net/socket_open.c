@@ -210,7 +210,7 @@ int socket_listen(int fd, const struct spliced_row *row, const struct address *a
 	if (!socket_has_no_connections(row))
 		return listen(fd, backlog) < 0 ? -errno : 0;
 	if (row->capabilities & SPLICED_CONNECTIONLESS)
-		connect(fd, &nobody, sizeof nobody);
+		(void)connect(fd, &nobody, sizeof nobody);
 	return 0;
 }
 

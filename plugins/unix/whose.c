@@ -115,7 +115,7 @@ static int is_users(const struct stat *file, const struct spliced_options *optio
 
 int unix_is_ours(int fd, const struct stat *file, const struct spliced_options *options)
 {
-	_Alignas(struct nlmsghdr) char answer[ANSWER_BYTES];
+	_Alignas(struct nlmsghdr) char answer[ANSWER_BYTES] = {0};
 	struct unix_diag_vfs vfs;
 	struct stat own;
 	ssize_t n;
