@@ -92,6 +92,7 @@ enum config_route_option {
 	ROUTE_RETRY_BACKOFF,
 	ROUTE_RETRY_MAX_BACKOFF,
 	ROUTE_RETRY_TOTAL,
+	ROUTE_RESOLVE,
 	ROUTE_PASSIVE_FAILURES,
 	ROUTE_PASSIVE_RETRY,
 	ROUTE_HEALTH,				       /* the first of enum config_health_option */
@@ -253,7 +254,8 @@ struct config_route {
 	uint64_t own_digest; /* ... of it without its endpoints, and without retry, balance and
 				passive, which change no session */
 	uint64_t backoff, max_backoff, retry_total; /* ns */
-	uint32_t attempts, limit_sessions;	    /* 0: no limit */
+	uint64_t resolve; /* names are looked up again after this time at the latest, ns */
+	uint32_t attempts, limit_sessions; /* 0: no limit */
 };
 
 struct config {

@@ -113,6 +113,7 @@ static void copy_values(struct config_route *route)
 	route->backoff = (uint64_t)values[ROUTE_RETRY_BACKOFF].value.number;
 	route->max_backoff = (uint64_t)values[ROUTE_RETRY_MAX_BACKOFF].value.number;
 	route->retry_total = (uint64_t)values[ROUTE_RETRY_TOTAL].value.number;
+	route->resolve = (uint64_t)values[ROUTE_RESOLVE].value.number;
 	route->attempts = values[ROUTE_RETRY_ATTEMPTS].value.state == SPLICED_UNSET
 				  ? UINT32_MAX
 				  : (uint32_t)values[ROUTE_RETRY_ATTEMPTS].value.number;

@@ -3,7 +3,10 @@
  * Names. It owns the c-ares channel, whose sockets are watched by the clerk's loop, and a job for
  * each target that has a name. A job asks for the addresses of each of the endpoint's families at
  * once, and writes them down by turns, IPv6 first (RFC 8305, section 4), when the last answer is
- * in. Always true: an answer of nothing never replaces addresses.
+ * in. It asks again when the TTL is over, but never later than the route's `resolve`, and never
+ * sooner than RETRY_SECONDS. Always true: an answer of nothing never replaces addresses, nor does
+ * the failure to ask for one family replace those of that family. What surprised us: c-ares reports
+ * a TTL of 0 for what it finds in /etc/hosts; it does so before ares_getaddrinfo() returns.
  */
 #include "dispatch/resolve.h"
 
@@ -23,8 +26,8 @@
 #include <string.h>
 
 enum {
-	REFRESH_SECONDS = 30,
-	RETRY_SECONDS = 1, /* after a failure; doubled up to REFRESH_SECONDS */
+	RETRY_SECONDS = 1, /* after a failure; doubled up to `resolve` */
+	RETRY_DOUBLINGS_MAX = 16,
 	LOOKUP_TIMEOUT_MS = 2000,
 	LOOKUP_TRIES = 2,
 	LEGS_MAX = 2,
@@ -35,8 +38,13 @@ struct job {
 	struct resolver *resolver;
 	const struct config_endpoint *endpoint;
 	struct ledger_target *target;
-	uint32_t route; /* its slot in the ledger */
+	uint32_t route;	  /* its slot in the ledger */
+	uint64_t longest; /* the route's `resolve` */
 	unsigned pending, failures;
+	bool calls;   /* ares_getaddrinfo() has not returned yet */
+	uint64_t ttl; /* the shortest, ns */
+	int error;    /* enum ares_status: why one of the questions has no addresses; 0: all have */
+	bool unknown[LEGS_MAX]; /* there was no answer to this one: neither yes nor no */
 	unsigned n_found[LEGS_MAX];
 	struct ledger_address found[LEGS_MAX][LEDGER_ADDRESSES_MAX];
 	struct query {
@@ -129,50 +137,90 @@ static void write_down(struct ledger_target *target, const struct ledger_address
 	atomic_store_explicit(&target->sequence, sequence + 1, memory_order_release);
 }
 
-static uint64_t next_look(struct job *job, bool found)
+/* ns until the next lookup. */
+static uint64_t next_look(struct job *job, bool well)
 {
-	unsigned seconds;
+	uint64_t pause = job->ttl;
 
-	job->failures = found ? 0 : job->failures + 1;
-	if (found)
-		return REFRESH_SECONDS;
-	seconds = RETRY_SECONDS << (job->failures < 6 ? job->failures - 1 : 5);
-	return seconds < REFRESH_SECONDS ? seconds : REFRESH_SECONDS;
+	job->failures = well ? 0 : job->failures + 1;
+	if (!well)
+		pause = RETRY_SECONDS * NSEC_PER_SEC
+			<< (job->failures < RETRY_DOUBLINGS_MAX ? job->failures - 1
+								: RETRY_DOUBLINGS_MAX);
+	if (pause > job->longest)
+		pause = job->longest;
+	return pause > RETRY_SECONDS * NSEC_PER_SEC ? pause : RETRY_SECONDS * NSEC_PER_SEC;
+}
+
+/* What was found for this leg before. */
+static void keep_known(struct job *job, unsigned leg)
+{
+	const struct ledger_target *target = job->target;
+
+	job->n_found[leg] = 0;
+	for (unsigned i = 0; i < target->n_addresses && i < LEDGER_ADDRESSES_MAX; i++)
+		if (target->addresses[i].leg == leg)
+			job->found[leg][job->n_found[leg]++] = target->addresses[i];
+}
+
+static bool is_unknown(const struct job *job)
+{
+	for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
+		if (job->unknown[leg])
+			return true;
+	return false;
+}
+
+/* Whether addresses were found now, for a leg at least. */
+static bool is_partly_known(const struct job *job)
+{
+	for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
+		if (!job->unknown[leg] && job->n_found[leg])
+			return true;
+	return false;
 }
 
 /* Logs changes: the target is down only if its name has never had an address. */
-static void tell(const struct job *job, bool found)
+static void tell(const struct job *job, bool well)
 {
-	const char *host = job->endpoint->legs[0].host_name;
-	struct log_entry entry = {.event = job->target->n_addresses ? EVENT_NONE
-					   : found		    ? EVENT_TARGET_UP
-								    : EVENT_TARGET_DOWN};
+	const char *host = job->endpoint->legs[0].host_name, *why = ares_strerror(job->error);
+	bool partly = is_partly_known(job), kept = job->target->n_addresses;
+	struct log_entry entry = {.event = kept		    ? EVENT_NONE
+					   : well || partly ? EVENT_TARGET_UP
+							    : EVENT_TARGET_DOWN};
 
-	if (found == !job->failures)
+	if (well == !job->failures)
 		return;
 	log_add_field(&entry, "TARGET", job->target->name);
-	if (found)
+	if (!well)
+		log_add_field(&entry, "ERROR", why);
+	if (well)
 		log_event(LOG_NOTICE, &entry, "target %s: %s resolves again", job->target->name,
 			  host);
 	else
-		log_event(LOG_WARNING, &entry, "target %s: %s does not resolve%s",
-			  job->target->name, host,
-			  job->target->n_addresses ? "; the last addresses are kept" : "");
+		log_event(LOG_WARNING, &entry, "target %s: %s does not resolve%s: %s%s",
+			  job->target->name, host, partly ? " for all address families" : "", why,
+			  kept ? "; the last addresses are kept" : "");
 }
 
 static void finish_job(struct job *job)
 {
 	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
-	unsigned count = interleave(job, addresses);
 	struct loop *loop = &job->resolver->clerk->loop;
+	unsigned count;
+	bool well;
 
 	assert(!job->pending);
+	for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
+		if (job->unknown[leg])
+			keep_known(job, leg);
+	count = interleave(job, addresses);
 	assert(count <= LEDGER_ADDRESSES_MAX);
-	tell(job, count > 0);
+	well = count && !is_unknown(job);
+	tell(job, well);
 	if (count)
 		write_down(job->target, addresses, count);
-	timer_set(&loop->timers, &job->timer,
-		  clock_monotonic() + next_look(job, count > 0) * NSEC_PER_SEC);
+	timer_set(&loop->timers, &job->timer, clock_monotonic() + next_look(job, well));
 }
 
 static void collect(struct job *job, unsigned leg_index, const struct ares_addrinfo_node *node)
@@ -201,6 +249,25 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	job->n_found[leg_index]++;
 }
 
+static void take_ttl(struct job *job, int seconds)
+{
+	uint64_t ttl = seconds > 0 ? (uint64_t)seconds * NSEC_PER_SEC : 0;
+
+	if (ttl < job->ttl)
+		job->ttl = ttl;
+}
+
+/* How long the answer is valid: as long as each record that it is made of. */
+static void note_ttl(struct job *job, const struct ares_addrinfo *result)
+{
+	if (job->calls) /* from a file: it has none */
+		return;
+	for (const struct ares_addrinfo_node *node = result->nodes; node; node = node->ai_next)
+		take_ttl(job, node->ai_ttl);
+	for (const struct ares_addrinfo_cname *cname = result->cnames; cname; cname = cname->next)
+		take_ttl(job, cname->ttl);
+}
+
 static void answered(void *context, int status, int timeouts, struct ares_addrinfo *result)
 {
 	struct query *query = context;
@@ -209,9 +276,16 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
 	(void)timeouts;
 	if (status == ARES_EDESTRUCTION)
 		return;
-	for (const struct ares_addrinfo_node *node = status == ARES_SUCCESS ? result->nodes : NULL;
-	     node; node = node->ai_next)
-		collect(job, query->leg, node);
+	if (status == ARES_SUCCESS) {
+		note_ttl(job, result);
+		for (const struct ares_addrinfo_node *node = result->nodes; node;
+		     node = node->ai_next)
+			collect(job, query->leg, node);
+	} else {
+		job->unknown[query->leg] = status != ARES_ENODATA && status != ARES_ENOTFOUND;
+		if (!job->error || job->unknown[query->leg])
+			job->error = status;
+	}
 	if (result)
 		ares_freeaddrinfo(result);
 	assert(job->pending > 0);
@@ -227,15 +301,20 @@ static void look_up(struct timer *timer)
 	assert(!job->pending && legs > 0 && legs <= LEGS_MAX);
 	job->pending =
 		legs; /* before the first question: an answer may come at once, from /etc/hosts */
+	job->ttl = job->longest;
+	job->error = ARES_SUCCESS;
 	for (unsigned i = 0; i < legs; i++) {
 		const struct config_leg *leg = &job->endpoint->legs[i];
 		struct ares_addrinfo_hints hints = {.ai_family = leg->row->domain,
 						    .ai_socktype = leg->row->type};
 
 		job->n_found[i] = 0;
+		job->unknown[i] = false;
 		job->queries[i] = (struct query){.job = job, .leg = i};
+		job->calls = true;
 		ares_getaddrinfo(job->resolver->channel, leg->host_name, NULL, &hints, answered,
 				 &job->queries[i]);
+		job->calls = false;
 	}
 	arm(job->resolver);
 }
@@ -277,6 +356,7 @@ static void add_jobs(struct resolver *resolver, const struct generation *generat
 			job->resolver = resolver;
 			job->endpoint = endpoint;
 			job->route = generation->route_slots[i];
+			job->longest = config->routes[i].resolve;
 			job->target = &ledger->targets[generation->target_slots[i][k]];
 			job->timer.fire = look_up;
 			timer_set(&resolver->clerk->loop.timers, &job->timer, 0);

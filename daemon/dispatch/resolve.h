@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Names of targets: looked up by the clerk (c-ares), at its start, every 30 s, and soon after a
- * failure; nothing waits for it. The last addresses of a name are in the ledger and are used until
- * there are newer ones.
+ * Names of targets: looked up by the clerk (c-ares), at its start, when the answer's TTL or the
+ * route's `resolve` is over, and soon after a failure; nothing waits for it. The last addresses of
+ * a name are in the ledger and are used until there are newer ones.
  */
 #pragma once
 

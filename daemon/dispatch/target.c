@@ -169,7 +169,7 @@ bool target_address(const struct ledger *ledger, const struct config_endpoint *e
 		*ret = endpoint->legs[*leg].address;
 		return true;
 	}
-	/* The clerk writes for nanoseconds every 30 s: a few looks are enough. */
+	/* The clerk writes for nanoseconds once a second at most: a few looks are enough. */
 	for (int i = 0; i < 8; i++) {
 		if (!read_address(&ledger->targets[slot], index, &found))
 			continue;
