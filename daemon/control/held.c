@@ -9,6 +9,7 @@
 
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
+#include "session/session.h"
 #include "session/thread.h"
 
 #include <dirent.h>
@@ -54,8 +55,10 @@ static void own_listeners(struct holdings *held, const struct ledger *ledger)
 			own(held, ledger->listeners[i].fds[k], OWNER_LISTENER);
 }
 
-static void own_sessions(struct holdings *held, const struct ledger *ledger)
+static void own_sessions(struct holdings *held, const struct worker *worker)
 {
+	const struct ledger *ledger = worker->ledger;
+
 	for (uint32_t i = 0; i < ledger_sessions_high(ledger); i++) {
 		const struct ledger_session *record = &ledger->sessions[i];
 
@@ -64,6 +67,8 @@ static void own_sessions(struct holdings *held, const struct ledger *ledger)
 			own(held, record->direction[k].pipe, OWNER_LENT);
 			own(held, record->stage[k], OWNER_LENT);
 		}
+		for (int k = 0; record->state == SESSION_CONNECTING && k < SESSION_RIVALS; k++)
+			own(held, (int)worker->sessions[i].rivals[k].fd - 1, OWNER_SESSION);
 	}
 }
 
@@ -111,7 +116,7 @@ static void own_all(struct holdings *held, const struct worker *worker)
 	const struct ledger *ledger = worker->ledger;
 
 	own_listeners(held, ledger);
-	own_sessions(held, ledger);
+	own_sessions(held, worker);
 	own_checks(held, ledger);
 	own_control(held, ledger);
 	for (int i = 0; i < LEDGER_GENERATIONS_MAX; i++)

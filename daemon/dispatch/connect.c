@@ -17,6 +17,7 @@
 #include "dispatch/demand.h"
 #include "dispatch/interface.h"
 #include "dispatch/pool.h"
+#include "dispatch/race.h"
 #include "dispatch/session_log.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
@@ -27,7 +28,6 @@
 #include "net/socket.h"
 #include "session/direction.h"
 #include "session/endpoint_socket.h"
-#include "session/first_message.h"
 #include "session/lane.h"
 #include "session/session.h"
 #include "session/thread.h"
@@ -45,7 +45,6 @@ enum {
 				     * does not report when there is room */
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
-	UNHEARD_SECONDS = 5,   /* errors come sooner, also that of an address without a neighbor */
 	WAITING_MAX_MS = 1000, /* between two looks of a session that waits for another's attempt */
 	PAUSE_MIN_MS = 1,      /* whatever retry.backoff is: retries without a pause would use the
 				* whole processor */
@@ -196,6 +195,7 @@ static enum connect_result next_target(struct session *session, int error)
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
+	race_end(session);
 	if (demand_excuses(session))
 		return wait_for_unit(session, error);
 	target_failed(session->thread->worker->ledger, session_target(session),
@@ -228,8 +228,7 @@ static void note_reached(struct session *session)
 
 	if (endpoint_of(session)->legs[0].host_name &&
 	    target_address(session->thread->worker->ledger, endpoint_of(session),
-			   session_target_slot(session), session_record(session)->address, &leg,
-			   &address))
+			   session_target_slot(session), race_address(session), &leg, &address))
 		session_log_reached(session, &address);
 }
 
@@ -239,6 +238,8 @@ static enum connect_result reached(struct session *session)
 
 	if (session_connecting_side(session))
 		note_reached(session);
+	record->address = (uint16_t)race_address(session);
+	race_end(session);
 	/* Without a handshake, success is no proof that the target is up. */
 	if (!may_go_unheard(session))
 		target_succeeded(session->thread->worker->ledger, session_target(session),
@@ -282,6 +283,17 @@ static int open_socket(struct session *session, const struct config_endpoint *en
 	return fd;
 }
 
+/* Until the next address is tried, too, or instead. */
+static uint64_t attempt_time(const struct session *session, unsigned index, unsigned count)
+{
+	uint64_t share =
+		(session_record(session)->deadline - session->thread->loop.now) / (count - index);
+	uint64_t delay =
+		(race_has_room(session) ? RACE_DELAY_MS : RACE_FULL_MS) * UINT64_C(1000000);
+
+	return index + 1 < count && delay < share && race_is_possible(session) ? delay : share;
+}
+
 /* One address. 0: connected or in progress; -EAGAIN: retried later; other: failed. */
 static int try_address(struct session *session, unsigned index, unsigned count)
 {
@@ -319,8 +331,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	if (session->side[side].unwatched)
 		wait_ms(session, UNWATCHED_MS);
 	else
-		wait_until(session, thread->loop.now + (record->deadline - thread->loop.now) /
-							       (count - index));
+		wait_until(session, thread->loop.now + attempt_time(session, index, count));
 	return 0;
 fail:
 	close_attempt(session);
@@ -391,6 +402,16 @@ static enum connect_result wait_for_others(struct session *session)
 	return CONNECT_WAITS;
 }
 
+/* All addresses have been tried: the attempts that go on have the rest of the time. */
+static bool rivals_go_on(struct session *session)
+{
+	if (session->thread->loop.now >= session_record(session)->deadline ||
+	    !race_take_newest(session))
+		return false;
+	wait_until(session, session_record(session)->deadline);
+	return true;
+}
+
 /* Continues from the state in the record. */
 static enum connect_result go_on(struct session *session)
 {
@@ -410,79 +431,11 @@ static enum connect_result go_on(struct session *session)
 		error = demand_holds(session) ? -EHOSTDOWN : try_target(session);
 		if (!error)
 			return connect_fd(session) >= 0 ? connect_check(session) : CONNECT_WAITS;
+		if (rivals_go_on(session))
+			return connect_check(session);
 		r = next_target(session, error);
 	} while (r == CONNECT_NEXT);
 	return r;
-}
-
-void connect_proven(struct session *session)
-{
-	session->proven = true;
-	if (may_go_unheard(session))
-		target_succeeded(session->thread->worker->ledger, session_target(session),
-				 session_record(session)->address);
-	first_message_forget(session);
-}
-
-void connect_sent(struct session *session)
-{
-	struct ledger_target *target = session_target(session);
-	uint64_t now = session->thread->loop.now;
-
-	if (session->unheard <= target->failed_at)
-		session->unheard = now;
-	if (target->failures && now - session->unheard >= UNHEARD_SECONDS * NSEC_PER_SEC &&
-	    may_go_unheard(session))
-		target_succeeded(session->thread->worker->ledger, target, 0);
-}
-
-/* Nothing receives at the address that messages go to. True: it had answered in the target's
- * place; messages go to the target itself again. */
-static bool is_lost_elsewhere(struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-	struct address home, far = {.len = session_flow(session)->far_len};
-	unsigned leg;
-
-	memcpy(&far.storage, session_flow(session)->far, far.len);
-	if (!target_address(session->thread->worker->ledger, session_endpoint(session, 1),
-			    session->generation->target_slots[record->route][record->target],
-			    record->address, &leg, &home) ||
-	    address_is_same(&home, &far))
-		return false;
-	roam_aim(session, &home);
-	return true;
-}
-
-bool connect_lost(struct session *session, int error)
-{
-	struct ledger_session *record = session_record(session);
-	bool answered = session_flow(session)->messages[1] != 0, all_down;
-
-	if (session->roams && is_lost_elsewhere(session))
-		return false;
-	session->proven = false;
-	if (demand_lost(session)) {
-		if (pool_has_another(session))
-			pool_leave_member(session, true);
-		else
-			record->cursor = record->target + 1;
-		return !lane_is(session);
-	}
-	target_failed(session->thread->worker->ledger, session_target(session),
-		      &endpoint_of(session)->member, session->thread->loop.now, error);
-	ledger_count(&session_counter(session)->connect_errors, 1);
-	if (lane_is(session) || !session->moves_left ||
-	    (answered &&
-	     !target_is_down(session->thread, session->generation, record->route, record->target)))
-		return false;
-	all_down = pool_is_down(session);
-	if (!all_down && !pool_has_another(session))
-		return false;
-	/* While no target is known to answer, each message of the client tries one. */
-	pool_leave_member(session, session->moves_left + 1 == session->route->n_targets);
-	session->moves_left = all_down ? 0 : session->moves_left - 1;
-	return true;
 }
 
 enum connect_result connect_begin(struct session *session)
@@ -494,28 +447,38 @@ enum connect_result connect_begin(struct session *session)
 enum connect_result connect_anew(struct session *session)
 {
 	close_attempt(session);
+	race_end(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	return go_on(session);
+}
+
+static unsigned count_addresses(const struct session *session)
+{
+	return target_addresses(session->thread->worker->ledger, endpoint_of(session),
+				session_target_slot(session));
 }
 
 static enum connect_result next_address(struct session *session, int error)
 {
 	struct ledger_session *record = session_record(session);
 	enum connect_result r = CONNECT_NEXT;
-	unsigned count = target_addresses(session->thread->worker->ledger, endpoint_of(session),
-					  session_target_slot(session));
 
 	close_attempt(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
-	record->address++;
-	if (record->address >= count)
+	if (record->address < count_addresses(session))
+		record->address++;
+	if (record->address >= count_addresses(session)) {
+		if (rivals_go_on(session))
+			return connect_check(session);
 		r = next_target(session, error);
+	}
 	return r == CONNECT_NEXT ? go_on(session) : r;
 }
 
 enum connect_result connect_elsewhere(struct session *session)
 {
 	close_attempt(session);
+	race_end(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	pool_uncount(session);
 	session_record(session)->address = 0;
@@ -579,12 +542,31 @@ static bool is_under_way(const struct session *session)
 				       : !socket_poll(fd, POLLOUT);
 }
 
+static bool may_race(const struct session *session)
+{
+	const struct ledger_session *record = session_record(session);
+
+	return record->address + 1u < count_addresses(session) &&
+	       session->thread->loop.now < record->deadline && race_is_possible(session);
+}
+
 /* Without such states it is unknown whether connect(2) was called: call it again, unless it has
- * succeeded. */
+ * succeeded. Attempts that went on beside this one are gone: their addresses are tried again. */
 enum connect_result connect_adopt(struct session *session)
 {
-	return has_tcp_states(session) || is_connected(session) ? connect_check(session)
-								: connect_anew(session);
+	struct ledger_session *record = session_record(session);
+	bool raced = record->address && race_is_possible(session);
+
+	if (raced)
+		record->address = 0;
+	if (connect_fd(session) < 0)
+		return CONNECT_WAITS;
+	/* The next address is tried beside it. */
+	if (!raced && may_race(session))
+		wait_until(session, session->thread->loop.now +
+					    attempt_time(session, 0, count_addresses(session)));
+	return (has_tcp_states(session) && !raced) || is_connected(session) ? connect_check(session)
+									    : connect_anew(session);
 }
 
 enum connect_result connect_check(struct session *session)
@@ -622,9 +604,46 @@ static enum connect_result watch_again(struct session *session)
 	return connect_check(session);
 }
 
+/* It has been alone for long enough. */
+static enum connect_result race_on(struct session *session)
+{
+	race_put_aside(session);
+	session_record(session)->address++;
+	return go_on(session);
+}
+
 enum connect_result connect_timer(struct session *session)
 {
-	if (connect_fd(session) >= 0 && session->side[session_connecting_side(session)].unwatched)
+	if (connect_fd(session) < 0)
+		return go_on(session);
+	if (session->side[session_connecting_side(session)].unwatched)
 		return watch_again(session);
-	return connect_fd(session) >= 0 ? next_address(session, -ETIMEDOUT) : go_on(session);
+	return may_race(session) ? race_on(session) : next_address(session, -ETIMEDOUT);
+}
+
+static enum connect_result rival_wins(struct session *session, unsigned rival, int error)
+{
+	close_attempt(session);
+	timer_clear(&session->thread->loop.timers, &session->timer);
+	if (!race_take(session, rival))
+		return go_on(session);
+	return error ? reached_and_reset(session, error) : reached(session);
+}
+
+enum connect_result connect_rival(struct session *session, unsigned rival)
+{
+	int fd = race_fd(session, rival), error;
+	bool had_room = race_has_room(session);
+
+	if (socket_is_connected(fd) && socket_poll(fd, POLLOUT) & POLLOUT)
+		return rival_wins(session, rival, 0);
+	error = socket_take_error(fd);
+	if (error == -ECONNRESET || error == -EPIPE)
+		return rival_wins(session, rival, error);
+	if (!error && !socket_poll(fd, POLLOUT))
+		return CONNECT_WAITS;
+	race_close(session, rival);
+	if (!had_room && connect_fd(session) >= 0 && may_race(session))
+		wait_ms(session, RACE_DELAY_MS);
+	return CONNECT_WAITS;
 }

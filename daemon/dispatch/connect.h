@@ -57,8 +57,11 @@ enum connect_result connect_begin(struct session *session);
 /* The target's socket has an event (EPOLLOUT, EPOLLERR). */
 enum connect_result connect_check(struct session *session);
 
-/* Called when an heir first serves it. */
+/* Called when an heir first serves it, also between two attempts. */
 enum connect_result connect_adopt(struct session *session);
 
-/* The session's timer: an attempt took too long, or the pause is over. */
+/* The session's timer: an attempt takes long, or too long, or the pause is over. */
 enum connect_result connect_timer(struct session *session);
+
+/* A rival's socket (race.h) has an event. */
+enum connect_result connect_rival(struct session *session, unsigned rival);

@@ -98,8 +98,7 @@ static void adopt_connecting(struct session *session)
 	/* Between two attempts it is not known how long the pause was to be: it is over. */
 	timer_set(&session->thread->loop.timers, &session->timer,
 		  connect_fd(session) >= 0 && record->deadline > now ? record->deadline : now);
-	if (connect_fd(session) >= 0)
-		session_go_on(session, connect_adopt(session));
+	session_go_on(session, connect_adopt(session));
 }
 
 static void adopt_relaying(struct session *session)

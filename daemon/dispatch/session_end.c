@@ -14,6 +14,7 @@
 #include "dispatch/peers.h"
 #include "dispatch/permanent.h"
 #include "dispatch/pool.h"
+#include "dispatch/race.h"
 #include "dispatch/session_log.h"
 #include "dispatch/share.h"
 #include "dispatch/target.h"
@@ -117,6 +118,7 @@ static void close_sockets(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
 
+	race_end(session);
 	for (unsigned side = 0; side < 2; side++) {
 		int fd = record->fd[side];
 

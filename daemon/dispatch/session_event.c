@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "dispatch/connect.h"
 #include "dispatch/idle.h"
+#include "dispatch/race.h"
 #include "dispatch/session_end.h"
 #include "dispatch/session_serve.h"
 #include "net/socket.h"
@@ -58,6 +59,22 @@ void session_handle(void *context, uint64_t name, uint32_t events)
 	case SESSION_ABORTING:
 		return;
 	}
+	session_settle(session);
+}
+
+void session_handle_rival(void *context, uint64_t name, uint32_t events)
+{
+	struct thread *thread = context;
+	unsigned rival = loop_index(name) >> SESSION_RIVAL_SHIFT;
+	struct session *session =
+		session_at(thread, loop_index(name) & ((1u << SESSION_RIVAL_SHIFT) - 1));
+
+	(void)events; /* the socket is asked what it is */
+	if (!race_is_meant(session, rival, loop_serial(name)) || session->thread != thread)
+		return;
+	hand_session(session);
+	if (session_record(session)->state == SESSION_CONNECTING)
+		session_go_on(session, connect_rival(session, rival));
 	session_settle(session);
 }
 

@@ -12,3 +12,7 @@ void session_handle(void *thread, uint64_t name, uint32_t events);
 
 /* Its timer has fired. */
 void session_timer(struct timer *timer);
+
+/* An event of a rival's socket, race.h. Its name: slot, the rival's number from SESSION_RIVAL_SHIFT
+ * on, and the serial. */
+void session_handle_rival(void *thread, uint64_t name, uint32_t events);

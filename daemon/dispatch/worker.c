@@ -252,6 +252,7 @@ static int thread_init(struct thread *thread, struct worker *worker, uint32_t in
 		return -errno;
 	loop_handle(&thread->loop, KIND_WAKE, woken, thread);
 	loop_handle(&thread->loop, KIND_SESSION, session_handle, thread);
+	loop_handle(&thread->loop, KIND_RIVAL, session_handle_rival, thread);
 	loop_handle(&thread->loop, KIND_LISTENER, listener_handle, thread);
 	return loop_add(&thread->loop, thread->wake_fd, EPOLLIN, KIND_WAKE, 0);
 }

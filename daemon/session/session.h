@@ -107,6 +107,8 @@ struct direction {
 	uint8_t polls;	    /* how often in a row a sink without events accepted nothing */
 };
 
+enum { SESSION_RIVALS = 2 };
+
 /* CONNECTING: a round through the pool (dispatch/pool.h). */
 enum { SESSION_ROUND_TRIED = 8 };
 
@@ -136,6 +138,12 @@ struct session {
 	uint32_t put; /* bytes that the frames in the pipe to the target had, as they were put
 			 there; 0: not known */
 	struct session_round round;
+	struct {
+		_Atomic uint32_t fd, watch; /* its descriptor, + 1, 0: none; as a side's */
+		uint16_t address, leg;
+	} rivals[SESSION_RIVALS]; /* earlier attempts that go on: dispatch/race.h */
+	uint16_t race_address;	  /* ... of the one that has taken the newest's place, */
+	bool race_won;		  /* if one has */
 	uint32_t counted; /* pool.h: record of the target whose session it is, + 1; 0: of none */
 	struct {
 		uint16_t target, error; /* errno */
@@ -191,6 +199,7 @@ struct session {
 /* Registered once, for both directions of a socket, edge-triggered. */
 #define SESSION_EVENTS ((uint32_t)(EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET))
 #define SESSION_TARGET_BIT (1u << 31)
+#define SESSION_RIVAL_SHIFT 28 /* KIND_RIVAL: its number stands above the slot */
 
 struct session *session_at(const struct thread *thread, uint32_t slot);
 uint32_t session_slot(const struct session *session);

@@ -36,6 +36,7 @@ struct worker;
 enum loop_kind {
 	KIND_WAKE,
 	KIND_SESSION,
+	KIND_RIVAL, /* dispatch/race.h */
 	KIND_LISTENER,
 	KIND_CONTROL,
 	KIND_CONTROL_LISTENER,
