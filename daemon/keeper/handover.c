@@ -222,7 +222,7 @@ int handover_take(struct ledger *old, struct report *report)
 		r = take_exec(number, old);
 	} else {
 		fd = take_passed(report);
-		r = fd >= 0 ? lifeboat_take(fd, old) : 0;
+		r = fd >= 0 ? lifeboat_take(fd, old, report) : 0;
 	}
 	if (r > 0 && !keep_generations(old))
 		r = -EPROTO;

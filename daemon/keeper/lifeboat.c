@@ -7,12 +7,13 @@
  */
 #include "keeper/lifeboat.h"
 
-#include "base/sparse.h"
-#include "config/limit.h"
+#include "base/report.h"
+#include "ledger/cargo.h"
 #include "ledger/ledger.h"
 #include "ledger/manifest.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,21 +21,24 @@
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
-enum { BATCH = 253 /* SCM_MAX_FD */, BOAT_BUFFER = 4 << 20 };
-
-static int boat = -1, boat_numbers = -1;
-
-/* First comes the ledger, and with it a memfd of the numbers by which it knows the descriptors
- * that follow, in their order: so a wrong word in it cannot lead to another record's descriptor,
- * and their number is known. They are not in the messages, which fill the socket by their size;
- * the memfd is open from the start. Release 0.2 sent none: there, only the order identifies
- * them. */
-struct cargo {
-	int socket, count;
-	int fds[BATCH];
+enum {
+	BATCH = 253 /* SCM_MAX_FD */,
+	BOAT_BUFFER = 4 << 20,
+	LIST_SINCE = 4, /* version of the ledger */
 };
 
-static int send_batch(struct cargo *cargo)
+static int boat = -1, boat_list = -1;
+
+/* First comes the ledger, and with it the list of all that follows (ledger/cargo.h). It is not in
+ * the messages, which fill the socket by their size; its memfd is open from the start. Release 0.2
+ * sent none: there, only the order identifies them. */
+struct batch {
+	int socket, count;
+	int fds[BATCH];
+	bool cut; /* there was no room for all */
+};
+
+static int send_batch(struct batch *batch)
 {
 	union {
 		struct cmsghdr align;
@@ -42,70 +46,43 @@ static int send_batch(struct cargo *cargo)
 	} control;
 	char byte = 0;
 	struct iovec part = {&byte, 1};
-	size_t size = sizeof(int) * (size_t)cargo->count;
+	size_t size = sizeof(int) * (size_t)batch->count;
 	struct msghdr header = {.msg_iov = &part,
 				.msg_iovlen = 1,
 				.msg_control = control.bytes,
 				.msg_controllen = CMSG_SPACE(size)};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&header);
 
-	if (!cargo->count)
+	if (!batch->count)
 		return 0;
 	memset(&control, 0, sizeof control);
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(size);
-	memcpy(CMSG_DATA(cmsg), cargo->fds, size);
-	cargo->count = 0;
-	return sendmsg(cargo->socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
+	memcpy(CMSG_DATA(cmsg), batch->fds, size);
+	batch->count = 0;
+	return sendmsg(batch->socket, &header, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static int load_one(int32_t *fd, void *data)
 {
-	struct cargo *cargo = data;
+	struct batch *batch = data;
 
-	cargo->fds[cargo->count++] = *fd;
-	return cargo->count == BATCH ? send_batch(cargo) : 0;
-}
-
-static int write_batch(struct cargo *numbers)
-{
-	size_t size = sizeof *numbers->fds * (size_t)numbers->count;
-
-	numbers->count = 0;
-	return write(boat_numbers, numbers->fds, size) == (ssize_t)size ? 0 : -EIO;
-}
-
-static int write_one(int32_t *fd, void *data)
-{
-	struct cargo *numbers = data;
-
-	numbers->fds[numbers->count++] = *fd;
-	return numbers->count == BATCH ? write_batch(numbers) : 0;
-}
-
-static int write_numbers(struct ledger *ledger)
-{
-	struct cargo numbers = {0};
-	int r;
-
-	if (ftruncate(boat_numbers, 0) < 0 || lseek(boat_numbers, 0, SEEK_SET) < 0)
-		return -errno;
-	r = manifest_visit(ledger, write_one, &numbers);
-	return r ? r : write_batch(&numbers);
+	batch->fds[batch->count++] = *fd;
+	return batch->count == BATCH ? send_batch(batch) : 0;
 }
 
 int lifeboat_send(struct ledger *ledger)
 {
-	struct cargo cargo = {.socket = boat, .count = 2, .fds = {ledger->fd, boat_numbers}};
-	int r = write_numbers(ledger);
+	struct batch batch = {.socket = boat, .count = 2, .fds = {ledger->fd, boat_list}};
+	int r = cargo_write(ledger, boat_list);
 
 	if (!r)
-		r = send_batch(&cargo);
+		r = send_batch(&batch);
 	if (!r)
-		r = manifest_visit(ledger, load_one, &cargo);
+		r = manifest_visit(ledger, load_one, &batch);
 	if (!r)
-		r = send_batch(&cargo);
+		r = send_batch(&batch);
 	return r;
 }
 
@@ -120,8 +97,8 @@ void lifeboat_launch(struct ledger *ledger)
 
 	if (!getenv("NOTIFY_SOCKET"))
 		return;
-	boat_numbers = memfd_create("spliced-numbers", MFD_CLOEXEC);
-	if (boat_numbers < 0 || ledger_keep_fd(ledger, boat_numbers) < 0 ||
+	boat_list = memfd_create("spliced-cargo", MFD_CLOEXEC);
+	if (boat_list < 0 || ledger_keep_fd(ledger, boat_list) < 0 ||
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
 		return;
 	if (setsockopt(ends[0], SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size) < 0)
@@ -136,9 +113,8 @@ void lifeboat_launch(struct ledger *ledger)
 		boat = ends[0];
 }
 
-/* The next descriptors out of the lifeboat, into cargo->fds. Their number, 0: no more; or negative
- * errno. */
-static int unload(struct cargo *cargo)
+/* The next descriptors out of the lifeboat, into batch->fds. 1; 0: no more; or negative errno. */
+static int unload(struct batch *batch)
 {
 	union {
 		struct cmsghdr align;
@@ -150,21 +126,23 @@ static int unload(struct cargo *cargo)
 				.msg_iovlen = 1,
 				.msg_control = control.bytes,
 				.msg_controllen = sizeof control};
-	ssize_t n = recvmsg(cargo->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n = recvmsg(batch->socket, &header, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *cmsg;
 
 	if (n <= 0)
 		return n < 0 && errno != EAGAIN ? -errno : 0;
 	cmsg = CMSG_FIRSTHDR(&header);
-	if (!cmsg || cmsg->cmsg_type != SCM_RIGHTS || header.msg_flags & MSG_CTRUNC)
-		return -EPROTO;
-	cargo->count = (int)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
-	memcpy(cargo->fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
-	return cargo->count;
+	batch->cut = header.msg_flags & MSG_CTRUNC;
+	batch->count = 0;
+	if (cmsg && cmsg->cmsg_type == SCM_RIGHTS) {
+		batch->count = (int)((cmsg->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+		memcpy(batch->fds, CMSG_DATA(cmsg), cmsg->cmsg_len - CMSG_LEN(0));
+	}
+	return 1;
 }
 
 struct unloading {
-	struct cargo cargo;
+	struct batch batch;
 	int next;
 	bool failed;
 };
@@ -176,98 +154,93 @@ static int unload_one(int32_t *fd, void *data)
 	struct unloading *unloading = data;
 
 	*fd = -1;
-	if (!unloading->failed && unloading->next == unloading->cargo.count) {
+	if (!unloading->failed && unloading->next == unloading->batch.count) {
 		unloading->next = 0;
-		unloading->failed = unload(&unloading->cargo) <= 0;
+		unloading->failed = unload(&unloading->batch) <= 0 || unloading->batch.cut ||
+				    !unloading->batch.count;
 	}
 	if (!unloading->failed)
-		*fd = unloading->cargo.fds[unloading->next++];
+		*fd = unloading->batch.fds[unloading->next++];
 	return 0;
 }
 
-static int unload_in_order(struct cargo *cargo, struct ledger *old)
+static int unload_in_order(struct batch *batch, struct ledger *old)
 {
-	struct unloading unloading = {.cargo.socket = cargo->socket};
+	struct unloading unloading = {.batch.socket = batch->socket};
 
 	manifest_visit(old, unload_one, &unloading);
 	return unloading.failed ? -EPROTO : 0;
 }
 
-/* By the number that the other process knew it by: ours, plus one; 0: none. */
-struct ours {
-	int size;
-	int32_t *fds;
-};
-
-static int renumber(int32_t *fd, void *data)
+static void report_damage(const struct cargo_damage *damage, struct report *report)
 {
-	const struct ours *ours = data;
+	static const struct cargo_damage none;
 
-	*fd = ours->fds && *fd < ours->size ? ours->fds[*fd] - 1 : -1;
-	return 0;
+	if (memcmp(damage, &none, sizeof none) != 0)
+		report_add(
+			report,
+			"what the service manager returned does not match the ledger: %u descriptors are missing, %u are unknown, %u belong to "
+			"no record, %u records name another's, %u entries of the list are damaged; records without their own descriptor are "
+			"dropped",
+			damage->missing, damage->unknown, damage->unnamed, damage->refused,
+			damage->entries);
 }
 
-static void note_number(const struct ours *ours, int32_t number, int fd)
+/* Each gets its place by the list that came with the ledger. */
+static int unload_by_list(struct batch *batch, int file, struct ledger *old, struct report *report)
 {
-	if (number < 0 || number >= ours->size || ours->fds[number])
-		close(fd);
-	else
-		ours->fds[number] = fd + 1;
-}
+	struct cargo cargo;
+	int r = cargo_read(&cargo, file);
 
-/* 0: all that have a number have come. */
-static int unload_all(struct cargo *cargo, int file, const struct ours *ours)
-{
-	int32_t numbers[BATCH];
-	int r;
-
-	if (lseek(file, 0, SEEK_SET) < 0)
-		return -errno;
-	while ((r = unload(cargo)) > 0) {
-		ssize_t size = (ssize_t)sizeof *numbers * r;
-		bool known = read(file, numbers, (size_t)size) == size;
-
-		for (int i = 0; i < r; i++)
-			note_number(ours, known ? numbers[i] : -1, cargo->fds[i]);
-		if (!known)
-			return -EPROTO;
+	while (!r && (r = unload(batch)) > 0) {
+		for (int i = 0; i < batch->count; i++)
+			cargo_take(&cargo, batch->fds[i]);
+		r = 0;
 	}
-	return r || !read(file, numbers, sizeof *numbers) ? r : -EPROTO;
-}
-
-static int unload_by_number(struct cargo *cargo, int file, struct ledger *old)
-{
-	size_t size = limit_numbers() * sizeof(int32_t);
-	struct ours ours = {(int)limit_numbers(), sparse_new(size)};
-	int r = ours.fds ? unload_all(cargo, file, &ours) : -ENOMEM;
-
-	for (int i = 0; r && ours.fds && i < ours.size; i++)
-		if (ours.fds[i])
-			close(ours.fds[i] - 1);
-	if (r) {
-		sparse_free(ours.fds, size);
-		ours.fds = NULL;
-	}
-	manifest_visit(old, renumber, &ours);
-	sparse_free(ours.fds, size);
+	cargo_settle(&cargo, old);
+	report_damage(&cargo.damage, report);
+	cargo_done(&cargo);
 	return r;
 }
 
-int lifeboat_take(int fd, struct ledger *old)
+/* Whether the release that wrote this ledger sends a list. */
+static bool has_list(int ledger_fd)
 {
-	struct cargo cargo = {.socket = fd};
-	int r = unload(&cargo), numbers = r == 2 ? cargo.fds[1] : -1;
+	uint32_t version = 0;
+
+	return pread(ledger_fd, &version, sizeof version,
+		     offsetof(struct ledger_header, version)) == sizeof version &&
+	       version >= LIST_SINCE;
+}
+
+/* The ledger, and the list or -1. */
+static int unload_first(struct batch *batch, struct ledger *old, int *list)
+{
+	int r = unload(batch);
+
+	*list = -1;
+	if (r <= 0)
+		return r;
+	if (batch->cut || batch->count > 2 || batch->count < 1 + has_list(batch->fds[0]))
+		r = -EPROTO;
+	else
+		r = ledger_open(old, batch->fds[0]);
+	if (r == 0 && batch->count == 2)
+		*list = batch->fds[1];
+	while (r < 0 && batch->count)
+		close(batch->fds[--batch->count]);
+	return r < 0 ? r : 1;
+}
+
+int lifeboat_take(int fd, struct ledger *old, struct report *report)
+{
+	struct batch batch = {.socket = fd};
+	int list, r = unload_first(&batch, old, &list);
 
 	if (r <= 0)
 		return r;
-	r = r <= 2 ? ledger_open(old, cargo.fds[0]) : -EPROTO;
-	if (r < 0) {
-		while (cargo.count)
-			close(cargo.fds[--cargo.count]);
-		return r;
-	}
-	r = numbers >= 0 ? unload_by_number(&cargo, numbers, old) : unload_in_order(&cargo, old);
-	if (numbers >= 0)
-		close(numbers);
+	r = list >= 0 ? unload_by_list(&batch, list, old, report) : unload_in_order(&batch, old);
+	if (list >= 0)
+		close(list);
 	return r < 0 ? r : 1;
 }

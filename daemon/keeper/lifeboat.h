@@ -9,6 +9,7 @@
 #include <stdbool.h>
 
 struct ledger;
+struct report;
 
 #define LIFEBOAT_NAME "spliced-lifeboat"
 
@@ -20,6 +21,7 @@ bool lifeboat_is_launched(void);
 int lifeboat_send(struct ledger *ledger);
 
 /* Takes out what is in the end that the manager has passed: 1, and *old is the ledger, with the
- * numbers that its descriptors have here; 0: nothing. Negative errno: it was incomplete; the
- * part that *old has is still open. */
-int lifeboat_take(int fd, struct ledger *old);
+ * numbers that its descriptors have here, or -1 for those that did not come or are not what the
+ * record named; damage is reported. 0: nothing. Negative errno: it cannot be used; the part that
+ * *old has is still open. */
+int lifeboat_take(int fd, struct ledger *old, struct report *report);

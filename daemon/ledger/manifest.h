@@ -10,5 +10,9 @@
 struct ledger;
 
 /* Visits each descriptor's place in the ledger, until a visit returns non-zero, which is returned.
- * `fd` may be written to. */
+ * `fd` may be written to. `place` identifies it: section, record, and which of the record's; the
+ * same in every layout. */
+int manifest_visit_places(struct ledger *ledger,
+			  int (*visit)(int32_t *fd, uint64_t place, void *data), void *data);
+
 int manifest_visit(struct ledger *ledger, int (*visit)(int32_t *fd, void *data), void *data);
