@@ -294,6 +294,54 @@ void listener_set_take_over(struct ledger *ledger, struct generation *newest)
 	reuseport_take_over(ledger);
 }
 
+/* Whether a record listens for it already, or waits to. */
+static bool has_record(const struct ledger *ledger, const struct wanted *wanted,
+		       const struct generation *generation)
+{
+	uint64_t digest = config_leg_digest(wanted->endpoint, wanted->leg);
+	uint32_t i;
+
+	for (size_t at = 0; index_next(&search.records, digest, &at, &i);) {
+		const struct ledger_listener *record = &ledger->listeners[i];
+
+		if (record->generation == generation->number &&
+		    record->route == wanted->route_index &&
+		    record->endpoint == wanted->endpoint_index && record->leg == wanted->leg_index)
+			return true;
+	}
+	return false;
+}
+
+static int wait_if_lost(struct ledger *ledger, const struct wanted *wanted,
+			struct generation *generation, struct report *report)
+{
+	struct ledger_listener *record;
+
+	if (has_record(ledger, wanted, generation))
+		return 0;
+	record = listener_plan_free_record(ledger);
+	if (!record)
+		return -ENOSPC;
+	report_add(report, "route %s: %s: its socket was lost, it is opened again",
+		   wanted->route->name, wanted->endpoint->text);
+	opening_wait_for_place(ledger, record, wanted, generation, -EBADFD);
+	return 0;
+}
+
+bool listener_set_complete(struct ledger *ledger, struct generation *newest)
+{
+	struct report report = {0};
+	bool lost;
+
+	if (!begin_search(ledger))
+		for_each_leg(ledger, newest, &report, wait_if_lost);
+	end_search();
+	lost = report.count;
+	log_lines(LOG_WARNING, "", report.text);
+	report_done(&report);
+	return lost;
+}
+
 void listener_set_end(struct ledger *ledger, struct generation *newest)
 {
 	for (uint32_t i = 0; i < ledger_listeners_high(ledger); i++)

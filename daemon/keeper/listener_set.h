@@ -33,6 +33,10 @@ int listener_set_prepared(struct ledger *ledger, struct generation *generation,
 void listener_set_try(struct ledger *ledger, struct generation *newest);
 bool listener_set_has_come(struct ledger *ledger);
 
+/* Listeners of the generation that runs, and that have no record, because it was dropped when the
+ * ledger was taken over, get one that waits. Whether there are such. */
+bool listener_set_complete(struct ledger *ledger, struct generation *newest);
+
 /* Takes back what is PENDING for the generation. What that leaves behind, an errand removes: none
  * is under way. */
 void listener_set_cancel(struct ledger *ledger, struct generation *generation);

@@ -242,6 +242,14 @@ int opening_start(struct ledger *ledger, int error, const struct errand_taker *t
 	return r;
 }
 
+void opening_wait_for_place(struct ledger *ledger, struct ledger_listener *record,
+			    const struct wanted *wanted, const struct generation *generation,
+			    int error)
+{
+	fill_record(record, wanted, generation, 0);
+	opening_wait(ledger, record, error, LISTENER_WAITING);
+}
+
 void opening_hold(struct ledger *ledger, struct ledger_listener *record,
 		  const struct wanted *wanted, const struct generation *generation, int error)
 {

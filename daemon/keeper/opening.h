@@ -45,6 +45,11 @@ int opening_try_options(struct ledger *ledger, const struct ledger_listener *rec
 void opening_hold(struct ledger *ledger, struct ledger_listener *record,
 		  const struct wanted *wanted, const struct generation *generation, int error);
 
+/* One that is WAITING already. */
+void opening_wait_for_place(struct ledger *ledger, struct ledger_listener *record,
+			    const struct wanted *wanted, const struct generation *generation,
+			    int error);
+
 /* A job on the sockets of a record, as configured in its generation; what they leave behind.
  * Without memory it is not done, which is logged. */
 void opening_add(struct ledger *ledger, enum job_kind kind, const struct ledger_listener *record,

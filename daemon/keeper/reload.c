@@ -56,6 +56,8 @@ void reload_answer(struct keeper *keeper, bool ok, bool changed, const struct re
 			  "reload refused; the running configuration continues unchanged");
 	if (!ok)
 		log_lines(LOG_ERR, "", report ? report->text : NULL);
+	if (!ok && listener_set_complete(keeper->ledger, keeper->start->generations))
+		keeper->ticks = ABSENCE_TICKS - 1;
 	atomic_store(&record->reload_answered, keeper->asked);
 	original_note_reload(keeper->ledger);
 	wake_clerk(keeper);

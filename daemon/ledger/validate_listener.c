@@ -33,16 +33,80 @@ static bool is_being_opened(const struct validating *v, const struct ledger_list
 	       record->generation == v->generations->number + 1;
 }
 
+/* Whether a socket is bound to the address of its record's place in the configuration. */
+static bool is_bound(const struct config_leg *leg, int fd)
+{
+	struct address address;
+
+	return !socket_local_address(fd, &address) && socket_address_fits(&leg->address, &address);
+}
+
+static bool is_bound_there(const struct validating *v, const struct ledger_listener *record)
+{
+	const struct config_leg *leg = generation_listens_by(v->generations, record);
+
+	return leg && record->n_fds && is_bound(leg, record->fds[0]);
+}
+
+/* What other families say of protocol, state and name differs. */
+static bool is_described(const struct config_leg *leg)
+{
+	switch (leg->row->domain) {
+	case AF_INET:
+	case AF_INET6:
+	case AF_UNIX:
+		return true;
+	}
+	return false;
+}
+
+/* A socket says of itself what is configured in its record's place: another process may have
+ * returned another's. */
+static bool is_its_own(const struct validating *v, const struct ledger_listener *record, int fd)
+{
+	const struct config_leg *leg = generation_listens_by(v->generations, record);
+	const struct config_endpoint *endpoint = generation_listens(v->generations, record);
+
+	if (!leg || !endpoint)
+		return false;
+	if (socket_get_int(fd, SO_DOMAIN) != leg->row->domain ||
+	    socket_get_int(fd, SO_TYPE) != leg->row->type)
+		return false;
+	if (record->state != LISTENER_OPEN || !is_described(leg) ||
+	    endpoint->values[ENDPOINT_FD].value.text)
+		return true;
+	if (leg->row->protocol && socket_get_int(fd, SO_PROTOCOL) != leg->row->protocol)
+		return false;
+	if (socket_get_int(fd, SO_ACCEPTCONN) != !socket_has_no_connections(leg->row))
+		return false;
+	return leg->host_name || leg->interface || is_bound(leg, fd);
+}
+
+/* In a ledger that was taken over, nothing is prepared; what waits has no sockets, and what is
+ * open is of the newest generation. */
+static bool state_fits(struct validating *v, struct ledger_listener *record)
+{
+	if (v->ledger->kept)
+		return true;
+	if (record->state == LISTENER_WAITING)
+		mend_word(v, &record->n_fds, 0);
+	return record->state != LISTENER_PENDING &&
+	       (record->state == LISTENER_LEAVING || record->generation == v->generations->number);
+}
+
 static bool listener_fits(struct validating *v, struct ledger_listener *record)
 {
 	bool opening = is_being_opened(v, record);
 	uint32_t open = 0;
 
 	if (record->state > LISTENER_WAITING || record->n_fds > ledger_sockets(record) ||
-	    (!opening && !generation_listens_by(v->generations, record)))
+	    (!opening && !generation_listens_by(v->generations, record)) || !state_fits(v, record))
 		return false;
 	for (uint32_t k = 0; k < record->n_fds; k++) {
 		if (!claim_fd(v, record->fds[k], S_IFSOCK) || claim_is_twice(v, record->fds[k]))
+			return false;
+		if (!v->ledger->kept && record->fds[k] != -1 &&
+		    !is_its_own(v, record, record->fds[k]))
 			return false;
 		open += record->fds[k] != -1;
 	}
@@ -62,16 +126,6 @@ static void drop_listener(struct validating *v, struct ledger_listener *record)
 {
 	memset(record, 0, sizeof *record);
 	v->ledger->keeper->dropped_listeners++;
-}
-
-/* Whether its socket is bound to the address of its place in the configuration. */
-static bool is_bound_there(const struct validating *v, const struct ledger_listener *record)
-{
-	const struct config_leg *leg = generation_listens_by(v->generations, record);
-	struct address address;
-
-	return leg && record->n_fds && !socket_local_address(record->fds[0], &address) &&
-	       socket_address_fits(&leg->address, &address);
 }
 
 static uint64_t place_hash(const struct ledger_listener *record)
