@@ -56,6 +56,15 @@ static void report_format(struct check *check, const struct config_endpoint *end
 		    family_type_name(leg->row->type), endpoint->family, known);
 }
 
+/* Their messages are handed to sessions by the listener, which runs no format. */
+static bool has_datagram_clients(const struct config_endpoint *endpoint)
+{
+	uint64_t capabilities = endpoint->legs[0].row->capabilities;
+
+	return endpoint->role == SPLICED_LISTEN && capabilities & SPLICED_CONNECTIONLESS &&
+	       !(capabilities & SPLICED_FEED);
+}
+
 static void read_format(struct check *check, struct config_endpoint *endpoint)
 {
 	const struct spliced_value *value = &endpoint->values[ENDPOINT_FORMAT].value;
@@ -65,6 +74,11 @@ static void read_format(struct check *check, struct config_endpoint *endpoint)
 	endpoint->format = find_format(&endpoint->legs[0], value->text);
 	if (!endpoint->format)
 		report_format(check, endpoint);
+	else if (has_datagram_clients(endpoint))
+		check_error(check, endpoint->values[ENDPOINT_FORMAT].location,
+			    "%s.format: datagrams of clients are forwarded as they are; remove it, "
+			    "or set it on the target",
+			    endpoint->key);
 }
 
 static int read_max_frame(struct check *check, struct config_endpoint *endpoint)

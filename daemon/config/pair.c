@@ -11,6 +11,7 @@
 
 #include "config/check.h"
 #include "config/config.h"
+#include "net/capture.h"
 #include "net/family.h"
 
 static const char choices[] =
@@ -25,7 +26,7 @@ static bool has(const struct config_leg *leg, uint64_t capability)
 /* A capture is only read; no program writes frames in its format. */
 bool config_is_receive_only(const struct config_endpoint *endpoint, const struct config_leg *leg)
 {
-	if (has(leg, SPLICED_FEED) && endpoint->format)
+	if (endpoint->format && (has(leg, SPLICED_FEED) || capture_is_format(endpoint->format)))
 		return true;
 	return leg->mute;
 }

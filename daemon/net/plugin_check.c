@@ -7,6 +7,7 @@
  */
 #include "net/plugin.h"
 
+#include "net/capture.h"
 #include "net/family.h"
 #include "net/network.h"
 
@@ -486,6 +487,31 @@ static int check_tables(struct family *family, char **why)
 	return r;
 }
 
+/* Captures by link type. A family with one of its own knows better what its messages need. */
+static int add_captures(struct family *family, char **why)
+{
+	struct spliced_format *formats;
+	uint64_t rows = 0;
+	uint32_t n = family->plugin.n_formats;
+
+	for (uint32_t i = 0; i < family->plugin.n_rows; i++)
+		if (family->rows[i].link_type && family->rows[i].capabilities & SPLICED_BOUNDARIES)
+			rows |= UINT64_C(1) << i;
+	for (uint32_t i = 0; i < n; i++)
+		if (!strncmp(family->formats[i].name, "pcap", 4))
+			return 0;
+	if (!rows)
+		return 0;
+	formats = realloc(family->formats, (n + CAPTURE_FORMATS) * sizeof *formats);
+	if (!formats)
+		return plugin_refuse(why, -ENOMEM, "no memory for its tables");
+	capture_formats(rows, formats + n);
+	family->formats = formats;
+	family->plugin.formats = formats;
+	family->plugin.n_formats = n + CAPTURE_FORMATS;
+	return 0;
+}
+
 int plugin_check(const struct spliced_plugin *plugin, const char *name, struct family *family,
 		 char **why)
 {
@@ -518,6 +544,8 @@ int plugin_check(const struct spliced_plugin *plugin, const char *name, struct f
 		r = check_tables(family, why);
 	else
 		r = plugin_refuse(why, -ENOMEM, "no memory for its tables");
+	if (!r)
+		r = add_captures(family, why);
 	if (r < 0) {
 		free(family->rows);
 		free(family->options);

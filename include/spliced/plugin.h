@@ -175,7 +175,9 @@ struct spliced_row {
 	int32_t type;	    /* SOCK_STREAM, ... as in socket(2), without flags */
 	int32_t protocol;   /* as in socket(2) */
 	int32_t domain;	    /* AF_INET, ...; 0: the plugin's */
-	uint32_t link_type; /* pcap link type of its messages (tcpdump.org/linktypes.html), or 0 */
+	uint32_t link_type; /* pcap link type of its messages (tcpdump.org/linktypes.html), or 0. If
+			       no format of the plugin begins with "pcap", the daemon adds pcap and
+			       pcapng, in which messages are as received() leaves them */
 	const char *name SPLICED_WIDE;	  /* the protocol's word in a config ("tcp"), or NULL where
 					     the type has only one */
 	const char *scheme SPLICED_WIDE;  /* everyday scheme of endpoint strings ("tcp4"), or NULL:

@@ -1,15 +1,22 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the daemon does for a family that describes little: tests/plugins/plain.c."""
 
+import contextlib
+import fcntl
 import os
+import signal
 import socket
+import struct
 import subprocess
+import termios
 import threading
 
 import pytest
 
 import harness
-from harness import Daemon, Endpoint, free_port
+from harness import Daemon, Endpoint, free_port, until
+from messages import route
+from test_live import sockets
 
 
 @pytest.fixture(scope="module")
@@ -129,14 +136,12 @@ def test_rules_by_address(place, plugins):
             client.sendto(address.encode(), ("127.0.0.1", datagrams))
 
     def served(address):
-        """The target's answer comes, or the client's end."""
-        with socket.create_connection(("127.0.0.1", port), harness.PATIENCE, (address, 0)) as client:
-            client.settimeout(harness.PATIENCE)
-            try:
-                client.sendall(b"word")
+        """The target's answer comes; a refused client is reset, perhaps before its connect(2) has returned."""
+        try:
+            with socket.create_connection(("127.0.0.1", port), harness.PATIENCE, (address, 0)) as client:
                 return client.recv(10) == b"hello"
-            except ConnectionError:
-                return False
+        except ConnectionError:
+            return False
 
     with back.listen() as listener, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
@@ -160,3 +165,95 @@ def test_rules_that_are_none(place, plugins):
     assert 'write "10.0.0.0/8" for the network' in said("10.0.0.1/8")
     assert '"localhost" is not a rule; it must be an address or a network' in said("localhost")
     assert not said("10.0.0.0/8") and not said("2001:db8::/32")
+
+
+# ---- captures, by link type ----
+
+def records(data):
+    """(link type, messages) of a capture."""
+    if data[:4] == struct.pack("=I", 0xa1b23c4d):
+        link_type, at, found = struct.unpack_from("=I", data, 20)[0], 24, []
+        while at < len(data):
+            _, nanoseconds, length, wire = struct.unpack_from("=4I", data, at)
+            assert length == wire and nanoseconds < 10 ** 9
+            found.append(data[at + 16:at + 16 + length])
+            at += 16 + length
+        return link_type, found
+    assert data[:4] == b"\x0a\x0d\x0d\x0a"
+    at, link_type, found = 0, None, []
+    while at < len(data):
+        kind, size = struct.unpack_from("=2I", data, at)
+        assert size % 4 == 0 and struct.unpack_from("=I", data, at + size - 4)[0] == size
+        if kind == 1:
+            link_type = struct.unpack_from("=H", data, at + 8)[0]
+        elif kind == 6:
+            length, wire = struct.unpack_from("=2I", data, at + 20)
+            assert length == wire
+            found.append(data[at + 28:at + 28 + length])
+        at += size
+    return link_type, found
+
+
+def at_targets(daemon, name, ask):
+    """What ask() says of each of the daemon's sockets that is connected to this name."""
+    def is_it(sock):
+        with contextlib.suppress(OSError):
+            return sock.type == socket.SOCK_DGRAM and sock.getpeername() == name
+        return False
+    found = sockets(daemon, is_it)
+    try:
+        return [ask(sock) for sock in found]
+    finally:
+        for sock in found:
+            sock.close()
+
+
+def connected_to(daemon, name):
+    return at_targets(daemon, name, lambda sock: sock.getsockname())
+
+
+def waiting_at(daemon, name):
+    """Bytes that the daemon has not taken out of the socket."""
+    return sum(at_targets(daemon, name, lambda sock: struct.unpack("i", fcntl.ioctl(sock, termios.FIONREAD, b"\0" * 4))[0]))
+
+
+def has_record(server, data, count):
+    """Reads on until so many are whole."""
+    with contextlib.suppress(BlockingIOError, TimeoutError):
+        data += server.recv(65536, socket.MSG_DONTWAIT)
+    with contextlib.suppress(struct.error, AssertionError):
+        return len(records(bytes(data))[1]) > count
+    return False
+
+
+@pytest.mark.parametrize("form", ("pcap", "pcapng"))
+def test_a_capture(place, plugins, form):
+    """What a target sends, after a header; what the client says is dropped; an heir goes on with it."""
+    front, words = Endpoint("unix", place), [b"a", b"bcde", b"", b"fghij" * 100]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(harness.PATIENCE)
+        name = server.getsockname()
+        with Daemon({"r": {"listen": str(front), "target": f"plain-dgram://127.0.0.1:{name[1]}?format={form}"}},
+                    {"plugin_dir": plugins}) as daemon, front.connect() as client:
+            client.sendall(b"dropped")
+            data = bytearray()
+            for count, message in enumerate(words):
+                until("it is connected", lambda: connected_to(daemon, name))
+                server.sendto(message, connected_to(daemon, name)[0])
+                until("its record is there", lambda count=count: has_record(client, data, count))
+                if count == 1:
+                    until("it is consumed", lambda: not waiting_at(daemon, name))
+                    pid = daemon.worker
+                    os.kill(pid, signal.SIGKILL)
+                    daemon.worker_after(pid)
+            server.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                server.recv(100)
+            until("it is counted", lambda: route(daemon, "r")["dropped"]["receive-only"] >= 1)
+        assert records(bytes(data)) == (147, words)
+
+
+def test_no_format_for_datagrams_of_clients(place, plugins):
+    assert "datagrams of clients are forwarded as they are; remove it, or set it on the target" in \
+        check(place, plugins, 'type = "dgram"; at = "127.0.0.1"; port = 7; format = "pcap";', "listen")

@@ -17,7 +17,7 @@ enum { OPTION_HOST, OPTION_PORT, OPTION_SOURCE, OPTION_AT, OPTIONS };
 static const struct spliced_row rows[] = {
 	{.type = SOCK_STREAM, .protocol = IPPROTO_TCP, .name = "tcp", .pattern = "HOST:PORT",
 	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_RELIABLE | SPLICED_HALF_CLOSE | SPLICED_RESET | SPLICED_TCP_INFO},
-	{.type = SOCK_DGRAM, .protocol = IPPROTO_UDP, .name = "udp", .pattern = "AT:PORT", .max_message = 65507,
+	{.type = SOCK_DGRAM, .protocol = IPPROTO_UDP, .name = "udp", .pattern = "AT:PORT", .max_message = 65507, .link_type = 147,
 	 .capabilities = SPLICED_CAN_LISTEN | SPLICED_CAN_CONNECT | SPLICED_BOUNDARIES | SPLICED_CONNECTIONLESS},
 };
 
