@@ -118,7 +118,7 @@ static void take_member(struct session *session, uint32_t member)
 
 bool pool_goes_on(const struct session *session)
 {
-	return session->round.left > 0;
+	return session->round.left > 0 || session->round.spare > 0;
 }
 
 void pool_end_round(struct session *session)
@@ -128,7 +128,7 @@ void pool_end_round(struct session *session)
 
 void pool_begin_anew(struct session *session)
 {
-	session->round.left = session->round.walk = 0;
+	session->round.left = session->round.spare = session->round.walk = 0;
 	if (!session->round.leaves)
 		pool_end_round(session);
 }
@@ -155,6 +155,7 @@ static void begin_round(struct session *session, const struct pool_view *view)
 	round->walk = 0;
 	round->down = lane_is(session) || !view->balance.n;
 	round->left = lane_is(session) ? 1 : round->down ? view->size : view->balance.n;
+	round->spare = !round->down && view->has_backups ? view->size : 0;
 	if (round->down)
 		round->walk = round->n_tried ? round->tried[round->n_tried - 1] + 1u
 					     : take_turn(session->thread, session->generation,
@@ -227,6 +228,22 @@ static uint32_t walk(struct session *session, const struct pool_view *view)
 	return BALANCE_NOBODY;
 }
 
+/* The others did not answer. */
+static uint32_t next_backup(struct session *session, const struct pool_view *view)
+{
+	struct session_round *round = &session->round;
+
+	while (round->spare) {
+		uint32_t member = view->size - round->spare--;
+
+		if (member_of(session, member)->backup && !is_tried(round, member) &&
+		    pool_view_lives(session->thread, session->generation,
+				    session_record(session)->route, member))
+			return member;
+	}
+	return BALANCE_NOBODY;
+}
+
 static uint32_t choose(struct session *session, const struct pool_view *view)
 {
 	struct session_round *round = &session->round;
@@ -239,13 +256,16 @@ static uint32_t choose(struct session *session, const struct pool_view *view)
 		.n_tried = round->n_tried,
 		.key = session->route->balance == BALANCE_SOURCE ? peer_key_of_session(session) : 0,
 	};
+	uint32_t member;
 
 	if (!round->left)
-		return BALANCE_NOBODY;
+		return next_backup(session, view);
 	round->left--;
 	if (round->n_tried == SESSION_ROUND_TRIED)
-		return walk(session, view);
-	return balance_choose(&view->balance, session->route->balance, &ask);
+		member = walk(session, view);
+	else
+		member = balance_choose(&view->balance, session->route->balance, &ask);
+	return member != BALANCE_NOBODY ? member : next_backup(session, view);
 }
 
 /* The record requests that the same member is tried once more. */
@@ -267,7 +287,7 @@ static uint32_t take_wish(struct session *session)
 static uint32_t next_member(struct session *session)
 {
 	struct pool_view *view = view_of(session);
-	bool begins = !session->round.left;
+	bool begins = !pool_goes_on(session);
 	uint32_t member;
 
 	if (begins)

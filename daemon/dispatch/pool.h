@@ -3,8 +3,9 @@
  * Pools: which of a route's targets a session asks next. In a round it tries as many members as may
  * be chosen (pool_view.h), each once, in the order of the route's `balance`. Of the members that
  * are down and whose time is up, one session first tries one, and then continues like the others,
- * which skip it until it has answered. If all are down, a round goes through all of them; one
- * session tries each, and the others wait (target_may_be_asked()).
+ * which skip it until it has answered. After the others the backups are tried. If all are down, a
+ * round goes through all of them; one session tries each, and the others wait
+ * (target_may_be_asked()).
  */
 #pragma once
 

@@ -115,6 +115,7 @@ static uint32_t take_members(struct pool_view *view, const struct thread *thread
 					  ? target_share(record, member, thread->loop.now)
 					  : 0;
 
+		view->has_backups |= member->backup;
 		if (!weight || target_is_left_to_checks(record, member))
 			continue;
 		if (!target_lives(record, member)) {
@@ -129,15 +130,29 @@ static uint32_t take_members(struct pool_view *view, const struct thread *thread
 	return n;
 }
 
+bool pool_view_lives(const struct thread *thread, const struct generation *generation,
+		     uint32_t route, uint32_t member)
+{
+	const struct config_member *config =
+		&generation->config->routes[route].targets[member].member;
+	const struct ledger_target *record = target_record(thread, generation, route, member);
+
+	return target_share(record, config, thread->loop.now) &&
+	       !target_is_left_to_checks(record, config) && target_lives(record, config);
+}
+
 static void make(struct pool_view *view, const struct thread *thread,
 		 const struct generation *generation, uint32_t route)
 {
 	uint32_t n;
 
 	view->n_probes = 0;
+	view->has_backups = false;
 	n = take_members(view, thread, generation, route, false);
-	if (!n)
+	if (!n) {
 		n = take_members(view, thread, generation, route, true);
+		view->has_backups = false;
+	}
 	balance_set(&view->balance, n);
 }
 

@@ -9,6 +9,7 @@
 
 #include "dispatch/balance.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct generation;
@@ -22,7 +23,8 @@ struct pool_view {
 		n_probes; /* members that are down, and are tried periodically: pool_view_probe() */
 	uint32_t prime;	  /* not below `size`, and above 1 */
 	uint32_t epoch;
-	uint64_t until; /* it is rebuilt then, whatever the epoch; 0: it has not been built */
+	bool has_backups; /* besides the members that may be chosen */
+	uint64_t until;	  /* it is rebuilt then, whatever the epoch; 0: it has not been built */
 };
 
 /* The hash rings of all routes that have one, for all threads of a worker. 0 or -ENOMEM. */
@@ -34,6 +36,10 @@ int pool_views_init(struct thread *thread);
 /* The view as it is now. */
 struct pool_view *pool_view(const struct thread *thread, const struct generation *generation,
 			    uint32_t route);
+
+/* Whether a member, be it a backup, is up and has a weight. */
+bool pool_view_lives(const struct thread *thread, const struct generation *generation,
+		     uint32_t route, uint32_t member);
 
 /* Of the members that are down, one by its number below n_probes. */
 uint32_t pool_view_probe(const struct pool_view *view, uint32_t number);

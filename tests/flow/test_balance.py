@@ -168,6 +168,20 @@ def test_backups(place):
         assert [one["state"] for one in targets(daemon)] == ["up", "down", "down"]
 
 
+@pytest.mark.parametrize("balance", ("roundrobin", "leastconn", "source", "random", "first"))
+@pytest.mark.parametrize("dead", (1, 2, 9))
+def test_a_backup_is_the_last_attempt(place, balance, dead):
+    """Targets that do not answer, but are not known to be down: a client is not sent to them again while there is a backup."""
+    front, spare, ends = Endpoint("inet", place), Endpoint("unix", place), [Endpoint("unix", place) for _ in range(dead)]
+    routes = {"r": {"listen": front, "balance": balance, "passive": {"failures": 0}, "retry": {"attempts": dead + 1},
+                    "target": (target(spare, backup=True), *(target(end) for end in ends))}}
+    with Daemon(routes, SETTINGS) as daemon, Members(spare=spare):
+        assert count(front, 6) == {"spare": 6}
+        os.kill(daemon.worker, signal.SIGKILL)
+        assert count(front, 6) == {"spare": 6}
+        until("none is left", lambda: not any(one["active"] for one in targets(daemon)))
+
+
 def connect(front):
     """A client whose member holds the session, and that member's name."""
     client = front.connect()
