@@ -121,14 +121,15 @@ class Relay:
 class Spliced(Relay):
     name = "spliced"
     remedy = f"build {SPLICED}, or name another in SPLICED"
+    program = SPLICED
+    plugins = os.environ.get("SPLICED_PLUGIN_DIR")
 
     @classmethod
     def version(cls):
-        return _output(SPLICED, "--version").split()[1] if os.access(SPLICED, os.X_OK) else None
+        return _output(cls.program, "--version").split()[1] if os.access(cls.program, os.X_OK) else None
 
     def command(self):
-        build = os.path.dirname(SPLICED)
-        plugins = os.environ.get("SPLICED_PLUGIN_DIR") or os.path.join(build, "plugins")
+        plugins = self.plugins or os.path.join(os.path.dirname(self.program), "plugins")
         kind, _, place = self.target.partition(":")
         target = f"unix://{place}" if kind == "unix" else f"tcp4://127.0.0.1:{place}"
         user = f'user = "{self.user.name}"; group = "{self.user.group}";' if self.user.switches else ""
@@ -148,7 +149,16 @@ routes: {{
   }};
 }};
 """)
-        return [SPLICED, "-c", config]
+        return [self.program, "-c", config]
+
+
+class Before(Spliced):
+    """An older build of it."""
+
+    name = "before"
+    remedy = "name its program in SPLICED_BEFORE"
+    program = os.environ.get("SPLICED_BEFORE", "")
+    plugins = None
 
 
 class Haproxy(Relay):
@@ -191,4 +201,4 @@ class HaproxySplice(Haproxy):
     options = "option splice-request\n  option splice-response"
 
 
-PEERS = {relay.name: relay for relay in (Haproxy, HaproxySplice)}
+PEERS = {relay.name: relay for relay in (Haproxy, HaproxySplice, Before)}
