@@ -199,6 +199,28 @@ static void ledger_print(const json_t *answer)
 		puts("");
 }
 
+/* What plugins count. */
+static void families_print(const json_t *answer)
+{
+	json_t *families = json_object_get(answer, "families"), *counts, *count;
+	const char *family, *name;
+
+	json_object_foreach(families, family, counts)
+	{
+		const char *between = " ";
+
+		key_write("family");
+		human_write(family, stdout);
+		json_object_foreach(counts, name, count)
+		{
+			printf("%s%" JSON_INTEGER_FORMAT " ", between, json_integer_value(count));
+			human_write(name, stdout);
+			between = ", ";
+		}
+		putchar('\n');
+	}
+}
+
 int status_print(const json_t *answer, const struct view *view)
 {
 	char text[HUMAN_NUMBER_MAX];
@@ -220,6 +242,7 @@ int status_print(const json_t *answer, const struct view *view)
 	configuration_print(answer);
 	refusals_print(answer);
 	ledger_print(answer);
+	families_print(answer);
 	if (member(answer, "control.path")) {
 		key_write("control");
 		value_write(member_text(answer, "control.path"));

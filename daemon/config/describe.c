@@ -195,6 +195,7 @@ static json_t *family_to_json(const struct family *family)
 		json_array_append_new(formats, format_to_json(family, &family->formats[i]));
 	json_object_set_new(object, "options", options);
 	json_object_set_new(object, "formats", formats);
+	json_object_set_new(object, "counters", describe_family_counters(family));
 	return object;
 }
 
@@ -325,7 +326,8 @@ int config_describe(struct families *families, const char *name, bool json, FILE
 	} else if (part) {
 		described = part_to_json(part);
 	} else if (!strcmp(name, COUNTERS_NAME)) {
-		described = describe_counters();
+		r = families_load_all(families, report);
+		described = describe_counters(families);
 	} else if (ip_is_name(name)) {
 		r = ip_to_json(families, &described, report);
 	} else {

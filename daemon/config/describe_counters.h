@@ -6,6 +6,11 @@
 #define COUNTERS_NAME "counters"
 #define COUNTERS_SUMMARY "What is counted for each route"
 
-/* The table of base/counter.h: counters, and the reasons for which clients are refused and messages
- * dropped. NULL: no memory. */
-json_t *describe_counters(void);
+/* The table of base/counter.h: counters, the reasons for which clients are refused and messages
+ * dropped; and what the plugins that are loaded count. NULL: no memory. */
+struct families;
+json_t *describe_counters(const struct families *families);
+
+/* What a plugin counts: [{name, help}]. */
+struct family;
+json_t *describe_family_counters(const struct family *family);

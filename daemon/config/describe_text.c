@@ -193,6 +193,10 @@ static void print_reasons(FILE *file, const char *heading, const json_t *reasons
 
 static int print_counters(FILE *file, const json_t *object, const json_t *counters)
 {
+	char heading[64];
+	const char *plugin;
+	json_t *counted;
+
 	fprintf(file, "%s: %s\n\nCounters\n", text_of(object, "name"), text_of(object, "summary"));
 	for (size_t i = 0; i < json_array_size(counters); i++) {
 		const json_t *counter = json_array_get(counters, i);
@@ -209,6 +213,11 @@ static int print_counters(FILE *file, const json_t *object, const json_t *counte
 	}
 	print_reasons(file, "Reasons to refuse a client", json_object_get(object, "refused"));
 	print_reasons(file, "Reasons to drop a message", json_object_get(object, "dropped"));
+	json_object_foreach(json_object_get(object, "plugins"), plugin, counted)
+	{
+		snprintf(heading, sizeof heading, "Family %s", plugin);
+		print_reasons(file, heading, counted);
+	}
 	return 0;
 }
 
@@ -232,11 +241,13 @@ int describe_text_print(const json_t *described, FILE *file)
 		r = print_list(file, described);
 	else if (families)
 		r = print_families(file, described, families);
-	else if (counters)
-		r = print_counters(file, described, counters);
 	else if (json_object_get(described, "rows"))
 		r = print_family(file, described);
+	else if (counters)
+		r = print_counters(file, described, counters);
 	else
 		r = print_part(file, described);
+	if (json_object_get(described, "rows") && json_array_size(counters))
+		print_reasons(file, "Counters", counters);
 	return r == 0 && ferror(file) ? -EIO : r;
 }

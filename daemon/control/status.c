@@ -18,6 +18,7 @@
 #include "ledger/ledger.h"
 #include "ledger/unit.h"
 #include "net/callback.h"
+#include "net/plugin_count.h"
 #include "session/thread.h"
 
 #include <stdio.h>
@@ -450,6 +451,25 @@ static uint32_t count_shared(const struct ledger *ledger)
 	return count;
 }
 
+/* {family: {counter: count}}, of plugins that count. */
+static json_t *families_object(void)
+{
+	json_t *ret = json_object(), *counts;
+	const char *family, *name;
+	unsigned place = 0;
+	uint64_t count;
+
+	while (plugin_count_next(&place, &family, &name, &count)) {
+		counts = json_object_get(ret, family);
+		if (!counts) {
+			counts = json_object();
+			json_object_set_new(ret, family, counts);
+		}
+		json_object_set_new(counts, name, json_integer((json_int_t)count));
+	}
+	return ret;
+}
+
 json_t *status_object(const struct worker *worker)
 {
 	const struct ledger *ledger = worker->ledger;
@@ -463,7 +483,7 @@ json_t *status_object(const struct worker *worker)
 	judge(&verdict, ledger, generations, &listening, &paused);
 	return json_pack(
 		"{s:b, s:o, s:o, s:b, s:s, s:f, s:{s:i, s:s}, s:o, s:{s:i, s:I, s:i}, s:o?, s:o?, s:i, s:{s:i, s:i, s:i}, "
-		"s:o, s:{s:o, s:b}, s:o, s:{s:o}, s:I, s:I, s:{s:I, s:I, s:I, s:I}}",
+		"s:o, s:{s:o, s:b}, s:o, s:{s:o}, s:I, s:I, s:{s:I, s:I, s:I, s:I}, s:o}",
 		"ok", 1, "verdict",
 		words_json(tell(&verdict, ledger, generations, text, sizeof text)), "hand",
 		operate_list(ledger, generations), "degraded", verdict.reasons != 0, "version",
@@ -480,7 +500,8 @@ json_t *status_object(const struct worker *worker)
 		(json_int_t)keeper->audit_failures, "log_lost", (json_int_t)log_lost(), "ledger",
 		"sessions", (json_int_t)keeper->dropped_sessions, "listeners",
 		(json_int_t)keeper->dropped_listeners, "controls",
-		(json_int_t)keeper->dropped_controls, "mended", (json_int_t)keeper->mended);
+		(json_int_t)keeper->dropped_controls, "mended", (json_int_t)keeper->mended,
+		"families", families_object());
 }
 
 void status_log(const struct ledger *ledger, struct generation *generations)

@@ -34,9 +34,10 @@ enum {
 
 /* What a thread is about to run, and must not run. */
 struct callback_state {
-	_Atomic uint32_t *word; /* NULL: not recorded */
-	uint32_t barred;	/* a word, CALLBACK_EVERY, or 0 */
-	bool refused;		/* one was barred, and not only a text */
+	_Atomic uint32_t *word;	     /* NULL: not recorded */
+	uint32_t barred;	     /* a word, CALLBACK_EVERY, or 0 */
+	bool refused;		     /* one was barred, and not only a text */
+	const struct family *family; /* whose callback was called last */
 };
 
 extern _Thread_local struct callback_state callback_state;
@@ -60,6 +61,7 @@ static inline bool callback_begin(const struct family *family, enum callback cal
 		state->refused |= callback != CALLBACK_describe;
 		return false;
 	}
+	state->family = family;
 	if (state->word)
 		atomic_store_explicit(state->word, word, memory_order_relaxed);
 	return true;

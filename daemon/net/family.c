@@ -15,6 +15,7 @@
 #include "base/report.h"
 #include "base/text.h"
 #include "net/plugin.h"
+#include "net/plugin_count.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -38,6 +39,7 @@ static struct family *family_free(struct family *family)
 	free(family->rows);
 	free(family->options);
 	free(family->formats);
+	free(family->counters);
 	free(family);
 	return NULL;
 }
@@ -243,6 +245,7 @@ int family_load(struct families *families, const char *name, const struct family
 		family_free(family);
 		return r;
 	}
+	plugin_count_open(family);
 	add_family(families, family);
 	*ret = family;
 	return 0;

@@ -11,12 +11,14 @@
 
 struct report;
 
-/* Bytes of a family's name with its NUL; most rows, options and formats that it may have. */
+/* Bytes of a family's name with its NUL; most rows, options, formats and counters that it
+ * may have. */
 enum {
 	FAMILY_NAME_MAX = 32,
 	FAMILY_ROWS_MAX = 64,
 	FAMILY_OPTIONS_MAX = 64,
-	FAMILY_FORMATS_MAX = 16
+	FAMILY_FORMATS_MAX = 16,
+	FAMILY_COUNTERS_MAX = 16
 };
 
 /* A loaded family. The plugin's tables are copied with their strides undone, so that rows[i] and
@@ -30,8 +32,10 @@ struct family {
 	struct spliced_plugin
 		plugin;		  /* as far as the plugin's own size goes; what it lacks is zero */
 	struct spliced_row *rows; /* plugin.n_rows */
-	struct spliced_option *options; /* plugin.n_options */
-	struct spliced_format *formats; /* plugin.n_formats */
+	struct spliced_option *options;		       /* plugin.n_options */
+	struct spliced_format *formats;		       /* plugin.n_formats */
+	struct spliced_counter *counters;	       /* plugin.n_counters */
+	_Atomic uint64_t *counts[FAMILY_COUNTERS_MAX]; /* plugin_count.h; NULL: not counted */
 };
 
 struct families {

@@ -153,6 +153,13 @@ static int check_plugin(const struct spliced_plugin *plugin, const char *name, c
 		return plugin_refuse(why, -EINVAL,
 				     "its formats' stride (%u) is not that of any ABI",
 				     plugin->format_stride);
+	if (plugin->n_counters > FAMILY_COUNTERS_MAX || (plugin->n_counters && !plugin->counters))
+		return plugin_refuse(why, -EINVAL, "has %u counters: at most %d are possible",
+				     plugin->n_counters, FAMILY_COUNTERS_MAX);
+	if (plugin->n_counters && !stride_is_sane(plugin->counter_stride, SPLICED_COUNTER_SIZE_2_1))
+		return plugin_refuse(why, -EINVAL,
+				     "its counters' stride (%u) is not that of any ABI",
+				     plugin->counter_stride);
 	return 0;
 }
 
@@ -474,6 +481,24 @@ static int check_format(const struct family *family, uint32_t number, char **why
 	return 0;
 }
 
+static int check_counter(const struct family *family, uint32_t number, char **why)
+{
+	const struct spliced_counter *counter = &family->counters[number];
+
+	if (!is_word(counter->name, "_") || strlen(counter->name) >= FAMILY_NAME_MAX)
+		return plugin_refuse(why, -EINVAL,
+				     "counter %u: its name must be a word of at most %d bytes",
+				     number, FAMILY_NAME_MAX - 1);
+	for (uint32_t i = 0; i < number; i++)
+		if (!strcmp(family->counters[i].name, counter->name))
+			return plugin_refuse(why, -EINVAL, "counter \"%s\": is defined twice",
+					     counter->name);
+	if (!counter->doc || !*counter->doc)
+		return plugin_refuse(why, -EINVAL, "counter \"%s\": has no line of doc",
+				     counter->name);
+	return 0;
+}
+
 static int check_tables(struct family *family, char **why)
 {
 	int r = 0;
@@ -484,6 +509,8 @@ static int check_tables(struct family *family, char **why)
 		r = check_row(family, i, why);
 	for (uint32_t i = 0; !r && i < family->plugin.n_formats; i++)
 		r = check_format(family, i, why);
+	for (uint32_t i = 0; !r && i < family->plugin.n_counters; i++)
+		r = check_counter(family, i, why);
 	return r;
 }
 
@@ -540,7 +567,11 @@ int plugin_check(const struct spliced_plugin *plugin, const char *name, struct f
 				     sizeof *family->formats);
 	copy->formats = family->formats;
 	copy->format_stride = sizeof *family->formats;
-	if (family->rows && family->options && family->formats)
+	family->counters = copy_table(copy->counters, copy->n_counters, copy->counter_stride,
+				      sizeof *family->counters);
+	copy->counters = family->counters;
+	copy->counter_stride = sizeof *family->counters;
+	if (family->rows && family->options && family->formats && family->counters)
 		r = check_tables(family, why);
 	else
 		r = plugin_refuse(why, -ENOMEM, "no memory for its tables");
@@ -550,9 +581,11 @@ int plugin_check(const struct spliced_plugin *plugin, const char *name, struct f
 		free(family->rows);
 		free(family->options);
 		free(family->formats);
+		free(family->counters);
 		family->rows = NULL;
 		family->options = NULL;
 		family->formats = NULL;
+		family->counters = NULL;
 	}
 	return r;
 }

@@ -44,7 +44,7 @@
  *
  *   1.0 to 1.4 were never released as stable; no daemon of 2.0 loads their plugins
  *   2.0  the first with frozen sizes
- *   2.1  peer_kind, peer_offset and peer_len of a row
+ *   2.1  peer_kind, peer_offset and peer_len of a row; log() and count() of the host, counters
  */
 #pragma once
 
@@ -62,8 +62,8 @@ extern "C" {
 /* Of members that are 4 bytes wide on some architectures and 8 on others, and what follows them. */
 #define SPLICED_WIDE __attribute__((aligned(8)))
 
-/* The sizes of ABI 2.0, which are the smallest that any daemon of major 2 takes; those of a later
- * minor where a struct has grown. They never change; sizeof is the last of them. */
+/* The smallest sizes that any daemon of major 2 takes, and those of a later minor where a struct
+ * has grown. They never change; sizeof is the last of them. */
 enum spliced_size {
 	SPLICED_PLUGIN_SIZE_2_0 = 280,
 	SPLICED_ROW_SIZE_2_0 = 56,
@@ -78,6 +78,9 @@ enum spliced_size {
 	SPLICED_CONSUMER_SIZE_2_0 = 40,
 
 	SPLICED_ROW_SIZE_2_1 = 64,
+	SPLICED_COUNTER_SIZE_2_1 = 24,
+	SPLICED_HOST_SIZE_2_1 = 32,
+	SPLICED_PLUGIN_SIZE_2_1 = 296,
 };
 
 /* Which end of a route an endpoint is. Used alone and as bits. */
@@ -140,8 +143,7 @@ enum spliced_promise {
  * targets and dials: CAN_CONNECT alone. */
 #define SPLICED_FILE SPLICED_TRAIT(6)
 
-/* What a daemon calls a trait that it does not know: one word for each, in the order of the bits.
- */
+/* What a daemon calls a trait that it does not know: a word for each, in the order of bits. */
 #define SPLICED_TRAIT_NAMES "connectionless boundaries receive-only feed binds short-peek file"
 
 /* How message edges are kept on a stream: the words of the endpoint option `framing`. */
@@ -205,10 +207,8 @@ enum spliced_option_type {
 	SPLICED_DURATION,	/* number: nanoseconds */
 	SPLICED_RATE,		/* number: per second */
 	SPLICED_MODE,		/* number: permission bits, 0 to 07777 */
-	SPLICED_PATH, /* text: a file's name; relative ones are refused unless they begin with '@'
-		       */
-	SPLICED_INTERFACE, /* text: a network interface's name, 1 to 15 bytes; it need not exist yet
-			    */
+	SPLICED_PATH,		/* text: a file's name, absolute, or beginning with '@' */
+	SPLICED_INTERFACE, /* text: an interface's name, 1 to 15 bytes; it need not exist yet */
 	SPLICED_LIST,	   /* list: strings */
 	SPLICED_HOST, /* text: a number, a name, or "" for every address. Of several that apply to a
 			 row and a role, the daemon resolves the name of the first, and the others
@@ -263,6 +263,22 @@ struct spliced_value {
 
 struct spliced_options;
 
+/* Levels of log(), as in syslog(3). */
+enum spliced_log {
+	SPLICED_LOG_ERROR = 3,
+	SPLICED_LOG_WARNING = 4,
+	SPLICED_LOG_NOTICE = 5,
+	SPLICED_LOG_INFO = 6,
+	SPLICED_LOG_DEBUG = 7,
+};
+
+/* Something that the plugin counts with count(): events of all its endpoints together. */
+struct spliced_counter {
+	const char *name SPLICED_WIDE; /* a word of at most 31 bytes */
+	const char *doc SPLICED_WIDE;  /* one line, no full stop */
+	uint64_t reserved SPLICED_WIDE;
+};
+
 /* What the daemon offers to a plugin. Read size before a member that came with a later minor. */
 struct spliced_host {
 	uint32_t size;
@@ -272,6 +288,16 @@ struct spliced_host {
 	 * line and route. */
 	void (*error)(const struct spliced_options *options, int option, const char *format, ...)
 		__attribute__((format(printf, 3, 4), aligned(8)));
+	/* 2.1. In a worker or an errand; elsewhere it does nothing. Logs a line with the family's
+	 * name before it. The lines of one FORMAT are logged at most every 10 s, with the number of
+	 * those that were not. Never blocks. */
+	void (*log)(const struct spliced_options *options, int level, const char *format, ...)
+		__attribute__((format(printf, 3, 4), aligned(8)));
+	/* 2.1. In a worker or an errand; elsewhere it does nothing. Adds to counter number COUNTER
+	 * of the plugin's table. Counts survive workers and reloads, and begin at 0 when the
+	 * daemon itself is restarted or upgraded. */
+	void (*count)(const struct spliced_options *options, unsigned counter,
+		      uint64_t more) SPLICED_WIDE;
 };
 
 /* An endpoint's options, in the order of the plugin's table. Use spliced_value(). */
@@ -302,8 +328,18 @@ static inline const struct spliced_value *spliced_value(const struct spliced_opt
 #define SPLICED_ERROR(options, option, ...) \
 	((options)->host->error((options), (option), __VA_ARGS__))
 
-/* An allow or deny rule, parsed once by rule() and read by match(). The bytes are the plugin's
- * own. */
+/* These do nothing with a daemon that does not offer them. */
+#define SPLICED_HOST_HAS(options, member) \
+	((options)->host->size >=         \
+	 offsetof(struct spliced_host, member) + sizeof((options)->host->member))
+#define SPLICED_LOG(options, level, ...)                                                        \
+	(SPLICED_HOST_HAS(options, log) ? (options)->host->log((options), (level), __VA_ARGS__) \
+					: (void)0)
+#define SPLICED_COUNT(options, counter, more)                                                    \
+	(SPLICED_HOST_HAS(options, count) ? (options)->host->count((options), (counter), (more)) \
+					  : (void)0)
+
+/* An allow or deny rule, parsed by rule() and read by match(). The bytes are the plugin's. */
 struct spliced_rule {
 	uint32_t size; /* of this struct */
 	uint32_t reserved;
@@ -590,6 +626,11 @@ struct spliced_plugin {
 
 	/* NULL, unless the plugin is of the daemon's very release. */
 	const struct spliced_unstable *unstable SPLICED_WIDE;
+
+	/* 2.1: what it counts */
+	const struct spliced_counter *counters SPLICED_WIDE;
+	uint32_t n_counters SPLICED_WIDE; /* at most 16 */
+	uint32_t counter_stride;	  /* sizeof(struct spliced_counter) */
 };
 
 /* The head of every plugin's descriptor. needs: the lowest minor of a daemon that it can live
@@ -598,7 +639,8 @@ struct spliced_plugin {
 	.abi_major = SPLICED_ABI_MAJOR, .abi_minor = SPLICED_ABI_MINOR, .abi_needs = (needs), \
 	.size = sizeof(struct spliced_plugin), .row_stride = sizeof(struct spliced_row),      \
 	.option_stride = sizeof(struct spliced_option),                                       \
-	.format_stride = sizeof(struct spliced_format), .trait_names = SPLICED_TRAIT_NAMES
+	.format_stride = sizeof(struct spliced_format),                                       \
+	.counter_stride = sizeof(struct spliced_counter), .trait_names = SPLICED_TRAIT_NAMES
 
 extern const struct spliced_plugin spliced_plugin __attribute__((visibility("default")));
 

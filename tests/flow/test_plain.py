@@ -3,6 +3,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import signal
 import socket
@@ -257,3 +258,44 @@ def test_a_capture(place, plugins, form):
 def test_no_format_for_datagrams_of_clients(place, plugins):
     assert "datagrams of clients are forwarded as they are; remove it, or set it on the target" in \
         check(place, plugins, 'type = "dgram"; at = "127.0.0.1"; port = 7; format = "pcap";', "listen")
+
+
+# ---- what it logs and counts ----
+
+def test_log_and_counts(place, plugins):
+    """From a worker and from an errand, not from a checker; an heir and a reload go on counting."""
+    front, port = Endpoint("unix", place), free_port()
+    routes = {"r": {"listen": str(front), "target": f"plain://127.0.0.1:{port}?source=127.0.0.3"}}
+
+    def counts():
+        return daemon.status()["families"]["plain"]
+
+    with socket.create_server(("127.0.0.1", port)) as listener, Daemon(routes, {"plugin_dir": plugins}) as daemon:
+        listener.settimeout(harness.PATIENCE)
+        assert counts() == {"prepared": 0, "bound": 0}
+        for count in (1, 2, 3):
+            assert accept_from(front, listener) == "127.0.0.3"
+            until("it is counted", lambda count=count: counts() == {"prepared": count, "bound": count})
+        pid = daemon.worker
+        os.kill(pid, signal.SIGKILL)
+        daemon.worker_after(pid)
+        assert accept_from(front, listener) == "127.0.0.3"
+        until("the heir counts, too", lambda: counts() == {"prepared": 4, "bound": 4})
+        daemon.reload({**routes, "s": {"listen": f"plain://127.0.0.1:{free_port()}", "target": str(front)}})
+        until("an errand counts", lambda: counts() == {"prepared": 5, "bound": 4})
+        said = subprocess.run([harness.splicectl(), "-s", daemon.control, "status"], capture_output=True, text=True, check=False).stdout
+        assert "plain 5 prepared, 4 bound" in said, said
+        log = daemon.log()
+        assert "never" not in log, log
+        # the first, and not those that followed at once; after that the heir's first, which knows nothing of them
+        assert 1 <= log.count("family plain: a connecting socket is prepared") <= 2, log
+        assert log.count("family plain: a listening socket is prepared") == 1, log
+
+
+def test_counters_are_described(plugins):
+    def described(what):
+        return json.loads(subprocess.run([harness.spliced(), "--plugin-dir", plugins, "--describe", what, "--json"], capture_output=True,
+                                         text=True, check=True).stdout)
+    expected = [{"name": "prepared", "help": "Sockets that were prepared"}, {"name": "bound", "help": "Sockets that were bound to a source"}]
+    assert described("counters")["plugins"] == {"plain": expected}
+    assert described("plain")["counters"] == expected and described("unix")["counters"] == []

@@ -52,6 +52,9 @@
 #ifndef ADDRESS
 #define ADDRESS odd_address
 #endif
+#ifndef COUNTERS
+#define COUNTERS
+#endif
 #ifndef PEER
 #define PEER .peer_kind = SPLICED_PEER_UNSET
 #endif
@@ -185,27 +188,26 @@ static const struct odd_format formats[] __attribute__((unused)) = {
 
 extern const struct spliced_plugin SYMBOL __attribute__((visibility("default")));
 
-const struct spliced_plugin SYMBOL = {
-	.abi_major = ABI_MAJOR,
-	.abi_minor = ABI_MINOR,
-	.abi_needs = ABI_NEEDS,
-	.size = SIZE,
-	.row_stride = sizeof(struct odd_row),
-	.option_stride = sizeof(struct odd_option),
-	.trait_names = SPLICED_TRAIT_NAMES " sideways",
-	.name = NAME,
-	.domain = AF_UNIX,
-	.n_rows = N_ROWS,
-	.n_options = 2,
-	.rows = &rows[0].row,
-	.options = &options_table[0].option,
-	.summary = "A family to be refused",
-	.address = ADDRESS,
-	.describe = odd_describe,
-	.match = MATCH,
-	.open = OPEN,
-	.unstable = UNSTABLE,
-	.n_formats = N_FORMATS,
-	.format_stride = FORMAT_STRIDE,
-	.formats = FORMATS,
-};
+const struct spliced_plugin SYMBOL = {.abi_major = ABI_MAJOR,
+				      .abi_minor = ABI_MINOR,
+				      .abi_needs = ABI_NEEDS,
+				      .size = SIZE,
+				      .row_stride = sizeof(struct odd_row),
+				      .option_stride = sizeof(struct odd_option),
+				      .trait_names = SPLICED_TRAIT_NAMES " sideways",
+				      .name = NAME,
+				      .domain = AF_UNIX,
+				      .n_rows = N_ROWS,
+				      .n_options = 2,
+				      .rows = &rows[0].row,
+				      .options = &options_table[0].option,
+				      .summary = "A family to be refused",
+				      .address = ADDRESS,
+				      .describe = odd_describe,
+				      .match = MATCH,
+				      .open = OPEN,
+				      .unstable = UNSTABLE,
+				      .n_formats = N_FORMATS,
+				      .format_stride = FORMAT_STRIDE,
+				      .formats = FORMATS,
+				      COUNTERS};

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { COUNTED_PREPARED, COUNTED_BOUND };
 enum { OPTION_HOST, OPTION_PORT, OPTION_SOURCE, OPTION_AT, OPTIONS };
 
 /* clang-format off */
@@ -33,6 +34,11 @@ static const struct spliced_option options_table[OPTIONS] = {
 };
 /* clang-format on */
 
+static const struct spliced_counter counters[] = {
+	{.name = "prepared", .doc = "Sockets that were prepared"},
+	{.name = "bound", .doc = "Sockets that were bound to a source"},
+};
+
 static int plain_address(const struct spliced_options *options, struct sockaddr_storage *address,
 			 socklen_t *len)
 {
@@ -41,6 +47,8 @@ static int plain_address(const struct spliced_options *options, struct sockaddr_
 	const struct spliced_value *source = spliced_value(options, OPTION_SOURCE);
 	struct sockaddr_in in = {.sin_family = AF_INET};
 
+	SPLICED_COUNT(options, COUNTED_PREPARED, 1000);
+	SPLICED_LOG(options, SPLICED_LOG_ERROR, "never: this is a checker");
 	if (source->text && *source->text && !source->host) {
 		SPLICED_ERROR(options, OPTION_SOURCE, "source is not an IPv4 address");
 		return -EINVAL;
@@ -75,17 +83,28 @@ static int plain_prepare(int fd, const struct spliced_options *options)
 	const struct spliced_value *source = spliced_value(options, OPTION_SOURCE);
 	struct sockaddr_in in = {.sin_family = AF_INET};
 
+	SPLICED_COUNT(options, COUNTED_PREPARED, 1);
+	SPLICED_LOG(options, SPLICED_LOG_NOTICE, "a %s socket is prepared",
+		    options->role == SPLICED_LISTEN ? "listening" : "connecting");
 	if (!source->host)
 		return 0;
+	SPLICED_COUNT(options, COUNTED_BOUND, 1);
 	memcpy(&in.sin_addr, source->host, sizeof in.sin_addr);
 	return bind(fd, (const struct sockaddr *)&in, sizeof in) < 0 ? -errno : 0;
 }
 
 const struct spliced_plugin spliced_plugin = {
-	SPLICED_PLUGIN_HEAD(0),	  .name = "plain",
-	.domain = AF_INET,	  .n_rows = sizeof rows / sizeof *rows,
-	.n_options = OPTIONS,	  .rows = rows,
-	.options = options_table, .summary = "IPv4, in few words",
-	.address = plain_address, .describe = plain_describe,
+	SPLICED_PLUGIN_HEAD(0),
+	.name = "plain",
+	.domain = AF_INET,
+	.n_rows = sizeof rows / sizeof *rows,
+	.n_options = OPTIONS,
+	.rows = rows,
+	.options = options_table,
+	.summary = "IPv4, in few words",
+	.address = plain_address,
+	.describe = plain_describe,
 	.prepare = plain_prepare,
+	.counters = counters,
+	.n_counters = sizeof counters / sizeof *counters,
 };
