@@ -115,6 +115,7 @@ static int silence_print(const json_t *answer, const struct view *view)
 static const struct verb verbs[] = {
 	{"status", {NULL}, VERB_QUIET | VERB_NUMBERS, false, status_print, NULL},
 	{"routes", {NULL}, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_routes, NULL},
+	{"targets", {NULL}, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_targets, NULL},
 	{"listeners", {NULL}, VERB_HEADINGS | VERB_NUMBERS, false, tables_print_listeners, NULL},
 	{"sessions",
 	 {NULL},
@@ -158,6 +159,7 @@ static const char usage[] =
 	"\n"
 	"  status [-q] [-n]     show the verdict and the state of the daemon; -q: only the exit code\n"
 	"  routes [-H] [-n]     list routes\n"
+	"  targets [-H] [-n]    list targets\n"
 	"  listeners [-H] [-n]  list listeners\n"
 	"  sessions [--route R] [--peer P] [-H] [-n]\n"
 	"                       list sessions; -H: no headings; -n: plain numbers\n"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Tables of routes, listeners, sessions; a line each. A cell that lists things joins them by
- * commas, without blanks, and free text comes last, so that `-H` lines split well in a shell.
+ * Tables of routes, targets, listeners, sessions; a line each. A cell that lists things joins them
+ * by commas, without blanks, and free text comes last, so that `-H` lines split well in a shell.
  */
 #include "member.h"
 #include "table.h"
@@ -125,6 +125,53 @@ static void route_line(struct table *table, const json_t *route)
 	table_text(table, member_text(route, "title"));
 }
 
+static const struct table_column target_columns[] = {
+	{"TARGET", false}, {"ADDRESS", false}, {"STATE", false},
+	{"WEIGHT", true},  {"ACTIVE", true},   {"FAILURES", true},
+	{"DOWNS", true},   {"SINCE", true},    {"WHY", false},
+};
+
+/* As the verbs that change it want it: ROUTE/TARGET. */
+static void target_name(struct table *table, const json_t *target)
+{
+	char *text = NULL;
+
+	if (asprintf(&text, "%s/%s", member_text(target, "route"), member_text(target, "name")) < 0)
+		table->error = -ENOMEM;
+	else
+		table_text(table, text);
+	free(text);
+}
+
+static void target_state(struct table *table, const json_t *target)
+{
+	char *text = NULL;
+
+	if (asprintf(&text, "%s%s%s%s", member_text(target, "state"),
+		     member_true(target, "backup") ? ",backup" : "",
+		     *member_text(target, "hand") ? "," : "", member_text(target, "hand")) < 0)
+		table->error = -ENOMEM;
+	else
+		table_text(table, text);
+	free(text);
+}
+
+static void target_line(struct table *table, const json_t *target)
+{
+	target_name(table, target);
+	table_text(table, member_text(target, "address"));
+	target_state(table, target);
+	table_number(table, member_number(target, "weight"));
+	table_number(table, member_number(target, "active"));
+	table_number(table, member_number(target, "failures"));
+	table_number(table, member_number(target, "downs"));
+	if (json_is_number(member(target, "since")))
+		table_age(table, member_real(target, "since"));
+	else
+		table_text(table, "");
+	table_text(table, member_text(target, "why"));
+}
+
 static const struct table_column listener_columns[] = {
 	{"ROUTE", false},  {"ADDRESS", false}, {"STATE", false},
 	{"SOCKETS", true}, {"ACCEPTED", true}, {"REASON", false},
@@ -169,6 +216,13 @@ int tables_print_routes(const json_t *answer, const struct view *view)
 	if (r == 0 && view->headings)
 		messages_print(member(answer, "routes"));
 	return r;
+}
+
+int tables_print_targets(const json_t *answer, const struct view *view)
+{
+	static const struct listing listing = LISTING("targets", target_columns, target_line);
+
+	return listing_print(&listing, answer, view);
 }
 
 int tables_print_listeners(const json_t *answer, const struct view *view)

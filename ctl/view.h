@@ -16,6 +16,7 @@ struct view {
  * -ENOMEM. */
 int status_print(const json_t *answer, const struct view *view);
 int tables_print_routes(const json_t *answer, const struct view *view);
+int tables_print_targets(const json_t *answer, const struct view *view);
 int tables_print_listeners(const json_t *answer, const struct view *view);
 int tables_print_sessions(const json_t *answer, const struct view *view);
 

@@ -5,6 +5,7 @@
 #include "config/health.h"
 #include "control/words.h"
 #include "ledger/check.h"
+#include "ledger/ledger.h"
 
 static const char *check_state(uint32_t state)
 {
@@ -38,4 +39,16 @@ json_t *targets_check(const struct ledger_check *check, const struct config_heal
 				 ? (double)(now - check->ended_at) / NSEC_PER_SEC
 				 : 0.0,
 			 "error", words_json(*check->error ? check->error : NULL));
+}
+
+json_t *targets_since(const struct ledger_target *target, bool down)
+{
+	uint64_t by_checks = target->check.state == CHECK_DOWN ? target->check.since : 0;
+	uint64_t since = !down		      ? target->up_since
+			 : target->down_since ? target->down_since
+					      : by_checks;
+	uint64_t now = clock_monotonic();
+
+	return since ? json_real(since < now ? (double)(now - since) / NSEC_PER_SEC : 0.0)
+		     : json_null();
 }

@@ -66,12 +66,13 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 		json_array_append_new(
 			list,
 			json_pack(
-				"{s:o, s:o, s:s, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o}",
+				"{s:o, s:o, s:s, s:o, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o}",
 				"name", words_json(endpoint->name), "address",
 				words_json(endpoint->text), "state", down ? "down" : "up", "why",
 				down ? words_json(target_tell_failure(target, text)) : json_null(),
-				"sessions", (int)sessions[slot], "failures", (int)target->failures,
-				"downs", (json_int_t)target->downs, "weight",
+				"since", targets_since(target, down), "sessions",
+				(int)sessions[slot], "failures", (int)target->failures, "downs",
+				(json_int_t)target->downs, "weight",
 				(int)target_weight(target, &endpoint->member), "backup",
 				endpoint->member.backup, "active", (int)target->active, "hand",
 				operate_state(target->hand), "unit",
@@ -127,6 +128,28 @@ static json_t *verb_routes(struct thread *clerk, const json_t *request)
 				      route_object(worker->ledger, worker->generations, i, &live));
 	live_done(&live);
 	return list_answer("routes", list);
+}
+
+static json_t *verb_targets(struct thread *clerk, const json_t *request)
+{
+	struct worker *worker = clerk->worker;
+	const struct generation *newest = worker->generations;
+	json_t *list = json_array(), *target;
+	struct live live = {0};
+	int r = live_count(&live, worker->ledger, worker->generations);
+	size_t k;
+
+	(void)request;
+	for (unsigned i = 0; !r && i < newest->config->n_routes; i++) {
+		json_t *targets = targets_of(worker->ledger, newest, i, live.sessions);
+
+		json_array_foreach(targets, k, target) json_object_set_new(
+			target, "route", json_string(newest->config->routes[i].name));
+		json_array_extend(list, targets);
+		json_decref(targets);
+	}
+	live_done(&live);
+	return list_answer("targets", list);
 }
 
 static json_t *listener_object(const struct ledger_listener *record,
@@ -498,9 +521,10 @@ static const struct {
 	const char *name;
 	json_t *(*answer)(struct thread *clerk, const json_t *request);
 } verbs[] = {
-	{"status", verb_status},     {"routes", verb_routes}, {"listeners", verb_listeners},
-	{"sessions", verb_sessions}, {"kill", verb_kill},     {"reload", verb_reload},
-	{"upgrade", verb_reload},    {"harden", verb_harden}, {"log-level", verb_log_level},
+	{"status", verb_status},       {"routes", verb_routes},	    {"targets", verb_targets},
+	{"listeners", verb_listeners}, {"sessions", verb_sessions}, {"kill", verb_kill},
+	{"reload", verb_reload},       {"upgrade", verb_reload},    {"harden", verb_harden},
+	{"log-level", verb_log_level},
 };
 
 json_t *verb_answer(struct thread *clerk, const char *verb, const json_t *request)

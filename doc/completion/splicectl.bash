@@ -52,9 +52,9 @@ _splicectl()
 		;;
 	esac
 	case $verb in
-	'') word="status routes listeners sessions kill drain disable enable hold release weight wait reload upgrade harden log-level help --socket --instance --json --help --version" ;;
+	'') word="status routes targets listeners sessions kill drain disable enable hold release weight wait reload upgrade harden log-level help --socket --instance --json --help --version" ;;
 	status) word="-q -n" ;;
-	routes | listeners) word="-H -n" ;;
+	routes | targets | listeners) word="-H -n" ;;
 	sessions) word="--route --peer -H -n" ;;
 	wait) word="up down --timeout" ;;
 	weight) word="configured" ;;

@@ -58,6 +58,13 @@ LISTENERS = {"ok": True, "listeners": [
      "accepted": 0}]}
 
 
+TARGETS = {"ok": True, "targets": [
+    {"route": "web", "name": "a", "address": "tcp4://10.0.0.1:80", "state": "up", "why": None, "since": None, "sessions": 2,
+     "failures": 0, "downs": 0, "weight": 3, "backup": False, "active": 2, "hand": "drained", "unit": None, "check": None},
+    {"route": "web", "name": "b", "address": "tcp4://10.0.0.2:80", "state": "down", "why": "Connection refused", "since": 252.125,
+     "sessions": 0, "failures": 3, "downs": 1, "weight": 1, "backup": True, "active": 0, "hand": None, "unit": None, "check": None}]}
+
+
 def session(number, **members):
     return {"id": f"{number}.1", "route": "web", "peer": f"10.0.0.1:{number}", "target": "web/a", "age": 252.125,
             "idle": 0.25, "bytes": {"to_target": 2048, "from_target": 0}, "state": "relaying", "waits_for": "",
@@ -147,6 +154,7 @@ def in_terminal(path, *words, columns=80):
     (["status", "-q"], {"verb": "status"}),
     (["routes"], {"verb": "routes"}),
     (["listeners"], {"verb": "listeners"}),
+    (["targets"], {"verb": "targets"}),
     (["sessions"], {"verb": "sessions"}),
     (["sessions", "--route", "web", "--peer", "10.0"], {"verb": "sessions", "route": "web", "peer": "10.0"}),
     (["--peer=@\u00e9", "sessions"], {"verb": "sessions", "peer": "@\u00e9"}),
@@ -283,6 +291,14 @@ def test_only_what_happened_is_told(path, members, line):
 def test_a_line_for_each_route(path):
     """Without headings there is a line a route, and no more: a script counts on it."""
     assert len(ask(path, with_messages(), "routes", "-H").stdout.splitlines()) == 3
+
+
+def test_targets(path):
+    done = ask(path, TARGETS, "targets")
+    assert rows(done.stdout) == [
+        ["TARGET", "ADDRESS", "STATE", "WEIGHT", "ACTIVE", "FAILURES", "DOWNS", "SINCE", "WHY"],
+        ["web/a", "tcp4://10.0.0.1:80", "up,drained", "3", "2", "0", "0", "-", "-"],
+        ["web/b", "tcp4://10.0.0.2:80", "down,backup", "1", "0", "3", "1", "4m12s", "Connection", "refused"]]
 
 
 def test_listeners(path):
@@ -609,7 +625,7 @@ def test_garbage(path, garbage, json_):
 
 @pytest.mark.parametrize("verb, answer", [
     ("status", {"ok": True, "verdict": "OK"}), ("status", {"ok": True, "degraded": False}),
-    ("routes", {"ok": True}), ("listeners", {"ok": True, "listeners": {}}), ("sessions", {"ok": True, "sessions": 5}),
+    ("routes", {"ok": True}), ("listeners", {"ok": True, "listeners": {}}), ("targets", {"ok": True}), ("sessions", {"ok": True, "sessions": 5}),
     ("reload", {"ok": True, "changed": True}),
 ])
 def test_an_answer_to_another_question(path, verb, answer):

@@ -78,7 +78,7 @@ def count_at_once(front, clients):
 
 
 def targets(daemon, route="r"):
-    return next(one for one in daemon.ctl("routes")["routes"] if one["name"] == route)["targets"]
+    return [one for one in daemon.ctl("targets")["targets"] if one["route"] == route]
 
 
 def alike(seen, least, names):
@@ -159,8 +159,10 @@ def test_backups(place):
     routes = {"r": {"listen": front, "target": (target(spare, backup=True), target(a), target(b)), "passive": {"failures": 1, "retry": "200ms"}}}
     with Daemon(routes, SETTINGS) as daemon, Members(spare=spare):
         assert count(front, 6) == {"spare": 6}
+        assert [(one["state"], one["since"] is None) for one in targets(daemon)] == [("up", True), ("down", False), ("down", False)]
         with Members(b=b):
             until("it is found again", lambda: count(front, 1)["b"])
+            assert (targets(daemon)[2]["state"], targets(daemon)[2]["since"] is None) == ("up", False)
             assert count(front, 6) == {"b": 6}
             os.kill(daemon.worker, signal.SIGKILL)
             assert count(front, 6) == {"b": 6}
