@@ -85,8 +85,8 @@ static void dialled_write(const json_t *address, FILE *file)
 static void target_write(const json_t *target, FILE *file)
 {
 	fputs(member_text(target, "name"), file);
-	if (strcmp(member_text(target, "state"), "down") == 0)
-		fputs("(down)", file);
+	if (strcmp(member_text(target, "state"), "up") != 0)
+		fprintf(file, "(%s)", member_text(target, "state"));
 	if (*member_text(target, "hand"))
 		fprintf(file, "(%s)", member_text(target, "hand"));
 }

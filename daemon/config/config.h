@@ -122,6 +122,7 @@ enum config_endpoint_option {
 	ENDPOINT_PASSIVE_RETRY,
 	ENDPOINT_UNIT,
 	ENDPOINT_IDLE_STOP,
+	ENDPOINT_EXPAND,
 	ENDPOINT_HEALTH, /* the first of enum config_health_option */
 	ENDPOINT_OPTIONS = ENDPOINT_HEALTH + HEALTH_OPTIONS,
 };
@@ -168,11 +169,15 @@ enum config_balance {
 	BALANCE_FIRST
 };
 
+/* The members that a name may have which stands for a pool: expand.h. */
+enum { CONFIG_PLACES = 64 };
+
 /* A target in its pool. */
 struct config_member {
 	uint32_t weight; /* 0: it gets no new sessions */
 	bool alone;	 /* it is its route's only one */
 	bool backup;
+	bool expanded;		       /* it is a place of a name, and may have no address */
 	uint64_t slow_start;	       /* until it has its whole weight after it was down, ns */
 	uint32_t failures;	       /* passive: in a row, that mark it down; 0: none do */
 	uint64_t retry;		       /* passive: how long it is passed over then, ns */
@@ -202,6 +207,7 @@ struct config_endpoint {
 	const char *unit;   /* of systemd, that the first client starts; NULL: none */
 	uint64_t idle_stop; /* ns; after so long without a session it is stopped; 0: never */
 	struct config_member member; /* of a target; of a dial, but for its weight */
+	unsigned place;	 /* of a name that stands for a pool, from 1 on; 0: it does not */
 	uint64_t digest; /* of the canonical text but for its place in the pool: endpoints that mean
 			    the same have the same, wherever they stand */
 };

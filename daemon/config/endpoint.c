@@ -9,6 +9,7 @@
 #include "base/index.h"
 #include "config/check.h"
 #include "config/endpoint_legs.h"
+#include "config/expand.h"
 #include "config/frame.h"
 #include "config/health.h"
 #include "config/ip.h"
@@ -156,6 +157,7 @@ static int read_group(struct check *check, const struct list *list, struct setti
 	if (r == 0) {
 		frame_check_replies(check, endpoint);
 		unit_read(check, endpoint);
+		expand_check(check, endpoint);
 	}
 	return r;
 }

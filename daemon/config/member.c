@@ -35,6 +35,7 @@ static void settle(const struct config_route *route, struct config_endpoint *end
 		.weight = (uint32_t)number_of(endpoint, ENDPOINT_WEIGHT, 1),
 		.alone = alone,
 		.backup = number_of(endpoint, ENDPOINT_BACKUP, false),
+		.expanded = endpoint->place,
 		.slow_start = (uint64_t)number_of(endpoint, ENDPOINT_SLOW_START, 0),
 		.failures = (uint32_t)number_of(endpoint, ENDPOINT_PASSIVE_FAILURES, failures),
 		.retry = (uint64_t)number_of(endpoint, ENDPOINT_PASSIVE_RETRY, retry),

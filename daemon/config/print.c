@@ -137,12 +137,18 @@ static void print_endpoint(struct printer *printer, const struct config_endpoint
 	close_group(printer, is_last ? "}" : "},");
 }
 
+/* The places of a name are read from one endpoint. */
 static void print_endpoints(struct printer *printer, const char *key,
 			    const struct config_endpoint *endpoints, unsigned n)
 {
+	unsigned last = n;
+
+	while (last && endpoints[last - 1].place > 1)
+		last--;
 	open_group(printer, nowhere, key, (int)strlen(key), '(');
 	for (unsigned i = 0; i < n; i++)
-		print_endpoint(printer, &endpoints[i], ENDPOINT_OPTIONS, i + 1 == n);
+		if (endpoints[i].place <= 1)
+			print_endpoint(printer, &endpoints[i], ENDPOINT_OPTIONS, i + 1 == last);
 	close_group(printer, ");");
 }
 
@@ -255,6 +261,10 @@ static void digest_endpoints(struct parts *parts, struct config_endpoint *endpoi
 	uint64_t rest;
 
 	for (unsigned i = 0; i < n; i++) {
+		if (endpoints[i].place > 1) {
+			endpoints[i].digest = endpoints[i - 1].digest;
+			continue;
+		}
 		print_endpoint(&parts->printer, &endpoints[i], ENDPOINT_WEIGHT, true);
 		endpoints[i].digest = digest_part(parts);
 		XXH3_64bits_update(whole, &endpoints[i].digest, sizeof(endpoints[i].digest));

@@ -9,6 +9,7 @@
 #include "config/ask.h"
 #include "config/check.h"
 #include "config/endpoint.h"
+#include "config/expand.h"
 #include "config/health.h"
 #include "config/member.h"
 #include "config/options.h"
@@ -270,8 +271,12 @@ int route_read(struct check *check, struct setting *setting, const struct route_
 	r = health_read(check, route);
 	if (r < 0)
 		return r;
-	if (check->reader.errors == errors)
+	if (check->reader.errors == errors) {
 		ask_legs(check, route);
+		r = expand_route(check, route);
+	}
+	if (r < 0)
+		return r;
 	copy_values(route);
 	member_settle(route);
 	r = read_rules(check, setting, defaults, route);

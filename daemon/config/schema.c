@@ -360,6 +360,13 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .roles = SPLICED_CONNECT,
 		 .max = YEAR,
 		 .doc = "time without a session after which the unit, if spliced has started it, is stopped; 0s: never. Default: never"},
+	[ENDPOINT_EXPAND] =
+		{.name = "expand",
+		 .type = SPLICED_BOOL,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .doc =
+			 "each address of the name is a member of the pool, named NAME#1 to NAME#64; default: false, the name is one member"},
 	HEALTH_ROWS(ENDPOINT_HEALTH, SPLICED_CONNECT),
 };
 

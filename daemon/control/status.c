@@ -11,6 +11,7 @@
 #include "control/sums.h"
 #include "control/words.h"
 #include "dispatch/listener.h"
+#include "dispatch/places.h"
 #include "dispatch/target.h"
 #include "dispatch/worker.h"
 #include "ledger/generation.h"
@@ -121,7 +122,9 @@ static void judge_targets(struct verdict *verdict, const struct ledger *ledger,
 		for (unsigned k = 0; route->enabled && k < route->n_targets; k++) {
 			uint32_t slot = generation->target_slots[i][k];
 
-			if (target_has_failed(ledger, &route->targets[k], slot))
+			if (places_show(ledger, generation, i, k) &&
+			    !places_is_left(ledger, generation, i, k) &&
+			    target_has_failed(ledger, &route->targets[k], slot))
 				add_reason(verdict, "%s/%s down (%s)", route->name,
 					   route->targets[k].name,
 					   target_tell_failure(&ledger->targets[slot], text));

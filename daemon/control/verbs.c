@@ -16,6 +16,7 @@
 #include "control/targets.h"
 #include "control/words.h"
 #include "dispatch/listener.h"
+#include "dispatch/places.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
@@ -50,6 +51,19 @@ static json_t *unit_object(const struct ledger_unit *unit, const char *name)
 			 "problem", words_json(*problem ? problem : NULL));
 }
 
+/* A place of a name has one of its own. */
+static const char *address_text(const struct ledger *ledger, const struct config_endpoint *endpoint,
+				uint32_t slot, char text[ADDRESS_TEXT_MAX])
+{
+	struct address address;
+	unsigned leg;
+
+	if (!endpoint->place || !target_address(ledger, endpoint, slot, 0, &leg, &address))
+		return endpoint->text;
+	return endpoint_socket_describe(endpoint, &endpoint->legs[leg], &address, text,
+					ADDRESS_TEXT_MAX);
+}
+
 static json_t *targets_of(const struct ledger *ledger, const struct generation *generation,
 			  unsigned route, const uint32_t *sessions)
 {
@@ -60,15 +74,22 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 			&generation->config->routes[route].targets[i];
 		uint32_t slot = generation->target_slots[route][i];
 		const struct ledger_target *target = &ledger->targets[slot];
-		bool down = target_has_failed(ledger, endpoint, slot);
-		char text[TARGET_TEXT_MAX];
+		bool left = places_is_left(ledger, generation, route, i),
+		     down = !left && target_has_failed(ledger, endpoint, slot);
+		char text[TARGET_TEXT_MAX], address[ADDRESS_TEXT_MAX];
 
+		if (!places_show(ledger, generation, route, i))
+			continue;
 		json_array_append_new(
 			list,
 			json_pack(
 				"{s:o, s:o, s:s, s:o, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o}",
 				"name", words_json(endpoint->name), "address",
-				words_json(endpoint->text), "state", down ? "down" : "up", "why",
+				words_json(address_text(ledger, endpoint, slot, address)), "state",
+				left   ? "left"
+				: down ? "down"
+				       : "up",
+				"why",
 				down ? words_json(target_tell_failure(target, text)) : json_null(),
 				"since", targets_since(target, down), "sessions",
 				(int)sessions[slot], "failures", (int)target->failures, "downs",
@@ -90,7 +111,8 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 	const struct config_route *route = &config->routes[index];
 	const char *title = route->values[ROUTE_TITLE].value.text;
 	uint32_t slot = generations->route_slots[index];
-	json_t *listen = json_array(), *dial = json_array();
+	json_t *listen = json_array(), *dial = json_array(),
+	       *targets = targets_of(ledger, generations, index, live->sessions);
 	char place[512], pause[STATUS_PAUSE_MAX];
 	struct sums sums;
 	json_t *object;
@@ -101,11 +123,11 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(dial, words_json(route->dial[i].text));
 	status_route_pause(&ledger->routes[slot], pause);
 	object = json_pack(
-		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:{s:i, s:i}, s:I, s:o, s:o}", "name",
+		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:{s:i, s:i}, s:I, s:o, s:o}", "name",
 		route->name, "title", words_json(title), "enabled", route->enabled, "place",
 		words_json(config_location_text(config, route->location, place, sizeof place)),
-		"listen", listen, "dial", dial, "targets",
-		targets_of(ledger, generations, index, live->sessions), "sessions", "active",
+		"listen", listen, "dial", dial, "targets", targets, "spare",
+		(int)(route->n_targets - json_array_size(targets)), "sessions", "active",
 		(int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
 		(json_int_t)ledger->routes[slot].deaths_total, "paused",
 		words_json(*pause ? pause : NULL), "hand",

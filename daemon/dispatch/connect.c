@@ -215,12 +215,6 @@ static enum connect_result next_target(struct session *session, int error)
 	return CONNECT_WAITS;
 }
 
-/* connect(2) cannot fail: only an answer shows that the target is there. */
-static bool may_go_unheard(const struct session *session)
-{
-	return pool_row_goes_unheard(session_row(session, session_connecting_side(session)));
-}
-
 static void note_reached(struct session *session)
 {
 	struct address address;
@@ -241,7 +235,7 @@ static enum connect_result reached(struct session *session)
 	record->address = (uint16_t)race_address(session);
 	race_end(session);
 	/* Without a handshake, success is no proof that the target is up. */
-	if (!may_go_unheard(session))
+	if (!pool_row_goes_unheard(session_row(session, session_connecting_side(session))))
 		target_succeeded(session->thread->worker->ledger, session_target(session),
 				 record->address);
 	demand_reached(session);
@@ -380,11 +374,19 @@ static int try_target(struct session *session)
 	}
 }
 
+static unsigned count_addresses(const struct session *session)
+{
+	return target_addresses(session->thread->worker->ledger, endpoint_of(session),
+				session_target_slot(session));
+}
+
 /* The error that the others got; none if no target may be tried at all. */
 static int whats_wrong(const struct session *session)
 {
 	int error = (int)session_target(session)->error;
 
+	if (!count_addresses(session))
+		return -EADDRNOTAVAIL; /* its name does not resolve */
 	return error ? -error : -EHOSTDOWN;
 }
 
@@ -450,12 +452,6 @@ enum connect_result connect_anew(struct session *session)
 	race_end(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
 	return go_on(session);
-}
-
-static unsigned count_addresses(const struct session *session)
-{
-	return target_addresses(session->thread->worker->ledger, endpoint_of(session),
-				session_target_slot(session));
 }
 
 static enum connect_result next_address(struct session *session, int error)

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 
 enum { NOBODY = UINT32_MAX };
+enum { VACANT_SECONDS = 1 /* until a place has an address, at most */ };
 
 /* A target that a check is for. */
 struct member {
@@ -81,6 +82,15 @@ static uint64_t next_time(const struct check *check, uint64_t now)
 static bool rests(const struct check *check)
 {
 	return check->unit && atomic_load(&check->unit->state) != UNIT_RUNNING;
+}
+
+/* It is a place of a name, and has no address. */
+static bool is_vacant(const struct check *check)
+{
+	const struct ledger *ledger = check->health->clerk->worker->ledger;
+
+	return !target_is_listed(&ledger->targets[check->place.slot],
+				 &check->place.endpoint->member);
 }
 
 static void serve_queue(struct health *health);
@@ -144,6 +154,14 @@ static void due(struct timer *timer)
 	struct check *check = (struct check *)((char *)timer - offsetof(struct check, timer));
 	struct health *health = check->health;
 
+	if (is_vacant(check)) {
+		/* All of them at once. */
+		uint64_t pause = VACANT_SECONDS * NSEC_PER_SEC;
+
+		timer_set(&health->clerk->loop.timers, timer,
+			  health->clerk->loop.now / pause * pause + pause);
+		return;
+	}
 	if (rests(check)) {
 		timer_set(&health->clerk->loop.timers, timer,
 			  next_time(check, health->clerk->loop.now));

@@ -14,6 +14,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/places.h"
+#include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "session/hand.h"
 #include "session/thread.h"
@@ -38,15 +40,18 @@ struct job {
 	struct resolver *resolver;
 	const struct config_endpoint *endpoint;
 	struct ledger_target *target;
-	uint32_t route;	  /* its slot in the ledger */
-	uint64_t longest; /* the route's `resolve` */
+	const uint32_t *slots; /* of the places of the name, if it stands for a pool: places.h */
+	unsigned without;      /* addresses that have no place */
+	uint32_t route;	       /* its slot in the ledger */
+	uint64_t longest;      /* the route's `resolve` */
 	unsigned pending, failures;
 	bool calls;   /* ares_getaddrinfo() has not returned yet */
 	uint64_t ttl; /* the shortest, ns */
 	int error;    /* enum ares_status: why one of the questions has no addresses; 0: all have */
 	bool unknown[LEGS_MAX]; /* there was no answer to this one: neither yes nor no */
 	unsigned n_found[LEGS_MAX];
-	struct ledger_address found[LEGS_MAX][LEDGER_ADDRESSES_MAX];
+	unsigned room; /* for the addresses of a leg */
+	struct ledger_address *found[LEGS_MAX];
 	struct query {
 		struct job *job;
 		unsigned leg;
@@ -113,28 +118,11 @@ static unsigned interleave(const struct job *job, struct ledger_address *ret)
 	unsigned n = 0;
 
 	assert(job->endpoint->n_legs <= LEGS_MAX);
-	for (unsigned i = 0; i < LEDGER_ADDRESSES_MAX; i++)
+	for (unsigned i = 0; i < job->room; i++)
 		for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
-			if (i < job->n_found[leg] && n < LEDGER_ADDRESSES_MAX)
+			if (i < job->n_found[leg] && n < job->room)
 				ret[n++] = job->found[leg][i];
 	return n;
-}
-
-static void write_down(struct ledger_target *target, const struct ledger_address *addresses,
-		       unsigned count)
-{
-	uint32_t sequence = atomic_load(&target->sequence) | 1;
-
-	assert(count > 0 && count <= LEDGER_ADDRESSES_MAX);
-	if (!(target->sequence & 1) && target->n_addresses == count &&
-	    !memcmp(target->addresses, addresses, count * sizeof *addresses))
-		return;
-	atomic_store(&target->sequence, sequence);
-	atomic_thread_fence(memory_order_release);
-	memcpy(target->addresses, addresses, count * sizeof *addresses);
-	target->n_addresses = count;
-	atomic_store(&target->turn, 0);
-	atomic_store_explicit(&target->sequence, sequence + 1, memory_order_release);
 }
 
 /* ns until the next lookup. */
@@ -158,6 +146,11 @@ static void keep_known(struct job *job, unsigned leg)
 	const struct ledger_target *target = job->target;
 
 	job->n_found[leg] = 0;
+	if (job->endpoint->place) {
+		job->n_found[leg] = places_known(job->resolver->clerk->worker->ledger, job->slots,
+						 leg, job->found[leg]);
+		return;
+	}
 	for (unsigned i = 0; i < target->n_addresses && i < LEDGER_ADDRESSES_MAX; i++)
 		if (target->addresses[i].leg == leg)
 			job->found[leg][job->n_found[leg]++] = target->addresses[i];
@@ -203,9 +196,30 @@ static void tell(const struct job *job, bool well)
 			  kept ? "; the last addresses are kept" : "");
 }
 
+static void write_down(struct job *job, const struct ledger_address *addresses, unsigned count)
+{
+	struct log_entry entry = {.event = EVENT_NONE};
+	unsigned without;
+
+	if (!job->endpoint->place) {
+		target_set_addresses(job->target, addresses, count);
+		return;
+	}
+	without = places_set(job->resolver->clerk->worker->ledger, job->slots, addresses, count);
+	if (without && !job->without) {
+		log_add_field(&entry, "TARGET", job->target->name);
+		log_event(
+			LOG_WARNING, &entry,
+			"target %s: %s has %u addresses, and %u of them have no place: a name has %d at most",
+			job->target->name, job->endpoint->legs[0].host_name, count, without,
+			(int)CONFIG_PLACES);
+	}
+	job->without = without;
+}
+
 static void finish_job(struct job *job)
 {
-	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
+	struct ledger_address addresses[PLACES_FOUND_MAX];
 	struct loop *loop = &job->resolver->clerk->loop;
 	unsigned count;
 	bool well;
@@ -215,11 +229,11 @@ static void finish_job(struct job *job)
 		if (job->unknown[leg])
 			keep_known(job, leg);
 	count = interleave(job, addresses);
-	assert(count <= LEDGER_ADDRESSES_MAX);
+	assert(count <= job->room);
 	well = count && !is_unknown(job);
 	tell(job, well);
 	if (count)
-		write_down(job->target, addresses, count);
+		write_down(job, addresses, count);
 	timer_set(&loop->timers, &job->timer, clock_monotonic() + next_look(job, well));
 }
 
@@ -232,8 +246,8 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	int r;
 
 	assert(leg_index < job->endpoint->n_legs);
-	assert(job->n_found[leg_index] <= LEDGER_ADDRESSES_MAX);
-	if (job->n_found[leg_index] == LEDGER_ADDRESSES_MAX || node->ai_family != leg->row->domain)
+	assert(job->n_found[leg_index] <= job->room);
+	if (job->n_found[leg_index] == job->room || node->ai_family != leg->row->domain)
 		return;
 	bytes = node->ai_family == AF_INET
 			? (const void *)&((struct sockaddr_in *)(void *)node->ai_addr)->sin_addr
@@ -326,6 +340,12 @@ static const struct config_endpoint *connected_end(const struct config_route *ro
 					: &route->dial[index - route->n_targets];
 }
 
+/* The places of a name are looked up once. */
+static bool is_looked_up(const struct config_endpoint *endpoint)
+{
+	return endpoint->legs[0].host_name && endpoint->place <= 1;
+}
+
 static unsigned count_names(const struct config *config)
 {
 	unsigned count = 0;
@@ -333,34 +353,56 @@ static unsigned count_names(const struct config *config)
 	for (unsigned i = 0; i < config->n_routes; i++)
 		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial;
 		     k++)
-			count += connected_end(&config->routes[i], k)->legs[0].host_name != NULL;
+			count += is_looked_up(connected_end(&config->routes[i], k));
 	return count;
 }
 
-static void add_jobs(struct resolver *resolver, const struct generation *generation)
+/* What addresses are of. */
+static uint64_t origin_of(const struct config_endpoint *endpoint)
+{
+	return ledger_digest(endpoint->text);
+}
+
+static int add_job(struct resolver *resolver, const struct generation *generation, unsigned route,
+		   unsigned target)
+{
+	const struct config_endpoint *endpoint =
+		connected_end(&generation->config->routes[route], target);
+	struct ledger *ledger = resolver->clerk->worker->ledger;
+	struct job *job = &resolver->jobs[resolver->n_jobs++];
+
+	job->resolver = resolver;
+	job->endpoint = endpoint;
+	job->slots = &generation->target_slots[route][target];
+	job->route = generation->route_slots[route];
+	job->longest = generation->config->routes[route].resolve;
+	job->target = &ledger->targets[job->slots[0]];
+	job->room = endpoint->place ? PLACES_FOUND_MAX : LEDGER_ADDRESSES_MAX;
+	for (unsigned i = 0; i < (endpoint->place ? CONFIG_PLACES : 1); i++) {
+		assert(job->slots[i] < LEDGER_TARGETS_MAX);
+		target_set_origin(&ledger->targets[job->slots[i]], origin_of(endpoint));
+	}
+	for (unsigned leg = 0; leg < endpoint->n_legs; leg++) {
+		job->found[leg] = calloc(job->room, sizeof *job->found[leg]);
+		if (!job->found[leg])
+			return -ENOMEM;
+	}
+	job->timer.fire = look_up;
+	timer_set(&resolver->clerk->loop.timers, &job->timer, 0);
+	return 0;
+}
+
+static int add_jobs(struct resolver *resolver, const struct generation *generation)
 {
 	const struct config *config = generation->config;
-	struct ledger *ledger = resolver->clerk->worker->ledger;
+	int r = 0;
 
 	for (unsigned i = 0; i < config->n_routes; i++)
-		for (unsigned k = 0; k < config->routes[i].n_targets + config->routes[i].n_dial;
-		     k++) {
-			const struct config_endpoint *endpoint =
-				connected_end(&config->routes[i], k);
-			struct job *job = &resolver->jobs[resolver->n_jobs];
-
-			if (!endpoint->legs[0].host_name)
-				continue;
-			assert(generation->target_slots[i][k] < LEDGER_TARGETS_MAX);
-			resolver->n_jobs++;
-			job->resolver = resolver;
-			job->endpoint = endpoint;
-			job->route = generation->route_slots[i];
-			job->longest = config->routes[i].resolve;
-			job->target = &ledger->targets[generation->target_slots[i][k]];
-			job->timer.fire = look_up;
-			timer_set(&resolver->clerk->loop.timers, &job->timer, 0);
-		}
+		for (unsigned k = 0;
+		     k < config->routes[i].n_targets + config->routes[i].n_dial && !r; k++)
+			if (is_looked_up(connected_end(&config->routes[i], k)))
+				r = add_job(resolver, generation, i, k);
+	return r;
 }
 
 static int open_channel(struct resolver *resolver)
@@ -395,22 +437,28 @@ int resolver_new(struct resolver **ret, struct thread *clerk)
 	resolver->timer.fire = handle_timeout;
 	resolver->jobs = calloc(names, sizeof *resolver->jobs);
 	r = resolver->jobs ? open_channel(resolver) : -ENOMEM;
-	if (r < 0) {
-		free(resolver->jobs);
-		free(resolver);
-		return r;
+	if (!r) {
+		loop_handle(&clerk->loop, KIND_RESOLVER, handle_socket, resolver);
+		r = add_jobs(resolver, generation);
 	}
-	loop_handle(&clerk->loop, KIND_RESOLVER, handle_socket, resolver);
-	add_jobs(resolver, generation);
-	*ret = resolver;
-	return 0;
+	if (r < 0)
+		resolver_free(resolver);
+	else
+		*ret = resolver;
+	return r;
 }
 
 struct resolver *resolver_free(struct resolver *resolver)
 {
 	if (!resolver)
 		return NULL;
-	ares_destroy(resolver->channel);
+	if (resolver->channel)
+		ares_destroy(resolver->channel);
+	for (unsigned i = 0; i < resolver->n_jobs; i++) {
+		timer_clear(&resolver->clerk->loop.timers, &resolver->jobs[i].timer);
+		for (unsigned leg = 0; leg < LEGS_MAX; leg++)
+			free(resolver->jobs[i].found[leg]);
+	}
 	free(resolver->jobs);
 	free(resolver);
 	return NULL;

@@ -6,6 +6,7 @@
  */
 #include "dispatch/target.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
@@ -45,9 +46,14 @@ static const struct config_member *member_of(const struct generation *generation
 	return &generation->config->routes[route].targets[target].member;
 }
 
+bool target_is_listed(const struct ledger_target *target, const struct config_member *member)
+{
+	return !member->expanded || atomic_load_explicit(&target->listed, memory_order_relaxed);
+}
+
 bool target_lives(const struct ledger_target *target, const struct config_member *member)
 {
-	return !target_is_left_to_checks(target, member) &&
+	return !target_is_left_to_checks(target, member) && target_is_listed(target, member) &&
 	       (!member->failures ||
 		!atomic_load_explicit(&target->down_since, memory_order_relaxed));
 }
@@ -56,7 +62,8 @@ uint32_t target_weight(const struct ledger_target *target, const struct config_m
 {
 	uint32_t set = atomic_load_explicit(&target->weight_set, memory_order_relaxed);
 
-	if (atomic_load_explicit(&target->hand, memory_order_relaxed) & LEDGER_HAND_DRAIN)
+	if (atomic_load_explicit(&target->hand, memory_order_relaxed) & LEDGER_HAND_DRAIN ||
+	    !target_is_listed(target, member))
 		return 0;
 	return set ? set - 1 : member->weight;
 }
@@ -91,7 +98,8 @@ bool target_is_down(const struct thread *thread, const struct generation *genera
 {
 	const struct ledger_target *record = target_record(thread, generation, route, target);
 
-	if (target_is_left_to_checks(record, member_of(generation, route, target)))
+	if (target_is_left_to_checks(record, member_of(generation, route, target)) ||
+	    !target_is_listed(record, member_of(generation, route, target)))
 		return true;
 	return !target_lives(record, member_of(generation, route, target)) &&
 	       atomic_load_explicit(&record->down_until, memory_order_relaxed) > thread->loop.now;
@@ -183,6 +191,33 @@ bool target_address(const struct ledger *ledger, const struct config_endpoint *e
 	return false;
 }
 
+void target_set_addresses(struct ledger_target *target, const struct ledger_address *addresses,
+			  unsigned count)
+{
+	uint32_t sequence = atomic_load(&target->sequence) | 1;
+
+	assert(count <= LEDGER_ADDRESSES_MAX);
+	if (!(target->sequence & 1) && target->n_addresses == count &&
+	    (!count || !memcmp(target->addresses, addresses, count * sizeof *addresses)))
+		return;
+	atomic_store(&target->sequence, sequence);
+	atomic_thread_fence(memory_order_release);
+	if (count)
+		memcpy(target->addresses, addresses, count * sizeof *addresses);
+	target->n_addresses = count;
+	atomic_store(&target->turn, 0);
+	atomic_store_explicit(&target->sequence, sequence + 1, memory_order_release);
+}
+
+void target_set_origin(struct ledger_target *target, uint64_t origin)
+{
+	if (target->origin && target->origin != origin) {
+		atomic_store(&target->listed, 0);
+		target_set_addresses(target, NULL, 0);
+	}
+	target->origin = origin;
+}
+
 static void tell(enum log_event event, int level, const struct ledger_target *target,
 		 const char *what, int error)
 {
@@ -252,6 +287,7 @@ bool target_has_failed(const struct ledger *ledger, const struct config_endpoint
 		       unsigned slot)
 {
 	return target_is_checked_down(&ledger->targets[slot]) ||
+	       !target_is_listed(&ledger->targets[slot], &endpoint->member) ||
 	       !target_lives(&ledger->targets[slot], &endpoint->member) ||
 	       !target_addresses(ledger, endpoint, slot);
 }

@@ -14,6 +14,7 @@ struct config_endpoint;
 struct config_member;
 struct generation;
 struct ledger;
+struct ledger_address;
 struct ledger_target;
 struct thread;
 
@@ -37,6 +38,10 @@ uint32_t target_share(const struct ledger_target *target, const struct config_me
 /* Whether it starts slowly: its share rises. */
 bool target_rises(const struct ledger_target *target, const struct config_member *member,
 		  uint64_t now);
+
+/* Of a place of a name: whether it has an address that is in the newest good answer. Others
+ * always do. */
+bool target_is_listed(const struct ledger_target *target, const struct config_member *member);
 
 /* Whether the operator wants no session there, new or old. */
 bool target_is_disabled(const struct ledger_target *target);
@@ -79,12 +84,19 @@ void target_put_off(struct ledger_target *target, const struct config_member *me
 /* Gives up the right to try it. */
 void target_release(struct ledger_target *target);
 
-/* How many addresses the target has now (0: its name has not resolved), and number `index` of them,
- * beginning with the one that answered last. */
+/* How many addresses the target has now (0: its name has not resolved, or another stood there), and
+ * number `index` of them, beginning with the one that answered last. */
 unsigned target_addresses(const struct ledger *ledger, const struct config_endpoint *endpoint,
 			  unsigned slot);
 bool target_address(const struct ledger *ledger, const struct config_endpoint *endpoint,
 		    unsigned slot, unsigned index, unsigned *leg, struct address *ret);
+
+/* Writes them down; count: 1 to LEDGER_ADDRESSES_MAX. In the clerk. */
+void target_set_addresses(struct ledger_target *target, const struct ledger_address *addresses,
+			  unsigned count);
+
+/* They are of another name, or port: there are none until that is known. */
+void target_set_origin(struct ledger_target *target, uint64_t origin);
 
 /* What came of an attempt; `index` as above; error: negative errno. What is news is logged. One
  * that is down is asked again when the route's pause is over, which doubles from failure to

@@ -372,6 +372,10 @@ struct ledger_target {
 	_Atomic uint32_t route;	      /* record of the route whose pool it is in, plus one; 0: not
 					 known */
 	struct ledger_check check;
+	uint64_t origin; /* hash of the endpoint whose name its addresses are of; 0: not known */
+	_Atomic uint32_t listed; /* of a place of a name: its address is in the newest good answer,
+				    dispatch/places.h */
+	uint32_t listed_reserved;
 };
 
 /* What an operator has set by hand, for a route or a target; it is valid until undone. */

@@ -130,11 +130,12 @@ def lived_in(status, sessions, listeners):
 
 
 def named(status, routes):
-    """Where one generation is lived in, routes and targets have a record each; what is dialled is a target too."""
+    """Where one generation is lived in, routes and targets have a record each; what is dialled is a target too, and so is a place of a name
+    without an address."""
     if status["records"]["generations"] != 1:
         return []
     return differences(route_records=(status["records"]["routes"], len(routes)),
-                       target_records=(status["records"]["targets"], sum(len(one["targets"]) + len(one["dial"]) for one in routes)))
+                       target_records=(status["records"]["targets"], sum(len(one["targets"]) + one["spare"] + len(one["dial"]) for one in routes)))
 
 
 def unrest(control, timeout, parts=ALL):

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "config/expand.h"
+
+#include "base/arena.h"
+#include "base/index.h"
+#include "config/check.h"
+#include "config/health.h"
+
+#include <errno.h>
+#include <string.h>
+
+static bool is_expanded(const struct config_endpoint *endpoint)
+{
+	const struct spliced_value *value = &endpoint->values[ENDPOINT_EXPAND].value;
+
+	return value->state != SPLICED_UNSET && value->number;
+}
+
+/* At other endpoints it is refused elsewhere: member.h. */
+void expand_check(struct check *check, const struct config_endpoint *endpoint)
+{
+	const struct config_value *value = &endpoint->values[ENDPOINT_EXPAND];
+
+	if (strcmp(endpoint->key, "target") != 0 || !is_expanded(endpoint))
+		return;
+	if (!endpoint->legs[0].host_name)
+		check_error(check, value->location,
+			    "%s.expand is for names, and this target has none; remove it",
+			    endpoint->key);
+	if (endpoint->values[ENDPOINT_UNIT].value.state != SPLICED_UNSET)
+		check_error(check, value->location,
+			    "%s.expand and %s.unit are both set; the unit is of this machine, and "
+			    "a name may have many: remove one of them",
+			    endpoint->key, endpoint->key);
+}
+
+/* The places are checked one by one, and by each route: the same place of another may have another
+ * address. */
+static int divide_health(struct check *check, const struct config_route *route,
+			 struct config_endpoint *place)
+{
+	struct config_health *own;
+
+	if (!place->health)
+		return 0;
+	own = arena_take(check->arena, 1, sizeof(*own));
+	if (!own)
+		return -ENOMEM;
+	*own = *place->health;
+	own->digest ^= index_hash_text(route->name, place->place);
+	place->health = own;
+	return 0;
+}
+
+static int add_places(struct check *check, const struct config_route *route,
+		      const struct config_endpoint *endpoint, struct config_endpoint *places)
+{
+	int r = 0;
+
+	for (unsigned i = 0; i < CONFIG_PLACES && r == 0; i++) {
+		places[i] = *endpoint;
+		places[i].place = i + 1;
+		places[i].name = arena_print(check->arena, "%s#%u", endpoint->name, i + 1);
+		r = places[i].name ? divide_health(check, route, &places[i]) : -ENOMEM;
+	}
+	return r;
+}
+
+/* Another target may be called like a place. */
+static void check_names(struct check *check, const struct config_route *route)
+{
+	for (unsigned i = 0; i < route->n_targets; i++)
+		for (unsigned k = 0; k < route->n_targets && is_expanded(&route->targets[i]); k++) {
+			const char *name = route->targets[i].name, *other = route->targets[k].name;
+			size_t len = strlen(name);
+
+			if (strncmp(other, name, len) == 0 && other[len] == '#')
+				check_error(check, route->targets[k].location,
+					    "target \"%s\" is called like an address of \"%s\"; "
+					    "set another name",
+					    other, name);
+		}
+}
+
+int expand_route(struct check *check, struct config_route *route)
+{
+	unsigned n = 0, names = 0;
+	struct config_endpoint *targets;
+	int r = 0;
+
+	for (unsigned i = 0; i < route->n_targets; i++)
+		names += is_expanded(&route->targets[i]);
+	if (!names)
+		return 0;
+	check_names(check, route);
+	targets = arena_take(check->arena, route->n_targets + names * (CONFIG_PLACES - 1),
+			     sizeof(*targets));
+	if (!targets)
+		return -ENOMEM;
+	for (unsigned i = 0; i < route->n_targets && r == 0; i++) {
+		if (is_expanded(&route->targets[i])) {
+			r = add_places(check, route, &route->targets[i], targets + n);
+			n += CONFIG_PLACES;
+		} else {
+			targets[n++] = route->targets[i];
+		}
+	}
+	route->targets = targets;
+	route->n_targets = n;
+	return r;
+}
