@@ -206,7 +206,7 @@ int source_mend(struct session *session, unsigned s, const struct msghdr *header
 		sink_drop(session, DROPPED_SENDER, 1);
 		return -EPERM;
 	}
-	if (leg->family->plugin.received && is(session, s, SPLICED_FEED))
+	if (leg->family->plugin.received && is(session, s, SPLICED_FEED | SPLICED_CONNECTIONLESS))
 		r = (int)CALLBACK(leg->family, received,
 				  leg->family->plugin.received(&leg->options, header, message));
 	if (r < 0)

@@ -589,7 +589,7 @@ struct spliced_plugin {
 	 * message->data are free and writable, and so is the data: it may begin earlier afterwards.
 	 * Negative errno: the message is dropped and counted, as by encode(). From a sender's
 	 * address, received->msg_name, it may remove what does not identify the sender. For FEED
-	 * rows, and listening CONNECTIONLESS ones. */
+	 * and CONNECTIONLESS rows. */
 	int (*received)(const struct spliced_options *options, const struct msghdr *received,
 			struct spliced_message *message) SPLICED_WIDE;
 

@@ -299,3 +299,26 @@ def test_counters_are_described(plugins):
     expected = [{"name": "prepared", "help": "Sockets that were prepared"}, {"name": "bound", "help": "Sockets that were bound to a source"}]
     assert described("counters")["plugins"] == {"plain": expected}
     assert described("plain")["counters"] == expected and described("unix")["counters"] == []
+
+
+# ---- received() ----
+
+@pytest.mark.parametrize("overflow", ("drop-new", "drop-old"))
+def test_received_of_targets_and_listeners(plugins, overflow):
+    """Both ways, whether messages are read in batches or one by one: it changes one, and refuses another."""
+    port = free_port()
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        server.bind(("127.0.0.1", 0))
+        client.connect(("127.0.0.1", port))
+        for sock in (server, client):
+            sock.settimeout(harness.PATIENCE)
+        with Daemon({"r": {"listen": f"plain-dgram://127.0.0.1:{port}", "target": f"plain-dgram://127.0.0.1:{server.getsockname()[1]}",
+                           "overflow": overflow}}, {"plugin_dir": plugins}) as daemon:
+            for message in (b"forged", b"id 1:question"):
+                client.send(message)
+            words, peer = server.recvfrom(100)
+            assert words == b"question"
+            for message in (b"forged", b"id 2:answer"):
+                server.sendto(message, peer)
+            assert client.recv(100) == b"answer"
+            until("they are counted", lambda: route(daemon, "r")["dropped"].get("sender") == 2)

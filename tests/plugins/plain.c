@@ -93,18 +93,29 @@ static int plain_prepare(int fd, const struct spliced_options *options)
 	return bind(fd, (const struct sockaddr *)&in, sizeof in) < 0 ? -errno : 0;
 }
 
+/* No message may say "forged"; what comes before a colon is removed. */
+static int plain_received(const struct spliced_options *options, const struct msghdr *received,
+			  struct spliced_message *message)
+{
+	const char *colon = message->len ? memchr(message->data, ':', message->len) : NULL;
+
+	(void)options;
+	(void)received;
+	if (message->len == 6 && !memcmp(message->data, "forged", 6))
+		return -EPERM;
+	if (colon) {
+		message->len -= (size_t)(colon + 1 - (const char *)message->data);
+		message->data = colon + 1;
+	}
+	return 0;
+}
+
 const struct spliced_plugin spliced_plugin = {
-	SPLICED_PLUGIN_HEAD(0),
-	.name = "plain",
-	.domain = AF_INET,
-	.n_rows = sizeof rows / sizeof *rows,
-	.n_options = OPTIONS,
-	.rows = rows,
-	.options = options_table,
-	.summary = "IPv4, in few words",
-	.address = plain_address,
-	.describe = plain_describe,
-	.prepare = plain_prepare,
-	.counters = counters,
-	.n_counters = sizeof counters / sizeof *counters,
+	SPLICED_PLUGIN_HEAD(0),	  .name = "plain",
+	.domain = AF_INET,	  .n_rows = sizeof rows / sizeof *rows,
+	.n_options = OPTIONS,	  .rows = rows,
+	.options = options_table, .summary = "IPv4, in few words",
+	.address = plain_address, .describe = plain_describe,
+	.prepare = plain_prepare, .received = plain_received,
+	.counters = counters,	  .n_counters = sizeof counters / sizeof *counters,
 };
