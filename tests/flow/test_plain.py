@@ -5,6 +5,7 @@ import contextlib
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -18,6 +19,8 @@ import harness
 from harness import Daemon, Endpoint, free_port, until
 from messages import route
 from test_live import sockets
+
+TOP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
 
 
 @pytest.fixture(scope="module")
@@ -322,3 +325,37 @@ def test_received_of_targets_and_listeners(plugins, overflow):
                 server.sendto(message, peer)
             assert client.recv(100) == b"answer"
             until("they are counted", lambda: route(daemon, "r")["dropped"].get("sender") == 2)
+
+
+# ---- the manual's example ----
+
+def test_the_smallest_plugin(place):
+    """The one that spliced-plugin(7) shows whole: it compiles without a warning, listens, connects, and says what is wrong."""
+    directory = os.path.join(place, "plugins")
+    os.mkdir(directory, 0o755)
+    harness.copy_families(directory)
+    source, front = os.path.join(place, "abstract.c"), f"front-{os.path.basename(place)}"
+    with open(os.path.join(TOP, "doc", "spliced-plugin.7.in"), encoding="utf-8") as page, open(source, "w", encoding="utf-8") as file:
+        shown = page.read().partition('.\\" example: abstract.c\n.Bd -literal -offset 2n\n')[2].partition("\n.Ed\n")[0]
+        assert "spliced_plugin = {" in shown
+        file.write(re.sub(r"^\\&", "", shown, flags=re.M).replace("\\e", "\\") + "\n")
+    subprocess.run([os.environ.get("CC", "cc").split()[0], "-O2", "-Wall", "-Wextra", "-Werror", "-I", os.path.join(TOP, "include"), "-fPIC",
+                    "-fvisibility=hidden", "-shared", "-Wl,-z,defs", "-o", os.path.join(directory, "abstract.so"), source], check=True)
+    os.chmod(os.path.join(directory, "abstract.so"), 0o755)
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind("\0" + front + "-back")
+        listener.listen()
+        for sock in (listener, client):
+            sock.settimeout(harness.PATIENCE)
+        with Daemon({"r": {"listen": f"abstract://{front}", "target": f"abstract://{front}-back"}}, {"plugin_dir": directory}) as daemon:
+            client.connect("\0" + front)
+            client.sendall(b"question")
+            client.shutdown(socket.SHUT_WR)
+            server, _ = listener.accept()
+            with server:
+                server.settimeout(harness.PATIENCE)
+                assert server.recv(100) == b"question" and server.recv(100) == b""
+                server.sendall(b"answer")
+            assert client.recv(100) == b"answer" and client.recv(100) == b""
+            daemon.write({"r": {"listen": f"abstract://{'x' * 108}", "target": f"abstract://{front}-back"}})
+            assert "socket has 108 bytes; it must have 1 to 107" in daemon.ctl_run("reload").stdout
