@@ -298,6 +298,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	struct address address;
 	int fd, r;
 
+	session->race_won = false;
 	if (!target_address(thread->worker->ledger, endpoint, session_target_slot(session), index,
 			    &leg, &address))
 		return -EADDRNOTAVAIL;
@@ -542,7 +543,7 @@ static bool may_race(const struct session *session)
 {
 	const struct ledger_session *record = session_record(session);
 
-	return record->address + 1u < count_addresses(session) &&
+	return !session->race_won && record->address + 1u < count_addresses(session) &&
 	       session->thread->loop.now < record->deadline && race_is_possible(session);
 }
 

@@ -248,7 +248,7 @@ def test_another_name_under_the_same(place, front):
             is_pool(daemon, 1)
             assert reached(front) == 1
             for expand in (True, False):
-                daemon.reload({"r": route(front, servers.port, retry={"attempts": 1}, target={"host": "nobody.pool.test", "expand": expand})})
+                daemon.reload({"r": route(front, servers.port, retry={"attempts": 1, "total": "1s"}, target={"host": "nobody.pool.test", "expand": expand})})
                 with pytest.raises(ConnectionResetError):
                     reached(front)
                 only, = daemon.ctl("routes")["routes"][0]["targets"]
