@@ -412,7 +412,7 @@ static bool adopt_orphan(const struct worker *worker, int fd)
 	if (slot > ledger_sessions_high(ledger))
 		ledger->keeper->sessions_high = slot;
 	slot_init(record, (uint16_t)((slot - 1) % ledger->n_threads));
-	slot_accept(record, &ledger->listeners[index], fd);
+	slot_accept(ledger, record, &ledger->listeners[index], fd);
 	record->deaths = killed_by(ledger, index);
 	record->opened = record->active = clock_monotonic();
 	atomic_store(&record->state, SESSION_CONNECTING);

@@ -30,6 +30,7 @@
 #include "session/endpoint_socket.h"
 #include "session/lane.h"
 #include "session/session.h"
+#include "session/slot.h"
 #include "session/thread.h"
 
 #include <errno.h>
@@ -309,7 +310,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 		record->connect_leg = (uint16_t)leg;
 	else
 		record->leg = (uint16_t)leg;
-	record->fd[side] = fd;
+	slot_take_socket(thread->worker->ledger, record, side, fd);
 	r = scope_fill(fd, endpoint->legs[leg].interface, &address, &address);
 	if (r)
 		goto fail;

@@ -98,7 +98,7 @@ static void admit(struct thread *thread, uint32_t index, struct session *session
 			return;
 		}
 		session->route = route;
-		slot_accept(session_record(session), record, fd);
+		slot_accept(thread->worker->ledger, session_record(session), record, fd);
 		endpoint_socket_set_accepted(&route->listen[record->endpoint], record->leg, fd);
 		chain_join(session, &chain);
 		session_record(session)->admitted = 1;

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "dispatch/chain.h"
 #include "session/session.h"
+#include "session/slot.h"
 #include "session/thread.h"
 
 #include <unistd.h>
@@ -113,7 +114,7 @@ bool race_take(struct session *session, unsigned rival)
 	session->race_address = session->rivals[rival].address;
 	session->rivals[rival].watch = 0;
 	loop_remove(&session->thread->loop, fd);
-	record->fd[side] = fd;
+	slot_take_socket(session->thread->worker->ledger, record, side, fd);
 	session->rivals[rival].fd = 0;
 	if (!session_watch(session, side))
 		return true;

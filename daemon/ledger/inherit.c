@@ -117,6 +117,7 @@ static void copy_sessions(struct ledger *ledger, const struct ledger *old)
 
 	copy_section(ledger, old, LEDGER_SESSIONS, high);
 	copy_section(ledger, old, LEDGER_FLOWS, high);
+	copy_section(ledger, old, LEDGER_COOKIES, high);
 	for (uint32_t i = 0; i < high; i++)
 		ledger->sessions[i].thread =
 			(uint16_t)heir_of(ledger, old, ledger->sessions[i].thread);

@@ -49,6 +49,7 @@ void ledger_lay_out(struct ledger_header *header, uint32_t threads, uint32_t ses
 					sizeof(struct ledger_generation)},
 		[LEDGER_KEPT] = {1, LEDGER_KEPT_MAX, sizeof(struct ledger_kept)},
 		[LEDGER_UNITS] = {1, LEDGER_UNITS_MAX, sizeof(struct ledger_unit)},
+		[LEDGER_COOKIES] = {1, sessions, sizeof(struct ledger_cookies)},
 	};
 	uint64_t offset = sizeof *header;
 
@@ -87,6 +88,7 @@ void ledger_find_sections(struct ledger *ledger)
 	ledger->generations = section(ledger, LEDGER_GENERATIONS);
 	ledger->firsts = section(ledger, LEDGER_KEPT);
 	ledger->units = section(ledger, LEDGER_UNITS);
+	ledger->cookies = section(ledger, LEDGER_COOKIES);
 }
 
 int ledger_init(struct ledger *ledger, uint32_t threads, uint32_t sessions)

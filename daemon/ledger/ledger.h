@@ -66,6 +66,7 @@ enum ledger_section_id {
 	LEDGER_GENERATIONS,
 	LEDGER_KEPT,
 	LEDGER_UNITS, /* unit.h */
+	LEDGER_COOKIES,
 	LEDGER_SECTIONS,
 };
 
@@ -177,6 +178,11 @@ struct ledger_session {
 	uint8_t chained; /* its front is the target of another session: the flow's chain tells */
 	uint8_t retargeted; /* CONNECTING: what waits in its pipe was framed for a target that it
 			       has no more */
+};
+
+/* What a session's sockets are, same index: a number is no proof. Written before the number. */
+struct ledger_cookies {
+	uint64_t fd[2]; /* socket_cookie(); 0: not known, or a file */
 };
 
 /* Where a session's front comes from. */
@@ -475,6 +481,7 @@ struct ledger {
 	struct ledger_counter *counters; /* [thread][route] */
 	struct ledger_control *controls;
 	struct ledger_flow *flows; /* by session */
+	struct ledger_cookies *cookies;
 	struct ledger_generation *generations;
 	struct ledger_kept *firsts; /* [LEDGER_KEPT_MAX] */
 	struct ledger_unit *units;  /* [LEDGER_UNITS_MAX] */

@@ -9,9 +9,11 @@
 #include "ledger/ledger.h"
 #include "ledger/mend.h"
 #include "ledger/validate.h"
+#include "net/socket.h"
 
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 enum {
 	DIRECTION_FLAGS =
@@ -21,8 +23,14 @@ enum {
 };
 
 /* One end of a session: a socket, or a file, which is noted in *files. */
-static bool claim_end(struct validating *v, int fd, unsigned k, unsigned *files)
+static bool claim_end(struct validating *v, const struct ledger_session *record, unsigned k,
+		      unsigned *files)
 {
+	uint64_t cookie = v->ledger->cookies[record - v->ledger->sessions].fd[k];
+	int fd = record->fd[k];
+
+	if (cookie && fd > STDERR_FILENO && socket_cookie(fd) != cookie)
+		return false; /* another's, who keeps it */
 	if (claim_fd(v, fd, S_IFSOCK))
 		return true;
 	*files |= 1u << k;
@@ -35,7 +43,7 @@ static bool name_all(struct validating *v, const struct ledger_session *record, 
 
 	/* All of them, so that what is named twice is known whichever is wrong. */
 	for (int k = 0; k < 2; k++) {
-		fit &= claim_end(v, record->fd[k], (unsigned)k, files);
+		fit &= claim_end(v, record, (unsigned)k, files);
 		fit &= claim_fd(v, record->direction[k].pipe, S_IFIFO);
 		fit &= claim_fd(v, record->stage[k], S_IFIFO);
 	}

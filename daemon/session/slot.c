@@ -8,6 +8,7 @@
 
 #include "base/assert.h"
 #include "ledger/ledger.h"
+#include "net/socket.h"
 #include "session/session.h"
 #include "session/thread.h"
 
@@ -72,22 +73,37 @@ void slot_init(struct ledger_session *record, uint16_t thread)
 		record->direction[d].pipe = record->stage[d] = -1;
 }
 
-void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd)
+void slot_take_socket(struct ledger *ledger, struct ledger_session *record, unsigned side, int fd)
+{
+	assert(side < 2 && fd >= 0 && record->fd[side] == -1);
+	ledger->cookies[record - ledger->sessions].fd[side] = socket_cookie(fd);
+	/* The order of the stores matters only if this process dies between them. */
+	atomic_signal_fence(memory_order_seq_cst);
+	record->fd[side] = fd;
+}
+
+static void take_place(struct ledger_session *record, const struct ledger_listener *listener)
 {
 	assert(record->fd[0] == -1 && record->state <= SESSION_CLAIMED);
-	assert_costly(fd == -1 || assert_is_open(fd));
 	record->generation = listener->generation;
 	record->route = listener->route;
 	record->endpoint = listener->endpoint;
 	record->leg = listener->leg;
-	record->fd[0] = fd;
+}
+
+void slot_accept(struct ledger *ledger, struct ledger_session *record,
+		 const struct ledger_listener *listener, int fd)
+{
+	assert_costly(assert_is_open(fd));
+	take_place(record, listener);
+	slot_take_socket(ledger, record, 0, fd);
 }
 
 void slot_feed(struct ledger_session *record, const struct ledger_listener *listener,
 	       uint32_t index)
 {
 	assert(index < LEDGER_LISTENERS_MAX);
-	slot_accept(record, listener, -1);
+	take_place(record, listener);
 	record->front = FRONT_FED;
 	record->listener = index;
 	record->admitted = 1;

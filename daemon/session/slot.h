@@ -7,6 +7,7 @@
 
 #include <stdint.h>
 
+struct ledger;
 struct ledger_listener;
 struct ledger_session;
 struct session;
@@ -24,8 +25,12 @@ void slot_note_limit(struct thread *thread, uint32_t route, uint32_t why);
 /* Clears a record except its state, and assigns it to a thread. */
 void slot_init(struct ledger_session *record, uint16_t thread);
 
+/* Puts a socket, or a file, into a record, and what identifies it. */
+void slot_take_socket(struct ledger *ledger, struct ledger_session *record, unsigned side, int fd);
+
 /* Puts a connection accepted by a listener into a record. */
-void slot_accept(struct ledger_session *record, const struct ledger_listener *listener, int fd);
+void slot_accept(struct ledger *ledger, struct ledger_session *record,
+		 const struct ledger_listener *listener, int fd);
 
 /* The same for a session that a listener feeds: the socket stays the listener's. */
 void slot_feed(struct ledger_session *record, const struct ledger_listener *listener,

@@ -19,7 +19,8 @@ from messages import STREAMS, Echo, End
 
 # In the order of the ledger's sections; of each, how often it is written to, and how many of its records are in use here.
 SECTIONS = {"keeper": (15, 1), "threads": (8, 3), "sessions": (36, 64), "listeners": (16, 16), "routes": (6, 16), "targets": (5, 24),
-            "counters": (1, 16), "controls": (4, 8), "text": (1, 256), "flows": (8, 64), "generations": (3, 4), "kept": (2, 16), "units": (2, 4)}
+            "counters": (1, 16), "controls": (4, 8), "text": (1, 256), "flows": (8, 64), "generations": (3, 4), "kept": (2, 16), "units": (2, 4),
+            "cookies": (3, 64)}
 HEADER = struct.Struct("<8sIIQ")
 SECTION = struct.Struct("<IIIIQ")
 KEPT = 2           # clients of a route that stay from round to round

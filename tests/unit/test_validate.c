@@ -11,6 +11,7 @@
 #include "ledger/original.h"
 #include "ledger/unit.h"
 #include "ledger/validate.h"
+#include "net/socket.h"
 #include "suite.h"
 
 #include <fcntl.h>
@@ -372,6 +373,57 @@ START_TEST(a_descriptor_of_two_belongs_to_neither)
 }
 END_TEST
 
+/* Places of sockets in session records: side by side, slot by slot. */
+enum { ENDS = 2 * KINDS };
+
+static int32_t *end_at(uint32_t i)
+{
+	return &ledger.sessions[i / 2].fd[i % 2];
+}
+
+static void note_cookies(void)
+{
+	for (uint32_t i = 0; i < ENDS; i++)
+		ledger.cookies[i / 2].fd[i % 2] = *end_at(i) < 0 ? 0 : socket_cookie(*end_at(i));
+}
+
+/* After the first has named what is the second's, and the second what is the first's if they were
+ * exchanged. */
+static void check_ends(uint32_t one, uint32_t other, bool exchanged)
+{
+	for (uint32_t slot = 0; slot < KINDS; slot++) {
+		const struct ledger_session *record = &ledger.sessions[slot];
+		bool wrong = slot == one / 2 || (exchanged && slot == other / 2);
+
+		ck_assert_msg((record->state == SESSION_FREE) == wrong, "%u and %u: session %u",
+			      one, other, slot);
+		for (int side = 0; !wrong && side < 2; side++)
+			ck_assert(record->fd[side] < 0 ||
+				  ledger.cookies[slot].fd[side] == socket_cookie(record->fd[side]));
+	}
+}
+
+START_TEST(no_session_has_the_socket_of_another)
+{
+	for (uint32_t i = 0; i < 2 * ENDS * ENDS; i++) {
+		uint32_t one = i / ENDS % ENDS, other = i % ENDS;
+		bool exchanged = i >= ENDS * ENDS;
+		int32_t before;
+
+		fill_all();
+		note_cookies();
+		before = *end_at(one);
+		if (one == other || before < 0 || *end_at(other) < 0)
+			continue;
+		*end_at(one) = *end_at(other);
+		if (exchanged)
+			*end_at(other) = before;
+		validate_ledger(&ledger, generation);
+		check_ends(one, other, exchanged);
+	}
+}
+END_TEST
+
 static int count_owner(int32_t *fd, void *owners)
 {
 	return ((uint8_t *)owners)[*fd]++;
@@ -589,7 +641,7 @@ static uint32_t draw_word(uint32_t before)
 static void scribble(void)
 {
 	static const uint32_t used[LEDGER_SECTIONS] = {1, 3,  KINDS + 2, 3, 4, 6, 4,
-						       2, 64, KINDS + 2, 2, 2, 2};
+						       2, 64, KINDS + 2, 2, 2, 2, KINDS};
 
 	for (int i = rand() % 6; i >= 0; i--) {
 		enum ledger_section_id id = (enum ledger_section_id)(rand() % LEDGER_SECTIONS);
@@ -607,6 +659,7 @@ START_TEST(whatever_is_written_nothing_is_believed_that_is_not_there)
 	srand(1);
 	for (int round = 0; round < RANDOM_ROUNDS; round++) {
 		fill_all();
+		note_cookies();
 		scribble();
 		original_restore_all(&ledger);
 		blame_hands(&ledger, generation, &families, round % 2);
@@ -674,6 +727,7 @@ int main(void)
 	tcase_add_test(tcase, a_wait_ends);
 	tcase_add_test(tcase, a_leg_of_the_attempt_before_is_no_fault);
 	tcase_add_test(tcase, a_descriptor_of_two_belongs_to_neither);
+	tcase_add_test(tcase, no_session_has_the_socket_of_another);
 	tcase_add_test(tcase, each_descriptor_has_one_owner);
 	tcase_add_test(tcase, how_far_the_table_is_used_it_says_itself);
 	tcase_add_test(tcase, what_the_keeper_has_written_is_put_back);
