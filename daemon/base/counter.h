@@ -61,7 +61,8 @@ extern const struct counter counters[COUNTERS_COUNT];
 	X(REFUSED_TIMEOUT,     "connect-timeout", "no target answered in time") \
 	X(REFUSED_POISON,      "poison",          "the worker died twice while it handled the session") \
 	X(REFUSED_LOOP,        "loop",            "a session of this daemon that leads back to a route it came from") \
-	X(REFUSED_DRAINED,     "drained",         "the operator has drained the route")
+	X(REFUSED_DRAINED,     "drained",         "the operator has drained the route") \
+	X(REFUSED_FULL,        "full",            "all targets had max_sessions sessions, and no place became free in time")
 
 enum refusal {
 #define X(number, name, help) number,

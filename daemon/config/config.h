@@ -118,6 +118,8 @@ enum config_endpoint_option {
 	ENDPOINT_WEIGHT,     /* from here on: a target's place in its pool, member.h */
 	ENDPOINT_BACKUP,
 	ENDPOINT_SLOW_START,
+	ENDPOINT_MAX_SESSIONS,
+	ENDPOINT_QUEUE,
 	ENDPOINT_PASSIVE_FAILURES,
 	ENDPOINT_PASSIVE_RETRY,
 	ENDPOINT_UNIT,
@@ -179,6 +181,8 @@ struct config_member {
 	bool backup;
 	bool expanded;		       /* it is a place of a name, and may have no address */
 	uint64_t slow_start;	       /* until it has its whole weight after it was down, ns */
+	uint32_t max_sessions;	       /* at a time; 0: any number */
+	uint32_t queue;		       /* sessions that may wait for a place at it */
 	uint32_t failures;	       /* passive: in a row, that mark it down; 0: none do */
 	uint64_t retry;		       /* passive: how long it is passed over then, ns */
 	uint64_t backoff, max_backoff; /* the route's retry: the pauses between attempts while it is

@@ -104,6 +104,22 @@ static bool is_misplaced(struct config_value *value, bool is_useful)
 	return false;
 }
 
+/* Without replies there are no sessions that could be counted. */
+static void check_places(struct check *check, const struct config_route *route)
+{
+	const struct spliced_value *replies = &route->values[ROUTE_REPLIES].value;
+
+	for (unsigned i = 0;
+	     replies->state == SPLICED_SET && !replies->number && i < route->n_targets; i++) {
+		const struct config_value *most = &route->targets[i].values[ENDPOINT_MAX_SESSIONS];
+
+		if (most->value.state == SPLICED_SET && most->value.number)
+			check_error(check, most->location,
+				    "target.max_sessions is for sessions, and a route with "
+				    "replies = 0 has none; remove it");
+	}
+}
+
 /* The route's own settings that only some pairs have a use for. */
 static void check_settings(struct check *check, struct config_route *route,
 			   const struct config_endpoint *front,
@@ -178,4 +194,5 @@ void pair_check(struct check *check, struct config_route *route)
 	for (unsigned i = 0; i < route->n_dial; i++)
 		check_front(check, route, &route->dial[i]);
 	check_settings(check, route, front, &route->targets[0]);
+	check_places(check, route);
 }

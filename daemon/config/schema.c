@@ -334,6 +334,23 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .default_text = "0s",
 		 .max = 86400 * SEC,
 		 .doc = "time in which the share of a target that was down rises from nothing to its weight"},
+	[ENDPOINT_MAX_SESSIONS] =
+		{.name = "max_sessions",
+		 .type = SPLICED_NUMBER,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .default_text = "0",
+		 .max = 1 << 24,
+		 .doc = "maximum number of concurrent sessions of this target; at it, new sessions use the other targets of the pool; 0: no limit"},
+	[ENDPOINT_QUEUE] =
+		{.name = "queue",
+		 .type = SPLICED_NUMBER,
+		 .flags = SPLICED_LIVE,
+		 .roles = SPLICED_CONNECT,
+		 .default_text = "0",
+		 .max = 1 << 24,
+		 .doc =
+			 "number of sessions that may wait, up to timeout.connect, while all targets of the pool have max_sessions; one queue for the pool, as long as those of its targets together; 0: none"},
 	[ENDPOINT_PASSIVE_FAILURES] = {.name = "passive.failures",
 				       .type = SPLICED_NUMBER,
 				       .flags = SPLICED_LIVE,
@@ -352,14 +369,17 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .type = SPLICED_STRING,
 		 .flags = SPLICED_LIVE,
 		 .roles = SPLICED_CONNECT,
-		 .doc = "systemd service that the first client starts when the target does not answer; clients wait for it up to retry.total"},
+		 .doc =
+			 "systemd service that the first client starts when the target does not answer; clients wait for it up to retry.total"},
 	[ENDPOINT_IDLE_STOP] =
 		{.name = "idle_stop",
 		 .type = SPLICED_DURATION,
 		 .flags = SPLICED_LIVE,
 		 .roles = SPLICED_CONNECT,
-		 .max = YEAR,
-		 .doc = "time without a session after which the unit, if spliced has started it, is stopped; 0s: never. Default: never"},
+		 .max =
+			 YEAR,
+		 .doc =
+			 "time without a session after which the unit, if spliced has started it, is stopped; 0s: never. Default: never"},
 	[ENDPOINT_EXPAND] =
 		{.name = "expand",
 		 .type = SPLICED_BOOL,

@@ -213,7 +213,8 @@ static void take_effect(const struct operation *operation)
 {
 	struct worker *worker = operation->clerk->worker;
 
-	atomic_fetch_add(&operation->route_record->pool_epoch, 1);
+	target_route_changed(worker->ledger,
+			     (uint32_t)(operation->route_record - worker->ledger->routes));
 	if (operation->target && target_is_disabled(operation->target_record))
 		for (uint32_t i = 0; i < worker->n_threads; i++)
 			clear_ask(&worker->threads[i]);

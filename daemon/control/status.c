@@ -173,7 +173,7 @@ static void judge_units(struct verdict *verdict, const struct ledger *ledger)
 static bool is_limit(uint32_t why)
 {
 	return why == PAUSE_SESSIONS || why == PAUSE_LIMIT || why == PAUSE_DESCRIPTORS ||
-	       why == PAUSE_SHARE || why == PAUSE_PIPES;
+	       why == PAUSE_SHARE || why == PAUSE_PIPES || why == PAUSE_FULL;
 }
 
 /* A record's route, by its record. */

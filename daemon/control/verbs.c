@@ -17,6 +17,7 @@
 #include "control/words.h"
 #include "dispatch/listener.h"
 #include "dispatch/places.h"
+#include "dispatch/queue.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "ledger/glance.h"
@@ -83,7 +84,7 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 		json_array_append_new(
 			list,
 			json_pack(
-				"{s:o, s:o, s:s, s:o, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:o, s:o, s:o}",
+				"{s:o, s:o, s:s, s:o, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:i, s:o, s:o, s:o}",
 				"name", words_json(endpoint->name), "address",
 				words_json(address_text(ledger, endpoint, slot, address)), "state",
 				left   ? "left"
@@ -95,7 +96,8 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 				(int)sessions[slot], "failures", (int)target->failures, "downs",
 				(json_int_t)target->downs, "weight",
 				(int)target_weight(target, &endpoint->member), "backup",
-				endpoint->member.backup, "active", (int)target->active, "hand",
+				endpoint->member.backup, "active", (int)target->active,
+				"max_sessions", (int)endpoint->member.max_sessions, "hand",
 				operate_state(target->hand), "unit",
 				unit_object(generation_unit(generation, ledger, route, i),
 					    endpoint->unit),
@@ -104,9 +106,10 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 	return list;
 }
 
-static json_t *route_object(const struct ledger *ledger, struct generation *generations,
-			    unsigned index, const struct live *live)
+static json_t *route_object(const struct worker *worker, unsigned index, const struct live *live)
 {
+	const struct ledger *ledger = worker->ledger;
+	struct generation *generations = worker->generations;
 	const struct config *config = generations->config;
 	const struct config_route *route = &config->routes[index];
 	const char *title = route->values[ROUTE_TITLE].value.text;
@@ -123,12 +126,13 @@ static json_t *route_object(const struct ledger *ledger, struct generation *gene
 		json_array_append_new(dial, words_json(route->dial[i].text));
 	status_route_pause(&ledger->routes[slot], pause);
 	object = json_pack(
-		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:{s:i, s:i}, s:I, s:o, s:o}", "name",
-		route->name, "title", words_json(title), "enabled", route->enabled, "place",
+		"{s:s, s:o, s:b, s:o, s:o, s:o, s:o, s:i, s:{s:i, s:i, s:i}, s:I, s:o, s:o}",
+		"name", route->name, "title", words_json(title), "enabled", route->enabled, "place",
 		words_json(config_location_text(config, route->location, place, sizeof place)),
 		"listen", listen, "dial", dial, "targets", targets, "spare",
 		(int)(route->n_targets - json_array_size(targets)), "sessions", "active",
-		(int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "deaths",
+		(int)ledger->routes[slot].active, "limit", (int)route->limit_sessions, "queued",
+		(int)queue_count(worker, slot), "deaths",
 		(json_int_t)ledger->routes[slot].deaths_total, "paused",
 		words_json(*pause ? pause : NULL), "hand",
 		operate_state(ledger->routes[slot].hand));
@@ -146,8 +150,7 @@ static json_t *verb_routes(struct thread *clerk, const json_t *request)
 
 	(void)request;
 	for (unsigned i = 0; !r && i < worker->generations->config->n_routes; i++)
-		json_array_append_new(list,
-				      route_object(worker->ledger, worker->generations, i, &live));
+		json_array_append_new(list, route_object(worker, i, &live));
 	live_done(&live);
 	return list_answer("routes", list);
 }
@@ -225,8 +228,10 @@ static json_t *verb_listeners(struct thread *clerk, const json_t *request)
 }
 
 /* NULL: for nothing but what comes next. */
-static const char *waits_for(const struct ledger_session *record)
+static const char *waits_for(const struct ledger_session *record, const struct ledger_flow *flow)
 {
+	if (queue_has_record(record, flow))
+		return "a place at a target";
 	if (record->state == SESSION_CONNECTING)
 		return record->fd[1] >= 0 ? "the target to answer" : "the next attempt";
 	if (record->state != SESSION_RELAYING)
@@ -319,8 +324,9 @@ static void append_session(json_t *list, const struct thread *clerk, uint32_t sl
 			(json_int_t)record->direction[0].bytes, "from_target",
 			(json_int_t)record->direction[1].bytes, "messages", "to_target",
 			(json_int_t)flow->messages[0], "from_target", (json_int_t)flow->messages[1],
-			"state", state_name(record), "waits_for", words_json(waits_for(record)),
-			"thread", (int)record->thread, "generation", (int)record->generation));
+			"state", state_name(record), "waits_for",
+			words_json(waits_for(record, flow)), "thread", (int)record->thread,
+			"generation", (int)record->generation));
 }
 
 /* Whether a generation in use has the route; a session of one that is gone from the newest may

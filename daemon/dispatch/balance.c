@@ -90,12 +90,21 @@ static uint32_t member_at(const struct balance *balance, uint32_t place)
 	return low;
 }
 
-static bool is_tried(const struct balance *balance, const struct balance_ask *ask, uint32_t i)
+bool balance_has_place(const struct balance *balance, uint32_t i)
+{
+	uint32_t slot = balance->slots[balance->members[i]];
+
+	return !balance->limits || !balance->limits[slot] ||
+	       atomic_load(&balance->targets[slot].active) < balance->limits[slot];
+}
+
+/* It was tried, or has no place. */
+static bool is_skipped(const struct balance *balance, const struct balance_ask *ask, uint32_t i)
 {
 	for (unsigned k = 0; k < ask->n_tried; k++)
 		if (ask->tried[k] == balance->members[i])
 			return true;
-	return false;
+	return !balance_has_place(balance, i);
 }
 
 static uint32_t first_place(const struct balance *balance, uint32_t i)
@@ -176,7 +185,7 @@ static uint32_t choose_by_turn(const struct balance *balance, const struct balan
 		ticket = take_ticket(ask);
 		found = member_at(balance,
 				  (uint32_t)((uint64_t)ticket * balance->stride % balance->total));
-		if (!is_tried(balance, ask, found))
+		if (!is_skipped(balance, ask, found))
 			return found;
 	}
 	return draw(balance, ask, balance_mix(ticket));
@@ -205,7 +214,8 @@ static uint32_t choose_of_sample(const struct balance *balance, const struct bal
 	for (int k = 1; k < count && first != BALANCE_NOBODY; k++) {
 		uint32_t other = draw(balance, ask, balance_mix(random + (uint64_t)k * GOLDEN));
 
-		if (has_fewer(balance, other, first))
+		if (balance_has_place(balance, other) &&
+		    (!balance_has_place(balance, first) || has_fewer(balance, other, first)))
 			first = other;
 	}
 	return first;
@@ -220,7 +230,8 @@ static uint32_t choose_least(const struct balance *balance, const struct balance
 	for (uint32_t k = 1; k < balance->n && best != BALANCE_NOBODY; k++) {
 		uint32_t other = (begin + k) % balance->n;
 
-		if (!is_tried(balance, ask, other) && has_fewer(balance, other, best))
+		if (!is_skipped(balance, ask, other) &&
+		    (!balance_has_place(balance, best) || has_fewer(balance, other, best)))
 			best = other;
 	}
 	return best;
@@ -234,7 +245,7 @@ static uint32_t choose_at_random(const struct balance *balance, const struct bal
 static uint32_t choose_first(const struct balance *balance, const struct balance_ask *ask)
 {
 	for (uint32_t i = 0; i < balance->n; i++)
-		if (!is_tried(balance, ask, i))
+		if (!is_skipped(balance, ask, i))
 			return i;
 	return BALANCE_NOBODY;
 }
@@ -250,7 +261,7 @@ static uint32_t choose_by_source(const struct balance *balance, const struct bal
 	for (int k = 0; k < BALANCE_STEPS_MAX; k++) {
 		uint32_t found = balance_find(balance, ring->points[at].member);
 
-		if (found != BALANCE_NOBODY && !is_tried(balance, ask, found))
+		if (found != BALANCE_NOBODY && !is_skipped(balance, ask, found))
 			return found;
 		at = (at + 1) % ring->n;
 	}
@@ -263,10 +274,22 @@ static uint32_t (*const ways[])(const struct balance *balance, const struct bala
 	[BALANCE_FIRST] = choose_first,
 };
 
+static uint32_t search(const struct balance *balance, const struct balance_ask *ask)
+{
+	uint32_t from = (uint32_t)(balance_mix(*ask->turn) % balance->n);
+
+	for (uint32_t k = 0; k < balance->n; k++)
+		if (!is_skipped(balance, ask, (from + k) % balance->n))
+			return (from + k) % balance->n;
+	return BALANCE_NOBODY;
+}
+
 uint32_t balance_choose(const struct balance *balance, enum config_balance how,
 			const struct balance_ask *ask)
 {
 	uint32_t found = balance->n ? ways[how](balance, ask) : BALANCE_NOBODY;
 
+	if (found != BALANCE_NOBODY && !balance_has_place(balance, found))
+		found = search(balance, ask);
 	return found == BALANCE_NOBODY ? found : balance->members[found];
 }

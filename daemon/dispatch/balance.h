@@ -17,6 +17,10 @@
  * leastconn compares sessions by weight: of all where the pool is small, else of BALANCE_SAMPLE
  * that are drawn; random of two. The ticket decides between equal ones. first takes the first of
  * the list. source goes by a hash ring (balance_ring.h).
+ *
+ * A member that has as many sessions as it takes is skipped like one that was tried. Where that
+ * leaves a way without an answer, because most members are full, the others are searched through
+ * once, from a place drawn by the ticket.
  */
 #pragma once
 
@@ -48,6 +52,8 @@ struct balance {
 	const struct ledger_target *targets; /* where the sessions of each are counted, */
 	const uint32_t *slots;		     /* by its number in the route */
 	const struct balance_ring *ring;     /* NULL: there is none */
+	const uint32_t *limits; /* by record: how many sessions it takes; 0: any number. NULL:
+				   no member of the pool has a limit */
 };
 
 /* The session that asks. */
@@ -65,6 +71,9 @@ void balance_set(struct balance *balance, uint32_t n);
 /* One of them, which the session has not tried, or BALANCE_NOBODY. */
 uint32_t balance_choose(const struct balance *balance, enum config_balance how,
 			const struct balance_ask *ask);
+
+/* Whether the member with this index takes another session now. */
+bool balance_has_place(const struct balance *balance, uint32_t i);
 
 /* A member's index among those that may be chosen, or BALANCE_NOBODY. */
 uint32_t balance_find(const struct balance *balance, uint32_t member);

@@ -2,13 +2,13 @@
 /*
  * Connecting. The progress is in the record: which target, how many were tried, which member of the
  * pool is next, the number of rounds, the attempt's deadline; an heir continues from there, with a
- * round of its own. Always true: between two rounds there is a pause, whatever the pool's size. A
- * descriptor is in the record before connect(2) is called on it. What surprised us: connect(2) to a
- * UNIX socket whose backlog is full fails with EAGAIN at once, and there is no event when there is
- * room, so that it is retried.
+ * round of its own. Always true: a descriptor is in the record before connect(2) is called on it.
+ * What surprised us: connect(2) to a UNIX socket whose backlog is full fails with EAGAIN at once,
+ * and there is no event when there is room, so that it is retried.
  */
 #include "dispatch/connect.h"
 
+#include "base/assert.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/report.h"
@@ -17,7 +17,9 @@
 #include "dispatch/demand.h"
 #include "dispatch/interface.h"
 #include "dispatch/pool.h"
+#include "dispatch/queue.h"
 #include "dispatch/race.h"
+#include "dispatch/round.h"
 #include "dispatch/session_log.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
@@ -46,9 +48,6 @@ enum {
 				     * does not report when there is room */
 	NO_DESCRIPTOR_MS = 50,
 	UNWATCHED_MS = 20,
-	WAITING_MAX_MS = 1000, /* between two looks of a session that waits for another's attempt */
-	PAUSE_MIN_MS = 1,      /* whatever retry.backoff is: retries without a pause would use the
-				* whole processor */
 };
 
 int connect_fd(const struct session *session)
@@ -83,46 +82,6 @@ static void close_attempt(struct session *session)
 	session_close(session, which);
 }
 
-/* No client would see the failure, or the sender is blocked anyway: retry without limit. */
-static bool is_patient(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-
-	return record->front == FRONT_DIALED ||
-	       (record->front == FRONT_FED &&
-		(session_row(session, 0)->capabilities & SPLICED_FEED ||
-		 session_blocks(session, 0)));
-}
-
-/* After the pool's last member, or with no member left to try: how long the next round waits.
- * The last one begins when retry.total is over. */
-static uint64_t pause_length(const struct session *session, bool waits)
-{
-	const struct config_route *route = session->route;
-	uint64_t length = route->backoff << (session_record(session)->rounds - 1),
-		 now = session->thread->loop.now;
-	uint64_t end = session_record(session)->opened + route->retry_total;
-
-	if (length > route->max_backoff)
-		length = route->max_backoff;
-	if (waits && length > WAITING_MAX_MS * NSEC_PER_MSEC)
-		length = WAITING_MAX_MS * NSEC_PER_MSEC;
-	if (route->retry_total && !is_patient(session) && end > now && length > end - now)
-		length = end - now;
-	return length > PAUSE_MIN_MS * NSEC_PER_MSEC ? length : PAUSE_MIN_MS * NSEC_PER_MSEC;
-}
-
-/* waits: no member was tried, other sessions do that. */
-static void end_round(struct session *session, bool waits)
-{
-	struct ledger_session *record = session_record(session);
-
-	pool_end_round(session);
-	if (record->rounds < LEDGER_ROUNDS_MAX)
-		record->rounds++;
-	wait_until(session, session->thread->loop.now + pause_length(session, waits));
-}
-
 void connect_forget(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
@@ -132,18 +91,6 @@ void connect_forget(struct session *session)
 	record->address = 0;
 	record->deadline = 0;
 	pool_begin_anew(session);
-}
-
-static bool given_up(const struct session *session)
-{
-	const struct ledger_session *record = session_record(session);
-	const struct config_route *route = session->route;
-
-	if (is_patient(session))
-		return false;
-	return record->attempts >= route->attempts ||
-	       (route->retry_total &&
-		session->thread->loop.now - record->opened >= route->retry_total);
 }
 
 static void note_tried(struct session *session, int error)
@@ -157,17 +104,19 @@ static void note_tried(struct session *session, int error)
 	session->tried[session->n_tried++].error = (uint16_t)-error;
 }
 
-static enum connect_result give_up(struct session *session, int error)
-{
-	session->connect_error = error;
-	return CONNECT_GIVEN_UP;
-}
-
 /* A lane can end if there is another member, and what waited for it has gone there. */
 static bool gives_way(struct session *session)
 {
 	return session_connecting_side(session) && lane_is(session) &&
 	       pool_has_one_that_works(session) && mover_pass_on(session);
+}
+
+/* First of all in the record: an heir must not count it where another has its place. */
+static void end_attempt(struct session *session)
+{
+	session_record(session)->address = 0;
+	session_record(session)->deadline = 0;
+	pool_uncount(session);
 }
 
 /* Its unit is being started: no attempt, unless nothing else ends it. */
@@ -177,16 +126,14 @@ static enum connect_result wait_for_unit(struct session *session, int error)
 
 	if (session->round.claims)
 		target_release(session_target(session));
-	pool_uncount(session);
 	if (!session->route->retry_total && record->attempts < UINT32_MAX)
 		record->attempts++;
-	record->address = 0;
-	record->deadline = 0;
-	if (given_up(session))
-		return give_up(session, error);
+	end_attempt(session);
+	if (round_is_given_up(session))
+		return round_give_up(session, error);
 	if (pool_goes_on(session))
 		return CONNECT_NEXT;
-	end_round(session, true);
+	round_end(session, true);
 	return CONNECT_WAITS;
 }
 
@@ -201,18 +148,16 @@ static enum connect_result next_target(struct session *session, int error)
 		return wait_for_unit(session, error);
 	target_failed(session->thread->worker->ledger, session_target(session),
 		      &endpoint_of(session)->member, session->thread->loop.now, error);
-	pool_uncount(session);
 	ledger_count(&counter->connect_errors, 1);
 	if (record->attempts < UINT32_MAX)
 		record->attempts++;
-	record->address = 0;
-	record->deadline = 0;
-	if (given_up(session) || gives_way(session))
-		return give_up(session, error);
+	end_attempt(session);
+	if (round_is_given_up(session) || gives_way(session))
+		return round_give_up(session, error);
 	note_tried(session, error);
 	if (pool_goes_on(session))
 		return CONNECT_NEXT;
-	end_round(session, false);
+	round_end(session, false);
 	return CONNECT_WAITS;
 }
 
@@ -354,6 +299,7 @@ static int try_target(struct session *session)
 
 	if (!record->deadline) {
 		record->deadline = now + session->route->connect_timeout;
+		queue_forget(session);
 		session->asked = 0;
 	}
 	for (;;) {
@@ -382,30 +328,6 @@ static unsigned count_addresses(const struct session *session)
 				session_target_slot(session));
 }
 
-/* The error that the others got; none if no target may be tried at all. */
-static int whats_wrong(const struct session *session)
-{
-	int error = (int)session_target(session)->error;
-
-	if (!count_addresses(session))
-		return -EADDRNOTAVAIL; /* its name does not resolve */
-	return error ? -error : -EHOSTDOWN;
-}
-
-/* No target was tried, because other sessions do that: a session that gives up meanwhile reports
- * their error. It is no attempt, unless nothing else ends it. */
-static enum connect_result wait_for_others(struct session *session)
-{
-	struct ledger_session *record = session_record(session);
-
-	if (!session->route->retry_total && record->attempts < UINT32_MAX)
-		record->attempts++;
-	if (given_up(session))
-		return give_up(session, whats_wrong(session));
-	end_round(session, true);
-	return CONNECT_WAITS;
-}
-
 /* All addresses have been tried: the attempts that go on have the rest of the time. */
 static bool rivals_go_on(struct session *session)
 {
@@ -420,18 +342,14 @@ static bool rivals_go_on(struct session *session)
 static enum connect_result go_on(struct session *session)
 {
 	struct ledger_session *record = session_record(session);
-	enum connect_result r;
+	enum connect_result r = CONNECT_NEXT;
 	int error;
 
 	do {
-		bool begins = !pool_goes_on(session);
-
-		if (!record->deadline && session_connecting_side(session) && !pool_next(session)) {
-			if (begins)
-				return wait_for_others(session);
-			end_round(session, false);
-			return CONNECT_WAITS;
-		}
+		if (!record->deadline && session_connecting_side(session))
+			r = round_choose(session);
+		if (r != CONNECT_NEXT)
+			return r;
 		error = demand_holds(session) ? -EHOSTDOWN : try_target(session);
 		if (!error)
 			return connect_fd(session) >= 0 ? connect_check(session) : CONNECT_WAITS;
@@ -478,9 +396,7 @@ enum connect_result connect_elsewhere(struct session *session)
 	close_attempt(session);
 	race_end(session);
 	timer_clear(&session->thread->loop.timers, &session->timer);
-	pool_uncount(session);
-	session_record(session)->address = 0;
-	session_record(session)->deadline = 0;
+	end_attempt(session);
 	return go_on(session);
 }
 
@@ -610,8 +526,16 @@ static enum connect_result race_on(struct session *session)
 	return go_on(session);
 }
 
+enum connect_result connect_in_turn(struct session *session)
+{
+	assert(queue_has(session) && connect_fd(session) < 0);
+	return go_on(session);
+}
+
 enum connect_result connect_timer(struct session *session)
 {
+	if (queue_has(session))
+		return round_end_wait(session);
 	if (connect_fd(session) < 0)
 		return go_on(session);
 	if (session->side[session_connecting_side(session)].unwatched)

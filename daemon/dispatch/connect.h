@@ -16,6 +16,7 @@ enum connect_result {
 	CONNECT_WAITS,	  /* for an event, or the session's timer */
 	CONNECT_REACHED,  /* the target is connected */
 	CONNECT_GIVEN_UP, /* no target answered, the last one for the session's connect_error */
+	CONNECT_FULL,	  /* all targets have max_sessions, and no place became free in time */
 	CONNECT_NEXT,	  /* inside: another target may be tried at once */
 };
 
@@ -59,6 +60,9 @@ enum connect_result connect_check(struct session *session);
 
 /* Called when an heir first serves it, also between two attempts. */
 enum connect_result connect_adopt(struct session *session);
+
+/* It waits for a place at a target (queue.h), and it is its turn. */
+enum connect_result connect_in_turn(struct session *session);
 
 /* The session's timer: an attempt takes long, or too long, or the pause is over. */
 enum connect_result connect_timer(struct session *session);

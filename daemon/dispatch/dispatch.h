@@ -11,6 +11,7 @@ struct idle_list;
 struct listener;
 struct permanent_front;
 struct pool_view;
+struct queue;
 
 struct dispatch {
 	struct listener *listeners; /* [LEDGER_LISTENERS_MAX], mapped, touched where used */
@@ -29,4 +30,5 @@ struct dispatch {
 	_Atomic uint32_t clears; /* some target is disabled now: its sessions are to end */
 	uint32_t clear_next;	 /* the slot that is looked at next */
 	bool clearing;
+	struct queue *_Atomic calls; /* queue.h */
 };

@@ -77,6 +77,8 @@ const char *listener_pause_name(uint32_t pause)
 		return "no pipe left";
 	case PAUSE_HELD:
 		return "held by the operator";
+	case PAUSE_FULL:
+		return "all targets are full";
 	}
 	return "?";
 }

@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "dispatch/peer_key.h"
 #include "dispatch/pool_view.h"
+#include "dispatch/queue.h"
 #include "dispatch/target.h"
 #include "dispatch/target_check.h"
 #include "ledger/generation.h"
@@ -19,6 +20,8 @@
 #include "session/thread.h"
 
 #include <string.h>
+
+enum { RACES_MAX = 64 }; /* places that were seen, and that others took */
 
 _Static_assert((int)SESSION_ROUND_TRIED == (int)BALANCE_TRIED_MAX, "a session's list is full");
 
@@ -82,10 +85,28 @@ void pool_adopt(struct session *session)
 
 void pool_uncount(struct session *session)
 {
-	if (session->counted)
-		atomic_fetch_sub(
-			&session->thread->worker->ledger->targets[session->counted - 1].active, 1);
+	uint32_t counted = session->counted;
+
 	session->counted = 0;
+	if (!counted)
+		return;
+	atomic_fetch_sub(&session->thread->worker->ledger->targets[counted - 1].active, 1);
+	queue_free(session);
+}
+
+/* One place of a member, if it has one: exactly, whatever other threads do at the same time. */
+static bool take_place(const struct session *session, uint32_t member)
+{
+	uint32_t slot = session->generation->target_slots[session_record(session)->route][member];
+	uint32_t limit = lane_is(session) ? 0 : session->thread->worker->queues->limits[slot];
+	_Atomic uint32_t *active = &session->thread->worker->ledger->targets[slot].active;
+	uint32_t count = atomic_load(active);
+
+	do
+		if (limit && count >= limit)
+			return false;
+	while (!atomic_compare_exchange_weak(active, &count, count + 1));
+	return true;
 }
 
 static bool is_tried(const struct session_round *round, uint32_t member)
@@ -96,7 +117,8 @@ static bool is_tried(const struct session_round *round, uint32_t member)
 	return false;
 }
 
-/* Messages that are handed in meanwhile may be framed for the target already. */
+/* It has a place there. Messages that are handed in meanwhile may be framed for the target
+ * already. */
 static void take_member(struct session *session, uint32_t member)
 {
 	struct ledger_session *record = session_record(session);
@@ -105,9 +127,7 @@ static void take_member(struct session *session, uint32_t member)
 		mover_forget_frames(session, &session->route->targets[member]);
 	record->connect_leg = 0; /* another target may have fewer */
 	record->target = member;
-	pool_uncount(session);
 	count(session);
-	atomic_fetch_add(&record_of(session, member)->active, 1);
 	session->round.claims = !lane_is(session) && !target_lives(record_of(session, member),
 								   member_of(session, member));
 	if (session->round.n_tried < SESSION_ROUND_TRIED)
@@ -183,8 +203,11 @@ static uint32_t next_of_all(struct session *session)
 		uint32_t member = round->walk++ % session->route->n_targets;
 
 		round->left--;
-		if (may_be_asked(session, member))
+		if (!may_be_asked(session, member))
+			continue;
+		if (take_place(session, member))
 			return member;
+		target_release(record_of(session, member));
 	}
 	return BALANCE_NOBODY;
 }
@@ -221,8 +244,10 @@ static uint32_t walk(struct session *session, const struct pool_view *view)
 		uint32_t member =
 			(uint32_t)(((uint32_t)round->seed + round->walk++ * step) % view->prime);
 
-		if (balance_find(&view->balance, member) != BALANCE_NOBODY &&
-		    !is_tried(round, member))
+		uint32_t found = balance_find(&view->balance, member);
+
+		if (found != BALANCE_NOBODY && !is_tried(round, member) &&
+		    balance_has_place(&view->balance, found))
 			return member;
 	}
 	return BALANCE_NOBODY;
@@ -256,16 +281,41 @@ static uint32_t choose(struct session *session, const struct pool_view *view)
 		.n_tried = round->n_tried,
 		.key = session->route->balance == BALANCE_SOURCE ? peer_key_of_session(session) : 0,
 	};
-	uint32_t member;
+	uint32_t freed = queue_has(session) ? pool_view_freed(view) : BALANCE_NOBODY;
 
-	if (!round->left)
-		return next_backup(session, view);
-	round->left--;
+	if (freed != BALANCE_NOBODY)
+		return freed;
 	if (round->n_tried == SESSION_ROUND_TRIED)
-		member = walk(session, view);
-	else
-		member = balance_choose(&view->balance, session->route->balance, &ask);
-	return member != BALANCE_NOBODY ? member : next_backup(session, view);
+		return walk(session, view);
+	return balance_choose(&view->balance, session->route->balance, &ask);
+}
+
+/* Another thread may take the place that was seen. */
+static uint32_t take_chosen(struct session *session, const struct pool_view *view)
+{
+	session->round.left--;
+	for (int i = 0; i < RACES_MAX; i++) {
+		uint32_t member = choose(session, view);
+
+		if (member == BALANCE_NOBODY || take_place(session, member))
+			return member;
+	}
+	return BALANCE_NOBODY;
+}
+
+/* A backup is for what the others do not answer, not for what they have no place for. */
+static uint32_t choose_and_take(struct session *session, struct pool_view *view)
+{
+	uint32_t member = BALANCE_NOBODY;
+
+	if (session->round.left)
+		member = take_chosen(session, view);
+	if (member != BALANCE_NOBODY || !pool_view_has_place(view))
+		return member;
+	do
+		member = next_backup(session, view);
+	while (member != BALANCE_NOBODY && !take_place(session, member));
+	return member;
 }
 
 /* The record requests that the same member is tried once more. */
@@ -284,9 +334,20 @@ static uint32_t take_wish(struct session *session)
 		       : BALANCE_NOBODY;
 }
 
-static uint32_t next_member(struct session *session)
+/* A member that is down, and that no other session tries, with a place for this one. */
+static uint32_t take_probe(struct session *session, const struct pool_view *view)
 {
-	struct pool_view *view = view_of(session);
+	uint32_t member = claim_probe(session->thread, session->generation,
+				      session_record(session)->route, view);
+
+	if (member == BALANCE_NOBODY || take_place(session, member))
+		return member;
+	target_release(record_of(session, member));
+	return BALANCE_NOBODY;
+}
+
+static uint32_t next_member(struct session *session, struct pool_view *view)
+{
 	bool begins = !pool_goes_on(session);
 	uint32_t member;
 
@@ -294,29 +355,33 @@ static uint32_t next_member(struct session *session)
 		begin_round(session, view);
 	if (lane_is(session)) {
 		session->round.left--;
-		return lane_member(session);
+		member = lane_member(session);
+		return take_place(session, member) ? member : BALANCE_NOBODY;
 	}
 	member = take_wish(session);
-	if (member != BALANCE_NOBODY)
+	if (member != BALANCE_NOBODY && take_place(session, member))
 		return member;
 	if (session->round.down)
 		return next_of_all(session);
-	if (begins)
-		member = claim_probe(session->thread, session->generation,
-				     session_record(session)->route, view);
-	return member != BALANCE_NOBODY ? member : choose(session, view);
+	member = begins ? take_probe(session, view) : BALANCE_NOBODY;
+	return member != BALANCE_NOBODY ? member : choose_and_take(session, view);
 }
 
-bool pool_next(struct session *session)
+enum pool_result pool_next(struct session *session)
 {
-	uint32_t member = next_member(session);
+	struct pool_view *view = view_of(session);
+	uint32_t member;
 
+	pool_uncount(session);
+	if (view->balance.n && queue_holds(session))
+		return POOL_FULL;
+	member = next_member(session, view);
 	if (member == BALANCE_NOBODY)
-		return false;
+		return pool_view_has_place(view) ? POOL_NOBODY : POOL_FULL;
 	take_member(session, member);
 	if (session_record(session)->front == FRONT_FED)
 		mover_plan(session);
-	return true;
+	return POOL_TAKEN;
 }
 
 /* ---- what is known of the others ---- */

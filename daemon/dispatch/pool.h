@@ -18,8 +18,10 @@ struct session;
 struct spliced_row;
 struct thread;
 
-/* The next member, which is then in the record. False: none is left in this round. */
-bool pool_next(struct session *session);
+/* The next member, which is then in the record. NOBODY: none is left in this round. FULL: none has
+ * a place, or others come first: queue.h. */
+enum pool_result { POOL_TAKEN, POOL_NOBODY, POOL_FULL };
+enum pool_result pool_next(struct session *session);
 
 /* Whether the round has members left. */
 bool pool_goes_on(const struct session *session);

@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "dispatch/balance_ring.h"
 #include "dispatch/dispatch.h"
+#include "dispatch/queue.h"
 #include "dispatch/target.h"
 #include "dispatch/target_check.h"
 #include "ledger/generation.h"
@@ -88,6 +89,8 @@ int pool_views_init(struct thread *thread)
 			view->balance.targets = thread->worker->ledger->targets;
 			view->balance.slots = g->target_slots[i];
 			view->balance.ring = thread->worker->rings[g->first_pool + i];
+			view->queue = thread->worker->queues->pools[g->first_pool + i];
+			view->balance.limits = view->queue ? thread->worker->queues->limits : NULL;
 			memory += 2 * (size_t)view->size;
 		}
 	}
@@ -141,6 +144,16 @@ bool pool_view_lives(const struct thread *thread, const struct generation *gener
 	       !target_is_left_to_checks(record, config) && target_lives(record, config);
 }
 
+static uint32_t count_queue(const struct pool_view *view, uint32_t n,
+			    const struct config_endpoint *targets)
+{
+	uint64_t size = 0;
+
+	for (uint32_t i = 0; i < n && view->queue; i++)
+		size += targets[view->balance.members[i]].member.queue;
+	return size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
+}
+
 static void make(struct pool_view *view, const struct thread *thread,
 		 const struct generation *generation, uint32_t route)
 {
@@ -148,12 +161,14 @@ static void make(struct pool_view *view, const struct thread *thread,
 
 	view->n_probes = 0;
 	view->has_backups = false;
+	view->is_full = false;
 	n = take_members(view, thread, generation, route, false);
 	if (!n) {
 		n = take_members(view, thread, generation, route, true);
 		view->has_backups = false;
 	}
 	balance_set(&view->balance, n);
+	view->queue_size = count_queue(view, n, generation->config->routes[route].targets);
 }
 
 struct pool_view *pool_view(const struct thread *thread, const struct generation *generation,
@@ -170,6 +185,32 @@ struct pool_view *pool_view(const struct thread *thread, const struct generation
 	view->until = thread->loop.now + VIEW_MS * NSEC_PER_MSEC;
 	make(view, thread, generation, route);
 	return view;
+}
+
+uint32_t pool_view_freed(const struct pool_view *view)
+{
+	uint32_t member = view->queue ? atomic_load(&view->queue->freed) : 0, found;
+
+	found = member ? balance_find(&view->balance, member - 1) : BALANCE_NOBODY;
+	return found != BALANCE_NOBODY && balance_has_place(&view->balance, found) ? member - 1
+										   : BALANCE_NOBODY;
+}
+
+bool pool_view_has_place(struct pool_view *view)
+{
+	uint32_t changes;
+
+	if (!view->queue || !view->balance.n || pool_view_freed(view) != BALANCE_NOBODY)
+		return true;
+	changes = atomic_load(&view->queue->changes);
+	if (view->is_full && view->full_at == changes)
+		return false;
+	for (uint32_t i = 0; i < view->balance.n; i++)
+		if (balance_has_place(&view->balance, i))
+			return true;
+	view->is_full = true;
+	view->full_at = changes;
+	return false;
 }
 
 uint32_t pool_view_probe(const struct pool_view *view, uint32_t number)

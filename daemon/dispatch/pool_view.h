@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 struct generation;
+struct queue;
 struct thread;
 struct worker;
 
@@ -25,6 +26,10 @@ struct pool_view {
 	uint32_t epoch;
 	bool has_backups; /* besides the members that may be chosen */
 	uint64_t until;	  /* it is rebuilt then, whatever the epoch; 0: it has not been built */
+	const struct queue *queue; /* NULL: no member has a limit */
+	uint32_t queue_size;	   /* `queue` of those that may be chosen together */
+	bool is_full;		   /* no member had a place ... */
+	uint32_t full_at;	   /* ... when the queue had changed so often */
 };
 
 /* The hash rings of all routes that have one, for all threads of a worker. 0 or -ENOMEM. */
@@ -40,6 +45,13 @@ struct pool_view *pool_view(const struct thread *thread, const struct generation
 /* Whether a member, be it a backup, is up and has a weight. */
 bool pool_view_lives(const struct thread *thread, const struct generation *generation,
 		     uint32_t route, uint32_t member);
+
+/* Whether a member has a place for another session; also, that none may be chosen at all: then
+ * nothing is waited for. */
+bool pool_view_has_place(struct pool_view *view);
+
+/* The member whose place became free last, if it still has one; or BALANCE_NOBODY. */
+uint32_t pool_view_freed(const struct pool_view *view);
 
 /* Of the members that are down, one by its number below n_probes. */
 uint32_t pool_view_probe(const struct pool_view *view, uint32_t number);

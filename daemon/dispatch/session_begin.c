@@ -11,6 +11,7 @@
 #include "dispatch/listener.h"
 #include "dispatch/peers.h"
 #include "dispatch/pool.h"
+#include "dispatch/queue.h"
 #include "dispatch/session_end.h"
 #include "dispatch/session_event.h"
 #include "dispatch/session_log.h"
@@ -94,6 +95,11 @@ static void adopt_connecting(struct session *session)
 			direction_discard_pipe(session, 0);
 		record->retargeted = 0;
 		session->mover->adopt(session, 0);
+	}
+	if (queue_has(session)) {
+		timer_set(&session->thread->loop.timers, &session->timer,
+			  session_flow(session)->waits_until);
+		return;
 	}
 	/* Between two attempts it is not known how long the pause was to be: it is over. */
 	timer_set(&session->thread->loop.timers, &session->timer,

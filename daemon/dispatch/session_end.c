@@ -14,6 +14,7 @@
 #include "dispatch/peers.h"
 #include "dispatch/permanent.h"
 #include "dispatch/pool.h"
+#include "dispatch/queue.h"
 #include "dispatch/race.h"
 #include "dispatch/session_log.h"
 #include "dispatch/share.h"
@@ -54,7 +55,7 @@ static void account(struct session *session, enum session_end why)
 	struct ledger_session *record = session_record(session);
 	struct ledger_counter *counter = session_counter(session);
 
-	assert(why >= END_DONE && why <= END_TARGET_DOWN);
+	assert(why >= END_DONE && why <= END_FULL);
 	ledger_count(&counter->ended, 1);
 	ledger_count(&counter->bytes[0], record->direction[0].bytes);
 	ledger_count(&counter->bytes[1], record->direction[1].bytes);
@@ -84,6 +85,9 @@ static void account(struct session *session, enum session_end why)
 		break;
 	case END_TARGET_DOWN:
 		ledger_count(&counter->target_down, 1);
+		break;
+	case END_FULL:
+		ledger_count(&counter->refused[REFUSED_FULL], 1);
 		break;
 	case END_CLIENT_RESET:
 	case END_TARGET_RESET:
@@ -165,6 +169,8 @@ static void finish(struct session *session)
 	mover_discard(session);
 	close_pipes(session);
 	close_sockets(session);
+	/* Only now: the next one there may not come before this one is gone. */
+	pool_uncount(session);
 	atomic_fetch_sub_explicit(&route->active, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&session->thread->record->sessions, 1, memory_order_relaxed);
 	permanent_ended(session);
@@ -262,7 +268,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	bool reset;
 
 	assert(thread_is_self(session->thread));
-	assert(why >= END_DONE && why <= END_TARGET_DOWN);
+	assert(why >= END_DONE && why <= END_FULL);
 	/* Errors after a refused callback are its consequence. */
 	if (callback_state.refused)
 		why = END_POISON;
@@ -272,7 +278,7 @@ void session_end(struct session *session, enum session_end why, int error)
 	session_log_end(session, why, error);
 	if (session_record(session)->state == SESSION_CONNECTING)
 		let_go_of_target(session);
-	pool_uncount(session);
+	queue_forget(session);
 	account(session, why);
 	idle_remove(session);
 	session_set_state(session, ends_well(session, why) ? SESSION_ENDING : SESSION_ABORTING);

@@ -256,6 +256,9 @@ void session_go_on(struct session *session, enum connect_result result)
 	case CONNECT_REACHED:
 		start_to_relay(session);
 		break;
+	case CONNECT_FULL:
+		session_end(session, END_FULL, error);
+		break;
 	case CONNECT_GIVEN_UP:
 		session_end(session, error == -ETIMEDOUT ? END_CONNECT_TIMEOUT : END_UNREACHABLE,
 			    error);

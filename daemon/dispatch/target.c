@@ -25,12 +25,19 @@ enum {
 	ASKED_DOUBLINGS_MAX = 20,
 };
 
+void target_route_changed(struct ledger *ledger, uint32_t route)
+{
+	atomic_fetch_add(&ledger->routes[route].pool_epoch, 1);
+	if (thread_self && thread_self->worker->pool_changed)
+		thread_self->worker->pool_changed(thread_self, route);
+}
+
 void target_changed(struct ledger *ledger, const struct ledger_target *target)
 {
 	uint32_t route = atomic_load_explicit(&target->route, memory_order_relaxed) - 1;
 
 	if (route < LEDGER_ROUTES_MAX)
-		atomic_fetch_add(&ledger->routes[route].pool_epoch, 1);
+		target_route_changed(ledger, route);
 }
 
 struct ledger_target *target_record(const struct thread *thread,

@@ -48,6 +48,7 @@ bool target_is_disabled(const struct ledger_target *target);
 
 /* One of these answers has changed: the route's pool is evaluated again. */
 void target_changed(struct ledger *ledger, const struct ledger_target *target);
+void target_route_changed(struct ledger *ledger, uint32_t route); /* its record */
 
 /* Whether a target is down: it does not live, or its name has no address. */
 bool target_has_failed(const struct ledger *ledger, const struct config_endpoint *endpoint,

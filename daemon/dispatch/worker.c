@@ -21,6 +21,8 @@
 #include "dispatch/peers.h"
 #include "dispatch/permanent.h"
 #include "dispatch/pool_view.h"
+#include "dispatch/queue.h"
+#include "dispatch/queue_serve.h"
 #include "dispatch/ratelimit.h"
 #include "dispatch/session_begin.h"
 #include "dispatch/session_end.h"
@@ -100,6 +102,7 @@ static void woken(void *context, uint64_t name, uint32_t events)
 	take_kill(thread);
 	evict_for_others(thread);
 	clear_disabled(thread);
+	queue_serve(thread);
 }
 
 static struct ledger_keeper *crash_record;
@@ -198,6 +201,7 @@ static void *thread_run(void *argument)
 			log_error(
 				"no memory for feeds and dials: they are inactive until a reload");
 		clear_ask(thread);
+		queue_call_adopted(thread);
 		hand_empty(thread);
 	}
 	while (!atomic_load_explicit(&worker->stop, memory_order_acquire))
@@ -278,6 +282,7 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 	worker->generations = generations;
 	worker->families = families;
 	worker->events = &mover_events;
+	worker->pool_changed = queue_change;
 	worker->n_threads = ledger->n_threads;
 	worker->seed = worker_draw_seed();
 	worker->log_sessions = generations->config->daemon[DAEMON_LOG_SESSIONS].value.number != 0;
@@ -294,6 +299,8 @@ int worker_init(struct worker *worker, struct ledger *ledger, struct generation 
 		r = share_new(&worker->share, ledger, generations);
 	if (!r)
 		r = pool_rings_init(worker);
+	if (!r)
+		r = queues_new(worker);
 	for (uint32_t i = 0; !r && i <= worker->n_threads; i++)
 		r = thread_init(&worker->threads[i], worker, i);
 	return r;

@@ -144,6 +144,8 @@ struct ledger_direction {
 	uint64_t bytes; /* into the sink */
 };
 
+#define LEDGER_TICKET_MAX (UINT64_MAX / 2)
+
 /* Descriptors, and everything else in pairs: [0] is the client, [1] the target; directions by their
  * source. */
 struct ledger_session {
@@ -244,6 +246,9 @@ struct ledger_flow {
 	_Atomic uint32_t step[2]; /* enum ledger_held_step */
 	uint32_t after[2];	  /* PUT, TAKEN: how many there are then, */
 	uint32_t until[2]; /* ... and so many bytes; SENT: the count of messages, modulo 2^32 */
+	/* CONNECTING, without a deadline: it waits for a place at a target of its pool, in the
+	 * order of tickets (0: it does not wait), until then, CLOCK_MONOTONIC ns */
+	uint64_t ticket, waits_until;
 };
 
 /* A session's first message, until it is answered. */
@@ -276,6 +281,7 @@ enum ledger_pause {
 	PAUSE_SHARE, /* the rest is left to other routes */
 	PAUSE_PIPES, /* no listener's: a frame finds no pipe that is large enough */
 	PAUSE_HELD,  /* by the operator */
+	PAUSE_FULL,  /* no listener's: all targets have max_sessions */
 };
 
 struct ledger_listener {

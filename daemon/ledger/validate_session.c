@@ -185,6 +185,16 @@ static bool session_fits(struct validating *v, struct ledger_session *record,
 	       directions_fit(record) && flow_fits(flow);
 }
 
+/* Also of one that does not wait: it may have begun to connect a moment ago. */
+static void mend_ticket(struct validating *v, struct ledger_flow *flow, uint64_t latest)
+{
+	mend_time(v, &flow->waits_until, latest);
+	if (flow->ticket <= LEDGER_TICKET_MAX)
+		return;
+	flow->ticket = LEDGER_TICKET_MAX;
+	v->mended++;
+}
+
 /* Values used in computations. */
 static void mend_session(struct validating *v, uint32_t slot, struct ledger_session *record,
 			 struct ledger_flow *flow)
@@ -198,6 +208,8 @@ static void mend_session(struct validating *v, uint32_t slot, struct ledger_sess
 	mend_time(v, &record->active, v->now);
 	if (record->state == SESSION_CONNECTING && route)
 		mend_time(v, &record->deadline, v->now + route->connect_timeout);
+	if (record->state == SESSION_CONNECTING && route)
+		mend_ticket(v, flow, v->now + route->connect_timeout);
 	if (record->rounds > LEDGER_ROUNDS_MAX)
 		mend_byte(v, &record->rounds, LEDGER_ROUNDS_MAX);
 	/* Only an accepted peer is checked. */

@@ -287,6 +287,8 @@ const char *session_end_name(enum session_end why)
 		return "gave way to a newer peer";
 	case END_TARGET_DOWN:
 		return "its target went down";
+	case END_FULL:
+		return "all targets are full";
 	}
 	return "?";
 }

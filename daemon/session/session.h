@@ -59,6 +59,7 @@ enum session_end {
 	END_LOOP,	 /* its target leads back to its own route */
 	END_EVICTED,	 /* a datagram session evicted for a newer peer */
 	END_TARGET_DOWN, /* on_down: its target went down */
+	END_FULL,	 /* all targets have max_sessions */
 };
 
 /* One of a session's two sockets, and reading from it. */

@@ -149,7 +149,7 @@ void slot_note_limit(struct thread *thread, uint32_t route, uint32_t why)
 	struct ledger_route *record = &thread->worker->ledger->routes[route];
 
 	assert(route < LEDGER_ROUTES_MAX);
-	assert(why > PAUSE_NONE && why <= PAUSE_PIPES);
+	assert(why > PAUSE_NONE && (why <= PAUSE_PIPES || why == PAUSE_FULL));
 	atomic_store_explicit(&record->limit, why, memory_order_relaxed);
 	atomic_store_explicit(&record->limit_at, thread->loop.now, memory_order_relaxed);
 }

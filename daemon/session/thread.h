@@ -27,6 +27,7 @@ struct dispatch;
 struct families;
 struct generation;
 struct mover_events;
+struct queues;
 struct session;
 struct share;
 struct worker;
@@ -76,7 +77,11 @@ struct worker {
 	struct session *sessions; /* [n_sessions], mapped, touched where used */
 	struct share *share;
 	struct balance_ring **rings; /* as a thread's pools */
-	struct thread *threads;	     /* n_threads, and the clerk */
+	struct queues *queues;	     /* dispatch/queue.h */
+	/* which targets of a route (its record) may be chosen has changed; NULL: nobody waits
+	 * for it */
+	void (*pool_changed)(struct thread *thread, uint32_t route);
+	struct thread *threads; /* n_threads, and the clerk */
 	uint32_t n_threads;
 	struct index dials; /* permanent.c: the threads of those that have sessions, as these were
 			       found */

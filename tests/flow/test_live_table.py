@@ -27,7 +27,7 @@ LISTENING = {"fastopen": ("5", (TCP, TCP_FASTOPEN), 5), "defer_accept": ("3s", (
 # What is found elsewhere: test_unix.py, test_unix_file.c, test_framing.py; a backlog nobody can ask for, and fastopen's queue is a listener's.
 ELSEWHERE = {"name", "framing", "max_frame", "reply_from", "format", "mode", "owner", "group", "unlink", "backlog",
              # of pools and their members, which no socket has
-             "weight", "backup", "slow_start", "unit", "idle_stop", "expand", "passive.failures", "passive.retry",
+             "weight", "backup", "slow_start", "max_sessions", "queue", "unit", "idle_stop", "expand", "passive.failures", "passive.retry",
              *(f"health.{one}" for one in ("interval", "timeout", "rise", "fall", "port", "send", "expect", "http", "status"))}
 
 TABLES = {"tcp4": ("inet", 0, INET), "tcp6": ("inet6", 0, INET6), "udp4": ("inet", 2, INET), "udp6": ("inet6", 2, INET6), "unix": ("unix", 0, {}),

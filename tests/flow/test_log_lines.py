@@ -2,6 +2,7 @@
 """What the log says: how each session ended, who was refused and by which rule, what a reload changed; each line with the same fields for the
 journal and as JSON."""
 
+import contextlib
 import json
 import os
 import re
@@ -52,7 +53,7 @@ class House:
 
     def __init__(self, place):
         self.place = place
-        self.front = {name: Endpoint("inet", place) for name in ("talk", "nobody", "silent", "idle", "framed", "denied", "refused", "checked")}
+        self.front = {name: Endpoint("inet", place) for name in ("talk", "nobody", "silent", "idle", "framed", "denied", "refused", "checked", "full")}
         self.back, self.gone = Endpoint("inet", place), Endpoint("inet", place)
         self.silent = Endpoint("unix", place)
         self.udp, self.few = End("udp4"), End("udp4")
@@ -72,6 +73,7 @@ class House:
             "udp": {"listen": str(self.udp), "target": str(self.echo), "timeout": {"idle": "200ms"}},
             "few": {"listen": str(self.few), "target": str(self.echo), "limit": {"sessions": 1}},
             "checked": {"listen": self.front["checked"], "target": self.gone, "health": {"interval": "100ms", "fall": 1}, "on_down": "end"},
+            "full": {"listen": self.front["full"], "target": {"family": "inet", "host": "127.0.0.1", "port": self.back.address[1], "max_sessions": 1}},
             "dial": {"dial": str(self.back), "target": str(self.back)},
             "loop": {"listen": f"unix://{self.loop}", "target": f"unix://{self.loop}.link"},
         }
@@ -178,6 +180,10 @@ def test_every_end_is_told(place):
         with house.front["framed"].connect() as client:
             client.sendall(struct.pack(">H", 1000))
             ends(daemon, "not a frame, or one larger than max_frame", "framed")
+        client, server = a_session(daemon, house, "full")
+        with contextlib.suppress(ConnectionResetError), house.front["full"].connect():
+            ends(daemon, "all targets are full", "full")
+        client.close(), server.close()
         for name, end in (("udp", house.udp), ("few", house.few)):
             for _ in range(2):
                 one = end.client()

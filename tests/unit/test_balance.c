@@ -387,6 +387,33 @@ START_TEST(a_slow_start)
 }
 END_TEST
 
+enum { LIMITED_MAX = 200 };
+
+/* Whatever the order, each has as many sessions in the end as it takes; of a large pool, too. */
+START_TEST(the_full_are_skipped)
+{
+	enum config_balance how = (enum config_balance)(_i / 2);
+	uint32_t weights[LIMITED_MAX], limits[LIMITED_MAX], n = _i % 2 ? LIMITED_MAX : 3, sum = 0;
+	bool dead[LIMITED_MAX] = {[1] = true};
+
+	for (uint32_t i = 0; i < n; i++) {
+		weights[i] = 1 + i % 3;
+		sum += limits[i] = 1 + i % 5;
+	}
+	make(weights, n);
+	balance.limits = limits;
+	open_many(how, sum);
+	for (uint32_t i = 0; i < n; i++)
+		ck_assert_uint_eq(got[i], limits[i]);
+	ck_assert_uint_eq(choose(how, NULL), BALANCE_NOBODY);
+	targets[1].active--;
+	ck_assert_uint_eq(choose(how, NULL), 1);
+	ck_assert_uint_eq(choose(how, dead), BALANCE_NOBODY);
+	limits[0] = 0;
+	ck_assert_uint_eq(choose(how, dead), 0);
+}
+END_TEST
+
 static void *choose_a_share(void *context)
 {
 	(void)context;
@@ -447,6 +474,7 @@ int main(void)
 	tcase_add_test(cases, a_peer_stays);
 	tcase_add_test(cases, a_peer_stays_over_a_reload);
 	tcase_add_test(cases, a_slow_start);
+	tcase_add_loop_test(cases, the_full_are_skipped, 0, 2 * (BALANCE_FIRST + 1));
 	tcase_add_test(cases, threads_share_the_tickets);
 	tcase_add_test(cases, ten_thousand);
 	suite_add_tcase(suite, cases);

@@ -264,6 +264,25 @@ START_TEST(what_can_be_put_right_is_not_dropped)
 }
 END_TEST
 
+/* A session keeps its ticket, and its time, if they can be true. */
+START_TEST(who_waits_for_a_place_waits_on)
+{
+	struct ledger_flow *flow = &ledger.flows[CONNECTING];
+	uint64_t until = clock_monotonic() + NSEC_PER_SEC;
+
+	flow->ticket = 7;
+	flow->waits_until = until;
+	validate_ledger(&ledger, generation);
+	ck_assert(flow->ticket == 7 && flow->waits_until == until);
+	ck_assert_uint_eq(validate_sums(&ledger).mended, 0);
+	flow->ticket = flow->waits_until = UINT64_MAX;
+	validate_ledger(&ledger, generation);
+	ck_assert_uint_eq(flow->ticket, LEDGER_TICKET_MAX);
+	ck_assert_uint_lt(flow->waits_until, until + 3600 * NSEC_PER_SEC);
+	ck_assert_uint_eq(validate_sums(&ledger).mended, 2);
+}
+END_TEST
+
 /* The heir asks again; what was known before, it knows. */
 START_TEST(a_check_that_was_under_way_has_no_socket_any_more)
 {
@@ -607,6 +626,9 @@ static void check_session(const struct ledger_session *record, const struct ledg
 			  (flow->step[d] <= HELD_SENT && flow->after[d] <= 1 << 20));
 	}
 	ck_assert_uint_le(flow->far_len, LEDGER_FAR_MAX);
+	ck_assert(record->state != SESSION_CONNECTING ||
+		  (flow->ticket <= LEDGER_TICKET_MAX &&
+		   flow->waits_until <= clock_monotonic() + route->connect_timeout));
 	ck_assert_uint_le(record->active, clock_monotonic());
 	ck_assert(record->front != FRONT_FED || record->listener < ledger_listeners_high(&ledger));
 	for (int k = 0; k < 2; k++) {
@@ -722,6 +744,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_right_stays_as_it_is);
 	tcase_add_test(tcase, what_cannot_be_is_dropped_and_nothing_else);
 	tcase_add_test(tcase, what_can_be_put_right_is_not_dropped);
+	tcase_add_test(tcase, who_waits_for_a_place_waits_on);
 	tcase_add_test(tcase, a_check_that_was_under_way_has_no_socket_any_more);
 	tcase_add_test(tcase, what_was_done_by_hand_stays_and_nothing_else);
 	tcase_add_test(tcase, a_wait_ends);
