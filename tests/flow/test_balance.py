@@ -36,10 +36,10 @@ class Members:
                     return
                 with contextlib.suppress(OSError):
                     client, _ = sock.accept()
-                    client.sendall(self.listeners[sock].encode())
-                    if self.holds:
+                    if self.holds:  # asked first: who has heard the name may change it
                         self.held.append(client)
-                    else:
+                    client.sendall(self.listeners[sock].encode())
+                    if client not in self.held:
                         client.close()
 
     def __enter__(self):
