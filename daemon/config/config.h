@@ -148,7 +148,7 @@ struct config_leg {
 	uint64_t needs;	    /* capabilities, bit N is CAP number N */
 };
 
-/* What becomes of messages that the far end does not take. */
+/* What happens to messages that the receiving side does not accept. */
 enum config_overflow {
 	OVERFLOW_AUTO, /* block where the source can be held back, else drop-new */
 	OVERFLOW_BLOCK,

@@ -30,7 +30,7 @@ struct config_health {
 	uint64_t digest; /* of all this, and of where it is asked: equal digests are one check */
 };
 
-/* A `health` that is there, be it an empty group, means checks. `values` are the first of the
+/* A `health` that is there, even an empty group, means checks. `values` are the first of the
  * group's HEALTH_OPTIONS. */
 void health_note_group(const struct setting *group, struct config_value *values);
 

@@ -2,7 +2,7 @@
 /*
  * A hash ring: consistent hashing of peers to the members of a pool. Each member has
  * BALANCE_RING_POINTS points for each unit of its weight, at hashes of its name; a peer belongs to
- * the first point behind its own hash. So the peers of a member that is gone, be it down or out of
+ * the first point behind its own hash. So the peers of a member that is gone, down or out of
  * the configuration, go to others, and all other peers stay where they are. The hashes have no
  * seed: every worker, and every machine, sends a peer to the same member.
  */

@@ -41,7 +41,7 @@ enum {
 	LEAVE_POLL_MS = 50,
 	LEAVE_OLD_POLL_MS = 1000, /* only its sessions keep it */
 	LEAVE_EMPTY_SECONDS =
-		1, /* a leaving listener is closed when it has been asked for so long */
+		1, /* a leaving listener is closed when it has been asked for this time */
 };
 
 static void reset(int fd)

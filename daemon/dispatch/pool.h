@@ -33,7 +33,7 @@ void pool_end_round(struct session *session);
  * so are those that it has left since the first. */
 void pool_leave_member(struct session *session, bool first);
 
-/* A round begins, be it that of a session that leaves a member. */
+/* A round begins, also that of a session that leaves a member. */
 void pool_begin_anew(struct session *session);
 
 /* ---- how many sessions a member has ---- */

@@ -42,7 +42,7 @@ int pool_views_init(struct thread *thread);
 struct pool_view *pool_view(const struct thread *thread, const struct generation *generation,
 			    uint32_t route);
 
-/* Whether a member, be it a backup, is up and has a weight. */
+/* Whether a member, also a backup, is up and has a weight. */
 bool pool_view_lives(const struct thread *thread, const struct generation *generation,
 		     uint32_t route, uint32_t member);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /* Where a rival takes the record's place, the record has no socket for an instant: an heir then
- * connects anew. */
+ * connects again. */
 #include "dispatch/race.h"
 
 #include "base/assert.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
  * A race between the addresses of a target (RFC 8305, section 5): when the newest attempt has no
- * answer within RACE_DELAY_MS, it becomes a rival and goes on, beside one with the next address.
+ * answer within RACE_DELAY_MS, it becomes a rival and continues, beside one with the next address.
  * The first that is connected wins, and all others are closed.
  *
  * The newest attempt is in the session's record as if it were alone. Rivals are in the memory of
@@ -17,7 +17,7 @@ struct session;
 
 enum {
 	RACE_DELAY_MS = 250,
-	RACE_FULL_MS = 1000, /* if there are as many as there may be: then the oldest gives way */
+	RACE_FULL_MS = 1000, /* with RIVALS in progress: then the oldest is closed for the next */
 	/* At most, the newest included: with the client's socket no more than what is set aside for
 	 * a session. */
 	RACE_ATTEMPTS = 3,

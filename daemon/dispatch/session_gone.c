@@ -18,7 +18,7 @@ enum {
 	GONE_MS = 1000, /* a side may take nothing for this long when the other is gone: one that
 			 * a reset can notify ... */
 	GONE_UNTOLD_MS = 10000,	 /* ... and one that knows no reset */
-	GONE_LONGEST_MS = 60000, /* ... and be slow for so long */
+	GONE_LONGEST_MS = 60000, /* ... and be slow for this time */
 	THROWN_MAX = 64,	 /* reads of data without a receiver ... */
 	KEPT_PART = 8,		 /* ... of which this part is left unread */
 };

@@ -19,7 +19,7 @@
 #include <string.h>
 
 enum {
-	ASKED_SECONDS_MAX = 10,	   /* one attempt keeps the others away for so long */
+	ASKED_SECONDS_MAX = 10,	   /* one attempt keeps the others away for this time */
 	ASKED_PAUSE_MAX_MS = 1000, /* before another asks, whatever retry.max_backoff is: no
 				    * session waits long for a target that is back */
 	ASKED_DOUBLINGS_MAX = 20,

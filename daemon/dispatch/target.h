@@ -75,7 +75,8 @@ bool target_fails(const struct thread *thread, const struct generation *generati
 bool target_claim(struct ledger_target *target, uint64_t now, uint64_t until);
 
 /* Whether a session may ask it now, where all of the route are down. One that is down is asked by
- * one session, which holds it until `until` at most, and again a moment later, be it by another. */
+ * one session, which holds it until `until` at most, and again a moment later, perhaps by another.
+ */
 bool target_may_be_asked(const struct thread *thread, const struct generation *generation,
 			 unsigned route, unsigned target, uint64_t until);
 

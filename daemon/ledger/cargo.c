@@ -202,7 +202,7 @@ static int settle_place(int32_t *fd, uint64_t place, void *data)
 
 		if (entry->place != place || entry->number != number)
 			continue;
-		/* Whoever lacks one that is missing is not counted again. */
+		/* A record that lacks one is not counted again. */
 		cargo->ours[number].named = true;
 		*fd = cargo->ours[number].fd - 1;
 		return 0;

@@ -25,7 +25,7 @@ enum {
 	SECTION_ALIGN = 4096,
 };
 
-#define DOWN_1 UINT64_C(10000000000) /* ... for so long at a time, ns */
+#define DOWN_1 UINT64_C(10000000000) /* ... and for this time, ns */
 
 struct direction_1 {
 	int32_t pipe;

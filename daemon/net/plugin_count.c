@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * A place belongs to a name for ever, so that a plugin that is loaded again, also by a child that
- * only checks a configuration, finds its counts. There is no table before the first counter.
+ * A place belongs to a name until the program ends, so that a plugin that is loaded again, also by
+ * a child that only checks a configuration, finds its counts. There is no table before the first
+ * counter.
  */
 #include "net/plugin_count.h"
 

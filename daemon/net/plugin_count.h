@@ -19,6 +19,6 @@ void plugin_count_open(struct family *family);
 /* Adds to counter number `counter` of the family's table. */
 void plugin_count(const struct family *family, uint32_t counter, uint64_t more);
 
-/* The counter at place number *place or behind it, which goes on to the one after. False: there is
+/* The counter at place number *place or behind it, which is moved behind it. False: there is
  * none. */
 bool plugin_count_next(unsigned *place, const char **family, const char **name, uint64_t *count);

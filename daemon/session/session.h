@@ -10,7 +10,7 @@
  *   target  ^   |   \____                                               |       ^
  *      \____|   | connected                                             |       |
  *            RELAYING ------- a side was reset, timed out, killed ------+-------+
- *             |   | both FINs passed on                                 |
+ *             |   | both FINs forwarded                                 |
  *             |   |   (a datagram target that went away: CONNECTING)    |
  *            ENDING ----------------------------------------------------+
  *

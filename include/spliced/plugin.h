@@ -22,7 +22,7 @@
  *
  * Rules for every callback
  *   - Returns 0, or a negative errno after saying what is wrong with SPLICED_ERROR() where options
- *     are at hand.
+ *     are available.
  *   - Keeps no state that is not const or atomic, never blocks on anything but a local file system,
  *     never forks, never starts a thread, never changes the process. What it writes to memory no
  *     other process sees: what a checker or an errand sets is not there in a worker.
@@ -439,7 +439,7 @@ struct spliced_unstable {
 	uint32_t size; /* of this struct */
 	uint32_t reserved;
 
-	/* The opposite of encode(): makes a message of a frame that came from the far end. */
+	/* The opposite of encode(): makes a message of a frame that was received from that side. */
 	int (*decode)(struct spliced_consumer *consumer, const void *frame, size_t len,
 		      struct spliced_message *message) SPLICED_WIDE;
 

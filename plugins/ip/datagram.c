@@ -141,7 +141,7 @@ static int join(int fd, const struct spliced_options *options, int domain,
 	struct group_req any = {.gr_interface = request.gsr_interface};
 	socklen_t len;
 
-	/* A group's port is for all programs that want to hear the group: each gets all of it. */
+	/* A group's port is for all programs that joined the group: each receives all of it. */
 	r = ip_set(fd, options, -1, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (!r)
 		r = stay_at(fd, options, domain, request.gsr_interface);
@@ -201,7 +201,7 @@ static int loops(const struct spliced_options *options)
 	return spliced_value(options, IP_OPTION_MULTICAST_LOOP)->number && !ip_source_port(options);
 }
 
-/* Through which interface, how far, and whether we hear it ourselves. */
+/* Through which interface, how far, and whether we receive it ourselves. */
 static int aim(int fd, const struct spliced_options *options, int domain,
 	       const struct ip_host *host)
 {

@@ -296,7 +296,7 @@ static int settle(int fd, const struct spliced_options *options, int index, bool
 		r = set(fd, options, PACKET_OPTION_FANOUT, PACKET_FANOUT, group);
 	if (r && group & 0xffff && joins)
 		bind_to(fd, htons(PROTOCOL_NONE),
-			index); /* else it would hear what the group shares out, too */
+			index); /* else it would receive what the group distributes, too */
 	return r;
 }
 
