@@ -4,6 +4,7 @@ that listen, those that are accepted, those of targets. What is not said any mor
 
 import json
 import os
+import signal
 import socket
 import subprocess
 
@@ -90,12 +91,12 @@ def is_listening(sock):
 
 
 class Ends:
-    def __init__(self, kind, place):
+    def __init__(self, kind, place, name=""):
         self.kind = kind
         self.family = socket.AF_UNIX if kind.startswith("unix") else socket.AF_INET6 if kind.endswith("6") else socket.AF_INET
         self.type = socket.SOCK_DGRAM if kind.startswith("udp") or kind.endswith("dgram") else \
             socket.SOCK_SEQPACKET if kind.endswith("seqpacket") else socket.SOCK_STREAM
-        self.front, self.back = (os.path.join(place, name) for name in ("front", "back"))
+        self.front, self.back = (os.path.join(place, name + end) for end in ("front", "back"))
         if self.family != socket.AF_UNIX:
             host = "::1" if self.family == socket.AF_INET6 else "127.0.0.1"
             self.front, self.back = (host, free_port()), (host, free_port())
@@ -197,3 +198,68 @@ def test_a_start_sets_them_too(place):
                 assert found and all(one == values(listening) for one in found), found
         finally:
             ends.close()
+
+
+# Other values, to tell two listeners of one route apart.
+OTHERS = {"sndbuf": ("50000", 100000), "rcvbuf": ("50000", 100000), "mark": ("9", 9), "priority": ("5", 5), "nodelay": ("true", 1),
+          "keepalive": ("true", 1), "user_timeout": ("9s", 9000), "tos": ("32", 32), "ttl": ("77", 77), "fastopen": ("9", 9),
+          "defer_accept": ("3s", 3)}
+
+
+def others(options):
+    return {name: (OTHERS[name][0], place, OTHERS[name][1]) for name, (_, place, _) in options.items()}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_each_listener_has_its_own(place, kind):
+    """Three in one route: one with nothing said, two with different values. Also what is accepted has those of its listener."""
+    if os.geteuid():
+        pytest.skip("a mark takes a privilege")
+    first = live(kind, "listen")
+    both = (first, others(first))
+    accepted = {name for name in first if name not in LISTENING and name not in NOT_ACCEPTED.get(kind.split("-")[0], ())}
+    plain, *ends = (Ends(kind, place, name) for name in ("none", "one", "two"))
+
+    def routes(one, two, **more):
+        listens = [plain.text(plain.front, {}), ends[0].text(ends[0].front, one), ends[1].text(ends[1].front, two)]
+        return {"r": {"listen": tuple(listens), "target": plain.text(plain.back, {}), **more}}
+
+    def listens_at(end):
+        return lambda sock: is_listening(sock) and end.is_at(sock, end.front, False)
+
+    try:
+        with Daemon(routes(*both)) as daemon:
+            usual = of(daemon, first, listens_at(plain))[0]
+
+            def check(one, two, what):
+                assert of(daemon, first, listens_at(plain)) and all(each == usual for each in of(daemon, first, listens_at(plain))), what
+                for end, options in zip(ends, (one, two)):
+                    found = of(daemon, options, listens_at(end))
+                    assert found and all(each == values(options) for each in found), f"{what}: {found}"
+                    if end.type == socket.SOCK_DGRAM:
+                        continue
+                    with socket.socket(end.family, end.type) as client:
+                        client.connect(end.front)
+                        client.send(b"hello")
+                        served, _ = plain.server.accept()
+                        with served:
+                            assert served.recv(5) == b"hello"
+                            own = {name: options[name] for name in accepted}
+                            taken = of(daemon, own, lambda sock, end=end: not is_listening(sock) and end.is_at(sock, end.front, False))
+                            assert taken and all(each == values(own) for each in taken), f"{what}: {taken}"
+                    until("it is gone", lambda: not daemon.sessions())
+
+            check(*both, "at first")
+            os.kill(daemon.worker, signal.SIGKILL)
+            check(*both, "of an heir")
+            daemon.reload(routes(*reversed(both)))
+            check(*reversed(both), "exchanged")
+            with pytest.raises(AssertionError):
+                daemon.reload(routes(*both, balance="none"))
+            check(*reversed(both), "after a refused reload")
+            daemon.write(routes(*reversed(both)))
+            daemon.ctl("upgrade")
+            check(*reversed(both), "after an upgrade")
+    finally:
+        for end in (plain, *ends):
+            end.close()
