@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/report.h"
+#include "control/operate.h"
 #include "control/refusal.h"
 #include "control/verbs.h"
 #include "control/wait.h"
@@ -550,6 +551,7 @@ int control_new(struct control **ret, struct thread *clerk)
 		if (control->ledger->controls[i].state != CONTROL_FREE)
 			adopt(control, i);
 	}
+	operate_keep(control->ledger, clerk->worker->generations);
 	r = loop_add(&clerk->loop, control->ledger->clerk_wake, EPOLLIN, KIND_KEEPER, 0);
 	if (!r && control->ledger->control_fd >= 0)
 		r = loop_add(&clerk->loop, control->ledger->control_fd, EPOLLIN,

@@ -15,6 +15,7 @@
 #include "control/words.h"
 #include "dispatch/clear.h"
 #include "dispatch/target.h"
+#include "ledger/by_hand.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
 #include "session/thread.h"
@@ -159,6 +160,31 @@ void operate_tell(const struct ledger *ledger, const struct generation *generati
 	visit(ledger, generation, add_text, &told);
 }
 
+/* But of the places of a name (config/expand.h): without a ledger their addresses are chosen again,
+ * and the setting would be that of another. */
+static void keep(void *context, const struct config_route *route,
+		 const struct config_endpoint *target, uint32_t hand, uint32_t weight_set)
+{
+	char name[NAME_MAX_TOLD];
+
+	if (target && target->place)
+		return;
+	by_hand_add(context, name_of(route, target, name), hand, weight_set);
+}
+
+void operate_keep(const struct ledger *ledger, const struct generation *newest)
+{
+	struct by_hand_writer writer;
+
+	by_hand_begin(&writer, ledger->by_hand);
+	visit(ledger, newest, keep, &writer);
+	by_hand_end(&writer);
+	if (writer.left_out)
+		log_warning(
+			"%u settings by hand would be forgotten if the keeper died: there is no room for so many",
+			writer.left_out);
+}
+
 static void log_done(const struct config_route *route, const struct config_endpoint *target,
 		     const char *what)
 {
@@ -208,11 +234,12 @@ static json_t *begin(struct operation *operation, struct thread *clerk, const ch
 	return NULL;
 }
 
-/* Its pool is evaluated again, and sessions to be ended are searched for. */
+/* It is kept, its pool is evaluated again, and sessions to be ended are searched for. */
 static void take_effect(const struct operation *operation)
 {
 	struct worker *worker = operation->clerk->worker;
 
+	operate_keep(worker->ledger, worker->generations);
 	target_route_changed(worker->ledger,
 			     (uint32_t)(operation->route_record - worker->ledger->routes));
 	if (operation->target && target_is_disabled(operation->target_record))

@@ -34,3 +34,6 @@ enum { OPERATE_TEXT_MAX = 512 };
 json_t *operate_list(const struct ledger *ledger, const struct generation *generation);
 void operate_tell(const struct ledger *ledger, const struct generation *generation,
 		  char text[OPERATE_TEXT_MAX]);
+
+/* Writes them where they outlive the ledger (ledger/by_hand.h), if there is such a place. */
+void operate_keep(const struct ledger *ledger, const struct generation *newest);

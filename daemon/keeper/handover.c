@@ -12,6 +12,7 @@
 #include "keeper/job.h"
 #include "keeper/lifeboat.h"
 #include "keeper/prepare.h"
+#include "keeper/remember.h"
 #include "keeper/start.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
@@ -128,7 +129,8 @@ bool handover_send(struct ledger *ledger, struct generation *newest)
 	return !r;
 }
 
-/* All that the manager passes: the lifeboat, or -1; and sockets to listen on. */
+/* All that the manager passes: the lifeboat, or -1; what was set by hand; and sockets to listen
+ * on. */
 static int take_passed(struct report *report)
 {
 	char **names = NULL;
@@ -139,6 +141,8 @@ static int take_passed(struct report *report)
 
 		if (!strcmp(names[i], LIFEBOAT_NAME)) {
 			boat_fd = fd;
+		} else if (!strcmp(names[i], REMEMBER_NAME)) {
+			remember_take(fd);
 		} else {
 			r = passed_add(names[i], fd);
 			if (r == -EEXIST)
@@ -220,6 +224,7 @@ int handover_take(struct ledger *old, struct report *report)
 	*old = (struct ledger){.fd = -1};
 	if (number) {
 		r = take_exec(number, old);
+		remember_find();
 	} else {
 		fd = take_passed(report);
 		r = fd >= 0 ? lifeboat_take(fd, old, report) : 0;
@@ -271,9 +276,11 @@ int handover_exec(struct ledger *ledger, char *const *arguments)
 	if (!r) {
 		snprintf(number, sizeof number, "%d", ledger->fd);
 		setenv(LEDGER_VARIABLE, number, 1);
+		remember_pass(ledger);
 		execv(path, arguments);
 		r = -errno;
 		unsetenv(LEDGER_VARIABLE);
+		remember_pass_no_more(ledger);
 	}
 	fcntl(ledger->fd, F_SETFD, FD_CLOEXEC);
 	manifest_visit(ledger, set_cloexec, ledger);

@@ -19,6 +19,7 @@
 #include "keeper/predecessor.h"
 #include "keeper/prepare.h"
 #include "keeper/privilege.h"
+#include "keeper/remember.h"
 #include "keeper/takeover.h"
 #include "ledger/generation.h"
 #include "ledger/validate.h"
@@ -299,8 +300,10 @@ static int start_with(struct start *start, const struct config *boot,
 		r = takeover_run(start, boot, log_fd, predecessor, report);
 	else if (!r)
 		r = start_anew(start, boot, log_fd, report);
-	if (!r)
+	if (!r) {
 		lifeboat_launch(&start->ledger);
+		remember_begin(&start->ledger, start->generations, start->took_over);
+	}
 	return r;
 }
 

@@ -469,6 +469,8 @@ struct original;
 
 /* A process's view of the ledger. What a process must be sure of it keeps here, too: a worker
  * with corrupted memory may have written to what is shared. */
+struct by_hand_file;
+
 struct ledger {
 	int fd;
 	int table_fd; /* the directory of descriptors, in the keeper and its workers; -1: none */
@@ -494,6 +496,8 @@ struct ledger {
 	char *text;		    /* the report of the last reload, NUL-terminated */
 	uint32_t n_threads, n_sessions;
 	struct ledger_slots slots;
+	struct by_hand_file *by_hand; /* by_hand.h; NULL: none is kept */
+	int by_hand_fd;
 };
 
 /* Makes an empty ledger for so many threads (the clerk's is added) and sessions. 0 or negative
@@ -537,6 +541,10 @@ uint64_t ledger_digest(const char *name);
  * -ENOMEM. */
 int ledger_route_slot(struct ledger *ledger, const char *name);
 int ledger_target_slot(struct ledger *ledger, const char *name);
+
+/* The same, but none is made: -ENOENT. */
+int ledger_find_route(struct ledger *ledger, const char *name);
+int ledger_find_target(struct ledger *ledger, const char *name);
 
 /* Other processes have written to the tables: the index of slots is rebuilt. */
 void ledger_forget_slots(struct ledger *ledger);

@@ -164,6 +164,34 @@ static int find_slot(struct ledger *ledger, const struct table *table, const cha
 	return (int)slot;
 }
 
+/* -ENOENT: none has this name. */
+static int look_up(struct ledger *ledger, const struct table *table, const char *name)
+{
+	uint32_t slot = 0;
+	int r = index_slots(ledger);
+
+	if (r < 0)
+		return r;
+	if (!index_next(table->index, ledger_digest(name), &(size_t){0}, &slot) ||
+	    !*used(table, slot))
+		return -ENOENT;
+	return (int)slot;
+}
+
+int ledger_find_route(struct ledger *ledger, const char *name)
+{
+	struct table table = routes_of(ledger);
+
+	return look_up(ledger, &table, name);
+}
+
+int ledger_find_target(struct ledger *ledger, const char *name)
+{
+	struct table table = targets_of(ledger);
+
+	return look_up(ledger, &table, name);
+}
+
 int ledger_route_slot(struct ledger *ledger, const char *name)
 {
 	struct table table = routes_of(ledger);

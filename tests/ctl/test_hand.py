@@ -14,7 +14,7 @@ import threading
 import harness
 import programs
 from harness import Endpoint, ask, until
-from kept import Kept
+from kept import BY_HAND, Kept
 from messages import End
 
 SETTINGS = {"workers": 2, "log": {"to": "stderr", "level": "notice", "sessions": False}}
@@ -400,3 +400,70 @@ def test_one_way(place):
         until("it is counted", lambda: route(daemon)["dropped"].get("drained") == 1)
         daemon.ctl("enable", "r")
         assert sum(spread(4).values()) == 4
+
+
+def damage(store, offset, data):
+    os.pwrite(store.others[BY_HAND], data, offset)
+
+
+def test_keeper_killed(place):
+    """It takes the ledger with it. What was set by hand is with the service manager, is valid again, and stays undone where it was undone."""
+    front, other, a, b, c = Endpoint("inet", place), Endpoint("inet", place), *(Endpoint("unix", place) for _ in range(3))
+    name = {"family": "inet", "host": "localhost", "port": 9, "name": "many", "expand": True}
+    routes = {"r": pool(front, a, b, c), "s": {"listen": other, "target": a}, "n": {"listen": Endpoint("inet", place), "target": name}}
+    with Echoes(a=a, b=b, c=c), Kept(routes, SETTINGS) as daemon:
+        # A place of a name may have another address then.
+        daemon.ctl("drain", "n/many#1")
+        daemon.restart()
+        assert by_hand(daemon) == {"n/many#1": "drained"}
+        daemon.killed()
+        assert by_hand(daemon) == {}
+        for words in (("drain", "r/a"), ("disable", "r/b"), ("weight", "r/c", "7"), ("hold", "s")):
+            daemon.ctl(*words)
+        expected = {"r/a": "drained", "r/b": "disabled", "r/c": 7, "s": "held"}
+        for change in (Kept.killed, Kept.killed, kill_worker, Kept.killed, upgrade, Kept.killed, Kept.restart, Kept.killed):
+            change(daemon)
+            assert by_hand(daemon) == expected, change
+            assert whom(front, 2) == {"c": 2}, change
+            assert len(daemon.store.others) <= 1
+        with other.connect() as held:
+            assert not select.select([held], [], [], 0.2)[0]
+            daemon.ctl("release", "s")
+            assert name_of(held) == b"a"
+        daemon.ctl("enable", "r/b")
+        expected = {"r/a": "drained", "r/c": 7}
+        for change in (Kept.killed, Kept.restart, Kept.killed):
+            change(daemon)
+            assert by_hand(daemon) == expected and set(whom(front, 16)) == {"b", "c"}, change
+
+        daemon.write({**routes, "r": pool(front, a, b)})
+        daemon.killed()
+        assert by_hand(daemon) == {"r/a": "drained"}
+        assert "does not have any more are forgotten: r/c\n" in daemon.log()
+        daemon.reload(routes)
+        assert by_hand(daemon) == {"r/a": "drained"}
+        for verb in ("weight", "r/b", "3"), ("enable", "r/a"), ("weight", "r/b", "configured"):
+            daemon.ctl(*verb)
+        daemon.killed()
+        assert by_hand(daemon) == {} and set(whom(front, 9)) == set("abc")
+
+
+def test_damaged(place):
+    """Of a record that is not whole, or of another release, nothing is believed, and the log says so; and the next settings are kept again."""
+    front, a = Endpoint("inet", place), Endpoint("unix", place)
+    half = 1 << 20
+    with Echoes(a=a), Kept({"r": pool(front, a)}, SETTINGS) as daemon:
+        for what, said in ((lambda store: [damage(store, at, os.urandom(4096)) for at in (0, half)], "is damaged"),
+                           (lambda store: [damage(store, at + 32, b"\xff") for at in (0, half)], "is damaged"),
+                           (lambda store: [damage(store, at + 8, b"\2") for at in (0, half)], "is of another release"),
+                           (lambda store: store.keep(BY_HAND, os.memfd_create("other")), "is damaged"),
+                           (lambda store: store.keep(BY_HAND, os.open("/dev/null", os.O_RDWR)), "is damaged")):
+            count = daemon.log().count(said)
+            daemon.ctl("drain", "r/a")
+            daemon.killed()
+            assert by_hand(daemon) == {"r/a": "drained"} and daemon.log().count(said) == count
+            daemon.store.read()
+            what(daemon.store)
+            daemon.killed()
+            assert by_hand(daemon) == {} and whom(front, 2) == {"a": 2}
+            assert daemon.log().count("set by hand before this start is forgotten: its record " + said) == count + 1

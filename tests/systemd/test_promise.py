@@ -17,6 +17,9 @@ from harness import until
 from messages import End
 from service import Service
 
+BY_HAND = (("hold", "aside"), ("drain", "aside/one"), ("weight", "aside/two", "5"))
+SET = {"aside": ("held", None), "aside/one": ("drained", None), "aside/two": (None, 5)}
+STORED = "2"  # a lifeboat, and what was set by hand
 BATCH = 64  # messages that a thread has in hand of what may be lost
 
 
@@ -100,6 +103,8 @@ class Course:
         self.routes = {"poison": {"listen": str(self.poison), "target": deadly}}
         for flow in self.flows.values():
             self.routes.update(flow.routes())
+        ends = ({"family": "inet", "host": "127.0.0.66", "port": 66, "name": name} for name in ("one", "two"))
+        self.routes["aside"] = {"listen": str(End("tcp4")), "target": tuple(ends)}
         self.more = {**self.routes, "other": {"listen": str(other), "target": str(End("tcp4"))}}
         self.service = Service(self.routes)
         self.turn, self.keepers, self.starts, self.status, self.restarts = 0, [], {}, None, None
@@ -111,6 +116,8 @@ class Course:
 
     def run(self):
         with self.service:
+            for words in BY_HAND:
+                self.service.ctl(*words)
             before = self._look()
             for flow in self.flows.values():
                 flow.start()
@@ -126,7 +133,7 @@ class Course:
             after = self._look()
             self.starts = {reason: count - before[reason] for reason, count in after.items() if count != before[reason]}
             self.restarts = int(self.service.show("NRestarts"))
-            until("nothing is left with systemd", lambda: self.service.show("NFileDescriptorStore") == "1")
+            until("nothing is left with systemd", lambda: self.service.show("NFileDescriptorStore") == STORED)
         return self
 
     def _look(self):
@@ -220,3 +227,8 @@ def test_it_happened(course):
     assert (course.keepers[0] == course.keepers[-1]) == course.event.same_keeper
     assert course.restarts == course.event.restarts
     assert course.status["audit_failures"] == 0 and not course.status["degraded"], course.status
+
+
+def test_by_hand(course):
+    """What an operator has set is valid, whatever happened."""
+    assert {one["name"]: (one["state"], one["weight"]) for one in course.status["hand"]} == SET

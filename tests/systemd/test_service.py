@@ -257,6 +257,42 @@ def test_a_stop_ends_what_nobody_takes_over():
         client().close()
 
 
+def test_settings_by_hand():
+    """They outlive the keeper, and stay undone where they are undone; only a stop ends them."""
+    ends = tuple({"family": "inet", "host": "127.0.0.1", "port": BACK, "name": name} for name in ("blue", "green"))
+    with Service({"web": {"listen": FRONT, "target": ends}}) as spliced:
+
+        def by_hand():
+            return {one["name"]: one["weight"] if one["state"] is None else one["state"] for one in spliced.status()["hand"]}
+
+        def kill(*words):
+            keeper = spliced.keeper
+            spliced.systemctl("kill", "--signal=KILL", *words)
+            until("another keeper serves", lambda: spliced.show("ActiveState") == "active" and spliced.keeper not in (0, keeper))
+
+        for words in (("drain", "web/blue"), ("weight", "web/green", "9"), ("hold", "web")):
+            assert spliced.ctl(*words).returncode == 0
+        for strike in (("--kill-whom=main",), ("--kill-whom=all",)):
+            kill(*strike)
+            assert by_hand() == {"web": "held", "web/blue": "drained", "web/green": 9}
+            with client() as held:
+                held.settimeout(0.2)
+                with pytest.raises(TimeoutError):
+                    held.recv(1)
+                if strike[0] == "--kill-whom=all":
+                    assert spliced.ctl("release", "web").returncode == 0
+                    until("it is served", lambda: spliced.status()["sessions"]["active"] == 1)
+        assert spliced.ctl("enable", "web/blue").returncode == 0
+        for change in (lambda: kill("--kill-whom=main"), lambda: spliced.systemctl("restart"), lambda: spliced.ctl("upgrade"),
+                       lambda: kill("--kill-whom=all")):
+            change()
+            assert by_hand() == {"web/green": 9}
+        spliced.systemctl("stop")
+        assert spliced.show("NFileDescriptorStore") == "0"
+        spliced.systemctl("start")
+        assert by_hand() == {}
+
+
 def test_the_watchdog():
     drop_in("watchdog", "[Service]\nWatchdogSec=3s\n")
     try:
