@@ -2,7 +2,7 @@
 /*
  * The rules are in the header. Always true: where a session waits and a place is free, a thread is
  * called, or is about to look. A thread that takes its first session out looks again for the next
- * one, whoever's it is; so a call to a thread whose first session has ended meanwhile is not lost.
+ * one, of any thread; so a call to a thread whose first session has ended meanwhile is not lost.
  */
 #include "dispatch/queue.h"
 

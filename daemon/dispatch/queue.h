@@ -12,10 +12,10 @@
  *     queue ---+-- thread 0: first .. last    by ticket; only the thread itself touches its line,
  *              +-- thread 1: first .. last    and publishes the first ticket as `head`
  *
- * Whoever frees a place, or changes which targets may be chosen, calls the thread that has the
+ * A thread that frees a place, or changes which targets may be chosen, calls the one that has the
  * lowest ticket; that one connects its first session (queue_serve.h), and calls the next. No lock:
- * a session publishes its ticket, then looks for a place once more; who frees a place looks for
- * tickets after that. Nothing is looked at periodically.
+ * a session publishes its ticket, then looks for a place once more; a thread that frees one looks
+ * for tickets after that. Nothing is looked at periodically.
  */
 #pragma once
 

@@ -99,7 +99,7 @@ static int fit(struct pipes *pipes, int fd, uint32_t at_least, uint32_t *size)
 }
 
 /* A pipe that is lent is in no pool, or it would be lent twice. */
-static inline bool pipe_is_pooled(const struct pipes *pipes, int fd)
+static __attribute__((unused)) bool pipe_is_pooled(const struct pipes *pipes, int fd)
 {
 	for (uint32_t i = 0; i < pipes->n_large; i++)
 		if (pipes->large[i] == fd)

@@ -64,6 +64,7 @@ class Course:
         else:
             hello = self.server.hear()
         assert hello == b"hello"
+        until("it is counted", lambda: not self.counts()["waiting"] and self.received() == sum(self.counts()["messages"].values()) == 1)
 
     @property
     def source(self):
