@@ -105,7 +105,7 @@ struct ledger_counter *session_counter(const struct session *session)
 }
 
 /* A record that is returned has no descriptors. */
-static inline bool session_has_nothing(const struct ledger_session *record)
+static __attribute__((unused)) bool session_has_nothing(const struct ledger_session *record)
 {
 	for (unsigned k = 0; k < 2; k++)
 		if (record->fd[k] >= 0 || record->direction[k].pipe >= 0 || record->stage[k] >= 0)
