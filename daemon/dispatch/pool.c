@@ -176,7 +176,7 @@ static void begin_round(struct session *session, const struct pool_view *view)
 	round->down = lane_is(session) || !view->balance.n;
 	round->left = lane_is(session) ? 1 : round->down ? view->size : view->balance.n;
 	round->spare = !round->down && view->has_backups ? view->size : 0;
-	if (round->down)
+	if (round->down && !lane_is(session)) /* a lane's member was chosen by its message */
 		round->walk = round->n_tried ? round->tried[round->n_tried - 1] + 1u
 					     : take_turn(session->thread, session->generation,
 							 session_record(session)->route);
