@@ -179,12 +179,13 @@ struct config_member {
 	uint32_t weight; /* 0: it gets no new sessions */
 	bool alone;	 /* it is its route's only one */
 	bool backup;
-	bool expanded;		       /* it is a place of a name, and may have no address */
-	uint64_t slow_start;	       /* until it has its whole weight after it was down, ns */
-	uint32_t max_sessions;	       /* at a time; 0: any number */
-	uint32_t queue;		       /* sessions that may wait for a place at it */
-	uint32_t failures;	       /* passive: in a row, that mark it down; 0: none do */
-	uint64_t retry;		       /* passive: how long it is passed over then, ns */
+	bool expanded;	       /* it is a place of a name, and may have no address */
+	bool service;	       /* ... of a service, whose records have priorities and weights */
+	uint64_t slow_start;   /* until it has its whole weight after it was down, ns */
+	uint32_t max_sessions; /* at a time; 0: any number */
+	uint32_t queue;	       /* sessions that may wait for a place at it */
+	uint32_t failures;     /* passive: in a row, that mark it down; 0: none do */
+	uint64_t retry;	       /* passive: how long it is passed over then, ns */
 	uint64_t backoff, max_backoff; /* the route's retry: the pauses between attempts while it is
 					  down, ns */
 };
@@ -212,6 +213,7 @@ struct config_endpoint {
 	uint64_t idle_stop; /* ns; after so long without a session it is stopped; 0: never */
 	struct config_member member; /* of a target; of a dial, but for its weight */
 	unsigned place;	 /* of a name that stands for a pool, from 1 on; 0: it does not */
+	bool service;	 /* a target whose name is of a service: SRV records have hosts and ports */
 	uint64_t digest; /* of the canonical text but for its place in the pool: endpoints that mean
 			    the same have the same, wherever they stand */
 };

@@ -8,6 +8,7 @@
 #include "base/arena.h"
 #include "config/ask.h"
 #include "config/check.h"
+#include "config/expand.h"
 #include "config/expect.h"
 #include "config/host.h"
 #include "config/ip.h"
@@ -29,6 +30,22 @@ static bool is_repeated(const struct config_endpoint *endpoint, unsigned leg, co
 		if (family_option(endpoint->legs[i].family, name))
 			return true;
 	return false;
+}
+
+/* Whether the host, which was read before, is the name of a service. */
+static bool is_service(const struct config_endpoint *endpoint, const struct config_leg *leg)
+{
+	const char *host = leg->host_option >= 0 ? leg->values[leg->host_option].value.text : NULL;
+
+	return strcmp(endpoint->key, "target") == 0 && host && expand_is_service(host) &&
+	       family_option(leg->family, "port");
+}
+
+/* The SRV records of a service have it. */
+static bool is_in_records(const struct config_endpoint *endpoint, const struct config_leg *leg,
+			  const struct spliced_option *option)
+{
+	return strcmp(option->name, "port") == 0 && is_service(endpoint, leg);
 }
 
 /* One option of one leg; what another leg could not read is left unset here, too. */
@@ -57,7 +74,8 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 			    "this is a bug in the plugin",
 			    endpoint->family, option->name);
 	if (r == 0 && value->value.state == SPLICED_UNSET && (option->flags & SPLICED_REQUIRED) &&
-	    !repeated && !unknown_means(endpoint, group, option->name))
+	    !repeated && !unknown_means(endpoint, group, option->name) &&
+	    !is_in_records(endpoint, &endpoint->legs[i_leg], option))
 		check_error(check, endpoint->location, "%s is missing; it must be %s", key,
 			    expect_text(option, (char[640]){""}, 640));
 	return r == -ENOMEM ? r : 0;
@@ -237,6 +255,7 @@ int endpoint_legs_read(struct check *check, struct config_route *route, struct s
 			r = read_hosts(check, endpoint, &endpoint->legs[i]);
 	if (r < 0 || check->reader.errors > errors)
 		return r;
+	endpoint->service = is_service(endpoint, &endpoint->legs[0]);
 	drop_unresolved(check, route, endpoint);
 	for (unsigned i = 0; i < endpoint->n_legs && check->reader.errors == errors; i++)
 		ask_address(check, route, endpoint, &endpoint->legs[i]);

@@ -9,11 +9,52 @@
 #include <errno.h>
 #include <string.h>
 
+enum { WEIGHT_MAX = 1000 /* times a record's, and the units of a pool, it fits 32 bits */ };
+
 static bool is_expanded(const struct config_endpoint *endpoint)
 {
 	const struct spliced_value *value = &endpoint->values[ENDPOINT_EXPAND].value;
 
-	return value->state != SPLICED_UNSET && value->number;
+	return endpoint->service || (value->state != SPLICED_UNSET && value->number);
+}
+
+bool expand_is_service(const char *host)
+{
+	const char *dot = strchr(host, '.');
+
+	return host[0] == '_' && dot && dot[1] == '_' && strchr(dot + 1, '.');
+}
+
+/* What its records say. */
+static void check_service(struct check *check, const struct config_endpoint *endpoint)
+{
+	const struct config_value *expand = &endpoint->values[ENDPOINT_EXPAND],
+				  *weight = &endpoint->values[ENDPOINT_WEIGHT];
+	const struct config_leg *leg = &endpoint->legs[0];
+	const struct spliced_option *port = family_option(leg->family, "port");
+	const struct config_value *value = &leg->values[port - leg->family->options];
+
+	if (expand->value.state != SPLICED_UNSET && !expand->value.number)
+		check_error(check, expand->location,
+			    "%s.expand is false, but %s is the name of a service, each of whose "
+			    "addresses is a target; remove expand",
+			    endpoint->key, leg->host_name);
+	if (value->value.state != SPLICED_UNSET)
+		check_error(check, value->location,
+			    "%s.port is set, but %s is the name of a service, whose SRV records "
+			    "have the ports; remove port",
+			    endpoint->key, leg->host_name);
+	if (weight->value.state != SPLICED_UNSET && weight->value.number > WEIGHT_MAX)
+		check_error(
+			check, weight->location,
+			"%s.weight is %lld; for the name of a service, it must be from 0 to %d: "
+			"the weights of its SRV records are multiplied by it",
+			endpoint->key, (long long)weight->value.number, (int)WEIGHT_MAX);
+	if (endpoint->values[ENDPOINT_UNIT].value.state != SPLICED_UNSET)
+		check_error(check, endpoint->values[ENDPOINT_UNIT].location,
+			    "%s.unit is of this machine, and the name of a service may have many "
+			    "machines; remove it",
+			    endpoint->key);
 }
 
 /* At other endpoints it is refused elsewhere: member.h. */
@@ -23,6 +64,10 @@ void expand_check(struct check *check, const struct config_endpoint *endpoint)
 
 	if (strcmp(endpoint->key, "target") != 0 || !is_expanded(endpoint))
 		return;
+	if (endpoint->service) {
+		check_service(check, endpoint);
+		return;
+	}
 	if (!endpoint->legs[0].host_name)
 		check_error(check, value->location,
 			    "%s.expand is for names, and this target has none; remove it",

@@ -48,6 +48,7 @@ static void settle(const struct config_route *route, struct config_endpoint *end
 		.alone = alone,
 		.backup = number_of(endpoint, ENDPOINT_BACKUP, false),
 		.expanded = endpoint->place,
+		.service = endpoint->service,
 		.slow_start = (uint64_t)number_of(endpoint, ENDPOINT_SLOW_START, 0),
 		.max_sessions = (uint32_t)number_of(endpoint, ENDPOINT_MAX_SESSIONS, 0),
 		.queue = (uint32_t)number_of(endpoint, ENDPOINT_QUEUE, 0),

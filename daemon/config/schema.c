@@ -386,7 +386,7 @@ const struct spliced_option schema_endpoint[ENDPOINT_OPTIONS] = {
 		 .flags = SPLICED_LIVE,
 		 .roles = SPLICED_CONNECT,
 		 .doc =
-			 "each address of the name is a member of the pool, named NAME#1 to NAME#64; default: false, the name is one member"},
+			 "each address of the name is a member of the pool, named NAME#1 to NAME#64; default: true for the name of a service (SRV), which has no other way; else false, the name is one member"},
 	HEALTH_ROWS(ENDPOINT_HEALTH, SPLICED_CONNECT),
 };
 

@@ -474,5 +474,7 @@ int scheme_print(struct check *check, const struct config_endpoint *endpoint, ch
 		*ret = arena_print(check->arena, separator ? "%s%s%c" : "%s%s", *ret, field,
 				   separator);
 	}
+	if (*ret && endpoint->service) /* without a port */
+		(*ret)[strlen(*ret) - 1] = '\0';
 	return *ret ? 0 : -ENOMEM;
 }

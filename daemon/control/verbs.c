@@ -84,7 +84,7 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 		json_array_append_new(
 			list,
 			json_pack(
-				"{s:o, s:o, s:s, s:o, s:o, s:i, s:i, s:I, s:i, s:b, s:i, s:i, s:o, s:o, s:o}",
+				"{s:o, s:o, s:s, s:o, s:o, s:i, s:i, s:I, s:i, s:i, s:b, s:i, s:i, s:o, s:o, s:o}",
 				"name", words_json(endpoint->name), "address",
 				words_json(address_text(ledger, endpoint, slot, address)), "state",
 				left   ? "left"
@@ -95,7 +95,8 @@ static json_t *targets_of(const struct ledger *ledger, const struct generation *
 				"since", targets_since(target, down), "sessions",
 				(int)sessions[slot], "failures", (int)target->failures, "downs",
 				(json_int_t)target->downs, "weight",
-				(int)target_weight(target, &endpoint->member), "backup",
+				(int)target_weight(target, &endpoint->member), "priority",
+				(int)target_priority(target, &endpoint->member), "backup",
 				endpoint->member.backup, "active", (int)target->active,
 				"max_sessions", (int)endpoint->member.max_sessions, "hand",
 				operate_state(target->hand), "unit",

@@ -193,6 +193,8 @@ static int host_of(const struct config_endpoint *endpoint, const char **host)
 	const char *begin = strstr(endpoint->text, "://"), *end = strrchr(endpoint->text, ':');
 	int domain = endpoint->legs[0].family->plugin.domain;
 
+	if (begin && end == begin) /* a service: it has no port */
+		end = begin + strlen(begin);
 	if ((domain != AF_INET && domain != AF_INET6) || !begin || end <= begin) {
 		*host = "localhost";
 		return (int)strlen(*host);

@@ -20,8 +20,6 @@
 #include "session/thread.h"
 
 #include <errno.h>
-#include <linux/vm_sockets.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,21 +83,6 @@ static void finish_late(struct health_ask *ask)
 	finish(ask, HEALTH_WRONG, text);
 }
 
-static void set_port(struct address *address, uint16_t port)
-{
-	switch (address->storage.ss_family) {
-	case AF_INET:
-		((struct sockaddr_in *)&address->storage)->sin_port = htons(port);
-		break;
-	case AF_INET6:
-		((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(port);
-		break;
-	case AF_VSOCK:
-		((struct sockaddr_vm *)&address->storage)->svm_port = port;
-		break;
-	}
-}
-
 /* The family's reason for refusing is logged by sessions of the route. */
 static int open_socket(const struct health_ask *ask, unsigned leg)
 {
@@ -129,7 +112,7 @@ static int connect_socket(struct health_ask *ask, unsigned leg, struct address *
 	int r = scope_fill(ask->fd, ask->place->endpoint->legs[leg].interface, address, address);
 
 	if (!r && health_of(ask)->port)
-		set_port(address, health_of(ask)->port);
+		address_set_port(address, health_of(ask)->port);
 	if (!r && wants_name(ask, address))
 		r = socket_take_name(ask->fd);
 	if (!r)

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "config/config.h"
+#include "dispatch/service.h"
 #include "dispatch/target.h"
 #include "dispatch/target_check.h"
 #include "ledger/generation.h"
@@ -39,7 +40,7 @@ static struct ledger_target *find_free(struct ledger *ledger, const uint32_t *sl
 }
 
 /* Nothing that is known of another address is valid for this one. */
-static void give(struct ledger_target *target, const struct ledger_address *address)
+static void give(struct ledger_target *target, const struct place_found *found)
 {
 	atomic_store(&target->failures, 0);
 	atomic_store(&target->error, 0);
@@ -53,21 +54,54 @@ static void give(struct ledger_target *target, const struct ledger_address *addr
 	atomic_store(&target->hand, 0);
 	if (target->check.digest)
 		target_check_anew(target, target->check.digest);
-	target_set_addresses(target, address, 1);
+	atomic_store(&target->service, found->service);
+	target_set_addresses(target, &found->address, 1);
 	atomic_store(&target->listed, 1);
 }
 
-static bool is_found(const struct ledger_target *target, const struct ledger_address *found,
-		     unsigned n)
+static const struct place_found *find(const struct ledger_target *target,
+				      const struct place_found *found, unsigned n)
 {
 	for (unsigned i = 0; i < n; i++)
-		if (has(target, &found[i]))
-			return true;
-	return false;
+		if (has(target, &found[i].address))
+			return &found[i];
+	return NULL;
 }
 
-unsigned places_set(struct ledger *ledger, const uint32_t *slots,
-		    const struct ledger_address *found, unsigned n)
+/* Whether that is news. */
+static bool set_listed(struct ledger_target *target, const struct place_found *found, bool refused)
+{
+	bool changed = false;
+
+	if (found)
+		changed = atomic_exchange(&target->service, found->service) != found->service;
+	changed |= atomic_exchange(&target->refused, refused) != refused;
+	changed |= atomic_exchange(&target->listed, found != NULL) != (found != NULL);
+	return changed;
+}
+
+struct place_found *places_find(struct place_found *found, unsigned n,
+				const struct place_found *one)
+{
+	for (unsigned i = 0; i < n; i++)
+		if (!memcmp(&found[i].address, &one->address, sizeof one->address))
+			return &found[i];
+	return NULL;
+}
+
+unsigned places_add(struct place_found *found, unsigned n, const struct place_found *one)
+{
+	struct place_found *other = places_find(found, n, one);
+
+	if (!other)
+		found[n++] = *one;
+	else if (service_priority(one->service) < service_priority(other->service))
+		other->service = one->service;
+	return n;
+}
+
+unsigned places_set(struct ledger *ledger, const uint32_t *slots, const struct place_found *found,
+		    unsigned n)
 {
 	unsigned without = 0;
 	bool changed = false;
@@ -75,14 +109,13 @@ unsigned places_set(struct ledger *ledger, const uint32_t *slots,
 	assert(n <= PLACES_FOUND_MAX);
 	for (unsigned i = 0; i < CONFIG_PLACES; i++) {
 		struct ledger_target *target = &ledger->targets[slots[i]];
-		uint32_t listed = is_found(target, found, n);
 
-		changed |= atomic_exchange(&target->listed, listed) != listed;
+		changed |= set_listed(target, find(target, found, n), false);
 	}
 	for (unsigned i = 0; i < n; i++) {
 		struct ledger_target *target;
 
-		if (find_place(ledger, slots, &found[i]))
+		if (find_place(ledger, slots, &found[i].address))
 			continue;
 		target = find_free(ledger, slots);
 		if (target)
@@ -95,8 +128,18 @@ unsigned places_set(struct ledger *ledger, const uint32_t *slots,
 	return without;
 }
 
+void places_refuse(struct ledger *ledger, const uint32_t *slots)
+{
+	bool changed = false;
+
+	for (unsigned i = 0; i < CONFIG_PLACES; i++)
+		changed |= set_listed(&ledger->targets[slots[i]], NULL, true);
+	if (changed)
+		target_changed(ledger, &ledger->targets[slots[0]]);
+}
+
 unsigned places_known(const struct ledger *ledger, const uint32_t *slots, unsigned leg,
-		      struct ledger_address *ret)
+		      struct place_found *ret)
 {
 	unsigned n = 0;
 
@@ -104,7 +147,7 @@ unsigned places_known(const struct ledger *ledger, const uint32_t *slots, unsign
 		const struct ledger_target *target = &ledger->targets[slots[i]];
 
 		if (target->listed && target->n_addresses && target->addresses[0].leg == leg)
-			ret[n++] = target->addresses[0];
+			ret[n++] = (struct place_found){target->addresses[0], target->service};
 	}
 	return n;
 }

@@ -175,7 +175,8 @@ static void begin_round(struct session *session, const struct pool_view *view)
 	round->walk = 0;
 	round->down = lane_is(session) || !view->balance.n;
 	round->left = lane_is(session) ? 1 : round->down ? view->size : view->balance.n;
-	round->spare = !round->down && view->has_backups ? view->size : 0;
+	round->spare = !round->down && view->has_spares ? view->size : 0;
+	round->spared = view->rank << 32 | UINT32_MAX;
 	if (round->down && !lane_is(session)) /* a lane's member was chosen by its message */
 		round->walk = round->n_tried ? round->tried[round->n_tried - 1] + 1u
 					     : take_turn(session->thread, session->generation,
@@ -253,20 +254,24 @@ static uint32_t walk(struct session *session, const struct pool_view *view)
 	return BALANCE_NOBODY;
 }
 
-/* The others did not answer. */
-static uint32_t next_backup(struct session *session, const struct pool_view *view)
+/* The others did not answer: backups, and members of later priorities, in the order of both. */
+static uint32_t next_spare(struct session *session, const struct pool_view *view)
 {
 	struct session_round *round = &session->round;
+	uint32_t route = session_record(session)->route;
+	uint64_t next = UINT64_MAX;
 
-	while (round->spare) {
-		uint32_t member = view->size - round->spare--;
+	for (uint32_t i = 0; round->spare && i < view->size; i++) {
+		uint64_t at =
+			pool_view_rank(session->thread, session->generation, route, i) << 32 | i;
 
-		if (member_of(session, member)->backup && !is_tried(round, member) &&
-		    pool_view_lives(session->thread, session->generation,
-				    session_record(session)->route, member))
-			return member;
+		if (at > round->spared && at < next && !is_tried(round, i) &&
+		    pool_view_lives(session->thread, session->generation, route, i))
+			next = at;
 	}
-	return BALANCE_NOBODY;
+	round->spare = next == UINT64_MAX ? 0 : round->spare - 1;
+	round->spared = next;
+	return next == UINT64_MAX ? BALANCE_NOBODY : (uint32_t)next;
 }
 
 static uint32_t choose(struct session *session, const struct pool_view *view)
@@ -313,7 +318,7 @@ static uint32_t choose_and_take(struct session *session, struct pool_view *view)
 	if (member != BALANCE_NOBODY || !pool_view_has_place(view))
 		return member;
 	do
-		member = next_backup(session, view);
+		member = next_spare(session, view);
 	while (member != BALANCE_NOBODY && !take_place(session, member));
 	return member;
 }

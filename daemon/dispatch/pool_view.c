@@ -104,11 +104,37 @@ static void look_again(struct pool_view *view, uint64_t at)
 		view->until = at;
 }
 
+uint64_t pool_view_rank(const struct thread *thread, const struct generation *generation,
+			uint32_t route, uint32_t member)
+{
+	const struct config_member *config =
+		&generation->config->routes[route].targets[member].member;
+
+	return (uint64_t)config->backup << 16 |
+	       target_priority(target_record(thread, generation, route, member), config);
+}
+
+/* The lowest rank that has a live member, of a service whose places begin there; else above all. */
+static uint64_t find_level(const struct thread *thread, const struct generation *generation,
+			   uint32_t route, uint32_t first)
+{
+	uint64_t lowest = UINT64_MAX;
+
+	for (uint32_t i = first; i < first + CONFIG_PLACES; i++) {
+		uint64_t rank = pool_view_rank(thread, generation, route, i);
+
+		if (rank < lowest && pool_view_lives(thread, generation, route, i))
+			lowest = rank;
+	}
+	return lowest;
+}
+
 /* Those that are backups, or those that are not. Returns how many may be chosen then. */
 static uint32_t take_members(struct pool_view *view, const struct thread *thread,
 			     const struct generation *generation, uint32_t route, bool backup)
 {
 	const struct config_endpoint *targets = generation->config->routes[route].targets;
+	uint64_t level = 0;
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < view->size; i++) {
@@ -117,16 +143,25 @@ static uint32_t take_members(struct pool_view *view, const struct thread *thread
 		uint32_t weight = member->backup == backup
 					  ? target_share(record, member, thread->loop.now)
 					  : 0;
+		uint64_t rank = pool_view_rank(thread, generation, route, i);
 
-		view->has_backups |= member->backup;
+		if (member->service && targets[i].place == 1)
+			level = find_level(thread, generation, route, i);
+		view->has_spares |= member->backup && !backup;
 		if (!weight || target_is_left_to_checks(record, member))
 			continue;
+		if (member->service && rank > level) {
+			view->has_spares = true;
+			continue;
+		}
 		if (!target_lives(record, member)) {
 			view->balance.members[view->size - ++view->n_probes] = i;
 			continue;
 		}
 		if (target_rises(record, member, thread->loop.now))
 			look_again(view, thread->loop.now + member->slow_start / RISE_STEPS);
+		if (rank < view->rank)
+			view->rank = rank;
 		view->balance.members[n] = i;
 		view->balance.sums[n++] = weight;
 	}
@@ -160,12 +195,13 @@ static void make(struct pool_view *view, const struct thread *thread,
 	uint32_t n;
 
 	view->n_probes = 0;
-	view->has_backups = false;
+	view->has_spares = false;
+	view->rank = UINT64_MAX;
 	view->is_full = false;
 	n = take_members(view, thread, generation, route, false);
 	if (!n) {
+		view->has_spares = false;
 		n = take_members(view, thread, generation, route, true);
-		view->has_backups = false;
 	}
 	balance_set(&view->balance, n);
 	view->queue_size = count_queue(view, n, generation->config->routes[route].targets);

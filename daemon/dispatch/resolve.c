@@ -7,6 +7,9 @@
  * sooner than RETRY_SECONDS. Always true: an answer of nothing never replaces addresses, nor does
  * the failure to ask for one family replace those of that family. What surprised us: c-ares reports
  * a TTL of 0 for what it finds in /etc/hosts; it does so before ares_getaddrinfo() returns.
+ *
+ * Of a service, the SRV records are asked for first, and then the addresses of each of their hosts,
+ * for all of them at once. While those of one cannot be asked for, all earlier ones stay.
  */
 #include "dispatch/resolve.h"
 
@@ -15,6 +18,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "dispatch/places.h"
+#include "dispatch/service.h"
 #include "dispatch/target.h"
 #include "ledger/generation.h"
 #include "session/hand.h"
@@ -51,11 +55,15 @@ struct job {
 	bool unknown[LEGS_MAX]; /* there was no answer to this one: neither yes nor no */
 	unsigned n_found[LEGS_MAX];
 	unsigned room; /* for the addresses of a leg */
-	struct ledger_address *found[LEGS_MAX];
+	struct place_found *found[LEGS_MAX];
 	struct query {
 		struct job *job;
 		unsigned leg;
-	} queries[LEGS_MAX];
+		const struct service_record *record; /* of a service */
+	} * queries;				     /* LEGS_MAX for each record */
+	struct service *service; /* the newest answer; NULL: it is asked for addresses alone */
+	bool refused;		 /* ... and the service is not offered */
+	bool exceeds;		 /* ... or it has too many records */
 };
 
 struct resolver {
@@ -113,7 +121,7 @@ static void handle_timeout(struct timer *timer)
 }
 
 /* The families by turns, the first leg's first. */
-static unsigned interleave(const struct job *job, struct ledger_address *ret)
+static unsigned interleave(const struct job *job, struct place_found *ret)
 {
 	unsigned n = 0;
 
@@ -144,16 +152,21 @@ static uint64_t next_look(struct job *job, bool well)
 static void keep_known(struct job *job, unsigned leg)
 {
 	const struct ledger_target *target = job->target;
+	struct place_found known[CONFIG_PLACES];
+	unsigned n = 0;
 
-	job->n_found[leg] = 0;
-	if (job->endpoint->place) {
-		job->n_found[leg] = places_known(job->resolver->clerk->worker->ledger, job->slots,
-						 leg, job->found[leg]);
-		return;
-	}
-	for (unsigned i = 0; i < target->n_addresses && i < LEDGER_ADDRESSES_MAX; i++)
+	if (job->endpoint->place)
+		n = places_known(job->resolver->clerk->worker->ledger, job->slots, leg, known);
+	for (unsigned i = 0;
+	     !job->endpoint->place && i < target->n_addresses && i < LEDGER_ADDRESSES_MAX; i++)
 		if (target->addresses[i].leg == leg)
-			job->found[leg][job->n_found[leg]++] = target->addresses[i];
+			known[n++].address = target->addresses[i];
+	if (!job->service) /* there was no answer */
+		job->n_found[leg] = 0;
+	for (unsigned i = 0; i < n; i++)
+		if (!places_find(job->found[leg], job->n_found[leg], &known[i]) &&
+		    job->n_found[leg] < job->room)
+			job->found[leg][job->n_found[leg]++] = known[i];
 }
 
 static bool is_unknown(const struct job *job)
@@ -177,7 +190,8 @@ static bool is_partly_known(const struct job *job)
 static void tell(const struct job *job, bool well)
 {
 	const char *host = job->endpoint->legs[0].host_name, *why = ares_strerror(job->error);
-	bool partly = is_partly_known(job), kept = job->target->n_addresses;
+	bool partly = is_partly_known(job),
+	     kept = job->target->n_addresses && !job->target->refused;
 	struct log_entry entry = {.event = kept		    ? EVENT_NONE
 					   : well || partly ? EVENT_TARGET_UP
 							    : EVENT_TARGET_DOWN};
@@ -196,16 +210,19 @@ static void tell(const struct job *job, bool well)
 			  kept ? "; the last addresses are kept" : "");
 }
 
-static void write_down(struct job *job, const struct ledger_address *addresses, unsigned count)
+static void write_down(struct job *job, const struct place_found *found, unsigned count)
 {
+	struct ledger_address addresses[LEDGER_ADDRESSES_MAX];
 	struct log_entry entry = {.event = EVENT_NONE};
 	unsigned without;
 
 	if (!job->endpoint->place) {
+		for (unsigned i = 0; i < count && i < LEDGER_ADDRESSES_MAX; i++)
+			addresses[i] = found[i].address;
 		target_set_addresses(job->target, addresses, count);
 		return;
 	}
-	without = places_set(job->resolver->clerk->worker->ledger, job->slots, addresses, count);
+	without = places_set(job->resolver->clerk->worker->ledger, job->slots, found, count);
 	if (without && !job->without) {
 		log_add_field(&entry, "TARGET", job->target->name);
 		log_event(
@@ -219,7 +236,7 @@ static void write_down(struct job *job, const struct ledger_address *addresses, 
 
 static void finish_job(struct job *job)
 {
-	struct ledger_address addresses[PLACES_FOUND_MAX];
+	struct place_found found[PLACES_FOUND_MAX];
 	struct loop *loop = &job->resolver->clerk->loop;
 	unsigned count;
 	bool well;
@@ -228,19 +245,21 @@ static void finish_job(struct job *job)
 	for (unsigned leg = 0; leg < job->endpoint->n_legs; leg++)
 		if (job->unknown[leg])
 			keep_known(job, leg);
-	count = interleave(job, addresses);
+	count = interleave(job, found);
 	assert(count <= job->room);
 	well = count && !is_unknown(job);
 	tell(job, well);
 	if (count)
-		write_down(job, addresses, count);
+		write_down(job, found, count);
 	timer_set(&loop->timers, &job->timer, clock_monotonic() + next_look(job, well));
 }
 
-static void collect(struct job *job, unsigned leg_index, const struct ares_addrinfo_node *node)
+static void collect(const struct query *query, const struct ares_addrinfo_node *node)
 {
+	struct job *job = query->job;
+	unsigned leg_index = query->leg;
 	const struct config_leg *leg = &job->endpoint->legs[leg_index];
-	struct ledger_address *found = &job->found[leg_index][job->n_found[leg_index]];
+	struct place_found found = {.service = 0};
 	const void *bytes;
 	struct address address;
 	int r;
@@ -256,11 +275,17 @@ static void collect(struct job *job, unsigned leg_index, const struct ares_addri
 	r = address_from_options(leg->family, &leg->options, leg->host_option, bytes,
 				 node->ai_family == AF_INET ? 4 : 16, 0, &address);
 	hand_empty(job->resolver->clerk);
-	if (r < 0 || address.len > sizeof found->bytes)
+	if (r < 0 || address.len > sizeof found.address.bytes)
 		return;
-	*found = (struct ledger_address){.leg = (uint8_t)leg_index, .len = (uint8_t)address.len};
-	memcpy(found->bytes, &address.storage, address.len);
-	job->n_found[leg_index]++;
+	if (query->record) {
+		address_set_port(&address, query->record->port);
+		found.service = service_pack(query->record->priority, query->record->weight);
+	}
+	found.address.leg = (uint8_t)leg_index;
+	found.address.len = (uint8_t)address.len;
+	memcpy(found.address.bytes, &address.storage, address.len);
+	job->n_found[leg_index] =
+		places_add(job->found[leg_index], job->n_found[leg_index], &found);
 }
 
 static void take_ttl(struct job *job, int seconds)
@@ -294,7 +319,7 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
 		note_ttl(job, result);
 		for (const struct ares_addrinfo_node *node = result->nodes; node;
 		     node = node->ai_next)
-			collect(job, query->leg, node);
+			collect(query, node);
 	} else {
 		job->unknown[query->leg] = status != ARES_ENODATA && status != ARES_ENOTFOUND;
 		if (!job->error || job->unknown[query->leg])
@@ -307,29 +332,116 @@ static void answered(void *context, int status, int timeouts, struct ares_addrin
 		finish_job(job);
 }
 
-static void look_up(struct timer *timer)
+/* For the addresses of a host, of each family. */
+static void ask_addresses(struct job *job, const char *host, const struct service_record *record,
+			  struct query *queries)
 {
-	struct job *job = (struct job *)((char *)timer - offsetof(struct job, timer));
-	unsigned legs = job->endpoint->n_legs;
-
-	assert(!job->pending && legs > 0 && legs <= LEGS_MAX);
-	job->pending =
-		legs; /* before the first question: an answer may come at once, from /etc/hosts */
-	job->ttl = job->longest;
-	job->error = ARES_SUCCESS;
-	for (unsigned i = 0; i < legs; i++) {
+	for (unsigned i = 0; i < job->endpoint->n_legs; i++) {
 		const struct config_leg *leg = &job->endpoint->legs[i];
 		struct ares_addrinfo_hints hints = {.ai_family = leg->row->domain,
 						    .ai_socktype = leg->row->type};
 
-		job->n_found[i] = 0;
-		job->unknown[i] = false;
-		job->queries[i] = (struct query){.job = job, .leg = i};
+		queries[i] = (struct query){.job = job, .leg = i, .record = record};
 		job->calls = true;
-		ares_getaddrinfo(job->resolver->channel, leg->host_name, NULL, &hints, answered,
-				 &job->queries[i]);
+		ares_getaddrinfo(job->resolver->channel, host, NULL, &hints, answered, &queries[i]);
 		job->calls = false;
 	}
+}
+
+static void ask_hosts(struct job *job)
+{
+	const struct service *service = job->service;
+	unsigned n = service->n;
+
+	assert(n && n <= SERVICE_RECORDS_MAX);
+	job->pending = n * job->endpoint->n_legs;
+	for (unsigned i = 0; i < n; i++)
+		ask_addresses(job, service->records[i].host, &service->records[i],
+			      &job->queries[i * LEGS_MAX]);
+}
+
+static void tell_service(struct job *job)
+{
+	const struct service *service = job->service;
+	const char *name = job->target->name, *host = job->endpoint->legs[0].host_name;
+	bool exceeds = service->n < service->n_seen;
+	struct log_entry entry = {.event = service->refused == job->refused ? EVENT_NONE
+					   : service->refused		    ? EVENT_TARGET_DOWN
+									    : EVENT_TARGET_UP};
+
+	log_add_field(&entry, "TARGET", name);
+	if (service->refused && !job->refused)
+		log_event(LOG_WARNING, &entry,
+			  "target %s: %s is not offered: its record has no host", name, host);
+	else if (!service->refused && job->refused)
+		log_event(LOG_NOTICE, &entry, "target %s: %s is offered again", name, host);
+	if (exceeds && !job->exceeds)
+		log_event(LOG_WARNING, &entry,
+			  "target %s: %s has %u records; %d of them are used, by priority", name,
+			  host, service->n_seen, (int)SERVICE_RECORDS_MAX);
+	job->refused = service->refused;
+	job->exceeds = exceeds;
+}
+
+static void finish_refused(struct job *job)
+{
+	places_refuse(job->resolver->clerk->worker->ledger, job->slots);
+	timer_set(&job->resolver->clerk->loop.timers, &job->timer,
+		  clock_monotonic() + next_look(job, true));
+}
+
+/* Of a service: an answer that is not understood is none. */
+static void answered_service(void *context, int status, int timeouts, unsigned char *answer,
+			     int len)
+{
+	struct job *job = context;
+	int r = 0;
+
+	(void)timeouts;
+	if (status == ARES_EDESTRUCTION)
+		return;
+	if (status == ARES_SUCCESS)
+		r = service_read(answer, (size_t)len, job->service);
+	job->pending = 0;
+	if (status != ARES_SUCCESS || r < 0) {
+		job->error = status != ARES_SUCCESS ? status
+			     : r == -ENOENT	    ? ARES_ENODATA
+			     : r == -ENOMEM	    ? ARES_ENOMEM
+						    : ARES_EBADRESP;
+		for (unsigned i = 0; i < LEGS_MAX; i++)
+			job->unknown[i] =
+				job->error != ARES_ENODATA && job->error != ARES_ENOTFOUND;
+		finish_job(job);
+		return;
+	}
+	tell_service(job);
+	take_ttl(job, (int)job->service->ttl);
+	if (job->service->refused)
+		finish_refused(job);
+	else
+		ask_hosts(job);
+}
+
+static void look_up(struct timer *timer)
+{
+	struct job *job = (struct job *)((char *)timer - offsetof(struct job, timer));
+	unsigned legs = job->endpoint->n_legs;
+	const char *name = job->endpoint->legs[0].host_name;
+
+	assert(!job->pending && legs > 0 && legs <= LEGS_MAX);
+	job->ttl = job->longest;
+	job->error = ARES_SUCCESS;
+	for (unsigned i = 0; i < legs; i++) {
+		job->n_found[i] = 0;
+		job->unknown[i] = false;
+	}
+	/* Before the first question: an answer may come at once, from /etc/hosts. */
+	job->pending = job->service ? 1 : legs;
+	if (job->service)
+		ares_search(job->resolver->channel, name, SERVICE_QUESTION_CLASS,
+			    SERVICE_QUESTION_TYPE, answered_service, job);
+	else
+		ask_addresses(job, name, NULL, job->queries);
 	arm(job->resolver);
 }
 
@@ -363,6 +475,22 @@ static uint64_t origin_of(const struct config_endpoint *endpoint)
 	return ledger_digest(endpoint->text);
 }
 
+static int take_memory(struct job *job)
+{
+	const struct config_endpoint *endpoint = job->endpoint;
+	unsigned hosts = endpoint->service ? SERVICE_RECORDS_MAX : 1;
+
+	for (unsigned leg = 0; leg < endpoint->n_legs; leg++) {
+		job->found[leg] = calloc(job->room, sizeof *job->found[leg]);
+		if (!job->found[leg])
+			return -ENOMEM;
+	}
+	job->queries = calloc((size_t)hosts * LEGS_MAX, sizeof *job->queries);
+	if (endpoint->service)
+		job->service = calloc(1, sizeof *job->service);
+	return !job->queries || (endpoint->service && !job->service) ? -ENOMEM : 0;
+}
+
 static int add_job(struct resolver *resolver, const struct generation *generation, unsigned route,
 		   unsigned target)
 {
@@ -382,11 +510,9 @@ static int add_job(struct resolver *resolver, const struct generation *generatio
 		assert(job->slots[i] < LEDGER_TARGETS_MAX);
 		target_set_origin(&ledger->targets[job->slots[i]], origin_of(endpoint));
 	}
-	for (unsigned leg = 0; leg < endpoint->n_legs; leg++) {
-		job->found[leg] = calloc(job->room, sizeof *job->found[leg]);
-		if (!job->found[leg])
-			return -ENOMEM;
-	}
+	job->refused = job->target->refused;
+	if (take_memory(job) < 0)
+		return -ENOMEM;
 	job->timer.fire = look_up;
 	timer_set(&resolver->clerk->loop.timers, &job->timer, 0);
 	return 0;
@@ -458,6 +584,8 @@ struct resolver *resolver_free(struct resolver *resolver)
 		timer_clear(&resolver->clerk->loop.timers, &resolver->jobs[i].timer);
 		for (unsigned leg = 0; leg < LEGS_MAX; leg++)
 			free(resolver->jobs[i].found[leg]);
+		free(resolver->jobs[i].queries);
+		free(resolver->jobs[i].service);
 	}
 	free(resolver->jobs);
 	free(resolver);

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/service.h"
 #include "dispatch/target_check.h"
 #include "ledger/generation.h"
 #include "ledger/ledger.h"
@@ -72,7 +73,17 @@ uint32_t target_weight(const struct ledger_target *target, const struct config_m
 	if (atomic_load_explicit(&target->hand, memory_order_relaxed) & LEDGER_HAND_DRAIN ||
 	    !target_is_listed(target, member))
 		return 0;
-	return set ? set - 1 : member->weight;
+	if (set || !member->service)
+		return set ? set - 1 : member->weight;
+	return member->weight *
+	       service_weight(atomic_load_explicit(&target->service, memory_order_relaxed));
+}
+
+uint32_t target_priority(const struct ledger_target *target, const struct config_member *member)
+{
+	return member->service ? service_priority(atomic_load_explicit(&target->service,
+								       memory_order_relaxed))
+			       : 0;
 }
 
 bool target_rises(const struct ledger_target *target, const struct config_member *member,
@@ -220,6 +231,7 @@ void target_set_origin(struct ledger_target *target, uint64_t origin)
 {
 	if (target->origin && target->origin != origin) {
 		atomic_store(&target->listed, 0);
+		atomic_store(&target->refused, 0);
 		target_set_addresses(target, NULL, 0);
 	}
 	target->origin = origin;
@@ -305,6 +317,8 @@ const char *target_tell_failure(const struct ledger_target *target, char text[TA
 
 	if (target_is_checked_down(target))
 		target_tell_check(target, text, TARGET_TEXT_MAX);
+	else if (target->refused)
+		snprintf(text, TARGET_TEXT_MAX, "its service is not offered");
 	else if (!since)
 		snprintf(text, TARGET_TEXT_MAX, "its name does not resolve");
 	else

@@ -26,8 +26,12 @@ struct ledger_target *target_record(const struct thread *thread,
 /* Whether nothing that is known speaks against it: what marks a target down is asked for here. */
 bool target_lives(const struct ledger_target *target, const struct config_member *member);
 
-/* Its share of new sessions now, as the operator has set it, or as it is configured; 0: none. */
+/* Its share of new sessions now, as the operator has set it, or as it is configured; 0: none. That
+ * of a place of a service is as configured, times its record's weight. */
 uint32_t target_weight(const struct ledger_target *target, const struct config_member *member);
+
+/* Of a place of a service, its record's: a lower one is preferred. Others have 0. */
+uint32_t target_priority(const struct ledger_target *target, const struct config_member *member);
 
 /* The same in the pool's units, of which a weight has TARGET_UNITS; while it starts slowly it has
  * fewer, and one at least. */

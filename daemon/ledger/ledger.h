@@ -385,9 +385,13 @@ struct ledger_target {
 					 known */
 	struct ledger_check check;
 	uint64_t origin; /* hash of the endpoint whose name its addresses are of; 0: not known */
-	_Atomic uint32_t listed; /* of a place of a name: its address is in the newest good answer,
-				    dispatch/places.h */
-	uint32_t listed_reserved;
+	_Atomic uint32_t listed;  /* of a place of a name: its address is in the newest good answer,
+				     dispatch/places.h */
+	_Atomic uint32_t service; /* ... of an SRV record: its priority and weight, any of which is
+				     valid: dispatch/service.h */
+	_Atomic uint32_t
+		refused; /* ... the newest good answer is that the service is not offered */
+	uint32_t refused_reserved;
 };
 
 /* What an operator has set by hand, for a route or a target; it is valid until undone. */

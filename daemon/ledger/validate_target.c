@@ -63,6 +63,7 @@ uint64_t validate_target(struct ledger_target *record, uint64_t now)
 			   record->weight_set <= LEDGER_WEIGHT_MAX + 1 ? record->weight_set : 0);
 
 	mended += set_word(&record->listed, record->listed != 0 && record->n_addresses == 1);
+	mended += set_word(&record->refused, record->refused != 0 && !record->listed);
 	record->name[sizeof record->name - 1] = '\0';
 	return mended + validate_addresses(record) + validate_check(&record->check, now) +
 	       mend_time(&record->down_until, now + DOWN_MAX_SECONDS * NSEC_PER_SEC, 0) +

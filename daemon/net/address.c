@@ -9,6 +9,7 @@
 #include "net/callback.h"
 #include "net/family.h"
 
+#include <linux/vm_sockets.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -70,6 +71,21 @@ const char *address_describe(const struct family *family, const struct spliced_r
 		     family->plugin.describe(row, bytes, address->len, text, size)) < 0)
 		snprintf(text, size, "?");
 	return text;
+}
+
+void address_set_port(struct address *address, uint16_t port)
+{
+	switch (address->storage.ss_family) {
+	case AF_INET:
+		((struct sockaddr_in *)&address->storage)->sin_port = htons(port);
+		break;
+	case AF_INET6:
+		((struct sockaddr_in6 *)&address->storage)->sin6_port = htons(port);
+		break;
+	case AF_VSOCK:
+		((struct sockaddr_vm *)&address->storage)->svm_port = port;
+		break;
+	}
 }
 
 int address_from_options(const struct family *family, const struct spliced_options *options,

@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 struct family;
@@ -34,6 +35,9 @@ bool address_is_multicast(const struct address *address);
  * port, whatever the flow label. */
 bool address_is_same_host(const struct address *a, const struct address *b);
 bool address_is_same(const struct address *a, const struct address *b);
+
+/* Of inet, inet6 and vsock; others have none. */
+void address_set_port(struct address *address, uint16_t port);
 
 bool address_equal(const struct address *a, const struct address *b);
 

@@ -114,10 +114,11 @@ enum { SESSION_RIVALS = 2 };
 enum { SESSION_ROUND_TRIED = 8 };
 
 struct session_round {
-	uint64_t seed;	/* of a walk through the rest of the pool, ... */
-	uint32_t walk;	/* ... and its position */
-	uint32_t left;	/* members that are to be tried before the next pause */
-	uint32_t spare; /* then those of the pool's end, of so many members, that are backups */
+	uint64_t seed;	 /* of a walk through the rest of the pool, ... */
+	uint32_t walk;	 /* ... and its position */
+	uint32_t left;	 /* members that are to be tried before the next pause */
+	uint32_t spare;	 /* then this many of those that others are preferred to, at most */
+	uint64_t spared; /* the highest rank and number of these that was tried */
 	uint16_t tried[SESSION_ROUND_TRIED]; /* the first that were */
 	uint8_t n_tried;
 	bool down;   /* all were known to be down when it began; they are tried nevertheless */
