@@ -160,17 +160,17 @@ static json_t *verb_targets(struct thread *clerk, const json_t *request)
 {
 	struct worker *worker = clerk->worker;
 	const struct generation *newest = worker->generations;
-	json_t *list = json_array(), *target;
+	json_t *list = json_array();
 	struct live live = {0};
 	int r = live_count(&live, worker->ledger, worker->generations);
-	size_t k;
 
 	(void)request;
 	for (unsigned i = 0; !r && i < newest->config->n_routes; i++) {
 		json_t *targets = targets_of(worker->ledger, newest, i, live.sessions);
 
-		json_array_foreach(targets, k, target) json_object_set_new(
-			target, "route", json_string(newest->config->routes[i].name));
+		for (size_t k = 0; k < json_array_size(targets); k++)
+			json_object_set_new(json_array_get(targets, k), "route",
+					    json_string(newest->config->routes[i].name));
 		json_array_extend(list, targets);
 		json_decref(targets);
 	}
