@@ -11,6 +11,7 @@
  *                       a tree of struct setting (parse)
  *   config.c, root.c    the main file's tree takes in the routes of X.conf.d; its groups go to
  *                       route.c, endpoints to endpoint.c
+ *   port.c              a range of ports is as many listeners
  *   scheme.c            an endpoint string becomes the group of settings that means the same
  *   options.c, endpoint_legs.c
  *                       find each option's setting, value.c reads it by the row's type: a struct
@@ -140,8 +141,9 @@ struct config_leg {
 		host_name; /* the HOST option's text where it is a name to be resolved, else NULL */
 	int host_option;   /* number of the HOST option whose name is resolved; -1: there is none */
 	struct address address; /* where host_name is NULL */
-	const char *interface;	/* whose scope it has: net/scope.h puts the index in; NULL: there is
-				   none */
+	uint16_t port; /* of a listener of inet or inet6, in host byte order; 0: it has none */
+	const char *interface; /* whose scope it has: net/scope.h puts the index in; NULL: there is
+				  none */
 	/* what the family reported of it: */
 	bool mute;	    /* no message may be sent to it */
 	bool has_companion; /* a listener has one to be run */
@@ -212,6 +214,9 @@ struct config_endpoint {
 	const char *unit;   /* of systemd, that the first client starts; NULL: none */
 	uint64_t idle_stop; /* ns; after so long without a session it is stopped; 0: never */
 	struct config_member member; /* of a target; of a dial, but for its weight */
+	bool continues;		     /* a listener: of one range of ports, after the one before */
+	bool follows_port;	     /* a target: its port is the one that the client arrived at, */
+	uint16_t port_offset;	     /* plus so many: dispatch/arrival.h */
 	unsigned place;	 /* of a name that stands for a pool, from 1 on; 0: it does not */
 	bool service;	 /* a target whose name is of a service: SRV records have hosts and ports */
 	uint64_t digest; /* of the canonical text but for its place in the pool: endpoints that mean

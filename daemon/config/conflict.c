@@ -128,17 +128,29 @@ static void report(struct check *check, const struct listener *first, const stru
 		config_location_text(check->config, first->endpoint->location, text, sizeof(text)));
 }
 
-/* In the order of the file; once for the two legs of `ip`. */
+/* Another port of a range, in the way of the same route as the one before. */
+static bool is_reported(const struct listener *listener, const struct listener *other,
+			const struct config_endpoint *reported, const struct config_route *with)
+{
+	return listener->endpoint == reported ||
+	       (listener->endpoint->continues && listener->endpoint - 1 == reported &&
+		other->route == with);
+}
+
+/* In the order of the file; once for the two legs of `ip`, and for neighbours in a range. */
 static void report_all(struct check *check, const struct listener *const *by_number,
 		       const struct listener *const *others, unsigned n)
 {
 	const struct config_endpoint *reported = NULL;
+	const struct config_route *with = NULL;
 
 	for (unsigned i = 0; i < n; i++) {
-		if (!others[i] || by_number[i]->endpoint == reported)
+		if (!others[i])
 			continue;
+		if (!is_reported(by_number[i], others[i], reported, with))
+			report(check, others[i], by_number[i]);
 		reported = by_number[i]->endpoint;
-		report(check, others[i], by_number[i]);
+		with = others[i]->route;
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "config/ip.h"
 #include "config/member.h"
 #include "config/options.h"
+#include "config/port.h"
 #include "config/row.h"
 #include "config/schema.h"
 #include "config/scheme.h"
@@ -141,13 +142,10 @@ static int open_endpoint(struct check *check, struct setting *group, const char 
 }
 
 static int read_group(struct check *check, const struct list *list, struct setting *group,
-		      const char *address, struct config_endpoint *endpoint)
+		      struct config_endpoint *endpoint)
 {
 	int r;
 
-	r = open_endpoint(check, group, address, endpoint);
-	if (r < 0 || endpoint->n_legs == 0)
-		return r;
 	r = read_common(check, group, endpoint);
 	if (r == 0)
 		r = frame_read(check, endpoint);
@@ -185,11 +183,27 @@ static int add_divided(struct check *check, struct list *list,
 	return r;
 }
 
+/* The group as it is now, with one port. */
+static int read_port(struct check *check, struct list *list, struct setting *group,
+		     const struct config_endpoint *opened)
+{
+	struct config_endpoint endpoint = *opened;
+	unsigned errors = check->reader.errors;
+	int r;
+
+	r = read_group(check, list, group, &endpoint);
+	if (r < 0 || endpoint.n_legs == 0 || check->reader.errors > errors)
+		return r;
+	return ip_is_divided(&endpoint) ? add_divided(check, list, &endpoint)
+					: add(check, list, &endpoint);
+}
+
 static int read_one(struct check *check, struct list *list, struct setting *setting)
 {
 	struct config_endpoint endpoint = {
 		.location = setting->location, .role = list->role, .key = list->key};
 	unsigned errors = check->reader.errors;
+	struct port_range range;
 	const char *address;
 	struct setting *group;
 	int r;
@@ -197,11 +211,14 @@ static int read_one(struct check *check, struct list *list, struct setting *sett
 	r = open_group(check, list->key, setting, &group, &address);
 	if (r < 0 || !group)
 		return r;
-	r = read_group(check, list, group, address, &endpoint);
-	if (r < 0 || endpoint.n_legs == 0 || check->reader.errors > errors)
+	r = open_endpoint(check, group, address, &endpoint);
+	if (r < 0 || endpoint.n_legs == 0 || !port_begin(check, &endpoint, group, &range))
 		return r;
-	return ip_is_divided(&endpoint) ? add_divided(check, list, &endpoint)
-					: add(check, list, &endpoint);
+	do {
+		r = read_port(check, list, group, &endpoint);
+		endpoint.continues = true;
+	} while (r == 0 && check->reader.errors == errors && port_next(&range));
+	return r;
 }
 
 static int read_all(struct check *check, struct list *list, struct setting *setting)

@@ -13,6 +13,7 @@
 #include "config/host.h"
 #include "config/ip.h"
 #include "config/plugin_host.h"
+#include "config/port.h"
 #include "config/schema.h"
 #include "config/unknown.h"
 #include "config/value.h"
@@ -62,7 +63,9 @@ static int read_option(struct check *check, const struct config_endpoint *endpoi
 		unsigned errors = check->reader.errors;
 
 		setting->seen = true;
-		r = value_read(check, option, key, setting, value);
+		r = port_is_relative(&endpoint->legs[i_leg], option, setting)
+			    ? port_read_relative(check, endpoint, key, setting, value)
+			    : value_read(check, option, key, setting, value);
 		setting->damaged =
 			setting->damaged || check->reader.errors > errors; /* reported once */
 		return r;
@@ -256,6 +259,7 @@ int endpoint_legs_read(struct check *check, struct config_route *route, struct s
 	if (r < 0 || check->reader.errors > errors)
 		return r;
 	endpoint->service = is_service(endpoint, &endpoint->legs[0]);
+	port_settle(endpoint);
 	drop_unresolved(check, route, endpoint);
 	for (unsigned i = 0; i < endpoint->n_legs && check->reader.errors == errors; i++)
 		ask_address(check, route, endpoint, &endpoint->legs[i]);

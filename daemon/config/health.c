@@ -191,6 +191,9 @@ static bool find_fault(const struct config_endpoint *endpoint, const struct conf
 		*fault = (struct fault){
 			&values[HEALTH_PORT],
 			"health.port is set, but addresses of this family have no port; remove it"};
+	else if (endpoint->follows_port && !is_set(&values[HEALTH_PORT]))
+		fault->what =
+			"health.port is missing; the port of this target depends on the client, so set which one is checked";
 	else if (row->capabilities & SPLICED_CONNECTIONLESS && !is_set(&values[HEALTH_EXPECT]))
 		fault->what =
 			"health: a target without connections is checked by a datagram that it answers; set health.send and health.expect";

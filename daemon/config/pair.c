@@ -190,7 +190,8 @@ void pair_check(struct check *check, struct config_route *route)
 	tell_frames(route->targets, route->n_targets, route->listen, route->n_listen);
 	tell_frames(route->targets, route->n_targets, route->dial, route->n_dial);
 	for (unsigned i = 0; i < route->n_listen; i++)
-		check_front(check, route, &route->listen[i]);
+		if (!route->listen[i].continues) /* all of a range are alike */
+			check_front(check, route, &route->listen[i]);
 	for (unsigned i = 0; i < route->n_dial; i++)
 		check_front(check, route, &route->dial[i]);
 	check_settings(check, route, front, &route->targets[0]);

@@ -14,6 +14,7 @@
 #include "config/member.h"
 #include "config/options.h"
 #include "config/pair.h"
+#include "config/port.h"
 #include "config/rule.h"
 #include "config/schema.h"
 #include "config/stray.h"
@@ -268,6 +269,7 @@ int route_read(struct check *check, struct setting *setting, const struct route_
 	if (r < 0)
 		return r;
 	pair_check(check, route);
+	port_check(check, route);
 	r = health_read(check, route);
 	if (r < 0)
 		return r;

@@ -19,8 +19,10 @@ enum { TEXT_MAX = 16 * 1024 };
 /* How far the search is with a route. */
 struct visit {
 	enum { VISIT_NEW, VISIT_OPEN, VISIT_DONE } state;
-	unsigned next; /* target to follow */
-	uint32_t from; /* the route whose target led here */
+	unsigned next;	   /* target to follow, */
+	unsigned listener; /* and from which listener, where its port depends on that */
+	unsigned way;	   /* the target that is being followed */
+	uint32_t from;	   /* the route whose target led here */
 };
 
 struct search {
@@ -37,7 +39,7 @@ static const struct config_route *route_of(const struct search *search, uint32_t
 /* The target by which an open route is being followed. */
 static const struct config_endpoint *way_of(const struct search *search, uint32_t route)
 {
-	return &route_of(search, route)->targets[search->visits[route].next - 1];
+	return &route_of(search, route)->targets[search->visits[route].way];
 }
 
 /* Of the routes from `last` back to `first`, the one that the file has first. */
@@ -115,11 +117,29 @@ static int report(const struct search *search, uint32_t first, uint32_t last)
 	return 0;
 }
 
+/* Takes the route's next way: a target, or one with the port that it has from the next listener. */
+static const struct config_endpoint *take_way(struct visit *visit, const struct config_route *route,
+					      unsigned *port)
+{
+	const struct config_endpoint *target = &route->targets[visit->next];
+
+	visit->way = visit->next;
+	*port = 0;
+	if (target->follows_port && visit->listener < route->n_listen)
+		*port = route->listen[visit->listener++].legs[0].port + target->port_offset;
+	if (!target->follows_port || visit->listener >= route->n_listen) {
+		visit->next++;
+		visit->listener = 0;
+	}
+	return target;
+}
+
 /* Follows the route's next target. The route to go on with. */
 static int64_t step(struct search *search, uint32_t route)
 {
 	struct visit *visit = &search->visits[route];
 	const struct config_endpoint *target;
+	unsigned port;
 	uint32_t to;
 	int r;
 
@@ -127,11 +147,13 @@ static int64_t step(struct search *search, uint32_t route)
 		visit->state = VISIT_DONE;
 		return visit->from;
 	}
-	target = &route_of(search, route)->targets[visit->next++];
-	if (!where_find(&search->map, target, &to) || search->visits[to].state == VISIT_DONE)
+	target = take_way(visit, route_of(search, route), &port);
+	if (!where_find(&search->map, target, port, &to) || search->visits[to].state == VISIT_DONE)
 		return route;
 	if (search->visits[to].state == VISIT_OPEN) {
 		r = report(search, to, route);
+		visit->next = visit->way + 1; /* once, whatever its port */
+		visit->listener = 0;
 		return r ? r : (int64_t)route;
 	}
 	search->visits[to] = (struct visit){.state = VISIT_OPEN, .from = route};

@@ -420,6 +420,7 @@ int scheme_add_address(struct check *check, struct setting *group, const char *p
 static char *print_field(struct arena *arena, const struct spliced_option *option,
 			 const struct spliced_value *value)
 {
+	const char *keep;
 	size_t len;
 	char *text;
 
@@ -429,10 +430,11 @@ static char *print_field(struct arena *arena, const struct spliced_option *optio
 			       : arena_print(arena, "%lld", (long long)value->number);
 	if (option->type == SPLICED_HOST)
 		return arena_print(arena, strchr(value->text, ':') ? "[%s]" : "%s", value->text);
-	len = text_encode_percent(value->text, "/@:", NULL, 0);
+	keep = option->type == SPLICED_NUMBER ? "+" : "/@:"; /* "+N": port.h */
+	len = text_encode_percent(value->text, keep, NULL, 0);
 	text = arena_take(arena, len + 1, 1);
 	if (text)
-		text_encode_percent(value->text, "/@:", text, len + 1);
+		text_encode_percent(value->text, keep, text, len + 1);
 	return text;
 }
 

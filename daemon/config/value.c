@@ -321,9 +321,7 @@ void value_print(FILE *file, const struct spliced_option *option, const struct s
 	case SPLICED_BOOL:
 		fputs(value->number ? "true" : "false", file);
 		return;
-	case SPLICED_NUMBER:
-		print_number(file, value->number);
-		return;
+	case SPLICED_NUMBER: /* "+N": port.h */
 	case SPLICED_WORD_OR_NUMBER:
 		if (value->text)
 			value_print_string(file, value->text);

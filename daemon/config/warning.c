@@ -86,7 +86,7 @@ static void check_idle(struct check *check, const struct config_route *route,
 			option ? &leg->values[option - leg->family->options] : NULL;
 
 		if (value && value->value.state == SPLICED_SET && value->value.number &&
-		    value->location.line)
+		    value->location.line && !endpoints[i].continues)
 			check_warning(
 				check, idle->location,
 				"timeout.idle closes a session before the first keepalive probe of %s, which is sent after 60s",

@@ -228,13 +228,16 @@ static bool is_loopback(const struct where *where)
 		IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)where->bytes));
 }
 
-bool where_find(const struct where_map *map, const struct config_endpoint *target, uint32_t *route)
+bool where_find(const struct where_map *map, const struct config_endpoint *target, unsigned port,
+		uint32_t *route)
 {
 	struct where where;
 
 	/* A name has two legs, and no address. */
 	if (target->n_legs != 1 || !describe(target, &target->legs[0], &where))
 		return false;
+	if (target->follows_port)
+		where.port = port;
 	if (where.kind == WHERE_IP)
 		settle(&where);
 	if (look_up(map, &where, route))

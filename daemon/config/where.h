@@ -33,8 +33,10 @@ struct where_map {
 int where_add_route(struct where_map *map, struct arena *arena, const struct config *config,
 		    uint32_t route);
 
-/* The route whose listener this target certainly leads to. False: none, as far as the text
+/* The route whose listener this target certainly leads to, at that port where the port depends on
+ * the client. False: none, as far as the text
  * shows. */
-bool where_find(const struct where_map *map, const struct config_endpoint *target, uint32_t *route);
+bool where_find(const struct where_map *map, const struct config_endpoint *target, unsigned port,
+		uint32_t *route);
 
 void where_map_done(struct where_map *map);

@@ -58,11 +58,16 @@ static const char *address_text(const struct ledger *ledger, const struct config
 {
 	struct address address;
 	unsigned leg;
+	char *port;
 
 	if (!endpoint->place || !target_address(ledger, endpoint, slot, 0, &leg, &address))
 		return endpoint->text;
-	return endpoint_socket_describe(endpoint, &endpoint->legs[leg], &address, text,
-					ADDRESS_TEXT_MAX);
+	endpoint_socket_describe(endpoint, &endpoint->legs[leg], &address, text, ADDRESS_TEXT_MAX);
+	port = strrchr(text, ':');
+	if (endpoint->follows_port && port)
+		snprintf(port + 1, (size_t)(text + ADDRESS_TEXT_MAX - port - 1), "+%u",
+			 endpoint->port_offset);
+	return text;
 }
 
 static json_t *targets_of(const struct ledger *ledger, const struct generation *generation,

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/report.h"
 #include "config/config.h"
+#include "dispatch/arrival.h"
 #include "dispatch/chain.h"
 #include "dispatch/demand.h"
 #include "dispatch/interface.h"
@@ -167,8 +168,7 @@ static void note_reached(struct session *session)
 	unsigned leg;
 
 	if (endpoint_of(session)->legs[0].host_name &&
-	    target_address(session->thread->worker->ledger, endpoint_of(session),
-			   session_target_slot(session), race_address(session), &leg, &address))
+	    arrival_address(session, race_address(session), &leg, &address))
 		session_log_reached(session, &address);
 }
 
@@ -245,8 +245,7 @@ static int try_address(struct session *session, unsigned index, unsigned count)
 	int fd, r;
 
 	session->race_won = false;
-	if (!target_address(thread->worker->ledger, endpoint, session_target_slot(session), index,
-			    &leg, &address))
+	if (!arrival_address(session, index, &leg, &address))
 		return -EADDRNOTAVAIL;
 	fd = open_socket(session, endpoint, leg);
 	if (fd < 0)
@@ -417,9 +416,7 @@ static bool is_addressed(const struct session *session)
 
 	return session_row(session, session_connecting_side(session))->capabilities &
 		       SPLICED_CONNECTIONLESS &&
-	       target_address(session->thread->worker->ledger, endpoint_of(session),
-			      session_target_slot(session), session_record(session)->address, &leg,
-			      &address) &&
+	       arrival_address(session, session_record(session)->address, &leg, &address) &&
 	       !scope_fill(connect_fd(session), endpoint_of(session)->legs[leg].interface, &address,
 			   &address) &&
 	       !socket_connect(connect_fd(session), &address);

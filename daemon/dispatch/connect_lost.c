@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "dispatch/arrival.h"
 #include "dispatch/demand.h"
 #include "dispatch/pool.h"
 #include "dispatch/target.h"
@@ -62,10 +63,7 @@ static bool is_lost_elsewhere(struct session *session)
 	unsigned leg;
 
 	memcpy(&far.storage, session_flow(session)->far, far.len);
-	if (!target_address(session->thread->worker->ledger, session_endpoint(session, 1),
-			    session->generation->target_slots[record->route][record->target],
-			    record->address, &leg, &home) ||
-	    address_is_same(&home, &far))
+	if (!arrival_address(session, record->address, &leg, &home) || address_is_same(&home, &far))
 		return false;
 	roam_aim(session, &home);
 	return true;

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "dispatch/arrival.h"
 #include "dispatch/demand.h"
 #include "dispatch/ratelimit.h"
 #include "ledger/generation.h"
@@ -92,9 +93,14 @@ static void find_target(const struct session *session, char text[ADDRESS_TEXT_MA
 		address.len = session->reached_len;
 		memcpy(&address.storage, session->reached, session->reached_len);
 	}
+	if (address.len && !leg->host_name)
+		arrival_aim(session, &address);
 	if (address.len)
-		endpoint_socket_describe(session_endpoint(session, 1), leg,
-					 leg->host_name ? &address : NULL, text, ADDRESS_TEXT_MAX);
+		endpoint_socket_describe(
+			session_endpoint(session, 1), leg,
+			leg->host_name || session_endpoint(session, 1)->follows_port ? &address
+										     : NULL,
+			text, ADDRESS_TEXT_MAX);
 }
 
 static void find_tried(const struct session *session, char text[TRIED_MAX])

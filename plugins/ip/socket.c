@@ -30,7 +30,8 @@ const struct spliced_option ip_options[IP_INET6_OPTIONS] = {
 		.doc = "Address or name; \"\" listens on every address"},
 	[IP_OPTION_PORT] = {.name = "port", .type = SPLICED_NUMBER, .min = 1, .max = 65535,
 		.flags = SPLICED_REQUIRED | SPLICED_REOPEN,
-		.doc = "Port number"},
+		.doc = "Port number. Listening: also a range, \"4000-4999\", one listener for each of its ports. "
+		       "Target: also \"+N\", the port that the client arrived at plus N"},
 	[IP_OPTION_BACKLOG] = {.name = "backlog", .type = SPLICED_NUMBER, .min = 1, .max = 1048576,
 		.rows = STREAMS, .flags = SPLICED_LIVE, .roles = SPLICED_LISTEN, .default_text = "4096",
 		.doc = "Maximum number of connections waiting to be accepted; limited by net.core.somaxconn"},

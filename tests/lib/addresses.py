@@ -111,7 +111,7 @@ def listening(text):
     if scheme == "unix":
         with open("/proc/net/unix", encoding="utf-8", errors="replace") as table:
             return any(line.split()[7:] == [rest] and line.split()[3] == "00010000" for line in table)
-    port = int(rest.rsplit(":", 1)[1])
+    port = int(rest.rsplit(":", 1)[1].rsplit("-", 1)[-1])  # the last of a range
     for name in ("tcp", "tcp6"):
         try:
             with open("/proc/net/" + name, encoding="utf-8") as table:
