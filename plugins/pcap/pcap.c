@@ -75,17 +75,20 @@ enum { OPTION_END, IF_NAME = 2, IF_TSRESOL = 9 };
 static void put_interface(struct writer *writer, const struct pcap_source *source)
 {
 	size_t len = strlen(source->interface);
-	uint32_t size = (uint32_t)(20 + 4 + ((len + 3) & ~(size_t)3) + 8 + 4);
+	uint32_t name_size = len ? (uint32_t)(4 + ((len + 3) & ~(size_t)3)) : 0;
+	uint32_t size = 20 + name_size + 8 + 4;
 
 	put32(writer, 1);
 	put32(writer, size);
 	put16(writer, source->link_type);
 	put16(writer, 0);
 	put32(writer, source->snaplen);
-	put16(writer, IF_NAME);
-	put16(writer, (uint16_t)len);
-	put(writer, source->interface, len);
-	pad(writer, len);
+	if (len) {
+		put16(writer, IF_NAME);
+		put16(writer, (uint16_t)len);
+		put(writer, source->interface, len);
+		pad(writer, len);
+	}
 	put16(writer, IF_TSRESOL);
 	put16(writer, 1);
 	put(writer, "\x09\0\0", 4);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * Captures, for the families that have them: the formats pcap and pcapng, draft-ietf-opsawg-pcap
+ * Captures, for the daemon and for families whose messages lack a header of their link type: the
+ * formats pcap and pcapng, draft-ietf-opsawg-pcap
  * and draft-ietf-opsawg-pcapng. Times in nanoseconds; numbers in this machine's order, as the
  * formats allow.
  */
@@ -17,7 +18,7 @@ struct pcap_source {
 	bool is_pcapng;
 	uint32_t snaplen;      /* bytes */
 	uint16_t link_type;    /* tcpdump.org/linktypes.html */
-	const char *interface; /* NUL-terminated; only in pcapng */
+	const char *interface; /* NUL-terminated, "": not known; only in pcapng */
 };
 
 struct pcap_record {
